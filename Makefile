@@ -1,0 +1,67 @@
+# make run   installs into .venv, starts the service with its own PostgreSQL and a demo organization
+# make test  installs and passes the whole suite
+# make help  the rest
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HOST ?= 127.0.0.1
+PORT ?= 8000
+DATA_DIR ?= .chargeback
+UV := $(shell command -v uv 2>/dev/null)
+
+# uv is used when it is there (seconds instead of half a minute); pip does the same without it.
+ifdef UV
+INSTALL := $(UV) pip install --quiet --python $(BIN)/python
+else
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+endif
+
+.PHONY: help run test check graphiql lint types schema lock clean help
+
+help: ## what each target does
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+run: $(VENV)/.runtime ## install, start PostgreSQL, load the demo organization, serve
+	@exec $(BIN)/chargeback serve --demo --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR)
+
+test: $(VENV)/.dev ## install and run the whole suite
+	$(BIN)/python -m pytest
+
+check: lint types test ## what CI runs: ruff, mypy --strict, the tests
+
+lint: $(VENV)/.dev ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev ## mypy --strict
+	$(BIN)/mypy
+
+graphiql: ## fetch GraphiQL's files anew (needs npm)
+	$(BIN)/python tools/fetch_graphiql.py
+
+schema: $(VENV)/.dev ## write the public contract to schema/schema.graphql
+	$(BIN)/python -m schema > schema/schema.graphql.new && mv schema/schema.graphql.new schema/schema.graphql
+
+lock: ## resolve the dependencies anew (needs uv)
+	$(UV) pip compile $(LOCK) --extra build pyproject.toml -o requirements/runtime.lock
+	$(UV) pip compile $(LOCK) --extra build --extra dev -c requirements/runtime.lock pyproject.toml -o requirements/dev.lock
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+
+clean: ## remove the environment and the caches, not the data folder
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis artifacts
+
+$(VENV)/bin/python:
+	@echo "Creating $(VENV) …"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; this is $$($(PYTHON) --version). Choose another: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements/runtime.lock pyproject.toml | $(VENV)/bin/python
+	@echo "Installing the service …"
+	@$(INSTALL) --require-hashes -r requirements/runtime.lock
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.lock $(VENV)/.runtime
+	@echo "Installing the development tools …"
+	@$(INSTALL) --require-hashes -r requirements/dev.lock
+	@touch $@

@@ -1,0 +1,20 @@
+"""The command line: thin, each command calls a resolver."""
+
+import sys
+
+from app.cli.commands import cli
+from app.cli.console import stderr
+from app.db.embedded import EmbeddedPostgresError
+from app.domain.errors import ChargebackError
+from app.settings import SettingsError
+
+
+def main() -> None:
+    """Run a command; what can be refused ends it with one clear line, and status 1."""
+    try:
+        cli()
+    except (ChargebackError, EmbeddedPostgresError, SettingsError) as error:
+        stderr.print(f"Error: {error}", style="red", markup=False, highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

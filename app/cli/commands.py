@@ -1,0 +1,389 @@
+"""The commands and their options."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from rich.table import Table
+
+from app import __version__
+from app.cli.console import stdout
+from app.cli.imports import EventFiles
+from app.cli.months import close, print_months, reopen, verify
+from app.cli.report import Format, print_report
+from app.cli.serve import DEMO_SEED
+from app.cli.serve import serve as serve_until_signal
+from app.cli.store import opened
+from app.db.engine import Database
+from app.domain.callers import Scope
+from app.domain.errors import InvalidArgument, InvalidBatch
+from app.domain.months import Month
+from app.feed.generate import OrganizationShape, generate_events
+from app.main import system_clock
+from app.settings import Settings
+from resolvers.feed import accept_lines
+from resolvers.keys import create_key, list_keys, revoke_key, rotate_key
+from resolvers.organizations import (
+    DEFAULT,
+    create_organization,
+    find_organization,
+    list_organizations,
+)
+
+T = TypeVar("T")
+
+cli = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="The monthly chargeback report of a shared experiment platform: who used how much.",
+)
+keys = typer.Typer(no_args_is_help=True, help="API keys: create, list, rotate, revoke.")
+organizations = typer.Typer(no_args_is_help=True, help="Organizations: create, list.")
+months = typer.Typer(no_args_is_help=True, help="Months: list, close, reopen, verify.")
+cli.add_typer(months, name="months")
+cli.add_typer(keys, name="keys")
+cli.add_typer(organizations, name="organizations")
+
+DataDir = Annotated[
+    Path,
+    typer.Option(
+        help="Where the embedded PostgreSQL keeps its files.", envvar="CHARGEBACK_DATA_DIR"
+    ),
+]
+EnvFile = Annotated[
+    Path | None,
+    typer.Option(help="A file of settings; by default /etc/default/chargeback when it exists."),
+]
+InOrganization = Annotated[str, typer.Option("--organization", help="Which organization.")]
+DEFAULT_DATA_DIR = Path(".chargeback")
+
+
+def _with_store(
+    data_dir: Path, env_file: Path | None, command: Callable[[Database, Settings], Awaitable[T]]
+) -> T:
+    """Run a command on the open store; one that is being served is joined."""
+    settings = Settings.load(env_file)
+
+    async def run() -> T:
+        async with opened(settings, data_dir, system_clock) as database:
+            return await command(database, settings)
+
+    return asyncio.run(run())
+
+
+@cli.command()
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on.", min=0, max=65535)] = 8000,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Load the demo organization into an empty store.")
+    ] = False,
+) -> None:
+    """Serve GraphQL, REST and GraphiQL until Ctrl-C."""
+    settings = Settings.load(env_file)
+    asyncio.run(serve_until_signal(settings, host=host, port=port, data_dir=data_dir, demo=demo))
+
+
+@cli.command("import")
+def import_events(
+    files: Annotated[
+        list[str], typer.Argument(help="NDJSON of CloudEvents, also .gz; - is stdin.")
+    ],
+    organization: InOrganization = DEFAULT,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """Store usage events from files: all of them or, when one is bad, none."""
+    source = EventFiles(files)
+
+    async def command(database: Database, _: Settings) -> None:
+        found = await find_organization(database, organization)
+        try:
+            accepted = await accept_lines(
+                database, found.organization_id, source.chunks(), system_clock()
+            )
+        except InvalidBatch as batch:
+            raise source.refusal(batch) from None
+        stdout.print(f"accepted {accepted.accepted}, duplicates {accepted.duplicates}")
+
+    _with_store(data_dir, env_file, command)
+
+
+@cli.command()
+def generate(
+    seed: Annotated[int, typer.Option(help="Another seed, another organization.")] = DEMO_SEED,
+    until: Annotated[
+        str, typer.Option(help="The end of the history: a month (its start) or an instant.")
+    ] = "2026-11",
+    months: Annotated[int, typer.Option(help="Months of history.")] = 24,
+    workspaces: Annotated[int, typer.Option(help="How many workspaces.")] = 14,
+    users: Annotated[int, typer.Option(help="How many users.")] = 120,
+    benchmark: Annotated[
+        int, typer.Option(help="The benchmark's organization, so many times as large; 0: not it.")
+    ] = 0,
+) -> None:
+    """Write the events of a made-up organization to stdout; the same options, the same bytes."""
+    try:
+        shape = (
+            OrganizationShape.benchmark(benchmark)
+            if benchmark
+            else OrganizationShape(workspaces=workspaces, users=users, months=months)
+        )
+        lines = generate_events(shape, seed=seed, until=_instant(until))
+    except ValueError as error:
+        raise InvalidArgument(f"{error}.") from None
+    try:
+        for line in lines:
+            sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        sys.stderr.close()  # `| head` has read enough.
+
+
+def _instant(written: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(written)
+    except ValueError:
+        return Month.parse(written).start
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+@cli.command()
+def report(
+    month: Annotated[str, typer.Argument(help="The report month, YYYY-MM.")],
+    form: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,
+    organization: InOrganization = DEFAULT,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """Print a month's report: a table, the REST document, or CSV."""
+    chosen = Month.parse(month)
+    _with_store(
+        data_dir,
+        env_file,
+        lambda database, settings: print_report(database, settings, chosen, organization, form),
+    )
+
+
+@keys.command("create")
+def create(
+    user: Annotated[str, typer.Option(help="Whose key it is: a username.")],
+    scope: Annotated[list[Scope], typer.Option(help="What it may be used for; repeatable.")] = [  # noqa: B006  typer copies it
+        Scope.REPORT_READ
+    ],
+    label: Annotated[str, typer.Option(help="What it is for.")] = "created on the command line",
+    expires_in_days: Annotated[
+        int | None, typer.Option(help="When it stops working; without it, never.", min=1)
+    ] = None,
+    long_form: Annotated[
+        str | None,
+        typer.Option(help="Also print the key with this address of the service inside."),
+    ] = None,
+    organization: InOrganization = DEFAULT,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """Create a key. It is shown this once; the store keeps only a hash."""
+    now = system_clock()
+
+    async def command(database: Database, _: Settings) -> None:
+        found = await find_organization(database, organization)
+        minted = await create_key(
+            database,
+            found.organization_id,
+            username=user,
+            scopes=scope,
+            label=label,
+            expires_at=now + timedelta(days=expires_in_days) if expires_in_days else None,
+            now=now,
+        )
+        _print_key(str(minted.text), minted.text.long_form(long_form) if long_form else None)
+
+    _with_store(data_dir, env_file, command)
+
+
+def _print_key(key: str, long_form: str | None) -> None:
+    stdout.print(f"API key: {key}", markup=False, highlight=False)
+    if long_form is not None:
+        stdout.print(f"Long form: {long_form}", markup=False, highlight=False)
+
+
+@keys.command("list")
+def list_all(
+    organization: InOrganization = DEFAULT,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """List the keys of an organization, the newest first."""
+
+    async def command(database: Database, _: Settings) -> None:
+        found = await find_organization(database, organization)
+        table = Table(
+            "Id", "User", "Label", "Scopes", "Created", "Expires", "Revoked", "Last used"
+        )
+        for key in await list_keys(database, found.organization_id):
+            moments = (key.created_at, key.expires_at, key.revoked_at, key.last_used_at)
+            shown = [f"{moment:%Y-%m-%d %H:%M}" if moment else "" for moment in moments]
+            table.add_row(key.key_id, key.username, key.label, ", ".join(key.scopes), *shown)
+        stdout.print(table)
+
+    _with_store(data_dir, env_file, command)
+
+
+@keys.command()
+def rotate(
+    key_id: Annotated[str, typer.Argument(help="The key's id: its part after cbk_.")],
+    overlap_hours: Annotated[
+        int, typer.Option(help="For how long the old key still works.", min=0, max=720)
+    ] = 24,
+    organization: InOrganization = DEFAULT,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """Create a key like an old one, which goes on working for a while."""
+
+    async def command(database: Database, _: Settings) -> None:
+        found = await find_organization(database, organization)
+        minted = await rotate_key(
+            database,
+            found.organization_id,
+            key_id,
+            overlap=timedelta(hours=overlap_hours),
+            now=system_clock(),
+        )
+        _print_key(str(minted.text), None)
+
+    _with_store(data_dir, env_file, command)
+
+
+@keys.command()
+def revoke(
+    key_id: Annotated[str, typer.Argument(help="The key's id: its part after cbk_.")],
+    organization: InOrganization = DEFAULT,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """End a key at once, and the sessions begun with it."""
+
+    async def command(database: Database, _: Settings) -> None:
+        found = await find_organization(database, organization)
+        await revoke_key(database, found.organization_id, key_id, system_clock())
+        stdout.print(f"revoked {key_id}", markup=False, highlight=False)
+
+    _with_store(data_dir, env_file, command)
+
+
+MonthArgument = Annotated[str, typer.Argument(metavar="MONTH", help="The month, YYYY-MM.")]
+
+
+@months.command("list")
+def list_all_months(
+    organization: InOrganization = DEFAULT,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """List the months, the latest first, and which are closed."""
+    _with_store(
+        data_dir,
+        env_file,
+        lambda database, _: print_months(database, organization, system_clock()),
+    )
+
+
+@months.command("close")
+def close_one(
+    month: MonthArgument,
+    organization: InOrganization = DEFAULT,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """Close a month, and each earlier one: their reports never change again."""
+    chosen = Month.parse(month)
+    _with_store(
+        data_dir,
+        env_file,
+        lambda database, _: close(database, organization, chosen, system_clock()),
+    )
+
+
+@months.command("reopen")
+def reopen_one(
+    month: MonthArgument,
+    reason: Annotated[str, typer.Option(help="Why; kept for good.")],
+    organization: InOrganization = DEFAULT,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """Open the latest closed month again, with what came late for it."""
+    chosen = Month.parse(month)
+    _with_store(
+        data_dir,
+        env_file,
+        lambda database, _: reopen(database, organization, chosen, reason, system_clock()),
+    )
+
+
+@months.command("verify")
+def verify_one(
+    month: MonthArgument,
+    organization: InOrganization = DEFAULT,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """Work a month out again from its raw events, by a slow and independent route, and compare."""
+    chosen = Month.parse(month)
+    _with_store(data_dir, env_file, lambda database, _: verify(database, organization, chosen))
+
+
+@organizations.command("create")
+def create_named(
+    name: Annotated[str, typer.Argument(help="A name that no other organization has.")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """Create an organization."""
+
+    async def command(database: Database, _: Settings) -> None:
+        await create_organization(database, name, system_clock())
+        stdout.print(f"created {name}", markup=False, highlight=False)
+
+    _with_store(data_dir, env_file, command)
+
+
+@organizations.command("list")
+def list_names(data_dir: DataDir = DEFAULT_DATA_DIR, env_file: EnvFile = None) -> None:
+    """List the organizations, by name, with the months that their events cover."""
+
+    async def command(database: Database, _: Settings) -> None:
+        table = Table("Name", "From", "To")
+        for row in await list_organizations(database):
+            months = [
+                str(Month.containing(day)) if day else ""
+                for day in (row.first_month, row.last_month)
+            ]
+            table.add_row(row.name, *months)
+        stdout.print(table)
+
+    _with_store(data_dir, env_file, command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        stdout.print(__version__, highlight=False)
+        raise typer.Exit
+
+
+@cli.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version."),
+    ] = False,
+) -> None:
+    """Read before any command."""

@@ -1,0 +1,157 @@
+"""`chargeback report`: a month in the terminal, as a table, JSON or CSV."""
+
+import csv
+import io
+from collections.abc import Sequence
+from contextlib import asynccontextmanager
+from enum import StrEnum
+from typing import Any
+
+from rich.table import Table
+
+from app.cli.console import stdout
+from app.db.engine import Database
+from app.domain.callers import Caller, Scope
+from app.domain.months import Month
+from app.domain.sizes import megabytes
+from app.main import system_clock
+from app.settings import Settings
+from app.web.document import document, read_totals
+from resolvers.context import Context
+from resolvers.corrections import corrections_of_reports
+from resolvers.levels import dictionaries
+from resolvers.organizations import find_organization
+from resolvers.report import report
+from resolvers.rows import Grouped
+from resolvers.workspaces import workspaces_of_reports
+
+_COLUMNS = (
+    "name",
+    "number_of_members",
+    "number_of_projects",
+    "experiments",
+    "experiments_created",
+    "size_bytes",
+    "average_hundredths",
+)
+_HEADINGS = (
+    "Workspace",
+    "Members",
+    "Projects",
+    "Experiments",
+    "Created",
+    "Size in MB",
+    "Average in MB",
+)
+
+
+class Format(StrEnum):
+    """How a report is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+@asynccontextmanager
+async def _operator(database: Database, settings: Settings, organization: str) -> Any:
+    """Whoever runs the command on the machine may read what its store holds."""
+    found = await find_organization(database, organization)
+    caller = Caller(
+        organization_id=found.organization_id,
+        organization=organization,
+        username="operator",
+        key_id="",
+        scopes=frozenset({Scope.ADMIN}),
+        is_admin=True,
+        is_listed=True,
+    )
+    async with database.snapshot() as snapshot:
+        yield Context(caller, database, snapshot, settings, system_clock())
+
+
+async def print_report(
+    database: Database, settings: Settings, month: Month, organization: str, form: Format
+) -> None:
+    """Print the month's report; JSON is the REST document, CSV a line per workspace."""
+    async with _operator(database, settings, organization) as context:
+        if form is Format.JSON:
+            await _print_document(context, month)
+            return
+        found = await report(
+            context,
+            None,
+            month,
+            frozenset({"number_of_workspaces", "number_of_users", "experiments", "size_bytes"}),
+        )
+        total = next(iter(dictionaries(found)))
+        key = total["organization_id"], total["month"]
+        rows = await workspaces_of_reports(context, [key], frozenset(_COLUMNS))
+        lines = [_line(row) for row in dictionaries(rows)]
+        if form is Format.CSV:
+            stdout.file.write(_csv(month, lines))
+        else:
+            stdout.print(_table(organization, month, lines))
+            stdout.print(_summary(total), highlight=False)
+            late = await corrections_of_reports(context, [key], frozenset(_LATE_COLUMNS))
+            if late.groups[0]:
+                stdout.print(_late_table(late))
+
+
+async def _print_document(context: Context, month: Month) -> None:
+    totals = await read_totals(context, None, month)
+    async for chunk in document(context, totals):
+        stdout.file.write(chunk.decode())
+    stdout.file.write("\n")
+
+
+def _line(row: dict[str, Any]) -> list[str]:
+    *counts, size_bytes, average_hundredths = (row[column] for column in _COLUMNS)
+    return [
+        *map(str, counts),
+        f"{megabytes(size_bytes):.2f}",
+        f"{average_hundredths / 100:.2f}",
+    ]
+
+
+def _csv(month: Month, lines: Sequence[Sequence[str]]) -> str:
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    writer.writerow(("Month", *_HEADINGS))
+    for name, *figures in lines:
+        writer.writerow((str(month), _inert(name), *figures))
+    return written.getvalue()
+
+
+def _inert(cell: str) -> str:
+    """A spreadsheet runs a cell that begins like a formula."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
+def _table(organization: str, month: Month, lines: Sequence[Sequence[str]]) -> Table:
+    table = Table(title=f"Chargeback report of {organization}, {month}")
+    for index, heading in enumerate(_HEADINGS):
+        table.add_column(heading, justify="right" if index else "left", no_wrap=True)
+    for line in lines:
+        table.add_row(*line)
+    return table
+
+
+_LATE_COLUMNS = ("origin_month", "figure", "amount", "workspace", "project", "username")
+
+
+def _late_table(late: Grouped) -> Table:
+    table = Table("Month", "Figure", "Amount", "Workspace", "Project", "User")
+    table.title = "Corrections of closed months"
+    for row in dictionaries(late):
+        cells = [row[column] for column in _LATE_COLUMNS]
+        cells[0] = Month.containing(cells[0])
+        table.add_row(*("" if cell is None else str(cell) for cell in cells))
+    return table
+
+
+def _summary(total: dict[str, Any]) -> str:
+    return (
+        f"{total['number_of_workspaces']} workspaces, {total['experiments']} experiments, "
+        f"{megabytes(total['size_bytes']):.2f} MB, {total['number_of_users']} licensed users"
+    )

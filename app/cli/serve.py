@@ -1,0 +1,184 @@
+"""`chargeback serve`: the one way to start the service."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from uuid import UUID
+
+import uvicorn
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from app import __version__
+from app.cli.console import stderr, stdout
+from app.cli.store import opened
+from app.db.engine import Database
+from app.domain.callers import Scope
+from app.domain.errors import ChargebackError, StoreUnavailable
+from app.domain.months import Month
+from app.feed.generate import DEMO_ADMIN, OrganizationShape, generate_events
+from app.main import create_app, system_clock
+from app.settings import Settings
+from resolvers.feed import CHUNK, accept_lines
+from resolvers.keys import caller_of_key, create_key
+from resolvers.months import close_due_months
+from resolvers.organizations import DEFAULT, find_organization
+
+DEMO_SEED = 2026
+_DEMO_KEY_FILE = "demo.key"
+_GRACE_SECONDS = 10
+_HOUR_SECONDS = 3600
+
+
+class PortTaken(ChargebackError):
+    """The address to listen on cannot be had."""
+
+    code, status = "PORT_TAKEN", 503
+
+
+async def serve(settings: Settings, *, host: str, port: int, data_dir: Path, demo: bool) -> None:
+    """Open the store, load the demo organization when asked to, and serve until a signal."""
+    with _listening(host, port) as listener:
+        stderr.print("Starting PostgreSQL …" if settings.database_url is None else "Connecting …")
+        async with opened(settings, data_dir, system_clock) as database:
+            key = await _demo(database, settings, data_dir) if demo else None
+            config = uvicorn.Config(
+                create_app(settings, database),
+                log_level="warning",
+                access_log=False,
+                timeout_graceful_shutdown=_GRACE_SECONDS,
+                server_header=False,
+            )
+            address = f"http://{_shown(host)}:{listener.getsockname()[1]}"
+            server = _Server(config, lambda: _greet(address, key))
+            closing = asyncio.create_task(_close_due_months(database, settings))
+            await server.serve(sockets=[listener])
+            closing.cancel()
+            stderr.print("Stopping …")
+
+
+async def _close_due_months(database: Database, settings: Settings) -> None:
+    """Look every hour for months that have come to their close."""
+    while settings.month_close_after_days is not None:
+        with suppress(StoreUnavailable):
+            closed = await close_due_months(
+                database, after_days=settings.month_close_after_days, now=system_clock()
+            )
+            for organization, month in closed:
+                stderr.print(f"Closed {month} of {organization}.", highlight=False)
+        await asyncio.sleep(_HOUR_SECONDS)
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it is ready, and leaves what follows a signal to its caller."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Unlike uvicorn's own, raise no signal anew: PostgreSQL is still to be stopped."""
+        loop = asyncio.get_running_loop()
+        for wish in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(wish, self.handle_exit, wish, None)
+        yield
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Take the address before anything else is started."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise PortTaken(
+            f"Cannot listen on {host}:{port}: {reason}. Choose another with --port."
+        ) from None
+    with listener:
+        listener.setblocking(False)
+        yield listener
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+async def _demo(database: Database, settings: Settings, data_dir: Path) -> str | None:
+    """Load the demo organization into an empty store; a key for its admin, the same each time."""
+    organization = await find_organization(database, DEFAULT)
+    if organization.first_month is None:
+        await _load_demo(database, organization.organization_id)
+    kept = data_dir / _DEMO_KEY_FILE
+    key = kept.read_text().strip() if kept.is_file() else ""
+    try:
+        (await caller_of_key(database, key, settings, system_clock())).require(Scope.ADMIN)
+    except ChargebackError:
+        key = await _mint_demo_key(database, organization.organization_id)
+        _keep(kept, key)
+    return key
+
+
+def _keep(file: Path, key: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch(mode=0o600)
+    file.write_text(f"{key}\n")
+
+
+async def _mint_demo_key(database: Database, organization_id: UUID) -> str:
+    minted = await create_key(
+        database,
+        organization_id,
+        username=DEMO_ADMIN,
+        scopes=[Scope.ADMIN],
+        label="demo",
+        expires_at=None,
+        now=system_clock(),
+    )
+    return str(minted.text)
+
+
+async def _load_demo(database: Database, organization_id: UUID) -> None:
+    now = system_clock()
+    lines = generate_events(OrganizationShape(), seed=DEMO_SEED, until=now)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=stderr) as progress:
+        task = progress.add_task("Loading the demo organization …")
+
+        def chunks() -> Iterator[list[bytes]]:
+            count = 0
+            while chunk := list(islice(lines, CHUNK)):
+                yield chunk
+                count += len(chunk)
+                told = f"Loading the demo organization … {count:,} events"
+                progress.update(task, description=told)
+
+        await accept_lines(database, organization_id, chunks(), now)
+
+
+def _greet(address: str, key: str | None) -> None:
+    """What a newcomer needs next; scripts read the line of the key."""
+    last_month = Month.containing(system_clock()).plus(-1)
+    report = f"{address}/api/admin/chargeback/report?reportMonth={last_month}"
+    lines = [
+        f"Chargeback admin API {__version__} is ready.",
+        f"GraphiQL: {address}/graphql",
+        f"REST: {report}",
+    ]
+    if key is not None:
+        lines += [
+            f"API key: {key}",
+            "Sign in to GraphiQL with the key, or try:",
+            f"  curl -sS -H 'Authorization: {key}' '{report}'",
+        ]
+    stdout.print("\n".join(lines), markup=False, highlight=False)
+    stderr.print("Ctrl-C stops it.")

@@ -1,0 +1,1 @@
+"""The store: PostgreSQL through async SQLAlchemy. The only place that speaks SQL."""

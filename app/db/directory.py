@@ -1,0 +1,225 @@
+"""Statements of the directory: accounts, workspaces, projects, memberships and their lives."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.domain.timelines import Life
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of thing that lives: its table, and its key within the organization.
+
+    `parents` are the columns of the things whose death is its death too.
+    """
+
+    table: str
+    key: str
+    parents: tuple[str, ...]
+
+
+WORKSPACE = Kind("workspace", "workspace_id", ())
+PROJECT = Kind("project", "project_id", ("workspace_id",))
+MEMBERSHIP = Kind("membership", "member_id", ("workspace_id", "user_id"))
+
+
+class Thing(NamedTuple):
+    """A workspace, project or membership: its parents (as its kind names them) and its lives."""
+
+    parents: tuple[UUID, ...]
+    lives: Sequence[Life]
+
+
+class NewAccount(NamedTuple):
+    """A user that a fact names."""
+
+    user_id: UUID
+    username: str
+
+
+class NewWorkspace(NamedTuple):
+    """A workspace that a fact names."""
+
+    workspace_id: UUID
+    name: str
+
+
+class NewProject(NamedTuple):
+    """A project that a fact names."""
+
+    project_id: UUID
+    workspace_id: UUID
+    name: str
+
+
+class NewMembership(NamedTuple):
+    """A membership that a fact names."""
+
+    member_id: UUID
+    workspace_id: UUID
+    user_id: UUID
+
+
+async def insert_named(
+    tx: AsyncConnection,
+    organization_id: UUID,
+    named: Mapping[type[NamedTuple], Collection[tuple[Any, ...]]],
+) -> None:
+    """Give a row to all that facts name and that has none yet; it lives once facts say so."""
+    for kind, statement in _INSERT_NAMED.items():
+        if rows := named.get(kind):
+            columns = map(list, zip(*rows, strict=True))
+            values = dict(zip(_FIELDS[kind], columns, strict=True))
+            await tx.execute(statement, {"organization_id": organization_id, **values})
+
+
+def _insert_named(table: str, fields: Sequence[str], types: Sequence[str]) -> Any:
+    columns = ", ".join(fields)
+    arrays = ", ".join(
+        f"CAST(:{column} AS {type_}[])" for column, type_ in zip(fields, types, strict=True)
+    )
+    return text(f"""
+        INSERT INTO {table} (organization_id, {columns})
+        SELECT CAST(:organization_id AS uuid), {columns}
+        FROM unnest({arrays}) AS named ({columns})
+        ON CONFLICT DO NOTHING
+    """)
+
+
+_FIELDS: Mapping[type[NamedTuple], tuple[str, ...]] = {
+    kind: kind._fields for kind in (NewAccount, NewWorkspace, NewProject, NewMembership)
+}
+# Parents before children, as their foreign keys want it.
+_INSERT_NAMED = {
+    NewAccount: _insert_named("account", NewAccount._fields, ("uuid", "text")),
+    NewWorkspace: _insert_named("workspace", NewWorkspace._fields, ("uuid", "text")),
+    NewProject: _insert_named("project", NewProject._fields, ("uuid", "uuid", "text")),
+    NewMembership: _insert_named("membership", NewMembership._fields, ("uuid", "uuid", "uuid")),
+}
+
+
+async def select_things(
+    tx: AsyncConnection,
+    organization_id: UUID,
+    kind: Kind,
+    keys: Collection[UUID],
+    *,
+    by: str | None = None,
+) -> dict[UUID, Thing]:
+    """The things with these keys or, with `by`, those whose parent column has one of them."""
+    if not keys:
+        return {}
+    statement = text(f"""
+        SELECT {kind.key}, born_at, died_at{"".join(f", {parent}" for parent in kind.parents)}
+        FROM {kind.table}
+        WHERE organization_id = :organization_id
+          AND {by or kind.key} = ANY(CAST(:keys AS uuid[]))
+    """)
+    found = await tx.execute(statement, {"organization_id": organization_id, "keys": list(keys)})
+    return {
+        key: Thing(tuple(parents), [Life(*life) for life in zip(born_at, died_at, strict=True)])
+        for key, born_at, died_at, *parents in found
+    }
+
+
+async def update_lives(
+    tx: AsyncConnection, organization_id: UUID, kind: Kind, lives: Mapping[UUID, Sequence[Life]]
+) -> None:
+    """Replace the lives of these things.
+
+    PostgreSQL's arrays of arrays must be rectangular, so that lives travel as one row each.
+    """
+    rows = [
+        (key, index, life.born, life.died)
+        for key, found in lives.items()
+        for index, life in enumerate(found)
+    ]
+    keys, ranks, born_at, died_at = map(list, zip(*rows, strict=True)) if rows else ([],) * 4
+    statement = text(f"""
+        UPDATE {kind.table} AS thing SET
+            born_at = coalesce(changed.born_at, '{{}}'),
+            died_at = coalesce(changed.died_at, '{{}}')
+        FROM unnest(CAST(:all_keys AS uuid[])) AS named (key)
+        LEFT JOIN (
+            SELECT key, array_agg(born_at ORDER BY rank) AS born_at,
+                   array_agg(died_at ORDER BY rank) AS died_at
+            FROM unnest(CAST(:keys AS uuid[]), CAST(:ranks AS integer[]),
+                        CAST(:born_at AS timestamptz[]), CAST(:died_at AS timestamptz[]))
+                 AS life (key, rank, born_at, died_at)
+            GROUP BY key
+        ) AS changed USING (key)
+        WHERE thing.organization_id = :organization_id AND thing.{kind.key} = named.key
+    """)
+    await tx.execute(
+        statement,
+        {
+            "organization_id": organization_id,
+            "all_keys": list(lives),
+            "keys": keys,
+            "ranks": ranks,
+            "born_at": born_at,
+            "died_at": died_at,
+        },
+    )
+
+
+class AccountRow(NamedTuple):
+    """An account as it is described now, with its first birth and its last death."""
+
+    user_id: UUID
+    email: str | None
+    role: str | None
+    suspended: bool
+    born_at: datetime
+    died_at: datetime | None
+
+
+async def update_accounts(
+    tx: AsyncConnection, organization_id: UUID, rows: Sequence[AccountRow]
+) -> None:
+    """Say what is known now of these accounts; they are there already."""
+    columns = dict(zip(AccountRow._fields, map(list, zip(*rows, strict=True)), strict=True))
+    await tx.execute(_UPDATE_ACCOUNTS, {"organization_id": organization_id, **columns})
+
+
+_UPDATE_ACCOUNTS = text("""
+    UPDATE account SET email = now.email, role = now.role, suspended = now.suspended,
+                       born_at = now.born_at, died_at = now.died_at
+    FROM unnest(CAST(:user_id AS uuid[]), CAST(:email AS text[]), CAST(:role AS text[]),
+                CAST(:suspended AS boolean[]), CAST(:born_at AS timestamptz[]),
+                CAST(:died_at AS timestamptz[]))
+         AS now (user_id, email, role, suspended, born_at, died_at)
+    WHERE account.organization_id = :organization_id AND account.user_id = now.user_id
+""")
+
+
+async def select_accounts_born_before(
+    tx: AsyncConnection, organization_id: UUID, instant: datetime
+) -> set[UUID]:
+    """Users whose account is older than that instant."""
+    found = await tx.execute(
+        text("""
+            SELECT user_id FROM account
+            WHERE organization_id = :organization_id AND born_at < :instant
+        """),
+        {"organization_id": organization_id, "instant": instant},
+    )
+    return set(found.scalars())
+
+
+async def select_account(tx: AsyncConnection, organization_id: UUID, username: str) -> Any:
+    """The account of that username: all columns, or None."""
+    found = await tx.execute(
+        text("""
+            SELECT user_id, username, email, role, suspended, born_at, died_at FROM account
+            WHERE organization_id = :organization_id AND username = :username
+        """),
+        {"organization_id": organization_id, "username": username},
+    )
+    return found.first()

@@ -1,0 +1,192 @@
+"""Statements of the event table: facts go in once, timelines come out."""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+class EventRow(NamedTuple):
+    """One event as it is stored, less the organization and the moment of its arrival."""
+
+    uid: UUID
+    type: str
+    occurred_at: datetime
+    subject_id: UUID
+    parent_id: UUID | None
+    source: str
+    id: str
+    data: str
+
+
+async def insert_events(
+    tx: AsyncConnection, organization_id: UUID, events: Sequence[EventRow], received_at: datetime
+) -> set[UUID]:
+    """Store the events that are not there yet.
+
+    Returns:
+        The uids of those that were stored; the others are duplicates.
+    """
+    columns = dict(zip(EventRow._fields, map(list, zip(*events, strict=True)), strict=True))
+    inserted = await tx.execute(
+        _INSERT_EVENTS,
+        {"organization_id": organization_id, "received_at": received_at, **columns},
+    )
+    return set(inserted.scalars())
+
+
+_INSERT_EVENTS = text("""
+    INSERT INTO event (organization_id, received_at,
+                       uid, type, occurred_at, subject_id, parent_id, source, id, data)
+    SELECT CAST(:organization_id AS uuid), CAST(:received_at AS timestamptz),
+           uid, type, occurred_at, subject_id, parent_id, source, id, CAST(data AS jsonb)
+    FROM unnest(CAST(:uid AS uuid[]), CAST(:type AS text[]), CAST(:occurred_at AS timestamptz[]),
+                CAST(:subject_id AS uuid[]), CAST(:parent_id AS uuid[]), CAST(:source AS text[]),
+                CAST(:id AS text[]), CAST(:data AS text[]))
+         AS fresh (uid, type, occurred_at, subject_id, parent_id, source, id, data)
+    ON CONFLICT (organization_id, uid) DO NOTHING
+    RETURNING uid
+""")
+
+
+async def select_facts(
+    tx: AsyncConnection, organization_id: UUID, subject_ids: Collection[UUID], types: Sequence[str]
+) -> Sequence[Any]:
+    """All facts of these types about these subjects: subject_id, uid, type, occurred_at, data."""
+    if not subject_ids:
+        return ()
+    found = await tx.execute(
+        _SELECT_FACTS,
+        {
+            "organization_id": organization_id,
+            "subject_ids": list(subject_ids),
+            "types": list(types),
+        },
+    )
+    return found.all()
+
+
+_SELECT_FACTS = text("""
+    SELECT subject_id, uid, type, occurred_at, CAST(data AS text) AS data
+    FROM event
+    WHERE organization_id = :organization_id
+      AND subject_id = ANY(CAST(:subject_ids AS uuid[]))
+      AND type <> 'usage.recorded'
+      AND type = ANY(CAST(:types AS text[]))
+""")
+
+
+class Era(NamedTuple):
+    """A stretch of a thing's time between two of its deaths: after one, up to the next."""
+
+    thing_id: UUID
+    after: datetime
+    until: datetime
+
+
+async def select_first_births(
+    tx: AsyncConnection, organization_id: UUID, eras: Sequence[Era], births: str
+) -> Sequence[Any]:
+    """The first birth in each era that has one: thing_id, born_at.
+
+    `births` is one of the `…_BIRTHS` below: what the existence of that kind of thing follows from.
+    """
+    thing_ids, after, until = map(list, zip(*eras, strict=True))
+    found = await tx.execute(
+        _FIRST_BIRTHS[births],
+        {
+            "organization_id": organization_id,
+            "thing_ids": thing_ids,
+            "after": after,
+            "until": until,
+        },
+    )
+    return found.all()
+
+
+# What proves that a thing exists. A project exists where an experiment is created in it, a
+# workspace where a project or a membership begins in it: nothing that is used stays invisible
+# because its announcement is late, or never comes.
+_BIRTHS = {
+    "membership": """
+        SELECT min(occurred_at) FROM event
+        WHERE organization_id = :organization_id AND subject_id = era.thing_id
+          AND type = 'member.added' AND occurred_at > era.after AND occurred_at <= era.until
+    """,
+    "project": """
+        SELECT least(
+            (SELECT min(occurred_at) FROM event
+             WHERE organization_id = :organization_id AND subject_id = era.thing_id
+               AND type = 'project.upserted'
+               AND occurred_at > era.after AND occurred_at <= era.until),
+            (SELECT min(occurred_at) FROM event
+             WHERE organization_id = :organization_id AND parent_id = era.thing_id
+               AND occurred_at > era.after AND occurred_at <= era.until))
+    """,
+    "workspace": """
+        SELECT min(born_at) FROM (
+            SELECT occurred_at AS born_at FROM event
+            WHERE organization_id = :organization_id AND subject_id = era.thing_id
+              AND type = 'workspace.upserted'
+            UNION ALL
+            SELECT unnest(born_at) FROM project
+            WHERE organization_id = :organization_id AND workspace_id = era.thing_id
+            UNION ALL
+            SELECT unnest(born_at) FROM membership
+            WHERE organization_id = :organization_id AND workspace_id = era.thing_id
+        ) AS birth
+        WHERE born_at > era.after AND born_at <= era.until
+    """,
+}
+_FIRST_BIRTHS: Mapping[str, Any] = {
+    kind: text(f"""
+        SELECT era.thing_id, birth.born_at
+        FROM unnest(CAST(:thing_ids AS uuid[]), CAST(:after AS timestamptz[]),
+                    CAST(:until AS timestamptz[])) AS era (thing_id, after, until)
+        CROSS JOIN LATERAL ({births}) AS birth (born_at)
+        WHERE birth.born_at IS NOT NULL
+    """)
+    for kind, births in _BIRTHS.items()
+}
+
+
+async def select_experiments_of_projects(
+    tx: AsyncConnection, organization_id: UUID, project_ids: Collection[UUID]
+) -> set[UUID]:
+    """Every experiment that was ever created in, or moved to, one of these projects."""
+    if not project_ids:
+        return set()
+    found = await tx.execute(
+        text("""
+            SELECT DISTINCT subject_id FROM event
+            WHERE organization_id = :organization_id
+              AND parent_id = ANY(CAST(:project_ids AS uuid[]))
+        """),
+        {"organization_id": organization_id, "project_ids": list(project_ids)},
+    )
+    return set(found.scalars())
+
+
+async def stream_events(
+    tx: AsyncConnection, organization_id: UUID, until: datetime
+) -> AsyncIterator[Any]:
+    """All events before an instant, and all of users: uid, type, occurred_at, source, id, data."""
+    rows = await tx.stream(
+        text("""
+            SELECT uid, type, occurred_at, source, id, CAST(data AS text) AS data
+            FROM event
+            WHERE organization_id = :organization_id
+              AND (occurred_at < :until OR type IN ('user.upserted', 'user.deleted'))
+            ORDER BY occurred_at,
+                     CASE WHEN type = 'experiment.resized' THEN 1
+                          WHEN type LIKE '%.deleted' OR type = 'member.removed' THEN 2
+                          ELSE 0 END,
+                     uid
+        """),
+        {"organization_id": organization_id, "until": until},
+    )
+    async for row in rows:
+        yield row

@@ -1,0 +1,110 @@
+"""Statements of API keys and sessions."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import and_, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db.tables import Account, ApiKey, Organization, Session
+
+_SHOWN = (
+    ApiKey.key_id,
+    ApiKey.username,
+    ApiKey.label,
+    ApiKey.scopes,
+    ApiKey.created_at,
+    ApiKey.expires_at,
+    ApiKey.revoked_at,
+    ApiKey.last_used_at,
+)
+
+
+async def insert_key(tx: AsyncConnection, organization_id: UUID, **values: Any) -> None:
+    """Store a new key."""
+    await tx.execute(insert(ApiKey).values(organization_id=organization_id, **values))
+
+
+async def select_keys(tx: AsyncConnection, organization_id: UUID) -> Sequence[Any]:
+    """All keys of an organization, the newest first, without what proves them."""
+    found = await tx.execute(
+        select(*_SHOWN)
+        .where(ApiKey.organization_id == organization_id)
+        .order_by(ApiKey.created_at.desc(), ApiKey.key_id)
+    )
+    return found.all()
+
+
+async def select_key(tx: AsyncConnection, organization_id: UUID, key_id: str) -> Any:
+    """One key of an organization, or None."""
+    found = await tx.execute(
+        select(*_SHOWN).where(ApiKey.organization_id == organization_id, ApiKey.key_id == key_id)
+    )
+    return found.first()
+
+
+def _select_holder() -> Any:
+    """A key with its organization, and the account of its user as it is now."""
+    account = and_(
+        Account.organization_id == ApiKey.organization_id, Account.username == ApiKey.username
+    )
+    return (
+        select(
+            *_SHOWN,
+            ApiKey.secret_hash,
+            ApiKey.organization_id,
+            Organization.name.label("organization"),
+            Account.email,
+            Account.role,
+            Account.suspended,
+            Account.died_at,
+        )
+        .join(Organization, Organization.organization_id == ApiKey.organization_id)
+        .outerjoin(Account, account)
+    )
+
+
+async def select_holder_of_key(tx: AsyncConnection, key_id: str) -> Any:
+    """The key of that id with its user, or None."""
+    return (await tx.execute(_select_holder().where(ApiKey.key_id == key_id))).first()
+
+
+async def select_holder_of_session(tx: AsyncConnection, token_hash: bytes, now: datetime) -> Any:
+    """The key behind a session that has not ended, or None."""
+    session = and_(
+        Session.organization_id == ApiKey.organization_id, Session.key_id == ApiKey.key_id
+    )
+    statement = (
+        _select_holder()
+        .join(Session, session)
+        .where(Session.token_hash == token_hash, Session.expires_at > now)
+    )
+    return (await tx.execute(statement)).first()
+
+
+async def update_key(
+    tx: AsyncConnection, organization_id: UUID, key_id: str, **values: datetime | None
+) -> None:
+    """Change when a key was used, was revoked or expires."""
+    await tx.execute(
+        update(ApiKey)
+        .where(ApiKey.organization_id == organization_id, ApiKey.key_id == key_id)
+        .values(**values)
+    )
+
+
+async def insert_session(tx: AsyncConnection, organization_id: UUID, **values: Any) -> None:
+    """Begin a session."""
+    await tx.execute(insert(Session).values(organization_id=organization_id, **values))
+
+
+async def delete_sessions(
+    tx: AsyncConnection, *, token_hash: bytes | None = None, ended_before: datetime | None = None
+) -> None:
+    """End one session, or forget those that ended by themselves."""
+    if token_hash is not None:
+        await tx.execute(delete(Session).where(Session.token_hash == token_hash))
+    if ended_before is not None:
+        await tx.execute(delete(Session).where(Session.expires_at <= ended_before))

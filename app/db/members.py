@@ -1,0 +1,54 @@
+"""Statements that read the members of workspaces."""
+
+from typing import Any
+
+from sqlalchemy import Select, and_
+
+from app.db.levels import ALL, Level, Order, Page, figures, selected
+from app.db.tables import MemberMonth, UserMonth
+
+ORDERS = {
+    "USERNAME": Order(MemberMonth.username, MemberMonth.username),
+    "SIZE": Order(MemberMonth.size_bytes, MemberMonth.username, descending=True),
+    "EXPERIMENTS": Order(MemberMonth.experiments, MemberMonth.username, descending=True),
+}
+
+
+def select_members_of_workspaces(
+    selection: frozenset[str],
+    *,
+    former: bool = False,
+    order: str = "USERNAME",
+    page: Page = ALL,
+) -> Select[Any]:
+    """Members of the workspaces that `parent_month` and `parent_workspace_id` are bound to.
+
+    Columns beside those of `figures`: organization_id, month, user_id, username, email.
+    """
+    level = Level.of(MemberMonth, "workspace_id")
+    available = {
+        "organization_id": MemberMonth.organization_id,
+        "month": level.report.c.month,
+        "user_id": MemberMonth.user_id,
+        "username": MemberMonth.username,
+        "email": UserMonth.email,
+        **figures(MemberMonth, level.report),
+    }
+    rows = MemberMonth.__table__
+    if "email" in selection:
+        rows = rows.outerjoin(UserMonth, _user_of_member())
+    return level.select(
+        selected(available, selection),
+        level.former if former else level.existing,
+        ORDERS[order],
+        page,
+        joined=rows,
+    )
+
+
+def _user_of_member() -> Any:
+    return and_(
+        UserMonth.organization_id == MemberMonth.organization_id,
+        UserMonth.month == MemberMonth.month,
+        UserMonth.user_id == MemberMonth.user_id,
+    )

@@ -1,0 +1,364 @@
+"""Statements that write month rows.
+
+A row's stocks are those at its month's end. So whatever changes in a month changes that month's
+row and each later one; what is added commutes, and the rows of a thing are the same whichever of
+its changes came first.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.domain.months import Month
+from app.domain.timelines import Figures
+
+
+@dataclass(frozen=True, slots=True)
+class MonthTable:
+    """A table of month rows: one row for each month and key.
+
+    A new row takes its `name` from the directory table `named_in`, by the key `named_by`.
+    """
+
+    table: str
+    keys: tuple[str, ...]
+    name: str
+    named_in: str
+    named_by: str
+
+
+WORKSPACE_MONTH = MonthTable(
+    "workspace_month", ("workspace_id",), "name", "workspace", "workspace_id"
+)
+PROJECT_MONTH = MonthTable(
+    "project_month", ("workspace_id", "project_id"), "name", "project", "project_id"
+)
+MEMBER_MONTH = MonthTable(
+    "member_month", ("workspace_id", "user_id"), "username", "account", "user_id"
+)
+USER_MONTH = MonthTable("user_month", ("user_id",), "username", "account", "user_id")
+MONTH_TABLES = (WORKSPACE_MONTH, PROJECT_MONTH, MEMBER_MONTH, USER_MONTH)
+
+_FIGURES = ("experiments", "experiments_created", "size_bytes", "byte_microseconds")
+
+_SPAN = """unnest(CAST(:span_months AS date[]), CAST(:span_microseconds AS bigint[]))
+             AS span (month, microseconds)"""
+
+
+def _span(months: Iterable[Month]) -> dict[str, Any]:
+    span = list(months)
+    return {
+        "span_months": [month.first_day for month in span],
+        "span_microseconds": [month.microseconds for month in span],
+    }
+
+
+async def carry_forward(
+    tx: AsyncConnection, organization_id: UUID, last: Month, months: Sequence[Month]
+) -> None:
+    """Give `months` the rows that follow from those of `last`, the month before them.
+
+    Stocks stay, flows start at nothing, storage is held for the whole of each month. What neither
+    exists nor holds anything ends with its month; a user's last use is remembered.
+    """
+    parameters = {"organization_id": organization_id, "last": last.first_day, **_span(months)}
+    for statement in _CARRY_FORWARD:
+        await tx.execute(statement, parameters)
+
+
+def _carry_forward(table: MonthTable, columns: Mapping[str, str], kept: str) -> Any:
+    names = ", ".join((*table.keys, *columns))
+    values = ", ".join((*table.keys, *columns.values()))
+    return text(f"""
+        INSERT INTO {table.table} (organization_id, month, experiments, size_bytes,
+                                   byte_microseconds, {names})
+        SELECT organization_id, span.month, experiments, size_bytes,
+               CAST(size_bytes AS numeric) * span.microseconds, {values}
+        FROM {table.table} AS earlier CROSS JOIN {_SPAN}
+        WHERE organization_id = :organization_id AND earlier.month = :last AND ({kept})
+    """)
+
+
+_THERE = "present OR experiments <> 0"
+_CARRY_FORWARD = (
+    _carry_forward(WORKSPACE_MONTH, {"name": "name", "present": "present"}, _THERE),
+    _carry_forward(PROJECT_MONTH, {"name": "name", "present": "present"}, _THERE),
+    _carry_forward(MEMBER_MONTH, {"username": "username", "present": "present"}, _THERE),
+    _carry_forward(
+        USER_MONTH,
+        {
+            "username": "username",
+            "licensed": "licensed AND deleted_at IS NULL",
+            **{column: column for column in ("email", "role", "service_account", "suspended")},
+            **{column: column for column in ("created_at", "deleted_at")},
+            "last_used_at": "last_used_at",
+        },
+        "TRUE",
+    ),
+)
+
+
+class FiguresRow(NamedTuple):
+    """What one month adds to the figures of a thing; `keys` as the month table names them."""
+
+    month: Month
+    keys: tuple[UUID, ...]
+    figures: Figures
+
+
+async def add_figures(
+    tx: AsyncConnection,
+    organization_id: UUID,
+    table: MonthTable,
+    rows: Sequence[FiguresRow],
+    months: Sequence[Month],
+) -> None:
+    """Add to the rows of the months in which something changed, and its stocks to later ones.
+
+    Only rows of `months` are written: of a change before the first of them, the stocks.
+    """
+    keys = dict(
+        zip(table.keys, map(list, zip(*(row.keys for row in rows), strict=True)), strict=True)
+    )
+    await tx.execute(
+        _ADD_FIGURES[table.table],
+        {
+            "organization_id": organization_id,
+            "months": [row.month.first_day for row in rows],
+            "experiments": [row.figures.experiments for row in rows],
+            "experiments_created": [row.figures.experiments_created for row in rows],
+            "size_bytes": [row.figures.size_bytes for row in rows],
+            # Wider than any integer that the driver knows: PostgreSQL reads it as a numeral.
+            "byte_microseconds": [str(row.figures.byte_microseconds) for row in rows],
+            **keys,
+            **_span(months),
+        },
+    )
+
+
+def _add_figures(table: MonthTable) -> Any:
+    keys = ", ".join(table.keys)
+    arrays = ", ".join(f"CAST(:{key} AS uuid[])" for key in table.keys)
+    added = ", ".join(f"{column} = kept.{column} + excluded.{column}" for column in _FIGURES)
+    return text(f"""
+        WITH change AS (
+            SELECT * FROM unnest(CAST(:months AS date[]), {arrays}, CAST(:experiments AS bigint[]),
+                CAST(:experiments_created AS bigint[]), CAST(:size_bytes AS bigint[]),
+                CAST(CAST(:byte_microseconds AS text[]) AS numeric[]))
+                AS change (month, {keys}, {", ".join(_FIGURES)})
+        ), total AS (
+            SELECT span.month, {keys}, sum(experiments) AS experiments,
+                   sum(experiments_created) FILTER (WHERE span.month = change.month)
+                       AS experiments_created,
+                   sum(size_bytes) AS size_bytes,
+                   sum(CASE WHEN span.month = change.month THEN byte_microseconds
+                            ELSE size_bytes * CAST(span.microseconds AS numeric) END)
+                       AS byte_microseconds
+            FROM change JOIN {_SPAN} ON span.month >= change.month
+            GROUP BY span.month, {keys}
+        )
+        INSERT INTO {table.table} AS kept
+               (organization_id, month, {keys}, {table.name}, {", ".join(_FIGURES)})
+        SELECT CAST(:organization_id AS uuid), total.month,
+               {", ".join(f"total.{key}" for key in table.keys)}, named.{table.name},
+               total.experiments, coalesce(total.experiments_created, 0), total.size_bytes,
+               total.byte_microseconds
+        FROM total JOIN {table.named_in} AS named
+          ON named.organization_id = :organization_id
+         AND named.{table.named_by} = total.{table.named_by}
+        ON CONFLICT (organization_id, month, {keys}) DO UPDATE SET {added}
+    """)
+
+
+_ADD_FIGURES = {table.table: _add_figures(table) for table in MONTH_TABLES}
+
+
+class PresenceRow(NamedTuple):
+    """Whether a thing exists at a month's end."""
+
+    month: Month
+    keys: tuple[UUID, ...]
+    present: bool
+
+
+async def set_presence(
+    tx: AsyncConnection, organization_id: UUID, table: MonthTable, rows: Sequence[PresenceRow]
+) -> None:
+    """Say in which of these months these things exist at the end."""
+    keys = dict(
+        zip(table.keys, map(list, zip(*(row.keys for row in rows), strict=True)), strict=True)
+    )
+    await tx.execute(
+        _SET_PRESENCE[table.table],
+        {
+            "organization_id": organization_id,
+            "months": [row.month.first_day for row in rows],
+            "present": [row.present for row in rows],
+            **keys,
+        },
+    )
+
+
+def _set_presence(table: MonthTable) -> Any:
+    keys = ", ".join(table.keys)
+    arrays = ", ".join(f"CAST(:{key} AS uuid[])" for key in table.keys)
+    return text(f"""
+        INSERT INTO {table.table} (organization_id, month, {keys}, {table.name}, present)
+        SELECT CAST(:organization_id AS uuid), said.month,
+               {", ".join(f"said.{key}" for key in table.keys)}, named.{table.name}, said.present
+        FROM unnest(CAST(:months AS date[]), {arrays}, CAST(:present AS boolean[]))
+             AS said (month, {keys}, present)
+        JOIN {table.named_in} AS named
+          ON named.organization_id = :organization_id
+         AND named.{table.named_by} = said.{table.named_by}
+        ON CONFLICT (organization_id, month, {keys}) DO UPDATE SET present = excluded.present
+    """)
+
+
+_SET_PRESENCE = {
+    table.table: _set_presence(table) for table in (WORKSPACE_MONTH, PROJECT_MONTH, MEMBER_MONTH)
+}
+
+
+class AccountMonthRow(NamedTuple):
+    """An account in a month; unlicensed when it did not exist in it, or not yet."""
+
+    month: date
+    user_id: UUID
+    licensed: bool
+    email: str | None
+    role: str | None
+    service_account: bool
+    suspended: bool
+    created_at: datetime | None
+    deleted_at: datetime | None
+
+
+async def set_accounts(
+    tx: AsyncConnection, organization_id: UUID, rows: Sequence[AccountMonthRow]
+) -> None:
+    """Say how these accounts stand in these months."""
+    columns = dict(zip(AccountMonthRow._fields, map(list, zip(*rows, strict=True)), strict=True))
+    await tx.execute(_SET_ACCOUNTS, {"organization_id": organization_id, **columns})
+
+
+_SAID = tuple(field for field in AccountMonthRow._fields if field not in {"month", "user_id"})
+_SET_ACCOUNTS = text(f"""
+    INSERT INTO user_month (organization_id, month, user_id, username, {", ".join(_SAID)})
+    SELECT CAST(:organization_id AS uuid), said.month, said.user_id, account.username,
+           {", ".join(f"said.{column}" for column in _SAID)}
+    FROM unnest(CAST(:month AS date[]), CAST(:user_id AS uuid[]), CAST(:licensed AS boolean[]),
+                CAST(:email AS text[]), CAST(:role AS text[]), CAST(:service_account AS boolean[]),
+                CAST(:suspended AS boolean[]), CAST(:created_at AS timestamptz[]),
+                CAST(:deleted_at AS timestamptz[]))
+         AS said (month, user_id, {", ".join(_SAID)})
+    JOIN account ON account.organization_id = :organization_id AND account.user_id = said.user_id
+    ON CONFLICT (organization_id, month, user_id) DO UPDATE SET
+        {", ".join(f"{column} = excluded.{column}" for column in _SAID)}
+""")
+
+
+class UsageRow(NamedTuple):
+    """A user's usage within a month, as far as one batch tells it."""
+
+    month: date
+    user_id: UUID
+    ui_usage_count: int
+    ui_used_at: datetime | None
+    sdk_usage_count: int
+    sdk_used_at: datetime | None
+
+
+async def add_usage(
+    tx: AsyncConnection,
+    organization_id: UUID,
+    rows: Sequence[UsageRow],
+    months: Sequence[Month],
+) -> None:
+    """Add counts to the months of use; later months learn of the last use.
+
+    Only rows of `months` are written.
+    """
+    columns = dict(zip(UsageRow._fields, map(list, zip(*rows, strict=True)), strict=True))
+    await tx.execute(
+        _ADD_USAGE,
+        {"organization_id": organization_id, **columns, **_span(months)},
+    )
+
+
+_ADD_USAGE = text(f"""
+    WITH used AS (
+        SELECT * FROM unnest(CAST(:month AS date[]), CAST(:user_id AS uuid[]),
+            CAST(:ui_usage_count AS bigint[]), CAST(:ui_used_at AS timestamptz[]),
+            CAST(:sdk_usage_count AS bigint[]), CAST(:sdk_used_at AS timestamptz[]))
+            AS used (month, user_id, ui_usage_count, ui_used_at, sdk_usage_count, sdk_used_at)
+    ), total AS (
+        SELECT span.month, user_id,
+               coalesce(sum(ui_usage_count) FILTER (WHERE span.month = used.month), 0)
+                   AS ui_usage_count,
+               max(ui_used_at) FILTER (WHERE span.month = used.month) AS ui_used_at,
+               coalesce(sum(sdk_usage_count) FILTER (WHERE span.month = used.month), 0)
+                   AS sdk_usage_count,
+               max(sdk_used_at) FILTER (WHERE span.month = used.month) AS sdk_used_at,
+               max(greatest(ui_used_at, sdk_used_at)) AS last_used_at
+        FROM used JOIN {_SPAN} ON span.month >= used.month
+        GROUP BY span.month, user_id
+    )
+    INSERT INTO user_month AS kept (organization_id, month, user_id, username, ui_usage_count,
+        ui_used_at, sdk_usage_count, sdk_used_at, last_used_at)
+    SELECT CAST(:organization_id AS uuid), total.month, total.user_id, account.username,
+           total.ui_usage_count, total.ui_used_at, total.sdk_usage_count, total.sdk_used_at,
+           total.last_used_at
+    FROM total JOIN account
+      ON account.organization_id = :organization_id AND account.user_id = total.user_id
+    ON CONFLICT (organization_id, month, user_id) DO UPDATE SET
+        ui_usage_count = kept.ui_usage_count + excluded.ui_usage_count,
+        ui_used_at = greatest(kept.ui_used_at, excluded.ui_used_at),
+        sdk_usage_count = kept.sdk_usage_count + excluded.sdk_usage_count,
+        sdk_used_at = greatest(kept.sdk_used_at, excluded.sdk_used_at),
+        last_used_at = greatest(kept.last_used_at, excluded.last_used_at)
+""")
+
+
+async def select_rows(
+    tx: AsyncConnection, organization_id: UUID, table: MonthTable, month: date
+) -> Sequence[Any]:
+    """All rows of a month, with the name of the workspace that each belongs to, if any."""
+    return (
+        await tx.execute(
+            _SELECT_ROWS[table.table], {"organization_id": organization_id, "month": month}
+        )
+    ).all()
+
+
+def _select_rows(table: MonthTable) -> Any:
+    if "workspace_id" not in table.keys:
+        return text(f"""
+            SELECT * FROM {table.table} WHERE organization_id = :organization_id AND month = :month
+        """)
+    return text(f"""
+        SELECT shown.*, workspace.name AS workspace FROM {table.table} AS shown
+        JOIN workspace ON workspace.organization_id = :organization_id
+                      AND workspace.workspace_id = shown.workspace_id
+        WHERE shown.organization_id = :organization_id AND shown.month = :month
+    """)
+
+
+_SELECT_ROWS = {table.table: _select_rows(table) for table in MONTH_TABLES}
+
+
+async def delete_rows(tx: AsyncConnection, organization_id: UUID, month: date) -> None:
+    """Remove a month's rows, for them to be written again."""
+    for table in MONTH_TABLES:
+        await tx.execute(
+            text(f"""
+                DELETE FROM {table.table}
+                WHERE organization_id = :organization_id AND month = :month
+            """),
+            {"organization_id": organization_id, "month": month},
+        )

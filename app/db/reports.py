@@ -1,0 +1,123 @@
+"""Statements of the report's top level: the organization's totals of each month."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Date,
+    DateTime,
+    Select,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    select,
+    text,
+    true,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from app.db.levels import selected
+from app.db.tables import MonthClose, Organization, UserMonth, WorkspaceMonth
+
+_TOTALS = {
+    "number_of_workspaces": func.count().filter(WorkspaceMonth.present),
+    "experiments": func.coalesce(func.sum(WorkspaceMonth.experiments), 0),
+    "size_bytes": func.coalesce(func.sum(WorkspaceMonth.size_bytes), 0),
+}
+
+
+def select_reports(
+    organization: UUID | str, months: Sequence[date], selection: frozenset[str]
+) -> Select[Any]:
+    """A row per month, in order, of one organization; none when there is no such organization.
+
+    Args:
+        organization: Its id or its name.
+        months: First days.
+        selection: Columns to compute, beside those that say how month rows are to be read.
+    """
+    month = (
+        func.unnest(bindparam("months", list(months), type_=ARRAY(Date)))
+        .table_valued("month", with_ordinality="ordinal")
+        .render_derived(name="report")
+    )
+    first_day = cast(month.c.month, Date)
+    rows_month = case(
+        (first_day >= Organization.first_month, func.least(first_day, Organization.last_month))
+    )
+    named = (
+        Organization.organization_id == organization
+        if isinstance(organization, UUID)
+        else Organization.name == organization
+    )
+    columns: list[ColumnElement[Any]] = [
+        Organization.organization_id.label("organization_id"),
+        Organization.name.label("organization_name"),
+        first_day.label("month"),
+        rows_month.label("rows_month"),
+        Organization.latest_event_at.label("latest_event_at"),
+        Organization.revision.label("revision"),
+        func.coalesce(Organization.closed_through >= first_day, False).label("closed"),
+        MonthClose.closed_at.label("closed_at"),
+        MonthClose.rows_hash.label("rows_hash"),
+        _measured(Organization.ui_measured_from, MonthClose.ui_measured, first_day, "ui_measured"),
+        _measured(
+            Organization.sdk_measured_from, MonthClose.sdk_measured, first_day, "sdk_measured"
+        ),
+        func.coalesce(
+            MonthClose.changed_at,
+            func.greatest(
+                Organization.changed_at, func.timezone("UTC", cast(first_day, DateTime))
+            ),
+        ).label("created_at"),
+    ]
+    close = and_(
+        MonthClose.organization_id == Organization.organization_id, MonthClose.month == first_day
+    )
+    statement = (
+        select(*columns)
+        .select_from(Organization)
+        .join(month, true())
+        .outerjoin(MonthClose, close)
+        .where(named)
+    )
+    totals = selected(_TOTALS, selection)
+    if totals:
+        total = (
+            select(*totals)
+            .where(
+                WorkspaceMonth.organization_id == Organization.organization_id,
+                WorkspaceMonth.month == rows_month,
+            )
+            .lateral("total")
+        )
+        statement = statement.add_columns(*total.c).join(total, true())
+    if "number_of_users" in selection:
+        statement = statement.add_columns(_number_of_users(rows_month, first_day))
+    return statement.order_by(month.c.ordinal)
+
+
+def _measured(since: Any, frozen: Any, first_day: Any, name: str) -> ColumnElement[bool]:
+    """Whether a channel was measured before the month's end; a close freezes the answer."""
+    month_end = func.timezone("UTC", cast(first_day, DateTime) + text("interval '1 month'"))
+    return func.coalesce(frozen, since < month_end, False).label(name)
+
+
+def _number_of_users(rows_month: Any, first_day: Any) -> ColumnElement[Any]:
+    """Licensed users; one deleted in the month whose rows are carried is none any more."""
+    return (
+        select(func.count())
+        .where(
+            UserMonth.organization_id == Organization.organization_id,
+            UserMonth.month == rows_month,
+            UserMonth.licensed,
+            (UserMonth.month == first_day) | UserMonth.deleted_at.is_(None),
+        )
+        .scalar_subquery()
+        .label("number_of_users")
+    )

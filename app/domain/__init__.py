@@ -1,0 +1,1 @@
+"""The rules of the report: months, sizes, events, timelines. Pure: no I/O, no clock."""

@@ -1,0 +1,1 @@
+"""From usage events to the rows of the store, and events made from a seed."""

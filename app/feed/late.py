@@ -1,0 +1,48 @@
+"""What comes too late: facts about closed months become corrections, booked in an open one."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from uuid import UUID
+
+from app.db.closes import NOWHERE, CorrectionRow
+from app.domain.figures import Figure
+from app.domain.months import Month
+from app.domain.timelines import Figures, Place
+
+
+class Late:
+    """Amounts that closed months lack, by month, figure and place."""
+
+    def __init__(self) -> None:
+        self._amounts: dict[tuple[Month, Figure, UUID, UUID, UUID], int] = defaultdict(int)
+
+    def add(
+        self,
+        origin: Month,
+        figure: Figure,
+        amount: int,
+        *,
+        workspace_id: UUID = NOWHERE,
+        project_id: UUID = NOWHERE,
+        user_id: UUID = NOWHERE,
+    ) -> None:
+        """Add an amount to a figure of a closed month."""
+        self._amounts[origin, figure, workspace_id, project_id, user_id] += amount
+
+    def add_figures(self, origin: Month, place: Place, figures: Figures) -> None:
+        """Add what a place's experiments contribute to a closed month."""
+        for figure, amount in (
+            (Figure.EXPERIMENTS, figures.experiments),
+            (Figure.EXPERIMENTS_CREATED, figures.experiments_created),
+            (Figure.SIZE_BYTES, figures.size_bytes),
+            (Figure.BYTE_MICROSECONDS, figures.byte_microseconds),
+        ):
+            self._amounts[origin, figure, *place] += amount
+
+    def rows(self) -> Iterator[CorrectionRow]:
+        """All amounts that are not nothing."""
+        for (origin, figure, workspace_id, project_id, user_id), amount in self._amounts.items():
+            if amount:
+                yield CorrectionRow(
+                    origin.first_day, figure, workspace_id, project_id, user_id, amount
+                )

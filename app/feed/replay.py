@@ -1,0 +1,301 @@
+"""A month worked out again from its raw events: the slow, simple and independent route.
+
+It replays every event in order of time, through the rules as a person would follow them, and
+shares no code with the timelines that batches are stored by: each checks the other.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from app.domain.events import (
+    AnyEvent,
+    ExperimentCreated,
+    ExperimentCreatedEvent,
+    ExperimentDeletedEvent,
+    ExperimentResizedEvent,
+    MemberAddedEvent,
+    MemberRemovedEvent,
+    ProjectDeletedEvent,
+    ProjectUpsertedEvent,
+    UsageRecordedEvent,
+    UserDeletedEvent,
+    UserUpserted,
+    UserUpsertedEvent,
+    WorkspaceDeletedEvent,
+    WorkspaceUpsertedEvent,
+)
+from app.domain.months import Month
+
+Name = tuple[str, ...]
+"""What a row is about: (workspace), (workspace, project), (workspace, username) or (username)."""
+
+
+class Sums(NamedTuple):
+    """The figures of one row; byte_microseconds of the whole month."""
+
+    experiments: int = 0
+    experiments_created: int = 0
+    size_bytes: int = 0
+    byte_microseconds: int = 0
+
+    def __add__(self, other: tuple[Any, ...]) -> "Sums":
+        return Sums(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+
+class UserRow(NamedTuple):
+    """A user in the month, as far as facts tell."""
+
+    licensed: bool = False
+    email: str | None = None
+    role: str | None = None
+    service_account: bool = False
+    suspended: bool = False
+    created_at: datetime | None = None
+    deleted_at: datetime | None = None
+    ui_usage_count: int = 0
+    ui_used_at: datetime | None = None
+    sdk_usage_count: int = 0
+    sdk_used_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+LEVELS = ("workspaces", "projects", "members", "users")
+
+
+@dataclass
+class MonthRows:
+    """All rows of a month, by level: what exists at its end, and what holds or held something."""
+
+    present: dict[str, set[Name]]
+    figures: dict[str, dict[Name, Sums]]
+    users: dict[Name, UserRow]
+
+    @classmethod
+    def empty(cls) -> "MonthRows":
+        """A month in which there is nothing."""
+        return cls({level: set() for level in LEVELS[:3]}, {level: {} for level in LEVELS}, {})
+
+    @property
+    def workspaces(self) -> set[Name]:
+        """Workspaces that exist."""
+        return self.present["workspaces"]
+
+    @property
+    def projects(self) -> set[Name]:
+        """Projects that exist."""
+        return self.present["projects"]
+
+    @property
+    def members(self) -> set[Name]:
+        """Memberships in force."""
+        return self.present["members"]
+
+
+@dataclass
+class _Experiment:
+    workspace: str
+    project: str
+    username: str
+    size_bytes: int
+    since: datetime
+
+
+def replay(events: Iterable[AnyEvent], month: Month) -> MonthRows:
+    """The rows of a month.
+
+    Args:
+        events: All events before the month's end, and those of users after it, since they may say
+            when an account was created; in order of time; facts of one instant in the
+            order of a life (created, changed, deleted), then by uid.
+        month: Which month.
+    """
+    story = _Story(month)
+    for event in events:
+        story.take(event)
+    return story.end()
+
+
+class _Story:
+    def __init__(self, month: Month) -> None:
+        self.month = month
+        self.rows = MonthRows.empty()
+        self.experiments: dict[str, _Experiment] = {}
+        self.sizes: dict[str, int] = {}
+        self.sums: dict[Name, Sums] = defaultdict(Sums)
+        self.usage: dict[tuple[str, str], list[tuple[datetime, int]]] = defaultdict(list)
+        self.accounts: dict[str, Told] = defaultdict(list)
+
+    def take(self, event: AnyEvent) -> None:
+        at = event.time
+        if isinstance(event, UserUpsertedEvent | UserDeletedEvent):
+            said = event.data if isinstance(event, UserUpsertedEvent) else None
+            self.accounts[event.data.username].append((at, said))
+        if at >= self.month.end:
+            return
+        match event:
+            case WorkspaceUpsertedEvent():
+                self.rows.workspaces.add((event.data.name,))
+            case WorkspaceDeletedEvent():
+                self.end_workspace(at, event.data.name)
+            case ProjectUpsertedEvent():
+                self.begin_project(event.data.workspace, event.data.name)
+            case ProjectDeletedEvent():
+                self.end_project(at, event.data.workspace, event.data.name)
+            case MemberAddedEvent():
+                self.rows.workspaces.add((event.data.workspace,))
+                self.rows.members.add((event.data.workspace, event.data.username))
+            case MemberRemovedEvent():
+                self.rows.members.discard((event.data.workspace, event.data.username))
+            case UserDeletedEvent():
+                gone = event.data.username
+                self.end_members(lambda member: member[1] == gone)
+            case UsageRecordedEvent():
+                used = event.data
+                self.usage[used.username, used.channel].append((at, used.uses))
+            case ExperimentCreatedEvent():
+                self.place(at, event.data)
+            case ExperimentResizedEvent():
+                self.resize(at, event.data.experiment, event.data.size_bytes)
+            case ExperimentDeletedEvent():
+                self.remove(at, event.data.experiment)
+
+    def begin_project(self, workspace: str, project: str) -> None:
+        self.rows.workspaces.add((workspace,))
+        self.rows.projects.add((workspace, project))
+
+    def end_project(self, at: datetime, workspace: str, project: str) -> None:
+        self.rows.projects.discard((workspace, project))
+        for name, found in list(self.experiments.items()):
+            if (found.workspace, found.project) == (workspace, project):
+                self.remove(at, name)
+
+    def end_workspace(self, at: datetime, workspace: str) -> None:
+        for owner, project in [each for each in self.rows.projects if each[0] == workspace]:
+            self.end_project(at, owner, project)
+        self.end_members(lambda member: member[0] == workspace)
+        self.rows.workspaces.discard((workspace,))
+
+    def end_members(self, which: Callable[[Name], bool]) -> None:
+        self.rows.members.difference_update([each for each in self.rows.members if which(each)])
+
+    def place(self, at: datetime, said: ExperimentCreated) -> None:
+        self.begin_project(said.workspace, said.project)
+        name, there = said.experiment, self.experiments.get(said.experiment)
+        size_bytes = self.sizes.get(name, 0) if said.size_bytes is None else said.size_bytes
+        if there is not None:
+            self.settle(at, there)
+        self.sizes[name] = size_bytes
+        placed = _Experiment(said.workspace, said.project, said.username, size_bytes, at)
+        self.experiments[name] = placed
+        if there is None and at >= self.month.start:
+            self.add(placed, Sums(experiments_created=1))
+
+    def resize(self, at: datetime, name: str, size_bytes: int) -> None:
+        self.sizes[name] = size_bytes
+        if (there := self.experiments.get(name)) is not None:
+            self.settle(at, there)
+            there.size_bytes = size_bytes
+
+    def remove(self, at: datetime, name: str) -> None:
+        self.sizes.pop(name, None)
+        if (there := self.experiments.pop(name, None)) is not None:
+            self.settle(at, there)
+
+    def settle(self, at: datetime, there: _Experiment) -> None:
+        """Count what the experiment held in the month up to a moment."""
+        held = at - max(there.since, self.month.start)
+        if held > timedelta(0):
+            span = held // timedelta(microseconds=1)
+            self.add(there, Sums(byte_microseconds=there.size_bytes * span))
+        there.since = at
+
+    def add(self, there: _Experiment, sums: Sums) -> None:
+        self.sums[there.workspace, there.project, there.username] += sums
+
+    def end(self) -> MonthRows:
+        for there in self.experiments.values():
+            self.settle(self.month.end, there)
+            self.add(there, Sums(experiments=1, size_bytes=there.size_bytes))
+        self.rows.figures = {
+            "workspaces": self.summed(lambda workspace, _, __: (workspace,)),
+            "projects": self.summed(lambda workspace, project, _: (workspace, project)),
+            "members": self.summed(lambda workspace, _, username: (workspace, username)),
+            "users": self.summed(lambda _, __, username: (username,)),
+        }
+        known = {*self.accounts, *(username for username, _ in self.usage)}
+        self.rows.users = {(username,): self.user(username) for username in known}
+        return self.rows
+
+    def summed(self, key: Any) -> dict[Name, Sums]:
+        total: dict[Name, Sums] = defaultdict(Sums)
+        for place, sums in self.sums.items():
+            total[key(*place)] += sums
+        return {name: sums for name, sums in total.items() if any(sums)}
+
+    def user(self, username: str) -> UserRow:
+        ui, sdk = (self.usage[username, channel] for channel in ("ui", "sdk"))
+        in_month = [[(at, n) for at, n in used if at >= self.month.start] for used in (ui, sdk)]
+        (ui_count, ui_at), (sdk_count, sdk_at) = map(_counted, in_month)
+        account = _account(self.accounts[username], self.month)
+        return account._replace(
+            ui_usage_count=ui_count,
+            ui_used_at=ui_at,
+            sdk_usage_count=sdk_count,
+            sdk_used_at=sdk_at,
+            last_used_at=_counted([*ui, *sdk])[1],
+        )
+
+
+Told = list[tuple[datetime, UserUpserted | None]]
+"""What was said of a user, in order; None is that it was deleted."""
+
+
+def _counted(used: list[tuple[datetime, int]]) -> tuple[int, datetime | None]:
+    return sum(n for _, n in used), max((at for at, n in used if n), default=None)
+
+
+def _account(told: Told, month: Month) -> UserRow:
+    """A user's row, less the usage: of the latest life, what was said last."""
+    begun = [life for life in _lives(told) if life[0] < month.end]
+    if not begun:
+        return UserRow()
+    born, died = begun[-1]
+    said = [(at, data) for at, data in told if data is not None]
+    during = [each for each in said if born <= each[0] and (died is None or each[0] <= died)]
+    during = during or [next(each for each in said if each[0] >= born)]
+    shown = [data for at, data in during if at < month.end] or [during[0][1]]
+
+    def last(name: str, otherwise: Any) -> Any:
+        values = [getattr(data, name) for data in shown if getattr(data, name) is not None]
+        return values[-1] if values else otherwise
+
+    return UserRow(
+        licensed=died is None or died >= month.start,
+        email=last("email", ""),
+        role=last("role", "MEMBER"),
+        service_account=last("service_account", False),
+        suspended=last("suspended", False),
+        created_at=last("created_at", born),
+        deleted_at=died if died is not None and died < month.end else None,
+    )
+
+
+def _lives(told: Told) -> list[tuple[datetime, datetime | None]]:
+    """Walk along births and deaths; at one instant the birth comes first."""
+    moments = {(at, data is None) for at, data in told}
+    moments |= {
+        (data.created_at, False)
+        for at, data in told
+        if data is not None and data.created_at is not None and data.created_at < at
+    }
+    found: list[tuple[datetime, datetime | None]] = []
+    for at, is_death in sorted(moments):
+        alive = bool(found) and found[-1][1] is None
+        if is_death and alive:
+            found[-1] = (found[-1][0], at)
+        elif not is_death and not alive and not (found and found[-1][1] == at):
+            found.append((at, None))
+    return found

@@ -1,0 +1,87 @@
+"""The application: routes, and what every response carries."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from app.db.engine import Database
+from app.domain.errors import ChargebackError, Unauthenticated
+from app.settings import Settings
+from app.web import auth, events, rest
+from app.web.closed import ClosedDocuments
+from app.web.errors import fail, refuse, refuse_http
+from app.web.graphiql import asks_for_page, graphiql_page, graphiql_routes, signin_page
+from app.web.graphql import GraphQLEndpoint
+from app.web.services import BodyBudget, Services
+from resolvers.context import Clock
+from resolvers.feed import Intake
+
+_BODIES_IN_MEMORY = 4
+"""How many of the largest batches are in memory at a time; of small ones, many more."""
+_CLOSED_DOCUMENTS_BYTES = 67_108_864
+
+
+def system_clock() -> datetime:
+    """Now, in UTC."""
+    return datetime.now(UTC)
+
+
+def create_app(settings: Settings, database: Database, clock: Clock = system_clock) -> Starlette:
+    """The service on an open store.
+
+    Args:
+        settings: What this install chose.
+        database: The store, migrated, the caller's to close.
+        clock: What time it is; tests choose it.
+    """
+    app = Starlette(
+        routes=[
+            Route("/", _home),
+            Route("/graphql", _graphql(GraphQLEndpoint()), methods=["GET", "POST"]),
+            *auth.routes,
+            *rest.routes,
+            *events.routes,
+            *graphiql_routes(),
+        ],
+        middleware=[Middleware(GZipMiddleware, minimum_size=2_000, compresslevel=1)],
+        exception_handlers={
+            ChargebackError: refuse,
+            HTTPException: refuse_http,
+            Exception: fail,
+        },
+    )
+    app.state.services = Services(
+        settings=settings,
+        database=database,
+        clock=clock,
+        intake=Intake(database),
+        bodies=BodyBudget(_BODIES_IN_MEMORY * settings.feed_body_bytes),
+        closed_documents=ClosedDocuments(_CLOSED_DOCUMENTS_BYTES),
+    )
+    return app
+
+
+async def _home(_: Request) -> Response:
+    return RedirectResponse("/graphql")
+
+
+def _graphql(endpoint: GraphQLEndpoint) -> Any:
+    """Queries for clients; for a browser's address bar GraphiQL, or the way to sign in to it."""
+
+    async def graphql(request: Request) -> Response:
+        if not asks_for_page(request):
+            return await endpoint.respond(request)
+        try:
+            await auth.authenticate(request)
+        except Unauthenticated:
+            return await signin_page(request, None, Unauthenticated.status)
+        return await graphiql_page(request)
+
+    return graphql

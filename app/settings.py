@@ -1,0 +1,118 @@
+"""Settings: the environment and the settings file, read here alone."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+DEFAULT_ENV_FILE = Path("/etc/default/chargeback")
+
+_TRUE = ("true", "1", "yes", "on")
+_FALSE = ("false", "0", "no", "off")
+
+
+class SettingsError(Exception):
+    """A setting has a bad value: one line that names it, the value, and what is allowed."""
+
+
+def _switch(value: object) -> object:
+    written = str(value).strip().lower()
+    if written in _TRUE + _FALSE:
+        return written in _TRUE
+    raise ValueError(f"one of {', '.join(_TRUE + _FALSE)}")
+
+
+def _names(value: object) -> object:
+    if isinstance(value, str):
+        return frozenset(name.strip() for name in value.split(",") if name.strip())
+    return value
+
+
+def _postgres_url(value: object) -> object:
+    """An empty line in a settings file means the same as none: the embedded PostgreSQL."""
+    if value in (None, ""):
+        return None
+    url = str(value)
+    if url.split("://")[0] not in {"postgres", "postgresql", "postgresql+asyncpg"}:
+        raise ValueError("a URL that begins with postgresql://")
+    return url.replace("postgresql+asyncpg://", "postgresql://", 1)
+
+
+Switch = Annotated[bool, BeforeValidator(_switch)]
+
+
+class Settings(BaseSettings):
+    """What an install may choose; every name is an environment variable in capitals."""
+
+    model_config = SettingsConfigDict(
+        extra="ignore", frozen=True, env_ignore_empty=False, hide_input_in_errors=False
+    )
+
+    database_url: Annotated[str | None, BeforeValidator(_postgres_url)] = Field(
+        None, description="A PostgreSQL ≥ 15; without it the service runs its own."
+    )
+    database_connections: int = Field(
+        10, ge=2, le=1000, description="Connections to PostgreSQL at the most, per process."
+    )
+    database_shared_snapshots: Switch = Field(
+        True,
+        description="Whether a request's statements run side by side; switch it off behind "
+        "pgbouncer in transaction mode and on Citus.",
+    )
+    database_prepared_statements: Switch = Field(
+        True,
+        description="Whether statements are prepared; switch it off behind pgbouncer in "
+        "transaction mode.",
+    )
+    admin_user_list: Annotated[frozenset[str], NoDecode, BeforeValidator(_names)] = Field(
+        frozenset(),
+        description="Usernames or emails, comma separated, who are admins of every organization.",
+    )
+    chargeback_usage_report_enabled: Switch = Field(
+        True, description="Whether the report is served."
+    )
+    month_close_after_days: int | None = Field(
+        None,
+        ge=0,
+        le=365,
+        description="Close each month so many days after its end; by default never by itself.",
+    )
+    feed_body_bytes: int = Field(
+        33_554_432,
+        ge=1_000,
+        le=1_073_741_824,
+        description="The largest body that POST /api/events takes, as sent and as unpacked.",
+    )
+    session_hours: int = Field(
+        12, ge=1, le=720, description="How long a sign-in lasts in the browser."
+    )
+
+    @classmethod
+    def load(cls, env_file: Path | None = None, **overrides: Any) -> Self:
+        """The environment, then the settings file; the environment wins.
+
+        Args:
+            env_file: The settings file; by default /etc/default/chargeback when it exists.
+            overrides: Values that win over both.
+
+        Raises:
+            SettingsError: A bad value, or a settings file that cannot be read.
+        """
+        if env_file is not None and not env_file.is_file():
+            raise SettingsError(f"--env-file {env_file}: there is no such file.")
+        chosen = env_file or (DEFAULT_ENV_FILE if DEFAULT_ENV_FILE.is_file() else None)
+        if chosen is not None and not os.access(chosen, os.R_OK):
+            raise SettingsError(f"{chosen}: the settings file cannot be read.")
+        try:
+            return cls(_env_file=chosen, **overrides)
+        except ValidationError as error:
+            raise SettingsError(_one_line(error)) from None
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = str(first["loc"][0]).upper() if first["loc"] else "settings"
+    allowed = first["msg"].removeprefix("Value error, ")
+    return f"{name}={first['input']!r} is not allowed: {allowed}."

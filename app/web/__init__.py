@@ -1,0 +1,1 @@
+"""The front doors over HTTP: GraphQL, REST, GraphiQL, sign-in."""

@@ -1,0 +1,58 @@
+"""Errors on the wire: REST's `{"msg", "code"}`, which existing clients read."""
+
+from typing import Any
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.domain.errors import ChargebackError, InvalidBatch, StoreUnavailable, Unauthenticated
+from app.web.logs import log
+
+_RETRY_AFTER_SECONDS = "2"
+
+
+class JsonResponse(Response):
+    """A response written by orjson."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """Write the content."""
+        return orjson.dumps(content)
+
+
+def headers_of(error: ChargebackError) -> dict[str, str]:
+    """What the status of an error obliges a response to say."""
+    if isinstance(error, Unauthenticated):
+        return {"WWW-Authenticate": 'Bearer realm="chargeback"'}
+    if isinstance(error, StoreUnavailable):
+        return {"Retry-After": _RETRY_AFTER_SECONDS}
+    return {}
+
+
+async def refuse(_: Request, error: Exception) -> Response:
+    """A rule's refusal, as REST tells it."""
+    assert isinstance(error, ChargebackError)  # noqa: S101  registered for this class alone
+    body: dict[str, Any] = {"msg": str(error), "code": error.status, "error": error.code}
+    if isinstance(error, InvalidBatch):
+        body["accepted"] = body["duplicates"] = 0
+        body["problems"] = [
+            {"index": problem.index, "field": problem.field, "message": problem.message}
+            for problem in error.problems
+        ]
+    return JsonResponse(body, error.status, headers_of(error))
+
+
+async def refuse_http(_: Request, error: Exception) -> Response:
+    """What the router refuses: an unknown path, a wrong method."""
+    assert isinstance(error, HTTPException)  # noqa: S101  registered for this class alone
+    body = {"msg": f"{error.detail}.", "code": error.status_code}
+    return JsonResponse(body, error.status_code, dict(error.headers or {}))
+
+
+async def fail(request: Request, error: Exception) -> Response:
+    """Our own mistake: its trace goes to the log, and nothing of it to the caller."""
+    log.error("unexpected error at %s", request.url.path, exc_info=error)
+    return JsonResponse({"msg": "Unexpected error.", "code": 500, "error": "INTERNAL"}, 500)

@@ -1,0 +1,5 @@
+"""The service's log."""
+
+import logging
+
+log = logging.getLogger("chargeback")

@@ -1,0 +1,194 @@
+# ruff: noqa: N805  batch functions take no self
+"""Executing a query without a database: the same rows in memory, both executors."""
+
+import asyncio
+import gc
+import time
+import tracemalloc
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import strawberry
+from strawberry import Info
+
+from app.domain.sizes import megabytes
+from bench.measure import Timing
+from bench.store import say
+from resolvers.rows import Grouped, Selection
+from schema.execution import BreadthFirstExecutor, batched, column
+
+_WORKSPACES, _MEMBERS, _PROJECTS, _USERS = 1_000, 60_000, 10_000, 20_000
+_START = datetime(2026, 10, 1, tzinfo=UTC)
+
+
+@strawberry.type
+class Item:
+    """A member or a project."""
+
+    name: str = column()
+    email: str = column()
+    number_of_experiments: int = column("experiments")
+    total_size_in_mb: float = column("size_bytes", convert=megabytes)
+
+
+@strawberry.type
+class User:
+    username: str = column()
+    email: str = column()
+    created_at: datetime = column()
+    usage_count: int = column()
+    used_at: datetime | None = column()
+    suspended: bool = column()
+
+
+@strawberry.type
+class Workspace:
+    name: str = column()
+    number_of_members: int = column()
+    total_size_in_mb: float = column("size_bytes", convert=megabytes)
+
+    @batched(key="workspace_id")
+    async def members(info: Info, keys: Sequence[int], _selection: Selection) -> list[Item]:
+        return _answer(info.context.members, keys)  # type: ignore[no-any-return]
+
+    @batched(key="workspace_id")
+    async def projects(info: Info, keys: Sequence[int], _selection: Selection) -> list[Item]:
+        return _answer(info.context.projects, keys)  # type: ignore[no-any-return]
+
+
+@strawberry.type
+class Query:
+    @batched(key=())
+    async def workspaces(
+        info: Info, _keys: Sequence[tuple[()]], _selection: Selection
+    ) -> list[Workspace]:
+        return info.context.workspaces  # type: ignore[no-any-return]
+
+    @batched(key=())
+    async def users(info: Info, _keys: Sequence[tuple[()]], _selection: Selection) -> list[User]:
+        return info.context.users  # type: ignore[no-any-return]
+
+
+_QUERY = """{
+    workspaces {
+        name numberOfMembers totalSizeInMb
+        members { name email numberOfExperiments totalSizeInMb }
+        projects { name numberOfExperiments totalSizeInMb }
+    }
+    users { username email createdAt usageCount usedAt suspended }
+}"""
+
+
+def _answer(rows: Grouped, keys: Sequence[int]) -> Any:
+    return Grouped(rows.columns, [rows.groups[key] for key in keys])
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of an organization of the benchmark's size, as batch resolvers return them."""
+
+    workspaces: Grouped
+    members: Grouped
+    projects: Grouped
+    users: Grouped
+
+    @classmethod
+    def made(cls, scale: int) -> "Rows":
+        """Rows as a driver returns them: each value an object of its own."""
+        workspaces = range(_WORKSPACES * scale)
+        return cls(
+            _grouped(
+                ("workspace_id", "name", "number_of_members", "size_bytes"),
+                [[(number, f"workspace {number}", 60, number << 22) for number in workspaces]],
+            ),
+            _items("member", _MEMBERS // _WORKSPACES, workspaces),
+            _items("project", _PROJECTS // _WORKSPACES, workspaces),
+            _grouped(
+                ("username", "email", "created_at", "usage_count", "used_at", "suspended"),
+                [[_user(number) for number in range(_USERS * scale)]],
+            ),
+        )
+
+
+def _items(kind: str, count: int, workspaces: range) -> Grouped:
+    groups = [
+        [
+            (f"{kind} {place}", f"{kind}-{place}@example.com", place, (place + parent) << 20)
+            for place in range(count)
+        ]
+        for parent in workspaces
+    ]
+    return _grouped(("name", "email", "experiments", "size_bytes"), groups)
+
+
+def _user(number: int) -> tuple[Any, ...]:
+    at = _START + timedelta(seconds=number, microseconds=number)
+    return f"user {number}", f"user-{number}@example.com", at, number % 90, at, number % 50 == 0
+
+
+def _grouped(names: Sequence[str], groups: Sequence[Any]) -> Grouped:
+    return Grouped({name: index for index, name in enumerate(names)}, groups)
+
+
+@dataclass(slots=True)
+class Execution:
+    """What was measured of an executor: time, and memory beyond the rows and the response."""
+
+    timing: Timing
+    overhead_bytes: int = 0
+
+
+_SCHEMAS = {
+    "breadth first": strawberry.Schema(Query, execution_context_class=BreadthFirstExecutor),
+    "standard executor": strawberry.Schema(Query),
+}
+
+
+async def measure_execution(rounds: int, scale: int = 1) -> dict[str, Execution]:
+    """Time and memory of both executors on the same rows."""
+    say(f"Execution without a database: {rounds} rounds …")
+    rows = Rows.made(scale)
+    gc.collect()
+    measured = {name: Execution(Timing()) for name in _SCHEMAS}
+    expected = None
+    for name, schema in _SCHEMAS.items():
+        found, overhead = await _overhead(schema, rows)
+        measured[name].overhead_bytes = overhead
+        expected = found if expected is None else expected
+        assert found == expected, f"{name} differs"
+        del found
+    del expected
+    for _ in range(rounds):
+        for name, schema in _SCHEMAS.items():
+            measured[name].timing.seconds.append(await _seconds(schema, rows))
+    return measured
+
+
+async def _run(schema: strawberry.Schema, rows: Rows) -> dict[str, Any]:
+    result = await schema.execute(_QUERY, context_value=rows)
+    assert not result.errors, result.errors[0]
+    assert result.data is not None
+    return result.data
+
+
+async def _seconds(schema: strawberry.Schema, rows: Rows) -> float:
+    gc.collect()
+    await asyncio.sleep(0)
+    start = time.perf_counter()
+    await _run(schema, rows)
+    return time.perf_counter() - start
+
+
+async def _overhead(schema: strawberry.Schema, rows: Rows) -> tuple[dict[str, Any], int]:
+    """The peak of what was allocated beyond the response."""
+    await _run(schema, rows)
+    gc.collect()
+    tracemalloc.start()
+    data = await _run(schema, rows)
+    _, peak = tracemalloc.get_traced_memory()
+    gc.collect()
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return data, peak - kept

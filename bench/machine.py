@@ -1,0 +1,43 @@
+"""What the figures were measured on: versions and hardware, no names of hosts or paths."""
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import psutil  # type: ignore[import-untyped]
+
+from app import __version__
+
+_PACKAGES = (
+    *("strawberry-graphql", "graphql-core", "sqlalchemy", "asyncpg", "orjson", "starlette"),
+    *("uvicorn", "uvloop", "msgspec"),
+)
+
+
+def machine() -> dict[str, Any]:
+    """The hardware."""
+    return {
+        "cores": psutil.cpu_count(),
+        "cpu": _cpu_model(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30),
+        "load_at_start": round(psutil.getloadavg()[0], 1),
+        "system": platform.system(),
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor()
+
+
+async def versions(pool: asyncpg.Pool) -> dict[str, str]:
+    """Of the product and of all that has a part in its speed."""
+    found = {"chargeback": __version__, "python": platform.python_version()}
+    found["postgresql"] = await pool.fetchval("SHOW server_version")
+    return {**found, **{name: version(name) for name in _PACKAGES}}

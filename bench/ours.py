@@ -1,0 +1,80 @@
+"""The product, asked in process and over HTTP, and its schema on the standard executor."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+
+from app.main import system_clock
+from app.settings import Settings
+from app.web.document import document, read_totals
+from bench.store import MONTH, Store
+from resolvers.context import Context
+from schema import schema
+from schema.mutation import Mutation
+from schema.query import Query
+from schema.scalars import SCALARS
+
+_WORKSPACE = """
+    name numberOfMembers totalSizeInMb numberOfExperiments
+    members { userName email numberOfExperiments totalSizeInMb }
+    projects { name numberOfExperiments totalSizeInMb }
+"""
+
+
+def _query(selection: str) -> str:
+    return f'{{ chargebackReport(month: "{MONTH}") {{ {selection} }} }}'
+
+
+FULL = _query(f"""
+    reportDate
+    workspaces {{ {_WORKSPACE} }}
+    users {{
+        licensedUsers {{
+            username email createdAt uiUsageCount uiUsageUpdatedAt sdkUsageCount sdkUsageUpdatedAt
+            suspended
+        }}
+        numberOfUsers createdAt
+    }}
+""")
+"""The documented document, asked for in GraphQL."""
+NARROW = _query("workspaces { name totalSizeInMb }")
+PAGE = _query(f"workspaces(first: 50) {{ {_WORKSPACE} }}")
+FIRST_MEMBERS = _query(
+    "workspaces { name members(first: 10) { userName numberOfExperiments totalSizeInMb } }"
+)
+
+standard_schema = strawberry.Schema(
+    query=Query, mutation=Mutation, config=StrawberryConfig(scalar_map=SCALARS)
+)
+"""The same schema as Strawberry executes it: object by object; batched fields use DataLoaders."""
+
+
+class InProcess:
+    """The product without a server around it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._settings = Settings.load()
+
+    @asynccontextmanager
+    async def context(self) -> AsyncIterator[Context]:
+        store = self._store
+        async with store.database.snapshot() as snapshot:
+            yield Context(store.caller, store.database, snapshot, self._settings, system_clock())
+
+    async def graphql(self, query: str, executed_by: Any = schema) -> bytes:
+        """Ask a query, and write the answer."""
+        async with self.context() as context:
+            result = await executed_by.execute(query, context_value=context)
+        assert not result.errors, result.errors[0]
+        return orjson.dumps({"data": result.data}, option=orjson.OPT_UTC_Z)
+
+    async def rest(self) -> bytes:
+        """The documented document, chunk by chunk."""
+        async with self.context() as context:
+            totals = await read_totals(context, None, MONTH)
+            return b"".join([chunk async for chunk in document(context, totals)])

@@ -1,0 +1,28 @@
+"""What a request carries on its way down."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from uuid import UUID
+
+from app.db.engine import Database, Snapshot
+from app.db.levels import ReportMonth
+from app.domain.callers import Caller
+from app.settings import Settings
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One request: who asks, when, and the instant of the store that it reads.
+
+    `reports` remembers how the reports that the request has opened read their month rows.
+    """
+
+    caller: Caller
+    database: Database
+    snapshot: Snapshot
+    settings: Settings
+    now: datetime
+    reports: dict[tuple[UUID, date], ReportMonth] = field(default_factory=dict)

@@ -1,0 +1,134 @@
+"""The feed's commands: a batch of events is stored whole, or not at all."""
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from app.db.engine import Database
+from app.domain.errors import FeedBusy, InvalidBatch, Problem, StoreUnavailable
+from app.domain.events import MOST_PROBLEMS, AnyEvent, decode_lines
+from app.feed.ingest import Accepted, store_events
+
+CHUNK = 5_000
+"""Events that are worked on at once; a larger batch takes no more memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A batch that waits for its turn, and whoever waits for the batch."""
+
+    events: Sequence[AnyEvent]
+    now: datetime
+    outcome: "asyncio.Future[Accepted]"
+
+
+class Intake:
+    """Stores batches; those that arrive while one is being stored go in together, next.
+
+    So a commit is shared by as many small batches as come during the one before, and a large one
+    waits for nobody. Each batch is answered for itself, after the commit.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: dict[UUID, deque[_Waiting]] = defaultdict(deque)
+        self._workers: dict[UUID, asyncio.Task[None]] = {}
+        self._events = 0
+
+    async def accept(
+        self, organization_id: UUID, events: Sequence[AnyEvent], now: datetime
+    ) -> Accepted:
+        """Store a batch, whole or not at all.
+
+        Raises:
+            FeedBusy: Too many events are waiting already.
+            StoreUnavailable: The store cannot be reached; the batch may be sent again.
+        """
+        if self._events > _MOST_WAITING:
+            raise FeedBusy
+        waiting = _Waiting(events, now, asyncio.get_running_loop().create_future())
+        self._events += len(events)
+        self._waiting[organization_id].append(waiting)
+        if organization_id not in self._workers:
+            self._workers[organization_id] = asyncio.create_task(self._work(organization_id))
+        return await waiting.outcome
+
+    async def _work(self, organization_id: UUID) -> None:
+        queue = self._waiting[organization_id]
+        while queue:
+            together = list(_some(queue))
+            await self._store(organization_id, together)
+            self._events -= sum(len(batch.events) for batch in together)
+        del self._workers[organization_id]
+
+    async def _store(self, organization_id: UUID, together: Sequence[_Waiting]) -> None:
+        events = [event for batch in together for event in batch.events]
+        try:
+            async with self._database.transaction() as tx:
+                stored = await store_events(tx, organization_id, events, together[-1].now)
+        except Exception as error:
+            await self._store_apart(organization_id, together, error)
+            return
+        for batch in together:
+            accepted = Accepted.of(batch.events, stored)
+            if not batch.outcome.done():
+                batch.outcome.set_result(accepted)
+
+    async def _store_apart(
+        self, organization_id: UUID, together: Sequence[_Waiting], error: Exception
+    ) -> None:
+        """What one batch cannot have must not be refused to the others."""
+        if len(together) > 1 and not isinstance(error, StoreUnavailable):
+            for batch in together:
+                await self._store(organization_id, [batch])
+            return
+        for batch in together:
+            if not batch.outcome.done():
+                batch.outcome.set_exception(error)
+
+
+def _some(queue: deque[_Waiting]) -> Iterator[_Waiting]:
+    """Batches from the front of the queue: one at least, and no more than a chunk of events."""
+    count = 0
+    while queue and (count == 0 or count + len(queue[0].events) <= CHUNK):
+        batch = queue.popleft()
+        count += len(batch.events)
+        yield batch
+
+
+_MOST_WAITING = 100_000
+
+
+async def accept_lines(
+    database: Database, organization_id: UUID, chunks: Iterable[Sequence[bytes]], now: datetime
+) -> Accepted:
+    """Store a stream of lines (NDJSON) in one transaction, chunk by chunk.
+
+    Blank lines count as lines and hold nothing.
+
+    Raises:
+        InvalidBatch: With the bad lines, counted from 0; nothing was stored.
+    """
+    problems: list[Problem] = []
+    total = Accepted()
+    index = 0
+    async with database.transaction() as tx:
+        for lines in chunks:
+            try:
+                events = decode_lines(lines, now=now, first_index=index)
+            except InvalidBatch as refusal:
+                problems += refusal.problems
+            else:
+                # After a bad line the rest is only read for more of them.
+                if events and not problems:
+                    stored = await store_events(tx, organization_id, events, now)
+                    total += Accepted.of(events, stored)
+            index += len(lines)
+            if len(problems) >= MOST_PROBLEMS:
+                break
+        if problems:
+            raise InvalidBatch(problems[:MOST_PROBLEMS])
+    return total

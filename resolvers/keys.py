@@ -1,0 +1,250 @@
+"""API keys and sessions: minted, shown, rotated, revoked; and who is behind one."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from app.db.directory import select_account
+from app.db.engine import Database
+from app.db.keys import (
+    delete_sessions,
+    insert_key,
+    insert_session,
+    select_holder_of_key,
+    select_holder_of_session,
+    select_key,
+    select_keys,
+    update_key,
+)
+from app.domain.callers import Caller, Scope
+from app.domain.errors import Forbidden, InvalidArgument, NotFound, Unauthenticated
+from app.domain.events import NUL
+from app.domain.keys import RANDOM_BYTES, KeyText
+from app.settings import Settings
+
+_USE_IS_NOTED_EVERY = timedelta(minutes=1)
+
+
+class MintedKey(NamedTuple):
+    """A new key: its row, and its text, which nobody can show again."""
+
+    row: Any
+    text: KeyText
+
+
+async def create_key(
+    database: Database,
+    organization_id: UUID,
+    *,
+    username: str,
+    scopes: Sequence[Scope],
+    label: str,
+    expires_at: datetime | None,
+    now: datetime,
+) -> MintedKey:
+    """Mint a key for a user, who need not be announced yet.
+
+    Raises:
+        InvalidArgument: No scope, a bad username or label, or an expiry that has passed.
+    """
+    _check("username", username, 512)
+    _check("label", label, 200)
+    if not scopes:
+        raise InvalidArgument(f"scopes: name at least one of {', '.join(Scope)}.")
+    if expires_at is not None and expires_at <= now:
+        raise InvalidArgument(f"expiresAt: must lie in the future; got {expires_at.isoformat()}.")
+    text = KeyText.from_random(secrets.token_bytes(RANDOM_BYTES))
+    async with database.transaction() as tx:
+        await insert_key(
+            tx,
+            organization_id,
+            key_id=text.key_id,
+            username=username,
+            label=label,
+            scopes=[str(scope) for scope in dict.fromkeys(scopes)],
+            secret_hash=text.secret_hash,
+            created_at=now,
+            expires_at=expires_at,
+        )
+        return MintedKey(await select_key(tx, organization_id, text.key_id), text)
+
+
+def _check(field: str, value: str, longest: int) -> None:
+    if not 1 <= len(value) <= longest or NUL in value:
+        raise InvalidArgument(
+            f"{field}: must be 1 to {longest} characters without U+0000; got {value[:80]!r}."
+        )
+
+
+async def list_keys(database: Database, organization_id: UUID) -> Sequence[Any]:
+    """All keys of an organization, the newest first."""
+    async with database.transaction() as tx:
+        return await select_keys(tx, organization_id)
+
+
+async def revoke_key(database: Database, organization_id: UUID, key_id: str, now: datetime) -> Any:
+    """End a key at once, and every session begun with it; again is no error.
+
+    Raises:
+        NotFound: The organization has no such key.
+    """
+    async with database.transaction() as tx:
+        key = await _existing(tx, organization_id, key_id)
+        if key.revoked_at is None:
+            await update_key(tx, organization_id, key_id, revoked_at=now)
+        return await select_key(tx, organization_id, key_id)
+
+
+async def rotate_key(
+    database: Database, organization_id: UUID, key_id: str, *, overlap: timedelta, now: datetime
+) -> MintedKey:
+    """Mint a key like an old one, which goes on working for the time of the overlap.
+
+    Raises:
+        NotFound: The organization has no such key, or it has ended.
+    """
+    async with database.transaction() as tx:
+        old = await _existing(tx, organization_id, key_id)
+    if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):
+        raise NotFound(f"Key {key_id!r} has ended: create another one.")
+    new = await create_key(
+        database,
+        organization_id,
+        username=old.username,
+        scopes=[Scope(scope) for scope in old.scopes],
+        label=old.label,
+        expires_at=None if old.expires_at is None else now + (old.expires_at - old.created_at),
+        now=now,
+    )
+    ends = min(now + overlap, old.expires_at or now + overlap)
+    async with database.transaction() as tx:
+        await update_key(tx, organization_id, key_id, expires_at=ends)
+    return new
+
+
+async def refuse_listed(
+    database: Database, caller: Caller, username: str, settings: Settings
+) -> None:
+    """Keep those who are not in ADMIN_USER_LIST from keys of those who are.
+
+    Raises:
+        Forbidden: The key would be worth more than the caller's own.
+    """
+    async with database.transaction() as tx:
+        account = (
+            None if NUL in username else await select_account(tx, caller.organization_id, username)
+        )
+    email = account.email if account is not None else None
+    if is_listed(username, email, settings) and not caller.is_listed:
+        raise Forbidden(
+            f"{username!r} is in ADMIN_USER_LIST: only those in it may have keys made for them."
+        )
+
+
+async def _existing(tx: Any, organization_id: UUID, key_id: str) -> Any:
+    key = None if NUL in key_id else await select_key(tx, organization_id, key_id)
+    if key is None:
+        raise NotFound(f"There is no key {key_id!r} in this organization.")
+    return key
+
+
+async def caller_of_key(
+    database: Database, written: str, settings: Settings, now: datetime
+) -> Caller:
+    """Who is behind a key.
+
+    Raises:
+        Unauthenticated: It is unknown, expired or revoked, or its user is gone or suspended.
+    """
+    text = KeyText.parse(written)
+    if text is None:
+        raise Unauthenticated
+    async with database.transaction() as tx:
+        holder = await select_holder_of_key(tx, text.key_id)
+        # An unknown key costs the same comparison as a known one.
+        kept = holder.secret_hash if holder is not None else bytes(32)
+        if not hmac.compare_digest(text.secret_hash, kept) or not _is_valid(holder, now):
+            raise Unauthenticated
+        await _note_use(tx, holder, now)
+    return _caller(holder, settings)
+
+
+async def caller_of_session(
+    database: Database, token: str, settings: Settings, now: datetime
+) -> Caller:
+    """Who is behind a session; it ends with its key.
+
+    Raises:
+        Unauthenticated: There is no such session, or it or its key has ended.
+    """
+    async with database.transaction() as tx:
+        holder = await select_holder_of_session(tx, _token_hash(token), now)
+        if not _is_valid(holder, now):
+            raise Unauthenticated
+        await _note_use(tx, holder, now)
+    return _caller(holder, settings)
+
+
+def _is_valid(holder: Any, now: datetime) -> bool:
+    return (
+        holder is not None
+        and holder.revoked_at is None
+        and (holder.expires_at is None or now < holder.expires_at)
+        and holder.died_at is None
+        and not holder.suspended
+    )
+
+
+async def _note_use(tx: Any, holder: Any, now: datetime) -> None:
+    noted = holder.last_used_at
+    if noted is None or now - noted >= _USE_IS_NOTED_EVERY:
+        await update_key(tx, holder.organization_id, holder.key_id, last_used_at=now)
+
+
+def _caller(holder: Any, settings: Settings) -> Caller:
+    return Caller(
+        organization_id=holder.organization_id,
+        organization=holder.organization,
+        username=holder.username,
+        key_id=holder.key_id,
+        scopes=frozenset(Scope(scope) for scope in holder.scopes),
+        is_admin=holder.role == "ADMIN",
+        is_listed=is_listed(holder.username, holder.email, settings),
+    )
+
+
+def is_listed(username: str, email: str | None, settings: Settings) -> bool:
+    """Whether ADMIN_USER_LIST names a user, by username or email."""
+    return bool({username, email} & settings.admin_user_list)
+
+
+async def begin_session(
+    database: Database, caller: Caller, *, lasting: timedelta, now: datetime
+) -> str:
+    """Sign a caller in: the token of a new session, of which only a hash is kept."""
+    token = secrets.token_urlsafe(32)
+    async with database.transaction() as tx:
+        await delete_sessions(tx, ended_before=now)
+        await insert_session(
+            tx,
+            caller.organization_id,
+            token_hash=_token_hash(token),
+            key_id=caller.key_id,
+            created_at=now,
+            expires_at=now + lasting,
+        )
+    return token
+
+
+async def end_session(database: Database, token: str) -> None:
+    """Sign out; again is no error."""
+    async with database.transaction() as tx:
+        await delete_sessions(tx, token_hash=_token_hash(token))
+
+
+def _token_hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode(errors="surrogateescape")).digest()

@@ -1,0 +1,97 @@
+"""Reading one nesting level: keys in, one statement, rows grouped by parent out."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from app.db.levels import Page, Statement, report_parameters
+from app.domain.errors import InvalidArgument
+from resolvers.context import Context
+from resolvers.rows import Grouped, Row
+
+ReportKey = tuple[UUID, date]
+"""organization_id, and the first day of the report month."""
+WorkspaceKey = tuple[UUID, date, UUID]
+"""organization_id, month, workspace_id."""
+UserKey = tuple[UUID, date, UUID]
+"""organization_id, month, user_id."""
+
+LARGEST_PAGE = 10_000
+
+
+async def read_level(
+    context: Context,
+    statement: Statement,
+    keys: Sequence[tuple[Any, ...]],
+    names: Sequence[str] = (),
+    **parameters: Any,
+) -> Grouped:
+    """Run a level's statement for parents of one organization.
+
+    Args:
+        context: The request.
+        statement: From `Level.select`: the parent's ordinal, then the selected columns.
+        keys: The parents: organization_id, month, and what `names` says.
+        names: The names of the further keys.
+        parameters: What else the statement is bound to.
+    """
+    organization_id = keys[0][0]
+    months = dict.fromkeys(key[1] for key in keys)
+    bound = {
+        "organization_id": organization_id,
+        "parent_month": [key[1] for key in keys],
+        **{f"parent_{name}": [key[index] for key in keys] for index, name in enumerate(names, 2)},
+        **report_parameters([context.reports[organization_id, month] for month in months]),
+        **parameters,
+    }
+    rows = await context.snapshot.rows(statement, bound)
+    return grouped(rows, statement.selected_columns.keys(), len(keys))
+
+
+def grouped(rows: Sequence[Any], columns: Sequence[str], parents: int) -> Grouped:
+    """Rows by the ordinal of their parent, which comes first in each row and counts from 1."""
+    groups: list[list[Row]] = [[] for _ in range(parents)]
+    for row in rows:
+        groups[row[0] - 1].append(row)
+    return Grouped({name: index for index, name in enumerate(columns)}, groups)
+
+
+def page_of(first: int | None, after: str | None) -> Page:
+    """A page of things that are known by name.
+
+    Raises:
+        InvalidArgument: `first` is no page size.
+    """
+    if first is not None and not 0 <= first <= LARGEST_PAGE:
+        raise InvalidArgument(f"first: must be from 0 to {LARGEST_PAGE}; got {first}.")
+    if after is not None and "\0" in after:
+        raise InvalidArgument(f"after: must not contain the character U+0000; got {after!r}.")
+    return Page(first, after)
+
+
+def page_by_id(first: int | None, after: str | None) -> Page:
+    """A page of things that are known by id.
+
+    Raises:
+        InvalidArgument: `first` is no page size, or `after` is no id.
+    """
+    page = page_of(first, after)
+    if after is None:
+        return page
+    try:
+        return Page(first, UUID(after))
+    except ValueError:
+        raise InvalidArgument(
+            f"after: must be the id of the last one seen; got {after!r}."
+        ) from None
+
+
+def dictionaries(found: Grouped, index: int = 0) -> Iterator[dict[str, Any]]:
+    """The rows of one parent, by column."""
+    names = list(found.columns)
+    positions = list(found.columns.values())
+    return (
+        {name: row[position] for name, position in zip(names, positions, strict=True)}
+        for row in found.groups[index]
+    )

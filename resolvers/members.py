@@ -1,0 +1,49 @@
+"""The members of workspaces, and those who were."""
+
+from collections.abc import Sequence
+
+from app.db.levels import ALL, Page
+from app.db.members import select_members_of_workspaces
+from resolvers.context import Context
+from resolvers.levels import WorkspaceKey, read_level
+from resolvers.rows import Grouped, Selection
+
+
+async def members_of_workspaces(
+    context: Context,
+    workspaces: Sequence[WorkspaceKey],
+    selection: Selection,
+    *,
+    order: str = "USERNAME",
+    page: Page = ALL,
+) -> Grouped:
+    """Members in force at the report's end, for all these workspaces at once.
+
+    Returns:
+        Rows grouped by workspace, each group in `order`: by username, or by size or experiments
+        from the largest, ties by username. Columns: organization_id, month, user_id, username,
+        email (null while the user is not announced), experiments, experiments_created,
+        size_bytes, average_hundredths (of a MB): of the experiments that the member owns in that
+        workspace. Those outside `selection` are not computed.
+
+    Source: tables `member_month`, `user_month`.
+    """
+    statement = select_members_of_workspaces(selection, order=order, page=page)
+    return await read_level(context, statement, workspaces, ("workspace_id",))
+
+
+async def former_members_of_workspaces(
+    context: Context,
+    workspaces: Sequence[WorkspaceKey],
+    selection: Selection,
+    *,
+    order: str = "USERNAME",
+    page: Page = ALL,
+) -> Grouped:
+    """Owners of experiments who are no members at the report's end.
+
+    Returns:
+        As `members_of_workspaces`. With the members they add up to the workspace.
+    """
+    statement = select_members_of_workspaces(selection, former=True, order=order, page=page)
+    return await read_level(context, statement, workspaces, ("workspace_id",))

@@ -1,0 +1,208 @@
+"""Months: closed so that their reports never change again, opened again, and checked."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from app.db.closes import (
+    delete_close,
+    insert_closes,
+    select_acts,
+    select_closes,
+    select_rows_hash,
+    update_closed_through,
+)
+from app.db.engine import Database, Transaction
+from app.db.months import carry_forward
+from app.db.organizations import (
+    lock_organization,
+    select_organization_by_id,
+    select_organizations,
+)
+from app.domain.errors import InvalidArgument, InvalidMonth, MonthNotClosed
+from app.domain.events import NUL
+from app.domain.months import Month
+from app.feed.recompute import (
+    corrected_rows,
+    differences,
+    replayed_rows,
+    stored_rows,
+    write_anew,
+)
+
+MONTH_CLOSE_BY_ITSELF = "MONTH_CLOSE_AFTER_DAYS"
+"""Who closed a month that nobody closed by hand."""
+
+
+class MonthState(NamedTuple):
+    """A month of an organization: open, or closed by somebody at some time."""
+
+    month: Month
+    closed_at: datetime | None
+    closed_by: str | None
+    rows_hash: str | None
+
+
+async def list_months(
+    database: Database, organization_id: UUID, now: datetime
+) -> Sequence[MonthState]:
+    """The months from the organization's first event to now, the latest first."""
+    async with database.transaction() as tx:
+        organization = await select_organization_by_id(tx, organization_id)
+        closes = {row.month: row for row in await select_closes(tx, organization_id)}
+    known = [day for day in (organization.first_month, *closes) if day is not None]
+    if not known:
+        return []
+    months = Month.containing(min(known)).through(Month.containing(now))
+    return [_state(month, closes.get(month.first_day)) for month in reversed(list(months))]
+
+
+def _state(month: Month, close: Any) -> MonthState:
+    if close is None:
+        return MonthState(month, None, None, None)
+    return MonthState(month, close.closed_at, close.closed_by, close.rows_hash)
+
+
+async def list_acts(database: Database, organization_id: UUID) -> Sequence[Any]:
+    """Every closing and reopening, the latest first."""
+    async with database.transaction() as tx:
+        return await select_acts(tx, organization_id)
+
+
+async def close_month(
+    database: Database, organization_id: UUID, month: Month, *, username: str, now: datetime
+) -> Sequence[Month]:
+    """Close a month, and each earlier one that is open; one that is closed stays so.
+
+    Returns:
+        The months that this closed, in order.
+
+    Raises:
+        InvalidMonth: The month has not ended.
+    """
+    if month.end > now:
+        raise InvalidMonth(f"{month} cannot be closed before it ends, at {month.end:%Y-%m-%d}.")
+    async with database.transaction() as tx:
+        organization = await lock_organization(tx, organization_id)
+        closing = _to_close(organization, month)
+        if closing:
+            last_month = await _rows_through(tx, organization, month)
+            days = [each.first_day for each in closing]
+            await insert_closes(tx, organization_id, days, username=username, now=now)
+            await update_closed_through(tx, organization_id, month.first_day, last_month)
+    return closing
+
+
+def _to_close(organization: Any, month: Month) -> list[Month]:
+    if organization.closed_through is not None:
+        first = Month.containing(organization.closed_through).plus(1)
+    elif organization.first_month is not None:
+        first = min(Month.containing(organization.first_month), month)
+    else:
+        first = month
+    return list(first.through(month))
+
+
+async def _rows_through(tx: Transaction, organization: Any, month: Month) -> Any:
+    """A closed month has rows of its own, so that later facts have none of its to change."""
+    if organization.last_month is None:
+        return None
+    last = Month.containing(organization.last_month)
+    if opened := list(last.plus(1).through(month)):
+        await carry_forward(tx, organization.organization_id, last, opened)
+    return max(last, month).first_day
+
+
+async def close_due_months(
+    database: Database, *, after_days: int, now: datetime
+) -> Sequence[tuple[str, Month]]:
+    """Close, in every organization, the months that ended so many days ago.
+
+    Several processes may do so at a time: each month is closed once.
+    """
+    due = Month.containing(now - timedelta(days=after_days)).plus(-1)
+    async with database.transaction() as tx:
+        organizations = await select_organizations(tx)
+    closed: list[tuple[str, Month]] = []
+    for organization in organizations:
+        if organization.first_month is not None and organization.first_month <= due.first_day:
+            months = await close_month(
+                database,
+                organization.organization_id,
+                due,
+                username=MONTH_CLOSE_BY_ITSELF,
+                now=now,
+            )
+            closed += [(organization.name, month) for month in months]
+    return closed
+
+
+async def reopen_month(
+    database: Database,
+    organization_id: UUID,
+    month: Month,
+    *,
+    reason: str,
+    username: str,
+    now: datetime,
+) -> None:
+    """Open the latest closed month again, with what came late for it; leaves a trace.
+
+    Raises:
+        InvalidArgument: No reason is given.
+        MonthNotClosed: It is open, or a later month is closed.
+    """
+    if not reason.strip() or NUL in reason:
+        raise InvalidArgument("reason: say why the month is opened again.")
+    async with database.transaction() as tx:
+        organization = await lock_organization(tx, organization_id)
+        if organization.closed_through != month.first_day:
+            raise MonthNotClosed(_why_not(organization, month))
+        closes = [row.month for row in await select_closes(tx, organization_id)]
+        earlier = max((day for day in closes if day < month.first_day), default=None)
+        await delete_close(
+            tx, organization_id, month.first_day, username=username, reason=reason, now=now
+        )
+        await update_closed_through(tx, organization_id, earlier, organization.last_month)
+        rows = await replayed_rows(tx, organization_id, month)
+        await write_anew(tx, organization_id, month, rows)
+
+
+def _why_not(organization: Any, month: Month) -> str:
+    closed_through = organization.closed_through
+    if closed_through is None or closed_through < month.first_day:
+        return f"{month} is open."
+    latest = Month.containing(closed_through)
+    return f"{month} cannot be opened before {latest}, the latest closed month."
+
+
+async def verify_month(database: Database, organization_id: UUID, month: Month) -> Sequence[str]:
+    """Compare a month with what all raw events say by the slow route.
+
+    Returns:
+        Each difference in words; none when the month is right. Of a closed month its figures
+        with their corrections are compared, and that no row changed since the close.
+    """
+    async with database.transaction() as tx:
+        organization = await lock_organization(tx, organization_id)
+        expected = await replayed_rows(tx, organization_id, month)
+        closes = {row.month: row for row in await select_closes(tx, organization_id)}
+        close = closes.get(month.first_day)
+        if close is None:
+            _insist_on_rows(organization, month)
+            rows = await stored_rows(tx, organization_id, month)
+            return list(differences(expected, rows, figures_only=False))
+        rows = await corrected_rows(tx, organization_id, month)
+        found = list(differences(expected, rows, figures_only=True))
+        if await select_rows_hash(tx, organization_id, month.first_day) != close.rows_hash:
+            found.append("rows changed after the month was closed")
+        return found
+
+
+def _insist_on_rows(organization: Any, month: Month) -> None:
+    """Months after the last event have no rows to be wrong: their reports carry its stocks."""
+    if organization.last_month is None or month.first_day > organization.last_month:
+        raise InvalidMonth(
+            f"{month} has no events, nor has any later month: verify an earlier one."
+        )

@@ -1,0 +1,45 @@
+"""The projects of workspaces."""
+
+from collections.abc import Sequence
+
+from app.db.levels import ALL, Page
+from app.db.projects import matching_projects, select_projects_of_workspaces
+from resolvers.context import Context
+from resolvers.levels import WorkspaceKey, read_level
+from resolvers.rows import Grouped, Selection
+
+
+async def projects_of_workspaces(
+    context: Context,
+    workspaces: Sequence[WorkspaceKey],
+    selection: Selection,
+    *,
+    name_contains: str | None = None,
+    order: str = "NAME",
+    page: Page = ALL,
+) -> Grouped:
+    """Projects that exist at the report's end, for all these workspaces at once.
+
+    Returns:
+        Rows grouped by workspace, each group in `order`: by name, or by size or experiments from
+        the largest, ties by id. Columns: project_id, name, experiments, experiments_created,
+        size_bytes, average_hundredths (of a MB); those outside `selection` are not computed.
+
+    Source: table `project_month`.
+    """
+    statement = select_projects_of_workspaces(
+        selection, matching=matching_projects(name_contains), order=order, page=page
+    )
+    return await read_level(context, statement, workspaces, ("workspace_id",))
+
+
+async def former_projects_of_workspaces(
+    context: Context, workspaces: Sequence[WorkspaceKey], selection: Selection
+) -> Grouped:
+    """Projects deleted within the month that were used in it: their flows remain.
+
+    Returns:
+        As `projects_of_workspaces`, by name. Stocks are 0.
+    """
+    statement = select_projects_of_workspaces(selection, former=True)
+    return await read_level(context, statement, workspaces, ("workspace_id",))

@@ -1,0 +1,87 @@
+"""The chargeback reports of an organization: totals, and how their month rows are read."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from app.db.levels import ReportMonth
+from app.db.reports import select_reports
+from app.domain.callers import Scope
+from app.domain.errors import InvalidArgument, OrganizationNotFound, ReportDisabled
+from app.domain.months import Month, microseconds, report_end
+from resolvers.context import Context
+from resolvers.rows import Grouped, Selection
+
+MOST_MONTHS = 120
+"""A range of reports spans at most ten years."""
+
+
+async def report(
+    context: Context, organization: str | None, month: Month, selection: Selection
+) -> Grouped:
+    """The report of one month: one group with one row.
+
+    Columns: organization_id, organization_name, month, report_date, status (whether closed),
+    closed_at, rows_hash (of a closed month), created_at, revision and, if
+    selected, number_of_workspaces, experiments, size_bytes, number_of_users.
+
+    Raises:
+        Forbidden: The caller may not read it.
+        InvalidMonth: The month is in the future.
+        OrganizationNotFound: There is no organization of that name.
+        ReportDisabled: It is switched off.
+
+    Source: tables `organization`, `workspace_month`, `user_month`; rule in docs/report.md.
+    """
+    return await _reports(context, organization, [month], selection)
+
+
+async def report_range(
+    context: Context, organization: str | None, first: Month, last: Month, selection: Selection
+) -> Grouped:
+    """The reports from one month to another, both included: one group, in order.
+
+    Raises:
+        InvalidArgument: The range is empty, or longer than ten years.
+        Forbidden, InvalidMonth, OrganizationNotFound, ReportDisabled: As for `report`.
+    """
+    if last < first:
+        raise InvalidArgument(f"to: must not be earlier than from; got {first} to {last}.")
+    if first.plus(MOST_MONTHS) <= last:
+        raise InvalidArgument(f"to: at most {MOST_MONTHS} months from {first}; got {last}.")
+    return await _reports(context, organization, list(first.through(last)), selection)
+
+
+async def _reports(
+    context: Context, organization: str | None, months: Sequence[Month], selection: Selection
+) -> Grouped:
+    if not context.settings.chargeback_usage_report_enabled:
+        raise ReportDisabled
+    context.caller.require(Scope.REPORT_READ)
+    chosen = context.caller.choose(organization)
+    ends = [report_end(month, context.now) for month in months]
+    statement = select_reports(chosen, [month.first_day for month in months], selection)
+    rows = await context.snapshot.rows(statement)
+    if not rows:
+        raise OrganizationNotFound(f"There is no organization {organization!r}.")
+    for month, end, row in zip(months, ends, rows, strict=True):
+        context.reports[row.organization_id, row.month] = _report_month(month, end, row)
+    columns = {name: index for index, name in enumerate(statement.selected_columns.keys())}
+    columns["report_date"] = columns["month"]
+    columns["status"] = columns["closed"]
+    return Grouped(columns, [rows])
+
+
+def _report_month(month: Month, end: datetime, row: Any) -> ReportMonth:
+    if end < month.end and row.latest_event_at is not None:
+        # A source whose clock is ahead of ours by seconds is believed: the report ends with it.
+        end = min(max(end, row.latest_event_at), month.end)
+    return ReportMonth(
+        month=row.month,
+        rows_month=row.rows_month,
+        carried=row.rows_month != row.month,
+        elapsed_microseconds=microseconds(end - month.start),
+        remaining_microseconds=microseconds(month.end - end),
+        ui_measured=row.ui_measured,
+        sdk_measured=row.sdk_measured,
+    )

@@ -1,0 +1,65 @@
+"""The licensed users of reports."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.db.levels import ALL, Page
+from app.db.users import matching_users, select_licensed_users, select_licensed_users_of_reports
+from resolvers.context import Context
+from resolvers.levels import ReportKey, UserKey, read_level
+from resolvers.rows import Grouped, Selection
+
+
+@dataclass(frozen=True, slots=True)
+class UsersMatching:
+    """Which users are wanted; what is None does not matter."""
+
+    username_contains: str | None = None
+    suspended: bool | None = None
+    service_account: bool | None = None
+
+
+ANY_USER = UsersMatching()
+
+
+async def licensed_users_of_reports(
+    context: Context,
+    reports: Sequence[ReportKey],
+    selection: Selection,
+    *,
+    matching: UsersMatching = ANY_USER,
+    order: str = "USERNAME",
+    page: Page = ALL,
+) -> Grouped:
+    """Users created before each month ended and not deleted before it began.
+
+    Returns:
+        Rows grouped by report, each group in `order`: by username, by size or experiments from
+        the largest, or by creation; ties by username. Columns: user_id, username, email, role,
+        created_at, deleted_at (within the month), suspended, service_account; ui_usage_count and
+        sdk_usage_count (null where the channel is not measured), ui_used_at and sdk_used_at (the
+        last in the month), last_used_at (the last ever); experiments, experiments_created,
+        size_bytes, average_hundredths (of a MB). Those outside `selection` are not computed.
+
+    Source: table `user_month`.
+    """
+    statement = select_licensed_users_of_reports(
+        selection,
+        matching=matching_users(
+            matching.username_contains, matching.suspended, matching.service_account
+        ),
+        order=order,
+        page=page,
+    )
+    return await read_level(context, statement, reports)
+
+
+async def licensed_users(
+    context: Context, users: Sequence[UserKey], selection: Selection
+) -> Grouped:
+    """The licensed users with these keys: a group with one row each, or none.
+
+    Returns:
+        As `licensed_users_of_reports`.
+    """
+    return await read_level(context, select_licensed_users(selection), users, ("user_id",))

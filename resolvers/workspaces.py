@@ -1,0 +1,64 @@
+"""The workspaces of reports."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.db.levels import ALL, Page
+from app.db.workspaces import matching_workspaces, select_workspaces_of_reports
+from resolvers.context import Context
+from resolvers.levels import ReportKey, read_level
+from resolvers.rows import Grouped, Selection
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspacesMatching:
+    """Which workspaces are wanted; what is None does not matter."""
+
+    name: str | None = None
+    name_contains: str | None = None
+    minimum_size_bytes: int | None = None
+
+
+ANY_WORKSPACE = WorkspacesMatching()
+
+
+async def workspaces_of_reports(
+    context: Context,
+    reports: Sequence[ReportKey],
+    selection: Selection,
+    *,
+    matching: WorkspacesMatching = ANY_WORKSPACE,
+    order: str = "NAME",
+    page: Page = ALL,
+) -> Grouped:
+    """Workspaces that exist at each report's end, for all these reports at once.
+
+    Returns:
+        Rows grouped by report, each group in `order`: by name, or by size or experiments from the
+        largest, ties by id. Columns: organization_id, month, workspace_id, name,
+        number_of_members, number_of_projects, experiments, experiments_created, size_bytes,
+        average_hundredths (of a MB); those outside `selection` are not computed.
+
+    Source: table `workspace_month`; counts from `member_month` and `project_month`.
+    """
+    statement = select_workspaces_of_reports(
+        selection,
+        matching=matching_workspaces(
+            matching.name, matching.name_contains, matching.minimum_size_bytes
+        ),
+        order=order,
+        page=page,
+    )
+    return await read_level(context, statement, reports)
+
+
+async def former_workspaces_of_reports(
+    context: Context, reports: Sequence[ReportKey], selection: Selection
+) -> Grouped:
+    """Workspaces deleted within each report's month that were used in it: their flows remain.
+
+    Returns:
+        As `workspaces_of_reports`, by name. Stocks are 0.
+    """
+    statement = select_workspaces_of_reports(selection, former=True)
+    return await read_level(context, statement, reports)

@@ -1,0 +1,75 @@
+"""A member of a workspace."""
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any
+
+import strawberry
+from strawberry import Info
+
+from app.domain.sizes import megabytes
+from resolvers.context import Context
+from resolvers.levels import UserKey
+from resolvers.rows import Grouped, Selection
+from resolvers.users import licensed_users
+from schema.execution import batched, column
+from schema.figures import hundredths
+from schema.scalars import BigInt
+from schema.user import LicensedUser
+
+
+@strawberry.enum(description="How members are ordered; ties by username.")
+class MemberOrder(Enum):
+    """How members are ordered."""
+
+    USERNAME = strawberry.enum_value("USERNAME", description="By username, in code-point order.")
+    SIZE = strawberry.enum_value("SIZE", description="By total size, the largest first.")
+    EXPERIMENTS = strawberry.enum_value(
+        "EXPERIMENTS", description="By number of experiments, the largest first."
+    )
+
+
+@strawberry.type(
+    description="A user's part of a workspace: the experiments there that the user owns."
+)
+class Member:
+    """A user's part of a workspace."""
+
+    user_name: str = column("username", description="Unique in the organization.")
+    email: str | None = column(
+        description="Null when no source has announced the user; else the email said last."
+    )
+    number_of_experiments: int = column(
+        "experiments",
+        description="Experiments that the user owns in this workspace at the report's end.",
+    )
+    experiments_created: int = column(
+        description="Experiments that the user created in this workspace within the month, "
+        "deleted ones included."
+    )
+    total_size_in_mb: float = column(
+        "size_bytes",
+        convert=megabytes,
+        description="What these experiments hold, in MB of 1,048,576 bytes, two decimals, half "
+        "up.",
+    )
+    total_size_bytes: BigInt = column(
+        "size_bytes", description="What these experiments hold, in bytes."
+    )
+    average_size_in_mb: float = column(
+        "average_hundredths",
+        convert=hundredths,
+        description="What they held on average over the month, or over the part of it that has "
+        "passed, in MB.",
+    )
+
+    @batched(
+        key=("organization_id", "month", "user_id"),
+        graphql_type=LicensedUser | None,
+        description="Null when the user is not licensed in the month; else the account, with "
+        "its figures of all workspaces.",
+    )
+    async def user(
+        info: Info[Context, Any], users: Sequence[UserKey], selection: Selection
+    ) -> Grouped:
+        return await licensed_users(info.context, users, selection)

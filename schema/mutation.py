@@ -1,0 +1,141 @@
+"""What can be changed."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import strawberry
+from strawberry import Info
+
+from app.domain.callers import Scope
+from app.domain.errors import InvalidArgument
+from resolvers.context import Context
+from resolvers.keys import create_key, refuse_listed, revoke_key, rotate_key
+from resolvers.months import MonthState, close_month, list_months, reopen_month
+from schema.key import ApiKey, CreatedApiKey, api_key, created_api_key
+from schema.month import MonthArgument, ReportMonth, report_month
+from schema.viewer import KeyScope
+
+_KeyId = Annotated[
+    strawberry.ID, strawberry.argument(description="The key's id: its part after `cbk_`.")
+]
+_LONGEST_OVERLAP_HOURS = 30 * 24
+
+
+def _admin(info: Info[Context, Any]) -> Context:
+    info.context.caller.require(Scope.ADMIN)
+    return info.context
+
+
+@strawberry.type(description="What can be changed. Each field is one transaction.")
+class Mutation:
+    """What can be changed."""
+
+    @strawberry.mutation(description="Create an API key in the caller's organization.")
+    async def create_api_key(
+        self,
+        info: Info[Context, Any],
+        username: Annotated[
+            str, strawberry.argument(description="Whose key it is; need not be announced yet.")
+        ],
+        scopes: Annotated[
+            list[KeyScope], strawberry.argument(description="What it may be used for.")
+        ],
+        label: Annotated[
+            str, strawberry.argument(description="What it is for, to 200 characters.")
+        ] = "created over GraphQL",
+        expires_at: Annotated[
+            datetime | None,
+            strawberry.argument(description="When it stops working; without it, never."),
+        ] = None,
+    ) -> CreatedApiKey:
+        context = _admin(info)
+        await refuse_listed(context.database, context.caller, username, context.settings)
+        minted = await create_key(
+            context.database,
+            context.caller.organization_id,
+            username=username,
+            scopes=[Scope[scope.name] for scope in scopes],
+            label=label,
+            expires_at=expires_at,
+            now=context.now,
+        )
+        return created_api_key(minted)
+
+    @strawberry.mutation(
+        description="Create a key like an old one, which goes on working for a while."
+    )
+    async def rotate_api_key(
+        self,
+        info: Info[Context, Any],
+        id: _KeyId,  # noqa: A002  the argument's public name
+        overlap_hours: Annotated[
+            int,
+            strawberry.argument(description="For how long the old key still works: 0 to 720."),
+        ] = 24,
+    ) -> CreatedApiKey:
+        context = _admin(info)
+        if not 0 <= overlap_hours <= _LONGEST_OVERLAP_HOURS:
+            raise InvalidArgument(
+                f"overlapHours: must be from 0 to {_LONGEST_OVERLAP_HOURS}; got {overlap_hours}."
+            )
+        minted = await rotate_key(
+            context.database,
+            context.caller.organization_id,
+            id,
+            overlap=timedelta(hours=overlap_hours),
+            now=context.now,
+        )
+        return created_api_key(minted)
+
+    @strawberry.mutation(
+        description="End a key at once, and the sessions begun with it. Again is no error."
+    )
+    async def revoke_api_key(
+        self,
+        info: Info[Context, Any],
+        id: _KeyId,  # noqa: A002  the argument's public name
+    ) -> ApiKey:
+        context = _admin(info)
+        row = await revoke_key(context.database, context.caller.organization_id, id, context.now)
+        return api_key(row)
+
+    @strawberry.mutation(
+        description="Close a month, and each earlier one that is open: their reports never change "
+        "again. A month that is closed stays so. Returns the months that this closed, in order."
+    )
+    async def close_month(
+        self, info: Info[Context, Any], month: MonthArgument
+    ) -> list[ReportMonth]:
+        context = _admin(info)
+        caller = context.caller
+        closed = await close_month(
+            context.database,
+            caller.organization_id,
+            month,
+            username=caller.username,
+            now=context.now,
+        )
+        states = await list_months(context.database, caller.organization_id, context.now)
+        return [report_month(state) for state in reversed(states) if state.month in closed]
+
+    @strawberry.mutation(
+        description="Open the latest closed month again, with what came late for it. Leaves a "
+        "trace in `monthActs`."
+    )
+    async def reopen_month(
+        self,
+        info: Info[Context, Any],
+        month: MonthArgument,
+        reason: Annotated[str, strawberry.argument(description="Why; kept for good.")],
+    ) -> ReportMonth:
+        context = _admin(info)
+        caller = context.caller
+        await reopen_month(
+            context.database,
+            caller.organization_id,
+            month,
+            reason=reason,
+            username=caller.username,
+            now=context.now,
+        )
+        return report_month(MonthState(month, None, None, None))

@@ -1,0 +1,52 @@
+"""A project of a workspace."""
+
+from enum import Enum
+
+import strawberry
+
+from app.domain.sizes import megabytes
+from schema.execution import column
+from schema.figures import hundredths
+from schema.scalars import BigInt
+
+
+@strawberry.enum(description="How projects are ordered; ties by id.")
+class ProjectOrder(Enum):
+    """How projects are ordered."""
+
+    NAME = strawberry.enum_value("NAME", description="By name, in code-point order.")
+    SIZE = strawberry.enum_value("SIZE", description="By total size, the largest first.")
+    EXPERIMENTS = strawberry.enum_value(
+        "EXPERIMENTS", description="By number of experiments, the largest first."
+    )
+
+
+@strawberry.type(description="A project as charged in one report month.")
+class Project:
+    """A project as charged in one report month."""
+
+    id: strawberry.ID = column(
+        "project_id", description="The same in every month. It follows from the name."
+    )
+    name: str = column(description="Unique in its workspace.")
+    number_of_experiments: int = column(
+        "experiments", description="Experiments that exist in it at the report's end."
+    )
+    experiments_created: int = column(
+        description="Experiments created in it within the month, deleted ones included."
+    )
+    total_size_in_mb: float = column(
+        "size_bytes",
+        convert=megabytes,
+        description="What its experiments hold at the report's end, in MB of 1,048,576 bytes, "
+        "two decimals, half up.",
+    )
+    total_size_bytes: BigInt = column(
+        "size_bytes", description="What its experiments hold at the report's end, in bytes."
+    )
+    average_size_in_mb: float = column(
+        "average_hundredths",
+        convert=hundredths,
+        description="What its experiments held on average over the month, or over the part of "
+        "it that has passed, in MB; the fair base for a storage price.",
+    )

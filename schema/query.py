@@ -1,0 +1,76 @@
+"""What can be asked."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import strawberry
+from strawberry import Info
+
+from app.domain.months import Month
+from resolvers.context import Context
+from resolvers.report import report, report_range
+from resolvers.rows import Grouped, Selection
+from schema.arguments import OrganizationName
+from schema.execution import batched
+from schema.key import ApiKey, api_keys
+from schema.month import MonthAct, ReportMonth, month_acts, months
+from schema.report import ChargebackReport
+from schema.viewer import Viewer, viewer
+
+
+@strawberry.type(description="What can be asked.")
+class Query:
+    """What can be asked."""
+
+    viewer: Viewer = strawberry.field(resolver=viewer, description="Who is asking.")
+
+    api_keys: list[ApiKey] = strawberry.field(
+        resolver=api_keys,
+        description="The keys of the caller's organization, the newest first, ended ones "
+        "included. Empty when it has none.",
+    )
+
+    months: list[ReportMonth] = strawberry.field(
+        resolver=months,
+        description="The months of the caller's organization, the latest first, from its first "
+        "event to now. Empty before its first event.",
+    )
+    month_acts: list[MonthAct] = strawberry.field(
+        resolver=month_acts,
+        description="Every closing and reopening of the organization's months, the latest first. "
+        "Empty before the first.",
+    )
+
+    @batched(
+        key=(),
+        graphql_type=ChargebackReport,
+        description="The report of one month: the current one, or an earlier one.",
+    )
+    async def chargeback_report(
+        info: Info[Context, Any],
+        _: Sequence[tuple[()]],
+        selection: Selection,
+        month: Annotated[Month, strawberry.argument(description="The report month.")],
+        organization: OrganizationName = None,
+    ) -> Grouped:
+        return await report(info.context, organization, month, selection)
+
+    @batched(
+        key=(),
+        graphql_type=list[ChargebackReport],
+        description="The reports of a range of months, in order.",
+    )
+    async def chargeback_reports(
+        info: Info[Context, Any],
+        _: Sequence[tuple[()]],
+        selection: Selection,
+        from_: Annotated[
+            Month, strawberry.argument(name="from", description="The first report month.")
+        ],
+        to: Annotated[
+            Month,
+            strawberry.argument(description="The last one, at most 120 months after the first."),
+        ],
+        organization: OrganizationName = None,
+    ) -> Grouped:
+        return await report_range(info.context, organization, from_, to, selection)

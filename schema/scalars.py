@@ -1,0 +1,65 @@
+"""Scalars: how months, instants and large integers are written."""
+
+from datetime import UTC, date, datetime
+from typing import Any, NewType
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.types.scalar import ScalarDefinition
+
+from app.domain.months import Month
+
+BigInt = NewType("BigInt", int)
+
+_LARGEST = 2**63 - 1
+
+
+def _write_month(value: date | Month) -> str:
+    return str(value if isinstance(value, Month) else Month.containing(value))
+
+
+def _read_month(value: Any) -> Month:
+    return Month.parse(value if isinstance(value, str) else repr(value))
+
+
+def _write_instant(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _read_instant(value: Any) -> datetime:
+    try:
+        instant = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise GraphQLError(f"{value!r} is no instant: write it as 2026-09-30T23:59:59Z.") from None
+    if instant.tzinfo is None:
+        raise GraphQLError(f"{value!r} says no time zone: write it as 2026-09-30T23:59:59Z.")
+    return instant
+
+
+def _read_big_int(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _LARGEST:
+        raise GraphQLError(f"{value!r} is no integer from -(2^63-1) to 2^63-1.")
+    return value
+
+
+SCALARS: dict[object, ScalarDefinition] = {
+    Month: strawberry.scalar(
+        name="Month",
+        description="A calendar month in UTC, written YYYY-MM, such as 2026-09.",
+        serialize=_write_month,
+        parse_value=_read_month,
+    ),
+    BigInt: strawberry.scalar(
+        name="BigInt",
+        description="An integer of up to 63 bits, written as a JSON number. JavaScript reads "
+        "numbers beyond 2^53 inexactly.",
+        serialize=int,
+        parse_value=_read_big_int,
+    ),
+    datetime: strawberry.scalar(
+        name="DateTime",
+        description="An instant in UTC (ISO 8601), such as 2026-09-30T23:59:59.999999Z.",
+        serialize=_write_instant,
+        parse_value=_read_instant,
+    ),
+}

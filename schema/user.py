@@ -1,0 +1,116 @@
+"""A licensed user."""
+
+from datetime import datetime
+from enum import Enum
+from typing import Annotated
+
+import strawberry
+
+from app.domain.sizes import megabytes
+from schema.execution import column
+from schema.figures import hundredths
+from schema.scalars import BigInt
+
+
+@strawberry.enum(description="How users are ordered; ties by username.")
+class UserOrder(Enum):
+    """How users are ordered."""
+
+    USERNAME = strawberry.enum_value("USERNAME", description="By username, in code-point order.")
+    SIZE = strawberry.enum_value("SIZE", description="By total size, the largest first.")
+    EXPERIMENTS = strawberry.enum_value(
+        "EXPERIMENTS", description="By number of experiments, the largest first."
+    )
+    CREATED_AT = strawberry.enum_value(
+        "CREATED_AT", description="By creation, the oldest account first."
+    )
+
+
+@strawberry.input(description="Which users are wanted; each part that is given must hold.")
+class UserFilter:
+    """Which users are wanted."""
+
+    username_contains: str | None = strawberry.field(
+        default=None, description="A part of the username, in any case."
+    )
+    suspended: bool | None = strawberry.field(
+        default=None, description="Only suspended users, or only others."
+    )
+    service_account: bool | None = strawberry.field(
+        default=None, description="Only service accounts, or only others."
+    )
+
+
+@strawberry.enum(description="What a user may do.")
+class Role(Enum):
+    """What a user may do."""
+
+    ADMIN = strawberry.enum_value("ADMIN", description="Reads the organization's reports.")
+    MEMBER = strawberry.enum_value("MEMBER", description="Uses the platform.")
+
+
+@strawberry.type(
+    description="A user created before the month ended and not deleted before it began, as the "
+    "account stood at the month's end. Suspended users and service accounts are marked."
+)
+class LicensedUser:
+    """A user as licensed in one report month."""
+
+    username: str = column(description="Unique in the organization.")
+    email: str = column(description="The email address said last.")
+    role: Role = column(description="What the user may do.")
+    created_at: datetime = column(description="When the account was created.")
+    deleted_at: datetime | None = column(
+        description="Null when the account was not deleted within the month; else when it was."
+    )
+    suspended: bool = column(description="Whether the account is suspended.")
+    service_account: bool = column(description="Whether it is a program's account.")
+    ui_usage_count: BigInt | None = column(
+        description="Null when no source measures UI usage; else the uses of the UI in the month."
+    )
+    ui_usage_updated_at: datetime | None = column(
+        "ui_used_at",
+        description="Null when the UI was not used in the month; else the last time.",
+    )
+    sdk_usage_count: BigInt | None = column(
+        description="Null when no source measures SDK usage; else the uses of the SDK in the "
+        "month."
+    )
+    sdk_usage_updated_at: datetime | None = column(
+        "sdk_used_at",
+        description="Null when the SDK was not used in the month; else the last time.",
+    )
+    last_used_at: datetime | None = column(
+        description="Null when the user was never seen; else the last use of UI or SDK, in this "
+        "month or before."
+    )
+    number_of_experiments: int = column(
+        "experiments",
+        description="Experiments that the user owns at the report's end, in all workspaces.",
+    )
+    experiments_created: int = column(
+        description="Experiments that the user created within the month, deleted ones included."
+    )
+    total_size_in_mb: float = column(
+        "size_bytes",
+        convert=megabytes,
+        description="What these experiments hold, in MB of 1,048,576 bytes, two decimals, half "
+        "up.",
+    )
+    total_size_bytes: BigInt = column(
+        "size_bytes", description="What these experiments hold, in bytes."
+    )
+    average_size_in_mb: float = column(
+        "average_hundredths",
+        convert=hundredths,
+        description="What they held on average over the month, or over the part of it that has "
+        "passed, in MB.",
+    )
+
+
+UserFilterArgument = Annotated[
+    UserFilter | None, strawberry.argument(description="Only users that match.")
+]
+UserOrderArgument = Annotated[
+    UserOrder, strawberry.argument(description="The order, by username unless said.")
+]

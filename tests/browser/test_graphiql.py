@@ -1,0 +1,137 @@
+"""GraphiQL in a real browser, with no other host to talk to."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+
+from tests.served import Served
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+]
+ARTIFACTS = Path("artifacts")
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with Served(tmp_path_factory.mktemp("browser")) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = _launched(playwright)
+        yield browser
+        browser.close()
+
+
+def _launched(playwright: Playwright) -> Browser:
+    return playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+
+
+@dataclass
+class Watched:
+    """What must not happen on a page: requests to others, errors, breaches of its policy."""
+
+    foreign: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def watch(self, page: Page, own: str) -> None:
+        page.on(
+            "request",
+            lambda request: (
+                None
+                if request.url.startswith((own, "data:"))
+                else self.foreign.append(request.url)
+            ),
+        )
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", lambda message: self._note(message.text))
+
+    def _note(self, text: str) -> None:
+        if "Content Security Policy" in text:
+            self.complaints.append(text)
+
+
+@pytest.fixture
+def page(browser: Browser, service: Served) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+    page = context.new_page()
+    watched = Watched()
+    watched.watch(page, service.url)
+    yield page
+    context.close()
+    assert (watched.foreign, watched.complaints) == ([], [])
+
+
+def sign_in(page: Page, service: Served) -> None:
+    page.goto(f"{service.url}/graphql")
+    page.get_by_label("API key").fill(service.key)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator(".graphiql-query-editor")).to_contain_text("query Report")
+
+
+def test_an_admin_signs_in_and_runs_the_example(page: Page, service: Served) -> None:
+    sign_in(page, service)
+    page.get_by_role("button", name=re.compile("Execute")).click()
+
+    answer = page.locator(".graphiql-response")
+    expect(answer).to_contain_text("reportDate")
+    expect(answer).to_contain_text("andrei.okafor@northwind.example")
+    expect(answer).not_to_contain_text("errors")
+    ARTIFACTS.mkdir(exist_ok=True)
+    page.screenshot(path=ARTIFACTS / "graphiql.png")
+
+
+def test_the_docs_show_descriptions_and_names_are_completed(page: Page, service: Served) -> None:
+    sign_in(page, service)
+    page.get_by_role("button", name="Show Documentation Explorer").click()
+    docs = page.locator(".graphiql-doc-explorer-content")
+    docs.get_by_role("link", name="Query", exact=True).click()
+    expect(docs).to_contain_text("The report of one month")
+
+    page.evaluate(
+        "() => { const editor = document.querySelector('.graphiql-query-editor .CodeMirror');"
+        " editor.CodeMirror.setValue('{ chargebackReport(month: \"2026-10\") { work');"
+        " editor.CodeMirror.focus(); editor.CodeMirror.setCursor(0, 999); }"
+    )
+    page.keyboard.press("Control+Space")
+    expect(page.locator(".CodeMirror-hints")).to_contain_text("workspaces")
+
+
+def test_a_wrong_key_is_refused_in_words(page: Page, service: Served) -> None:
+    page.goto(f"{service.url}/signin")
+    page.get_by_label("API key").fill("cbk_wrong")
+    page.get_by_role("button", name="Sign in").click()
+
+    expect(page.get_by_role("alert")).to_contain_text("no valid API key")
+
+
+def test_signing_out_ends_the_session(page: Page, service: Served) -> None:
+    sign_in(page, service)
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("API key")).to_be_visible()
+
+    page.goto(f"{service.url}/graphql")
+    expect(page.get_by_label("API key")).to_be_visible()
+
+
+def test_a_page_whose_session_ended_offers_to_sign_in(page: Page, service: Served) -> None:
+    sign_in(page, service)
+    page.context.clear_cookies()
+    page.get_by_role("button", name=re.compile("Execute")).click()
+
+    expect(page.get_by_role("alert")).to_contain_text("You are signed out.")
+    page.get_by_role("link", name="Sign in").click()
+    expect(page.get_by_label("API key")).to_be_visible()

@@ -1,0 +1,175 @@
+"""What the documents promise: complete where they list, true where they show and link."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from graphql import parse, validate
+
+from app.domain.callers import Scope
+from app.domain.errors import CODES, ChargebackError
+from app.domain.events import EVENT_TYPES, decode_lines
+from app.domain.keys import KeyText
+from app.feed.generate import OrganizationShape, generate_events
+from app.settings import Settings
+from schema import schema
+from tests.conftest import CONTRACT, NOW, Feed, FixedClock, GraphQL, MakeKey
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = {
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for path in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+}
+DECISIONS = sorted(name for name in DOCUMENTS if re.match(r"docs/adr/[0-9]{4}-", name))
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def section(text: str, heading: str) -> str:
+    """What follows a heading, to the next one that is as high."""
+    level = heading.split(" ")[0]
+    _, found, rest = text.partition(f"\n{heading}\n")
+    assert found, heading
+    return re.split(rf"^#{{2,{len(level)}}} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def first_cells(text: str) -> list[tuple[str, str]]:
+    """The first two cells of each row of the tables whose first cell is a name in capitals."""
+    return re.findall(r"^\| `([A-Z_]+)` \| (.*?) \|", text, re.MULTILINE)
+
+
+def statuses(kind: type[ChargebackError] = ChargebackError) -> Iterator[tuple[str, str]]:
+    for error in kind.__subclasses__():
+        yield error.code, str(error.status)
+        yield from statuses(error)
+
+
+def test_every_error_code_is_documented_with_its_status_and_no_other() -> None:
+    documented = dict(first_cells(DOCUMENTS["docs/errors.md"]))
+    own = {code: status for code, status in statuses() if code in CODES}
+
+    assert set(documented) == CODES
+    assert {code: documented[code] for code in own} == own
+
+
+def test_every_setting_is_documented_and_no_other() -> None:
+    documented = first_cells(section(DOCUMENTS["docs/admins.md"], "## Settings"))
+
+    assert [name for name, _ in documented] == [name.upper() for name in Settings.model_fields]
+
+
+def test_every_event_type_is_documented_and_no_other() -> None:
+    headings = re.findall(r"^### `(.*)`$", DOCUMENTS["docs/feed.md"], re.MULTILINE)
+
+    assert tuple(headings) == EVENT_TYPES
+
+
+@pytest.mark.parametrize("type_", EVENT_TYPES)
+def test_every_event_type_has_examples_that_decode(type_: str) -> None:
+    examples = blocks(section(DOCUMENTS["docs/feed.md"], f"### `{type_}`"), "json")
+
+    decoded = decode_lines([example.encode() for example in examples], now=NOW)
+
+    assert {event.type for event in decoded} == {type_}
+
+
+async def test_the_examples_of_events_are_stored_as_one_batch(feed: Feed) -> None:
+    types = section(DOCUMENTS["docs/feed.md"], "## Types")
+
+    accepted = await feed(*(example.encode() for example in blocks(types, "json")))
+
+    assert (accepted.accepted, accepted.duplicates) == (len(EVENT_TYPES), 0)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_what_is_shown_as_json_is_json(name: str) -> None:
+    for block in blocks(DOCUMENTS[name], "json"):
+        orjson.loads(block)
+
+
+def test_the_documented_rest_answer_is_the_contract() -> None:
+    (shown,) = blocks(section(DOCUMENTS["docs/rest.md"], "## The document"), "json")
+
+    assert orjson.loads(shown) == orjson.loads((CONTRACT / "report.json").read_bytes())
+
+
+QUERIES = {
+    f"{name}:{number}": block
+    for name, text in DOCUMENTS.items()
+    for number, block in enumerate(blocks(text, "graphql"), 1)
+} | {"GraphiQL": (ROOT / "app/web/static/default.graphql").read_text(encoding="utf-8")}
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_documented_queries_fit_the_schema(name: str) -> None:
+    assert validate(schema._schema, parse(QUERIES[name])) == []
+
+
+@pytest.fixture
+async def demo(feed: Feed, clock: FixedClock) -> None:
+    """A small organization with some months of history, like the demo's."""
+    shape = OrganizationShape(workspaces=3, users=12, months=3)
+    await feed(*generate_events(shape, seed=1, until=clock.now))
+
+
+@pytest.mark.usefixtures("demo")
+async def test_documented_queries_run_without_errors(graphql: GraphQL, make_key: MakeKey) -> None:
+    for name, query in QUERIES.items():
+        key = KeyText.parse(await make_key("connector", Scope.EVENTS_WRITE))
+        assert key is not None
+
+        answer = await graphql.response(query, {"id": key.key_id, "month": "2026-10"})
+
+        assert "errors" not in answer, (name, answer)
+
+
+@pytest.mark.usefixtures("demo")
+async def test_the_answer_in_the_readme_looks_like_a_real_one(graphql: GraphQL) -> None:
+    (query,), (answer,) = (blocks(DOCUMENTS["README.md"], each) for each in ("graphql", "json"))
+
+    assert keys_of(orjson.loads(answer)["data"]) == keys_of(await graphql(query))
+
+
+def keys_of(value: Any) -> Any:
+    """The keys of an answer, level by level; of a list's objects, those of its first."""
+    if isinstance(value, Mapping):
+        return {key: keys_of(inner) for key, inner in value.items()}
+    return keys_of(value[0]) if isinstance(value, list) else None
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_relative_links_resolve(name: str) -> None:
+    text = re.sub(r"^```.*?^```$|`[^`\n]*`", "", DOCUMENTS[name], flags=re.DOTALL | re.MULTILINE)
+    links = re.findall(r"\]\((?![a-z]+:)([^)#\s]*)#?([^)\s]*)\)", text)
+
+    broken = [link for link in links if not resolves((ROOT / name).parent, ROOT / name, *link)]
+
+    assert broken == []
+
+
+def resolves(folder: Path, document: Path, path: str, anchor: str) -> bool:
+    target = (folder / path).resolve() if path else document
+    return target.exists() and (not anchor or anchor in anchors(target.read_text()))
+
+
+def anchors(text: str) -> set[str]:
+    """The headings of a document, as hosts of Markdown name them in links."""
+    headings = re.findall(r"^#{1,6} (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", DECISIONS)
+def test_a_decision_has_its_four_parts_and_is_listed(name: str) -> None:
+    headings = re.findall(r"^#{1,2} (.*)$", DOCUMENTS[name], re.MULTILINE)
+    number, *_ = Path(name).name.partition("-")
+
+    assert headings[1:] == ["Context", "Decision", "Consequences", "Alternatives"]
+    assert headings[0].startswith(f"{number}: ")
+    assert f"- [{headings[0]}]({Path(name).name})\n" in DOCUMENTS["docs/adr/README.md"]
+    assert re.fullmatch(r"\n\*\*[^*]+\.\*\*\n\n", section(DOCUMENTS[name], "## Decision"))

@@ -1,0 +1,77 @@
+"""The public contract in GraphQL: current, and described to the last argument."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from graphql import (
+    GraphQLEnumType,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLSchema,
+    build_schema,
+    is_specified_scalar_type,
+)
+
+from schema import schema
+
+SDL = Path("schema/schema.graphql")
+
+
+def test_the_exported_contract_is_current() -> None:
+    assert SDL.read_text() == schema.as_str() + "\n", "run: make schema"
+
+
+def described(contract: GraphQLSchema) -> Iterator[tuple[str, str | None]]:
+    """Every type, field, argument and enum value with its description."""
+    for name, kind in contract.type_map.items():
+        if name.startswith("__") or is_specified_scalar_type(kind):
+            continue
+        yield name, kind.description
+        if isinstance(kind, GraphQLEnumType):
+            yield from ((f"{name}.{value}", it.description) for value, it in kind.values.items())
+        if isinstance(kind, GraphQLObjectType | GraphQLInterfaceType):
+            for field, it in kind.fields.items():
+                yield f"{name}.{field}", it.description
+                for argument, its in it.args.items():
+                    yield f"{name}.{field}({argument})", its.description
+        if isinstance(kind, GraphQLInputObjectType):
+            yield from ((f"{name}.{field}", it.description) for field, it in kind.fields.items())
+
+
+@pytest.fixture(scope="module")
+def contract() -> GraphQLSchema:
+    return build_schema(SDL.read_text())
+
+
+def test_everything_is_described(contract: GraphQLSchema) -> None:
+    undescribed = [name for name, description in described(contract) if not description]
+
+    assert undescribed == []
+
+
+def test_a_nullable_field_says_when_it_is_null(contract: GraphQLSchema) -> None:
+    silent = [
+        f"{name}.{field}"
+        for name, kind in contract.type_map.items()
+        if isinstance(kind, GraphQLObjectType) and not name.startswith("__")
+        for field, it in kind.fields.items()
+        if not isinstance(it.type, GraphQLNonNull)
+        and not (it.description or "").startswith("Null when ")
+    ]
+
+    assert silent == []
+
+
+def test_every_list_and_its_elements_are_non_null(contract: GraphQLSchema) -> None:
+    loose = [
+        f"{name}.{field}: {it.type}"
+        for name, kind in contract.type_map.items()
+        if isinstance(kind, GraphQLObjectType) and not name.startswith("__")
+        for field, it in kind.fields.items()
+        if "[" in str(it.type) and not str(it.type).endswith("!]!")
+    ]
+
+    assert loose == []

@@ -1,0 +1,107 @@
+"""Runs a document on Strawberry's own executor and on ours, and expects the same of both."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import strawberry
+from graphql import GraphQLError
+from strawberry import Info
+from strawberry.extensions import ParserCache, ValidationCache
+from strawberry.types.execution import ExecutionResult
+
+from resolvers.rows import Grouped, Selection
+from schema.execution import BreadthFirstExecutor
+
+
+class Call(NamedTuple):
+    """A call of a batch function."""
+
+    place: tuple[str, ...]
+    name: str
+    keys: list[Any]
+    selection: Selection
+    arguments: Mapping[str, Any]
+
+
+@dataclass
+class Journal:
+    """What happened in an execution; the context of its resolvers."""
+
+    calls: list[Call] = field(default_factory=list)
+    objects: list[str] = field(default_factory=list)
+    """The types of the objects that were completed one by one."""
+
+
+def answer(
+    info: Info,
+    keys: Sequence[Any],
+    selection: Selection,
+    columns: str,
+    rows: Mapping[Any, list[tuple[Any, ...]]],
+    **arguments: Any,
+) -> Any:
+    """What a batch function answers from a table: the rows of its keys."""
+    place = tuple(key for key in info.path.as_list() if isinstance(key, str))
+    info.context.calls.append(Call(place, info.field_name, list(keys), selection, arguments))
+    positions = {name: at for at, name in enumerate(columns.split())}
+    return Grouped(positions, [rows.get(key, []) for key in keys])
+
+
+class WatchedExecutor(BreadthFirstExecutor):
+    """Notes which objects it completes one by one."""
+
+    def complete_object_value(self, return_type: Any, *rest: Any) -> Any:
+        self.context_value.objects.append(return_type.name)
+        return super().complete_object_value(return_type, *rest)
+
+
+class Outcome(NamedTuple):
+    data: Any
+    errors: list[tuple[str, list[str | int] | None]]
+    """Messages and paths."""
+    calls: list[Call]
+    objects: list[str]
+
+
+class QuietSchema(strawberry.Schema):
+    """Logs no errors: here they are expected by the thousand."""
+
+    def process_errors(self, errors: list[GraphQLError], execution_context: Any = None) -> None:
+        pass
+
+
+class Both:
+    """A schema on both executors."""
+
+    def __init__(self, query: type, **options: Any) -> None:
+        options["extensions"] = [ParserCache, ValidationCache, *options.get("extensions", ())]
+        self.standard = QuietSchema(query, **options)
+        self.watched = QuietSchema(query, execution_context_class=WatchedExecutor, **options)
+
+    async def run(self, document: str, **variables: Any) -> Outcome:
+        """What both answer; the journal is that of our executor."""
+        standard, watched = Journal(), Journal()
+        expected = await self.standard.execute(document, variables, standard)
+        result = await self.watched.execute(document, variables, watched)
+
+        assert comparable(result) == comparable(expected)
+        if not expected.errors:
+            assert by_place(watched.calls) == by_place(standard.calls)
+        errors = [(error.message, error.path) for error in result.errors or ()]
+        return Outcome(result.data, errors, watched.calls, watched.objects)
+
+
+def comparable(result: ExecutionResult) -> Any:
+    """All of a result: the order of keys and the types of values too, and where errors are."""
+    errors = [
+        (error.message, error.path, error.locations, type(error.original_error))
+        for error in result.errors or ()
+    ]
+    return repr(result.data), errors
+
+
+def by_place(calls: list[Call]) -> list[Call]:
+    """Calls in no order, and with their keys in none: both depend on the event loop."""
+    ordered = [call._replace(keys=sorted(call.keys, key=repr)) for call in calls]
+    return sorted(ordered, key=lambda call: call.place)

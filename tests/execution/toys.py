@@ -1,0 +1,219 @@
+"""A toy league whose rows are as nasty as a world says."""
+# Batch functions take no self and say what their field returns.
+# ruff: noqa: N805
+# mypy: disable-error-code="no-any-return"
+
+import enum
+import random
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NewType
+
+import strawberry
+from graphql.pyutils import Undefined
+from strawberry import Info
+from strawberry.schema.config import StrawberryConfig
+
+from resolvers.rows import Grouped, Row, Selection
+from schema.execution import BreadthFirstExecutor, batched, column, embedded
+from tests.execution.both import QuietSchema
+
+Tiny = NewType("Tiny", int)
+
+
+def write_tiny(value: Any) -> Any:
+    if value == 13:
+        raise ValueError("13 is not tiny")
+    return value or None
+
+
+def shout(word: Any) -> Any:
+    if word == "quiet":
+        raise ValueError("too quiet")
+    return word.upper() or None
+
+
+class Later:
+    """A value that must be awaited."""
+
+    def __await__(self) -> Generator[None, None, str]:
+        yield
+        return "later"
+
+
+@strawberry.enum
+class Level(enum.Enum):
+    LOW = "low"
+    HIGH = "high"
+
+
+VALUES: dict[str, tuple[list[Any], list[Any]]] = {
+    "team_id": ([0, 1, 2, "x"], [None, 1.5]),
+    "name": (["a", "b", True, 7], [None, ValueError("in a row"), Undefined]),
+    "size": ([1, 2, 3.0, None], [2**40, "many", float("nan"), Undefined]),
+    "ratio": ([1, 0.5, "2"], [None, float("inf"), "half"]),
+    "active": ([True, False, 1], [None, "yes"]),
+    "level": (["low", Level.HIGH], [None, "medium", []]),
+    "tiny": ([1, 2, None], [0, 13]),
+    "word": (["loud", None], ["quiet", "", 5]),
+    "wins": ([1, 2], [None, "none"]),
+    "losses": ([0, None], [2**31, "all"]),
+    "age": ([20, 30], [None, "old", Later()]),
+    "__typename": (["Cup", "Medal"], [None, "Team"]),
+}
+"""Of every column the values that it should have, and those that it should not."""
+
+
+@dataclass
+class World:
+    """What batch functions answer: for equal keys and arguments, always the same."""
+
+    seed: int = 0
+    poison: float = 0
+    failing: frozenset[str] = frozenset()
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def answer(
+        self, info: Info, keys: Sequence[Any], selection: Selection, most: int, arguments: str = ""
+    ) -> Any:
+        place = tuple(key for key in info.path.as_list() if isinstance(key, str))
+        self.calls.append((place, tuple(keys), selection, arguments))
+        if info.field_name in self.failing:
+            raise RuntimeError(f"{info.field_name} is out of order")
+        groups = [self.rows(info.field_name, (key, arguments), most) for key in keys]
+        names = sorted(selection)
+        positions = [list(VALUES).index(name) for name in names]
+        return Grouped(
+            {name: at for at, name in enumerate(names)},
+            [[tuple(row[at] for at in positions) for row in group] for group in groups],
+        )
+
+    def rows(self, name: str, about: Any, most: int) -> list[Row]:
+        chance = random.Random(f"{self.seed} {name} {about}")  # noqa: S311
+        return [
+            tuple(
+                chance.choice(bad if chance.random() < self.poison else good)
+                for good, bad in VALUES.values()
+            )
+            for _ in range(chance.choice([0, 1, most, most]))
+        ]
+
+
+def world_of(info: Info) -> World:
+    world: World = info.context
+    return world
+
+
+@strawberry.type
+class Player:
+    name: str = column()
+    age: int = column()
+    word: str | None = column(convert=shout)
+
+    @batched(key=("team_id", "name"))
+    async def team(info: Info, keys: Sequence[Any], selection: Selection) -> "Team | None":
+        return world_of(info).answer(info, keys, selection, most=1)
+
+    @batched(key="team_id")
+    def rivals(
+        info: Info, keys: Sequence[Any], selection: Selection, level: Level = Level.LOW
+    ) -> "list[Player | None] | None":
+        return world_of(info).answer(info, keys, selection, most=2, arguments=level.name)
+
+
+@strawberry.type
+class Stats:
+    wins: int = column()
+    losses: int | None = column()
+
+    @batched(key="wins")
+    async def trophies(
+        info: Info, keys: Sequence[Any], selection: Selection
+    ) -> "list[Cup | Medal]":
+        return world_of(info).answer(info, keys, selection, most=2)
+
+    @batched(key="team_id")
+    async def best(info: Info, keys: Sequence[Any], selection: Selection) -> Player:
+        return world_of(info).answer(info, keys, selection, most=1)
+
+
+@strawberry.interface
+class Trophy:
+    name: str = column()
+
+
+@strawberry.type
+class Cup(Trophy):
+    size: int | None = column()
+
+
+@strawberry.type
+class Medal(Trophy):
+    ratio: float = column()
+
+    @batched(key="name")
+    async def winners(info: Info, keys: Sequence[Any], selection: Selection) -> list[Player]:
+        return world_of(info).answer(info, keys, selection, most=1)
+
+
+@strawberry.type
+class Team:
+    id: strawberry.ID = column("team_id")
+    name: str = column()
+    size: int | None = column()
+    ratio: float = column()
+    active: bool = column()
+    level: Level = column()
+    tiny: Tiny | None = column()
+    stats: Stats = embedded()
+
+    @batched(key="team_id")
+    async def players(
+        info: Info, keys: Sequence[Any], selection: Selection, first: int | None = None
+    ) -> list[Player]:
+        return world_of(info).answer(info, keys, selection, most=3, arguments=str(first))
+
+    @batched(key=("team_id",))
+    async def coach(info: Info, keys: Sequence[Any], selection: Selection) -> Player | None:
+        return world_of(info).answer(info, keys, selection, most=1)
+
+    @batched(key="name")
+    async def first_trophy(info: Info, keys: Sequence[Any], selection: Selection) -> Trophy | None:
+        return world_of(info).answer(info, keys, selection, most=1)
+
+    @strawberry.field
+    def label(self) -> str:
+        return f"{self.name}: {self.level}"
+
+
+@strawberry.type
+class Query:
+    @batched(key=())
+    async def teams(info: Info, keys: Sequence[Any], selection: Selection) -> list[Team]:
+        return world_of(info).answer(info, keys, selection, most=4)
+
+    @batched(key=())
+    async def team(
+        info: Info,
+        keys: Sequence[Any],
+        selection: Selection,
+        id: strawberry.ID,
+    ) -> Team | None:
+        return world_of(info).answer(info, keys, selection, most=1, arguments=id)
+
+    @batched(key=())
+    async def squad(
+        info: Info, keys: Sequence[Any], selection: Selection
+    ) -> list[Player | None] | None:
+        return world_of(info).answer(info, keys, selection, most=3)
+
+    @strawberry.field
+    def season(self) -> str:
+        return "spring"
+
+
+CONFIG = StrawberryConfig(scalar_map={Tiny: strawberry.scalar(name="Tiny", serialize=write_tiny)})
+STANDARD = QuietSchema(query=Query, config=CONFIG, types=[Cup, Medal])
+BREADTH_FIRST = QuietSchema(
+    query=Query, config=CONFIG, types=[Cup, Medal], execution_context_class=BreadthFirstExecutor
+)

@@ -1,0 +1,107 @@
+"""An organization that is read by many tests and changed by none."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from app.db.engine import Database
+from app.domain.callers import Scope
+from app.settings import Settings
+from resolvers.keys import create_key
+from resolvers.organizations import create_organization, find_organization
+from tests.conftest import Feed, FixedClock, GraphQL, client_of, cloned, event
+
+# In code-point order: capitals first, then small letters, then others.
+WORKSPACES = ("Alpha", "Beta", "alpha", "beta", "gamma", "Äther", "\U0001f600")
+USERS = ("Ann", "Bob", "ann", "bob", "cy", "dee", "Éve")
+MEGABYTE = 1_048_576
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A store with one organization, and its reader; now is 2026-11-24T12:00Z."""
+
+    database: Database
+    graphql: GraphQL
+
+
+@pytest.fixture(scope="session")
+async def shared(postgres: str, template: str) -> AsyncIterator[Shared]:
+    """Sizes and experiments tie on purpose; see `facts`."""
+    clock = FixedClock()
+    settings = Settings.load(admin_user_list="root")
+    async with (
+        cloned(postgres, template) as database,
+        client_of(database, settings, clock) as client,
+    ):
+        await Feed(database, clock)(*facts())
+        await create_organization(database, "other", clock.now)
+        await Feed(database, clock, "other")(
+            event("workspace.upserted", "2026-09-01T00:00:00Z", name="elsewhere"),
+            event("user.upserted", "2026-09-01T00:00:00Z", username="ann", email="o@x.test"),
+        )
+        organization = await find_organization(database, "default")
+        minted = await create_key(
+            database,
+            organization.organization_id,
+            username="root",
+            scopes=[Scope.ADMIN],
+            label="test",
+            expires_at=None,
+            now=clock.now,
+        )
+        yield Shared(database, GraphQL(client, str(minted.text)))
+
+
+@pytest.fixture
+def asked(shared: Shared) -> GraphQL:
+    """Asks the organization that is shared."""
+    return shared.graphql
+
+
+def facts() -> list[bytes]:
+    """Seven users who are members of seven workspaces with seven projects each, from September.
+
+    The workspace at position n has n // 2 experiments of 1 MB for each of the first three users,
+    in its first project: sizes 0, 0, 3, 3, 6, 6, 9 MB. In October all is as it was; the user
+    "dee" is suspended, and "Éve" is a service account.
+    """
+    september = "2026-09-10T00:00:00Z"
+    # The later in the list, the older.
+    users = [
+        event(
+            "user.upserted",
+            f"2026-09-0{9 - number}T00:00:00Z",
+            username=username,
+            email=f"{number}@x.test",
+            suspended=username == "dee",
+            serviceAccount=username == "Éve",
+        )
+        for number, username in enumerate(USERS, 1)
+    ]
+    members = [
+        event("member.added", september, workspace=workspace, username=username)
+        for workspace in WORKSPACES
+        for username in USERS
+    ]
+    projects = [
+        event("project.upserted", september, workspace=workspace, name=name)
+        for workspace in WORKSPACES
+        for name in WORKSPACES
+    ]
+    experiments = [
+        event(
+            "experiment.created",
+            september,
+            experiment=f"{workspace} {username} {number}",
+            workspace=workspace,
+            project=WORKSPACES[0],
+            username=username,
+            sizeBytes=MEGABYTE,
+        )
+        for position, workspace in enumerate(WORKSPACES)
+        for username in USERS[:3]
+        for number in range(position // 2)
+    ]
+    return users + members + projects + experiments

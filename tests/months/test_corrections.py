@@ -1,0 +1,370 @@
+"""Invariant 4: a closed report never changes, and with its corrections it says what is known now.
+
+Random feeds arrive in random batches, between which months are closed and opened again. A twin
+organization receives the same batches and closes nothing: what its reports say is what
+closed reports and their corrections must add up to.
+"""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+import httpx
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from app.db.engine import Database
+from app.domain.callers import Scope
+from app.domain.events import decode_lines
+from app.domain.months import Month
+from app.settings import Settings
+from resolvers.feed import Intake
+from resolvers.keys import create_key
+from resolvers.months import close_month, reopen_month, verify_month
+from resolvers.organizations import DEFAULT, create_organization, find_organization
+from tests.conftest import FixedClock, GraphQL, client_of, cloned
+from tests.report.feeds import FIRST_MONTH, LAST_MONTH, feeds
+from tests.report.questions import FULL_REPORT, less
+
+EXAMPLES = {"long": 1_000}.get(os.environ.get("HYPOTHESIS_PROFILE", ""), 30)
+MAY = datetime(2024, 5, 10, 12, tzinfo=UTC)
+"""Past all facts, and past the end of a month after them, so that it can be closed."""
+BEFORE, AFTER = Month.parse(FIRST_MONTH).plus(-1), Month.parse(LAST_MONTH).plus(1)
+MONTHS = list(BEFORE.through(AFTER))
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Close:
+    """Close a month, and those before it."""
+
+    month: Month
+
+
+@dataclass(frozen=True)
+class Reopen:
+    """Open the latest closed month, if there is one."""
+
+
+Step = Sequence[bytes] | Close | Reopen
+
+_acts = st.one_of(st.builds(Close, st.sampled_from(MONTHS)), st.builds(Reopen))
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> list[Step]:
+    """A feed in any order, in batches that repeat some of it, with acts between them."""
+    events = draw(feeds())
+    again = draw(st.lists(st.sampled_from(events), max_size=4))
+    arriving = draw(st.permutations([*events, *again]))
+    cuts = sorted(draw(st.sets(st.integers(1, len(arriving)), max_size=4)) | {len(arriving)})
+    steps: list[Step] = draw(st.lists(_acts, max_size=1))
+    for start, end in zip([0, *cuts[:-1]], cuts, strict=True):
+        steps.append(arriving[start:end])
+        steps += draw(st.lists(_acts, max_size=2))
+    return steps
+
+
+Reports = Mapping[Month, dict[str, Any]]
+"""Every field of the report of every month."""
+
+_BOTH = f"""
+query ($from: Month!, $to: Month!, $own: String!, $twin: String!) {{
+    own: chargebackReports(from: $from, to: $to, organization: $own) {{ ...full }}
+    twin: chargebackReports(from: $from, to: $to, organization: $twin) {{ ...full }}
+}}
+{FULL_REPORT}
+"""
+
+
+@dataclass
+class Store:
+    """A database for all examples; each has organizations of its own."""
+
+    database: Database
+    client: httpx.AsyncClient
+    key: str
+    clock: FixedClock
+
+    async def organization(self) -> tuple[str, UUID]:
+        """A new organization: its name and its id."""
+        name = f"random-{next(_numbers)}"
+        await create_organization(self.database, name, self.clock.now)
+        found = await find_organization(self.database, name)
+        return name, found.organization_id
+
+    async def reports(self, own: str, twin: str) -> tuple[Reports, Reports]:
+        """What GraphQL says of two organizations."""
+        span = {"from": str(BEFORE), "to": str(AFTER)}
+        answer = await GraphQL(self.client, self.key)(_BOTH, own=own, twin=twin, **span)
+        return (
+            dict(zip(MONTHS, answer["own"], strict=True)),
+            dict(zip(MONTHS, answer["twin"], strict=True)),
+        )
+
+    async def document(self, organization: str, month: Month) -> tuple[bytes, str]:
+        """The REST document and its tag."""
+        answer = await self.client.get(
+            "/api/admin/chargeback/report",
+            params={"reportMonth": str(month), "organization": organization},
+            headers={"Authorization": self.key},
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.content, answer.headers["etag"]
+
+
+@pytest.fixture(scope="module")
+async def store(postgres: str, template: str) -> AsyncIterator[Store]:
+    clock = FixedClock(MAY)
+    async with cloned(postgres, template) as database:
+        default = await find_organization(database, DEFAULT)
+        minted = await create_key(
+            database,
+            default.organization_id,
+            username="root",
+            scopes=[Scope.ADMIN],
+            label="test",
+            expires_at=None,
+            now=MAY,
+        )
+        own = Settings.load(admin_user_list="root")
+        async with client_of(database, own, clock) as client:
+            yield Store(database, client, str(minted.text), clock)
+
+
+@dataclass
+class Play:
+    """A story as it is told to an organization, and to a twin of it that closes nothing."""
+
+    store: Store
+    own: str
+    own_id: UUID
+    twin: str
+    twin_id: UUID
+    frozen: dict[Month, tuple[tuple[bytes, str], dict[str, Any]]] = field(default_factory=dict)
+    events: list[bytes] = field(default_factory=list)
+
+    @classmethod
+    async def begin(cls, store: Store) -> "Play":
+        store.clock.now = MAY
+        return cls(store, *await store.organization(), *await store.organization())
+
+    async def take(self, step: Step) -> None:
+        # Whoever acts twice in one microsecond is not whom this test is about.
+        self.store.clock.now += timedelta(seconds=1)
+        match step:
+            case Close(month):
+                await self._close(month)
+            case Reopen():
+                await self._reopen()
+            case _:
+                self.events += step
+                decoded = decode_lines(list(step), now=self.store.clock.now)
+                for organization_id in (self.own_id, self.twin_id):
+                    await Intake(self.store.database).accept(
+                        organization_id, decoded, self.store.clock.now
+                    )
+
+    async def _close(self, month: Month) -> None:
+        await close_month(
+            self.store.database,
+            self.own_id,
+            month,
+            username="root",
+            now=self.store.clock.now,
+        )
+        reports, _ = await self.store.reports(self.own, self.twin)
+        # A month before the first one that was closed is as final as any that was.
+        for closed in BEFORE.through(month):
+            if closed not in self.frozen:
+                self.frozen[closed] = await self.store.document(self.own, closed), reports[closed]
+
+    async def _reopen(self) -> None:
+        if self.frozen:
+            month = max(self.frozen)
+            acts = await self.acts()
+            if acts and month == acts[-1]:
+                await reopen_month(
+                    self.store.database,
+                    self.own_id,
+                    month,
+                    reason="a random story",
+                    username="root",
+                    now=self.store.clock.now,
+                )
+                del self.frozen[month]
+                if len(acts) == 1:
+                    self.frozen.clear()
+
+    async def acts(self) -> list[Month]:
+        """The months that somebody closed and nobody opened again."""
+        async with self.store.database.transaction() as tx:
+            days = await tx.scalars(
+                text("SELECT month FROM month_close WHERE organization_id = :id ORDER BY month"),
+                {"id": self.own_id},
+            )
+            return [Month.containing(day) for day in days]
+
+    async def check(self) -> None:
+        reports, expected = await self.store.reports(self.own, self.twin)
+        await self._closed_is_closed(reports)
+        self._open_months_are_those_of_the_twin(reports, expected)
+        self._corrected_is_recomputed(reports, expected)
+        await self._rows_add_up()
+        await self._verified()
+
+    async def _closed_is_closed(self, reports: Reports) -> None:
+        for month, (document, report) in self.frozen.items():
+            assert reports[month] == report
+            assert await self.store.document(self.own, month) == document
+
+    def _open_months_are_those_of_the_twin(self, reports: Reports, expected: Reports) -> None:
+        for month in MONTHS:
+            is_closed = month in self.frozen
+            assert reports[month]["status"] == ("CLOSED" if is_closed else "OPEN")
+            if not is_closed:
+                assert less(reports[month]) == less(expected[month])
+
+    def _corrected_is_recomputed(self, reports: Reports, expected: Reports) -> None:
+        late: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for report in reports.values():
+            for correction in report["corrections"]:
+                assert correction["originMonth"] < report["reportDate"]
+                late[correction["originMonth"]].append(correction)
+        assert {*late} <= {*map(str, self.frozen)}
+        for month in self.frozen:
+            corrected = figures_of(reports[month])
+            correct(corrected, late[str(month)])
+            wanted = figures_of(expected[month])
+            licensed = {key for key in wanted if key[0] == "LICENSED_USERS"}
+            for shown in (corrected, wanted):
+                # Nobody is charged for the usage of whoever is not licensed.
+                for key in [key for key in shown if key[0] in _USAGE]:
+                    if ("LICENSED_USERS", *key[1:]) not in licensed:
+                        del shown[key]
+            assert +corrected - wanted == Counter()
+            assert wanted - corrected == Counter()
+            assert all(amount >= 0 for amount in corrected.values())
+
+    async def _rows_add_up(self) -> None:
+        """As above, of what GraphQL rounds: the rows, exactly."""
+        async with self.store.database.transaction() as tx:
+            corrected = await _byte_microseconds(tx, self.own_id)
+            wanted = await _byte_microseconds(tx, self.twin_id)
+            late = await tx.execute(_LATE, {"id": self.own_id})
+            for month, workspace, username, amount in late:
+                corrected["workspace", month, workspace, ""] += int(amount)
+                corrected["user", month, "", username] += int(amount)
+        assert {k: v for k, v in corrected.items() if v and k[1] <= self.last_day} == {
+            k: v for k, v in wanted.items() if v and k[1] <= self.last_day
+        }
+
+    @property
+    def last_day(self) -> Any:
+        """Rows of later months exist where those were closed, and follow from this one's."""
+        times = [datetime.fromisoformat(orjson.loads(line)["time"]) for line in self.events]
+        return max((Month.containing(time).first_day for time in times), default=MAY.date())
+
+    async def _verified(self) -> None:
+        times = [datetime.fromisoformat(orjson.loads(line)["time"]) for line in self.events]
+        if times:
+            for month in Month.containing(min(times)).through(Month.containing(max(times))):
+                found = await verify_month(self.store.database, self.own_id, month)
+                assert (str(month), found) == (str(month), [])
+
+
+async def _byte_microseconds(tx: Any, organization_id: UUID) -> Counter[tuple[Any, ...]]:
+    return Counter(
+        {tuple(row[:4]): int(row[4]) for row in await tx.execute(_HELD, {"id": organization_id})}
+    )
+
+
+_HELD = text("""
+    SELECT 'workspace', month, name, '', byte_microseconds FROM workspace_month
+    WHERE organization_id = :id
+    UNION ALL
+    SELECT 'user', month, '', username, byte_microseconds FROM user_month
+    WHERE organization_id = :id
+""")
+_LATE = text("""
+    SELECT origin_month, name, username, amount FROM correction
+    JOIN workspace USING (organization_id, workspace_id)
+    JOIN account USING (organization_id, user_id)
+    WHERE organization_id = :id AND figure = 'BYTE_MICROSECONDS'
+""")
+
+Figures = Counter[tuple[str | None, ...]]
+"""Amounts by figure, workspace, project and username."""
+
+_USAGE = {"UI_USAGE": "uiUsageCount", "SDK_USAGE": "sdkUsageCount"}
+_SUMS = {
+    "EXPERIMENTS": "numberOfExperiments",
+    "EXPERIMENTS_CREATED": "experimentsCreated",
+    "SIZE_BYTES": "totalSizeBytes",
+}
+
+
+def figures_of(report: Mapping[str, Any]) -> Figures:
+    """What a report says, as corrections would put it; sums at each level that it shows."""
+    return Counter(dict(_figures_of(report)))
+
+
+def _figures_of(report: Mapping[str, Any]) -> Iterator[tuple[tuple[str | None, ...], int]]:
+    for workspace in report["workspaces"]:
+        name = workspace["name"]
+        yield ("WORKSPACES", name, None, None), 1
+        for project in workspace["projects"]:
+            yield ("PROJECTS", name, project["name"], None), 1
+        for member in workspace["members"]:
+            yield ("MEMBERS", name, None, member["userName"]), 1
+    for user in report["users"]["licensedUsers"]:
+        yield ("LICENSED_USERS", None, None, user["username"]), 1
+        for figure, key in _USAGE.items():
+            yield (figure, None, None, user["username"]), user[key] or 0
+    for figure, key in _SUMS.items():
+        for workspace in report["workspaces"] + report["formerWorkspaces"]:
+            name = workspace["name"]
+            yield (figure, name, None, None), workspace[key]
+            for project in workspace["projects"] + workspace["formerProjects"]:
+                yield (figure, name, project["name"], None), project[key]
+            for member in workspace["members"] + workspace["formerMembers"]:
+                yield (figure, name, None, member["userName"]), member[key]
+
+
+def correct(figures: Figures, corrections: Iterable[Mapping[str, Any]]) -> None:
+    """Add corrections to what a closed report says."""
+    for said in corrections:
+        figure, amount = said["figure"], int(said["amount"])
+        workspace, project, username = said["workspace"], said["project"], said["userName"]
+        if figure in _SUMS:
+            figures[figure, workspace, None, None] += amount
+            figures[figure, workspace, project, None] += amount
+            figures[figure, workspace, None, username] += amount
+        elif figure != "BYTE_MICROSECONDS":
+            figures[figure, workspace, project, username] += amount
+
+
+@given(stories())
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@pytest.mark.timeout(0 if EXAMPLES > 100 else 300)
+async def test_closed_reports_and_their_corrections_are_what_a_twin_without_closes_says(
+    store: Store, steps: list[Step]
+) -> None:
+    play = await Play.begin(store)
+    for step in steps:
+        note(repr(step))
+        await play.take(step)
+        await play.check()

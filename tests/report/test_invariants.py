@@ -1,0 +1,401 @@
+"""Invariants 1 to 3 of spec section 3, and the reports of random feeds against the reference.
+
+`HYPOTHESIS_PROFILE=long` runs 1,000 examples of each test instead of the few that CI bears.
+"""
+
+import csv
+import io
+import os
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.cli.report import Format, print_report
+from app.db.engine import Database
+from app.domain.callers import Scope
+from app.domain.events import decode_lines
+from app.domain.months import Month
+from app.settings import Settings
+from resolvers.feed import Intake
+from resolvers.keys import create_key
+from resolvers.organizations import DEFAULT, create_organization, find_organization
+from tests.conftest import NOW, FixedClock, GraphQL, client_of, event
+from tests.report.feeds import (
+    FIRST_MONTH,
+    LAST_MONTH,
+    Arrangement,
+    arrangements,
+    feeds,
+    latest_instant,
+)
+from tests.report.questions import ONE, SEVERAL, differences, less
+from tests.report.reference import Reference, facts_of
+
+_ALWAYS: dict[str, Any] = {
+    "deadline": None,
+    "database": None,
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
+}
+settings.register_profile("ci", max_examples=12, derandomize=True, **_ALWAYS)
+settings.register_profile("long", max_examples=1_000, **_ALWAYS)
+# Applied to these tests alone: loading it would change every other property test of the run.
+PROFILE = settings.get_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+pytestmark = pytest.mark.timeout(7_200)
+
+Shown = dict[str, Any]
+
+EARLIEST, LATEST = Month.parse(FIRST_MONTH).plus(-1), Month.parse(LAST_MONTH).plus(2)
+MONTHS = [str(month) for month in EARLIEST.through(LATEST)]
+"""A month without facts, those of the facts, and two that follow them."""
+
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Doors:
+    """One application; every example has organizations of its own in it."""
+
+    database: Database
+    client: httpx.AsyncClient
+    clock: FixedClock
+    graphql: GraphQL
+
+    async def store(self, *batches: Sequence[bytes]) -> str:
+        """A new organization that was sent these batches, one after the other."""
+        name = f"organization-{next(_numbers)}"
+        now = self.clock.now
+        await create_organization(self.database, name, now)
+        organization_id = (await find_organization(self.database, name)).organization_id
+        intake = Intake(self.database)
+        for batch in batches:
+            # Checked as of late: an account may have been created after the clock's time.
+            await intake.accept(organization_id, decode_lines(batch, now=NOW), now)
+        return name
+
+    async def reports(self, organization: str, months: Sequence[str] = MONTHS) -> list[Shown]:
+        """The reports of consecutive months over GraphQL, with every field, in one request."""
+        answer = await self.graphql(
+            SEVERAL, **{"from": months[0], "to": months[-1]}, organization=organization
+        )
+        found: list[Shown] = answer["chargebackReports"]
+        return found
+
+    async def report(self, organization: str, month: str) -> Shown:
+        """The report of one month over GraphQL, with every field."""
+        answer = await self.graphql(ONE, month=month, organization=organization)
+        found: Shown = answer["chargebackReport"]
+        return found
+
+    async def document(self, organization: str, month: str | None) -> bytes:
+        """The document over REST."""
+        answer = await self.client.get(
+            "/api/admin/chargeback/report",
+            params={"organization": organization} | ({"reportMonth": month} if month else {}),
+            headers={"Authorization": self.graphql.key},
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.content
+
+    async def command(self, organization: str, month: str, form: Format) -> str:
+        """What `chargeback report` prints."""
+        printed = io.StringIO()
+        with redirect_stdout(printed):
+            chosen = Month.parse(month)
+            await print_report(self.database, Settings.load(), chosen, organization, form)
+        return printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+async def doors(shared_store: Database) -> AsyncIterator[Doors]:
+    clock = FixedClock()
+    default = await find_organization(shared_store, DEFAULT)
+    minted = await create_key(
+        shared_store,
+        default.organization_id,
+        username="root",
+        scopes=[Scope.ADMIN],
+        label="invariants",
+        expires_at=None,
+        now=clock.now,
+    )
+    listed = Settings.load(admin_user_list="root")
+    async with client_of(shared_store, listed, clock) as client:
+        yield Doors(shared_store, client, clock, GraphQL(client, str(minted.text)))
+
+
+# 1. Order-free
+
+
+@PROFILE
+@given(arrangement=arrangements())
+async def test_any_order_batches_and_duplicates_give_the_same_reports(
+    doors: Doors, arrangement: Arrangement
+) -> None:
+    doors.clock.now = NOW
+    at_once = await doors.store(arrangement.events)
+    piecemeal = await doors.store(*arrangement.batches)
+
+    named = frozenset({"organization"})
+    found, expected = await doors.reports(piecemeal), await doors.reports(at_once)
+    assert differences(less(found, named), less(expected, named)) == []
+    for month in MONTHS:
+        document, other = [await doors.document(each, month) for each in (piecemeal, at_once)]
+        assert differences(document, other, month) == []
+
+
+# 2. Tie-out
+
+
+_STOCKS = ("numberOfExperiments", "totalSizeBytes")
+_FIGURES = (*_STOCKS, "experimentsCreated")
+
+
+@PROFILE
+@given(events=feeds())
+async def test_parts_add_up_to_the_whole_exactly(doors: Doors, events: list[bytes]) -> None:
+    doors.clock.now = NOW
+    organization = await doors.store(events)
+
+    reports = await doors.reports(organization)
+
+    for month, report in zip(MONTHS, reports, strict=True):
+        _assert_ties_out(report)
+        assert differences(await doors.report(organization, month), report) == []
+
+
+def _assert_ties_out(report: Shown) -> None:
+    workspaces, former = report["workspaces"], report["formerWorkspaces"]
+    assert report["numberOfWorkspaces"] == len(workspaces)
+    assert _totals(workspaces, _STOCKS) == [report[name] for name in _STOCKS]
+    assert _totals(former, _STOCKS) == [0, 0]
+    for workspace in [*workspaces, *former]:
+        _assert_workspace_ties_out(workspace)
+    for workspace in former:
+        assert workspace["members"] == workspace["projects"] == []
+
+    licensed = {user["username"]: user for user in report["users"]["licensedUsers"]}
+    assert report["users"]["numberOfUsers"] == len(licensed)
+    assert list(licensed) == sorted(licensed)
+    parts: dict[str, list[Shown]] = {username: [] for username in licensed}
+    for workspace in [*workspaces, *former]:
+        for member in [*workspace["members"], *workspace["formerMembers"]]:
+            assert member["user"] == licensed.get(member["userName"])
+            parts.setdefault(member["userName"], []).append(member)
+    for username, user in licensed.items():
+        assert _totals(parts[username], _FIGURES) == [user[name] for name in _FIGURES]
+
+
+def _assert_workspace_ties_out(workspace: Shown) -> None:
+    whole = [workspace[name] for name in _FIGURES]
+    members, former_members = workspace["members"], workspace["formerMembers"]
+    projects, former_projects = workspace["projects"], workspace["formerProjects"]
+    assert workspace["numberOfMembers"] == len(members)
+    assert workspace["numberOfProjects"] == len(projects)
+    assert _totals([*members, *former_members], _FIGURES) == whole
+    assert _totals([*projects, *former_projects], _FIGURES) == whole
+    assert _totals(projects, _STOCKS) == whole[: len(_STOCKS)]
+    assert not {each["name"] for each in projects} & {each["name"] for each in former_projects}
+    for parts in ([*members, *former_members], [*projects, *former_projects]):
+        # Each average is rounded once, by half a hundredth at the most.
+        averages = round(sum(100 * part["averageSizeInMb"] for part in parts))
+        assert abs(averages - 100 * workspace["averageSizeInMb"]) <= (len(parts) + 1) / 2 + 1e-6
+    for each in (members, former_members):
+        assert [part["userName"] for part in each] == sorted(part["userName"] for part in each)
+    for each in (projects, former_projects):
+        assert [part["name"] for part in each] == sorted(part["name"] for part in each)
+
+
+def _totals(parts: Iterable[Shown], names: Sequence[str]) -> list[int]:
+    return [sum(part[name] for part in parts) for name in names]
+
+
+# 3. One truth
+
+
+@PROFILE
+@given(events=feeds(), month=st.sampled_from(MONTHS[1:-1]))
+async def test_graphql_rest_and_the_command_line_say_the_same(
+    doors: Doors, events: list[bytes], month: str
+) -> None:
+    doors.clock.now = NOW
+    organization = await doors.store(events)
+
+    report = await doors.report(organization, month)
+    document = await doors.document(organization, month)
+
+    assert differences(orjson.loads(document), _as_document(report)) == []
+    printed = await doors.command(organization, month, Format.JSON)
+    assert differences(printed, document.decode() + "\n") == []
+    assert _csv(await doors.command(organization, month, Format.CSV)) == _as_lines(report)
+
+    doors.clock.now = latest_instant(events)
+    current = str(Month.containing(doors.clock.now))
+    newest = orjson.loads(await doors.document(organization, None))
+    expected = _as_newer_document(await doors.report(organization, current))
+    assert differences(newest, expected) == []
+
+
+async def test_a_document_of_many_pages_is_what_graphql_says(doors: Doors) -> None:
+    doors.clock.now = NOW
+    at = "2024-02-10T00:00:00Z"
+    # Numbers without leading zeros: the order of names is not that of creation.
+    organization = await doors.store(
+        [event("user.upserted", at, username=f"u{n}", email=f"{n}@x.org") for n in range(6_001)],
+        [event("workspace.upserted", at, name=f"w{n}") for n in range(301)],
+        [
+            event("experiment.created", at, experiment=f"x{n}", workspace=f"w{n}",
+                  project=f"p{n % 7}", username=f"u{n}", sizeBytes=n)
+            for n in range(0, 301, 3)
+        ],
+    )  # fmt: skip
+
+    report = await doors.report(organization, "2024-02")
+
+    assert (len(report["workspaces"]), len(_licensed(report))) == (301, 6_001)
+    document = orjson.loads(await doors.document(organization, "2024-02"))
+    assert differences(document, _as_document(report)) == []
+    doors.clock.now = datetime(2024, 2, 20, tzinfo=UTC)
+    newer = orjson.loads(await doors.document(organization, None))
+    expected = _as_newer_document(await doors.report(organization, "2024-02"))
+    assert differences(newer, expected) == []
+
+
+def _as_document(report: Shown, newer: bool = False) -> Shown:
+    """The documented document with GraphQL's figures."""
+    users = [_newer_user(user) if newer else _user(user) for user in _licensed(report)]
+    return {
+        "reportDate": report["reportDate"],
+        "workspaces": [
+            {
+                "name": workspace["name"],
+                "numberOfMembers": workspace["numberOfMembers"],
+                **_size(workspace),
+                "members": [
+                    {
+                        "userName": each["userName"],
+                        "email": each["email"] or "",
+                        **_size(each),
+                    }
+                    for each in workspace["members"]
+                ],
+                "projects": [
+                    {"name": each["name"], **_size(each)} for each in workspace["projects"]
+                ],
+            }
+            for workspace in report["workspaces"]
+        ],
+        "users": {
+            "licensedUsers": users,
+            "numberOfUsers": report["users"]["numberOfUsers"],
+            "createdAt": _milliseconds(report["changedAt"]),
+        },
+    }
+
+
+def _as_newer_document(report: Shown) -> Shown:
+    document = _as_document(report, newer=True)
+    document["users"]["organizationId"] = report["organization"]["id"]
+    return document
+
+
+def _licensed(report: Shown) -> list[Shown]:
+    found: list[Shown] = report["users"]["licensedUsers"]
+    return found
+
+
+def _size(part: Shown) -> Shown:
+    return {name: part[name] for name in ("numberOfExperiments", "totalSizeInMb")}
+
+
+def _user(user: Shown) -> Shown:
+    return {
+        "username": user["username"],
+        "email": user["email"],
+        "created_at": _milliseconds(user["createdAt"]),
+        "uiUsageCount": user["uiUsageCount"] or 0,
+        "uiUsageUpdateTs": _milliseconds(user["uiUsageUpdatedAt"]) or 0,
+        "sdkUsageCount": user["sdkUsageCount"] or 0,
+        "sdkUsageUpdateTs": _milliseconds(user["sdkUsageUpdatedAt"]) or 0,
+        "suspended": user["suspended"],
+    }
+
+
+def _newer_user(user: Shown) -> Shown:
+    deleted_at = _milliseconds(user["deletedAt"])
+    return {
+        **_user(user),
+        "createdAt": _milliseconds(user["createdAt"]),
+        **({} if deleted_at is None else {"deletedAt": deleted_at}),
+        "lastUsedAt": _milliseconds(user["lastUsedAt"]),
+        "emLastUsedAt": _milliseconds(user["lastUsedAt"]),
+        "experimentCount": user["numberOfExperiments"],
+        "dataLoggedMb": user["totalSizeInMb"],
+    }
+
+
+def _milliseconds(written: str | None) -> int | None:
+    if written is None:
+        return None
+    epoch = datetime.fromisoformat("1970-01-01T00:00:00Z")
+    return (datetime.fromisoformat(written) - epoch) // timedelta(milliseconds=1)
+
+
+def _csv(printed: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(printed)))[1:]
+
+
+def _as_lines(report: Shown) -> list[list[str]]:
+    """Month, workspace, members, projects, experiments, created, size and average in MB."""
+    counts = ("numberOfMembers", "numberOfProjects", "numberOfExperiments", "experimentsCreated")
+    return [
+        [
+            report["reportDate"],
+            workspace["name"],
+            *(str(workspace[name]) for name in counts),
+            f"{workspace['totalSizeInMb']:.2f}",
+            f"{workspace['averageSizeInMb']:.2f}",
+        ]
+        for workspace in report["workspaces"]
+    ]
+
+
+# The reference
+
+
+@PROFILE
+@given(events=feeds())
+async def test_past_months_are_those_of_the_reference(doors: Doors, events: list[bytes]) -> None:
+    doors.clock.now = NOW
+    organization = await doors.store(events)
+    reference = Reference(facts_of(events), doors.clock.now)
+
+    expected = [reference.report(month) for month in MONTHS]
+
+    assert differences(less(await doors.reports(organization)), expected) == []
+
+
+@PROFILE
+@given(
+    events=feeds(),
+    since=st.sampled_from([timedelta(0), timedelta(microseconds=1), timedelta(days=3, hours=5)]),
+)
+async def test_the_current_month_is_that_of_the_reference(
+    doors: Doors, events: list[bytes], since: timedelta
+) -> None:
+    doors.clock.now = latest_instant(events) + since
+    organization = await doors.store(events)
+    reference = Reference(facts_of(events), doors.clock.now)
+    months = [str(month) for month in EARLIEST.through(Month.containing(doors.clock.now))]
+
+    expected = [reference.report(month) for month in months]
+
+    assert differences(less(await doors.reports(organization, months)), expected) == []

@@ -1,0 +1,350 @@
+"""The document that existing clients parse: the documented example, and the newer form of it."""
+
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import orjson
+import pytest
+
+from app.db.engine import Database
+from resolvers.organizations import create_organization
+from tests.conftest import CONTRACT, Feed, FixedClock, GraphQL, Rest, event
+
+# 1618908727587 ms: what the documented example calls `users.createdAt`.
+LAST_BATCH = datetime(2021, 4, 20, 8, 52, 7, 587_000, tzinfo=UTC)
+
+
+def the_documented_events() -> list[bytes]:
+    """The user is told of in March, and called created at 1618908727532 ms, which is in April."""
+    return [
+        event(
+            "user.upserted",
+            "2021-03-01T00:00:00Z",
+            username="some user",
+            email="some-user@gmail.com",
+            createdAt="2021-04-20T08:52:07.532Z",
+        ),
+        event("workspace.upserted", "2021-03-02T00:00:00Z", name="workspace 1"),
+        event(
+            "project.upserted",
+            "2021-03-03T00:00:00Z",
+            workspace="workspace 1",
+            name="some project name",
+        ),
+        event(
+            "member.added", "2021-03-04T00:00:00Z", workspace="workspace 1", username="some user"
+        ),
+        # 0.01 MB is from 5,243 to 15,728 bytes.
+        event(
+            "experiment.created",
+            "2021-03-31T23:59:59.999999Z",
+            experiment="e1",
+            workspace="workspace 1",
+            project="some project name",
+            username="some user",
+            sizeBytes=10_486,
+        ),
+    ]
+
+
+def compact(content: bytes) -> bytes:
+    """A document without its white space; keys stay in order, and 0 is not 0.0."""
+    return orjson.dumps(orjson.loads(content))
+
+
+@pytest.fixture
+async def documented(database: Database, clock: FixedClock) -> Feed:
+    """Stores a batch in an organization that was created before it, on 20 April 2021."""
+    clock.now = LAST_BATCH
+    await create_organization(database, "documented", clock.now - timedelta(seconds=1))
+    return Feed(database, clock, "documented")
+
+
+async def test_the_documented_example_comes_out_of_events_byte_for_byte(
+    documented: Feed, rest: Rest
+) -> None:
+    await documented(*the_documented_events())
+
+    answer = await rest.response(reportMonth="2021-03", organization="documented")
+
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.content == compact((CONTRACT / "report.json").read_bytes())
+
+
+async def test_the_example_comes_out_of_any_batches_in_any_order(
+    documented: Feed, rest: Rest
+) -> None:
+    for line in reversed(the_documented_events()):
+        await documented(line)
+        await documented(line)
+
+    answer = await rest.response(reportMonth="2021-03", organization="documented")
+    assert answer.content == compact((CONTRACT / "report.json").read_bytes())
+
+
+async def test_users_created_at_is_the_moment_of_the_last_batch_that_changed_something(
+    documented: Feed, rest: Rest, clock: FixedClock
+) -> None:
+    lines = the_documented_events()
+    await documented(*lines)
+
+    clock.now = datetime(2021, 5, 1, tzinfo=UTC)
+    await documented(*lines)  # Nothing but duplicates.
+
+    document = (await rest.response(reportMonth="2021-03", organization="documented")).json()
+    assert document["users"]["createdAt"] == 1_618_908_727_587
+
+
+def keys(value: object) -> object:
+    """The shape of a document: keys in order, lists by their first element, types by name."""
+    if isinstance(value, dict):
+        return [(key, keys(inner)) for key, inner in value.items()]
+    if isinstance(value, list):
+        return [keys(value[0])] if value else []
+    return type(value).__name__
+
+
+async def a_busy_month(feed: Feed) -> None:
+    """November 2026 with users of each kind; now is 2026-11-24T12:00Z."""
+    await feed(
+        event("user.upserted", "2026-01-01T00:00:00Z", username="ann", email="ann@x.test"),
+        event("user.upserted", "2026-01-02T00:00:00Z", username="bob", email="bob@x.test"),
+        event(
+            "user.upserted",
+            "2026-01-03T00:00:00Z",
+            username="robot",
+            email="robot@x.test",
+            serviceAccount=True,
+        ),
+        event(
+            "user.upserted",
+            "2026-01-04T00:00:00Z",
+            username="sue",
+            email="sue@x.test",
+            suspended=True,
+        ),
+        event("user.deleted", "2026-11-05T00:00:00.5Z", username="bob"),
+        event("workspace.upserted", "2026-01-01T00:00:00Z", name="vision"),
+        event("member.added", "2026-01-05T00:00:00Z", workspace="vision", username="ann"),
+        event(
+            "experiment.created",
+            "2026-11-10T00:00:00Z",
+            experiment="e1",
+            workspace="vision",
+            project="p",
+            username="ann",
+            sizeBytes=2_621_440,  # 2.5 MB
+        ),
+        event("usage.recorded", "2026-10-09T00:00:00.25Z", username="ann", channel="ui", count=9),
+        event("usage.recorded", "2026-11-11T00:00:00Z", username="ann", channel="sdk", count=3),
+        event("usage.recorded", "2026-11-12T00:00:00.75Z", username="ann", channel="sdk"),
+    )
+
+
+DOCUMENTED_USER = [
+    ("username", "str"),
+    ("email", "str"),
+    ("created_at", "int"),
+    ("uiUsageCount", "int"),
+    ("uiUsageUpdateTs", "int"),
+    ("sdkUsageCount", "int"),
+    ("sdkUsageUpdateTs", "int"),
+    ("suspended", "bool"),
+]
+
+
+async def test_without_a_month_the_current_one_is_shown_with_the_newer_keys(
+    feed: Feed, rest: Rest, graphql: GraphQL
+) -> None:
+    await a_busy_month(feed)
+    organization_id = (
+        await graphql('{ chargebackReport(month: "2026-11") { organization { id } } }')
+    )["chargebackReport"]["organization"]["id"]
+
+    document = await rest()
+
+    assert document["reportDate"] == "2026-11"
+    assert document["users"]["organizationId"] == organization_id
+    assert list(document["users"]) == [
+        "licensedUsers",
+        "numberOfUsers",
+        "createdAt",
+        "organizationId",
+    ]
+    ann, bob, robot, sue = document["users"]["licensedUsers"]
+    assert ann == {
+        "username": "ann",
+        "email": "ann@x.test",
+        "created_at": 1_767_225_600_000,  # 2026-01-01T00:00:00Z
+        "uiUsageCount": 0,
+        "uiUsageUpdateTs": 0,
+        "sdkUsageCount": 4,
+        "sdkUsageUpdateTs": 1_794_441_600_750,  # 2026-11-12T00:00:00.750Z
+        "suspended": False,
+        "createdAt": 1_767_225_600_000,
+        "lastUsedAt": 1_794_441_600_750,
+        "emLastUsedAt": 1_794_441_600_750,
+        "experimentCount": 1,
+        "dataLoggedMb": 2.5,
+    }
+    newer = ["createdAt", "lastUsedAt", "emLastUsedAt", "experimentCount", "dataLoggedMb"]
+    documented = [key for key, _ in DOCUMENTED_USER]
+    assert list(ann) == documented + newer
+    assert list(bob) == [*documented, "createdAt", "deletedAt", *newer[1:]]
+    assert bob["deletedAt"] == 1_793_836_800_500  # 2026-11-05T00:00:00.500Z
+    assert (bob["lastUsedAt"], bob["emLastUsedAt"]) == (None, None)
+    assert list(robot) == list(sue) == documented + newer
+    assert sue["suspended"] is True
+
+
+async def test_with_a_month_the_newer_keys_are_absent_even_of_the_current_one(
+    feed: Feed, rest: Rest
+) -> None:
+    await a_busy_month(feed)
+
+    document = await rest("2026-11")
+
+    assert list(document["users"]) == ["licensedUsers", "numberOfUsers", "createdAt"]
+    assert [keys(user) for user in document["users"]["licensedUsers"]] == [DOCUMENTED_USER] * 4
+
+
+async def test_both_forms_have_the_same_workspaces_and_figures(feed: Feed, rest: Rest) -> None:
+    await a_busy_month(feed)
+
+    asked, newer = await rest("2026-11"), await rest()
+
+    assert newer["workspaces"] == asked["workspaces"]
+    shared = [key for key, _ in DOCUMENTED_USER]
+    assert [
+        {key: user[key] for key in shared} for user in newer["users"]["licensedUsers"]
+    ] == asked["users"]["licensedUsers"]
+
+
+@pytest.mark.parametrize("month", ["2025-12", "2000-01", "0001-01"])
+async def test_a_month_before_the_first_event_is_an_empty_report(
+    feed: Feed, rest: Rest, month: str
+) -> None:
+    await a_busy_month(feed)
+
+    document = await rest(month)
+
+    assert (document["reportDate"], document["workspaces"]) == (month, [])
+    assert document["users"]["licensedUsers"] == []
+    assert document["users"]["numberOfUsers"] == 0
+
+
+async def test_an_organization_without_events_has_an_empty_report(rest: Rest) -> None:
+    document = await rest()
+    assert (document["workspaces"], document["users"]["licensedUsers"]) == ([], [])
+
+
+async def test_a_count_that_nothing_measures_is_0_and_a_user_who_is_not_announced_has_no_email(
+    feed: Feed, rest: Rest
+) -> None:
+    await feed(
+        event("member.added", "2026-01-05T00:00:00Z", workspace="w", username="who"),
+        event("user.upserted", "2026-01-05T00:00:00Z", username="ann", email="ann@x.test"),
+    )
+
+    document = await rest("2026-01")
+
+    (member,) = document["workspaces"][0]["members"]
+    assert (member["userName"], member["email"]) == ("who", "")
+    (ann,) = document["users"]["licensedUsers"]
+    assert [ann["uiUsageCount"], ann["uiUsageUpdateTs"]] == [0, 0]
+    assert [ann["sdkUsageCount"], ann["sdkUsageUpdateTs"]] == [0, 0]
+
+
+async def test_names_are_in_code_point_order_and_kept_as_they_are(feed: Feed, rest: Rest) -> None:
+    # U+FFFD comes before U+1F600 by code point, and after it in UTF-16.
+    names = ["Z", "a", "ä", "\ufffd", "\U0001f600", 'quo"te', "back\\slash", "new\nline", "</x>"]
+    time = "2026-01-05T00:00:00Z"
+    await feed(
+        *(event("workspace.upserted", time, name=name) for name in names),
+        *(event("user.upserted", time, username=name, email="e") for name in names),
+        *(event("member.added", time, workspace="a", username=name) for name in names),
+        *(event("project.upserted", time, workspace="a", name=name) for name in names),
+    )
+
+    document = await rest("2026-01")
+
+    expected = sorted(names)
+    assert [workspace["name"] for workspace in document["workspaces"]] == expected
+    assert [user["username"] for user in document["users"]["licensedUsers"]] == expected
+    (a,) = [workspace for workspace in document["workspaces"] if workspace["name"] == "a"]
+    assert [member["userName"] for member in a["members"]] == expected
+    assert [project["name"] for project in a["projects"]] == expected
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "shown"),
+    [
+        (5_242, "0.0"),  # 0.00499916… MB
+        (5_243, "0.01"),  # 0.00500011… MB: the first that rounds up
+        (5_242_880, "5.0"),
+        (1_063_256_064, "1014.0"),
+        # 1.005 MB is 1,053,818.88 bytes: as a binary float it would round down.
+        (1_053_818, "1.0"),
+        (1_053_819, "1.01"),
+        # 0.125 MB exactly: half up gives 0.13, half to even 0.12.
+        (131_072, "0.13"),
+        (2**50, "1073741824.0"),
+    ],
+)
+async def test_megabytes_have_two_decimals_half_up(
+    feed: Feed, rest: Rest, size_bytes: int, shown: str
+) -> None:
+    await feed(
+        event(
+            "experiment.created",
+            "2026-01-05T00:00:00Z",
+            experiment="e",
+            workspace="w",
+            project="p",
+            username="ann",
+            sizeBytes=size_bytes,
+        )
+    )
+    answer = await rest.response(reportMonth="2026-01")
+    assert f'"totalSizeInMb":{shown},'.encode() in answer.content
+
+
+async def test_lists_longer_than_a_chunk_come_whole_in_order_and_once(
+    feed: Feed, rest: Rest
+) -> None:
+    """The document is written some workspaces and users at a time; the last chunk may be full."""
+    time = "2026-01-05T00:00:00Z"
+    workspaces: list[str] = []
+    users: list[str] = []
+    for target in (99, 100, 101, 199, 200, 201, 400, 1_000):
+        names = [f"w{number:04}" for number in range(len(workspaces), target)]
+        await feed(*(event("workspace.upserted", time, name=name) for name in names))
+        workspaces += names
+        document = await rest("2026-01")
+        assert [workspace["name"] for workspace in document["workspaces"]] == workspaces
+    for target in (1_999, 2_000, 4_999, 5_000, 5_001, 10_000):
+        names = [f"u{number:05}" for number in range(len(users), target)]
+        await feed(*(event("user.upserted", time, username=name, email="e") for name in names))
+        users += names
+        document = await rest("2026-01")
+        assert [user["username"] for user in document["users"]["licensedUsers"]] == users
+        assert document["users"]["numberOfUsers"] == target
+
+
+async def test_the_form_with_bearer_and_the_prefix_answer_the_same_bytes(
+    feed: Feed, client: httpx.AsyncClient, admin_key: str
+) -> None:
+    await a_busy_month(feed)
+
+    async def asked(path: str, authorization: str) -> bytes:
+        answer = await client.get(path, headers={"Authorization": authorization})
+        assert answer.status_code == 200
+        return answer.content
+
+    path = "/api/admin/chargeback/report?reportMonth=2026-11"
+    bare = await asked(path, admin_key)
+    assert await asked(path, f"Bearer {admin_key}") == bare
+    assert await asked(path, f"bearer {admin_key}") == bare
+    assert await asked(path, f"{admin_key}*eyJiYXNlVXJsIjogIngifQ==") == bare
+    assert await asked(f"/clientlib{path}", admin_key) == bare

@@ -1,0 +1,296 @@
+"""What REST refuses, and in which words: existing clients read `{"msg", "code"}`."""
+
+import socket
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from app.db.engine import Database
+from app.domain.callers import Scope
+from app.settings import Settings
+from tests.conftest import Feed, FixedClock, MakeKey, client_of, event
+
+REPORT = "/api/admin/chargeback/report"
+ACCOUNTS = "/api/admin/service-accounts"
+PATHS = (REPORT, f"/clientlib{REPORT}", ACCOUNTS, f"/clientlib{ACCOUNTS}")
+
+
+def refused(answer: httpx.Response, status: int) -> str:
+    """The message of a refusal that has this status; checks its form."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    body: dict[str, Any] = answer.json()
+    assert list(body)[:2] == ["msg", "code"]
+    assert body["code"] == status
+    assert isinstance(body["msg"], str)
+    assert body["msg"] == body["msg"].strip() != ""
+    assert "Traceback" not in answer.text
+    return body["msg"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_nobody_is_told_why_a_key_is_no_good(
+    path: str, client: httpx.AsyncClient, make_key: MakeKey, clock: FixedClock
+) -> None:
+    expired = await make_key("root", expires_at=clock.now + timedelta(hours=1))
+    clock.now += timedelta(hours=1)
+    unknown = "cbk_0CK8cYeiijyT_S8vf6xk1lYBOsz8jrWqNarZNUDz423NY1cBYA1"
+    headers: list[dict[str, str]] = [
+        {},
+        {"Authorization": ""},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer "},
+        {"Authorization": "Basic cm9vdDpyb290"},
+        {"Authorization": unknown},
+        {"Authorization": expired},
+        {"Authorization": expired[:-1]},
+        {"Authorization": "x" * 10_000},
+        {"Authorization": "*"},
+        {"Cookie": "chargeback_session=nonsense"},
+    ]
+
+    answers = [await client.get(path, headers=each) for each in headers]
+
+    assert len({refused(answer, 401) for answer in answers}) == 1
+    assert {answer.headers["www-authenticate"] for answer in answers} == {
+        'Bearer realm="chargeback"'
+    }
+
+
+@pytest.mark.parametrize("key", [b"\xff\xfe", "Schlüssel".encode(), b"cbk_\x80_*"])
+async def test_a_key_of_odd_bytes_is_no_key(client: httpx.AsyncClient, key: bytes) -> None:
+    answer = await client.get(REPORT, headers=[(b"Authorization", key)])
+    refused(answer, 401)
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_who_is_no_admin_and_what_is_not_theirs_is_forbidden(
+    path: str,
+    client: httpx.AsyncClient,
+    feed: Feed,
+    make_key: MakeKey,
+    other_organization: str,
+) -> None:
+    await feed(
+        event("user.upserted", "2026-01-01T00:00:00Z", username="ann", email="a", role="ADMIN"),
+        event("user.upserted", "2026-01-01T00:00:00Z", username="bob", email="b"),
+    )
+    ann, bob = await make_key("ann"), await make_key("bob")
+    writer = await make_key("ann", Scope.EVENTS_WRITE)
+
+    async def asked(key: str, **parameters: str) -> httpx.Response:
+        return await client.get(path, params=parameters, headers={"Authorization": key})
+
+    assert (await asked(ann)).status_code == 200
+    assert (await asked(ann, organization="default")).status_code == 200
+    assert "'bob' is no admin" in refused(await asked(bob), 403)
+    assert "report:read" in refused(await asked(writer), 403)
+    # Whether an organization exists is not theirs to know.
+    assert "'other' is not yours" in refused(await asked(ann, organization="other"), 403)
+    assert "'none' is not yours" in refused(await asked(ann, organization="none"), 403)
+
+
+async def test_a_listed_admin_is_told_of_an_organization_that_does_not_exist(
+    client: httpx.AsyncClient, admin_key: str
+) -> None:
+    for path in PATHS:
+        answer = await client.get(
+            path, params={"organization": "none"}, headers={"Authorization": admin_key}
+        )
+        assert "'none'" in refused(answer, 404)
+
+
+BAD_MONTHS = [
+    "",
+    " ",
+    "2023",
+    "2023-1",
+    "2023-13",
+    "2023-00",
+    "23-1",
+    "2023-11-01",
+    "2023-11 ",
+    " 2023-11",
+    "2023-11\n",
+    "2023/11",
+    "+2023-11",
+    "-2023-11",
+    "0000-01",
+    "10000-01",
+    "\uff12\uff10\uff12\uff13-11",  # full width
+    "\u0968\u0966\u0968\u0969-\u0967\u0967",  # Devanagari
+    "2023\u201311",  # an en dash
+    "\0",
+    "2023-11\0",
+    "null",
+    "x" * 4_000,
+]
+
+
+async def test_what_is_no_month_is_refused_and_says_what_is_right(
+    client: httpx.AsyncClient, admin_key: str
+) -> None:
+    for month in BAD_MONTHS:
+        answer = await client.get(
+            REPORT, params={"reportMonth": month}, headers={"Authorization": admin_key}
+        )
+        message = refused(answer, 400)
+        assert "YYYY-MM" in message, repr(month)
+        assert len(message) < 500, repr(month)
+
+
+@pytest.mark.parametrize("query", ["reportMonth=%FF%FE", "reportMonth=%ED%A0%80", "reportMonth"])
+async def test_a_month_of_odd_bytes_is_refused(
+    client: httpx.AsyncClient, admin_key: str, query: str
+) -> None:
+    answer = await client.get(f"{REPORT}?{query}", headers={"Authorization": admin_key})
+    assert "YYYY-MM" in refused(answer, 400)
+
+
+async def test_a_future_month_is_refused_and_says_which_is_the_latest(
+    client: httpx.AsyncClient, admin_key: str
+) -> None:
+    for month in ("2026-12", "2027-01", "9999-12"):
+        answer = await client.get(
+            REPORT, params={"reportMonth": month}, headers={"Authorization": admin_key}
+        )
+        message = refused(answer, 400)
+        assert month in message
+        assert "2026-11" in message
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "reportMonth=2023-11&reportMonth=2023-12",
+        "reportMonth=2023-11&reportMonth=2023-11",
+        "reportMonth=2023-11&reportMonth=",
+        "reportMonth=&reportMonth=2023-11",
+        "organization=default&organization=default",
+        "organization=default&organization=",
+    ],
+)
+async def test_a_parameter_that_is_given_twice_is_refused(
+    client: httpx.AsyncClient, admin_key: str, query: str
+) -> None:
+    answer = await client.get(f"{REPORT}?{query}", headers={"Authorization": admin_key})
+    assert "once" in refused(answer, 400)
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_an_organization_of_odd_characters_is_refused_and_not_our_mistake(
+    path: str, client: httpx.AsyncClient, admin_key: str
+) -> None:
+    for query in ("organization=%00", "organization=%FF", "organization=%ED%A0%80"):
+        answer = await client.get(f"{path}?{query}", headers={"Authorization": admin_key})
+        assert answer.status_code in {400, 404}, answer.text
+        refused(answer, answer.status_code)
+
+
+async def test_an_empty_organization_is_not_the_default_one(
+    client: httpx.AsyncClient, admin_key: str
+) -> None:
+    """A script's unset variable must not be answered with somebody else's figures."""
+    answer = await client.get(f"{REPORT}?organization=", headers={"Authorization": admin_key})
+    assert answer.status_code in {400, 404}
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_report_that_is_switched_off_names_the_setting(
+    path: str, database: Database, clock: FixedClock, admin_key: str
+) -> None:
+    settings = Settings.load(admin_user_list="root", chargeback_usage_report_enabled="False")
+    async with client_of(database, settings, clock) as client:
+        answer = await client.get(path, headers={"Authorization": admin_key})
+        assert "CHARGEBACK_USAGE_REPORT_ENABLED" in refused(answer, 404)
+        # A stranger learns nothing of the settings.
+        refused(await client.get(path), 401)
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_store_that_is_away_is_503_with_the_time_to_try_again(
+    path: str, clock: FixedClock, admin_key: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    away = Database(f"postgresql://nobody@127.0.0.1:{port}/none")
+    async with client_of(away, Settings.load(), clock) as client:
+        answer = await client.get(path, headers={"Authorization": admin_key})
+    await away.close()
+
+    refused(answer, 503)
+    assert int(answer.headers["retry-after"]) > 0
+    assert str(port) not in answer.text
+
+
+async def test_an_unknown_path_and_a_wrong_method_have_the_same_form(
+    client: httpx.AsyncClient, admin_key: str
+) -> None:
+    headers = {"Authorization": admin_key}
+    refused(await client.get("/api/admin/nothing", headers=headers), 404)
+    answer = await client.post(REPORT, headers=headers)
+    refused(answer, 405)
+    assert "GET" in answer.headers["allow"]
+
+
+@pytest.mark.parametrize("path", ["/clientlib/isAlive/ver"])
+async def test_a_client_learns_without_a_key_that_we_are_alive(
+    path: str, client: httpx.AsyncClient
+) -> None:
+    answer = await client.get(path)
+
+    assert answer.status_code == 200
+    assert list(answer.json()) == ["version"]
+    major, minor, patch = map(int, answer.json()["version"].split("."))
+    assert (major, minor, patch) >= (1, 2, 78)
+
+
+async def test_we_are_alive_without_a_store(clock: FixedClock) -> None:
+    away = Database("postgresql://nobody@127.0.0.1:1/none")
+    async with client_of(away, Settings.load(), clock) as client:
+        assert (await client.get("/clientlib/isAlive/ver")).status_code == 200
+    await away.close()
+
+
+@pytest.mark.parametrize("path", [ACCOUNTS, f"/clientlib{ACCOUNTS}"])
+async def test_service_accounts_are_listed_by_name(
+    path: str, client: httpx.AsyncClient, feed: Feed, admin_key: str
+) -> None:
+    def told(username: str, *, bot: bool, time: str = "2026-01-01T00:00:00Z") -> bytes:
+        return event("user.upserted", time, username=username, email="e", serviceAccount=bot)
+
+    await feed(
+        told("b bot", bot=True),
+        told("A bot", bot=True),
+        told("ann", bot=False),
+        told("was", bot=True),
+        told("was", bot=False, time="2026-02-01T00:00:00Z"),
+    )
+    answer = await client.get(path, headers={"Authorization": admin_key})
+
+    assert answer.status_code == 200
+    assert answer.content == b'{"serviceAccounts":[{"name":"A bot"},{"name":"b bot"}]}'
+
+
+async def test_an_organization_without_service_accounts_has_an_empty_list(
+    client: httpx.AsyncClient, admin_key: str
+) -> None:
+    answer = await client.get(ACCOUNTS, headers={"Authorization": admin_key})
+    assert answer.content == b'{"serviceAccounts":[]}'
+
+
+async def test_a_service_account_that_was_deleted_this_month_is_told_as_the_report_lists_it(
+    client: httpx.AsyncClient, feed: Feed, admin_key: str
+) -> None:
+    """A client asks for them to tell the report's programs from its people."""
+    time = "2026-01-01T00:00:00Z"
+    await feed(
+        event("user.upserted", time, username="x", email="e", serviceAccount=True),
+        event("user.deleted", "2026-11-02T00:00:00Z", username="x"),
+        event("user.upserted", time, username="y", email="e", serviceAccount=True),
+        event("user.deleted", "2026-10-31T23:59:59.999999Z", username="y"),
+    )
+    answer = await client.get(ACCOUNTS, headers={"Authorization": admin_key})
+    assert answer.json() == {"serviceAccounts": [{"name": "x"}]}

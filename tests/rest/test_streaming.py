@@ -1,0 +1,167 @@
+"""The document streams: memory does not grow with the organization, and nothing stays open."""
+
+import asyncio
+import gc
+import tracemalloc
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from app.db.engine import Database
+from app.domain.callers import Scope
+from app.main import create_app
+from app.settings import Settings
+from resolvers.feed import accept_lines
+from resolvers.keys import create_key
+from resolvers.organizations import create_organization, find_organization
+from tests.conftest import FixedClock, cloned, event
+
+CHUNK = 20_000
+
+
+def organization(size: int) -> list[bytes]:
+    """Events of 400 workspaces, 800 members, 800 projects and 10,000 users, `size` times.
+
+    What is written at a time, 200 workspaces and 5,000 users, fits in twice even when `size` is 1.
+    """
+    time = "2026-10-01T00:00:00Z"
+    lines = [
+        event("user.upserted", time, username=f"user-{number:06}", email=f"{number}@x.test")
+        for number in range(10_000 * size)
+    ]
+    for number in range(400 * size):
+        name = f"workspace-{number:05}"
+        lines += [
+            event("member.added", time, workspace=name, username=f"user-{number:06}"),
+            event("member.added", time, workspace=name, username=f"user-{number + 1:06}"),
+            event("project.upserted", time, workspace=name, name="a"),
+            event("project.upserted", time, workspace=name, name="b"),
+        ]
+    return lines
+
+
+@dataclass
+class Asgi:
+    """Drives the application as a server does, and keeps nothing of what it sends."""
+
+    app: Any
+    key: str
+    encoding: str = "identity"
+    sent: int = 0
+    chunks: int = 0
+    largest_chunk: int = 0
+    status: int = 0
+    hang_up_after: int | None = None
+
+    async def __call__(self, query: str) -> "Asgi":
+        self._gone = asyncio.Event()
+        self._asked = False
+        headers = {"authorization": self.key, "accept-encoding": self.encoding}
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": "GET",
+            "scheme": "http",
+            "path": "/api/admin/chargeback/report",
+            "query_string": query.encode(),
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 2),
+        }
+        await self.app(scope, self._receive, self._send)
+        return self
+
+    async def _receive(self) -> dict[str, Any]:
+        if not self._asked:
+            self._asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            return
+        size = len(message.get("body", b""))
+        self.sent, self.chunks = self.sent + size, self.chunks + 1
+        self.largest_chunk = max(self.largest_chunk, size)
+        if self.chunks == self.hang_up_after:
+            self._gone.set()
+        await asyncio.sleep(0)
+
+
+@dataclass
+class Store:
+    """A store with one organization of each size, and a key for both."""
+
+    database: Database
+    app: Any
+    key: str
+
+
+@pytest.fixture(scope="module")
+async def store(postgres: str, template: str) -> AsyncIterator[Store]:
+    clock = FixedClock()
+    async with cloned(postgres, template) as database:
+        for name, size in (("small", 1), ("large", 2)):
+            await create_organization(database, name, clock.now)
+            organization_id = (await find_organization(database, name)).organization_id
+            lines = organization(size)
+            chunks = (lines[at : at + CHUNK] for at in range(0, len(lines), CHUNK))
+            await accept_lines(database, organization_id, chunks, clock.now)
+        default = await find_organization(database, "default")
+        minted = await create_key(
+            database,
+            default.organization_id,
+            username="root",
+            scopes=[Scope.ADMIN],
+            label="test",
+            expires_at=None,
+            now=clock.now,
+        )
+        app = create_app(Settings.load(admin_user_list="root"), database, clock)
+        yield Store(database, app, str(minted.text))
+
+
+async def peak_bytes(store: Store, name: str, encoding: str) -> tuple[int, Asgi]:
+    """The most that Python held while the document was written, beyond what it held before."""
+    query = f"reportMonth=2026-10&organization={name}"
+    await Asgi(store.app, store.key, encoding)(query)  # Compiled statements are kept.
+    gc.collect()
+    tracemalloc.start()
+    asked = await Asgi(store.app, store.key, encoding)(query)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert asked.status == 200
+    return peak, asked
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_memory_does_not_grow_with_the_organization(store: Store, encoding: str) -> None:
+    small_peak, small = await peak_bytes(store, "small", encoding)
+    large_peak, large = await peak_bytes(store, "large", encoding)
+
+    # Twice the document, in pieces of the same size.
+    assert large.sent > 1.9 * small.sent
+    assert large.largest_chunk < 1.1 * small.largest_chunk
+    assert large_peak < 1.2 * small_peak
+
+
+async def test_a_client_that_hangs_up_leaves_no_connection_behind(store: Store) -> None:
+    for _ in range(20):  # More often than there are connections.
+        asked = Asgi(store.app, store.key, hang_up_after=2)
+        await asyncio.wait_for(asked("reportMonth=2026-10&organization=large"), 20)
+        assert asked.sent > 0
+    assert store.database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+async def test_more_slow_clients_than_connections_are_all_served(store: Store) -> None:
+    query = "reportMonth=2026-10&organization=small"
+    alone = await Asgi(store.app, store.key)(query)
+
+    together = await asyncio.gather(*(Asgi(store.app, store.key)(query) for _ in range(12)))
+
+    assert {(asked.status, asked.sent) for asked in together} == {(200, alone.sent)}

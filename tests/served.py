@@ -1,0 +1,107 @@
+"""A real `chargeback serve` process, as a newcomer starts it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+CHARGEBACK = (sys.executable, "-m", "app")
+START_SECONDS = 90
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """This process's environment with changes, and none of the service's settings."""
+    ours = ("DATABASE_", "CHARGEBACK_", "ADMIN_USER_LIST", "MONTH_", "FEED_", "SESSION_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {**kept, **changes}
+
+
+def run(
+    *words: str, data_dir: Path | None = None, standard_input: bytes = b""
+) -> subprocess.CompletedProcess[str]:
+    """A command of the product, to its end."""
+    folder = ("--data-dir", str(data_dir)) if data_dir is not None else ()
+    return subprocess.run(
+        (*CHARGEBACK, *words, *folder),
+        input=standard_input.decode(),
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        env=environment(),
+        check=False,
+    )
+
+
+@dataclass
+class Served:
+    """A service that runs until `stop` or `kill`; what it printed is in `lines`."""
+
+    data_dir: Path
+    words: tuple[str, ...] = ("--demo",)
+    settings: dict[str, str] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.process = subprocess.Popen(
+            (*CHARGEBACK, "serve", "--port", "0", "--data-dir", str(self.data_dir), *self.words),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment(**self.settings),
+        )
+        self._ready = threading.Event()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        assert self._ready.wait(START_SECONDS), "\n".join(self.lines)
+        assert self.process.poll() is None, "\n".join(self.lines)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+            if "Ctrl-C stops it." in line:
+                self._ready.set()
+        self._ready.set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def said(self, beginning: str) -> str:
+        """The rest of the first line that begins so."""
+        return next(
+            line.removeprefix(beginning) for line in self.lines if line.startswith(beginning)
+        )
+
+    @property
+    def url(self) -> str:
+        return re.sub("/graphql$", "", self.said("GraphiQL: "))
+
+    @property
+    def key(self) -> str:
+        return self.said("API key: ")
+
+    def stop(self, wish: signal.Signals = signal.SIGINT) -> int:
+        """End it as a person would; its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(wish)
+        return self._ended()
+
+    def _ended(self) -> int:
+        status = self.process.wait(30)
+        self._reader.join(30)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return status
+
+    def kill(self) -> None:
+        """End it as an accident would."""
+        self.process.kill()
+        self._ended()
