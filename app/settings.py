@@ -85,6 +85,10 @@ class Settings(BaseSettings):
         le=1_073_741_824,
         description="The largest body that POST /api/events takes, as sent and as unpacked.",
     )
+    graphql_introspection_enabled: Switch = Field(
+        True,
+        description="Whether GraphQL tells its schema, also by suggestions after misspelt names.",
+    )
     session_hours: int = Field(
         12, ge=1, le=720, description="How long a sign-in lasts in the browser."
     )

@@ -3,10 +3,13 @@
 from typing import Any
 
 import strawberry
+from graphql import ExecutionResult, execute
 from strawberry.schema.config import StrawberryConfig
 
+from resolvers.context import Context
 from schema.execution import BreadthFirstExecutor
 from schema.mutation import Mutation
+from schema.operations import MOST_ERRORS, Operation, prepare
 from schema.query import Query
 from schema.scalars import SCALARS
 
@@ -14,6 +17,33 @@ from schema.scalars import SCALARS
 class _Schema(strawberry.Schema):
     def process_errors(self, *_: Any) -> None:
         """The endpoint logs what is unexpected; a refusal is the caller's to read."""
+
+    def prepare(
+        self, query: str, operation_name: str | None, *, introspection: bool = True
+    ) -> Operation:
+        """Parse and validate a query, and choose its operation; see `schema.operations`."""
+        return prepare(self._schema, query, operation_name, introspection=introspection)
+
+    async def execute_prepared(
+        self,
+        operation: Operation,
+        variables: dict[str, Any] | None,
+        context: Context,
+        *,
+        introspection: bool = True,
+    ) -> ExecutionResult:
+        """Execute an operation: what `execute` does after parsing and validating."""
+        result = execute(
+            self._schema,
+            operation.document,
+            context_value=context,
+            variable_values=variables,
+            operation_name=operation.name,
+            max_coercion_errors=MOST_ERRORS,
+            hide_suggestions=not introspection,
+            executor_class=self.execution_context_class,
+        )
+        return result if isinstance(result, ExecutionResult) else await result
 
 
 schema = _Schema(

@@ -53,6 +53,19 @@ class ReportDisabled(ChargebackError):
         )
 
 
+class IntrospectionDisabled(ChargebackError):
+    """The schema is not told: introspection is switched off by a setting."""
+
+    code, status = "INTROSPECTION_DISABLED", 403
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Introspection is switched off: the schema is in the documentation, and in the "
+            "file schema/schema.graphql. To switch it on, set "
+            "GRAPHQL_INTROSPECTION_ENABLED='True' and restart the service."
+        )
+
+
 class OrganizationNotFound(ChargebackError):
     """No organization has this name."""
 

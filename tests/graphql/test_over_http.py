@@ -109,7 +109,6 @@ async def test_a_body_that_is_no_request_is_refused(asked: GraphQL, body: bytes)
         "query A { viewer { username } } query B { viewer { username } }",
         "subscription { viewer { username } }",
         "\u0000",
-        "{ viewer { username } } # \ud7ff \U0010ffff" + "{",
         "fragment A on Query { ...A } { ...A }",
         "{ viewer { username @skip } }",
         "{ viewer { username @nothing } }",
@@ -125,6 +124,11 @@ async def test_a_query_that_is_none_is_refused_as_such(asked: GraphQL, query: st
     assert document.get("data") is None
     assert {error["extensions"]["code"] for error in document["errors"]} == {"INVALID_QUERY"}
     assert "Traceback" not in answer.text
+
+
+async def test_a_comment_may_hold_anything(asked: GraphQL) -> None:
+    query = '{ viewer { username } } # { \ud7ff \U0010ffff """'
+    assert await asked(query) == {"viewer": {"username": "root"}}
 
 
 DEEP = [
@@ -364,12 +368,44 @@ async def test_an_answer_lists_five_errors_at_most(asked: GraphQL) -> None:
     assert len((await asked.response(f"{{ {reports} }}"))["errors"]) <= 5
 
 
-async def test_a_misspelt_name_is_not_answered_with_the_names_there_are(asked: GraphQL) -> None:
-    """Suggestions give the schema away where introspection is switched off."""
-    answer = await asked.response('{ chargebackReport(month: "2026-10") { workspace } }')
-    assert "errors" in answer
-    answer = await asked.response('{ chargebackReprt(month: "2026-10") { reportDate } }')
-    assert "chargebackReport" not in answer["errors"][0]["message"]
+MISSPELT = '{ chargebackReprt(month: "2026-10") { reportDate } }'
+
+
+async def test_who_may_read_the_schema_is_told_what_a_misspelt_name_is_like(
+    asked: GraphQL,
+) -> None:
+    (error,) = (await asked.response(MISSPELT))["errors"]
+    assert "Did you mean 'chargebackReport' or 'chargebackReports'?" in error["message"]
+
+
+async def test_who_has_no_key_is_told_nothing_of_a_query(asked: GraphQL) -> None:
+    answer = await asked.client.post("/graphql", json={"query": MISSPELT})
+    assert refusal(answer, 401)["extensions"] == {"code": "UNAUTHENTICATED"}
+
+
+async def test_where_introspection_is_switched_off_nothing_tells_the_schema(
+    shared: Shared, asked: GraphQL, clock: FixedClock
+) -> None:
+    settings = Settings.load(admin_user_list="root", graphql_introspection_enabled="False")
+    async with client_of(shared.database, settings, clock) as client:
+        closed = GraphQL(client, asked.key)
+
+        assert await closed(REPORT) == EXPECTED["data"]
+        assert await closed("{ __typename }") == {"__typename": "Query"}
+        for query in ("{ __schema { types { name } } }", '{ __type(name: "Query") { name } }'):
+            (error,) = (await closed.response(query))["errors"]
+            assert error["extensions"] == {"code": "INTROSPECTION_DISABLED"}
+            assert "GRAPHQL_INTROSPECTION_ENABLED" in error["message"]
+        for query, variables in [
+            (MISSPELT, {}),
+            ('{ chargebackReport(month: "2026-10") { reportDat } }', {}),
+            ('{ chargebackReport(mont: "2026-10") { reportDate } }', {}),
+            ("query ($w: WorkspaceFiltr) { viewer { username } }", {}),
+            (SIZED.replace("BigInt!", "WorkspaceFilter!"), {"size": {"nameContain": "a"}}),
+        ]:
+            answer = await closed.response(query, variables)
+            assert answer["errors"]
+            assert "Did you mean" not in str(answer), query
 
 
 async def test_an_error_of_one_field_says_where_and_the_request_is_200(asked: GraphQL) -> None:
