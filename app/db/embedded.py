@@ -88,7 +88,8 @@ class EmbeddedPostgres:
     """One PostgreSQL server on one folder, shared by every process that names the folder.
 
     The first process to `start` owns the server: it alone stops it, and starts it again when it
-    is killed. The others attach. Both methods may be called again at any time.
+    is killed. The others attach; once the owner has gone, one of them starts the server and owns
+    it. Both methods may be called again at any time.
     """
 
     def __init__(self, folder: Path, *, patience_seconds: float = 120.0) -> None:
@@ -134,7 +135,7 @@ class EmbeddedPostgres:
         try:
             if locks := await self._lock_or_attach():
                 await self._launch(locks)
-                self._watch = asyncio.create_task(self._restart_when_killed(locks))
+            self._watch = asyncio.create_task(self._keep_running())
         except OSError as error:
             await self.stop()
             where = f"{error.filename or self._folder}: {error.strerror}"
@@ -172,6 +173,8 @@ class EmbeddedPostgres:
                 self._locks, self._socket_folder = None, Path(socket_folder)
                 return None
             if time.monotonic() > deadline:
+                locks.close()
+                self._locks = None
                 holder = f"Another process holds {self._folder}"
                 raise EmbeddedPostgresError(f"{holder}, and its PostgreSQL is not ready.")
             await asyncio.sleep(0.02)
@@ -217,18 +220,25 @@ class EmbeddedPostgres:
         what = "was not ready in time" if server.poll() is None else "did not start"
         raise EmbeddedPostgresError(f"PostgreSQL {what}: {_last_words(self._folder)}")
 
-    async def _restart_when_killed(self, locks: "_Locks") -> None:
-        while self._child is not None:
-            await asyncio.sleep(0.2)
-            if self._child.poll() is None:
+    async def _keep_running(self) -> None:
+        """Start it again when it was killed, or when its owner has gone and left it to us."""
+        while True:
+            await asyncio.sleep(0.2 if self._locks else 1)
+            if self._is_running():
                 continue
-            _log.error("PostgreSQL ended (%s); starting it again.", self._child.returncode)
             try:
-                await self._launch(locks)
+                if locks := self._locks or await self._lock_or_attach():
+                    _log.error("PostgreSQL ended; starting it again.")
+                    await self._launch(locks)
             except (EmbeddedPostgresError, OSError):
                 # Children of the old server may still hold its shared memory for a moment.
                 _log.exception("PostgreSQL did not start again; the next try is in 1 s.")
                 await asyncio.sleep(1)
+
+    def _is_running(self) -> bool:
+        if self._child is not None:
+            return self._child.poll() is None
+        return _answers(f"{self._socket_folder}/.s.PGSQL.{_PORT}")
 
 
 class _Locks:
@@ -240,11 +250,13 @@ class _Locks:
 
     def __init__(self, folder: Path) -> None:
         self._owner = _private_file(folder / "owner")
+        self._is_owner = False
         self.server = _private_file(folder / "server")
 
     def acquire(self) -> bool:
         if not _lock(self._owner):
             return False
+        self._is_owner = True
         is_free = _lock(self.server)
         if is_free or _libc:
             self.announce("")
@@ -261,7 +273,8 @@ class _Locks:
 
     def resign(self) -> None:
         """Before the server stops, so that nobody attaches to it any more."""
-        self.announce("")
+        if self._is_owner:
+            self.announce("")
         self._owner.close()
 
     def close(self) -> None:

@@ -263,17 +263,36 @@ async def test_processes_that_start_at_once_share_one_server(new_folder: Path) -
     await eventually(lambda: not is_alive(postmaster))
 
 
-async def test_who_attached_may_start_it_once_its_owner_is_gone(folder: Path) -> None:
+async def test_who_attached_goes_on_once_its_owner_is_gone(folder: Path) -> None:
     owner = owner_process(folder)
     await write(await started(owner), 1)
-    attached = EmbeddedPostgres(folder)
-    await attached.start()
-    await end(owner)
+    async with EmbeddedPostgres(folder) as attached:
+        first = postmaster_pid(folder)
 
-    await attached.start()
+        await end(owner)
 
-    assert await read(attached.url) == [1]
-    await attached.stop()
+        await eventually(lambda: has_other_postmaster(folder, first))
+        assert await read(attached.url) == [1]
+        # It owns the server now: others attach to it, and it ends with it.
+        other = owner_process(folder)
+        assert await started(other) == attached.url
+        assert await end(other) == 0
+        taken_over = postmaster_pid(folder)
+    await eventually(lambda: not is_alive(taken_over))
+
+
+async def test_of_several_that_attached_one_takes_over(folder: Path) -> None:
+    owner = owner_process(folder)
+    await write(await started(owner), 1)
+    async with EmbeddedPostgres(folder) as one, EmbeddedPostgres(folder) as two:
+        first = postmaster_pid(folder)
+        owner.kill()
+        await end(owner)
+
+        await eventually(lambda: has_other_postmaster(folder, first))
+
+        await write(one.url, 2)
+        assert await read(two.url) == [1, 2]
 
 
 async def test_a_stale_pid_of_a_stranger_harms_neither(folder: Path) -> None:
