@@ -16,7 +16,7 @@ else
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help run test check graphiql lint types schema lock clean help
+.PHONY: help run test check deploy graphiql lint types schema lock clean help
 
 help: ## what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -26,6 +26,9 @@ run: $(VENV)/.runtime ## install, start PostgreSQL, load the demo organization, 
 
 test: $(VENV)/.dev ## install and run the whole suite
 	$(BIN)/python -m pytest
+
+deploy: $(VENV)/.deploy ## check what deploys it: image, chart, compose, units, bundle (minutes; see docs/install)
+	$(BIN)/python -m pytest -m deploy tests/deploy
 
 check: lint types test ## what CI runs: ruff, mypy --strict, the tests
 
@@ -45,6 +48,7 @@ schema: $(VENV)/.dev ## write the public contract to schema/schema.graphql
 lock: ## resolve the dependencies anew (needs uv)
 	$(UV) pip compile $(LOCK) --extra build pyproject.toml -o requirements/runtime.lock
 	$(UV) pip compile $(LOCK) --extra build --extra dev -c requirements/runtime.lock pyproject.toml -o requirements/dev.lock
+	$(UV) pip compile $(LOCK) --extra deploy -c requirements/dev.lock pyproject.toml -o requirements/deploy.lock
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 clean: ## remove the environment and the caches, not the data folder
@@ -64,4 +68,9 @@ $(VENV)/.runtime: requirements/runtime.lock pyproject.toml | $(VENV)/bin/python
 $(VENV)/.dev: requirements/dev.lock $(VENV)/.runtime
 	@echo "Installing the development tools …"
 	@$(INSTALL) --require-hashes -r requirements/dev.lock
+	@touch $@
+
+$(VENV)/.deploy: requirements/deploy.lock $(VENV)/.dev
+	@echo "Installing what checks deployments …"
+	@$(INSTALL) --require-hashes -r requirements/deploy.lock
 	@touch $@
