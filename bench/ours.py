@@ -63,7 +63,7 @@ class InProcess:
     @asynccontextmanager
     async def context(self) -> AsyncIterator[Context]:
         store = self._store
-        async with store.database.snapshot() as snapshot:
+        async with store.database.snapshot(store.organization_id) as snapshot:
             yield Context(store.caller, store.database, snapshot, self._settings, system_clock())
 
     async def graphql(self, query: str, executed_by: Any = schema) -> bytes:

@@ -24,5 +24,6 @@ async def corrections_of_reports(
     rows = await context.snapshot.rows(
         statement,
         {"organization_id": reports[0][0], "parent_month": [month for _, month in reports]},
+        organization_id=reports[0][0],
     )
     return grouped(rows, statement.selected_columns.keys(), len(reports))

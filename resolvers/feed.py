@@ -67,7 +67,7 @@ class Intake:
     async def _store(self, organization_id: UUID, together: Sequence[_Waiting]) -> None:
         events = [event for batch in together for event in batch.events]
         try:
-            async with self._database.transaction() as tx:
+            async with self._database.transaction(organization_id) as tx:
                 stored = await store_events(tx, organization_id, events, together[-1].now)
         except Exception as error:
             await self._store_apart(organization_id, together, error)
@@ -115,7 +115,7 @@ async def accept_lines(
     problems: list[Problem] = []
     total = Accepted()
     index = 0
-    async with database.transaction() as tx:
+    async with database.transaction(organization_id) as tx:
         for lines in chunks:
             try:
                 events = decode_lines(lines, now=now, first_index=index)

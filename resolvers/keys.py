@@ -18,6 +18,7 @@ from app.db.keys import (
     select_holder_of_session,
     select_key,
     select_keys,
+    select_organization_of_session,
     update_key,
 )
 from app.domain.callers import Caller, Scope
@@ -58,7 +59,7 @@ async def create_key(
     if expires_at is not None and expires_at <= now:
         raise InvalidArgument(f"expiresAt: must lie in the future; got {expires_at.isoformat()}.")
     text = KeyText.from_random(secrets.token_bytes(RANDOM_BYTES))
-    async with database.transaction() as tx:
+    async with database.transaction(organization_id) as tx:
         await insert_key(
             tx,
             organization_id,
@@ -82,7 +83,7 @@ def _check(field: str, value: str, longest: int) -> None:
 
 async def list_keys(database: Database, organization_id: UUID) -> Sequence[Any]:
     """All keys of an organization, the newest first."""
-    async with database.transaction() as tx:
+    async with database.transaction(organization_id) as tx:
         return await select_keys(tx, organization_id)
 
 
@@ -92,7 +93,7 @@ async def revoke_key(database: Database, organization_id: UUID, key_id: str, now
     Raises:
         NotFound: The organization has no such key.
     """
-    async with database.transaction() as tx:
+    async with database.transaction(organization_id) as tx:
         key = await _existing(tx, organization_id, key_id)
         if key.revoked_at is None:
             await update_key(tx, organization_id, key_id, revoked_at=now)
@@ -107,7 +108,7 @@ async def rotate_key(
     Raises:
         NotFound: The organization has no such key, or it has ended.
     """
-    async with database.transaction() as tx:
+    async with database.transaction(organization_id) as tx:
         old = await _existing(tx, organization_id, key_id)
     if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):
         raise NotFound(f"Key {key_id!r} has ended: create another one.")
@@ -121,7 +122,7 @@ async def rotate_key(
         now=now,
     )
     ends = min(now + overlap, old.expires_at or now + overlap)
-    async with database.transaction() as tx:
+    async with database.transaction(organization_id) as tx:
         await update_key(tx, organization_id, key_id, expires_at=ends)
     return new
 
@@ -134,7 +135,7 @@ async def refuse_listed(
     Raises:
         Forbidden: The key would be worth more than the caller's own.
     """
-    async with database.transaction() as tx:
+    async with database.transaction(caller.organization_id) as tx:
         account = (
             None if NUL in username else await select_account(tx, caller.organization_id, username)
         )
@@ -163,13 +164,13 @@ async def caller_of_key(
     text = KeyText.parse(written)
     if text is None:
         raise Unauthenticated
-    async with database.transaction() as tx:
+    async with database.sign_in() as tx:
         holder = await select_holder_of_key(tx, text.key_id)
-        # An unknown key costs the same comparison as a known one.
-        kept = holder.secret_hash if holder is not None else bytes(32)
-        if not hmac.compare_digest(text.secret_hash, kept) or not _is_valid(holder, now):
-            raise Unauthenticated
-        await _note_use(tx, holder, now)
+    # An unknown key costs the same comparison as a known one.
+    kept = holder.secret_hash if holder is not None else bytes(32)
+    if not hmac.compare_digest(text.secret_hash, kept) or not _is_valid(holder, now):
+        raise Unauthenticated
+    await _note_use(database, holder, now)
     return _caller(holder, settings)
 
 
@@ -181,11 +182,11 @@ async def caller_of_session(
     Raises:
         Unauthenticated: There is no such session, or it or its key has ended.
     """
-    async with database.transaction() as tx:
+    async with database.sign_in() as tx:
         holder = await select_holder_of_session(tx, _token_hash(token), now)
-        if not _is_valid(holder, now):
-            raise Unauthenticated
-        await _note_use(tx, holder, now)
+    if not _is_valid(holder, now):
+        raise Unauthenticated
+    await _note_use(database, holder, now)
     return _caller(holder, settings)
 
 
@@ -199,9 +200,11 @@ def _is_valid(holder: Any, now: datetime) -> bool:
     )
 
 
-async def _note_use(tx: Any, holder: Any, now: datetime) -> None:
+async def _note_use(database: Database, holder: Any, now: datetime) -> None:
     noted = holder.last_used_at
-    if noted is None or now - noted >= _USE_IS_NOTED_EVERY:
+    if noted is not None and now - noted < _USE_IS_NOTED_EVERY:
+        return
+    async with database.transaction(holder.organization_id) as tx:
         await update_key(tx, holder.organization_id, holder.key_id, last_used_at=now)
 
 
@@ -227,8 +230,8 @@ async def begin_session(
 ) -> str:
     """Sign a caller in: the token of a new session, of which only a hash is kept."""
     token = secrets.token_urlsafe(32)
-    async with database.transaction() as tx:
-        await delete_sessions(tx, ended_before=now)
+    async with database.transaction(caller.organization_id) as tx:
+        await delete_sessions(tx, caller.organization_id, ended_before=now)
         await insert_session(
             tx,
             caller.organization_id,
@@ -242,8 +245,12 @@ async def begin_session(
 
 async def end_session(database: Database, token: str) -> None:
     """Sign out; again is no error."""
-    async with database.transaction() as tx:
-        await delete_sessions(tx, token_hash=_token_hash(token))
+    token_hash = _token_hash(token)
+    async with database.sign_in() as tx:
+        organization_id = await select_organization_of_session(tx, token_hash)
+    if organization_id is not None:
+        async with database.transaction(organization_id) as tx:
+            await delete_sessions(tx, organization_id, token_hash=token_hash)
 
 
 def _token_hash(token: str) -> bytes:

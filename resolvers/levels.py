@@ -45,7 +45,7 @@ async def read_level(
         **report_parameters([context.reports[organization_id, month] for month in months]),
         **parameters,
     }
-    rows = await context.snapshot.rows(statement, bound)
+    rows = await context.snapshot.rows(statement, bound, organization_id=organization_id)
     return grouped(rows, statement.selected_columns.keys(), len(keys))
 
 

@@ -48,7 +48,7 @@ async def list_months(
     database: Database, organization_id: UUID, now: datetime
 ) -> Sequence[MonthState]:
     """The months from the organization's first event to now, the latest first."""
-    async with database.transaction() as tx:
+    async with database.transaction(organization_id) as tx:
         organization = await select_organization_by_id(tx, organization_id)
         closes = {row.month: row for row in await select_closes(tx, organization_id)}
     known = [day for day in (organization.first_month, *closes) if day is not None]
@@ -66,7 +66,7 @@ def _state(month: Month, close: Any) -> MonthState:
 
 async def list_acts(database: Database, organization_id: UUID) -> Sequence[Any]:
     """Every closing and reopening, the latest first."""
-    async with database.transaction() as tx:
+    async with database.transaction(organization_id) as tx:
         return await select_acts(tx, organization_id)
 
 
@@ -83,7 +83,7 @@ async def close_month(
     """
     if month.end > now:
         raise InvalidMonth(f"{month} cannot be closed before it ends, at {month.end:%Y-%m-%d}.")
-    async with database.transaction() as tx:
+    async with database.transaction(organization_id) as tx:
         organization = await lock_organization(tx, organization_id)
         closing = _to_close(organization, month)
         if closing:
@@ -122,7 +122,7 @@ async def close_due_months(
     Several processes may do so at a time: each month is closed once.
     """
     due = Month.containing(now - timedelta(days=after_days)).plus(-1)
-    async with database.transaction() as tx:
+    async with database.sign_in() as tx:
         organizations = await select_organizations(tx)
     closed: list[tuple[str, Month]] = []
     for organization in organizations:
@@ -155,7 +155,7 @@ async def reopen_month(
     """
     if not reason.strip() or NUL in reason:
         raise InvalidArgument("reason: say why the month is opened again.")
-    async with database.transaction() as tx:
+    async with database.transaction(organization_id) as tx:
         organization = await lock_organization(tx, organization_id)
         if organization.closed_through != month.first_day:
             raise MonthNotClosed(_why_not(organization, month))
@@ -184,7 +184,7 @@ async def verify_month(database: Database, organization_id: UUID, month: Month) 
         Each difference in words; none when the month is right. Of a closed month its figures
         with their corrections are compared, and that no row changed since the close.
     """
-    async with database.transaction() as tx:
+    async with database.transaction(organization_id) as tx:
         organization = await lock_organization(tx, organization_id)
         expected = await replayed_rows(tx, organization_id, month)
         closes = {row.month: row for row in await select_closes(tx, organization_id)}

@@ -28,20 +28,20 @@ async def create_organization(database: Database, name: str, now: datetime) -> N
         raise InvalidArgument(
             f"name: must be 1 to 200 characters without U+0000; got {name[:80]!r}."
         )
-    async with database.transaction() as tx:
+    async with database.transaction(organization_id(name)) as tx:
         if not await insert_organization(tx, organization_id(name), name, now):
             raise AlreadyExists(f"There is an organization {name!r} already.")
 
 
 async def ensure_default_organization(database: Database, now: datetime) -> None:
     """Create the organization that an install starts with, unless it is there."""
-    async with database.transaction() as tx:
+    async with database.transaction(organization_id(DEFAULT)) as tx:
         await insert_organization(tx, organization_id(DEFAULT), DEFAULT, now)
 
 
 async def list_organizations(database: Database) -> Sequence[Any]:
     """All organizations, by name."""
-    async with database.transaction() as tx:
+    async with database.sign_in() as tx:
         return await select_organizations(tx)
 
 
@@ -51,7 +51,7 @@ async def find_organization(database: Database, name: str) -> Any:
     Raises:
         OrganizationNotFound: There is none.
     """
-    async with database.transaction() as tx:
+    async with database.transaction(organization_id(name)) as tx:
         found = await select_organization(tx, name)
     if found is None:
         raise OrganizationNotFound(f"There is no organization {name!r}.")

@@ -59,9 +59,10 @@ async def _reports(
         raise ReportDisabled
     context.caller.require(Scope.REPORT_READ)
     chosen = context.caller.choose(organization)
+    context.snapshot.admit(chosen)
     ends = [report_end(month, context.now) for month in months]
     statement = select_reports(chosen, [month.first_day for month in months], selection)
-    rows = await context.snapshot.rows(statement)
+    rows = await context.snapshot.rows(statement, organization_id=chosen)
     if not rows:
         raise OrganizationNotFound(f"There is no organization {organization!r}.")
     for month, end, row in zip(months, ends, rows, strict=True):

@@ -71,17 +71,17 @@ async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[st
     async with EmbeddedPostgres(tmp_path_factory.mktemp("postgres")) as server:
         # Nothing here must outlive a crash; what must is tested with servers of its own.
         for setting in ("fsync", "full_page_writes"):
-            await _administer(server.url, f"ALTER SYSTEM SET {setting} = off")
-        await _administer(server.url, "SELECT pg_reload_conf()")
+            await administer(server.url, f"ALTER SYSTEM SET {setting} = off")
+        await administer(server.url, "SELECT pg_reload_conf()")
         yield server.url
 
 
 @pytest.fixture(scope="session")
 async def template(postgres: str) -> str:
     """The name of a migrated database with the default organization, to be cloned."""
-    await _administer(postgres, f"CREATE DATABASE {_TEMPLATE}")
-    database = Database(_named(postgres, _TEMPLATE), connections=1)
-    async with database.transaction() as tx:
+    await administer(postgres, f"CREATE DATABASE {_TEMPLATE}")
+    database = Database(named(postgres, _TEMPLATE), connections=1)
+    async with database.upkeep() as tx:
         await upgrade(tx)
     await ensure_default_organization(database, NOW)
     await database.close()
@@ -104,10 +104,10 @@ class cloned:  # noqa: N801  used like a function
 
     @property
     def url(self) -> str:
-        return _named(self._postgres, self._name)
+        return named(self._postgres, self._name)
 
     async def __aenter__(self) -> Database:
-        await _administer(
+        await administer(
             self._postgres,
             f"CREATE DATABASE {self._name} TEMPLATE {self._template} STRATEGY wal_log",
         )
@@ -116,14 +116,16 @@ class cloned:  # noqa: N801  used like a function
 
     async def __aexit__(self, *_: object) -> None:
         await self._database.close()
-        await _administer(self._postgres, f"DROP DATABASE {self._name} WITH (FORCE)")
+        await administer(self._postgres, f"DROP DATABASE {self._name} WITH (FORCE)")
 
 
-def _named(url: str, name: str) -> str:
+def named(url: str, name: str) -> str:
+    """The same server's database of another name."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 
-async def _administer(url: str, command: str) -> None:
+async def administer(url: str, command: str) -> None:
+    """A command of the server's superuser."""
     connection = await asyncpg.connect(url)
     await connection.execute(command)
     await connection.close()

@@ -66,7 +66,7 @@ async def _operator(database: Database, settings: Settings, organization: str) -
         is_admin=True,
         is_listed=True,
     )
-    async with database.snapshot() as snapshot:
+    async with database.snapshot(found.organization_id) as snapshot:
         yield Context(caller, database, snapshot, settings, system_clock())
 
 

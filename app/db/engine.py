@@ -1,9 +1,14 @@
-"""Connections to the store: `transaction()` to write, `snapshot()` to read."""
+"""Connections to the store: `transaction()` to write, `snapshot()` to read.
+
+Both see the rows of the organization that they name, and no others (`app/db/islands.py`).
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 from sqlalchemy import Executable, text
@@ -11,7 +16,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from app.domain.errors import InvalidArgument, StoreUnavailable
+from app.db.islands import SCOPE, owner_scope, scope, select_role
+from app.domain.errors import Forbidden, InvalidArgument, StoreUnavailable
 
 Transaction = AsyncConnection
 """What commands hand down: an open transaction, theirs to commit."""
@@ -46,6 +52,7 @@ class Database:
         self._dsn = url.replace("postgresql+asyncpg://", "postgresql://", 1)
         self._cached_statements = 100 if prepared_statements else 0
         self._free = asyncio.Semaphore(connections)
+        self._role: str | None = None
         self.shared_snapshots = shared_snapshots
         self._engine = create_async_engine(
             f"postgresql+asyncpg://?prepared_statement_cache_size={self._cached_statements}",
@@ -73,15 +80,53 @@ class Database:
         await self._engine.dispose()
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction: commits at the end of the block, or leaves nothing behind.
+    async def transaction(self, organization_id: UUID) -> AsyncIterator[Transaction]:
+        """One transaction on the rows of one organization.
+
+        It commits at the end of the block, or leaves nothing behind.
 
         Raises:
             StoreUnavailable: PostgreSQL cannot be reached.
         """
+        async with self._begun() as connection:
+            await connection.execute(_SCOPE, await self.scope(connection, organization_id))
+            yield connection
+
+    @asynccontextmanager
+    async def sign_in(self) -> AsyncIterator[Transaction]:
+        """Reads what must be known before anybody is: all organizations, keys, accounts.
+
+        Raises:
+            StoreUnavailable: PostgreSQL cannot be reached.
+        """
+        async with self._begun() as connection:
+            await connection.execute(_SCOPE, await self.scope(connection, None))
+            yield connection
+
+    @asynccontextmanager
+    async def upkeep(self) -> AsyncIterator[Transaction]:
+        """A transaction of the tables' owner, for migrations: it sees all rows.
+
+        Raises:
+            StoreUnavailable: PostgreSQL cannot be reached.
+        """
+        async with self._begun() as connection:
+            await connection.execute(_SCOPE, owner_scope())
+            yield connection
+
+    @asynccontextmanager
+    async def _begun(self) -> AsyncIterator[AsyncConnection]:
         with _StoreErrors():
             async with self.connection() as connection, connection.begin():
                 yield connection
+
+    async def scope(
+        self, connection: AsyncConnection, organization_id: UUID | None
+    ) -> Mapping[str, str]:
+        """What `SCOPE` is bound to on this store, whose role is asked for once."""
+        if self._role is None:
+            self._role = await select_role(connection)
+        return scope(self._role, organization_id)
 
     @property
     def has_spare(self) -> bool:
@@ -100,14 +145,18 @@ class Database:
             self._free.release()
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator["Snapshot"]:
-        """One instant of the store, read-only.
+    async def snapshot(self, organization_id: UUID) -> AsyncIterator["Snapshot"]:
+        """One instant of an organization's rows, read-only.
 
         Raises:
             StoreUnavailable: PostgreSQL cannot be reached.
         """
         async with AsyncExitStack() as stack:
-            yield Snapshot(self, stack)
+            yield Snapshot(self, stack, organization_id)
+
+
+_SCOPE = text(f"SELECT {SCOPE}")
+_EXPORT = text(f"SELECT pg_export_snapshot(), {SCOPE}")
 
 
 class Snapshot:
@@ -118,32 +167,50 @@ class Snapshot:
     or no connection is free. Nobody waits for a second connection while holding one.
     """
 
-    def __init__(self, database: Database, stack: AsyncExitStack) -> None:
+    def __init__(self, database: Database, stack: AsyncExitStack, organization_id: UUID) -> None:
         self._database = database
         self._stack = stack
+        self._own = organization_id
+        self._admitted = {organization_id}
         self._opening = asyncio.Lock()
-        self._idle: asyncio.Queue[AsyncConnection] = asyncio.Queue()
+        self._idle: asyncio.Queue[_Scoped] = asyncio.Queue()
         self._opened = 0
         self._exported: str | None = None
 
-    async def rows(
-        self, statement: Executable, parameters: Mapping[str, Any] | None = None
-    ) -> Sequence[Any]:
-        """All rows of a statement."""
-        with _StoreErrors():
-            connection = await self._take()
-            try:
-                return (await connection.execute(statement, parameters)).all()
-            finally:
-                self._idle.put_nowait(connection)
+    def admit(self, organization_id: UUID) -> None:
+        """Let statements name another organization too: the caller's right was checked."""
+        self._admitted.add(organization_id)
 
-    async def _take(self) -> AsyncConnection:
+    async def rows(
+        self,
+        statement: Executable,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        organization_id: UUID | None = None,
+    ) -> Sequence[Any]:
+        """All rows of a statement, of one organization: the snapshot's, or one let in.
+
+        Raises:
+            Forbidden: The organization was not let in.
+        """
+        organization_id = organization_id or self._own
+        if organization_id not in self._admitted:
+            raise Forbidden("This request may not read that organization.")
+        with _StoreErrors():
+            scoped = await self._take(organization_id)
+            try:
+                await self._limit(scoped, organization_id)
+                return (await scoped.connection.execute(statement, parameters)).all()
+            finally:
+                self._idle.put_nowait(scoped)
+
+    async def _take(self, organization_id: UUID) -> "_Scoped":
         async with self._opening:
             if not self._idle.empty() or not self._may_open:
                 return await self._idle.get()
-            connection = await self._open()
+            scoped = await self._open(organization_id)
             self._opened += 1
-            return connection
+            return scoped
 
     @property
     def _may_open(self) -> bool:
@@ -155,7 +222,7 @@ class Snapshot:
             and self._database.has_spare
         )
 
-    async def _open(self) -> AsyncConnection:
+    async def _open(self, organization_id: UUID) -> "_Scoped":
         connection = await self._stack.enter_async_context(self._database.connection())
         await connection.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -163,9 +230,24 @@ class Snapshot:
         if self._exported is not None:
             await connection.execute(text(f"SET TRANSACTION SNAPSHOT '{self._exported}'"))
         elif self._database.shared_snapshots:
-            exported = await connection.execute(text("SELECT pg_export_snapshot()"))
-            self._exported = exported.scalar_one()
-        return connection
+            bound = await self._database.scope(connection, organization_id)
+            self._exported = (await connection.execute(_EXPORT, bound)).scalar_one()
+            return _Scoped(connection, organization_id)
+        return _Scoped(connection)
+
+    async def _limit(self, scoped: "_Scoped", organization_id: UUID) -> None:
+        if scoped.organization_id != organization_id:
+            bound = await self._database.scope(scoped.connection, organization_id)
+            await scoped.connection.execute(_SCOPE, bound)
+            scoped.organization_id = organization_id
+
+
+@dataclass(slots=True)
+class _Scoped:
+    """A connection of a snapshot, and whose rows its transaction sees."""
+
+    connection: AsyncConnection
+    organization_id: UUID | None = None
 
 
 _PATIENCE_SECONDS = 10

@@ -100,11 +100,24 @@ async def insert_session(tx: AsyncConnection, organization_id: UUID, **values: A
     await tx.execute(insert(Session).values(organization_id=organization_id, **values))
 
 
+async def select_organization_of_session(tx: AsyncConnection, token_hash: bytes) -> UUID | None:
+    """Whose session that is, ended or not; None when there is none."""
+    found = await tx.execute(
+        select(Session.organization_id).where(Session.token_hash == token_hash)
+    )
+    return found.scalar_one_or_none()
+
+
 async def delete_sessions(
-    tx: AsyncConnection, *, token_hash: bytes | None = None, ended_before: datetime | None = None
+    tx: AsyncConnection,
+    organization_id: UUID,
+    *,
+    token_hash: bytes | None = None,
+    ended_before: datetime | None = None,
 ) -> None:
-    """End one session, or forget those that ended by themselves."""
+    """End one session of an organization, or forget those that ended by themselves."""
+    own = delete(Session).where(Session.organization_id == organization_id)
     if token_hash is not None:
-        await tx.execute(delete(Session).where(Session.token_hash == token_hash))
+        await tx.execute(own.where(Session.token_hash == token_hash))
     if ended_before is not None:
-        await tx.execute(delete(Session).where(Session.expires_at <= ended_before))
+        await tx.execute(own.where(Session.expires_at <= ended_before))

@@ -32,12 +32,12 @@ _TOTALS = {
 
 
 def select_reports(
-    organization: UUID | str, months: Sequence[date], selection: frozenset[str]
+    organization_id: UUID, months: Sequence[date], selection: frozenset[str]
 ) -> Select[Any]:
     """A row per month, in order, of one organization; none when there is no such organization.
 
     Args:
-        organization: Its id or its name.
+        organization_id: Which.
         months: First days.
         selection: Columns to compute, beside those that say how month rows are to be read.
     """
@@ -49,11 +49,6 @@ def select_reports(
     first_day = cast(month.c.month, Date)
     rows_month = case(
         (first_day >= Organization.first_month, func.least(first_day, Organization.last_month))
-    )
-    named = (
-        Organization.organization_id == organization
-        if isinstance(organization, UUID)
-        else Organization.name == organization
     )
     columns: list[ColumnElement[Any]] = [
         Organization.organization_id.label("organization_id"),
@@ -84,7 +79,7 @@ def select_reports(
         .select_from(Organization)
         .join(month, true())
         .outerjoin(MonthClose, close)
-        .where(named)
+        .where(Organization.organization_id == organization_id)
     )
     totals = selected(_TOTALS, selection)
     if totals:

@@ -46,7 +46,7 @@ async def open_store(
             prepared_statements=prepared_statements,
         )
         stack.push_async_callback(database.close)
-        async with database.transaction() as tx:
+        async with database.upkeep() as tx:
             await upgrade(tx)
         yield database
 

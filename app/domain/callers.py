@@ -5,6 +5,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from app.domain.errors import Forbidden
+from app.domain.events import organization_id
 
 DEFAULT_ORGANIZATION = "default"
 """The organization that an install begins with: its operators'."""
@@ -56,8 +57,8 @@ class Caller:
                 "give the user the role ADMIN, or name them in ADMIN_USER_LIST."
             )
 
-    def choose(self, organization: str | None) -> UUID | str:
-        """The organization that a request is about: by id their own, by name another.
+    def choose(self, organization: str | None) -> UUID:
+        """The organization that a request is about; nobody says that it exists.
 
         Raises:
             Forbidden: It is not theirs to ask for.
@@ -70,4 +71,4 @@ class Caller:
                 f"Organization {organization!r} is not yours: {self.username!r} belongs to "
                 f"{self.organization!r}."
             )
-        return organization
+        return organization_id(organization)

@@ -102,6 +102,12 @@ class StoreUnavailable(ChargebackError):
         super().__init__(message)
 
 
+class StoreNotIsolated(ChargebackError):
+    """PostgreSQL would not keep organizations apart for this user."""
+
+    code, status = "STORE_NOT_ISOLATED", 503
+
+
 class FeedBusy(StoreUnavailable):
     """More is waiting for the store than may wait."""
 

@@ -73,7 +73,7 @@ class GraphQLEndpoint:
         operation = schema.prepare(asked.query, asked.operationName, introspection=introspection)
         if request.method != "POST" and not operation.is_query:
             raise RequestRefused(405, "A GET changes nothing: POST a mutation.", {"Allow": "POST"})
-        async with services.database.snapshot() as snapshot:
+        async with services.database.snapshot(caller.organization_id) as snapshot:
             context = Context(caller, services.database, snapshot, services.settings, services.now)
             return await schema.execute_prepared(
                 operation, asked.variables, context, introspection=introspection

@@ -30,7 +30,9 @@ async def chargeback_report(request: Request) -> Response:
     caller = await authenticate(request)
     month, organization = _asked(request)
     async with AsyncExitStack() as stack:
-        snapshot = await stack.enter_async_context(services.database.snapshot())
+        snapshot = await stack.enter_async_context(
+            services.database.snapshot(caller.organization_id)
+        )
         now = services.now
         context = Context(caller, services.database, snapshot, services.settings, now)
         totals = await read_totals(context, organization, month)
@@ -99,7 +101,7 @@ async def service_accounts(request: Request) -> Response:
     """The service accounts of the caller's organization, by name."""
     services = services_of(request)
     caller = await authenticate(request)
-    async with services.database.snapshot() as snapshot:
+    async with services.database.snapshot(caller.organization_id) as snapshot:
         context = Context(caller, services.database, snapshot, services.settings, services.now)
         totals = await read_totals(context, _asked(request)[1], None)
         found = await licensed_users_of_reports(

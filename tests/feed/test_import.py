@@ -57,7 +57,7 @@ class Organization:
     async def rows(self) -> dict[str, list[tuple[Any, ...]]]:
         """Everything stored for it, less its id and the moments of arrival."""
         found = {}
-        async with self.database.transaction() as tx:
+        async with self.database.upkeep() as tx:
             for table in [*_TABLES, "organization"]:
                 stored = Base.metadata.tables[table].c
                 columns = [

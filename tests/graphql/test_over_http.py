@@ -462,7 +462,7 @@ async def test_an_unforeseen_error_says_nothing_of_itself_and_is_logged(
     shared: Shared, asked: GraphQL, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A table that is gone stands for whatever nobody thought of."""
-    async with shared.database.transaction() as tx:
+    async with shared.database.upkeep() as tx:
         await tx.exec_driver_sql("ALTER TABLE project_month RENAME TO gone")
     try:
         query = '{ chargebackReport(month: "2026-10") { workspaces { projects { name } } } }'
@@ -472,7 +472,7 @@ async def test_an_unforeseen_error_says_nothing_of_itself_and_is_logged(
             headers={"Authorization": asked.key},
         )
     finally:
-        async with shared.database.transaction() as tx:
+        async with shared.database.upkeep() as tx:
             await tx.exec_driver_sql("ALTER TABLE gone RENAME TO project_month")
     error, *_ = answer.json()["errors"]
     assert (error["message"], error["extensions"]) == ("Unexpected error.", {"code": "INTERNAL"})

@@ -206,7 +206,7 @@ class Play:
 
     async def acts(self) -> list[Month]:
         """The months that somebody closed and nobody opened again."""
-        async with self.store.database.transaction() as tx:
+        async with self.store.database.upkeep() as tx:
             days = await tx.scalars(
                 text("SELECT month FROM month_close WHERE organization_id = :id ORDER BY month"),
                 {"id": self.own_id},
@@ -256,7 +256,7 @@ class Play:
 
     async def _rows_add_up(self) -> None:
         """As above, of what GraphQL rounds: the rows, exactly."""
-        async with self.store.database.transaction() as tx:
+        async with self.store.database.upkeep() as tx:
             corrected = await _byte_microseconds(tx, self.own_id)
             wanted = await _byte_microseconds(tx, self.twin_id)
             late = await tx.execute(_LATE, {"id": self.own_id})

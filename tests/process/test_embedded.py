@@ -97,7 +97,7 @@ async def statement(url: str, sql: str) -> object:
 
 async def write(url: str, number: int) -> None:
     await statement(url, "CREATE TABLE IF NOT EXISTS note (number int)")
-    await statement(url, f"INSERT INTO note VALUES ({number})")  # noqa: S608
+    await statement(url, f"INSERT INTO note VALUES ({number})")
 
 
 async def read(url: str) -> object:

@@ -1,0 +1,241 @@
+"""PostgreSQL itself keeps organizations apart, whoever owns the tables."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from app.db.engine import Database
+from app.db.islands import ROLE, SIGN_IN_TABLES
+from app.db.migrations import upgrade
+from app.db.tables import Base
+from app.domain.errors import Forbidden, StoreNotIsolated
+from app.domain.events import organization_id
+from app.settings import Settings
+from resolvers.keys import begin_session, caller_of_key
+from resolvers.organizations import create_organization, ensure_default_organization
+from tests.conftest import NOW, Feed, FixedClock, MakeKey, administer, event, named
+
+AT = "2026-10-10T00:00:00Z"
+OWN, OTHER = organization_id("default"), organization_id("other")
+TABLES = sorted(name for name in Base.metadata.tables)
+
+
+async def fill(database: Database, organization: str) -> None:
+    """Some rows in each table that events fill."""
+    await Feed(database, FixedClock(), organization)(
+        event("user.upserted", AT, username="ann", email="a@x.test", role="ADMIN"),
+        event("member.added", AT, workspace="lab", username="ann"),
+        event(
+            "experiment.created",
+            AT,
+            experiment="e",
+            workspace="lab",
+            project="p",
+            username="ann",
+            sizeBytes=1,
+        ),
+    )
+
+
+async def count(database: Database, table: str, scope: UUID, of: UUID | None = None) -> int:
+    """The rows that a transaction of an organization sees of a table."""
+    where = "" if of is None else f" WHERE organization_id = '{of}'"
+    async with database.transaction(scope) as tx:
+        return int((await tx.execute(text(f"SELECT count(*) FROM {table}{where}"))).scalar_one())
+
+
+@pytest.fixture
+async def two(database: Database, feed: Feed, make_key: MakeKey, other_organization: str) -> None:
+    """Two organizations with rows in each table that events and keys fill."""
+    for name in ("default", other_organization):
+        await fill(database, name)
+        key = await make_key("ann", organization=name)
+        caller = await caller_of_key(database, key, Settings.load(), NOW)
+        await begin_session(database, caller, lasting=timedelta(hours=1), now=NOW)
+
+
+async def test_every_table_has_its_policies_or_is_out_of_reach(database: Database) -> None:
+    async with database.upkeep() as tx:
+        found = await tx.execute(
+            text(f"""
+                SELECT relname, relrowsecurity, relispartition,
+                       EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid) AS has_policy,
+                       has_table_privilege('{ROLE}', c.oid, 'SELECT,INSERT,UPDATE,DELETE')
+                         AS reachable
+                FROM pg_class c
+                WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'm', 'f')
+            """)
+        )
+        tables = found.all()
+
+    assert {row.relname for row in tables} >= {*TABLES, "alembic_version"}
+    open_ones = [
+        row.relname
+        for row in tables
+        if row.reachable and not (row.relrowsecurity and row.has_policy)
+    ]
+    assert open_ones == []
+    assert [row.relname for row in tables if not row.reachable and not row.relispartition] == [
+        "alembic_version"
+    ]
+
+
+async def test_the_role_has_no_way_past_the_policies(database: Database) -> None:
+    async with database.transaction(OWN) as tx:
+        found = await tx.execute(
+            text("""
+                SELECT current_user AS name, rolsuper, rolbypassrls, rolcanlogin, rolcreaterole,
+                       (SELECT count(*) FROM pg_class WHERE relowner = pg_roles.oid) AS owned
+                FROM pg_roles WHERE rolname = current_user
+            """)
+        )
+        role = found.one()
+
+    assert tuple(role) == (ROLE, False, False, False, False, 0)
+
+
+async def stored(database: Database, table: str) -> dict[UUID, int]:
+    """The rows of a table by organization."""
+    async with database.upkeep() as tx:
+        found = await tx.execute(
+            text(f"SELECT organization_id, count(*) FROM {table} GROUP BY organization_id")
+        )
+        return {row[0]: row[1] for row in found}
+
+
+@pytest.mark.usefixtures("two")
+async def test_a_transaction_sees_the_rows_of_its_organization_alone(database: Database) -> None:
+    for table in TABLES:
+        rows = await stored(database, table)
+        assert await count(database, table, OWN) == rows.get(OWN, 0)
+        assert await count(database, table, OTHER) == rows.get(OTHER, 0)
+        assert await count(database, table, OWN, of=OTHER) == 0
+        assert await count(database, table, organization_id("nobody's")) == 0
+
+
+@pytest.mark.usefixtures("two")
+async def test_signing_in_sees_of_all_organizations_what_it_needs(database: Database) -> None:
+    for table in TABLES:
+        async with database.sign_in() as tx:
+            seen = (await tx.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one()
+        rows = await stored(database, table)
+        assert seen == (sum(rows.values()) if table in SIGN_IN_TABLES else 0)
+
+
+@pytest.mark.usefixtures("two")
+async def test_nothing_of_another_organization_can_be_written(database: Database) -> None:
+    for words in ("UPDATE account SET email = 'x'", "DELETE FROM membership"):
+        async with database.transaction(OWN) as tx:
+            touched = await tx.execute(text(f"{words} WHERE organization_id = '{OTHER}'"))
+            assert touched.rowcount == 0
+    for words in (
+        f"UPDATE account SET organization_id = '{OTHER}'",
+        f"INSERT INTO workspace VALUES ('{OTHER}', gen_random_uuid(), 'theirs')",
+        "ALTER TABLE account DISABLE ROW LEVEL SECURITY",
+        "TRUNCATE event",
+        "DROP TABLE event",
+    ):
+        with pytest.raises(DBAPIError, match=r"row-level security|must be owner|permission"):
+            async with database.transaction(OWN) as tx:
+                await tx.execute(text(words))
+    async with database.sign_in() as tx:
+        assert (await tx.execute(text("UPDATE organization SET name = 'x'"))).rowcount == 0
+
+
+@pytest.mark.usefixtures("two")
+async def test_a_snapshot_reads_what_it_was_opened_for_and_what_was_let_in(
+    database: Database,
+) -> None:
+    names = text("SELECT organization_id, count(*) OVER () FROM workspace")
+    async with database.snapshot(OWN) as snapshot:
+        assert [row[0] for row in await snapshot.rows(names)] == [OWN]
+        with pytest.raises(Forbidden):
+            await snapshot.rows(names, organization_id=OTHER)
+        snapshot.admit(OTHER)
+        assert [row[0] for row in await snapshot.rows(names, organization_id=OTHER)] == [OTHER]
+        assert [row[0] for row in await snapshot.rows(names)] == [OWN]
+
+
+async def test_a_transaction_leaves_no_scope_behind(database: Database) -> None:
+    async with database.transaction(OWN):
+        pass
+    async with database.connection() as connection:
+        found = await connection.execute(
+            text("""
+                SELECT current_user = session_user,
+                       nullif(current_setting('chargeback.organization_id', true), '')
+            """)
+        )
+        assert tuple(found.one()) == (True, None)
+
+
+@asynccontextmanager
+async def owned_by(postgres: str, name: str, rights: str) -> AsyncIterator[Database]:
+    """A new, empty database that a role with these rights owns, opened as that role."""
+    await administer(postgres, f"CREATE ROLE {name} LOGIN NOSUPERUSER {rights}")
+    await administer(postgres, f"CREATE DATABASE {name} OWNER {name}")
+    database = Database(named(postgres, name).replace("postgres@", f"{name}@"), connections=3)
+    try:
+        yield database
+    finally:
+        await database.close()
+        await administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+        await administer(postgres, f"REVOKE {ROLE} FROM {name} CASCADE")
+        await administer(postgres, f"DROP ROLE {name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "rights", "role"),
+    [
+        ("plain_owner", "NOCREATEROLE", "plain_owner"),
+        ("member_owner", f"NOCREATEROLE IN ROLE {ROLE}", ROLE),
+    ],
+)
+@pytest.mark.usefixtures("template")  # It makes the role.
+async def test_a_mere_owner_of_the_database_is_bound_too(
+    postgres: str, name: str, rights: str, role: str
+) -> None:
+    async with owned_by(postgres, name, rights) as database:
+        for _ in range(2):
+            async with database.upkeep() as tx:
+                await upgrade(tx)
+        await ensure_default_organization(database, NOW)
+        await create_organization(database, "other", NOW)
+        await fill(database, "default")
+        await fill(database, "other")
+
+        for table in ("event", "workspace_month", "organization"):
+            assert await count(database, table, OWN, of=OTHER) == 0
+            assert await count(database, table, OWN) > 0
+        async with database.transaction(OWN) as tx:
+            assert (await tx.execute(text("SELECT current_user"))).scalar_one() == role
+        async with database.upkeep() as tx:
+            found = await tx.execute(text("SELECT count(DISTINCT organization_id) FROM event"))
+            assert found.scalar_one() == 2
+        # Without a scope, as somebody with the password might ask.
+        async with database.connection() as connection:
+            found = await connection.execute(text("SELECT count(*) FROM event"))
+            assert (found.scalar_one() > 0) == (role == ROLE)
+
+
+async def test_an_owner_who_may_create_roles_gets_the_role(postgres: str) -> None:
+    async with owned_by(postgres, "role_maker", "CREATEROLE") as database:
+        # On this server another install made the role: it takes one that is allowed to give it.
+        await administer(postgres, f"GRANT {ROLE} TO role_maker WITH ADMIN OPTION")
+        await administer(postgres, f"REVOKE SET OPTION FOR {ROLE} FROM role_maker")
+        async with database.upkeep() as tx:
+            await upgrade(tx)
+        async with database.transaction(OWN) as tx:
+            assert (await tx.execute(text("SELECT current_user"))).scalar_one() == ROLE
+
+
+async def test_an_owner_whom_no_policy_binds_is_refused(postgres: str) -> None:
+    async with owned_by(postgres, "free_owner", "NOCREATEROLE BYPASSRLS") as database:
+        with pytest.raises(StoreNotIsolated, match="ALTER ROLE free_owner"):
+            async with database.upkeep() as tx:
+                await upgrade(tx)
