@@ -44,7 +44,10 @@ async def serve(settings: Settings, *, host: str, port: int, data_dir: Path, dem
     """Open the store, load the demo organization when asked to, and serve until a signal."""
     with _listening(host, port) as listener:
         stderr.print("Starting PostgreSQL …" if settings.database_url is None else "Connecting …")
-        async with opened(settings, data_dir, system_clock) as database:
+        async with (
+            opened(settings, data_dir, system_clock) as database,
+            database.pulse.watched(),
+        ):
             key = await _demo(database, settings, data_dir) if demo else None
             config = uvicorn.Config(
                 create_app(settings, database),

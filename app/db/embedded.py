@@ -55,6 +55,9 @@ _SETTINGS = {
     "shared_buffers": "128MB",
     "fsync": "on",
     "synchronous_commit": "on",
+    # A statement ends when nobody waits for it, and a crashed server's last ones too: while one
+    # runs, no new server can start.
+    "client_connection_check_interval": "1s",
     "jit": "off",  # Compiling costs more than it saves on statements of milliseconds.
     "logging_collector": "on",
     "log_filename": "postgres-%a.log",

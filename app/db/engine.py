@@ -11,21 +11,37 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Executable, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Executable, event, text
+from sqlalchemy.exc import DBAPIError, DisconnectionError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.db.islands import SCOPE, owner_scope, scope, select_role
-from app.domain.errors import Forbidden, InvalidArgument, StoreUnavailable
+from app.db.pulse import Pulse
+from app.domain.errors import (
+    Forbidden,
+    InvalidArgument,
+    StatementCancelled,
+    StoreUnavailable,
+)
 
 Transaction = AsyncConnection
 """What commands hand down: an open transaction, theirs to commit."""
 
-_AWAY = (OSError, TimeoutError, PoolTimeout, asyncpg.PostgresConnectionError)
+_AWAY = (
+    OSError,
+    TimeoutError,
+    PoolTimeout,
+    PendingRollbackError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+)
 # SQLSTATE classes of a server that cannot serve at the moment: connection exceptions, too many
-# connections and other shortages, shutdown and start-up.
-_AWAY_STATES = ("08", "53", "57P", "58")
+# connections and other shortages, shutdown and start-up; and whatever follows in a transaction
+# in which a statement failed for one of these reasons.
+_AWAY_STATES = ("08", "53", "57P", "58", "25P02")
+_CANCELLED = "57014"
 # Data exceptions: U+0000 in a text, half a surrogate pair, a sum beyond 64 bits.
 _BAD_VALUE = "22"
 
@@ -59,16 +75,29 @@ class Database:
             async_creator=self._connect,
             pool_size=connections,
             max_overflow=0,
-            pool_pre_ping=True,
         )
+        event.listen(self._engine.sync_engine, "checkout", _refuse_broken)
+        self._opened: set[asyncpg.Connection] = set()
+        self.pulse = Pulse(self._login, self._drop_all)
 
-    async def _connect(self) -> Any:
+    async def _connect(self) -> asyncpg.Connection:
+        connection = await self._login()
+        self._opened.add(connection)
+        connection.add_termination_listener(self._opened.discard)
+        return connection
+
+    async def _login(self) -> asyncpg.Connection:
         return await asyncpg.connect(
             self._dsn,
-            timeout=5,
+            timeout=_CONNECT_SECONDS,
             statement_cache_size=self._cached_statements,
             server_settings={"application_name": "chargeback", "timezone": "UTC"},
         )
+
+    def _drop_all(self) -> None:
+        """Whoever waits on a connection to a store that is away learns it at once."""
+        for connection in list(self._opened):
+            connection.terminate()
 
     @property
     def engine(self) -> AsyncEngine:
@@ -100,7 +129,7 @@ class Database:
             StoreUnavailable: PostgreSQL cannot be reached.
         """
         async with self._begun() as connection:
-            await connection.execute(_SCOPE, await self.scope(connection, None))
+            await connection.execute(_SCOPE_IN_TIME, await self.scope(connection, None))
             yield connection
 
     @asynccontextmanager
@@ -136,9 +165,11 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
         """A connection for the length of a block; waits in line for it, but not for ever."""
+        self.pulse.insist()
         async with asyncio.timeout(_PATIENCE_SECONDS):
             await self._free.acquire()
         try:
+            self.pulse.insist()  # It may have been lost meanwhile, with many waiting in line.
             async with self._engine.connect() as connection:
                 yield connection
         finally:
@@ -155,8 +186,16 @@ class Database:
             yield Snapshot(self, stack, organization_id)
 
 
+# Clients give up after 10 s: what is answered later is read by nobody.
+_STATEMENT_SECONDS = 8
+_PATIENCE_SECONDS = 4
+_CONNECT_SECONDS = 1.5
+
 _SCOPE = text(f"SELECT {SCOPE}")
-_EXPORT = text(f"SELECT pg_export_snapshot(), {SCOPE}")
+# The time-out is the transaction's, not the session's, which a pooler would refuse.
+_IN_TIME = f"{SCOPE}, set_config('statement_timeout', '{_STATEMENT_SECONDS}s', true)"
+_SCOPE_IN_TIME = text(f"SELECT {_IN_TIME}")
+_EXPORT = text(f"SELECT pg_export_snapshot(), {_IN_TIME}")
 
 
 class Snapshot:
@@ -200,7 +239,9 @@ class Snapshot:
             scoped = await self._take(organization_id)
             try:
                 await self._limit(scoped, organization_id)
-                return (await scoped.connection.execute(statement, parameters)).all()
+                # The server ends a statement in time; this is for one that no longer can.
+                async with asyncio.timeout(_STATEMENT_SECONDS + 1):
+                    return (await scoped.connection.execute(statement, parameters)).all()
             finally:
                 self._idle.put_nowait(scoped)
 
@@ -238,7 +279,7 @@ class Snapshot:
     async def _limit(self, scoped: "_Scoped", organization_id: UUID) -> None:
         if scoped.organization_id != organization_id:
             bound = await self._database.scope(scoped.connection, organization_id)
-            await scoped.connection.execute(_SCOPE, bound)
+            await scoped.connection.execute(_SCOPE_IN_TIME, bound)
             scoped.organization_id = organization_id
 
 
@@ -250,9 +291,14 @@ class _Scoped:
     organization_id: UUID | None = None
 
 
-_PATIENCE_SECONDS = 10
 _SIDE_BY_SIDE = 2
 """Connections that one request may use: members and projects of a level are read together."""
+
+
+def _refuse_broken(connection: Any, *_: object) -> None:
+    """Not to hand out a connection that its server has closed; asks nobody, unlike a ping."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError("The server closed the connection.")
 
 
 class _StoreErrors:
@@ -263,6 +309,8 @@ class _StoreErrors:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, _AWAY) or (isinstance(error, DBAPIError) and _is_away(error)):
             raise StoreUnavailable from error
+        if isinstance(error, DBAPIError) and _state(error) == _CANCELLED:
+            raise StatementCancelled from error
         if isinstance(error, DBAPIError) and _state(error).startswith(_BAD_VALUE):
             reason = str(error.orig).rpartition(": ")[2]
             raise InvalidArgument(f"A value cannot be stored or compared: {reason}.") from error

@@ -108,6 +108,18 @@ class StoreNotIsolated(ChargebackError):
     code, status = "STORE_NOT_ISOLATED", 503
 
 
+class StatementCancelled(StoreUnavailable):
+    """PostgreSQL ended a statement: it ran for too long, or its administrator wished so."""
+
+    code = "STATEMENT_CANCELLED"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The store cancelled the request's statement, which ran for too long: try again, "
+            "or ask for less at a time."
+        )
+
+
 class FeedBusy(StoreUnavailable):
     """More is waiting for the store than may wait."""
 

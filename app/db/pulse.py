@@ -1,0 +1,139 @@
+"""Whether the store answers: asked all the time, over a connection of its own.
+
+A server that is paused, or behind a network that swallows packets, refuses nothing: whoever asks
+it waits. So somebody asks it all the time, and the others need not find out for themselves.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import asyncpg
+
+from app.domain.errors import StoreUnavailable
+
+_log = logging.getLogger(__name__)
+
+_EVERY_SECONDS = 0.3
+_EVERY_SECONDS_AWAY = 0.1
+_PATIENCE_SECONDS = 1.0
+_LATE_SECONDS = 0.25
+_SILENT = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresConnectionError,
+)
+"""No answer, or that of a server which is starting or stopping: it serves nobody."""
+
+
+class Pulse:
+    """The state of the store as last seen.
+
+    Args:
+        connect: Opens a connection; its errors say whether there is a server at all.
+        on_loss: Called once each time that the store stops answering.
+    """
+
+    def __init__(
+        self, connect: Callable[[], Awaitable[asyncpg.Connection]], on_loss: Callable[[], None]
+    ) -> None:
+        self._connect = connect
+        self._on_loss = on_loss
+        self._connection: asyncpg.Connection | None = None
+        self.is_watched = False
+        self.is_away = False
+        self.revision: str | None = None
+        """The migration that the store is at, as last read; None when it has none."""
+
+    def insist(self) -> None:
+        """Let nobody wait for a store that is known to be away.
+
+        Raises:
+            StoreUnavailable: It did not answer when it was last asked.
+        """
+        if self.is_watched and self.is_away:
+            raise StoreUnavailable
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Ask for as long as the block lasts."""
+        watch = asyncio.create_task(self._watch())
+        self.is_watched = True
+        try:
+            yield
+        finally:
+            self.is_watched = self.is_away = False
+            watch.cancel()
+            await asyncio.wait([watch])
+            self._drop()
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                await self.beat()
+            except Exception:
+                self._drop()
+                _log.exception("unexpected error while the store was watched")
+            await asyncio.sleep(_EVERY_SECONDS_AWAY if self.is_away else _EVERY_SECONDS)
+
+    async def beat(self) -> None:
+        """Ask once; a connection that broke is no proof, so that a new one is tried."""
+        for _ in range(2):
+            fresh = self._connection is None
+            try:
+                await self._ask()
+            except _SILENT as silence:
+                self._drop()
+                if fresh or isinstance(silence, TimeoutError):
+                    self._lost(silence)
+                    return
+            except asyncpg.PostgresError:
+                self._drop()  # Too many connections, a changed password: an answer all the same.
+                break
+        self._found()
+
+    async def _ask(self) -> None:
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time()
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                if self._connection is None:
+                    self._connection = await self._connect()
+                self.revision = await _revision(self._connection)
+        except TimeoutError:
+            # When our own loop stood still for long, the answer may lie there unread.
+            if loop.time() - asked_at < _PATIENCE_SECONDS + _LATE_SECONDS:
+                raise
+            self._drop()
+
+    def _lost(self, silence: BaseException) -> None:
+        if self.is_away:
+            return
+        self.is_away = True
+        _log.error("The store is away: %s.", _reason(silence))
+        self._on_loss()
+
+    def _found(self) -> None:
+        if self.is_away:
+            _log.warning("The store is back.")
+        self.is_away = False
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+
+async def _revision(connection: asyncpg.Connection) -> str | None:
+    with suppress(asyncpg.UndefinedTableError):
+        found: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
+        return found
+    return None
+
+
+def _reason(silence: BaseException) -> str:
+    return str(silence) or f"no answer in {_PATIENCE_SECONDS:g} s"

@@ -1,0 +1,226 @@
+"""What happens to a running service when something happens to its store, or to itself.
+
+Each fault ends the same way: the service serves again by itself, and the store verifies.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import asyncpg
+import httpx
+import orjson
+import pytest
+
+from app.db.engine import Database
+from app.domain.months import Month
+from app.feed.generate import OrganizationShape, generate_events
+from resolvers.months import verify_month
+from resolvers.organizations import DEFAULT, find_organization
+from tests.process.faults import Answer, Asking
+from tests.served import Served, run
+
+AWAY_SECONDS = 3
+SERVED_AGAIN_SECONDS = 5
+REFUSED_SECONDS = 2
+
+
+class Install(NamedTuple):
+    """A running service with some months of events, and an admin's key."""
+
+    served: Served
+    key: str
+    month: Month
+
+    @property
+    def report(self) -> str:
+        return f"{self.served.url}/api/admin/chargeback/report?reportMonth={self.month}"
+
+    @property
+    def socket_folder(self) -> str:
+        return os.fsdecode((self.served.data_dir / "postgres/owner").read_bytes())
+
+    async def assert_verified(self) -> None:
+        """What `chargeback months verify` does, without the second that a command takes."""
+        database = Database(f"postgresql://postgres@/chargeback?host={self.socket_folder}")
+        found = await find_organization(database, DEFAULT)
+        assert await verify_month(database, found.organization_id, self.month) == []
+        await database.close()
+
+
+def install(data_dir: Path) -> Install:
+    served = Served(data_dir, words=(), settings={"ADMIN_USER_LIST": "root"})
+    now = datetime.now(UTC)
+    events = b"".join(generate_events(OrganizationShape(4, 20, 3), seed=7, until=now))
+    assert run("import", "-", data_dir=data_dir, standard_input=events).returncode == 0
+    created = run("keys", "create", "--user", "root", "--scope", "admin", data_dir=data_dir)
+    key = created.stdout.removeprefix("API key: ").strip()
+    return Install(served, key, Month.containing(now).plus(-1))
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Install]:
+    """One service for all faults: what one leaves behind, the next would meet."""
+    found = install(tmp_path_factory.mktemp("faults"))
+    with found.served:
+        yield found
+        month = str(found.month)
+        verified = run("months", "verify", month, data_dir=found.served.data_dir)
+        assert verified.stdout == f"{month} is what its events say\n", verified.stderr
+
+
+@pytest.fixture
+def data_dir(installed: Install) -> Path:
+    return installed.served.data_dir
+
+
+@pytest.fixture
+async def asking(installed: Install) -> AsyncIterator[Asking]:
+    with Asking(installed.report, installed.key) as asking:
+        await asyncio.to_thread(asking.until_served, time.monotonic())
+        yield asking
+    await installed.assert_verified()
+
+
+def postmaster(data_dir: Path) -> int:
+    return int((data_dir / "postgres/cluster/postmaster.pid").read_text().split("\n")[0])
+
+
+def family(pid: int) -> list[int]:
+    """A process and its children."""
+    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+
+
+def wait_for_another(data_dir: Path, than: int) -> None:
+    """Until another PostgreSQL is ready."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with suppress(FileNotFoundError):
+            lines = (data_dir / "postgres/cluster/postmaster.pid").read_text().split("\n")
+            if len(lines) > 7 and lines[7].strip() == "ready" and lines[0] != str(than):
+                return
+        time.sleep(0.01)
+    raise AssertionError("PostgreSQL did not come back")
+
+
+def assert_refused_well(answers: list[Answer]) -> None:
+    """In time, with the words and the code that clients read, and when to come again."""
+    assert answers
+    for answer in answers:
+        assert answer.seconds < REFUSED_SECONDS, answer
+        assert answer.status == 503, answer
+        body = orjson.loads(answer.body)
+        assert body == {
+            "msg": "The store cannot be reached at the moment; try again in a few seconds.",
+            "code": 503,
+            "error": "STORE_UNAVAILABLE",
+        }
+        assert answer.retry_after == "2"
+
+
+def test_a_paused_postgres_is_refused_in_time_and_served_from_again(
+    asking: Asking, data_dir: Path
+) -> None:
+    paused = family(postmaster(data_dir))
+    paused_at = time.monotonic()
+    for pid in paused:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(AWAY_SECONDS)
+    resumed_at = time.monotonic()
+    for pid in paused:
+        os.kill(pid, signal.SIGCONT)
+
+    assert asking.until_served(resumed_at) < SERVED_AGAIN_SECONDS
+    # What was asked in the last second may have met the resumed server.
+    assert_refused_well(asking.between(paused_at + 0.1, resumed_at - 1))
+    # What was on its way when the pause began learns of it too: a new answer is a refusal, one
+    # that has begun breaks off.
+    caught = [a for a in asking.between(0, paused_at + 0.1) if a.answered_at > paused_at + 0.1]
+    assert all(answer.answered_at < paused_at + REFUSED_SECONDS for answer in caught)
+    assert {answer.status for answer in caught} <= {0, 200, 503}
+
+
+@pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGKILL], ids=["stopped fast", "killed"])
+def test_a_postgres_that_ends_is_started_again_and_served_from(
+    asking: Asking, data_dir: Path, wish: signal.Signals
+) -> None:
+    ended = postmaster(data_dir)
+    ended_at = time.monotonic()
+    os.kill(ended, wish)
+    wait_for_another(data_dir, ended)
+    returned_at = time.monotonic()
+
+    assert asking.until_served(returned_at) < SERVED_AGAIN_SECONDS
+    meanwhile = asking.between(ended_at, returned_at)
+    assert_refused_well([answer for answer in meanwhile if answer.status not in (0, 200)])
+
+
+async def all_free_connections(socket_folder: str) -> list[asyncpg.Connection]:
+    taken: list[asyncpg.Connection] = []
+    with suppress(asyncpg.TooManyConnectionsError):
+        while True:
+            taken.append(await asyncpg.connect(host=socket_folder, user="postgres"))
+    return taken
+
+
+async def test_when_the_connection_limit_is_reached_the_service_does_with_what_it_has(
+    asking: Asking, installed: Install
+) -> None:
+    taken = await all_free_connections(installed.socket_folder)
+    full_at = time.monotonic()
+    await asyncio.sleep(1)
+    freed_at = time.monotonic()
+    for connection in taken:
+        connection.terminate()
+
+    assert await asyncio.to_thread(asking.until_served, freed_at) < SERVED_AGAIN_SECONDS
+    meanwhile = asking.between(full_at, freed_at)
+    assert {answer.status for answer in meanwhile} <= {200, 503}
+    assert max(answer.seconds for answer in meanwhile) < REFUSED_SECONDS
+
+
+async def test_a_cancelled_statement_is_a_refusal_and_the_next_one_is_served(
+    asking: Asking, installed: Install
+) -> None:
+    administrator = await asyncpg.connect(host=installed.socket_folder, user="postgres")
+    began_at = time.monotonic()
+    while time.monotonic() < began_at + 1:
+        await administrator.execute(
+            "SELECT pg_cancel_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'chargeback' AND state = 'active'"
+        )
+    ended_at = time.monotonic()
+    await administrator.close()
+
+    assert await asyncio.to_thread(asking.until_served, ended_at) < SERVED_AGAIN_SECONDS
+    # 0 is a report that broke off: its status had been sent before its rows were read.
+    meanwhile = asking.between(began_at, ended_at)
+    assert {answer.status for answer in meanwhile} <= {0, 200, 503}
+
+
+def test_a_stop_under_load_finishes_what_is_in_flight_and_refuses_what_is_new(
+    tmp_path: Path,
+) -> None:
+    installed = install(tmp_path)
+    with Asking(installed.report, installed.key) as asking:
+        asking.until_served(time.monotonic())
+        time.sleep(0.5)
+        stopped_at = time.monotonic()
+        status = installed.served.stop(signal.SIGTERM)
+        time.sleep(0.5)
+
+    assert status == 0
+    before = asking.between(0, stopped_at - 0.1)
+    assert {answer.status for answer in before} == {200}
+    for answer in before:
+        orjson.loads(answer.body)  # Whole, also those that were on their way.
+    after = asking.between(stopped_at + 0.3, time.monotonic())
+    assert {answer.status for answer in after} == {0}
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(installed.served.url)
