@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from app.db.engine import Database
+from app.db.engine import Database, Transaction
 from app.domain.errors import FeedBusy, InvalidBatch, Problem, StoreUnavailable
 from app.domain.events import MOST_PROBLEMS, AnyEvent, decode_lines
 from app.feed.ingest import Accepted, store_events
@@ -112,23 +112,30 @@ async def accept_lines(
     Raises:
         InvalidBatch: With the bad lines, counted from 0; nothing was stored.
     """
+    async with database.transaction(organization_id) as tx:
+        return await store_lines(tx, organization_id, chunks, now)
+
+
+async def store_lines(
+    tx: Transaction, organization_id: UUID, chunks: Iterable[Sequence[bytes]], now: datetime
+) -> Accepted:
+    """The same within the caller's transaction, which must not be committed after a refusal."""
     problems: list[Problem] = []
     total = Accepted()
     index = 0
-    async with database.transaction(organization_id) as tx:
-        for lines in chunks:
-            try:
-                events = decode_lines(lines, now=now, first_index=index)
-            except InvalidBatch as refusal:
-                problems += refusal.problems
-            else:
-                # After a bad line the rest is only read for more of them.
-                if events and not problems:
-                    stored = await store_events(tx, organization_id, events, now)
-                    total += Accepted.of(events, stored)
-            index += len(lines)
-            if len(problems) >= MOST_PROBLEMS:
-                break
-        if problems:
-            raise InvalidBatch(problems[:MOST_PROBLEMS])
+    for lines in chunks:
+        try:
+            events = decode_lines(lines, now=now, first_index=index)
+        except InvalidBatch as refusal:
+            problems += refusal.problems
+        else:
+            # After a bad line the rest is only read for more of them.
+            if events and not problems:
+                stored = await store_events(tx, organization_id, events, now)
+                total += Accepted.of(events, stored)
+        index += len(lines)
+        if len(problems) >= MOST_PROBLEMS:
+            break
+    if problems:
+        raise InvalidBatch(problems[:MOST_PROBLEMS])
     return total

@@ -15,6 +15,7 @@ from schema.execution import batched
 from schema.key import ApiKey, api_keys
 from schema.month import MonthAct, ReportMonth, month_acts, months
 from schema.report import ChargebackReport
+from schema.source import Source, SourceRun, source_runs, sources
 from schema.viewer import Viewer, viewer
 
 
@@ -39,6 +40,18 @@ class Query:
         resolver=month_acts,
         description="Every closing and reopening of the organization's months, the latest first. "
         "Empty before the first.",
+    )
+
+    sources: list[Source] = strawberry.field(
+        resolver=sources,
+        description="The sources that bring facts of the caller's organization, by name, each "
+        "with its last run. Empty when all events come from `POST /api/events` and "
+        "`chargeback import`.",
+    )
+    source_runs: list[SourceRun] = strawberry.field(
+        resolver=source_runs,
+        description="The last runs of a source, the latest first; 400 of each are kept. Never "
+        "empty: a source that never ran is an error.",
     )
 
     @batched(

@@ -17,6 +17,7 @@ from app.cli.months import close, print_months, reopen, verify
 from app.cli.report import Format, print_report
 from app.cli.serve import DEMO_SEED
 from app.cli.serve import serve as serve_until_signal
+from app.cli.sources import print_runs, print_sources
 from app.cli.store import opened
 from app.db.engine import Database
 from app.domain.callers import Scope
@@ -371,6 +372,28 @@ def list_names(data_dir: DataDir = DEFAULT_DATA_DIR, env_file: EnvFile = None) -
         stdout.print(table)
 
     _with_store(data_dir, env_file, command)
+
+
+@cli.command("sources")
+def list_connected(
+    name: Annotated[
+        str | None, typer.Argument(help="One source, with its last runs.", show_default=False)
+    ] = None,
+    first: Annotated[int, typer.Option(help="How many runs of it.", min=1, max=400)] = 20,
+    organization: InOrganization = DEFAULT,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """List what is connected: when it last ran, what it brought, what it could not place."""
+    _with_store(
+        data_dir,
+        env_file,
+        lambda database, _: (
+            print_sources(database, organization)
+            if name is None
+            else print_runs(database, organization, name, first)
+        ),
+    )
 
 
 def _print_version(wanted: bool) -> None:

@@ -336,6 +336,54 @@ class Correction(Base):
     __table_args__ = (_of_organization(of="organization"),)
 
 
+class Source(Base):
+    """What brings facts by itself, or was brought by hand: a connector, and what it is called."""
+
+    __tablename__ = "source"
+
+    organization_id: Mapped[Key]
+    source: Mapped[str] = mapped_column(String(collation="C"), primary_key=True)
+    kind: Mapped[str]
+    connected_at: Mapped[Instant]
+
+    __table_args__ = (_of_organization(of="organization"),)
+
+
+class SourceRun(Base):
+    """One run of a source: what it brought, what it could not place, how it ended."""
+
+    __tablename__ = "source_run"
+
+    organization_id: Mapped[Key]
+    source: Mapped[str] = mapped_column(String(collation="C"), primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    started_at: Mapped[Instant]
+    finished_at: Mapped[MaybeInstant]
+    outcome: Mapped[str]
+    accepted: Mapped[Amount]
+    duplicates: Mapped[Amount]
+    unplaced_count: Mapped[Amount]
+    # The first of them: `[{"what": …, "why": …}]`.
+    unplaced: Mapped[list[dict[str, str]]] = mapped_column(JSONB, server_default="[]")
+    error: Mapped[str | None]
+
+    __table_args__ = (_of_organization("source", of="source"),)
+
+
+class SourceMemory(Base):
+    """What a source needs to know of what it brought, so that the next run reads what changed."""
+
+    __tablename__ = "source_memory"
+
+    organization_id: Mapped[Key]
+    source: Mapped[str] = mapped_column(String(collation="C"), primary_key=True)
+    family: Mapped[str] = mapped_column(String(collation="C"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(collation="C"), primary_key=True)
+    value: Mapped[str]
+
+    __table_args__ = (_of_organization("source", of="source"),)
+
+
 class ApiKey(Base):
     """An API key: everything but the secret, of which only a keyed hash is kept."""
 

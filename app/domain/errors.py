@@ -90,6 +90,12 @@ class AlreadyExists(ChargebackError):
     code, status = "ALREADY_EXISTS", 409
 
 
+class SourceBusy(ChargebackError):
+    """Two runs of one source never run at a time."""
+
+    code, status = "SOURCE_BUSY", 409
+
+
 class StoreUnavailable(ChargebackError):
     """PostgreSQL cannot be reached, or did not answer in time."""
 

@@ -1,0 +1,252 @@
+"""Statements of sources: their runs, one at a time, and what they remember."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import delete, select, text
+from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db.tables import Source, SourceMemory, SourceRun
+from app.domain.events import identity
+from app.domain.sources import MemoryKey, Unplaced
+
+_KEPT_RUNS = 400
+
+
+def _lock_of(organization_id: UUID, source: str) -> int:
+    """A number for PostgreSQL's advisory locks: 64 bits of a hash, signed."""
+    number = identity("source", str(organization_id), source).int >> 64
+    return number - (1 << 64) if number >> 63 else number
+
+
+async def lock_source(tx: AsyncConnection, organization_id: UUID, source: str) -> bool:
+    """Take a source until the transaction ends, however it ends; False while another has it."""
+    locked = await tx.execute(
+        text("SELECT pg_try_advisory_xact_lock(:lock)"),
+        {"lock": _lock_of(organization_id, source)},
+    )
+    return bool(locked.scalar_one())
+
+
+async def begin_run(
+    tx: AsyncConnection, organization_id: UUID, source: str, kind: str, now: datetime
+) -> int:
+    """Note that a run begins, and that no other runs any more; the number of the run.
+
+    The caller holds the source's lock.
+    """
+    created = insert_or_ignore(Source).values(
+        organization_id=organization_id, source=source, kind=kind, connected_at=now
+    )
+    await tx.execute(
+        created.on_conflict_do_update(
+            index_elements=("organization_id", "source"), set_={"kind": kind}
+        )
+    )
+    parameters = {"organization_id": organization_id, "source": source, "now": now}
+    await tx.execute(
+        text("""
+            UPDATE source_run SET outcome = 'INTERRUPTED'
+            WHERE organization_id = :organization_id AND source = :source
+              AND outcome = 'RUNNING'
+        """),
+        {"organization_id": organization_id, "source": source},
+    )
+    begun = await tx.execute(
+        text("""
+            INSERT INTO source_run (organization_id, source, number, started_at, outcome)
+            SELECT CAST(:organization_id AS uuid), CAST(:source AS varchar),
+                   coalesce(max(number), 0) + 1, CAST(:now AS timestamptz), 'RUNNING'
+            FROM source_run WHERE organization_id = :organization_id AND source = :source
+            RETURNING number
+        """),
+        parameters,
+    )
+    number = int(begun.scalar_one())
+    await tx.execute(
+        delete(SourceRun).where(
+            SourceRun.organization_id == organization_id,
+            SourceRun.source == source,
+            SourceRun.number <= number - _KEPT_RUNS,
+        )
+    )
+    return number
+
+
+async def add_to_run(
+    tx: AsyncConnection,
+    organization_id: UUID,
+    source: str,
+    number: int,
+    *,
+    accepted: int,
+    duplicates: int,
+    unplaced_count: int,
+    unplaced: Sequence[Unplaced],
+) -> bool:
+    """Count what a run brought; False when it is no longer the source's run."""
+    added = await tx.execute(
+        text("""
+            UPDATE source_run SET
+                accepted = accepted + :accepted,
+                duplicates = duplicates + :duplicates,
+                unplaced_count = unplaced_count + :unplaced_count,
+                unplaced = unplaced || CAST(:unplaced AS jsonb)
+            WHERE organization_id = :organization_id AND source = :source AND number = :number
+              AND outcome = 'RUNNING'
+            RETURNING number
+        """),
+        {
+            "organization_id": organization_id,
+            "source": source,
+            "number": number,
+            "accepted": accepted,
+            "duplicates": duplicates,
+            "unplaced_count": unplaced_count,
+            "unplaced": orjson.dumps([each._asdict() for each in unplaced]).decode(),
+        },
+    )
+    return added.first() is not None
+
+
+async def end_run(
+    tx: AsyncConnection,
+    organization_id: UUID,
+    source: str,
+    number: int,
+    *,
+    outcome: str,
+    error: str | None,
+    now: datetime,
+) -> None:
+    """Note how a run ended."""
+    await tx.execute(
+        text("""
+            UPDATE source_run SET outcome = :outcome, error = :error,
+                                  finished_at = CAST(:now AS timestamptz)
+            WHERE organization_id = :organization_id AND source = :source AND number = :number
+              AND outcome = 'RUNNING'
+        """),
+        {
+            "organization_id": organization_id,
+            "source": source,
+            "number": number,
+            "outcome": outcome,
+            "error": error,
+            "now": now,
+        },
+    )
+
+
+async def select_sources(tx: AsyncConnection, organization_id: UUID) -> Sequence[Any]:
+    """The sources by name, each with its last run, whose columns are null before the first.
+
+    Columns: source, kind, connected_at, number, started_at, finished_at, outcome, accepted,
+    duplicates, unplaced_count, unplaced, error.
+    """
+    last = (
+        select(*_RUN)
+        .where(
+            SourceRun.organization_id == organization_id,
+            SourceRun.source == Source.source,
+        )
+        .order_by(SourceRun.number.desc())
+        .limit(1)
+        .lateral()
+    )
+    found = await tx.execute(
+        select(Source.source, Source.kind, Source.connected_at, last)
+        .outerjoin(last, text("true"))
+        .where(Source.organization_id == organization_id)
+        .order_by(Source.source)
+    )
+    return found.all()
+
+
+_RUN = (
+    SourceRun.number,
+    SourceRun.started_at,
+    SourceRun.finished_at,
+    SourceRun.outcome,
+    SourceRun.accepted,
+    SourceRun.duplicates,
+    SourceRun.unplaced_count,
+    SourceRun.unplaced,
+    SourceRun.error,
+)
+
+
+async def select_runs(
+    tx: AsyncConnection, organization_id: UUID, source: str, first: int
+) -> Sequence[Any]:
+    """The last runs of a source, the latest first."""
+    found = await tx.execute(
+        select(*_RUN)
+        .where(SourceRun.organization_id == organization_id, SourceRun.source == source)
+        .order_by(SourceRun.number.desc())
+        .limit(first)
+    )
+    return found.all()
+
+
+async def select_memory(
+    tx: AsyncConnection,
+    organization_id: UUID,
+    source: str,
+    family: str,
+    keys: Sequence[str] | None,
+) -> Sequence[Any]:
+    """What a source remembers in a family: key, value; of these keys, or of all."""
+    wanted = select(SourceMemory.key, SourceMemory.value).where(
+        SourceMemory.organization_id == organization_id,
+        SourceMemory.source == source,
+        SourceMemory.family == family,
+    )
+    if keys is None:
+        return (await tx.execute(wanted.order_by(SourceMemory.key))).all()
+    found = await tx.execute(
+        wanted.where(text("key = any(CAST(:keys AS text[]))")), {"keys": list(keys)}
+    )
+    return found.all()
+
+
+async def write_memory(
+    tx: AsyncConnection,
+    organization_id: UUID,
+    source: str,
+    remembered: Mapping[MemoryKey, str | None],
+) -> None:
+    """Remember what has a value, forget what has none."""
+    where = {"organization_id": organization_id, "source": source}
+    kept = {key: value for key, value in remembered.items() if value is not None}
+    await tx.execute(
+        text("""
+            INSERT INTO source_memory (organization_id, source, family, key, value)
+            SELECT CAST(:organization_id AS uuid), CAST(:source AS varchar), family, key, value
+            FROM unnest(CAST(:families AS text[]), CAST(:keys AS text[]), CAST(:values AS text[]))
+                 AS told (family, key, value)
+            ON CONFLICT (organization_id, source, family, key)
+            DO UPDATE SET value = excluded.value
+        """),
+        where | _columns(kept) | {"values": list(kept.values())},
+    )
+    if len(kept) < len(remembered):
+        await tx.execute(
+            text("""
+                DELETE FROM source_memory
+                WHERE organization_id = :organization_id AND source = :source
+                  AND (family, key) IN (
+                      SELECT family, key
+                      FROM unnest(CAST(:families AS text[]), CAST(:keys AS text[]))
+                           AS gone (family, key))
+            """),
+            where | _columns([key for key, value in remembered.items() if value is None]),
+        )
+
+
+def _columns(keys: Mapping[MemoryKey, Any] | Sequence[MemoryKey]) -> dict[str, list[str]]:
+    return {"families": [each.family for each in keys], "keys": [each.key for each in keys]}

@@ -1,0 +1,44 @@
+"""Sources: what brings facts by itself, and what becomes of what they bring."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Outcome(StrEnum):
+    """How a run of a source ended."""
+
+    RUNNING = "RUNNING"
+    DONE = "DONE"
+    FAILED = "FAILED"
+    INTERRUPTED = "INTERRUPTED"
+
+
+class Unplaced(NamedTuple):
+    """Something that a source has and that the feed has no place for: what it is, and why."""
+
+    what: str
+    why: str
+
+
+class MemoryKey(NamedTuple):
+    """Under what a source remembers something."""
+
+    family: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What a source brings at a time; stored whole, together with what it is to remember of it.
+
+    Attributes:
+        lines: Events, one CloudEvent in JSON each.
+        remembered: What to know at the next run; None forgets.
+        unplaced: What could not become an event.
+    """
+
+    lines: Sequence[bytes] = ()
+    remembered: Mapping[MemoryKey, str | None] = field(default_factory=dict)
+    unplaced: Sequence[Unplaced] = ()

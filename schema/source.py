@@ -1,0 +1,125 @@
+"""Sources, as admins see them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import Enum
+from typing import Annotated, Any
+
+import strawberry
+from strawberry import Info
+
+from app.domain.callers import Scope
+from app.domain.sources import Unplaced
+from resolvers.context import Context
+from resolvers.sources import RunState, SourceState, list_runs, list_sources
+
+
+@strawberry.enum(description="How a run of a source ended.")
+class RunOutcome(Enum):
+    """How a run of a source ended."""
+
+    RUNNING = strawberry.enum_value("RUNNING", description="It has not ended.")
+    DONE = strawberry.enum_value("DONE", description="It read all that it had to.")
+    FAILED = strawberry.enum_value(
+        "FAILED", description="It stopped at an error. What it had brought by then is stored."
+    )
+    INTERRUPTED = strawberry.enum_value(
+        "INTERRUPTED",
+        description="Its process ended. What it had brought by then is stored; the next run goes "
+        "on from there.",
+    )
+
+
+@strawberry.type(description="Something that a source has and that the report has no place for.")
+class UnplacedThing:
+    """Something that a source has and that the report has no place for."""
+
+    what: str = strawberry.field(description="What it is, in the source's words.")
+    why: str = strawberry.field(description="Why it has no place.")
+
+
+@strawberry.type(description="One run of a source.")
+class SourceRun:
+    """One run of a source."""
+
+    number: int = strawberry.field(description="Counts the runs of the source from 1.")
+    started_at: datetime = strawberry.field(description="When it began.")
+    finished_at: datetime | None = strawberry.field(
+        description="Null when it has not ended, or its process ended without a word; else when "
+        "it ended."
+    )
+    outcome: RunOutcome = strawberry.field(description="How it ended.")
+    accepted: int = strawberry.field(description="Events that it brought and that were new.")
+    duplicates: int = strawberry.field(
+        description="Events that it brought and that were stored already."
+    )
+    unplaced_count: int = strawberry.field(description="Things that it could not place.")
+    unplaced: list[UnplacedThing] = strawberry.field(
+        description="What it could not place, in the order found: the first 100. Empty when it "
+        "placed everything."
+    )
+    error: str | None = strawberry.field(
+        description="Null when it did not fail; else what stopped it."
+    )
+
+
+@strawberry.type(
+    description="What brings facts of the organization by itself or by a command: a connector."
+)
+class Source:
+    """What brings facts: a connector."""
+
+    name: str = strawberry.field(description="Unique in the organization.")
+    kind: str = strawberry.field(description="Which connector it is, such as `mlflow`.")
+    connected_at: datetime = strawberry.field(description="When it first ran.")
+    last_run: SourceRun | None = strawberry.field(
+        description="Null when it has not run yet; else its last run."
+    )
+
+
+def _run(state: RunState) -> SourceRun:
+    return SourceRun(
+        number=state.number,
+        started_at=state.started_at,
+        finished_at=state.finished_at,
+        outcome=RunOutcome[state.outcome.name],
+        accepted=state.accepted,
+        duplicates=state.duplicates,
+        unplaced_count=state.unplaced_count,
+        unplaced=_things(state.unplaced),
+        error=state.error,
+    )
+
+
+def _things(unplaced: Sequence[Unplaced]) -> list[UnplacedThing]:
+    return [UnplacedThing(what=each.what, why=each.why) for each in unplaced]
+
+
+def _source(state: SourceState) -> Source:
+    return Source(
+        name=state.name,
+        kind=state.kind,
+        connected_at=state.connected_at,
+        last_run=None if state.last_run is None else _run(state.last_run),
+    )
+
+
+async def sources(info: Info[Context, Any]) -> list[Source]:
+    """The sources of the caller's organization."""
+    context = info.context
+    context.caller.require(Scope.REPORT_READ)
+    states = await list_sources(context.database, context.caller.organization_id)
+    return [_source(state) for state in states]
+
+
+async def source_runs(
+    info: Info[Context, Any],
+    source: Annotated[str, strawberry.argument(description="The source's name.")],
+    first: Annotated[int, strawberry.argument(description="At most so many, from 1 to 400.")] = 20,
+) -> list[SourceRun]:
+    """The last runs of a source of the caller's organization."""
+    context = info.context
+    context.caller.require(Scope.REPORT_READ)
+    organization_id = context.caller.organization_id
+    runs = await list_runs(context.database, organization_id, source, first)
+    return [_run(state) for state in runs]
