@@ -7,6 +7,7 @@ from uuid import UUID
 
 from app.db.closes import (
     delete_close,
+    delete_corrections,
     insert_closes,
     select_acts,
     select_closes,
@@ -14,9 +15,11 @@ from app.db.closes import (
     update_closed_through,
 )
 from app.db.engine import Database, Transaction
+from app.db.events import select_first_event_at
 from app.db.months import carry_forward
 from app.db.organizations import (
     lock_organization,
+    lower_first_month,
     select_organization_by_id,
     select_organizations,
 )
@@ -149,6 +152,8 @@ async def reopen_month(
 ) -> None:
     """Open the latest closed month again, with what came late for it; leaves a trace.
 
+    The first month that was closed had closed each one before it too: they open with it.
+
     Raises:
         InvalidArgument: No reason is given.
         MonthNotClosed: It is open, or a later month is closed.
@@ -165,8 +170,21 @@ async def reopen_month(
             tx, organization_id, month.first_day, username=username, reason=reason, now=now
         )
         await update_closed_through(tx, organization_id, earlier, organization.last_month)
+        first_event_at = await select_first_event_at(tx, organization_id)
+        if first_event_at is not None:
+            begin = Month.containing(first_event_at)
+            first = min(month, begin) if earlier is None else month
+            await delete_corrections(tx, organization_id, first.first_day, month.first_day)
+            await _write_open(tx, organization_id, list(max(first, begin).through(month)))
+
+
+async def _write_open(tx: Transaction, organization_id: UUID, months: Sequence[Month]) -> None:
+    """Work out the rows of these months, which are open again, from all raw events."""
+    for month in months:
         rows = await replayed_rows(tx, organization_id, month)
         await write_anew(tx, organization_id, month, rows)
+    if months:
+        await lower_first_month(tx, organization_id, months[0].first_day)
 
 
 def _why_not(organization: Any, month: Month) -> str:
@@ -188,14 +206,16 @@ async def verify_month(database: Database, organization_id: UUID, month: Month) 
         organization = await lock_organization(tx, organization_id)
         expected = await replayed_rows(tx, organization_id, month)
         closes = {row.month: row for row in await select_closes(tx, organization_id)}
-        close = closes.get(month.first_day)
-        if close is None:
+        if organization.closed_through is None or organization.closed_through < month.first_day:
             _insist_on_rows(organization, month)
             rows = await stored_rows(tx, organization_id, month)
             return list(differences(expected, rows, figures_only=False))
         rows = await corrected_rows(tx, organization_id, month)
         found = list(differences(expected, rows, figures_only=True))
-        if await select_rows_hash(tx, organization_id, month.first_day) != close.rows_hash:
+        # A month before the first that was closed has no hash: it is closed, and has no rows.
+        close = closes.get(month.first_day)
+        rows_hash = await select_rows_hash(tx, organization_id, month.first_day)
+        if close is not None and rows_hash != close.rows_hash:
             found.append("rows changed after the month was closed")
         return found
 

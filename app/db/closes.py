@@ -198,9 +198,16 @@ async def delete_close(
             "now": now,
         },
     )
+
+
+async def delete_corrections(
+    tx: AsyncConnection, organization_id: UUID, first: date, last: date
+) -> None:
+    """Forget what came late for these months: they are open, and their rows say it."""
     await tx.execute(
         delete(Correction).where(
-            Correction.organization_id == organization_id, Correction.origin_month == month
+            Correction.organization_id == organization_id,
+            Correction.origin_month.between(first, last),
         )
     )
 

@@ -106,3 +106,14 @@ async def update_span(
             "changed_at": changed_at,
         },
     )
+
+
+async def lower_first_month(tx: AsyncConnection, organization_id: UUID, first_month: date) -> None:
+    """Say that there are month rows from an earlier month on."""
+    await tx.execute(
+        text("""
+            UPDATE organization SET first_month = least(first_month, CAST(:first_month AS date))
+            WHERE organization_id = :organization_id
+        """),
+        {"organization_id": organization_id, "first_month": first_month},
+    )

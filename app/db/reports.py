@@ -20,6 +20,7 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import aliased
 
 from app.db.levels import selected
 from app.db.tables import MonthClose, Organization, UserMonth, WorkspaceMonth
@@ -71,14 +72,11 @@ def select_reports(
             ),
         ).label("created_at"),
     ]
-    close = and_(
-        MonthClose.organization_id == Organization.organization_id, MonthClose.month == first_day
-    )
     statement = (
         select(*columns)
         .select_from(Organization)
         .join(month, true())
-        .outerjoin(MonthClose, close)
+        .outerjoin(MonthClose, _close_of(first_day))
         .where(Organization.organization_id == organization_id)
     )
     totals = selected(_TOTALS, selection)
@@ -95,6 +93,23 @@ def select_reports(
     if "number_of_users" in selection:
         statement = statement.add_columns(_number_of_users(rows_month, first_day))
     return statement.order_by(month.c.ordinal)
+
+
+def _close_of(first_day: Any) -> ColumnElement[bool]:
+    """The close that froze a month: its own or, before the first that was closed, that one's.
+
+    Months close in order, so the first close froze each month before it too, in which nothing was.
+    """
+    earlier = aliased(MonthClose)
+    first_closed = (
+        select(func.min(earlier.month))
+        .where(earlier.organization_id == Organization.organization_id)
+        .scalar_subquery()
+    )
+    return and_(
+        MonthClose.organization_id == Organization.organization_id,
+        MonthClose.month == func.greatest(first_day, first_closed),
+    )
 
 
 def _measured(since: Any, frozen: Any, first_day: Any, name: str) -> ColumnElement[bool]:

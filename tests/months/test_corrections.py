@@ -30,7 +30,7 @@ from resolvers.feed import Intake
 from resolvers.keys import create_key
 from resolvers.months import close_month, reopen_month, verify_month
 from resolvers.organizations import DEFAULT, create_organization, find_organization
-from tests.conftest import FixedClock, GraphQL, client_of, cloned
+from tests.conftest import NOW, FixedClock, GraphQL, client_of, cloned
 from tests.report.feeds import FIRST_MONTH, LAST_MONTH, feeds
 from tests.report.questions import FULL_REPORT, less
 
@@ -38,7 +38,9 @@ EXAMPLES = {"long": 1_000}.get(os.environ.get("HYPOTHESIS_PROFILE", ""), 30)
 MAY = datetime(2024, 5, 10, 12, tzinfo=UTC)
 """Past all facts, and past the end of a month after them, so that it can be closed."""
 BEFORE, AFTER = Month.parse(FIRST_MONTH).plus(-1), Month.parse(LAST_MONTH).plus(1)
-MONTHS = list(BEFORE.through(AFTER))
+CLOSABLE = list(BEFORE.through(AFTER))
+MONTHS = [*CLOSABLE, Month.containing(MAY)]
+"""Also the current one: once all others are closed, it is where corrections are booked."""
 _numbers = count(1)
 
 
@@ -56,7 +58,7 @@ class Reopen:
 
 Step = Sequence[bytes] | Close | Reopen
 
-_acts = st.one_of(st.builds(Close, st.sampled_from(MONTHS)), st.builds(Reopen))
+_acts = st.one_of(st.builds(Close, st.sampled_from(CLOSABLE)), st.builds(Reopen))
 
 
 @st.composite
@@ -103,7 +105,7 @@ class Store:
 
     async def reports(self, own: str, twin: str) -> tuple[Reports, Reports]:
         """What GraphQL says of two organizations."""
-        span = {"from": str(BEFORE), "to": str(AFTER)}
+        span = {"from": str(MONTHS[0]), "to": str(MONTHS[-1])}
         answer = await GraphQL(self.client, self.key)(_BOTH, own=own, twin=twin, **span)
         return (
             dict(zip(MONTHS, answer["own"], strict=True)),
@@ -167,7 +169,8 @@ class Play:
                 await self._reopen()
             case _:
                 self.events += step
-                decoded = decode_lines(list(step), now=self.store.clock.now)
+                # Checked as of late: an account may have been created after the clock's time.
+                decoded = decode_lines(list(step), now=NOW)
                 for organization_id in (self.own_id, self.twin_id):
                     await Intake(self.store.database).accept(
                         organization_id, decoded, self.store.clock.now
@@ -355,6 +358,7 @@ def correct(figures: Figures, corrections: Iterable[Mapping[str, Any]]) -> None:
 @given(stories())
 @settings(
     max_examples=EXAMPLES,
+    derandomize=EXAMPLES < 100,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -1,0 +1,114 @@
+"""Closing and opening again, by hand: what freezes, what opens, and what is said of it."""
+
+import io
+from contextlib import redirect_stdout
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from app.cli.report import Format, print_report
+from app.db.engine import Database
+from app.domain.events import organization_id
+from app.domain.months import Month
+from app.settings import Settings
+from resolvers.months import close_due_months, close_month, reopen_month, verify_month
+from tests.conftest import Feed, FixedClock, GraphQL, Rest, event
+
+OWN: UUID = organization_id("default")
+AUGUST, SEPTEMBER = Month(2026, 8), Month(2026, 9)
+FOUNDING = (
+    event("user.upserted", "2026-09-02T00:00:00Z", username="ann", email="ann@x.test"),
+    event("workspace.upserted", "2026-09-02T00:00:00Z", name="lab"),
+)
+LATE = event(
+    "experiment.created",
+    "2026-08-30T00:00:00Z",
+    experiment="e",
+    workspace="lab",
+    project="p",
+    username="ann",
+    sizeBytes=3 * 1_048_576,
+)
+EXPERIMENTS = "query ($month: Month!) { chargebackReport(month: $month) { numberOfExperiments } }"
+
+
+async def close(database: Database, month: Month, clock: FixedClock) -> list[str]:
+    closed = await close_month(database, OWN, month, username="root", now=clock.now)
+    return [str(each) for each in closed]
+
+
+async def reopen(database: Database, month: Month, clock: FixedClock) -> None:
+    await reopen_month(database, OWN, month, reason="a test", username="root", now=clock.now)
+
+
+async def experiments(graphql: GraphQL, month: Month) -> int:
+    answer = await graphql(EXPERIMENTS, month=str(month))
+    return int(answer["chargebackReport"]["numberOfExperiments"])
+
+
+async def test_months_before_the_first_closed_one_are_closed_with_it(
+    database: Database, feed: Feed, rest: Rest, graphql: GraphQL, clock: FixedClock
+) -> None:
+    await feed(*FOUNDING)
+    await close(database, SEPTEMBER, clock)
+    before = await rest.response(reportMonth="2026-08")
+
+    await feed(LATE)
+    after = await rest.response(reportMonth="2026-08")
+
+    assert (after.content, after.headers["etag"]) == (before.content, before.headers["etag"])
+    assert "immutable" in after.headers["cache-control"]
+    assert await verify_month(database, OWN, AUGUST) == []
+    assert await experiments(graphql, AUGUST) == 0
+
+
+async def test_opening_the_first_closed_month_opens_those_before_it(
+    database: Database, feed: Feed, graphql: GraphQL, clock: FixedClock
+) -> None:
+    await close(database, SEPTEMBER, clock)  # Of an organization without any event.
+    await feed(*FOUNDING, LATE)
+    assert [await experiments(graphql, month) for month in (AUGUST, SEPTEMBER)] == [0, 0]
+
+    await reopen(database, SEPTEMBER, clock)
+
+    assert [await experiments(graphql, month) for month in (AUGUST, SEPTEMBER)] == [1, 1]
+    for month in AUGUST.through(Month(2026, 10)):
+        assert await verify_month(database, OWN, month) == []
+    answer = await graphql('{ chargebackReport(month: "2026-10") { corrections { amount } } }')
+    assert answer["chargebackReport"]["corrections"] == []
+
+
+async def test_the_command_line_lists_corrections_below_the_report(
+    database: Database, feed: Feed, clock: FixedClock
+) -> None:
+    await feed(*FOUNDING)
+    await close(database, SEPTEMBER, clock)
+    await feed(LATE)
+
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        october = Month(2026, 10)
+        await print_report(database, Settings.load(), october, "default", Format.TABLE)
+
+    lines = printed.getvalue().splitlines()
+    begin = next(index for index, line in enumerate(lines) if "Corrections of closed" in line)
+    said = [line.replace("│", " ").split() for line in lines[begin:]]
+    assert ["2026-08", "EXPERIMENTS_CREATED", "1", "lab", "p", "ann"] in said
+    assert ["2026-09", "SIZE_BYTES", "3145728", "lab", "p", "ann"] in said
+
+
+@pytest.mark.parametrize(
+    ("now", "closed"),
+    [
+        (datetime(2026, 10, 5, 23, 59, 59, tzinfo=UTC), []),
+        (datetime(2026, 10, 6, tzinfo=UTC), [("default", SEPTEMBER)]),
+    ],
+)
+async def test_a_month_is_due_so_many_days_after_its_end(
+    database: Database, feed: Feed, now: datetime, closed: list[tuple[str, Month]]
+) -> None:
+    await feed(*FOUNDING)
+
+    assert list(await close_due_months(database, after_days=5, now=now)) == closed
+    assert list(await close_due_months(database, after_days=5, now=now)) == []
