@@ -57,7 +57,9 @@ class LicensedUser:
     """A user as licensed in one report month."""
 
     username: str = column(description="Unique in the organization.")
-    email: str = column(description="The email address said last.")
+    email: str | None = column(
+        description="Null when no source says one; else the email address said last."
+    )
     role: Role = column(description="What the user may do.")
     created_at: datetime = column(description="When the account was created.")
     deleted_at: datetime | None = column(

@@ -44,7 +44,7 @@ class UserUpserted(Struct, rename="camel", gc=False):
     """What is said of a user; what is left out stays as it was."""
 
     username: Name
-    email: Annotated[str, Meta(min_length=1, max_length=512)]
+    email: Annotated[str, Meta(min_length=1, max_length=512)] | None = None
     created_at: Instant | None = None
     role: Role | None = None
     service_account: bool | None = None

@@ -70,7 +70,7 @@ class Account:
     """A user as a report month shows them; `licensed` unless deleted before the month began."""
 
     licensed: bool
-    email: str
+    email: str | None
     role: str
     service_account: bool
     suspended: bool
@@ -95,7 +95,7 @@ class AccountLife:
         known = [fact for fact in self.facts if fact.occurred_at < end] or [self.facts[0]]
         return Account(
             licensed=died is None or died >= month.start,
-            email=_last(fact.email for fact in known) or "",
+            email=_last(fact.email for fact in known),
             role=_last(fact.role for fact in known) or "MEMBER",
             service_account=_last(fact.service_account for fact in known) or False,
             suspended=_last(fact.suspended for fact in known) or False,

@@ -274,7 +274,7 @@ def _account(told: Told, month: Month) -> UserRow:
 
     return UserRow(
         licensed=died is None or died >= month.start,
-        email=last("email", ""),
+        email=last("email", None),
         role=last("role", "MEMBER"),
         service_account=last("service_account", False),
         suspended=last("suspended", False),

@@ -75,7 +75,7 @@ _PROJECT = (
 # The document knows no null: what is not measured, or never was, is 0.
 _USER = (
     Key("username", "username"),
-    Key("email", "email"),
+    Key("email", "email", _text),
     Key("created_at", "created_at", epoch_milliseconds),
     Key("uiUsageCount", "ui_usage_count", _count),
     Key("uiUsageUpdateTs", "ui_used_at", _milliseconds_or_0),

@@ -367,7 +367,7 @@ async def test_a_missing_attribute_is_named(organization: Organization, missing:
 @pytest.mark.parametrize(
     ("type_", "said", "missing"),
     [
-        ("user.upserted", {"username": "ann"}, "email"),
+        ("user.upserted", {"email": "ann@x.org"}, "username"),
         ("user.deleted", {}, "username"),
         ("workspace.upserted", {"workspace": "lab"}, "name"),
         ("member.added", {"username": "ann"}, "workspace"),

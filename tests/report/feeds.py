@@ -75,7 +75,7 @@ def _of(*names: str, **further: Any) -> dict[str, Any]:
 _sizes = st.sampled_from(_SIZES)
 _upserted = _said(
     "user.upserted",
-    _of("username", email=st.sampled_from(("one@example.org", "two@example.org"))),
+    _of("username", email=st.sampled_from(("one@example.org", "two@example.org", None))),
     {
         "createdAt": st.none() | _creations,
         "role": st.sampled_from(("ADMIN", "MEMBER")),

@@ -319,7 +319,7 @@ def _size(part: Shown) -> Shown:
 def _user(user: Shown) -> Shown:
     return {
         "username": user["username"],
-        "email": user["email"],
+        "email": user["email"] or "",
         "created_at": _milliseconds(user["createdAt"]),
         "uiUsageCount": user["uiUsageCount"] or 0,
         "uiUsageUpdateTs": _milliseconds(user["uiUsageUpdatedAt"]) or 0,

@@ -239,12 +239,12 @@ async def test_an_organization_without_events_has_an_empty_report(rest: Rest) ->
     assert (document["workspaces"], document["users"]["licensedUsers"]) == ([], [])
 
 
-async def test_a_count_that_nothing_measures_is_0_and_a_user_who_is_not_announced_has_no_email(
+async def test_a_count_that_nothing_measures_is_0_and_an_email_that_nobody_says_is_empty(
     feed: Feed, rest: Rest
 ) -> None:
     await feed(
         event("member.added", "2026-01-05T00:00:00Z", workspace="w", username="who"),
-        event("user.upserted", "2026-01-05T00:00:00Z", username="ann", email="ann@x.test"),
+        event("user.upserted", "2026-01-05T00:00:00Z", username="ann"),
     )
 
     document = await rest("2026-01")
@@ -252,6 +252,7 @@ async def test_a_count_that_nothing_measures_is_0_and_a_user_who_is_not_announce
     (member,) = document["workspaces"][0]["members"]
     assert (member["userName"], member["email"]) == ("who", "")
     (ann,) = document["users"]["licensedUsers"]
+    assert ann["email"] == ""
     assert [ann["uiUsageCount"], ann["uiUsageUpdateTs"]] == [0, 0]
     assert [ann["sdkUsageCount"], ann["sdkUsageUpdateTs"]] == [0, 0]
 
