@@ -12,14 +12,14 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from app.db.engine import Database
-from app.domain.errors import ChargebackError, Unauthenticated
+from app.domain.errors import ChargebackError, GraphiQLDisabled, Unauthenticated
 from app.settings import Settings
 from app.web import auth, events, rest
 from app.web.closed import ClosedDocuments
 from app.web.errors import fail, refuse, refuse_http
 from app.web.graphiql import asks_for_page, graphiql_page, graphiql_routes, signin_page
 from app.web.graphql import GraphQLEndpoint
-from app.web.services import BodyBudget, Services
+from app.web.services import BodyBudget, Services, services_of
 from resolvers.context import Clock
 from resolvers.feed import Intake
 
@@ -45,10 +45,9 @@ def create_app(settings: Settings, database: Database, clock: Clock = system_clo
         routes=[
             Route("/", _home),
             Route("/graphql", _graphql(GraphQLEndpoint()), methods=["GET", "POST"]),
-            *auth.routes,
             *rest.routes,
             *events.routes,
-            *graphiql_routes(),
+            *((*auth.routes, *graphiql_routes()) if settings.graphiql_enabled else ()),
         ],
         middleware=[Middleware(GZipMiddleware, minimum_size=2_000, compresslevel=1)],
         exception_handlers={
@@ -78,6 +77,8 @@ def _graphql(endpoint: GraphQLEndpoint) -> Any:
     async def graphql(request: Request) -> Response:
         if not asks_for_page(request):
             return await endpoint.respond(request)
+        if not services_of(request).settings.graphiql_enabled:
+            raise GraphiQLDisabled
         try:
             await auth.authenticate(request)
         except Unauthenticated:

@@ -85,6 +85,39 @@ class Settings(BaseSettings):
         le=1_073_741_824,
         description="The largest body that POST /api/events takes, as sent and as unpacked.",
     )
+    graphql_body_bytes: int = Field(
+        1_000_000, ge=1_000, le=100_000_000, description="The largest body of a GraphQL request."
+    )
+    graphql_tokens: int = Field(
+        4_000, ge=100, le=1_000_000, description="The most tokens of a GraphQL query."
+    )
+    graphql_depth: int = Field(
+        12, ge=5, le=100, description="How deep a GraphQL query may nest fields."
+    )
+    graphql_aliases: int = Field(
+        100, ge=1, le=100_000, description="The most aliases of a GraphQL query."
+    )
+    graphql_directives: int = Field(
+        100, ge=1, le=100_000, description="The most directives of a GraphQL query."
+    )
+    graphql_cost: int = Field(
+        25_000_000,
+        ge=1_000,
+        le=10_000_000_000,
+        description="The most that a GraphQL query may cost: values that its answer may hold.",
+    )
+    graphql_seconds: int = Field(
+        8, ge=1, le=3600, description="How long a GraphQL query may take."
+    )
+    graphql_queries_per_key: int = Field(
+        50,
+        ge=1,
+        le=10_000,
+        description="How many GraphQL queries of a key may run at a time, in each process.",
+    )
+    graphiql_enabled: Switch = Field(
+        True, description="Whether GraphiQL is served, with the way to sign in to it."
+    )
     graphql_introspection_enabled: Switch = Field(
         True,
         description="Whether GraphQL tells its schema, also by suggestions after misspelt names.",

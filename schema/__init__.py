@@ -1,5 +1,7 @@
 """The public contract in GraphQL: what rows look like to a client."""
 
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import strawberry
@@ -7,22 +9,39 @@ from graphql import ExecutionResult, execute
 from strawberry.schema.config import StrawberryConfig
 
 from resolvers.context import Context
+from resolvers.sizes import Sizes
+from schema.cost import cost_of
 from schema.execution import BreadthFirstExecutor
 from schema.mutation import Mutation
-from schema.operations import MOST_ERRORS, Operation, prepare
+from schema.operations import MOST_ERRORS, Limits, Operation, prepare
 from schema.query import Query
 from schema.scalars import SCALARS
+from schema.sizes import rows_of, told_by
 
 
 class _Schema(strawberry.Schema):
     def process_errors(self, *_: Any) -> None:
         """The endpoint logs what is unexpected; a refusal is the caller's to read."""
 
+    @cached_property
+    def _told(self) -> Mapping[str, int]:
+        return told_by(self._schema)
+
     def prepare(
-        self, query: str, operation_name: str | None, *, introspection: bool = True
+        self,
+        query: str,
+        operation_name: str | None,
+        limits: Limits,
+        *,
+        introspection: bool = True,
     ) -> Operation:
         """Parse and validate a query, and choose its operation; see `schema.operations`."""
-        return prepare(self._schema, query, operation_name, introspection=introspection)
+        return prepare(self._schema, query, operation_name, limits, introspection=introspection)
+
+    def cost(self, operation: Operation, variables: dict[str, Any] | None, sizes: Sizes) -> int:
+        """What an operation costs on an organization of such a size; see `schema.cost`."""
+        bounds = rows_of(sizes, self._told)
+        return cost_of(self._schema, operation.document, operation.node, variables, bounds)
 
     async def execute_prepared(
         self,

@@ -16,13 +16,36 @@ from graphql import (
     validate,
 )
 from graphql.validation import MaxIntrospectionDepthRule
+from graphql.validation.rules import overlapping_fields_can_be_merged
+from graphql.validation.validate import ValidationAbortedError
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
-from app.domain.errors import IntrospectionDisabled
+from app.domain.errors import (
+    IntrospectionDisabled,
+    QueryTooDeep,
+    TooManyAliases,
+    TooManyDirectives,
+    TooManyTokens,
+)
+from schema.limits import INTROSPECTION, Measures, count_tokens, measure
 
 MOST_ERRORS = 5
 """An answer lists no more errors: a thousand fields that fail alike say the same once."""
+
+
+# In comparisons of two fields, each counted twice. A report takes some dozens; the default, ten
+# times as much, lets a query of 20 KB that repeats one field keep a processor busy for seconds.
+overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 50_000
+
+
+class Limits(NamedTuple):
+    """How much a query's text may ask for; see `schema.limits`."""
+
+    tokens: int
+    depth: int
+    aliases: int
+    directives: int
 
 
 class Operation(NamedTuple):
@@ -68,7 +91,7 @@ class NoIntrospectionRule(ASTValidationRule):
 
     def enter_field(self, node: FieldNode, *_: object) -> None:
         """Called at each field."""
-        if node.name.value in {"__schema", "__type"}:
+        if node.name.value in INTROSPECTION:
             refusal = IntrospectionDisabled()
             self.report_error(GraphQLError(str(refusal), node, original_error=refusal))
 
@@ -85,28 +108,35 @@ _RULES = (
 def prepare(
     schema: GraphQLSchema,
     query: str,
-    operation_name: str | None = None,
+    operation_name: str | None,
+    limits: Limits,
     *,
     introspection: bool = True,
 ) -> Operation:
-    """Parse a query, validate it and choose its operation.
+    """Parse a query, choose its operation, see to the limits, and validate it.
 
     Args:
         schema: What it is asked of.
         query: The document's text.
         operation_name: Which operation is meant; needed when there are several.
+        limits: What it may ask for.
         introspection: Whether the caller may be told what the schema has, by asking or by
             suggestions after a misspelt name.
 
     Raises:
         InvalidDocument: It is none, or does not fit the schema.
+        TooManyTokens, QueryTooDeep, TooManyAliases, TooManyDirectives: It asks for too much.
         UnclearOperation: None of its operations, or no single one, is meant.
     """
+    tokens = count_tokens(query)
+    if tokens > limits.tokens:
+        raise TooManyTokens(limit=limits.tokens, value=tokens)
     try:
         document = parse(query)
     except GraphQLError as error:
         raise InvalidDocument([error]) from None
     operation = _choose(document, operation_name)
+    _insist(measure(document, operation), limits)
     errors = validate(
         schema,
         document,
@@ -119,11 +149,26 @@ def prepare(
     return Operation(document, operation)
 
 
+def _insist(asked: Measures, limits: Limits) -> None:
+    """Before validation, which takes its time over what asks for too much."""
+    if asked.depth > limits.depth:
+        raise QueryTooDeep(limit=limits.depth, value=asked.depth)
+    if asked.aliases > limits.aliases:
+        raise TooManyAliases(limit=limits.aliases, value=asked.aliases)
+    if asked.directives > limits.directives:
+        raise TooManyDirectives(limit=limits.directives, value=asked.directives)
+
+
 def _of_the_text(error: GraphQLError) -> GraphQLError:
     """A literal that Python cannot read is the query's mistake: an integer of 5,000 digits."""
-    if not isinstance(error.original_error, ValueError):
-        return error
-    return GraphQLError(error.message, error.nodes)
+    if isinstance(error, ValidationAbortedError):
+        return GraphQLError(
+            "The query takes too many steps to check: it repeats fields too often, or spreads "
+            "fragments within fragments too deep. Write each field once per selection."
+        )
+    if isinstance(error.original_error, ValueError):
+        return GraphQLError(error.message, error.nodes)
+    return error
 
 
 def _choose(document: DocumentNode, name: str | None) -> OperationDefinitionNode:

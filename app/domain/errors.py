@@ -11,6 +11,11 @@ class ChargebackError(Exception):
     code: ClassVar[str]
     status: ClassVar[int]
 
+    def __init__(self, message: str = "", **details: int) -> None:
+        super().__init__(message)
+        self.details = details
+        """Figures that a program may read: the limit, and the value that passed it."""
+
 
 class InvalidMonth(ChargebackError):
     """A month is written `YYYY-MM`, named once, and not in the future."""
@@ -64,6 +69,97 @@ class IntrospectionDisabled(ChargebackError):
             "file schema/schema.graphql. To switch it on, set "
             "GRAPHQL_INTROSPECTION_ENABLED='True' and restart the service."
         )
+
+
+class GraphiQLDisabled(ChargebackError):
+    """There is no page for the browser: GraphiQL is switched off by a setting."""
+
+    code, status = "GRAPHIQL_DISABLED", 404
+
+    def __init__(self) -> None:
+        super().__init__(
+            "GraphiQL is switched off: ask with a GraphQL client, or set "
+            "GRAPHIQL_ENABLED='True' and restart the service."
+        )
+
+
+_MOST_TOLD = 10**15
+
+
+class PastLimit(ChargebackError):
+    """A refusal that says the limit, the value that passed it, and the way round it."""
+
+    words: ClassVar[str]
+
+    def __init__(self, *, limit: int, value: int) -> None:
+        # What fragments multiply has hundreds of digits; programs read 2^53 exactly.
+        told = min(value, _MOST_TOLD)
+        words = str(told) if told == value else f"{told} or more"
+        super().__init__(self.words.format(limit=limit, value=words), limit=limit, value=told)
+
+
+class TooManyTokens(PastLimit):
+    """A GraphQL query is longer than it may be."""
+
+    code, status = "TOO_MANY_TOKENS", 400
+    words = (
+        "A query may have {limit} tokens (names, values, punctuation) at the most; this has "
+        "{value}. Use fragments and variables, or ask in several queries (GRAPHQL_TOKENS sets "
+        "the limit)."
+    )
+
+
+class QueryTooDeep(PastLimit):
+    """A GraphQL query nests fields deeper than it may."""
+
+    code, status = "QUERY_TOO_DEEP", 400
+    words = (
+        "A query may nest {limit} fields at the most; this nests {value}. Ask for inner objects "
+        "in a query of their own (GRAPHQL_DEPTH sets the limit)."
+    )
+
+
+class TooManyAliases(PastLimit):
+    """A GraphQL query renames more fields than it may."""
+
+    code, status = "TOO_MANY_ALIASES", 400
+    words = (
+        "A query may have {limit} aliases at the most, those of a fragment counted wherever it "
+        "is spread; this has {value}. Ask in several queries, or for a range with "
+        "chargebackReports (GRAPHQL_ALIASES sets the limit)."
+    )
+
+
+class TooManyDirectives(PastLimit):
+    """A GraphQL query uses more directives than it may."""
+
+    code, status = "TOO_MANY_DIRECTIVES", 400
+    words = (
+        "A query may use {limit} directives at the most, those of a fragment counted wherever "
+        "it is spread; this uses {value}. Put one on a fragment instead of on each field "
+        "(GRAPHQL_DIRECTIVES sets the limit)."
+    )
+
+
+class QueryTooCostly(PastLimit):
+    """The answer to a GraphQL query might be larger than it may be."""
+
+    code, status = "QUERY_TOO_COSTLY", 400
+    words = (
+        "A query may cost {limit} at the most; this costs {value}, the values that its answer "
+        "may hold. Ask for fewer fields, fewer months at a time, or pages with the argument "
+        "first (GRAPHQL_COST sets the limit)."
+    )
+
+
+class TooManyQueries(PastLimit):
+    """As many queries of the key run as may run at a time."""
+
+    code, status = "TOO_MANY_QUERIES", 429
+    words = (
+        "{limit} queries of one key may run at a time; this is number {value}. Wait for an "
+        "answer before asking on (GRAPHQL_QUERIES_PER_KEY sets the limit)."
+    )
 
 
 class OrganizationNotFound(ChargebackError):
@@ -126,6 +222,20 @@ class StatementCancelled(StoreUnavailable):
         )
 
 
+class QueryTimedOut(ChargebackError):
+    """A GraphQL query took longer than it may; its statement was cancelled."""
+
+    code, status = "QUERY_TIMED_OUT", 503
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"A query may take {limit} seconds at the most; this took longer and was stopped. "
+            "Ask for fewer fields, fewer months at a time, or pages with the argument first "
+            "(GRAPHQL_SECONDS sets the limit).",
+            limit=limit,
+        )
+
+
 class FeedBusy(StoreUnavailable):
     """More is waiting for the store than may wait."""
 
@@ -172,7 +282,8 @@ class InvalidBatch(ChargebackError):
 
 
 def _codes(kind: type[ChargebackError]) -> frozenset[str]:
-    return frozenset().union(*({error.code} | _codes(error) for error in kind.__subclasses__()))
+    own = {kind.code} if "code" in vars(kind) else frozenset()
+    return frozenset(own).union(*map(_codes, kind.__subclasses__()))
 
 
 CODES: frozenset[str] = _codes(ChargebackError) | {"INVALID_QUERY", "INTERNAL"}

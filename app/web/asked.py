@@ -8,6 +8,8 @@ import orjson
 from msgspec import Struct
 from starlette.requests import ClientDisconnect, Request
 
+from app.domain.errors import BodyTooLarge
+
 JSON = "application/json"
 GRAPHQL_JSON = "application/graphql-response+json"
 """The newer type: its status says whether the query was executed."""
@@ -18,13 +20,10 @@ _PARAMETERS = ("query", "operationName", "variables", "extensions")
 class RequestRefused(Exception):
     """A request that holds no query that can be read; said to its sender as `INVALID_QUERY`."""
 
-    def __init__(
-        self, status: int, message: str, headers: dict[str, str] | None = None, **details: int
-    ) -> None:
+    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.headers = headers or {}
-        self.details = details
 
 
 class Asked(Struct):
@@ -44,7 +43,8 @@ async def read_asked(request: Request, most_bytes: int) -> Asked:
         most_bytes: The largest body that is read.
 
     Raises:
-        RequestRefused: There is none, in no form that is read, or it is too large.
+        BodyTooLarge: It has more bytes.
+        RequestRefused: There is none, or in no form that is read.
     """
     if request.method != "POST":
         return _decode(_from_address(request), "The address must have a query")
@@ -94,12 +94,13 @@ async def _read_body(request: Request, most_bytes: int) -> bytes:
     return bytes(body)
 
 
-def _too_large(got: int, most: int) -> RequestRefused:
-    message = (
-        f"A query may have {most} bytes at the most; got {got} or more. Pass long values as "
-        "variables once, use fragments, or ask in several queries."
+def _too_large(got: int, most: int) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"A query may have {most} bytes at the most; got {got} or more. Use fragments and "
+        "variables, or ask in several queries (GRAPHQL_BODY_BYTES sets the limit).",
+        limit=most,
+        value=got,
     )
-    return RequestRefused(413, message, {"Connection": "close"}, limit=most, value=got)
 
 
 def _from_address(request: Request) -> bytes:

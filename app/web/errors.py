@@ -7,7 +7,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.domain.errors import ChargebackError, InvalidBatch, StoreUnavailable, Unauthenticated
+from app.domain.errors import (
+    ChargebackError,
+    InvalidBatch,
+    QueryTimedOut,
+    StoreUnavailable,
+    TooManyQueries,
+    Unauthenticated,
+)
 from app.web.logs import log
 
 _RETRY_AFTER_SECONDS = "2"
@@ -27,7 +34,7 @@ def headers_of(error: ChargebackError) -> dict[str, str]:
     """What the status of an error obliges a response to say."""
     if isinstance(error, Unauthenticated):
         return {"WWW-Authenticate": 'Bearer realm="chargeback"'}
-    if isinstance(error, StoreUnavailable):
+    if isinstance(error, StoreUnavailable | QueryTimedOut | TooManyQueries):
         return {"Retry-After": _RETRY_AFTER_SECONDS}
     return {}
 
@@ -36,6 +43,7 @@ async def refuse(_: Request, error: Exception) -> Response:
     """A rule's refusal, as REST tells it."""
     assert isinstance(error, ChargebackError)  # noqa: S101  registered for this class alone
     body: dict[str, Any] = {"msg": str(error), "code": error.status, "error": error.code}
+    body |= error.details
     if isinstance(error, InvalidBatch):
         body["accepted"] = body["duplicates"] = 0
         body["problems"] = [

@@ -2,7 +2,10 @@
 
 import asyncio
 import gzip
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -11,10 +14,12 @@ from graphql import ExecutionResult, GraphQLError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.domain.errors import ChargebackError
+from app.domain.errors import ChargebackError, QueryTimedOut, QueryTooCostly, StoreUnavailable
+from app.settings import Settings
 from app.web.asked import (
     GRAPHQL_JSON,
     JSON,
+    Asked,
     RequestRefused,
     answer_type,
     read_asked,
@@ -22,14 +27,20 @@ from app.web.asked import (
 from app.web.auth import authenticate
 from app.web.errors import headers_of
 from app.web.logs import log
+from app.web.queries import RunningQueries
 from app.web.services import services_of
 from resolvers.context import Context
+from resolvers.sizes import LARGEST_SUPPORTED, sizes_of_organization
 from schema import schema
-from schema.operations import MOST_ERRORS, InvalidDocument, UnclearOperation
+from schema.operations import MOST_ERRORS, InvalidDocument, Limits, Operation, UnclearOperation
 
-LARGEST_BODY_BYTES = 1_000_000
 _PACKED_FROM_BYTES = 100_000
 _LONGEST_MESSAGE = 400
+_SHORT_TEXT = 2_000
+_PREPARED_QUERIES = 64
+"""So many short texts are remembered, parsed: 20 MB at the worst."""
+_NAMES_ORGANIZATION = re.compile(r"\borganization\s*:")
+"""Another organization than the caller's may have another size."""
 
 
 class _Outcome(NamedTuple):
@@ -46,6 +57,10 @@ class GraphQLEndpoint:
     A request reads one snapshot of the store, from its first statement to its last.
     """
 
+    def __init__(self) -> None:
+        self._running = RunningQueries()
+        self._prepared = lru_cache(_PREPARED_QUERIES)(schema.prepare)
+
     async def respond(self, request: Request) -> Response:
         """Answer one request."""
         media_type = JSON
@@ -60,24 +75,85 @@ class GraphQLEndpoint:
             document = {"errors": [_formatted(error)]}
             outcome = _Outcome(document, error.status, headers_of(error))
         except RequestRefused as refusal:
-            extensions = {"code": "INVALID_QUERY", **refusal.details}
-            document = {"errors": [{"message": str(refusal), "extensions": extensions}]}
-            outcome = _Outcome(document, refusal.status, refusal.headers)
+            told = {"message": str(refusal), "extensions": {"code": "INVALID_QUERY"}}
+            outcome = _Outcome({"errors": [told]}, refusal.status, refusal.headers)
         return await _written(request, outcome, media_type)
 
     async def _execute(self, request: Request) -> ExecutionResult:
         services = services_of(request)
         caller = await authenticate(request)
-        asked = await read_asked(request, LARGEST_BODY_BYTES)
-        introspection = services.settings.graphql_introspection_enabled
-        operation = schema.prepare(asked.query, asked.operationName, introspection=introspection)
-        if request.method != "POST" and not operation.is_query:
-            raise RequestRefused(405, "A GET changes nothing: POST a mutation.", {"Allow": "POST"})
-        async with services.database.snapshot(caller.organization_id) as snapshot:
-            context = Context(caller, services.database, snapshot, services.settings, services.now)
-            return await schema.execute_prepared(
-                operation, asked.variables, context, introspection=introspection
-            )
+        asked = await read_asked(request, services.settings.graphql_body_bytes)
+        with self._running.counting(caller.key_id, services.settings.graphql_queries_per_key):
+            operation = await self._prepare(asked, services.settings)
+            if not operation.is_query:
+                _insist_on_post(request)
+            async with (
+                _timed(operation, services.settings),
+                services.database.snapshot(caller.organization_id) as snapshot,
+            ):
+                context = Context(
+                    caller, services.database, snapshot, services.settings, services.now
+                )
+                await _insist_on_cost(operation, asked, context)
+                return await schema.execute_prepared(
+                    operation,
+                    asked.variables,
+                    context,
+                    introspection=services.settings.graphql_introspection_enabled,
+                )
+
+    async def _prepare(self, asked: Asked, settings: Settings) -> Operation:
+        """The operation asked for.
+
+        A short text is remembered, since clients ask the same again; a long one is read in a
+        thread, so that others have their turn meanwhile.
+        """
+        arguments = (asked.query, asked.operationName, _limits(settings))
+        introspection = settings.graphql_introspection_enabled
+        if len(asked.query) <= _SHORT_TEXT:
+            return self._prepared(*arguments, introspection=introspection)
+        return await asyncio.to_thread(schema.prepare, *arguments, introspection=introspection)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        tokens=settings.graphql_tokens,
+        depth=settings.graphql_depth,
+        aliases=settings.graphql_aliases,
+        directives=settings.graphql_directives,
+    )
+
+
+def _insist_on_post(request: Request) -> None:
+    if request.method != "POST":
+        raise RequestRefused(405, "A GET changes nothing: POST a mutation.", {"Allow": "POST"})
+
+
+@asynccontextmanager
+async def _timed(operation: Operation, settings: Settings) -> AsyncIterator[None]:
+    """End a query that takes too long; the statement that it waits for is cancelled.
+
+    A mutation is one transaction, which its caller must know to be done or not.
+    """
+    seconds = settings.graphql_seconds
+    try:
+        async with asyncio.timeout(seconds if operation.is_query else None) as patience:
+            yield
+    except TimeoutError:
+        if patience.expired():
+            raise QueryTimedOut(seconds) from None
+        raise
+
+
+async def _insist_on_cost(operation: Operation, asked: Asked, context: Context) -> None:
+    """Most queries pass on an organization of any size: only for others is theirs counted."""
+    limit = context.settings.graphql_cost
+    cost = schema.cost(operation, asked.variables, LARGEST_SUPPORTED)
+    if cost > limit and not _NAMES_ORGANIZATION.search(asked.query):
+        sizes = await sizes_of_organization(context)
+        cost = schema.cost(operation, asked.variables, sizes)
+    if cost > limit:
+        raise QueryTooCostly(limit=limit, value=cost)
 
 
 def _executed(result: ExecutionResult, media_type: str) -> _Outcome:
@@ -88,6 +164,10 @@ def _executed(result: ExecutionResult, media_type: str) -> _Outcome:
     document: dict[str, Any] = {"data": result.data}
     if errors:
         document["errors"] = [_format_error(error) for error in errors[:MOST_ERRORS]]
+    cause = _innermost(errors[0]) if errors else None
+    if result.data is None and isinstance(cause, StoreUnavailable):
+        # Whoever goes by the status asks again later.
+        return _Outcome(document, cause.status, headers_of(cause))
     return _Outcome(document, 200)
 
 
@@ -136,4 +216,5 @@ def _innermost(error: BaseException) -> BaseException:
 
 def _formatted(cause: ChargebackError, error: GraphQLError | None = None) -> dict[str, Any]:
     shown: dict[str, Any] = dict(error.formatted) if error is not None else {}
-    return {**shown, "message": str(cause), "extensions": {"code": cause.code}}
+    extensions = {"code": cause.code, **cause.details}
+    return {**shown, "message": str(cause), "extensions": extensions}

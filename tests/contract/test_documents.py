@@ -46,7 +46,8 @@ def first_cells(text: str) -> list[tuple[str, str]]:
 
 def statuses(kind: type[ChargebackError] = ChargebackError) -> Iterator[tuple[str, str]]:
     for error in kind.__subclasses__():
-        yield error.code, str(error.status)
+        if "code" in vars(error):
+            yield error.code, str(error.status)
         yield from statuses(error)
 
 

@@ -153,8 +153,8 @@ async def test_a_query_of_any_depth_is_an_answer_and_not_our_mistake(
         "/graphql", json={"query": query}, headers={"Authorization": asked.key}
     )
     assert answer.status_code in {200, 400}, answer.text[:300]
-    codes = {error["extensions"]["code"] for error in answer.json()["errors"]}
-    assert codes == {"INVALID_QUERY"}
+    (code,) = {error["extensions"]["code"] for error in answer.json()["errors"]}
+    assert code in {"INVALID_QUERY", "TOO_MANY_TOKENS", "QUERY_TOO_DEEP"}
 
 
 @pytest.mark.parametrize(
