@@ -101,7 +101,7 @@ class Settings(BaseSettings):
         100, ge=1, le=100_000, description="The most directives of a GraphQL query."
     )
     graphql_cost: int = Field(
-        25_000_000,
+        50_000_000,
         ge=1_000,
         le=10_000_000_000,
         description="The most that a GraphQL query may cost: values that its answer may hold.",

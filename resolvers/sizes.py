@@ -11,11 +11,11 @@ class Size(NamedTuple):
     """How many rows a kind of list has in one month.
 
     Attributes:
-        total: All of them, of all parents; null when nobody knows.
+        total: All of them, of all parents.
         most: Those of the parent that has the most.
     """
 
-    total: int | None
+    total: int
     most: int
 
 

@@ -27,7 +27,9 @@ _TOKEN = re.compile(
     r"""
     "{3} (?: [^"\\] | \\"{3} | \\ | "{1,2}(?!") )*+ (?: "{3} | \Z )  # a block string
     | " (?: [^"\\\n\r] | \\. )*+ "?                                  # a string
-    | [A-Za-z_0-9.\-+]+                                              # a name, a number, `...`
+    | [A-Za-z_] [A-Za-z_0-9]*+                                       # a name
+    | -?[0-9] [A-Za-z_0-9.+\-]*+                                     # a number
+    | \.{3}
     | \#[^\n\r]*+                                                    # a comment
     | [^\s,\ufeff]                                                   # punctuation
     """,

@@ -15,16 +15,16 @@ from resolvers.report import MOST_MONTHS
 from resolvers.sizes import Size, Sizes
 from schema.cost import Arguments, RowsOf
 
-_COUNTED = {
-    "ChargebackReport.workspaces": "workspaces",
-    "Users.licensedUsers": "users",
+_OF_REPORTS = {"ChargebackReport.workspaces": "workspaces", "Users.licensedUsers": "users"}
+_OF_WORKSPACES = {
     "Workspace.members": "members",
     "Workspace.formerMembers": "former_members",
     "Workspace.projects": "projects",
     "Workspace.formerProjects": "projects",
 }
+_COUNTED = _OF_REPORTS | _OF_WORKSPACES
 """The lists that grow with the organization, and which of its sizes bounds them."""
-_OTHERS = Size(None, 1_000)
+_OTHERS = Size(1_000, 1_000)
 """What other lists are assumed to hold, unless their argument `first` says less."""
 
 
@@ -32,11 +32,11 @@ def rows_of(sizes: Sizes, told: Mapping[str, int]) -> RowsOf:
     """Bounds of lists.
 
     Args:
-        sizes: Of the organization in one month. Where there are more parents than it has
-            workspaces, they are of several months.
+        sizes: Of the organization in one month. How many months are asked for is told from the
+            number of parents: as many as have that many workspaces.
         told: The most rows of each list of introspection.
     """
-    workspaces = max(1, sizes["workspaces"].total or 1)
+    workspaces = max(1, sizes["workspaces"].total)
 
     def rows(name: str, arguments: Arguments, parents: int) -> int:
         if name == "Query.chargebackReports":
@@ -44,9 +44,11 @@ def rows_of(sizes: Sizes, told: Mapping[str, int]) -> RowsOf:
         if name in told:
             return parents * told[name]
         size = sizes[_COUNTED[name]] if name in _COUNTED else _OTHERS
-        each = min(_first(arguments, size.most), size.most)
+        most = parents * min(_first(arguments, size.most), size.most)
+        if name not in _OF_WORKSPACES:
+            return most
         months = -(-parents // workspaces)
-        return min(parents * each, months * (size.total or parents * each))
+        return min(most, months * size.total)
 
     return rows
 

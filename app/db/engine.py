@@ -4,8 +4,8 @@ Both see the rows of the organization that they name, and no others (`app/db/isl
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -183,7 +183,11 @@ class Database:
             StoreUnavailable: PostgreSQL cannot be reached.
         """
         async with AsyncExitStack() as stack:
-            yield Snapshot(self, stack, organization_id)
+            snapshot = Snapshot(self, stack, organization_id)
+            try:
+                yield snapshot
+            finally:
+                await snapshot.stop_reading()
 
 
 # Clients give up after 10 s: what is answered later is read by nobody.
@@ -215,6 +219,15 @@ class Snapshot:
         self._idle: asyncio.Queue[_Scoped] = asyncio.Queue()
         self._opened = 0
         self._exported: str | None = None
+        self._reading: set[asyncio.Task[Any]] = set()
+
+    async def stop_reading(self) -> None:
+        """Cancel the statements that still run: of a request that was given up, in other tasks."""
+        others = self._reading - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        if others:
+            await asyncio.wait(others)
 
     def admit(self, organization_id: UUID) -> None:
         """Let statements name another organization too: the caller's right was checked."""
@@ -235,7 +248,7 @@ class Snapshot:
         organization_id = organization_id or self._own
         if organization_id not in self._admitted:
             raise Forbidden("This request may not read that organization.")
-        with _StoreErrors():
+        with _StoreErrors(), self._noted():
             scoped = await self._take(organization_id)
             try:
                 await self._limit(scoped, organization_id)
@@ -244,6 +257,17 @@ class Snapshot:
                     return (await scoped.connection.execute(statement, parameters)).all()
             finally:
                 self._idle.put_nowait(scoped)
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Remember which task waits for the store."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  within a coroutine there is one
+        self._reading.add(task)
+        try:
+            yield
+        finally:
+            self._reading.discard(task)
 
     async def _take(self, organization_id: UUID) -> "_Scoped":
         async with self._opening:

@@ -3,7 +3,16 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnExpressionArgument, Select, func, literal, select, union_all
+from sqlalchemy import (
+    BigInteger,
+    ColumnExpressionArgument,
+    Select,
+    cast,
+    func,
+    literal,
+    select,
+    union_all,
+)
 from sqlalchemy.sql.selectable import CompoundSelect
 
 from app.db.tables import MemberMonth, Organization, ProjectMonth, UserMonth, WorkspaceMonth
@@ -38,6 +47,6 @@ def _sizes(
     counts = counted.c.count
     return select(
         literal(kind).label("kind"),
-        func.coalesce(func.sum(counts), 0).label("total"),
+        cast(func.coalesce(func.sum(counts), 0), BigInteger).label("total"),
         func.coalesce(func.max(counts), 0).label("most"),
     )

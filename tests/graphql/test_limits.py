@@ -1,0 +1,485 @@
+"""Limits of queries: what passes, what is refused, in which words, and with how much work."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from graphql import get_introspection_query, parse, print_type
+from graphql.language import OperationDefinitionNode
+
+from app.db.engine import Database
+from app.domain.errors import PastLimit, TooManyQueries
+from app.settings import Settings
+from app.web.queries import RunningQueries
+from resolvers.sizes import LARGEST_SUPPORTED, Size
+from schema import schema
+from schema.limits import Measures, count_tokens, measure
+from schema.operations import InvalidDocument, Limits, Operation
+from tests.conftest import FixedClock, GraphQL, client_of
+from tests.graphql.conftest import Shared
+from tests.graphql.test_statements import FULL_REPORT
+
+DEFAULTS = Settings.load()
+LIMITS = Limits(
+    DEFAULTS.graphql_tokens,
+    DEFAULTS.graphql_depth,
+    DEFAULTS.graphql_aliases,
+    DEFAULTS.graphql_directives,
+)
+
+
+@asynccontextmanager
+async def limited(
+    shared: Shared, asked: GraphQL, clock: FixedClock, **settings: Any
+) -> AsyncIterator[GraphQL]:
+    """The shared organization behind other limits."""
+    chosen = Settings.load(admin_user_list="root", **settings)
+    async with client_of(shared.database, chosen, clock) as client:
+        yield GraphQL(client, asked.key)
+
+
+REPORT = '{{ chargebackReport(month: "2026-10") {{ {} }} }}'
+DEEP = REPORT.format("workspaces { members { user { username } } }")  # five fields deep
+ALIASES = (
+    "{ a: viewer { b: username } c: viewer { ...F ...F } } fragment F on Viewer { d: isAdmin }"
+)
+DIRECTIVES = (
+    "query Q($yes: Boolean! = true) { viewer @include(if: $yes) { ...F ...F @skip(if: false) } } "
+    "fragment F on Viewer { username @include(if: $yes) }"
+)
+
+
+@pytest.mark.parametrize(
+    ("query", "setting", "value", "code"),
+    [
+        (DEEP, "graphql_depth", 5, "QUERY_TOO_DEEP"),
+        # a, b, c, and d twice
+        (ALIASES, "graphql_aliases", 5, "TOO_MANY_ALIASES"),
+        # on viewer, on the second spread, and on username twice
+        (DIRECTIVES, "graphql_directives", 4, "TOO_MANY_DIRECTIVES"),
+        # { viewer { 97 times username } }
+        (f"{{ viewer {{ {'username ' * 97} }} }}", "graphql_tokens", 102, "TOO_MANY_TOKENS"),
+        # the report, 7 workspaces, and of each a name, 7 members and their names
+        (
+            REPORT.format("workspaces { name members(first: 999) { userName } }"),
+            "graphql_cost",
+            1 + 7 + 7 + 49 + 49,
+            "QUERY_TOO_COSTLY",
+        ),
+    ],
+)
+async def test_what_is_at_the_limit_passes_and_what_is_past_it_is_refused(
+    shared: Shared,
+    asked: GraphQL,
+    clock: FixedClock,
+    query: str,
+    setting: str,
+    value: int,
+    code: str,
+) -> None:
+    def allowing(limit: int) -> Settings:
+        settings = Settings.load(admin_user_list="root")
+        return settings.model_copy(update={setting: limit})
+
+    async with client_of(shared.database, allowing(value), clock) as client:
+        answer = await GraphQL(client, asked.key).response(query)
+        assert "errors" not in answer, answer
+
+    async with client_of(shared.database, allowing(value - 1), clock) as client:
+        refused = await client.post(
+            "/graphql", json={"query": query}, headers={"Authorization": asked.key}
+        )
+    (error,) = refused.json()["errors"]
+    assert refused.status_code == 400
+    assert "data" not in refused.json()
+    assert error["extensions"] == {"code": code, "limit": value - 1, "value": value}
+    assert str(value - 1) in error["message"]
+    assert str(value) in error["message"]
+    assert setting.upper() in error["message"]
+
+
+async def test_a_body_of_another_size_is_refused_by_another_setting(
+    shared: Shared, asked: GraphQL, clock: FixedClock
+) -> None:
+    async with limited(shared, asked, clock, graphql_body_bytes=1_000) as other:
+        answer = await other.response("{ viewer { username } } #" + "x" * 1_000)
+    (error,) = answer["errors"]
+    assert error["extensions"]["code"] == "BODY_TOO_LARGE"
+    assert error["extensions"]["limit"] == 1_000
+    assert error["extensions"]["value"] > 1_000
+    assert "GRAPHQL_BODY_BYTES" in error["message"]
+
+
+# Bombs: what expands to 2^n fields, in a text that grows with n.
+
+
+def spreads(count: int, type_: str, outer: str, each: str, last: str) -> str:
+    """Fragments that each spread the next twice, as `each` says; `outer` spreads the first."""
+    fragments = [
+        f"fragment F{number} on {type_} {{ {each.replace('NEXT', f'...F{number + 1}')} }}"
+        for number in range(count)
+    ]
+    return " ".join([outer, *fragments, f"fragment F{count} on {type_} {{ {last} }}"])
+
+
+def bombs(count: int) -> dict[str, str]:
+    """By kind; each is a valid query but for its size."""
+    workspaces = 'chargebackReport(month: "2026-10") { workspaces { name members { userName } } }'
+    told = "{ __schema { types { ...F0 } } }"
+    return {
+        "the same": spreads(count, "Query", "{ ...F0 }", "NEXT NEXT", "viewer { username }"),
+        "a list": spreads(count, "Query", "{ ...F0 }", "NEXT NEXT", workspaces),
+        "aliases": spreads(
+            count,
+            "Query",
+            "{ ...F0 }",
+            "NEXT a: viewer { username } NEXT",
+            "b: viewer { isAdmin }",
+        ),
+        "directives": spreads(
+            count, "Query", "{ ...F0 }", "NEXT NEXT", "viewer @skip(if: true) { username }"
+        ),
+        "introspection": spreads(count, "__Type", told, "ofType { NEXT NEXT }", "name"),
+        "introspection with aliases": spreads(
+            count, "__Type", told, "ofType { NEXT } o: ofType { NEXT }", "name"
+        ),
+        "introspected lists": spreads(count, "__Type", told, "fields { type { NEXT } } ", "name"),
+    }
+
+
+BOMBS = bombs(28)
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+async def test_a_bomb_is_refused(asked: GraphQL, kind: str) -> None:
+    answer = await asked.response(BOMBS[kind])
+    assert answer.get("data") is None
+    codes = {error["extensions"]["code"] for error in answer["errors"]}
+    assert codes <= {
+        "INVALID_QUERY",
+        "QUERY_TOO_COSTLY",
+        "QUERY_TOO_DEEP",
+        "TOO_MANY_ALIASES",
+        "TOO_MANY_DIRECTIVES",
+    }
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_the_work_of_refusing_a_bomb_grows_as_its_text_does(kind: str) -> None:
+    """Counted in calls of functions, of ours and the library's: time would tell of the machine.
+
+    From 28 levels to 56 the text doubles, and the fields that it stands for grow by 2^28.
+    """
+    once, twice = worked(bombs(28)[kind]), worked(bombs(56)[kind])
+    assert once < 60_000
+    assert twice < 2.5 * once
+
+
+def worked(query: str) -> int:
+    """How many functions are called until a query is refused, or known to cost too much."""
+    calls = 0
+
+    def count(_: object, event: str, __: object) -> None:
+        nonlocal calls
+        calls += event in {"call", "c_call"}
+
+    previous = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        operation = schema.prepare(query, None, LIMITS)
+        cost = schema.cost(operation, None, LARGEST_SUPPORTED)
+        assert cost > DEFAULTS.graphql_cost
+    except (PastLimit, InvalidDocument):
+        pass
+    finally:
+        sys.setprofile(previous)
+    return calls
+
+
+@pytest.mark.parametrize("length", [3, 300])
+def test_each_selection_is_looked_at_once(length: int) -> None:
+    """Also where fragments form a cycle, and where all spread all that follow them."""
+    everyone = range(length)
+    following = " ".join(
+        f"fragment F{one} on Query {{ {' '.join(f'...F{other}' for other in everyone[one:])} }}"
+        for one in everyone
+    )
+    document = parse(f"{{ ...F0 }} {following} fragment F{length} on Query {{ ...F0 }}")
+    looked_at = 0
+
+    def note() -> None:
+        nonlocal looked_at
+        looked_at += 1
+
+    operation = document.definitions[0]
+    assert isinstance(operation, OperationDefinitionNode)
+    measure(document, operation, note)
+    # F0 of the operation and of the last; length + (length - 1) + … + 1 of the others.
+    assert looked_at == 2 + length * (length + 1) // 2
+
+
+def test_a_query_is_measured_through_its_fragments() -> None:
+    document = parse(
+        """
+        query ($yes: Boolean!) {
+          a: one { ...Deep }
+          two { ... on Two @include(if: $yes) { ... { b: three } } }
+          __schema { types { fields { type { ofType { ofType { ofType { ...Deep } } } } } } }
+        }
+        fragment Deep on One { four { c: five @skip(if: $yes) { six { ...Deeper } } } }
+        fragment Deeper on Six { seven { eight } ...Deep }
+        fragment Unused on One { d: one { one { one { one { one { one { one { one } } } } } } } }
+        """
+    )
+    operation = document.definitions[0]
+    assert isinstance(operation, OperationDefinitionNode)
+    # one four five six seven eight; a, b, and c by two spreads; include, and skip by two.
+    assert measure(document, operation) == Measures(depth=6, aliases=4, directives=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("", 0),
+        ("{ a }", 3),
+        ("{a(b:1.5e-3,c:$d)...F@g}", 16),
+        ('{ a(b: "c { d } \\" e") }', 8),
+        ('{ a(b: """c "d" \\""" { e """) }', 8),
+        ("{ a # b { c\n }", 4),
+        ('"never closed', 1),
+        ('"""never closed', 1),
+        ('"""\\"""' * 10_000, 19_999),
+        ("\ufeff,,, \n\t", 0),
+    ],
+)
+def test_tokens_are_counted(text: str, count: int) -> None:
+    assert count_tokens(text) == count
+
+
+# What must pass.
+
+
+def full_document() -> str:
+    """Every field of the schema that a report leads to, once on each path; formers too."""
+    return REPORT.format(selection("ChargebackReport"))
+
+
+def selection(type_: str) -> str:
+    parts = []
+    for name, field in schema._schema.type_map[type_].fields.items():  # type: ignore[attr-defined]
+        inner: Any = field.type
+        while hasattr(inner, "of_type"):
+            inner = inner.of_type
+        if name != "workspace":
+            parts.append(f"{name} {{ {selection(inner.name)} }}" if _has_fields(inner) else name)
+    return " ".join(parts)
+
+
+def _has_fields(type_: Any) -> bool:
+    return print_type(type_).splitlines()[-1] == "}" and hasattr(type_, "interfaces")
+
+
+def prepared(query: str) -> Operation:
+    return schema.prepare(query, None, LIMITS)
+
+
+def test_a_full_report_of_the_largest_supported_organization_passes() -> None:
+    """10,000 workspaces, 600,000 memberships, 60,000 former ones, 100,000 projects, 200,000
+    users: ten times the organization of the benchmark, and every field there is.
+    """
+    assert {name: size.total for name, size in LARGEST_SUPPORTED.items()} == {
+        "workspaces": 10_000,
+        "users": 200_000,
+        "members": 600_000,
+        "former_members": 60_000,
+        "projects": 100_000,
+    }
+    month = {"month": "2026-10"}
+    rest = schema.cost(prepared(FULL_REPORT), month, LARGEST_SUPPORTED)
+    everything = schema.cost(prepared(full_document()), month, LARGEST_SUPPORTED)
+    assert rest < everything < DEFAULTS.graphql_cost
+
+
+async def test_what_would_cost_too_much_of_a_large_organization_passes_on_a_small_one(
+    asked: GraphQL,
+) -> None:
+    query = f"""{{ chargebackReports(from: "2024-11", to: "2026-10") {{
+        {selection("ChargebackReport")} }} }}"""
+    assert schema.cost(prepared(query), None, LARGEST_SUPPORTED) > DEFAULTS.graphql_cost
+    assert len((await asked(query))["chargebackReports"]) == 24
+
+
+def test_a_cost_is_of_what_is_selected() -> None:
+    """Twelve months of an organization with 3 workspaces, 10 members and 5 projects."""
+    sizes = {
+        "workspaces": Size(3, 3),
+        "users": Size(8, 8),
+        "members": Size(10, 6),
+        "former_members": Size(0, 0),
+        "projects": Size(5, 4),
+    }
+
+    def cost(selected: str, **variables: object) -> int:
+        query = f"""query ($first: Int, $no: Boolean = false) {{
+            chargebackReports(from: "2025-10", to: "2026-09") {{ {selected} }} viewer {{
+            username @include(if: $no) a: username @skip(if: $no) ... {{ b: username
+            @include(if: $no) }} }} page: chargebackReport(month: "2026-10") {{
+            workspaces(first: $first) {{ name }} }} }}"""
+        return schema.cost(prepared(query), variables, sizes) - others
+
+    others = 0
+    # The months and their dates; the viewer and one name; the page's report, 3 workspaces, names.
+    others = cost("reportDate", first=3) - 24
+    assert others == 2 + 7
+    assert cost("reportDate", first=3) == 12 + 12
+    # 12 reports, 36 workspaces with names.
+    assert cost("workspaces { name }", first=3) == 12 + 36 + 36
+    assert cost("workspaces { name }", first=1) == 12 + 36 + 36 - 4
+    assert cost("workspaces(first: 2) { name }", first=3) == 12 + 24 + 24
+    # 10 members in each of 12 months; two in each of 36 workspaces are at most 72.
+    assert cost("workspaces { members { userName } }", first=3) == 12 + 36 + 120 + 120
+    assert cost("workspaces { members(first: 2) { userName } }", first=3) == 12 + 36 + 72 + 72
+    assert cost("workspaces { formerMembers { userName } }", first=3) == 12 + 36
+    # Twelve workspaces are as many as four months have: 10 members each.
+    one = 'workspace(name: "x") { members { userName user { username email } } }'
+    assert cost(one, first=3) == 12 + 12 + 40 * 5
+    assert cost("users { licensedUsers { username } }", first=3) == 12 + 12 + 96 + 96
+    # Bad variables are executing's to refuse.
+    assert cost("reportDate", first="three") == -others
+
+
+async def test_introspection_is_as_deep_as_tools_need_it(
+    shared: Shared, asked: GraphQL, clock: FixedClock
+) -> None:
+    query = get_introspection_query(
+        descriptions=True,
+        specified_by_url=True,
+        directive_is_repeatable=True,
+        schema_description=True,
+        input_value_deprecation=True,
+    )
+    async with limited(shared, asked, clock, graphql_depth=5) as other:
+        assert (await other(query))["__schema"]["types"]
+
+
+# Time, and how many at a time.
+
+
+@dataclass
+class Lock:
+    """Keeps a table from being read: whoever reads it waits, as for a statement without end."""
+
+    database: Database
+    table: str
+
+    async def __aenter__(self) -> None:
+        self._connection = await asyncpg.connect(self.database._dsn)
+        await self._connection.execute(f"BEGIN; LOCK TABLE {self.table} IN ACCESS EXCLUSIVE MODE")
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._connection.close()
+
+
+WAITING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND state = 'active' AND wait_event_type = 'Lock'
+"""
+
+
+async def waiting(database: Database) -> int:
+    connection = await asyncpg.connect(database._dsn)
+    try:
+        return int(await connection.fetchval(WAITING))
+    finally:
+        await connection.close()
+
+
+async def until_waiting(database: Database, count: int) -> None:
+    async with asyncio.timeout(5):
+        while await waiting(database) != count:  # noqa: ASYNC110  another process's state
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("table", ["workspace_month", "member_month", "project_month"])
+async def test_a_query_that_takes_too_long_is_stopped_and_its_statement_cancelled(
+    shared: Shared, asked: GraphQL, clock: FixedClock, table: str
+) -> None:
+    body = {"query": FULL_REPORT, "variables": {"month": "2026-10"}}
+    async with limited(shared, asked, clock, graphql_seconds=1) as other:
+        async with Lock(shared.database, table):
+            answer = await other.client.post(
+                "/graphql", json=body, headers={"Authorization": asked.key}
+            )
+            await until_waiting(shared.database, 0)
+
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) > 0
+        (error,) = answer.json()["errors"]
+        assert error["extensions"] == {"code": "QUERY_TIMED_OUT", "limit": 1}
+        assert "GRAPHQL_SECONDS" in error["message"]
+        # The connections are as good as new.
+        for _ in range(10):
+            assert await other(FULL_REPORT, month="2026-10")
+
+
+async def test_a_key_has_so_many_queries_at_a_time_and_another_key_its_own(
+    shared: Shared, asked: GraphQL, clock: FixedClock
+) -> None:
+    query = 'mutation { createApiKey(username: "root", scopes: [REPORT_READ]) { secret } }'
+    other_key = (await asked(query))["createApiKey"]["secret"]
+    body = {"query": FULL_REPORT, "variables": {"month": "2026-10"}}
+    async with limited(shared, asked, clock, graphql_queries_per_key=2) as other:
+
+        async def ask(key: str = asked.key, query: object = body) -> httpx.Response:
+            return await other.client.post("/graphql", json=query, headers={"Authorization": key})
+
+        async with Lock(shared.database, "workspace_month"):
+            first, second = asyncio.create_task(ask()), asyncio.create_task(ask())
+            await until_waiting(shared.database, 2)
+            refused = await ask()
+            beside = await ask(other_key, {"query": "{ viewer { username } }"})
+
+        assert refused.status_code == 429
+        assert int(refused.headers["retry-after"]) > 0
+        (error,) = refused.json()["errors"]
+        assert error["extensions"] == {"code": "TOO_MANY_QUERIES", "limit": 2, "value": 3}
+        assert beside.json() == {"data": {"viewer": {"username": "root"}}}
+        assert (await first).json() == (await second).json() == (await ask()).json()
+        assert "errors" not in (await first).json()
+
+
+def test_a_query_that_ended_counts_no_more_however_it_ended() -> None:
+    running = RunningQueries()
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError), running.counting("key", 1):
+            _ = 1 // 0
+    with (
+        running.counting("key", 1),
+        running.counting("other", 1),
+        pytest.raises(TooManyQueries),
+        running.counting("key", 1),
+    ):
+        raise AssertionError
+    assert not running._running
+
+
+# Switched off.
+
+
+async def test_graphiql_can_be_switched_off(
+    shared: Shared, asked: GraphQL, clock: FixedClock
+) -> None:
+    async with limited(shared, asked, clock, graphiql_enabled="False") as other:
+        page = await other.client.get("/graphql", headers={"Accept": "text/html"})
+        assert (page.status_code, page.json()["error"]) == (404, "GRAPHIQL_DISABLED")
+        assert "GRAPHIQL_ENABLED" in page.json()["msg"]
+        for path in ("/signin", "/static/graphiql.js"):
+            assert (await other.client.get(path)).status_code == 404
+        assert (await other.client.post("/signin")).status_code == 404
+        assert await other("{ viewer { username } }") == {"viewer": {"username": "root"}}
