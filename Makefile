@@ -25,7 +25,7 @@ run: $(VENV)/.runtime ## install, start PostgreSQL, load the demo organization, 
 	@exec $(BIN)/chargeback serve --demo --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR)
 
 test: $(VENV)/.dev ## install and run the whole suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 deploy: $(VENV)/.deploy ## check what deploys it: image, chart, compose, units, bundle (minutes; see docs/install)
 	$(BIN)/python -m pytest -m deploy tests/deploy

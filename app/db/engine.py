@@ -192,7 +192,7 @@ class Database:
 
 # Clients give up after 10 s: what is answered later is read by nobody.
 _STATEMENT_SECONDS = 8
-_PATIENCE_SECONDS = 4
+_PATIENCE_SECONDS = 8
 _CONNECT_SECONDS = 1.5
 
 _SCOPE = text(f"SELECT {SCOPE}")
