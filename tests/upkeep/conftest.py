@@ -1,0 +1,67 @@
+"""Stores by their URL: nobody may be connected to one that is replaced."""
+
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import asyncpg
+import pytest
+
+from app.domain.events import decode_lines
+from app.domain.months import Month
+from resolvers.feed import Intake
+from resolvers.organizations import DEFAULT, find_organization
+from tests.conftest import NOW, cloned, event
+
+MakeStore = Callable[..., Awaitable[str]]
+_names = itertools.count(1)
+
+
+@pytest.fixture
+async def make_store(postgres: str, template: str) -> AsyncIterator[MakeStore]:
+    """Makes a store that holds some events, in which an experiment of August lives on."""
+    stores = []
+
+    async def make(*lines: bytes) -> str:
+        store = cloned(postgres, template)
+        database = await store.__aenter__()
+        stores.append(store)
+        if lines:
+            found = await find_organization(database, DEFAULT)
+            await Intake(database).accept(found.organization_id, decode_lines(lines, now=NOW), NOW)
+        await database.close()
+        return store.url
+
+    yield make
+    for store in stores:
+        await store.__aexit__()
+
+
+def some_events() -> list[bytes]:
+    number = next(_names)
+    at = "2026-08-10T00:00:00Z"
+    ann = f"ann-{number}"
+    return [
+        event("user.upserted", at, username=ann, email="ann@x.example"),
+        event("member.added", at, workspace="w", username=ann),
+        event(
+            "experiment.created",
+            at,
+            experiment=f"e-{number}",
+            workspace="w",
+            project="p",
+            username=ann,
+            sizeBytes=5_000_000,
+        ),
+        event("usage.recorded", "2026-10-03T00:00:00Z", username=ann, channel="ui", count=3),
+    ]
+
+
+async def execute(url: str, command: str) -> None:
+    """As the tables' owner."""
+    connection = await asyncpg.connect(url)
+    await connection.execute(command)
+    await connection.close()
+
+
+def told(_: str, __: Month) -> None:
+    """Hears of a month, and says nothing."""

@@ -1,0 +1,173 @@
+"""What is dumped comes back whole and verified, or the store stays as it was."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from app.db.dumps import DumpFailed, NoDump, StoreInUse, select_row_counts
+from resolvers.upkeep import (
+    StoreIsWrong,
+    StoreNotEmpty,
+    back_up,
+    backup_file,
+    forget_old_backups,
+    restore,
+)
+from tests.conftest import NOW
+from tests.served import Served, run
+from tests.upkeep.conftest import MakeStore, execute, some_events, told
+
+
+async def restored(url: str, file: Path, *, replace: bool = False, verify: bool = True) -> None:
+    await restore(url, file, NOW, replace=replace, verify=verify, programs=None, on_month=told)
+
+
+@pytest.fixture
+async def dump(make_store: MakeStore, tmp_path: Path) -> Path:
+    """Of a store with one user's events."""
+    file = tmp_path / "one.dump"
+    await back_up(await make_store(*some_events()), file, programs=None)
+    return file
+
+
+async def test_every_row_comes_back(make_store: MakeStore, tmp_path: Path) -> None:
+    source, target = await make_store(*some_events()), await make_store()
+
+    await back_up(source, tmp_path / "all.dump", programs=None)
+    await restored(target, tmp_path / "all.dump")
+
+    counts = await select_row_counts(target)
+    assert counts == await select_row_counts(source)
+    assert (counts["event"], counts["account"]) == (4, 1)
+
+
+def test_a_dump_is_for_its_owner_s_eyes_only(dump: Path) -> None:
+    assert dump.stat().st_mode & 0o777 == 0o600
+    assert list(dump.parent.iterdir()) == [dump]
+
+
+async def test_a_store_with_events_is_replaced_only_when_told_to(
+    make_store: MakeStore, dump: Path
+) -> None:
+    target = await make_store(*some_events(), *some_events())
+
+    with pytest.raises(StoreNotEmpty, match="--replace"):
+        await restored(target, dump)
+    assert (await select_row_counts(target))["event"] == 8
+
+    await restored(target, dump, replace=True)
+    assert (await select_row_counts(target))["event"] == 4
+
+
+@pytest.mark.parametrize("damage", [lambda dump: dump[:-1], lambda dump: dump.replace(b"w", b"v")])
+async def test_a_dump_that_is_damaged_leaves_the_store_as_it_was(
+    make_store: MakeStore, dump: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    """pg_restore itself may miss rows of a dump that is cut off, and says nothing."""
+    target = await make_store(*some_events(), *some_events())
+    before = await select_row_counts(target)
+    await asyncio.to_thread(lambda: dump.write_bytes(damage(dump.read_bytes())))
+
+    with pytest.raises(NoDump, match="or not all of it"):
+        await restored(target, dump, replace=True)
+
+    assert await select_row_counts(target) == before
+
+
+async def test_a_program_that_fails_leaves_the_store_as_it_was(
+    make_store: MakeStore, dump: Path, tmp_path: Path
+) -> None:
+    target = await make_store(*some_events(), *some_events())
+    before = await select_row_counts(target)
+
+    with pytest.raises(DumpFailed, match="pg_restore: cannot be run: No such file"):
+        await restore(
+            target, dump, NOW, replace=True, verify=True, programs=tmp_path, on_month=told
+        )
+
+    assert await select_row_counts(target) == before
+
+
+async def test_a_dump_whose_figures_are_wrong_leaves_the_store_as_it_was(
+    make_store: MakeStore, tmp_path: Path
+) -> None:
+    source, target = await make_store(*some_events()), await make_store(*some_events())
+    await execute(source, "UPDATE workspace_month SET size_bytes = size_bytes + 1")
+    await back_up(source, tmp_path / "wrong.dump", programs=None)
+
+    with pytest.raises(StoreIsWrong, match="default, 2026-"):
+        await restored(target, tmp_path / "wrong.dump", replace=True)
+    kept = await select_row_counts(target)
+
+    await restored(target, tmp_path / "wrong.dump", replace=True, verify=False)
+    assert kept["event"] == 4
+
+
+async def test_a_store_in_use_is_refused(make_store: MakeStore, dump: Path) -> None:
+    target = await make_store()
+    other = await asyncpg.connect(target)
+
+    with pytest.raises(StoreInUse, match="1 other connections: stop the service"):
+        await restored(target, dump)
+    await other.close()
+
+    assert (await select_row_counts(target))["event"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("none.dump", None, "cannot be read: No such file or directory"),
+        ("text.dump", b"SELECT 1;\n", "is no dump that `chargeback backup` has written"),
+    ],
+)
+async def test_what_is_no_dump_is_refused(
+    make_store: MakeStore, tmp_path: Path, name: str, content: bytes | None, said: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+
+    with pytest.raises(NoDump, match=said):
+        await restored(await make_store(), tmp_path / name)
+
+
+async def test_a_backup_overwrites_nothing(dump: Path) -> None:
+    with pytest.raises(StoreNotEmpty, match="is there already"):
+        backup_file(dump, NOW)
+
+
+def test_a_folder_keeps_the_latest_and_what_is_not_ours(tmp_path: Path) -> None:
+    names = [f"chargeback-2026110{day}T000000Z.dump" for day in (1, 2, 3)]
+    for name in [*names, "other.dump"]:
+        (tmp_path / name).touch()
+
+    removed = forget_old_backups(tmp_path, 2)
+
+    assert [file.name for file in removed] == names[:1]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [*names[1:], "other.dump"]
+    assert backup_file(tmp_path, NOW) == tmp_path / "chargeback-20261124T120000Z.dump"
+
+
+def test_the_commands_take_a_served_store_to_another_folder(tmp_path: Path) -> None:
+    first, second, backups = (tmp_path / name for name in ("first", "second", "backups"))
+    backups.mkdir()
+    with Served(first, words=()):
+        lines = b"\n".join(some_events())
+        run("import", "-", data_dir=first, standard_input=lines)
+        saved = run("backup", str(backups), "--keep", "7", data_dir=first)
+        in_use = run("restore", *map(str, backups.iterdir()), "--replace", data_dir=first)
+        report = run("report", "2026-10", "--format", "json", data_dir=first).stdout
+
+    (file,) = backups.iterdir()
+    back = run("restore", str(file), data_dir=second)
+
+    assert saved.stdout.startswith(f"wrote {file}, "), saved.stderr
+    assert in_use.returncode == 1
+    assert "stop the service" in in_use.stderr
+    assert back.stdout == f"restored {file}\n", back.stderr
+    again = run("report", "2026-10", "--format", "json", data_dir=second).stdout
+    assert json.loads(again)["workspaces"] == json.loads(report)["workspaces"] != []

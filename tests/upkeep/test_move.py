@@ -1,0 +1,108 @@
+"""From one store to a server: over TCP, as a user who owns a database and nothing else."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import pytest
+
+from app.db.dumps import DumpFailed, StoreInUse, select_row_counts
+from app.db.embedded import EmbeddedPostgres
+from app.domain.errors import StoreUnavailable
+from resolvers.upkeep import StoreNotEmpty, back_up, move
+from tests.conftest import NOW
+from tests.upkeep.conftest import MakeStore, some_events, told
+
+
+@pytest.fixture(scope="module")
+async def second(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[str, int]]:
+    """A second PostgreSQL: its URL for the superuser, and the TCP port where it answers."""
+    async with EmbeddedPostgres(tmp_path_factory.mktemp("server")) as postgres:
+        owner = await asyncpg.connect(postgres.url)
+        await owner.execute("CREATE ROLE tenant LOGIN PASSWORD 'p@ss word'")
+        await owner.close()
+        (folder,) = parse_qs(urlsplit(postgres.url).query)["host"]
+        async with await asyncio.start_server(_to(f"{folder}/.s.PGSQL.5432"), "127.0.0.1") as tcp:
+            yield postgres.url, tcp.sockets[0].getsockname()[1]
+
+
+@pytest.fixture
+async def server(second: tuple[str, int]) -> str:
+    """The URL of an empty database on the second PostgreSQL, of an ordinary user."""
+    superuser, port = second
+    owner = await asyncpg.connect(superuser)
+    await owner.execute("DROP DATABASE IF EXISTS reports")
+    await owner.execute("CREATE DATABASE reports OWNER tenant")
+    await owner.close()
+    return f"postgresql://tenant:p%40ss%20word@127.0.0.1:{port}/reports"
+
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def _to(socket: str) -> Serve:
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while piece := await reader.read(65_536):
+                writer.write(piece)
+                await writer.drain()
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_unix_connection(socket)
+        await asyncio.gather(carry(reader, inner_writer), carry(inner_reader, writer))
+
+    return serve
+
+
+async def moved(source: str, target: str) -> None:
+    await move(source, target, NOW, programs=None, on_month=told)
+
+
+async def test_every_row_is_on_the_server_and_the_old_store_as_it_was(
+    make_store: MakeStore, server: str
+) -> None:
+    source = await make_store(*some_events())
+    before = await select_row_counts(source)
+
+    await moved(source, server)
+
+    assert await select_row_counts(server) == before == await select_row_counts(source)
+    assert before["event"] == 4
+
+
+async def test_a_server_that_holds_events_is_left_alone(
+    make_store: MakeStore, server: str
+) -> None:
+    await moved(await make_store(*some_events()), server)
+
+    with pytest.raises(StoreNotEmpty, match="choose another"):
+        await moved(await make_store(), server)
+
+    assert (await select_row_counts(server))["event"] == 4
+
+
+async def test_a_store_that_is_served_is_not_moved(make_store: MakeStore, server: str) -> None:
+    source = await make_store(*some_events())
+    service = await asyncpg.connect(source)
+
+    with pytest.raises(StoreInUse, match="stop the service"):
+        await moved(source, server)
+    await service.close()
+
+    assert await select_row_counts(server) == {}
+
+
+async def test_a_server_that_cannot_be_reached_is_named(make_store: MakeStore) -> None:
+    with pytest.raises(StoreUnavailable, match="PostgreSQL cannot be reached"):
+        await moved(await make_store(), "postgresql://nobody@127.0.0.1:1/none")
+
+
+async def test_a_server_that_asks_for_tls_needs_programs_that_know_it(
+    server: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DumpFailed, match="SSL"):
+        await back_up(f"{server}?sslmode=require", tmp_path / "x.dump", programs=None)

@@ -1,0 +1,77 @@
+"""An upgrade is rehearsed, waits for no table for ever, and leaves a later schema alone."""
+
+import asyncpg
+import pytest
+
+from app.db.dumps import select_row_counts
+from app.db.engine import Database
+from app.db.migrations import upgrade
+from app.domain.errors import StoreUnavailable
+from resolvers.feed import accept_lines
+from resolvers.organizations import DEFAULT, find_organization
+from resolvers.upkeep import pending_migrations, rehearse_upgrade, upgrade_store, verify_store
+from tests.conftest import NOW
+from tests.upkeep.conftest import MakeStore, execute, some_events, told
+
+
+@pytest.fixture
+async def empty(make_store: MakeStore) -> str:
+    """A database without any table."""
+    url = await make_store()
+    await execute(url, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    return url
+
+
+async def test_a_rehearsal_says_what_it_would_do_and_does_nothing(empty: str) -> None:
+    waiting = await pending_migrations(empty)
+
+    statements = await rehearse_upgrade(empty)
+
+    assert waiting[0] == "0001 Facts, directory, months, keys"
+    assert any(statement.startswith("CREATE TABLE organization") for statement in statements)
+    assert await select_row_counts(empty) == {}
+
+    await upgrade_store(empty)
+    assert await pending_migrations(empty) == []
+    assert "organization" in await select_row_counts(empty)
+
+
+async def test_a_table_in_use_stops_the_upgrade_in_words(make_store: MakeStore) -> None:
+    url = await make_store()
+    await execute(url, "ALTER TABLE session DISABLE ROW LEVEL SECURITY")
+    user = await asyncpg.connect(url)
+    async with user.transaction():
+        await user.execute("LOCK TABLE session IN ACCESS SHARE MODE")
+        with pytest.raises(StoreUnavailable, match="in use for longer than 1 s"):
+            await upgrade_store(url, lock_seconds=1)
+    await user.close()
+
+    await upgrade_store(url, lock_seconds=1)
+
+
+LATER = """
+    ALTER TABLE workspace ADD COLUMN cost_center text;
+    ALTER TABLE event ADD COLUMN received_from text DEFAULT 'unknown' NOT NULL;
+    CREATE TABLE price (organization_id uuid PRIMARY KEY REFERENCES organization);
+    CREATE INDEX event_by_time ON event (organization_id, occurred_at);
+    UPDATE alembic_version SET version_num = '9999'
+"""
+"""What the next release may do to the schema by the rules: add."""
+
+
+async def test_this_release_starts_reads_and_writes_on_the_schema_of_the_next(
+    make_store: MakeStore,
+) -> None:
+    url = await make_store(*some_events())
+    await execute(url, LATER)
+
+    database = Database(url, connections=2)
+    async with database.upkeep() as tx:
+        await upgrade(tx)
+    found = await find_organization(database, DEFAULT)
+    accepted = await accept_lines(database, found.organization_id, iter([some_events()]), NOW)
+    await database.close()
+
+    assert (accepted.accepted, accepted.duplicates) == (4, 0)
+    await verify_store(url, NOW, told)
+    assert await pending_migrations(url) == []
