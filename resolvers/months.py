@@ -15,7 +15,6 @@ from app.db.closes import (
     update_closed_through,
 )
 from app.db.engine import Database, Transaction
-from app.db.events import select_first_event_at
 from app.db.months import carry_forward
 from app.db.organizations import (
     lock_organization,
@@ -170,9 +169,8 @@ async def reopen_month(
             tx, organization_id, month.first_day, username=username, reason=reason, now=now
         )
         await update_closed_through(tx, organization_id, earlier, organization.last_month)
-        first_event_at = await select_first_event_at(tx, organization_id)
-        if first_event_at is not None:
-            begin = Month.containing(first_event_at)
+        if organization.first_event_at is not None:
+            begin = Month.containing(organization.first_event_at)
             first = min(month, begin) if earlier is None else month
             await delete_corrections(tx, organization_id, first.first_day, month.first_day)
             await _write_open(tx, organization_id, list(max(first, begin).through(month)))

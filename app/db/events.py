@@ -170,16 +170,6 @@ async def select_experiments_of_projects(
     return set(found.scalars())
 
 
-async def select_first_event_at(tx: AsyncConnection, organization_id: UUID) -> datetime | None:
-    """The time of the earliest event; None when there is none."""
-    found = await tx.execute(
-        text("SELECT min(occurred_at) FROM event WHERE organization_id = :organization_id"),
-        {"organization_id": organization_id},
-    )
-    earliest: datetime | None = found.scalar_one()
-    return earliest
-
-
 async def stream_events(
     tx: AsyncConnection, organization_id: UUID, until: datetime
 ) -> AsyncIterator[Any]:

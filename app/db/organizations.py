@@ -17,6 +17,7 @@ COLUMNS = (
     Organization.created_at,
     Organization.first_month,
     Organization.last_month,
+    Organization.first_event_at,
     Organization.latest_event_at,
     Organization.closed_through,
     Organization.changed_at,
@@ -75,6 +76,7 @@ async def update_span(
     *,
     first_month: date,
     last_month: date,
+    first_event_at: datetime,
     latest_event_at: datetime,
     ui_measured_from: datetime | None,
     sdk_measured_from: datetime | None,
@@ -86,6 +88,7 @@ async def update_span(
             UPDATE organization SET
                 first_month = least(first_month, CAST(:first_month AS date)),
                 last_month = greatest(last_month, CAST(:last_month AS date)),
+                first_event_at = least(first_event_at, CAST(:first_event_at AS timestamptz)),
                 latest_event_at =
                     greatest(latest_event_at, CAST(:latest_event_at AS timestamptz)),
                 ui_measured_from =
@@ -100,6 +103,7 @@ async def update_span(
             "organization_id": organization_id,
             "first_month": first_month,
             "last_month": last_month,
+            "first_event_at": first_event_at,
             "latest_event_at": latest_event_at,
             "ui_measured_from": ui_measured_from,
             "sdk_measured_from": sdk_measured_from,

@@ -62,9 +62,11 @@ class Organization(Base):
     name: Mapped[Name] = mapped_column(unique=True)
     created_at: Mapped[Instant]
     # Month rows exist for each month of [first_month, last_month]: from that of the earliest
-    # fact to that of the latest. A later month's stocks are those of last_month.
+    # fact that came before its month was closed to that of the latest. A later month's stocks are
+    # those of last_month.
     first_month: Mapped[date | None]
     last_month: Mapped[date | None]
+    first_event_at: Mapped[MaybeInstant]
     latest_event_at: Mapped[MaybeInstant]
     # This month and every earlier one is closed.
     closed_through: Mapped[date | None]

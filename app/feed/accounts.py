@@ -40,10 +40,10 @@ async def store_accounts(batch: Batch) -> None:
 async def _touched(batch: Batch) -> set[UUID]:
     spoken_of = {user_id(event.data.username) for event in batch.of(UserUpsertedEvent)}
     spoken_of |= {user_id(event.data.username) for event in batch.of(UserDeletedEvent)}
-    if batch.first_before is None or batch.months[0] == batch.first_before:
+    if batch.known_before is None or not batch.begins_earlier:
         return spoken_of
     return spoken_of | await select_accounts_born_before(
-        batch.tx, batch.organization_id, batch.first_before.start
+        batch.tx, batch.organization_id, batch.known_before.start
     )
 
 
@@ -85,7 +85,8 @@ def _book_late(
     batch: Batch, key: UUID, before: Sequence[AccountLife], after: Sequence[AccountLife]
 ) -> None:
     for month in batch.closed:
-        change = _licences(after, month) - _licences(before, month)
+        was_there = batch.known_before is not None and batch.known_before <= month
+        change = _licences(after, month) - (_licences(before, month) if was_there else 0)
         batch.late.add(month, Figure.LICENSED_USERS, change, user_id=key)
 
 

@@ -103,6 +103,7 @@ async def _store(
         organization.organization_id,
         first_month=batch.months[0].first_day,
         last_month=batch.last.first_day,
+        first_event_at=min(event.time for event in batch.events),
         latest_event_at=max(event.time for event in batch.events),
         ui_measured_from=_measured_from(batch, "ui"),
         sdk_measured_from=_measured_from(batch, "sdk"),
@@ -114,9 +115,10 @@ async def _open_months(tx: Transaction, organization: Any, fresh: dict[UUID, Any
     """Give the open months up to the batch's latest the rows that follow from those before."""
     touched = [Month.containing(event.time) for event in fresh.values()]
     known = _month_of(organization.first_month)
+    known_before = _month_of(organization.first_event_at)
     closed_through = _month_of(organization.closed_through)
-    earliest = min([*touched, *known])
-    first_open = closed_through[0].plus(1) if closed_through else earliest
+    earliest = min([*touched, *known_before])
+    first_open = closed_through[0].plus(1) if closed_through else min([*touched, *known])
     first, last = max(min(touched), first_open), max(*touched, first_open)
     first_before: Month | None = None
     if known:
@@ -133,12 +135,13 @@ async def _open_months(tx: Transaction, organization: Any, fresh: dict[UUID, Any
         closed=list(earliest.through(first_open.plus(-1))),
         months=list(first.through(last)),
         first_before=first_before,
+        known_before=known_before[0] if known_before else None,
         late=Late(),
     )
 
 
-def _month_of(first_day: date | None) -> list[Month]:
-    return [] if first_day is None else [Month.containing(first_day)]
+def _month_of(day: date | None) -> list[Month]:
+    return [] if day is None else [Month.containing(day)]
 
 
 def _measured_from(batch: Batch, channel: str) -> datetime | None:

@@ -79,6 +79,37 @@ async def test_opening_the_first_closed_month_opens_those_before_it(
     assert answer["chargebackReport"]["corrections"] == []
 
 
+@pytest.mark.parametrize("announced", ["before", "after"])
+async def test_a_licence_of_a_closed_month_before_the_first_event_is_a_correction_once_it_is_known(
+    database: Database, feed: Feed, graphql: GraphQL, clock: FixedClock, announced: str
+) -> None:
+    # Ann's account is older than every event. Months before the first event say nothing of her;
+    # an event of August makes her licensed in August and, carried, in September.
+    ann = event(
+        "user.upserted",
+        "2026-10-02T00:00:00Z",
+        username="ann",
+        email="ann@x.test",
+        createdAt="2020-02-29T12:00:00Z",
+    )
+    late = event("workspace.upserted", "2026-08-20T00:00:00Z", name="lab")
+    await close(database, SEPTEMBER, clock)
+    for line in (ann, late) if announced == "before" else (late, ann):
+        await feed(line)
+
+    answer = await graphql(
+        """{ chargebackReport(month: "2026-10") {
+            corrections { originMonth figure amount userName } } }"""
+    )
+
+    found = answer["chargebackReport"]["corrections"]
+    assert [each for each in found if each["figure"] == "LICENSED_USERS"] == [
+        {"originMonth": month, "figure": "LICENSED_USERS", "amount": "1", "userName": "ann"}
+        for month in ("2026-08", "2026-09")
+    ]
+    assert await verify_month(database, OWN, AUGUST) == []
+
+
 async def test_the_command_line_lists_corrections_below_the_report(
     database: Database, feed: Feed, clock: FixedClock
 ) -> None:

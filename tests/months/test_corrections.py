@@ -34,7 +34,7 @@ from tests.conftest import NOW, FixedClock, GraphQL, client_of, cloned
 from tests.report.feeds import FIRST_MONTH, LAST_MONTH, feeds
 from tests.report.questions import FULL_REPORT, less
 
-EXAMPLES = {"long": 1_000}.get(os.environ.get("HYPOTHESIS_PROFILE", ""), 30)
+EXAMPLES = {"long": 1_000}.get(os.environ.get("HYPOTHESIS_PROFILE", ""), 12)
 MAY = datetime(2024, 5, 10, 12, tzinfo=UTC)
 """Past all facts, and past the end of a month after them, so that it can be closed."""
 BEFORE, AFTER = Month.parse(FIRST_MONTH).plus(-1), Month.parse(LAST_MONTH).plus(1)
