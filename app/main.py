@@ -1,5 +1,7 @@
 """The application: routes, and what every response carries."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,14 +14,22 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from app.db.engine import Database
-from app.domain.errors import ChargebackError, GraphiQLDisabled, Unauthenticated
+from app.domain.errors import (
+    ChargebackError,
+    GraphiQLDisabled,
+    TooManyGuesses,
+    Unauthenticated,
+)
 from app.settings import Settings
 from app.web import auth, events, rest
 from app.web.closed import ClosedDocuments
-from app.web.errors import fail, refuse, refuse_http
+from app.web.errors import fail, headers_of, refuse, refuse_http
 from app.web.graphiql import asks_for_page, graphiql_page, graphiql_routes, signin_page
 from app.web.graphql import GraphQLEndpoint
+from app.web.guesses import Guesses
+from app.web.security import SecurityHeaders
 from app.web.services import BodyBudget, Services, services_of
+from resolvers.audit import AuditTrail
 from resolvers.context import Clock
 from resolvers.feed import Intake
 
@@ -49,7 +59,11 @@ def create_app(settings: Settings, database: Database, clock: Clock = system_clo
             *events.routes,
             *((*auth.routes, *graphiql_routes()) if settings.graphiql_enabled else ()),
         ],
-        middleware=[Middleware(GZipMiddleware, minimum_size=2_000, compresslevel=1)],
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(GZipMiddleware, minimum_size=2_000, compresslevel=1),
+        ],
+        lifespan=_lifespan,
         exception_handlers={
             ChargebackError: refuse,
             HTTPException: refuse_http,
@@ -63,8 +77,17 @@ def create_app(settings: Settings, database: Database, clock: Clock = system_clo
         intake=Intake(database),
         bodies=BodyBudget(_BODIES_IN_MEMORY * settings.feed_body_bytes),
         closed_documents=ClosedDocuments(_CLOSED_DOCUMENTS_BYTES),
+        audit=AuditTrail(database),
+        guesses=Guesses(),
     )
     return app
+
+
+@asynccontextmanager
+async def _lifespan(app: Starlette) -> AsyncIterator[None]:
+    """A clean stop leaves nothing unwritten."""
+    yield
+    await app.state.services.audit.close()
 
 
 async def _home(_: Request) -> Response:
@@ -81,8 +104,8 @@ def _graphql(endpoint: GraphQLEndpoint) -> Any:
             raise GraphiQLDisabled
         try:
             await auth.authenticate(request)
-        except Unauthenticated:
-            return await signin_page(request, None, Unauthenticated.status)
+        except (TooManyGuesses, Unauthenticated) as refusal:
+            return await signin_page(request, None, refusal.status, headers_of(refusal))
         return await graphiql_page(request)
 
     return graphql

@@ -1,6 +1,8 @@
 """Settings: the environment and the settings file, read here alone."""
 
 import os
+import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -28,6 +30,16 @@ def _names(value: object) -> object:
     if isinstance(value, str):
         return frozenset(name.strip() for name in value.split(",") if name.strip())
     return value
+
+
+def _networks(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        written = [each.strip() for each in value.split(",") if each.strip()]
+        return tuple(str(ip_network(each)) for each in written)
+    except ValueError:
+        raise ValueError("addresses or networks such as 10.0.0.0/8, comma separated") from None
 
 
 def _postgres_url(value: object) -> object:
@@ -122,9 +134,22 @@ class Settings(BaseSettings):
         True,
         description="Whether GraphQL tells its schema, also by suggestions after misspelt names.",
     )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_networks)] = Field(
+        (),
+        description="Addresses or networks of proxies, comma separated, whose X-Forwarded-For and "
+        "X-Forwarded-Proto are believed.",
+    )
     session_hours: int = Field(
         12, ge=1, le=720, description="How long a sign-in lasts in the browser."
     )
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The settings as they may be told; of the database's address all but its password."""
+        shown: dict[str, Any] = self.model_dump(mode="json")
+        if self.database_url is not None:
+            shown["database_url"] = _without_password(self.database_url)
+        return shown
 
     @classmethod
     def load(cls, env_file: Path | None = None, **overrides: Any) -> Self:
@@ -152,4 +177,10 @@ def _one_line(error: ValidationError) -> str:
     first = error.errors()[0]
     name = str(first["loc"][0]).upper() if first["loc"] else "settings"
     allowed = first["msg"].removeprefix("Value error, ")
-    return f"{name}={first['input']!r} is not allowed: {allowed}."
+    return f"{name}={_without_password(str(first['input']))!r} is not allowed: {allowed}."
+
+
+def _without_password(url: str) -> str:
+    """An address as a log may have it."""
+    hidden = re.sub(r"(://[^/?#]*?:)[^/?#]*(?=@)", r"\1…", url)
+    return re.sub(r"(?i)((?:^|[?&])(?:ssl)?password=)[^&]*", r"\1…", hidden)

@@ -18,6 +18,7 @@ from app.cli.store import opened
 from app.db.embedded import EmbeddedPostgres
 from app.db.engine import Database
 from app.db.store import with_database
+from app.domain.acts import OPERATOR
 from app.domain.callers import Caller, Scope
 from app.domain.months import Month
 from app.feed.generate import DEMO_ADMIN, OrganizationShape, generate_events
@@ -148,7 +149,7 @@ async def _closed_clone(url: str, closed_url: str) -> str:
     try:
         found = await find_organization(database, DEFAULT)
         now = system_clock()
-        await close_month(database, found.organization_id, MONTH, username=DEMO_ADMIN, now=now)
+        await close_month(database, found.organization_id, MONTH, by=OPERATOR, now=now)
     finally:
         await database.close()
     return closed_url

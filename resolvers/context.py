@@ -7,6 +7,7 @@ from uuid import UUID
 
 from app.db.engine import Database, Snapshot
 from app.db.levels import ReportMonth
+from app.domain.acts import OPERATOR, Act, Actor
 from app.domain.callers import Caller
 from app.settings import Settings
 
@@ -17,7 +18,8 @@ Clock = Callable[[], datetime]
 class Context:
     """One request: who asks, when, and the instant of the store that it reads.
 
-    `reports` remembers how the reports that the request has opened read their month rows.
+    `reports` remembers how the reports that the request has opened read their month rows, `acts`
+    what is to go into the audit log once it is answered.
     """
 
     caller: Caller
@@ -25,4 +27,6 @@ class Context:
     snapshot: Snapshot
     settings: Settings
     now: datetime
+    actor: Actor = OPERATOR
     reports: dict[tuple[UUID, date], ReportMonth] = field(default_factory=dict)
+    acts: list[Act] = field(default_factory=list)

@@ -4,12 +4,13 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from app.db.directory import select_account
-from app.db.engine import Database
+from app.db.engine import Database, Transaction
 from app.db.keys import (
     delete_sessions,
     insert_key,
@@ -18,14 +19,16 @@ from app.db.keys import (
     select_holder_of_session,
     select_key,
     select_keys,
-    select_organization_of_session,
+    select_session,
     update_key,
 )
+from app.domain.acts import OPERATOR, Act, Action, Actor
 from app.domain.callers import Caller, Scope
 from app.domain.errors import Forbidden, InvalidArgument, NotFound, Unauthenticated
 from app.domain.events import NUL
 from app.domain.keys import RANDOM_BYTES, KeyText
 from app.settings import Settings
+from resolvers.audit import append
 
 _USE_IS_NOTED_EVERY = timedelta(minutes=1)
 
@@ -46,6 +49,7 @@ async def create_key(
     label: str,
     expires_at: datetime | None,
     now: datetime,
+    by: Actor = OPERATOR,
 ) -> MintedKey:
     """Mint a key for a user, who need not be announced yet.
 
@@ -60,18 +64,34 @@ async def create_key(
         raise InvalidArgument(f"expiresAt: must lie in the future; got {expires_at.isoformat()}.")
     text = KeyText.from_random(secrets.token_bytes(RANDOM_BYTES))
     async with database.transaction(organization_id) as tx:
-        await insert_key(
-            tx,
-            organization_id,
-            key_id=text.key_id,
-            username=username,
-            label=label,
-            scopes=[str(scope) for scope in dict.fromkeys(scopes)],
-            secret_hash=text.secret_hash,
-            created_at=now,
-            expires_at=expires_at,
-        )
-        return MintedKey(await select_key(tx, organization_id, text.key_id), text)
+        row = await _mint(tx, organization_id, text, username, scopes, label, expires_at, now)
+        told = {"username": username, "label": label, "scopes": row.scopes}
+        await append(tx, by, Act(organization_id, Action.KEY_CREATED, text.key_id, told), now)
+    return MintedKey(row, text)
+
+
+async def _mint(
+    tx: Transaction,
+    organization_id: UUID,
+    text: KeyText,
+    username: str,
+    scopes: Sequence[Scope],
+    label: str,
+    expires_at: datetime | None,
+    now: datetime,
+) -> Any:
+    await insert_key(
+        tx,
+        organization_id,
+        key_id=text.key_id,
+        username=username,
+        label=label,
+        scopes=[str(scope) for scope in dict.fromkeys(scopes)],
+        secret_hash=text.secret_hash,
+        created_at=now,
+        expires_at=expires_at,
+    )
+    return await select_key(tx, organization_id, text.key_id)
 
 
 def _check(field: str, value: str, longest: int) -> None:
@@ -87,7 +107,13 @@ async def list_keys(database: Database, organization_id: UUID) -> Sequence[Any]:
         return await select_keys(tx, organization_id)
 
 
-async def revoke_key(database: Database, organization_id: UUID, key_id: str, now: datetime) -> Any:
+async def revoke_key(
+    database: Database,
+    organization_id: UUID,
+    key_id: str,
+    now: datetime,
+    by: Actor = OPERATOR,
+) -> Any:
     """End a key at once, and every session begun with it; again is no error.
 
     Raises:
@@ -97,34 +123,38 @@ async def revoke_key(database: Database, organization_id: UUID, key_id: str, now
         key = await _existing(tx, organization_id, key_id)
         if key.revoked_at is None:
             await update_key(tx, organization_id, key_id, revoked_at=now)
+            told = {"username": key.username}
+            await append(tx, by, Act(organization_id, Action.KEY_REVOKED, key_id, told), now)
         return await select_key(tx, organization_id, key_id)
 
 
 async def rotate_key(
-    database: Database, organization_id: UUID, key_id: str, *, overlap: timedelta, now: datetime
+    database: Database,
+    organization_id: UUID,
+    key_id: str,
+    *,
+    overlap: timedelta,
+    now: datetime,
+    by: Actor = OPERATOR,
 ) -> MintedKey:
     """Mint a key like an old one, which goes on working for the time of the overlap.
 
     Raises:
         NotFound: The organization has no such key, or it has ended.
     """
+    text = KeyText.from_random(secrets.token_bytes(RANDOM_BYTES))
     async with database.transaction(organization_id) as tx:
         old = await _existing(tx, organization_id, key_id)
-    if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):
-        raise NotFound(f"Key {key_id!r} has ended: create another one.")
-    new = await create_key(
-        database,
-        organization_id,
-        username=old.username,
-        scopes=[Scope(scope) for scope in old.scopes],
-        label=old.label,
-        expires_at=None if old.expires_at is None else now + (old.expires_at - old.created_at),
-        now=now,
-    )
-    ends = min(now + overlap, old.expires_at or now + overlap)
-    async with database.transaction(organization_id) as tx:
+        if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):
+            raise NotFound(f"Key {key_id!r} has ended: create another one.")
+        scopes = [Scope(scope) for scope in old.scopes]
+        lasts = None if old.expires_at is None else now + (old.expires_at - old.created_at)
+        row = await _mint(tx, organization_id, text, old.username, scopes, old.label, lasts, now)
+        ends = min(now + overlap, old.expires_at or now + overlap)
         await update_key(tx, organization_id, key_id, expires_at=ends)
-    return new
+        told = {"username": old.username, "new": text.key_id, "ends": ends.isoformat()}
+        await append(tx, by, Act(organization_id, Action.KEY_ROTATED, key_id, told), now)
+    return MintedKey(row, text)
 
 
 async def refuse_listed(
@@ -146,6 +176,16 @@ async def refuse_listed(
         )
 
 
+async def username_of_key(database: Database, organization_id: UUID, key_id: str) -> str:
+    """Whose key it is.
+
+    Raises:
+        NotFound: The organization has no such key.
+    """
+    async with database.transaction(organization_id) as tx:
+        return str((await _existing(tx, organization_id, key_id)).username)
+
+
 async def _existing(tx: Any, organization_id: UUID, key_id: str) -> Any:
     key = None if NUL in key_id else await select_key(tx, organization_id, key_id)
     if key is None:
@@ -156,7 +196,7 @@ async def _existing(tx: Any, organization_id: UUID, key_id: str) -> Any:
 async def caller_of_key(
     database: Database, written: str, settings: Settings, now: datetime
 ) -> Caller:
-    """Who is behind a key.
+    """Who is behind a key; one with a wrong checksum asks the store nothing.
 
     Raises:
         Unauthenticated: It is unknown, expired or revoked, or its user is gone or suspended.
@@ -168,8 +208,10 @@ async def caller_of_key(
         holder = await select_holder_of_key(tx, text.key_id)
     # An unknown key costs the same comparison as a known one.
     kept = holder.secret_hash if holder is not None else bytes(32)
-    if not hmac.compare_digest(text.secret_hash, kept) or not _is_valid(holder, now):
-        raise Unauthenticated
+    if not hmac.compare_digest(text.secret_hash, kept):
+        raise Unauthenticated(key_id=text.key_id)
+    if not _is_valid(holder, now):
+        raise Unauthenticated(holder.organization_id, holder.username, text.key_id)
     await _note_use(database, holder, now)
     return _caller(holder, settings)
 
@@ -226,31 +268,36 @@ def is_listed(username: str, email: str | None, settings: Settings) -> bool:
 
 
 async def begin_session(
-    database: Database, caller: Caller, *, lasting: timedelta, now: datetime
+    database: Database, caller: Caller, *, lasting: timedelta, now: datetime, by: Actor
 ) -> str:
     """Sign a caller in: the token of a new session, of which only a hash is kept."""
-    token = secrets.token_urlsafe(32)
-    async with database.transaction(caller.organization_id) as tx:
-        await delete_sessions(tx, caller.organization_id, ended_before=now)
+    own, token = caller.organization_id, secrets.token_urlsafe(32)
+    async with database.transaction(own) as tx:
+        await delete_sessions(tx, own, ended_before=now)
         await insert_session(
             tx,
-            caller.organization_id,
+            own,
             token_hash=_token_hash(token),
             key_id=caller.key_id,
             created_at=now,
             expires_at=now + lasting,
         )
+        await append(tx, by, Act(own, Action.SIGNED_IN, caller.key_id), now)
     return token
 
 
-async def end_session(database: Database, token: str) -> None:
+async def end_session(database: Database, token: str, *, now: datetime, by: Actor) -> None:
     """Sign out; again is no error."""
     token_hash = _token_hash(token)
     async with database.sign_in() as tx:
-        organization_id = await select_organization_of_session(tx, token_hash)
-    if organization_id is not None:
-        async with database.transaction(organization_id) as tx:
-            await delete_sessions(tx, organization_id, token_hash=token_hash)
+        session = await select_session(tx, token_hash)
+    if session is None:
+        return
+    own = session.organization_id
+    actor = replace(by, username=session.username, key_id=session.key_id)
+    async with database.transaction(own) as tx:
+        await delete_sessions(tx, own, token_hash=token_hash)
+        await append(tx, actor, Act(own, Action.SIGNED_OUT, session.key_id), now)
 
 
 def _token_hash(token: str) -> bytes:

@@ -22,6 +22,7 @@ from app.db.organizations import (
     select_organization_by_id,
     select_organizations,
 )
+from app.domain.acts import Act, Action, Actor, Door
 from app.domain.errors import InvalidArgument, InvalidMonth, MonthNotClosed
 from app.domain.events import NUL
 from app.domain.months import Month
@@ -32,6 +33,7 @@ from app.feed.recompute import (
     stored_rows,
     write_anew,
 )
+from resolvers.audit import append
 
 MONTH_CLOSE_BY_ITSELF = "MONTH_CLOSE_AFTER_DAYS"
 """Who closed a month that nobody closed by hand."""
@@ -73,7 +75,7 @@ async def list_acts(database: Database, organization_id: UUID) -> Sequence[Any]:
 
 
 async def close_month(
-    database: Database, organization_id: UUID, month: Month, *, username: str, now: datetime
+    database: Database, organization_id: UUID, month: Month, *, by: Actor, now: datetime
 ) -> Sequence[Month]:
     """Close a month, and each earlier one that is open; one that is closed stays so.
 
@@ -91,9 +93,15 @@ async def close_month(
         if closing:
             last_month = await _rows_through(tx, organization, month)
             days = [each.first_day for each in closing]
-            await insert_closes(tx, organization_id, days, username=username, now=now)
+            await insert_closes(tx, organization_id, days, username=_name(by), now=now)
             await update_closed_through(tx, organization_id, month.first_day, last_month)
+        for each in closing:
+            await append(tx, by, Act(organization_id, Action.MONTH_CLOSED, str(each)), now)
     return closing
+
+
+def _name(by: Actor) -> str:
+    return by.username or ""
 
 
 def _to_close(organization: Any, month: Month) -> list[Month]:
@@ -133,7 +141,7 @@ async def close_due_months(
                 database,
                 organization.organization_id,
                 due,
-                username=MONTH_CLOSE_BY_ITSELF,
+                by=Actor(MONTH_CLOSE_BY_ITSELF, Door.SERVICE),
                 now=now,
             )
             closed += [(organization.name, month) for month in months]
@@ -146,7 +154,7 @@ async def reopen_month(
     month: Month,
     *,
     reason: str,
-    username: str,
+    by: Actor,
     now: datetime,
 ) -> None:
     """Open the latest closed month again, with what came late for it; leaves a trace.
@@ -166,8 +174,10 @@ async def reopen_month(
         closes = [row.month for row in await select_closes(tx, organization_id)]
         earlier = max((day for day in closes if day < month.first_day), default=None)
         await delete_close(
-            tx, organization_id, month.first_day, username=username, reason=reason, now=now
+            tx, organization_id, month.first_day, username=_name(by), reason=reason, now=now
         )
+        act = Act(organization_id, Action.MONTH_REOPENED, str(month), {"reason": reason})
+        await append(tx, by, act, now)
         await update_closed_through(tx, organization_id, earlier, organization.last_month)
         if organization.first_event_at is not None:
             begin = Month.containing(organization.first_event_at)

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from app.db.audit import insert_entries
 from app.db.engine import Database
 from app.db.organizations import (
     insert_organization,
     select_organization,
     select_organizations,
 )
+from app.domain.acts import OPERATOR, Act, Action, entry_of
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import AlreadyExists, InvalidArgument, OrganizationNotFound
 from app.domain.events import NUL, organization_id
@@ -31,6 +33,8 @@ async def create_organization(database: Database, name: str, now: datetime) -> N
     async with database.transaction(organization_id(name)) as tx:
         if not await insert_organization(tx, organization_id(name), name, now):
             raise AlreadyExists(f"There is an organization {name!r} already.")
+        act = Act(organization_id(name), Action.ORGANIZATION_CREATED, name)
+        await insert_entries(tx, act.organization_id, [entry_of(act, OPERATOR, now)])
 
 
 async def ensure_default_organization(database: Database, now: datetime) -> None:

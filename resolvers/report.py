@@ -6,7 +6,7 @@ from typing import Any
 
 from app.db.levels import ReportMonth
 from app.db.reports import select_reports
-from app.domain.callers import Scope
+from app.domain.acts import Act, Action
 from app.domain.errors import InvalidArgument, OrganizationNotFound, ReportDisabled
 from app.domain.months import Month, microseconds, report_end
 from resolvers.context import Context
@@ -57,7 +57,6 @@ async def _reports(
 ) -> Grouped:
     if not context.settings.chargeback_usage_report_enabled:
         raise ReportDisabled
-    context.caller.require(Scope.REPORT_READ)
     chosen = context.caller.choose(organization)
     context.snapshot.admit(chosen)
     ends = [report_end(month, context.now) for month in months]
@@ -65,12 +64,18 @@ async def _reports(
     rows = await context.snapshot.rows(statement, organization_id=chosen)
     if not rows:
         raise OrganizationNotFound(f"There is no organization {organization!r}.")
+    context.acts.append(Act(chosen, Action.REPORT_READ, _span(months)))
     for month, end, row in zip(months, ends, rows, strict=True):
         context.reports[row.organization_id, row.month] = _report_month(month, end, row)
     columns = {name: index for index, name in enumerate(statement.selected_columns.keys())}
     columns["report_date"] = columns["month"]
     columns["status"] = columns["closed"]
     return Grouped(columns, [rows])
+
+
+def _span(months: Sequence[Month]) -> str:
+    first, last = months[0], months[-1]
+    return str(first) if first == last else f"{first} to {last}"
 
 
 def _report_month(month: Month, end: datetime, row: Any) -> ReportMonth:

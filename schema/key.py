@@ -65,6 +65,5 @@ def created_api_key(minted: MintedKey) -> CreatedApiKey:
 async def api_keys(info: Info[Context, Any]) -> list[ApiKey]:
     """The keys of the caller's organization."""
     context = info.context
-    context.caller.require(Scope.ADMIN)
     rows = await list_keys(context.database, context.caller.organization_id)
     return [api_key(row) for row in rows]

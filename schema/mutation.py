@@ -9,7 +9,7 @@ from strawberry import Info
 from app.domain.callers import Scope
 from app.domain.errors import InvalidArgument
 from resolvers.context import Context
-from resolvers.keys import create_key, refuse_listed, revoke_key, rotate_key
+from resolvers.keys import create_key, refuse_listed, revoke_key, rotate_key, username_of_key
 from resolvers.months import MonthState, close_month, list_months, reopen_month
 from schema.key import ApiKey, CreatedApiKey, api_key, created_api_key
 from schema.month import MonthArgument, ReportMonth, report_month
@@ -19,11 +19,6 @@ _KeyId = Annotated[
     strawberry.ID, strawberry.argument(description="The key's id: its part after `cbk_`.")
 ]
 _LONGEST_OVERLAP_HOURS = 30 * 24
-
-
-def _admin(info: Info[Context, Any]) -> Context:
-    info.context.caller.require(Scope.ADMIN)
-    return info.context
 
 
 @strawberry.type(description="What can be changed. Each field is one transaction.")
@@ -48,7 +43,7 @@ class Mutation:
             strawberry.argument(description="When it stops working; without it, never."),
         ] = None,
     ) -> CreatedApiKey:
-        context = _admin(info)
+        context = info.context
         await refuse_listed(context.database, context.caller, username, context.settings)
         minted = await create_key(
             context.database,
@@ -58,6 +53,7 @@ class Mutation:
             label=label,
             expires_at=expires_at,
             now=context.now,
+            by=context.actor,
         )
         return created_api_key(minted)
 
@@ -73,17 +69,21 @@ class Mutation:
             strawberry.argument(description="For how long the old key still works: 0 to 720."),
         ] = 24,
     ) -> CreatedApiKey:
-        context = _admin(info)
+        context = info.context
         if not 0 <= overlap_hours <= _LONGEST_OVERLAP_HOURS:
             raise InvalidArgument(
                 f"overlapHours: must be from 0 to {_LONGEST_OVERLAP_HOURS}; got {overlap_hours}."
             )
+        own = context.caller.organization_id
+        username = await username_of_key(context.database, own, id)
+        await refuse_listed(context.database, context.caller, username, context.settings)
         minted = await rotate_key(
             context.database,
             context.caller.organization_id,
             id,
             overlap=timedelta(hours=overlap_hours),
             now=context.now,
+            by=context.actor,
         )
         return created_api_key(minted)
 
@@ -95,8 +95,10 @@ class Mutation:
         info: Info[Context, Any],
         id: _KeyId,  # noqa: A002  the argument's public name
     ) -> ApiKey:
-        context = _admin(info)
-        row = await revoke_key(context.database, context.caller.organization_id, id, context.now)
+        context = info.context
+        row = await revoke_key(
+            context.database, context.caller.organization_id, id, context.now, context.actor
+        )
         return api_key(row)
 
     @strawberry.mutation(
@@ -106,13 +108,13 @@ class Mutation:
     async def close_month(
         self, info: Info[Context, Any], month: MonthArgument
     ) -> list[ReportMonth]:
-        context = _admin(info)
+        context = info.context
         caller = context.caller
         closed = await close_month(
             context.database,
             caller.organization_id,
             month,
-            username=caller.username,
+            by=context.actor,
             now=context.now,
         )
         states = await list_months(context.database, caller.organization_id, context.now)
@@ -128,14 +130,14 @@ class Mutation:
         month: MonthArgument,
         reason: Annotated[str, strawberry.argument(description="Why; kept for good.")],
     ) -> ReportMonth:
-        context = _admin(info)
+        context = info.context
         caller = context.caller
         await reopen_month(
             context.database,
             caller.organization_id,
             month,
             reason=reason,
-            username=caller.username,
+            by=context.actor,
             now=context.now,
         )
         return report_month(MonthState(month, None, None, None))

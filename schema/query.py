@@ -11,6 +11,7 @@ from resolvers.context import Context
 from resolvers.report import report, report_range
 from resolvers.rows import Grouped, Selection
 from schema.arguments import OrganizationName
+from schema.audit import AuditEntry, audit_log
 from schema.execution import batched
 from schema.key import ApiKey, api_keys
 from schema.month import MonthAct, ReportMonth, month_acts, months
@@ -29,6 +30,12 @@ class Query:
         resolver=api_keys,
         description="The keys of the caller's organization, the newest first, ended ones "
         "included. Empty when it has none.",
+    )
+
+    audit_log: list[AuditEntry] = strawberry.field(
+        resolver=audit_log,
+        description="The audit log of an organization, the latest line first, a page at a time. "
+        "Needs the scope `admin`.",
     )
 
     months: list[ReportMonth] = strawberry.field(

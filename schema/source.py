@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import strawberry
 from strawberry import Info
 
-from app.domain.callers import Scope
 from app.domain.sources import Unplaced
 from resolvers.context import Context
 from resolvers.sources import RunState, SourceState, list_runs, list_sources
@@ -107,7 +106,6 @@ def _source(state: SourceState) -> Source:
 async def sources(info: Info[Context, Any]) -> list[Source]:
     """The sources of the caller's organization."""
     context = info.context
-    context.caller.require(Scope.REPORT_READ)
     states = await list_sources(context.database, context.caller.organization_id)
     return [_source(state) for state in states]
 
@@ -119,7 +117,6 @@ async def source_runs(
 ) -> list[SourceRun]:
     """The last runs of a source of the caller's organization."""
     context = info.context
-    context.caller.require(Scope.REPORT_READ)
     organization_id = context.caller.organization_id
     runs = await list_runs(context.database, organization_id, source, first)
     return [_run(state) for state in runs]

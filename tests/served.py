@@ -16,7 +16,16 @@ START_SECONDS = 90
 
 def environment(**changes: str) -> dict[str, str]:
     """This process's environment with changes, and none of the service's settings."""
-    ours = ("DATABASE_", "CHARGEBACK_", "ADMIN_USER_LIST", "MONTH_", "FEED_", "SESSION_", "GRAPH")
+    ours = (
+        "DATABASE_",
+        "CHARGEBACK_",
+        "ADMIN_USER_LIST",
+        "MONTH_",
+        "FEED_",
+        "SESSION_",
+        "GRAPH",
+        "TRUSTED_",
+    )
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return {**kept, **changes}
 

@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from app import __version__
+from app.cli.audit import AuditFormat, print_audit_log
 from app.cli.console import stdout
 from app.cli.database import backup, db, restore_backup
 from app.cli.imports import EventFiles
@@ -21,7 +22,9 @@ from app.cli.serve import DEMO_SEED
 from app.cli.serve import serve as serve_until_signal
 from app.cli.sources import print_runs, print_sources
 from app.cli.store import opened
+from app.db.audit import EntriesMatching
 from app.db.engine import Database
+from app.domain.acts import Action
 from app.domain.callers import Scope
 from app.domain.errors import InvalidArgument, InvalidBatch
 from app.domain.months import Month
@@ -387,6 +390,38 @@ def list_connected(
             if name is None
             else print_runs(database, organization, name, first)
         ),
+    )
+
+
+@cli.command("audit")
+def export_audit(
+    form: Annotated[
+        AuditFormat, typer.Option("--format", help="A JSON object a line, or CSV.")
+    ] = AuditFormat.NDJSON,
+    action: Annotated[
+        list[Action] | None,
+        typer.Option(help="Only this action; repeatable. Without it, all.", show_default=False),
+    ] = None,
+    user: Annotated[str | None, typer.Option(help="Only what this user did.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only from then on: a month (its start) or an instant.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Only before then, written alike.")] = None,
+    organization: InOrganization = DEFAULT,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """Write the audit log to stdout: who did what, when, from where, by which key."""
+    matching = EntriesMatching(
+        actions=action or None,
+        username=user,
+        since=_instant(since) if since else None,
+        until=_instant(until) if until else None,
+    )
+    _with_store(
+        data_dir,
+        env_file,
+        lambda database, _: print_audit_log(database, organization, matching, form),
     )
 
 

@@ -6,13 +6,11 @@ from rich.table import Table
 
 from app.cli.console import stdout
 from app.db.engine import Database
+from app.domain.acts import OPERATOR
 from app.domain.errors import ChargebackError
 from app.domain.months import Month
 from resolvers.months import close_month, list_acts, list_months, reopen_month, verify_month
 from resolvers.organizations import find_organization
-
-OPERATOR = "operator"
-"""Who does what the command line does."""
 
 
 class MonthIsWrong(ChargebackError):
@@ -48,7 +46,7 @@ async def print_months(database: Database, organization: str, now: datetime) -> 
 async def close(database: Database, organization: str, month: Month, now: datetime) -> None:
     """Close a month and those before it."""
     found = await find_organization(database, organization)
-    closed = await close_month(database, found.organization_id, month, username=OPERATOR, now=now)
+    closed = await close_month(database, found.organization_id, month, by=OPERATOR, now=now)
     told = f"closed {', '.join(map(str, closed))}" if closed else f"{month} is closed already"
     stdout.print(told, markup=False, highlight=False)
 
@@ -58,9 +56,7 @@ async def reopen(
 ) -> None:
     """Open the latest closed month again."""
     found = await find_organization(database, organization)
-    await reopen_month(
-        database, found.organization_id, month, reason=reason, username=OPERATOR, now=now
-    )
+    await reopen_month(database, found.organization_id, month, reason=reason, by=OPERATOR, now=now)
     stdout.print(f"opened {month} again", markup=False, highlight=False)
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
@@ -11,12 +12,14 @@ from rich.table import Table
 
 from app.cli.console import stdout
 from app.db.engine import Database
+from app.domain.acts import Action
 from app.domain.callers import Caller, Scope
 from app.domain.months import Month
 from app.domain.sizes import megabytes
 from app.main import system_clock
 from app.settings import Settings
 from app.web.document import document, read_totals
+from resolvers.audit import append
 from resolvers.context import Context
 from resolvers.corrections import corrections_of_reports
 from resolvers.levels import dictionaries
@@ -54,8 +57,10 @@ class Format(StrEnum):
 
 
 @asynccontextmanager
-async def _operator(database: Database, settings: Settings, organization: str) -> Any:
-    """Whoever runs the command on the machine may read what its store holds."""
+async def _operator(
+    database: Database, settings: Settings, organization: str, action: Action
+) -> Any:
+    """Whoever runs the command on the machine may read what its store holds; it is noted."""
     found = await find_organization(database, organization)
     caller = Caller(
         organization_id=found.organization_id,
@@ -67,14 +72,19 @@ async def _operator(database: Database, settings: Settings, organization: str) -
         is_listed=True,
     )
     async with database.snapshot(found.organization_id) as snapshot:
-        yield Context(caller, database, snapshot, settings, system_clock())
+        context = Context(caller, database, snapshot, settings, system_clock())
+        yield context
+    async with database.transaction(found.organization_id) as tx:
+        for act in context.acts:
+            await append(tx, context.actor, replace(act, action=action), context.now)
 
 
 async def print_report(
     database: Database, settings: Settings, month: Month, organization: str, form: Format
 ) -> None:
     """Print the month's report; JSON is the REST document, CSV a line per workspace."""
-    async with _operator(database, settings, organization) as context:
+    action = Action.REPORT_READ if form is Format.TABLE else Action.REPORT_EXPORTED
+    async with _operator(database, settings, organization, action) as context:
         if form is Format.JSON:
             await _print_document(context, month)
             return
@@ -119,11 +129,11 @@ def _csv(month: Month, lines: Sequence[Sequence[str]]) -> str:
     writer = csv.writer(written, lineterminator="\n")
     writer.writerow(("Month", *_HEADINGS))
     for name, *figures in lines:
-        writer.writerow((str(month), _inert(name), *figures))
+        writer.writerow((str(month), inert(name), *figures))
     return written.getvalue()
 
 
-def _inert(cell: str) -> str:
+def inert(cell: str) -> str:
     """A spreadsheet runs a cell that begins like a formula."""
     return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 

@@ -23,6 +23,7 @@ from app.domain.months import Month
 from app.feed.generate import DEMO_ADMIN, OrganizationShape, generate_events
 from app.main import create_app, system_clock
 from app.settings import Settings
+from resolvers.audit import record_start
 from resolvers.feed import CHUNK, accept_lines
 from resolvers.keys import caller_of_key, create_key
 from resolvers.months import close_due_months
@@ -49,12 +50,15 @@ async def serve(settings: Settings, *, host: str, port: int, data_dir: Path, dem
             database.pulse.watched(),
         ):
             key = await _demo(database, settings, data_dir) if demo else None
+            await record_start(database, settings, system_clock())
             config = uvicorn.Config(
                 create_app(settings, database),
                 log_level="warning",
                 access_log=False,
                 timeout_graceful_shutdown=_GRACE_SECONDS,
                 server_header=False,
+                proxy_headers=bool(settings.trusted_proxies),
+                forwarded_allow_ips=list(settings.trusted_proxies),
             )
             address = f"http://{_shown(host)}:{listener.getsockname()[1]}"
             server = _Server(config, lambda: _greet(address, key))

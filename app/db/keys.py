@@ -100,12 +100,17 @@ async def insert_session(tx: AsyncConnection, organization_id: UUID, **values: A
     await tx.execute(insert(Session).values(organization_id=organization_id, **values))
 
 
-async def select_organization_of_session(tx: AsyncConnection, token_hash: bytes) -> UUID | None:
-    """Whose session that is, ended or not; None when there is none."""
-    found = await tx.execute(
-        select(Session.organization_id).where(Session.token_hash == token_hash)
+async def select_session(tx: AsyncConnection, token_hash: bytes) -> Any:
+    """Whose session that is, ended or not: organization_id, key_id, username; None if nobody's."""
+    of_key = and_(
+        ApiKey.organization_id == Session.organization_id, ApiKey.key_id == Session.key_id
     )
-    return found.scalar_one_or_none()
+    found = await tx.execute(
+        select(Session.organization_id, Session.key_id, ApiKey.username)
+        .join(ApiKey, of_key)
+        .where(Session.token_hash == token_hash)
+    )
+    return found.first()
 
 
 async def delete_sessions(

@@ -423,3 +423,24 @@ class Session(Base):
         _of_organization("key_id", of="api_key"),
         Index("session_by_token", "token_hash", unique=True),
     )
+
+
+class AuditLog(Base):
+    """Who did what, when, from where, by which key, and what came of it. Lines never change."""
+
+    __tablename__ = "audit_log"
+
+    organization_id: Mapped[Key]
+    # Version 7: by time, so that a page follows from the last id seen.
+    entry_id: Mapped[Key]
+    happened_at: Mapped[Instant]
+    action: Mapped[str]
+    target: Mapped[str]
+    outcome: Mapped[str]
+    username: Mapped[str | None] = mapped_column(String(collation="C"))
+    key_id: Mapped[str | None]
+    address: Mapped[str | None]
+    door: Mapped[str]
+    detail: Mapped[dict[str, object]] = mapped_column(JSONB)
+
+    __table_args__ = (_of_organization(of="organization"),)

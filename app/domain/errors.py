@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from math import ceil
 from typing import ClassVar
+from uuid import UUID
 
 
 class ChargebackError(Exception):
@@ -34,9 +37,29 @@ class Unauthenticated(ChargebackError):
 
     code, status = "UNAUTHENTICATED", 401
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        organization_id: UUID | None = None,
+        username: str | None = None,
+        key_id: str | None = None,
+    ) -> None:
+        """What is known of whose key it is, for the audit log alone."""
+        self.organization_id, self.username, self.key_id = organization_id, username, key_id
         super().__init__(
             "A valid API key is needed: send it as the header 'Authorization: <api key>'."
+        )
+
+
+class TooManyGuesses(ChargebackError):
+    """Too many bad keys came from one place."""
+
+    code, status = "TOO_MANY_GUESSES", 429
+
+    def __init__(self, wait: timedelta) -> None:
+        self.retry_after_seconds = max(1, ceil(wait.total_seconds()))
+        super().__init__(
+            f"Too many bad API keys came from this address: try again in "
+            f"{self.retry_after_seconds} seconds."
         )
 
 

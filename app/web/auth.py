@@ -1,5 +1,8 @@
 """Who asks: an API key in the header, or the session that a browser began with one."""
 
+import hashlib
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from urllib.parse import parse_qsl, urlsplit
 
@@ -7,9 +10,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from app.domain.acts import Actor
 from app.domain.callers import Caller, Scope
-from app.domain.errors import ChargebackError, Forbidden, Unauthenticated
+from app.domain.errors import ChargebackError, Forbidden, TooManyGuesses, Unauthenticated
+from app.web.audit import actor_of, address_of, door_of, note_bad_key, note_forbidden
+from app.web.errors import headers_of
 from app.web.graphiql import signin_page
+from app.web.guesses import MOST_BAD_KEYS, place_of
 from app.web.services import services_of
 from resolvers.keys import begin_session, caller_of_key, caller_of_session, end_session
 
@@ -19,24 +26,93 @@ CLIENT_HEADER = "X-Chargeback-Client"
 _LONGEST_KEY = 4096
 
 
+class Guarded(Route):
+    """A route for callers whose key has a scope; the one way to have a caller.
+
+    Args:
+        path: As for `Route`.
+        endpoint: Takes the request and its caller.
+        scope: What the key must be good for; a test insists that each route says it.
+        methods: As for `Route`.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        endpoint: Callable[[Request, Caller], Awaitable[Response]],
+        *,
+        scope: Scope,
+        methods: Sequence[str] = ("GET",),
+    ) -> None:
+        async def guarded(request: Request) -> Response:
+            caller = await authenticate(request)
+            with noting_forbidden(request, caller):
+                caller.require(scope)
+                return await endpoint(request, caller)
+
+        super().__init__(path, guarded, methods=methods)
+        self.scope = scope
+
+
+@contextmanager
+def noting_forbidden(request: Request, caller: Caller) -> Iterator[None]:
+    """A refusal within the block goes into the audit log."""
+    try:
+        yield
+    except Forbidden:
+        note_forbidden(request, caller)
+        raise
+
+
 async def authenticate(request: Request) -> Caller:
     """The caller of a request.
 
     Raises:
         Forbidden: The request came with a session, but not from our own page.
+        TooManyGuesses: The key is bad, as were many before it from the same place.
         Unauthenticated: No valid key, and no valid session.
     """
     services = services_of(request)
     authorization = request.headers.get("authorization")
     if authorization is not None:
-        key = _key_in_header(authorization)
-        return await caller_of_key(services.database, key, services.settings, services.now)
+        return await _caller_of_key(request, _key_in_header(authorization))
     token = request.cookies.get(COOKIE)
     if token is None:
         raise Unauthenticated
-    if request.method != "GET" and CLIENT_HEADER not in request.headers:
+    caller = await caller_of_session(services.database, token, services.settings, services.now)
+    if request.method not in _SAFE_METHODS and CLIENT_HEADER not in request.headers:
+        note_forbidden(request, caller)
         raise Forbidden(f"A request with a session must carry the header {CLIENT_HEADER}.")
-    return await caller_of_session(services.database, token, services.settings, services.now)
+    return caller
+
+
+_SAFE_METHODS = frozenset({"GET", "HEAD"})
+
+
+async def _caller_of_key(request: Request, key: str) -> Caller:
+    services = services_of(request)
+    digest = hashlib.sha256(key.encode(errors="replace")).digest()
+    place, now = place_of(address_of(request)), services.now
+    wait = services.guesses.wait(place, now)
+    if wait is not None and not services.guesses.may_ask(place, digest, now):
+        raise TooManyGuesses(wait)
+    try:
+        caller = await caller_of_key(services.database, key, services.settings, now)
+    except Unauthenticated as refusal:
+        raise _refused(request, place, refusal) from None
+    services.guesses.note_good(digest)
+    return caller
+
+
+def _refused(request: Request, place: str, refusal: Unauthenticated) -> ChargebackError:
+    """A bad key is counted and noted; of those too many only the first is noted."""
+    services = services_of(request)
+    count = services.guesses.note_bad(place, services.now)
+    wait = services.guesses.wait(place, services.now)
+    error = refusal if wait is None else TooManyGuesses(wait)
+    if count <= MOST_BAD_KEYS + 1:
+        note_bad_key(request, refusal, error)
+    return error
 
 
 def _key_in_header(authorization: str) -> str:
@@ -52,12 +128,16 @@ async def sign_in(request: Request) -> Response:
     _insist_on_own_origin(request)
     key = await _key_in_form(request)
     try:
-        caller = await caller_of_key(services.database, key, services.settings, services.now)
-        caller.require(Scope.REPORT_READ)
+        caller = await _caller_of_key(request, key)
+        with noting_forbidden(request, caller):
+            caller.require(Scope.REPORT_READ)
     except ChargebackError as refusal:
-        return await signin_page(request, _words(refusal), refusal.status)
+        return await signin_page(request, _words(refusal), refusal.status, headers_of(refusal))
     lasting = timedelta(hours=services.settings.session_hours)
-    token = await begin_session(services.database, caller, lasting=lasting, now=services.now)
+    actor = actor_of(request, caller)
+    token = await begin_session(
+        services.database, caller, lasting=lasting, now=services.now, by=actor
+    )
     return _with_cookie(request, token, int(lasting.total_seconds()))
 
 
@@ -83,7 +163,9 @@ async def sign_out(request: Request) -> Response:
     _insist_on_own_origin(request)
     token = request.cookies.get(COOKIE)
     if token is not None:
-        await end_session(services_of(request).database, token)
+        services = services_of(request)
+        nobody = Actor(None, door_of(request), address=address_of(request))
+        await end_session(services.database, token, now=services.now, by=nobody)
     return _with_cookie(request, "", 0)
 
 

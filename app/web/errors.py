@@ -12,10 +12,12 @@ from app.domain.errors import (
     InvalidBatch,
     QueryTimedOut,
     StoreUnavailable,
+    TooManyGuesses,
     TooManyQueries,
     Unauthenticated,
 )
 from app.web.logs import log
+from app.web.security import secure_headers
 
 _RETRY_AFTER_SECONDS = "2"
 
@@ -34,6 +36,8 @@ def headers_of(error: ChargebackError) -> dict[str, str]:
     """What the status of an error obliges a response to say."""
     if isinstance(error, Unauthenticated):
         return {"WWW-Authenticate": 'Bearer realm="chargeback"'}
+    if isinstance(error, TooManyGuesses):
+        return {"Retry-After": str(error.retry_after_seconds)}
     if isinstance(error, StoreUnavailable | QueryTimedOut | TooManyQueries):
         return {"Retry-After": _RETRY_AFTER_SECONDS}
     return {}
@@ -63,4 +67,7 @@ async def refuse_http(_: Request, error: Exception) -> Response:
 async def fail(request: Request, error: Exception) -> Response:
     """Our own mistake: its trace goes to the log, and nothing of it to the caller."""
     log.error("unexpected error at %s", request.url.path, exc_info=error)
-    return JsonResponse({"msg": "Unexpected error.", "code": 500, "error": "INTERNAL"}, 500)
+    answer = JsonResponse({"msg": "Unexpected error.", "code": 500, "error": "INTERNAL"}, 500)
+    # It goes past the middleware that gives every other answer its headers.
+    secure_headers(answer.headers, request.url.scheme)
+    return answer

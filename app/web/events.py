@@ -6,12 +6,11 @@ from datetime import datetime
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
 
-from app.domain.callers import Scope
+from app.domain.callers import Caller, Scope
 from app.domain.errors import BodyTooLarge, InvalidArgument, UnsupportedBody
 from app.domain.events import AnyEvent, decode_batch, decode_lines
-from app.web.auth import authenticate
+from app.web.auth import Guarded
 from app.web.errors import JsonResponse
 from app.web.services import services_of
 
@@ -22,11 +21,9 @@ MEDIA_TYPES = (ONE, BATCH, LINES)
 ENCODINGS = ("identity", "gzip")
 
 
-async def post_events(request: Request) -> Response:
+async def post_events(request: Request, caller: Caller) -> Response:
     """Store a batch of usage events; the answer comes after the commit."""
     services = services_of(request)
-    caller = await authenticate(request)
-    caller.require(Scope.EVENTS_WRITE)
     media_type, encoding = _media_type(request), _encoding(request)
     most_bytes = services.settings.feed_body_bytes
     async with services.bodies.reserve(_expected_bytes(request, encoding, most_bytes)):
@@ -102,4 +99,4 @@ def _decode(media_type: str, body: bytes, now: datetime) -> list[AnyEvent]:
     return decode_lines([body] if media_type == ONE else body.split(b"\n"), now=now)
 
 
-routes = [Route("/api/events", post_events, methods=["POST"])]
+routes = [Guarded("/api/events", post_events, scope=Scope.EVENTS_WRITE, methods=["POST"])]

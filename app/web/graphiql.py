@@ -3,8 +3,10 @@
 import gzip
 import hashlib
 import html
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from starlette.exceptions import HTTPException
@@ -68,16 +70,13 @@ async def signin_page(
     request: Request,  # noqa: ARG001  # Both pages are called alike.
     message: str | None,
     status_code: int = 200,
+    further: Mapping[str, str] = MappingProxyType({}),
 ) -> Response:
     """The form that posts `key` to /signin; `message` says why the last attempt failed."""
     notice = f'<p class="notice" role="alert">{html.escape(message)}</p>' if message else ""
     page = _static("signin.html").content.decode().replace("<!-- message -->", notice)
-    headers = {"content-security-policy": _SIGNIN_POLICY, "cache-control": "no-store"}
-    return Response(page, status_code, _SECURITY | headers, _CONTENT_TYPES[".html"])
-
-
-# A stricter referrer policy would make the forms post `Origin: null`.
-_SECURITY = {"x-content-type-options": "nosniff", "referrer-policy": "same-origin"}
+    headers = {"content-security-policy": _SIGNIN_POLICY, **further}
+    return Response(page, status_code, headers, _CONTENT_TYPES[".html"])
 
 
 async def _static_file(request: Request) -> Response:
@@ -108,7 +107,7 @@ def _answer(
 ) -> Response:
     gzips = "gzip" in request.headers.get("accept-encoding", "")
     tag = f'"{file.digest}-gzip"' if gzips else f'"{file.digest}"'
-    headers = _SECURITY | headers | {"etag": tag, "vary": vary}
+    headers = headers | {"etag": tag, "vary": vary}
     known = request.headers.get("if-none-match", "")
     if tag in known.replace("W/", "").split(", ") or known == "*":
         return Response(status_code=304, headers=headers)

@@ -14,7 +14,14 @@ from graphql import ExecutionResult, GraphQLError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.domain.errors import ChargebackError, QueryTimedOut, QueryTooCostly, StoreUnavailable
+from app.domain.acts import OK, UNFINISHED
+from app.domain.errors import (
+    ChargebackError,
+    Forbidden,
+    QueryTimedOut,
+    QueryTooCostly,
+    StoreUnavailable,
+)
 from app.settings import Settings
 from app.web.asked import (
     GRAPHQL_JSON,
@@ -24,7 +31,8 @@ from app.web.asked import (
     answer_type,
     read_asked,
 )
-from app.web.auth import authenticate
+from app.web.audit import actor_of, note_acts, note_forbidden
+from app.web.auth import authenticate, noting_forbidden
 from app.web.errors import headers_of
 from app.web.logs import log
 from app.web.queries import RunningQueries
@@ -32,6 +40,7 @@ from app.web.services import services_of
 from resolvers.context import Context
 from resolvers.sizes import LARGEST_SUPPORTED, sizes_of_organization
 from schema import schema
+from schema.access import require_scopes, root_fields
 from schema.operations import MOST_ERRORS, InvalidDocument, Limits, Operation, UnclearOperation
 
 _PACKED_FROM_BYTES = 100_000
@@ -87,20 +96,20 @@ class GraphQLEndpoint:
             operation = await self._prepare(asked, services.settings)
             if not operation.is_query:
                 _insist_on_post(request)
+            with noting_forbidden(request, caller):
+                require_scopes(operation, caller)
+            if "auditLog" in root_fields(operation):
+                await services.audit.flush()  # Its reader sees what was answered before.
             async with (
                 _timed(operation, services.settings),
                 services.database.snapshot(caller.organization_id) as snapshot,
             ):
+                actor = actor_of(request, caller)
                 context = Context(
-                    caller, services.database, snapshot, services.settings, services.now
+                    caller, services.database, snapshot, services.settings, services.now, actor
                 )
                 await _insist_on_cost(operation, asked, context)
-                return await schema.execute_prepared(
-                    operation,
-                    asked.variables,
-                    context,
-                    introspection=services.settings.graphql_introspection_enabled,
-                )
+                return await _noted(request, operation, asked, context)
 
     async def _prepare(self, asked: Asked, settings: Settings) -> Operation:
         """The operation asked for.
@@ -113,6 +122,36 @@ class GraphQLEndpoint:
         if len(asked.query) <= _SHORT_TEXT:
             return self._prepared(*arguments, introspection=introspection)
         return await asyncio.to_thread(schema.prepare, *arguments, introspection=introspection)
+
+
+async def _noted(
+    request: Request, operation: Operation, asked: Asked, context: Context
+) -> ExecutionResult:
+    """Execute an operation, and note for the audit log what came of it."""
+    introspection = context.settings.graphql_introspection_enabled
+    try:
+        result = await schema.execute_prepared(
+            operation, asked.variables, context, introspection=introspection
+        )
+    except BaseException:
+        note_acts(request, context, UNFINISHED)
+        raise
+    _note(request, context, result)
+    return result
+
+
+def _note(request: Request, context: Context, result: ExecutionResult) -> None:
+    """What is to go into the audit log of what was executed."""
+    causes = [_innermost(error) for error in result.errors or ()]
+    note_acts(request, context, _code(causes[0]) if causes else OK)
+    if any(isinstance(cause, Forbidden) for cause in causes):
+        note_forbidden(request, context.caller)
+
+
+def _code(cause: BaseException) -> str:
+    if isinstance(cause, ChargebackError):
+        return cause.code
+    return "INVALID_QUERY" if isinstance(cause, GraphQLError) else "INTERNAL"
 
 
 def _limits(settings: Settings) -> Limits:

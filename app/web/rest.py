@@ -8,11 +8,15 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Send
+from starlette.types import Scope as Connection
 
+from app.domain.acts import OK
+from app.domain.callers import Caller, Scope
 from app.domain.errors import InvalidArgument, InvalidMonth
 from app.domain.months import Month
-from app.web.auth import authenticate
+from app.web.audit import actor_of, note_acts, note_download
+from app.web.auth import Guarded
 from app.web.document import Totals, document, read_totals
 from app.web.errors import JsonResponse
 from app.web.services import services_of
@@ -24,18 +28,19 @@ COMPATIBILITY_VERSION = "3.50.0"
 """What existing clients compare with the least version that they work with (1.2.78)."""
 
 
-async def chargeback_report(request: Request) -> Response:
+async def chargeback_report(request: Request, caller: Caller) -> Response:
     """The report of a month as one JSON document; without a month, the current one's."""
     services = services_of(request)
-    caller = await authenticate(request)
     month, organization = _asked(request)
     async with AsyncExitStack() as stack:
         snapshot = await stack.enter_async_context(
             services.database.snapshot(caller.organization_id)
         )
         now = services.now
-        context = Context(caller, services.database, snapshot, services.settings, now)
+        actor = actor_of(request, caller)
+        context = Context(caller, services.database, snapshot, services.settings, now, actor)
         totals = await read_totals(context, organization, month)
+        note_download(request, context)
         fresh = "immutable, max-age=31536000" if totals.is_closed else "no-cache"
         headers = {"ETag": _tag(request, totals), "Cache-Control": f"private, {fresh}"}
         if _tags(request) & {headers["ETag"], "*"}:
@@ -92,17 +97,17 @@ class _Streamed(StreamingResponse):
         super().__init__(chunks, headers=headers, media_type="application/json")
         self._stack = stack
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         async with self._stack:
             await super().__call__(scope, receive, send)
 
 
-async def service_accounts(request: Request) -> Response:
+async def service_accounts(request: Request, caller: Caller) -> Response:
     """The service accounts of the caller's organization, by name."""
     services = services_of(request)
-    caller = await authenticate(request)
     async with services.database.snapshot(caller.organization_id) as snapshot:
-        context = Context(caller, services.database, snapshot, services.settings, services.now)
+        actor, now = actor_of(request, caller), services.now
+        context = Context(caller, services.database, snapshot, services.settings, now, actor)
         totals = await read_totals(context, _asked(request)[1], None)
         found = await licensed_users_of_reports(
             context,
@@ -110,6 +115,7 @@ async def service_accounts(request: Request) -> Response:
             frozenset({"username"}),
             matching=UsersMatching(service_account=True),
         )
+        note_acts(request, context, OK)
     names = [{"name": row["username"]} for row in dictionaries(found)]
     return JsonResponse({"serviceAccounts": names})
 
@@ -121,7 +127,8 @@ async def is_alive(_: Request) -> Response:
 
 def _also_under_clientlib(path: str, endpoint: Any) -> list[Route]:
     """Some clients put the name of a library before every path."""
-    return [Route(path, endpoint), Route(f"/clientlib{path}", endpoint)]
+    paths = (path, f"/clientlib{path}")
+    return [Guarded(each, endpoint, scope=Scope.REPORT_READ) for each in paths]
 
 
 routes = [

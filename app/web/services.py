@@ -13,6 +13,8 @@ from app.db.engine import Database
 from app.domain.errors import FeedBusy
 from app.settings import Settings
 from app.web.closed import ClosedDocuments
+from app.web.guesses import Guesses
+from resolvers.audit import AuditTrail
 from resolvers.context import Clock
 from resolvers.feed import Intake
 
@@ -63,6 +65,8 @@ class Services:
     intake: Intake
     bodies: BodyBudget
     closed_documents: ClosedDocuments
+    audit: AuditTrail
+    guesses: Guesses
 
     @property
     def now(self) -> datetime:

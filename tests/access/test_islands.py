@@ -13,6 +13,7 @@ from app.db.engine import Database
 from app.db.islands import ROLE, SIGN_IN_TABLES
 from app.db.migrations import upgrade
 from app.db.tables import Base
+from app.domain.acts import OPERATOR
 from app.domain.errors import Forbidden, StoreNotIsolated
 from app.domain.events import organization_id
 from app.settings import Settings
@@ -56,7 +57,7 @@ async def two(database: Database, feed: Feed, make_key: MakeKey, other_organizat
         await fill(database, name)
         key = await make_key("ann", organization=name)
         caller = await caller_of_key(database, key, Settings.load(), NOW)
-        await begin_session(database, caller, lasting=timedelta(hours=1), now=NOW)
+        await begin_session(database, caller, lasting=timedelta(hours=1), now=NOW, by=OPERATOR)
 
 
 async def test_every_table_has_its_policies_or_is_out_of_reach(database: Database) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from app.cli.report import Format, print_report
 from app.db.engine import Database
+from app.domain.acts import OPERATOR
 from app.domain.events import organization_id
 from app.domain.months import Month
 from app.settings import Settings
@@ -34,12 +35,12 @@ EXPERIMENTS = "query ($month: Month!) { chargebackReport(month: $month) { number
 
 
 async def close(database: Database, month: Month, clock: FixedClock) -> list[str]:
-    closed = await close_month(database, OWN, month, username="root", now=clock.now)
+    closed = await close_month(database, OWN, month, by=OPERATOR, now=clock.now)
     return [str(each) for each in closed]
 
 
 async def reopen(database: Database, month: Month, clock: FixedClock) -> None:
-    await reopen_month(database, OWN, month, reason="a test", username="root", now=clock.now)
+    await reopen_month(database, OWN, month, reason="a test", by=OPERATOR, now=clock.now)
 
 
 async def experiments(graphql: GraphQL, month: Month) -> int:

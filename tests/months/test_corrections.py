@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from app.db.engine import Database
+from app.domain.acts import OPERATOR
 from app.domain.callers import Scope
 from app.domain.events import decode_lines
 from app.domain.months import Month
@@ -181,7 +182,7 @@ class Play:
             self.store.database,
             self.own_id,
             month,
-            username="root",
+            by=OPERATOR,
             now=self.store.clock.now,
         )
         reports, _ = await self.store.reports(self.own, self.twin)
@@ -200,7 +201,7 @@ class Play:
                     self.own_id,
                     month,
                     reason="a random story",
-                    username="root",
+                    by=OPERATOR,
                     now=self.store.clock.now,
                 )
                 del self.frozen[month]

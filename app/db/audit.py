@@ -1,0 +1,87 @@
+"""Statements of the audit log: lines go in, and never change."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db.tables import AuditLog
+from app.domain.acts import AuditEntry
+
+
+async def insert_entries(
+    tx: AsyncConnection, organization_id: UUID, entries: Sequence[AuditEntry]
+) -> None:
+    """Append lines to an organization's log; one that is there already is left as it is."""
+    columns = dict(zip(AuditEntry._fields, map(list, zip(*entries, strict=True)), strict=True))
+    await tx.execute(_INSERT_ENTRIES, {"organization_id": organization_id, **columns})
+
+
+_INSERT_ENTRIES = text("""
+    INSERT INTO audit_log (organization_id, entry_id, happened_at, action, target, outcome,
+                           username, key_id, address, door, detail)
+    SELECT CAST(:organization_id AS uuid), entry_id, happened_at, action, target, outcome,
+           username, key_id, address, door, CAST(detail AS jsonb)
+    FROM unnest(CAST(:entry_id AS uuid[]), CAST(:happened_at AS timestamptz[]),
+                CAST(:action AS text[]), CAST(:target AS text[]), CAST(:outcome AS text[]),
+                CAST(:username AS text[]), CAST(:key_id AS text[]), CAST(:address AS text[]),
+                CAST(:door AS text[]), CAST(:detail AS text[]))
+         AS fresh (entry_id, happened_at, action, target, outcome, username, key_id, address,
+                   door, detail)
+    ON CONFLICT (organization_id, entry_id) DO NOTHING
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class EntriesMatching:
+    """Lines with one of these actions, of this user, from one instant up to another."""
+
+    actions: Sequence[str] | None = None
+    username: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def conditions(self) -> Sequence[ColumnElement[bool]]:
+        """For WHERE."""
+        return [
+            *([AuditLog.action.in_(self.actions)] if self.actions is not None else ()),
+            *([AuditLog.username == self.username] if self.username is not None else ()),
+            *([AuditLog.happened_at >= self.since] if self.since is not None else ()),
+            *([AuditLog.happened_at < self.until] if self.until is not None else ()),
+        ]
+
+
+def _select(organization_id: UUID, matching: EntriesMatching) -> Select[Any]:
+    return select(*(getattr(AuditLog, name) for name in AuditEntry._fields)).where(
+        AuditLog.organization_id == organization_id, *matching.conditions
+    )
+
+
+async def select_entries(
+    tx: AsyncConnection,
+    organization_id: UUID,
+    matching: EntriesMatching,
+    first: int,
+    after: UUID | None,
+) -> Sequence[Any]:
+    """A page of the log, the latest first: all columns of `AuditEntry`."""
+    statement = _select(organization_id, matching)
+    if after is not None:
+        statement = statement.where(AuditLog.entry_id < after)
+    latest_first = statement.order_by(AuditLog.entry_id.desc())
+    rows: Sequence[Any] = (await tx.execute(latest_first.limit(first))).all()
+    return rows
+
+
+async def stream_entries(
+    tx: AsyncConnection, organization_id: UUID, matching: EntriesMatching
+) -> AsyncIterator[Any]:
+    """The log, the earliest first, a few lines at a time: all columns of `AuditEntry`."""
+    rows = await tx.stream(_select(organization_id, matching).order_by(AuditLog.entry_id))
+    async for row in rows:
+        yield row
