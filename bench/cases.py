@@ -10,7 +10,6 @@ from typing import Any
 
 import asyncpg
 import orjson
-from sqlalchemy import event
 
 from bench import ours
 from bench.by_hand import ByHand
@@ -167,16 +166,15 @@ async def _statements(
     """The statements by which the product reads rows, as the driver gets them."""
     found: list[tuple[str, tuple[Any, ...]]] = []
 
-    def note(_: Any, __: Any, text: str, parameters: Any, *___: Any) -> None:
-        if "FROM" in text:
-            found.append((text, tuple(parameters)))
+    def note(text: str, arguments: Sequence[Any]) -> None:
+        found.append((text, tuple(arguments)))
 
-    engine = bench.store.database.engine.sync_engine
-    event.listen(engine, "before_cursor_execute", note)
+    observers = bench.store.database.observers
+    observers.append(note)
     try:
         await run()
     finally:
-        event.remove(engine, "before_cursor_execute", note)
+        observers.remove(note)
     return found
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from uuid import UUID
 
-from app.db.engine import Database, Snapshot
+from app.db.engine import Database
 from app.db.levels import ReportMonth
+from app.db.snapshot import Snapshot
 from app.domain.acts import OPERATOR, Act, Actor
 from app.domain.callers import Caller
 from app.settings import Settings

@@ -23,7 +23,7 @@ async def corrections_of_reports(
     statement = select_corrections_of_reports(selection)
     rows = await context.snapshot.rows(
         statement,
-        {"organization_id": reports[0][0], "parent_month": [month for _, month in reports]},
+        {"parent_month": [month for _, month in reports]},
         organization_id=reports[0][0],
     )
-    return grouped(rows, statement.selected_columns.keys(), len(reports))
+    return grouped(rows, statement.columns, len(reports))

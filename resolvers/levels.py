@@ -1,11 +1,12 @@
 """Reading one nesting level: keys in, one statement, rows grouped by parent out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
-from app.db.levels import Page, Statement, report_parameters
+from app.db.levels import Page, report_parameters
+from app.db.statements import Statement
 from app.domain.errors import InvalidArgument
 from resolvers.context import Context
 from resolvers.rows import Grouped, Row
@@ -20,9 +21,16 @@ UserKey = tuple[UUID, date, UUID]
 LARGEST_PAGE = 10_000
 
 
+class SelectLevel(Protocol):
+    """A level's statement, once it is known whether all parents belong to one report."""
+
+    def __call__(self, *, one_report: bool) -> Statement:
+        """The statement: the parent's ordinal, then the selected columns."""
+
+
 async def read_level(
     context: Context,
-    statement: Statement,
+    select: SelectLevel,
     keys: Sequence[tuple[Any, ...]],
     names: Sequence[str] = (),
     **parameters: Any,
@@ -31,30 +39,35 @@ async def read_level(
 
     Args:
         context: The request.
-        statement: From `Level.select`: the parent's ordinal, then the selected columns.
+        select: The statement for parents of one report, or of several.
         keys: The parents: organization_id, month, and what `names` says.
         names: The names of the further keys.
         parameters: What else the statement is bound to.
     """
     organization_id = keys[0][0]
-    months = dict.fromkeys(key[1] for key in keys)
+    months = list(dict.fromkeys(key[1] for key in keys))
+    # One report given twice, by two aliases, is two parents.
+    one_report = len(months) == 1 and (bool(names) or len(keys) == 1)
+    reports = [context.reports[organization_id, month] for month in months]
     bound = {
-        "organization_id": organization_id,
         "parent_month": [key[1] for key in keys],
         **{f"parent_{name}": [key[index] for key in keys] for index, name in enumerate(names, 2)},
-        **report_parameters([context.reports[organization_id, month] for month in months]),
+        **report_parameters(reports, one=one_report),
         **parameters,
     }
+    statement = select(one_report=one_report)
     rows = await context.snapshot.rows(statement, bound, organization_id=organization_id)
-    return grouped(rows, statement.selected_columns.keys(), len(keys))
+    return grouped(rows, statement.columns, len(keys))
 
 
-def grouped(rows: Sequence[Any], columns: Sequence[str], parents: int) -> Grouped:
+def grouped(rows: Sequence[Row], columns: Mapping[str, int], parents: int) -> Grouped:
     """Rows by the ordinal of their parent, which comes first in each row and counts from 1."""
+    if parents == 1:
+        return Grouped(columns, [rows])
     groups: list[list[Row]] = [[] for _ in range(parents)]
     for row in rows:
         groups[row[0] - 1].append(row)
-    return Grouped({name: index for index, name in enumerate(columns)}, groups)
+    return Grouped(columns, groups)
 
 
 def page_of(first: int | None, after: str | None) -> Page:

@@ -1,6 +1,7 @@
 """The members of workspaces, and those who were."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from app.db.levels import ALL, Page
 from app.db.members import select_members_of_workspaces
@@ -28,8 +29,8 @@ async def members_of_workspaces(
 
     Source: tables `member_month`, `user_month`.
     """
-    statement = select_members_of_workspaces(selection, order=order, page=page)
-    return await read_level(context, statement, workspaces, ("workspace_id",))
+    select = partial(select_members_of_workspaces, selection, order=order, paging=page.paging)
+    return await read_level(context, select, workspaces, ("workspace_id",), **page.parameters)
 
 
 async def former_members_of_workspaces(
@@ -45,5 +46,7 @@ async def former_members_of_workspaces(
     Returns:
         As `members_of_workspaces`. With the members they add up to the workspace.
     """
-    statement = select_members_of_workspaces(selection, former=True, order=order, page=page)
-    return await read_level(context, statement, workspaces, ("workspace_id",))
+    select = partial(
+        select_members_of_workspaces, selection, former=True, order=order, paging=page.paging
+    )
+    return await read_level(context, select, workspaces, ("workspace_id",), **page.parameters)

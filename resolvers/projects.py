@@ -1,9 +1,10 @@
 """The projects of workspaces."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from app.db.levels import ALL, Page
-from app.db.projects import matching_projects, select_projects_of_workspaces
+from app.db.projects import select_projects_of_workspaces
 from resolvers.context import Context
 from resolvers.levels import WorkspaceKey, read_level
 from resolvers.rows import Grouped, Selection
@@ -27,10 +28,17 @@ async def projects_of_workspaces(
 
     Source: table `project_month`.
     """
-    statement = select_projects_of_workspaces(
-        selection, matching=matching_projects(name_contains), order=order, page=page
+    matching = {"name_contains": name_contains} if name_contains else {}
+    select = partial(
+        select_projects_of_workspaces,
+        selection,
+        matching=frozenset(matching),
+        order=order,
+        paging=page.paging,
     )
-    return await read_level(context, statement, workspaces, ("workspace_id",))
+    return await read_level(
+        context, select, workspaces, ("workspace_id",), **matching, **page.parameters
+    )
 
 
 async def former_projects_of_workspaces(
@@ -41,5 +49,5 @@ async def former_projects_of_workspaces(
     Returns:
         As `projects_of_workspaces`, by name. Stocks are 0.
     """
-    statement = select_projects_of_workspaces(selection, former=True)
-    return await read_level(context, statement, workspaces, ("workspace_id",))
+    select = partial(select_projects_of_workspaces, selection, former=True)
+    return await read_level(context, select, workspaces, ("workspace_id",))

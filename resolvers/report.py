@@ -59,15 +59,16 @@ async def _reports(
         raise ReportDisabled
     chosen = context.caller.choose(organization)
     context.snapshot.admit(chosen)
-    ends = [report_end(month, context.now) for month in months]
-    statement = select_reports(chosen, [month.first_day for month in months], selection)
-    rows = await context.snapshot.rows(statement, organization_id=chosen)
+    statement = select_reports(selection)
+    rows = await context.snapshot.rows(
+        statement, {"months": [month.first_day for month in months]}, organization_id=chosen
+    )
     if not rows:
         raise OrganizationNotFound(f"There is no organization {organization!r}.")
     context.acts.append(Act(chosen, Action.REPORT_READ, _span(months)))
-    for month, end, row in zip(months, ends, rows, strict=True):
-        context.reports[row.organization_id, row.month] = _report_month(month, end, row)
-    columns = {name: index for index, name in enumerate(statement.selected_columns.keys())}
+    for month, row in zip(months, rows, strict=True):
+        context.reports[chosen, month.first_day] = _report_month(month, row, context.now)
+    columns = dict(statement.columns)
     columns["report_date"] = columns["month"]
     columns["status"] = columns["closed"]
     return Grouped(columns, [rows])
@@ -78,16 +79,17 @@ def _span(months: Sequence[Month]) -> str:
     return str(first) if first == last else f"{first} to {last}"
 
 
-def _report_month(month: Month, end: datetime, row: Any) -> ReportMonth:
-    if end < month.end and row.latest_event_at is not None:
+def _report_month(month: Month, row: Any, now: datetime) -> ReportMonth:
+    end, latest_event_at = report_end(month, now), row["latest_event_at"]
+    if end < month.end and latest_event_at is not None:
         # A source whose clock is ahead of ours by seconds is believed: the report ends with it.
-        end = min(max(end, row.latest_event_at), month.end)
+        end = min(max(end, latest_event_at), month.end)
     return ReportMonth(
-        month=row.month,
-        rows_month=row.rows_month,
-        carried=row.rows_month != row.month,
+        month=month.first_day,
+        rows_month=row["rows_month"],
+        carried=row["rows_month"] != month.first_day,
         elapsed_microseconds=microseconds(end - month.start),
         remaining_microseconds=microseconds(month.end - end),
-        ui_measured=row.ui_measured,
-        sdk_measured=row.sdk_measured,
+        ui_measured=row["ui_measured"],
+        sdk_measured=row["sdk_measured"],
     )

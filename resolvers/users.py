@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from app.db.levels import ALL, Page
-from app.db.users import matching_users, select_licensed_users, select_licensed_users_of_reports
+from app.db.users import select_licensed_users, select_licensed_users_of_reports
 from resolvers.context import Context
 from resolvers.levels import ReportKey, UserKey, read_level
 from resolvers.rows import Grouped, Selection
@@ -17,6 +19,16 @@ class UsersMatching:
     username_contains: str | None = None
     suspended: bool | None = None
     service_account: bool | None = None
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What was given, by name."""
+        wanted = {
+            "username_contains": self.username_contains or None,
+            "suspended": self.suspended,
+            "service_account": self.service_account,
+        }
+        return {name: value for name, value in wanted.items() if value is not None}
 
 
 ANY_USER = UsersMatching()
@@ -43,15 +55,15 @@ async def licensed_users_of_reports(
 
     Source: table `user_month`.
     """
-    statement = select_licensed_users_of_reports(
+    given = matching.parameters
+    select = partial(
+        select_licensed_users_of_reports,
         selection,
-        matching=matching_users(
-            matching.username_contains, matching.suspended, matching.service_account
-        ),
+        matching=frozenset(given),
         order=order,
-        page=page,
+        paging=page.paging,
     )
-    return await read_level(context, statement, reports)
+    return await read_level(context, select, reports, **given, **page.parameters)
 
 
 async def licensed_users(
@@ -62,4 +74,5 @@ async def licensed_users(
     Returns:
         As `licensed_users_of_reports`.
     """
-    return await read_level(context, select_licensed_users(selection), users, ("user_id",))
+    select = partial(select_licensed_users, selection)
+    return await read_level(context, select, users, ("user_id",))

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from app.db.levels import ALL, Page
-from app.db.workspaces import matching_workspaces, select_workspaces_of_reports
+from app.db.workspaces import select_workspaces_of_reports
 from resolvers.context import Context
 from resolvers.levels import ReportKey, read_level
 from resolvers.rows import Grouped, Selection
@@ -17,6 +19,16 @@ class WorkspacesMatching:
     name: str | None = None
     name_contains: str | None = None
     minimum_size_bytes: int | None = None
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What was given, by name."""
+        wanted = {
+            "name": self.name,
+            "name_contains": self.name_contains or None,
+            "minimum_size_bytes": self.minimum_size_bytes,
+        }
+        return {name: value for name, value in wanted.items() if value is not None}
 
 
 ANY_WORKSPACE = WorkspacesMatching()
@@ -41,15 +53,15 @@ async def workspaces_of_reports(
 
     Source: table `workspace_month`; counts from `member_month` and `project_month`.
     """
-    statement = select_workspaces_of_reports(
+    given = matching.parameters
+    select = partial(
+        select_workspaces_of_reports,
         selection,
-        matching=matching_workspaces(
-            matching.name, matching.name_contains, matching.minimum_size_bytes
-        ),
+        matching=frozenset(given),
         order=order,
-        page=page,
+        paging=page.paging,
     )
-    return await read_level(context, statement, reports)
+    return await read_level(context, select, reports, **given, **page.parameters)
 
 
 async def former_workspaces_of_reports(
@@ -60,5 +72,5 @@ async def former_workspaces_of_reports(
     Returns:
         As `workspaces_of_reports`, by name. Stocks are 0.
     """
-    statement = select_workspaces_of_reports(selection, former=True)
-    return await read_level(context, statement, reports)
+    select = partial(select_workspaces_of_reports, selection, former=True)
+    return await read_level(context, select, reports)

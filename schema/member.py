@@ -7,7 +7,6 @@ from typing import Any
 import strawberry
 from strawberry import Info
 
-from app.domain.sizes import megabytes
 from resolvers.context import Context
 from resolvers.levels import UserKey
 from resolvers.rows import Grouped, Selection
@@ -48,8 +47,7 @@ class Member:
         "deleted ones included."
     )
     total_size_in_mb: float = column(
-        "size_bytes",
-        convert=megabytes,
+        "size_in_mb",
         description="What these experiments hold, in MB of 1,048,576 bytes, two decimals, half "
         "up.",
     )

@@ -4,7 +4,6 @@ from enum import Enum
 
 import strawberry
 
-from app.domain.sizes import megabytes
 from schema.execution import column
 from schema.figures import hundredths
 from schema.scalars import BigInt
@@ -36,8 +35,7 @@ class Project:
         description="Experiments created in it within the month, deleted ones included."
     )
     total_size_in_mb: float = column(
-        "size_bytes",
-        convert=megabytes,
+        "size_in_mb",
         description="What its experiments hold at the report's end, in MB of 1,048,576 bytes, "
         "two decimals, half up.",
     )

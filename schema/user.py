@@ -6,7 +6,6 @@ from typing import Annotated
 
 import strawberry
 
-from app.domain.sizes import megabytes
 from schema.execution import column
 from schema.figures import hundredths
 from schema.scalars import BigInt
@@ -94,8 +93,7 @@ class LicensedUser:
         description="Experiments that the user created within the month, deleted ones included."
     )
     total_size_in_mb: float = column(
-        "size_bytes",
-        convert=megabytes,
+        "size_in_mb",
         description="What these experiments hold, in MB of 1,048,576 bytes, two decimals, half "
         "up.",
     )

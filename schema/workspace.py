@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import strawberry
 from strawberry import Info
 
-from app.domain.sizes import megabytes
 from resolvers.context import Context
 from resolvers.levels import WorkspaceKey, page_by_id, page_of
 from resolvers.members import former_members_of_workspaces, members_of_workspaces
@@ -83,8 +82,7 @@ class Workspace:
         description="Experiments created in it within the month, deleted ones included."
     )
     total_size_in_mb: float = column(
-        "size_bytes",
-        convert=megabytes,
+        "size_in_mb",
         description="What its experiments hold at the report's end, in MB of 1,048,576 bytes, "
         "two decimals, half up.",
     )

@@ -308,11 +308,16 @@ def recorded(database: Database) -> Iterator[Statements]:
     def note(_: object, __: object, text: str, *___: object) -> None:
         statements.texts.append(text)
 
+    def note_read(text: str, _: object) -> None:
+        statements.texts.append(text)
+
     engine = database.engine.sync_engine
     sqlalchemy_event.listen(engine, "before_cursor_execute", note)
+    database.observers.append(note_read)
     try:
         yield statements
     finally:
+        database.observers.remove(note_read)
         sqlalchemy_event.remove(engine, "before_cursor_execute", note)
 
 

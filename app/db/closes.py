@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Date, Select, and_, delete, select, text, 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.levels import ORGANIZATION, parents, selected
+from app.db.statements import compiled_once
 from app.db.tables import (
     Account,
     Correction,
@@ -67,6 +68,7 @@ _ADD_CORRECTIONS = text("""
 """)
 
 
+@compiled_once
 def select_corrections_of_reports(selection: frozenset[str]) -> Select[Any]:
     """What each of the reports that `parent_month` is bound to corrects of earlier months.
 

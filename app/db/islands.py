@@ -41,6 +41,16 @@ def scope(role: str, organization_id: UUID | None) -> dict[str, str]:
     }
 
 
+def scope_command(role: str, organization_id: UUID) -> str:
+    """`SCOPE` of an organization as a command without parameters: both are names we made."""
+    bound = {name: f"'{value}'" for name, value in scope(role, organization_id).items()}
+    return (
+        f"SELECT {SCOPE}".replace(":role", bound["role"])
+        .replace(":organization_id", bound["organization_id"])
+        .replace(":mode", bound["mode"])
+    )
+
+
 def owner_scope() -> dict[str, str]:
     """What `SCOPE` is bound to for migrations: the tables' owner, and all rows."""
     return {"role": "none", "organization_id": "", "mode": _UPKEEP}

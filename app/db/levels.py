@@ -1,19 +1,22 @@
 """How one nesting level is read: one statement for all parents, whatever their number.
 
 The keys of the parents travel as arrays, so that the SQL text depends on the selection alone.
-`report` is a row per report month, with what turns a month row into that report's figures.
+`report` says what turns a month row into a report's figures: parameters, when all parents belong
+to one report, which lets the server plan for the month that it is; else a row per report month.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Self
+from types import SimpleNamespace
+from typing import Any, NamedTuple, Self
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     ColumnElement,
     Date,
+    Double,
     Numeric,
     Select,
     SQLColumnExpression,
@@ -72,15 +75,29 @@ _REPORT_COLUMNS: Mapping[str, Any] = {
 }
 
 
-def report_parameters(reports: Sequence[ReportMonth]) -> dict[str, Any]:
+def report_parameters(reports: Sequence[ReportMonth], *, one: bool) -> dict[str, Any]:
     """What `report` is bound to."""
-    return {
-        f"report_{name}": [getattr(report, name) for report in reports] for name in _REPORT_COLUMNS
-    }
+    values = {name: [getattr(report, name) for report in reports] for name in _REPORT_COLUMNS}
+    return {f"report_{name}": found[0] if one else found for name, found in values.items()}
+
+
+class OneReport:
+    """`report` when there is one: its columns are parameters."""
+
+    def __init__(self) -> None:
+        self.c = SimpleNamespace(
+            **{
+                name: bindparam(f"report_{name}", type_=kind)
+                for name, kind in _REPORT_COLUMNS.items()
+            }
+        )
+
+
+Report = OneReport | TableValuedAlias
 
 
 def reports() -> TableValuedAlias:
-    """`report`: the report months of the request."""
+    """`report` when there are several: a row for each."""
     return _arrays(
         "report", {name: (f"report_{name}", kind) for name, kind in _REPORT_COLUMNS.items()}
     )
@@ -115,6 +132,13 @@ class Order:
         return (self.value.desc() if self.descending else self.value.asc(), self.key.asc())
 
 
+class Paging(NamedTuple):
+    """What of a page shows in the statement: whether it is limited, and goes on after a key."""
+
+    limited: bool = False
+    goes_on: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """A part of each parent's rows: at most `first` of those that come after the key `after`."""
@@ -122,8 +146,19 @@ class Page:
     first: int | None = None
     after: Any = None
 
+    @property
+    def paging(self) -> Paging:
+        """The page without its values."""
+        return Paging(self.first is not None, self.after is not None)
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """Its values."""
+        return {"first": self.first, "after": self.after}
+
 
 ALL = Page()
+UNPAGED = Paging()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,20 +167,22 @@ class Level:
 
     Attributes:
         table: The month table.
-        parent: The keys of the parents, by `ordinal`.
+        parent: The keys of the parents, by `ordinal`; None when a report is the only parent.
         within: The columns that a row shares with its parent, beside the month.
     """
 
     table: Any
-    parent: TableValuedAlias
-    report: TableValuedAlias
+    parent: TableValuedAlias | None
+    report: Report
     within: tuple[str, ...]
 
     @classmethod
-    def of(cls, table: Any, *within: str) -> Self:
+    def of(cls, table: Any, *within: str, one_report: bool) -> Self:
         """Rows of a month table, for parents that are reports, or workspaces of reports."""
-        keys = {"month": Date, **dict.fromkeys(within, Uuid)}
-        return cls(table, parents(keys), reports(), within)
+        keys = dict.fromkeys(within, Uuid)
+        if one_report:
+            return cls(table, parents(keys) if keys else None, OneReport(), within)
+        return cls(table, parents({"month": Date, **keys}), reports(), within)
 
     @property
     def existing(self) -> ColumnElement[bool]:
@@ -166,67 +203,87 @@ class Level:
         return and_(
             table.organization_id == ORGANIZATION,
             table.month == self.report.c.rows_month,
-            *(getattr(table, name) == self.parent.c[name] for name in self.within),
+            *self._of_parent(table),
         )
+
+    def _of_parent(self, table: Any) -> Iterator[ColumnElement[bool]]:
+        if self.parent is not None:
+            for name in self.within:
+                yield getattr(table, name) == self.parent.c[name]
 
     def select(
         self,
         columns: Sequence[ColumnElement[Any]],
         condition: ColumnElement[bool],
         order: Order,
-        page: Page = ALL,
+        paging: Paging = UNPAGED,
         *,
         joined: Any = None,
     ) -> Select[Any]:
         """The parent's ordinal, then `columns`: by parent, and within it in `order`.
 
-        Of a page, no more rows are read than it has.
+        Of a page, no more rows are read than it has: parameters `first` and `after`.
         """
         rows = self.table.__table__ if joined is None else joined
-        where = and_(self.rows_of(self.table), condition, self._beyond(order, page.after))
-        parent = self.parent.join(self.report, self.report.c.month == self.parent.c.month)
-        ordinal = self.parent.c.ordinal
-        if page.first is None:
-            return (
-                select(ordinal, *columns)
-                .select_from(parent.join(rows, where))
-                .order_by(ordinal, *order.clauses)
-            )
-        limited = (
-            select(*columns, func.row_number().over(order_by=order.clauses).label("rank"))
+        where = and_(self.rows_of(self.table), condition, self._beyond(order, paging))
+        if not paging.limited:
+            return self._of_parents(rows, where, columns, order.clauses)
+        rank = func.row_number().over(order_by=order.clauses).label("rank")
+        page = (
+            select(*columns, rank)
             .select_from(rows)
             .where(where)
             .order_by(*order.clauses)
-            .limit(bindparam("first", page.first, type_=BigInteger))
-            .lateral("page")
+            .limit(bindparam("first", type_=BigInteger))
         )
+        if self.parent is None:
+            limited = page.subquery("page")
+            return self._of_parents(limited, true(), _same(limited, columns), [limited.c.rank])
+        lateral = page.lateral("page")
+        return self._of_parents(lateral, true(), _same(lateral, columns), [lateral.c.rank])
+
+    def _of_parents(
+        self, rows: Any, where: ColumnElement[bool], columns: Sequence[Any], order: Sequence[Any]
+    ) -> Select[Any]:
+        """Rows with the ordinals of their parents, by these and then in an order."""
+        if self.parent is None:
+            only = literal_column("1", BigInteger).label("ordinal")
+            return select(only, *columns).select_from(rows).where(where).order_by(*order)
+        source: Any = self.parent
+        if isinstance(self.report, TableValuedAlias):
+            source = source.join(self.report, self.report.c.month == self.parent.c.month)
+        ordinal = self.parent.c.ordinal
         return (
-            select(ordinal, *(limited.c[str(item.key)] for item in columns))
-            .select_from(parent.join(limited, true()))
-            .order_by(ordinal, limited.c.rank)
+            select(ordinal, *columns)
+            .select_from(source.join(rows, where))
+            .order_by(ordinal, *order)
         )
 
-    def _beyond(self, order: Order, after: Any) -> ColumnElement[bool]:
-        if after is None:
+    def _beyond(self, order: Order, paging: Paging) -> ColumnElement[bool]:
+        if not paging.goes_on:
             return true()
-        key = bindparam("after", after, type_=order.key.type)
+        key = bindparam("after", type_=order.key.type)
         if order.value is order.key:
             return and_(order.key > key)
         last = aliased(self.table)
-        value = (
-            select(getattr(last, order.value.key))
-            .where(self.rows_of(last), getattr(last, order.key.key) == key)
-            .correlate(self.parent, self.report)
-            .scalar_subquery()
+        outer = [each for each in (self.parent, self.report) if isinstance(each, TableValuedAlias)]
+        found = select(getattr(last, order.value.key)).where(
+            self.rows_of(last), getattr(last, order.key.key) == key
         )
+        value = (found.correlate(*outer) if outer else found).scalar_subquery()
         further = order.value < value if order.descending else order.value > value
         return or_(further, and_(order.value == value, order.key > key))
 
 
-def figures(table: Any, report: TableValuedAlias) -> dict[str, SQLColumnExpression[Any]]:
+def _same(page: Any, columns: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+    return [page.c[str(item.key)] for item in columns]
+
+
+def figures(table: Any, report: Report) -> dict[str, SQLColumnExpression[Any]]:
     """The storage figures of a month row, as its report shows them.
 
-    `average_hundredths` is the average over the month so far, in hundredths of a MB, half up.
+    `size_in_mb` is exact to two decimals, half up, as `app.domain.sizes.megabytes` rounds it, and
+    `average_hundredths` the average over the month so far, in hundredths of a MB, half up.
     """
     held = case(
         (report.c.carried, table.size_bytes * cast(report.c.elapsed_microseconds, Numeric)),
@@ -240,20 +297,35 @@ def figures(table: Any, report: TableValuedAlias) -> dict[str, SQLColumnExpressi
         "experiments": table.experiments,
         "experiments_created": _flow(table.experiments_created, report),
         "size_bytes": table.size_bytes,
+        "size_in_mb": _megabytes(table.size_bytes),
         "average_hundredths": cast(func.div(200 * held + unit, 2 * unit), BigInteger),
     }
 
 
-def _flow(value: Any, report: TableValuedAlias) -> ColumnElement[Any]:
+def _megabytes(size_bytes: Any) -> ColumnElement[float]:
+    """Whole megabytes apart from the rest, so that 200 times a size cannot overflow."""
+    whole = size_bytes.bitwise_rshift(_number(20))
+    rest = size_bytes.bitwise_and(_number(MEGABYTE - 1))
+    rounded = (_number(200) * rest + _number(MEGABYTE)).bitwise_rshift(_number(21))
+    hundredths = cast(_number(100) * whole + rounded, Double)
+    return hundredths.op("/", return_type=Double())(_number(100))
+
+
+def _number(constant: int) -> ColumnElement[int]:
+    """A constant within the text."""
+    return literal_column(str(constant), BigInteger)
+
+
+def _flow(value: Any, report: Report) -> ColumnElement[Any]:
     return case((report.c.carried, 0), else_=value)
 
 
-def measured(value: Any, channel_measured: Any, report: TableValuedAlias) -> ColumnElement[Any]:
+def measured(value: Any, channel_measured: Any, report: Report) -> ColumnElement[Any]:
     """A usage count: null where nothing measures its channel."""
     return case((channel_measured, _flow(value, report)))
 
 
-def flow_instant(value: Any, report: TableValuedAlias) -> ColumnElement[Any]:
+def flow_instant(value: Any, report: Report) -> ColumnElement[Any]:
     """The last moment of something within the month; null in a month that saw nothing."""
     return case((report.c.carried, None), else_=value)
 
@@ -269,14 +341,10 @@ EVERY: ColumnElement[bool] = true()
 """The condition that every row meets."""
 
 
-def containing(text_column: Any, part: str) -> ColumnElement[bool]:
+def containing(text_column: Any, part: Any) -> ColumnElement[bool]:
     """Rows with that part in the column, upper and lower case alike; no character is special.
 
     The column's collation knows the case of ASCII letters alone, the database's that of all.
     """
     folded = func.lower(text_column.collate("default"))
     return func.strpos(folded, func.lower(part)) > 0
-
-
-Statement = Select[Any]
-"""A level's statement, for those who run it and do not compose it."""

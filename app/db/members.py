@@ -4,7 +4,8 @@ from typing import Any
 
 from sqlalchemy import Select, and_
 
-from app.db.levels import ALL, Level, Order, Page, figures, selected
+from app.db.levels import UNPAGED, Level, Order, Paging, figures, selected
+from app.db.statements import compiled_once
 from app.db.tables import MemberMonth, UserMonth
 
 ORDERS = {
@@ -14,18 +15,20 @@ ORDERS = {
 }
 
 
+@compiled_once
 def select_members_of_workspaces(
     selection: frozenset[str],
     *,
     former: bool = False,
     order: str = "USERNAME",
-    page: Page = ALL,
+    paging: Paging = UNPAGED,
+    one_report: bool = True,
 ) -> Select[Any]:
     """Members of the workspaces that `parent_month` and `parent_workspace_id` are bound to.
 
     Columns beside those of `figures`: organization_id, month, user_id, username, email.
     """
-    level = Level.of(MemberMonth, "workspace_id")
+    level = Level.of(MemberMonth, "workspace_id", one_report=one_report)
     available = {
         "organization_id": MemberMonth.organization_id,
         "month": level.report.c.month,
@@ -34,14 +37,14 @@ def select_members_of_workspaces(
         "email": UserMonth.email,
         **figures(MemberMonth, level.report),
     }
-    rows = MemberMonth.__table__
+    rows: Any = MemberMonth.__table__
     if "email" in selection:
         rows = rows.outerjoin(UserMonth, _user_of_member())
     return level.select(
         selected(available, selection),
         level.former if former else level.existing,
         ORDERS[order],
-        page,
+        paging,
         joined=rows,
     )
 

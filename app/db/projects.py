@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_
+from sqlalchemy import Select, and_, bindparam
 
-from app.db.levels import ALL, EVERY, Level, Order, Page, containing, figures, selected
+from app.db.levels import UNPAGED, Level, Order, Paging, containing, figures, selected
+from app.db.statements import compiled_once
 from app.db.tables import ProjectMonth
 
 ORDERS = {
@@ -12,21 +13,26 @@ ORDERS = {
     "SIZE": Order(ProjectMonth.size_bytes, ProjectMonth.project_id, descending=True),
     "EXPERIMENTS": Order(ProjectMonth.experiments, ProjectMonth.project_id, descending=True),
 }
+CONDITIONS = {"name_contains": containing(ProjectMonth.name, bindparam("name_contains"))}
+"""What a filter may ask of a project, by the name of its parameter."""
 
 
+@compiled_once
 def select_projects_of_workspaces(
     selection: frozenset[str],
     *,
     former: bool = False,
-    matching: ColumnElement[bool] = EVERY,
+    matching: frozenset[str] = frozenset(),
     order: str = "NAME",
-    page: Page = ALL,
+    paging: Paging = UNPAGED,
+    one_report: bool = True,
 ) -> Select[Any]:
     """Projects of the workspaces that `parent_month` and `parent_workspace_id` are bound to.
 
-    Columns beside those of `figures`: project_id, name.
+    `matching` names those of `CONDITIONS` that they must meet. Columns beside those of `figures`:
+    project_id, name.
     """
-    level = Level.of(ProjectMonth, "workspace_id")
+    level = Level.of(ProjectMonth, "workspace_id", one_report=one_report)
     available = {
         "project_id": ProjectMonth.project_id,
         "name": ProjectMonth.name,
@@ -35,12 +41,7 @@ def select_projects_of_workspaces(
     condition = level.former if former else level.existing
     return level.select(
         selected(available, selection),
-        and_(condition, matching),
+        and_(condition, *(CONDITIONS[name] for name in sorted(matching))),
         ORDERS[order],
-        page,
+        paging,
     )
-
-
-def matching_projects(name_contains: str | None) -> ColumnElement[bool]:
-    """Projects with that in the name."""
-    return containing(ProjectMonth.name, name_contains) if name_contains else EVERY

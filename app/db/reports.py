@@ -1,9 +1,6 @@
 """Statements of the report's top level: the organization's totals of each month."""
 
-from collections.abc import Sequence
-from datetime import date
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
@@ -22,7 +19,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import aliased
 
-from app.db.levels import selected
+from app.db.levels import ORGANIZATION, selected
+from app.db.statements import compiled_once
 from app.db.tables import MonthClose, Organization, UserMonth, WorkspaceMonth
 
 _TOTALS = {
@@ -32,18 +30,15 @@ _TOTALS = {
 }
 
 
-def select_reports(
-    organization_id: UUID, months: Sequence[date], selection: frozenset[str]
-) -> Select[Any]:
-    """A row per month, in order, of one organization; none when there is no such organization.
+@compiled_once
+def select_reports(selection: frozenset[str]) -> Select[Any]:
+    """A row for each of `months` (first days), in order, of the organization `organization_id`.
 
-    Args:
-        organization_id: Which.
-        months: First days.
-        selection: Columns to compute, beside those that say how month rows are to be read.
+    Columns beside those of the selection say how month rows are to be read. There are no rows
+    when there is no such organization.
     """
     month = (
-        func.unnest(bindparam("months", list(months), type_=ARRAY(Date)))
+        func.unnest(bindparam("months", type_=ARRAY(Date)))
         .table_valued("month", with_ordinality="ordinal")
         .render_derived(name="report")
     )
@@ -77,7 +72,7 @@ def select_reports(
         .select_from(Organization)
         .join(month, true())
         .outerjoin(MonthClose, _close_of(first_day))
-        .where(Organization.organization_id == organization_id)
+        .where(Organization.organization_id == ORGANIZATION)
     )
     totals = selected(_TOTALS, selection)
     if totals:

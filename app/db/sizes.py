@@ -1,7 +1,6 @@
 """Statements that count an organization's month rows."""
 
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
@@ -15,32 +14,33 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.selectable import CompoundSelect
 
+from app.db.levels import ORGANIZATION
+from app.db.statements import compiled_once
 from app.db.tables import MemberMonth, Organization, ProjectMonth, UserMonth, WorkspaceMonth
 
 
-def select_sizes(organization_id: UUID) -> CompoundSelect[Any]:
-    """For each kind of list: `kind`, `total` rows in the latest month, the `most` of a parent."""
+@compiled_once
+def select_sizes() -> CompoundSelect[Any]:
+    """Of `organization_id`, by kind of list: `total` rows in the last month, `most` of one."""
     return union_all(
-        _sizes("workspaces", organization_id, WorkspaceMonth),
-        _sizes("users", organization_id, UserMonth),
-        _sizes("members", organization_id, MemberMonth, MemberMonth.present),
-        _sizes("former_members", organization_id, MemberMonth, ~MemberMonth.present),
-        _sizes("projects", organization_id, ProjectMonth),
+        _sizes("workspaces", WorkspaceMonth),
+        _sizes("users", UserMonth),
+        _sizes("members", MemberMonth, MemberMonth.present),
+        _sizes("former_members", MemberMonth, ~MemberMonth.present),
+        _sizes("projects", ProjectMonth),
     )
 
 
-def _sizes(
-    kind: str, organization_id: UUID, table: Any, *conditions: ColumnExpressionArgument[bool]
-) -> Select[Any]:
+def _sizes(kind: str, table: Any, *conditions: ColumnExpressionArgument[bool]) -> Select[Any]:
     last_month = (
         select(Organization.last_month)
-        .where(Organization.organization_id == organization_id)
+        .where(Organization.organization_id == ORGANIZATION)
         .scalar_subquery()
     )
     parent = table.workspace_id if table in {MemberMonth, ProjectMonth} else table.month
     counted = (
         select(func.count().label("count"))
-        .where(table.organization_id == organization_id, table.month == last_month, *conditions)
+        .where(table.organization_id == ORGANIZATION, table.month == last_month, *conditions)
         .group_by(parent)
         .subquery()
     )

@@ -2,19 +2,19 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, select, true
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, select
 
 from app.db.levels import (
-    ALL,
-    EVERY,
     ORGANIZATION,
+    UNPAGED,
     Level,
     Order,
-    Page,
+    Paging,
     containing,
     figures,
     selected,
 )
+from app.db.statements import compiled_once
 from app.db.tables import MemberMonth, ProjectMonth, WorkspaceMonth
 
 ORDERS = {
@@ -22,37 +22,57 @@ ORDERS = {
     "SIZE": Order(WorkspaceMonth.size_bytes, WorkspaceMonth.workspace_id, descending=True),
     "EXPERIMENTS": Order(WorkspaceMonth.experiments, WorkspaceMonth.workspace_id, descending=True),
 }
+CONDITIONS = {
+    "name": WorkspaceMonth.name == bindparam("name"),
+    "name_contains": containing(WorkspaceMonth.name, bindparam("name_contains")),
+    "minimum_size_bytes": WorkspaceMonth.size_bytes >= bindparam("minimum_size_bytes"),
+}
+"""What a filter may ask of a workspace, by the name of its parameter."""
+_COUNTED = {"number_of_members": MemberMonth, "number_of_projects": ProjectMonth}
 
 
+@compiled_once
 def select_workspaces_of_reports(
     selection: frozenset[str],
     *,
     former: bool = False,
-    matching: ColumnElement[bool] = EVERY,
+    matching: frozenset[str] = frozenset(),
     order: str = "NAME",
-    page: Page = ALL,
+    paging: Paging = UNPAGED,
+    one_report: bool = True,
 ) -> Select[Any]:
     """Workspaces of the reports whose months `parent_month` is bound to.
 
-    Columns beside those of `figures`: organization_id, month, workspace_id, name,
-    number_of_members, number_of_projects.
+    `matching` names those of `CONDITIONS` that they must meet. Columns beside those of `figures`:
+    organization_id, month, workspace_id, name, number_of_members, number_of_projects.
     """
-    level = Level.of(WorkspaceMonth)
+    level = Level.of(WorkspaceMonth, one_report=one_report)
+    rows: Any = WorkspaceMonth.__table__
+    counts: dict[str, Any] = {}
+    for name, table in _COUNTED.items():
+        if name not in selection:
+            continue
+        if one_report and not matching and not paging.limited:
+            counted = _counts(table, level)
+            rows = rows.outerjoin(counted, counted.c.workspace_id == WorkspaceMonth.workspace_id)
+            counts[name] = func.coalesce(counted.c.number, 0)
+        else:
+            counts[name] = _count(table)
     available = {
         "organization_id": WorkspaceMonth.organization_id,
         "month": level.report.c.month,
         "workspace_id": WorkspaceMonth.workspace_id,
         "name": WorkspaceMonth.name,
-        "number_of_members": _count(MemberMonth),
-        "number_of_projects": _count(ProjectMonth),
+        **counts,
         **figures(WorkspaceMonth, level.report),
     }
     condition = level.former if former else level.existing
     return level.select(
         selected(available, selection),
-        and_(condition, matching),
+        and_(condition, *(CONDITIONS[name] for name in sorted(matching))),
         ORDERS[order],
-        page,
+        paging,
+        joined=rows,
     )
 
 
@@ -70,17 +90,15 @@ def _count(table: Any) -> ColumnElement[int]:
     )
 
 
-def matching_workspaces(
-    name: str | None, name_contains: str | None, minimum_size_bytes: int | None
-) -> ColumnElement[bool]:
-    """Workspaces of that name, with that in the name, of at least that size."""
-    return and_(
-        true(),
-        *([WorkspaceMonth.name == name] if name is not None else ()),
-        *([containing(WorkspaceMonth.name, name_contains)] if name_contains else ()),
-        *(
-            [WorkspaceMonth.size_bytes >= minimum_size_bytes]
-            if minimum_size_bytes is not None
-            else ()
-        ),
+def _counts(table: Any, level: Level) -> Any:
+    """The same of all workspaces at once: where all are wanted, one pass is the cheaper way."""
+    return (
+        select(table.workspace_id, func.count().label("number"))
+        .where(
+            table.organization_id == ORGANIZATION,
+            table.month == level.report.c.rows_month,
+            table.present,
+        )
+        .group_by(table.workspace_id)
+        .subquery(f"{table.__tablename__}_count")
     )

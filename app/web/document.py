@@ -2,21 +2,32 @@
 
 Its keys, their order and their mixed spellings are a contract that others wrote; the documented
 example is `tests/contract/report.json`. The rows are those that GraphQL shows.
+
+What comes next is read while what has come is written: the store and this process each have a core
+to themselves, and neither waits for the other.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import aclosing
 from datetime import datetime
-from itertools import chain, islice
+from functools import partial
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
 from app import __version__
 from app.db.levels import Page
 from app.domain.months import Month, epoch_milliseconds
-from app.domain.sizes import megabytes
 from resolvers.context import Context
 from resolvers.levels import ReportKey
 from resolvers.members import members_of_workspaces
@@ -26,78 +37,86 @@ from resolvers.rows import Grouped, Row
 from resolvers.users import licensed_users_of_reports
 from resolvers.workspaces import workspaces_of_reports
 
-# How much of the document is in memory at a time.
-_WORKSPACES_AT_ONCE = 100
-_USERS_AT_ONCE = 2_000
+# How much of the document is in memory at a time, and as much again that is being read.
+_WORKSPACES_AT_ONCE = 200
+_USERS_AT_ONCE = 5_000
 
+_Item = TypeVar("_Item")
+Shown = dict[str, Any]
 
-def _text(value: str | None) -> str:
-    return value or ""
-
-
-def _count(value: int | None) -> int:
-    return value or 0
-
-
-def _milliseconds_or_0(instant: datetime | None) -> int:
-    return 0 if instant is None else epoch_milliseconds(instant)
-
-
-def _milliseconds_or_null(instant: datetime | None) -> int | None:
-    return None if instant is None else epoch_milliseconds(instant)
-
-
-class Key(NamedTuple):
-    """A key of the document: the column that it shows, and how the document writes it."""
-
-    name: str
-    column: str
-    write: Callable[[Any], Any] | None = None
-
-
-_WORKSPACE = (
-    Key("name", "name"),
-    Key("numberOfMembers", "number_of_members"),
-    Key("totalSizeInMb", "size_bytes", megabytes),
-    Key("numberOfExperiments", "experiments"),
-)
-_MEMBER = (
-    Key("userName", "username"),
-    Key("email", "email", _text),
-    Key("numberOfExperiments", "experiments"),
-    Key("totalSizeInMb", "size_bytes", megabytes),
-)
-_PROJECT = (
-    Key("name", "name"),
-    Key("numberOfExperiments", "experiments"),
-    Key("totalSizeInMb", "size_bytes", megabytes),
-)
-# The document knows no null: what is not measured, or never was, is 0.
-_USER = (
-    Key("username", "username"),
-    Key("email", "email", _text),
-    Key("created_at", "created_at", epoch_milliseconds),
-    Key("uiUsageCount", "ui_usage_count", _count),
-    Key("uiUsageUpdateTs", "ui_used_at", _milliseconds_or_0),
-    Key("sdkUsageCount", "sdk_usage_count", _count),
-    Key("sdkUsageUpdateTs", "sdk_used_at", _milliseconds_or_0),
-    Key("suspended", "suspended"),
-)
-# What newer clients read, after the documented keys; only a deleted user has `deletedAt`.
-_NEWER_USER = (
-    *_USER,
-    Key("createdAt", "created_at", epoch_milliseconds),
-    Key("deletedAt", "deleted_at", _milliseconds_or_null),
-    Key("lastUsedAt", "last_used_at", _milliseconds_or_null),
-    Key("emLastUsedAt", "last_used_at", _milliseconds_or_null),
-    Key("experimentCount", "experiments"),
-    Key("dataLoggedMb", "size_bytes", megabytes),
-)
 _PARENT = ("organization_id", "month", "workspace_id")
+_WORKSPACE = ("name", "size_in_mb", "experiments")
+_MEMBER = ("username", "email", "experiments", "size_in_mb")
+_PROJECT = ("name", "experiments", "size_in_mb")
+_USER = (
+    "username",
+    "email",
+    "created_ms",
+    "ui_usage_count",
+    "ui_used_ms",
+    "sdk_usage_count",
+    "sdk_used_ms",
+    "suspended",
+)
+# What newer clients read, after the documented keys.
+_NEWER = ("deleted_ms", "last_used_ms", "experiments", "size_in_mb")
 
 
-def _columns(keys: Iterable[Key], *further: str) -> frozenset[str]:
-    return frozenset({*further, *(key.column for key in keys)})
+def rows_of(
+    rows: Iterable[Row], columns: Mapping[str, int], names: Sequence[str]
+) -> Iterator[Row]:
+    """These columns of rows, in this order."""
+    return map(itemgetter(*(columns[name] for name in names)), rows)
+
+
+def _members(rows: Iterator[Row]) -> list[Shown]:
+    return [
+        {
+            "userName": username,
+            "email": email or "",
+            "numberOfExperiments": experiments,
+            "totalSizeInMb": size,
+        }
+        for username, email, experiments, size in rows
+    ]
+
+
+def _projects(rows: Iterator[Row]) -> list[Shown]:
+    return [
+        {"name": name, "numberOfExperiments": experiments, "totalSizeInMb": size}
+        for name, experiments, size in rows
+    ]
+
+
+# The document knows no null: what is not measured, or never was, is 0.
+def _users(rows: Iterator[Row]) -> list[Shown]:
+    return [
+        {
+            "username": username,
+            "email": email or "",
+            "created_at": created_ms,
+            "uiUsageCount": ui_count or 0,
+            "uiUsageUpdateTs": ui_ms or 0,
+            "sdkUsageCount": sdk_count or 0,
+            "sdkUsageUpdateTs": sdk_ms or 0,
+            "suspended": suspended,
+        }
+        for username, email, created_ms, ui_count, ui_ms, sdk_count, sdk_ms, suspended in rows
+    ]
+
+
+def _newer(user: Shown, row: Row) -> Shown:
+    """The user as newer clients read it too; only a deleted one has `deletedAt`."""
+    deleted_ms, last_used_ms, experiments, size = row
+    return {
+        **user,
+        "createdAt": user["created_at"],
+        **({} if deleted_ms is None else {"deletedAt": deleted_ms}),
+        "lastUsedAt": last_used_ms,
+        "emLastUsedAt": last_used_ms,
+        "experimentCount": experiments,
+        "dataLoggedMb": size,
+    }
 
 
 class Totals(NamedTuple):
@@ -143,19 +162,22 @@ def _version(row: Any, at: Mapping[str, int]) -> str:
     return f"{row[at['revision']]}-{row[at['created_at']].timestamp():.6f}"
 
 
-async def document(context: Context, totals: Totals) -> AsyncIterator[bytes]:
+async def document(context: Context, totals: Totals) -> AsyncGenerator[bytes, None]:
     """The document, in the order of its keys."""
     yield b'{"reportDate":"%b","workspaces":[' % str(Month.containing(totals.report[1])).encode()
     separator = b""
-    async for workspaces in _workspaces(context, totals.report):
-        yield separator + _joined(workspaces)
-        separator = b","
+    async with aclosing(ahead(_read_workspaces(context, totals.report))) as workspaces:
+        async for write in workspaces:
+            yield separator + _joined(write())
+            separator = b","
     yield b'],"users":{"licensedUsers":['
     separator, number_of_users = b"", 0
-    async for users in _users(context, totals):
-        yield separator + _joined(users)
-        separator, number_of_users = b",", number_of_users + len(users)
-    tail: dict[str, Any] = {
+    async with aclosing(ahead(_read_users(context, totals))) as users:
+        async for write in users:
+            written = write()
+            yield separator + _joined(written)
+            separator, number_of_users = b",", number_of_users + len(written)
+    tail: Shown = {
         "numberOfUsers": number_of_users,
         "createdAt": epoch_milliseconds(totals.created_at),
     }
@@ -164,19 +186,41 @@ async def document(context: Context, totals: Totals) -> AsyncIterator[bytes]:
     yield b"]," + orjson.dumps(tail)[1:] + b"}"
 
 
-def _joined(objects: Sequence[dict[str, Any]]) -> bytes:
+def _joined(objects: Sequence[Shown]) -> bytes:
     """The elements of a JSON array, without its brackets."""
     return orjson.dumps(objects)[1:-1]
 
 
-async def _workspaces(
-    context: Context, report_key: ReportKey
-) -> AsyncIterator[Sequence[dict[str, Any]]]:
-    columns = _columns(_WORKSPACE, *_PARENT)
+async def ahead(items: AsyncIterator[_Item]) -> AsyncGenerator[_Item, None]:
+    """The same items, each of which is being made while the one before is worked on."""
+    coming: asyncio.Task[_Item] = asyncio.create_task(_next(items))
+    try:
+        while True:
+            try:
+                item = await coming
+            except StopAsyncIteration:
+                return
+            coming = asyncio.create_task(_next(items))
+            yield item
+    finally:
+        coming.cancel()
+        await asyncio.wait([coming])
+
+
+async def _next(items: AsyncIterator[_Item]) -> _Item:
+    return await anext(items)
+
+
+Write = Callable[[], list[Shown]]
+"""Makes objects of rows that were read; only then do they take more memory than the rows."""
+
+
+async def _read_workspaces(context: Context, report_key: ReportKey) -> AsyncIterator[Write]:
     page = Page(_WORKSPACES_AT_ONCE)
+    selection = frozenset({*_WORKSPACE, *_PARENT})
     while True:
-        found = await workspaces_of_reports(context, [report_key], columns, page=page)
-        rows = found.groups[0]
+        found = await workspaces_of_reports(context, [report_key], selection, page=page)
+        [rows] = found.groups
         if rows:
             yield await _with_members_and_projects(context, found)
         if len(rows) < _WORKSPACES_AT_ONCE:
@@ -184,49 +228,48 @@ async def _workspaces(
         page = Page(_WORKSPACES_AT_ONCE, rows[-1][found.columns["workspace_id"]])
 
 
-async def _with_members_and_projects(context: Context, found: Grouped) -> list[dict[str, Any]]:
-    parents = list(map(itemgetter(*(found.columns[name] for name in _PARENT)), found.groups[0]))
+async def _with_members_and_projects(context: Context, found: Grouped) -> Write:
+    [rows] = found.groups
+    parents = list(rows_of(rows, found.columns, _PARENT))
     members, projects = await asyncio.gather(
-        members_of_workspaces(context, parents, _columns(_MEMBER)),
-        projects_of_workspaces(context, parents, _columns(_PROJECT)),
+        members_of_workspaces(context, parents, frozenset(_MEMBER)),
+        projects_of_workspaces(context, parents, frozenset(_PROJECT)),
     )
-    [workspaces] = written(found, _WORKSPACE)
-    written_members, written_projects = written(members, _MEMBER), written(projects, _PROJECT)
-    for workspace in workspaces:
-        workspace["members"] = next(written_members)
-        workspace["projects"] = next(written_projects)
-    return workspaces
+
+    def write() -> list[Shown]:
+        shown = rows_of(rows, found.columns, _WORKSPACE)
+        return [
+            {
+                "name": name,
+                "numberOfMembers": len(its_members),
+                "totalSizeInMb": size,
+                "numberOfExperiments": experiments,
+                "members": _members(rows_of(its_members, members.columns, _MEMBER)),
+                "projects": _projects(rows_of(its_projects, projects.columns, _PROJECT)),
+            }
+            for (name, size, experiments), its_members, its_projects in zip(
+                shown, members.groups, projects.groups, strict=True
+            )
+        ]
+
+    return write
 
 
-async def _users(context: Context, totals: Totals) -> AsyncIterator[Sequence[dict[str, Any]]]:
-    keys = _NEWER_USER if totals.is_newer else _USER
+async def _read_users(context: Context, totals: Totals) -> AsyncIterator[Write]:
+    selection = frozenset({*_USER, *(_NEWER if totals.is_newer else ())})
     page = Page(_USERS_AT_ONCE)
     while True:
-        found = await licensed_users_of_reports(
-            context, [totals.report], _columns(keys), page=page
-        )
-        [users] = written(found, keys)
-        for user in users if totals.is_newer else ():
-            if user["deletedAt"] is None:
-                del user["deletedAt"]
-        if users:
-            yield users
-        if len(users) < _USERS_AT_ONCE:
+        found = await licensed_users_of_reports(context, [totals.report], selection, page=page)
+        [rows] = found.groups
+        if rows:
+            yield partial(_written_users, rows, found.columns, is_newer=totals.is_newer)
+        if len(rows) < _USERS_AT_ONCE:
             return
-        page = Page(_USERS_AT_ONCE, users[-1]["username"])
+        page = Page(_USERS_AT_ONCE, rows[-1][found.columns["username"]])
 
 
-def written(found: Grouped, keys: Sequence[Key]) -> Iterator[list[dict[str, Any]]]:
-    """The objects of each parent, made column by column, which is faster than row by row."""
-    rows = list(chain.from_iterable(found.groups))
-    values = [_column(rows, found.columns[key.column], key.write) for key in keys]
-    names = [key.name for key in keys]
-    objects = iter([dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)])
-    return (list(islice(objects, len(group))) for group in found.groups)
-
-
-def _column(
-    rows: Sequence[Row], position: int, write: Callable[[Any], Any] | None
-) -> Iterable[Any]:
-    values = map(itemgetter(position), rows)
-    return values if write is None else map(write, values)
+def _written_users(
+    rows: Sequence[Row], columns: Mapping[str, int], *, is_newer: bool
+) -> list[Shown]:
+    users = _users(rows_of(rows, columns, _USER))
+    return list(map(_newer, users, rows_of(rows, columns, _NEWER))) if is_newer else users

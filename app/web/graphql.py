@@ -218,7 +218,8 @@ def _invalid(errors: Sequence[GraphQLError], media_type: str) -> _Outcome:
 
 async def _written(request: Request, outcome: _Outcome, media_type: str) -> Response:
     """The response; a large one gzipped, in a thread: the event loop would stand still."""
-    body, headers = orjson.dumps(outcome.document), {"Vary": "Accept", **outcome.headers}
+    body = orjson.dumps(outcome.document, option=orjson.OPT_UTC_Z)
+    headers = {"Vary": "Accept", **outcome.headers}
     accepted = request.headers.get("accept-encoding", "")
     if len(body) >= _PACKED_FROM_BYTES and "gzip" in accepted:
         body = await asyncio.to_thread(gzip.compress, body, compresslevel=1)

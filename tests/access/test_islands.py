@@ -6,13 +6,14 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
 from app.db.engine import Database
 from app.db.islands import ROLE, SIGN_IN_TABLES
 from app.db.migrations import upgrade
-from app.db.tables import Base
+from app.db.statements import Statement
+from app.db.tables import Base, Workspace
 from app.domain.acts import OPERATOR
 from app.domain.errors import Forbidden, StoreNotIsolated
 from app.domain.events import organization_id
@@ -152,14 +153,15 @@ async def test_nothing_of_another_organization_can_be_written(database: Database
 async def test_a_snapshot_reads_what_it_was_opened_for_and_what_was_let_in(
     database: Database,
 ) -> None:
-    names = text("SELECT organization_id, count(*) OVER () FROM workspace")
+    names = Statement.of(select(Workspace.organization_id))
     async with database.snapshot(OWN) as snapshot:
-        assert [row[0] for row in await snapshot.rows(names)] == [OWN]
+        assert [row[0] for row in await snapshot.rows(names, {})] == [OWN]
         with pytest.raises(Forbidden):
-            await snapshot.rows(names, organization_id=OTHER)
+            await snapshot.rows(names, {}, organization_id=OTHER)
         snapshot.admit(OTHER)
-        assert [row[0] for row in await snapshot.rows(names, organization_id=OTHER)] == [OTHER]
-        assert [row[0] for row in await snapshot.rows(names)] == [OWN]
+        others = await snapshot.rows(names, {}, organization_id=OTHER)
+        assert [row[0] for row in others] == [OTHER]
+        assert [row[0] for row in await snapshot.rows(names, {})] == [OWN]
 
 
 async def test_a_transaction_leaves_no_scope_behind(database: Database) -> None:

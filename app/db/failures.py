@@ -1,0 +1,57 @@
+"""What the store cannot do, as the error that says so."""
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from app.domain.errors import InvalidArgument, StatementCancelled, StoreUnavailable
+
+_AWAY = (
+    OSError,
+    TimeoutError,
+    PoolTimeout,
+    PendingRollbackError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+)
+# SQLSTATE classes of a server that cannot serve at the moment: connection exceptions, too many
+# connections and other shortages, shutdown and start-up; and whatever follows in a transaction
+# in which a statement failed for one of these reasons.
+_AWAY_STATES = ("08", "53", "57P", "58", "25P02")
+_CANCELLED = "57014"
+# Data exceptions: U+0000 in a text, half a surrogate pair, a sum beyond 64 bits.
+_BAD_VALUE = "22"
+
+
+class StoreErrors:
+    """Turns errors of the driver, and SQLAlchemy's around them, into ours."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is None:
+            return
+        state = _state(error)
+        if state == _CANCELLED:
+            raise StatementCancelled from error
+        if isinstance(error, _AWAY) or state.startswith(_AWAY_STATES) or _is_lost(error):
+            raise StoreUnavailable from error
+        if state.startswith(_BAD_VALUE):
+            reason = str(getattr(error, "orig", error)).rpartition(": ")[2]
+            raise InvalidArgument(f"A value cannot be stored or compared: {reason}.") from error
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Whether it is the connection that failed, before the server could say anything."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated
+    return isinstance(error, asyncpg.InterfaceError) and not isinstance(
+        error, asyncpg.PostgresError
+    )
+
+
+def _state(error: BaseException) -> str:
+    """Its SQLSTATE, where it has one."""
+    state = getattr(getattr(error, "orig", error), "sqlstate", None)
+    return state if isinstance(state, str) else ""
