@@ -33,6 +33,7 @@ from app.feed.recompute import (
     stored_rows,
     write_anew,
 )
+from app.feed.replay import MonthRows
 from resolvers.audit import append
 
 MONTH_CLOSE_BY_ITSELF = "MONTH_CLOSE_AFTER_DAYS"
@@ -46,6 +47,7 @@ class MonthState(NamedTuple):
     closed_at: datetime | None
     closed_by: str | None
     rows_hash: str | None
+    imported_from: str | None = None
 
 
 async def list_months(
@@ -65,7 +67,9 @@ async def list_months(
 def _state(month: Month, close: Any) -> MonthState:
     if close is None:
         return MonthState(month, None, None, None)
-    return MonthState(month, close.closed_at, close.closed_by, close.rows_hash)
+    return MonthState(
+        month, close.closed_at, close.closed_by, close.rows_hash, close.imported_from
+    )
 
 
 async def list_acts(database: Database, organization_id: UUID) -> Sequence[Any]:
@@ -89,7 +93,7 @@ async def close_month(
         raise InvalidMonth(f"{month} cannot be closed before it ends, at {month.end:%Y-%m-%d}.")
     async with database.transaction(organization_id) as tx:
         organization = await lock_organization(tx, organization_id)
-        closing = _to_close(organization, month)
+        closing = months_to_close(organization, month)
         if closing:
             last_month = await _rows_through(tx, organization, month)
             days = [each.first_day for each in closing]
@@ -104,7 +108,8 @@ def _name(by: Actor) -> str:
     return by.username or ""
 
 
-def _to_close(organization: Any, month: Month) -> list[Month]:
+def months_to_close(organization: Any, month: Month) -> list[Month]:
+    """The open months that closing this one closes, in order; the organization as it is stored."""
     if organization.closed_through is not None:
         first = Month.containing(organization.closed_through).plus(1)
     elif organization.first_month is not None:
@@ -212,7 +217,7 @@ async def verify_month(database: Database, organization_id: UUID, month: Month) 
     """
     async with database.transaction(organization_id) as tx:
         organization = await lock_organization(tx, organization_id)
-        expected = await replayed_rows(tx, organization_id, month)
+        expected = await _expected_rows(tx, organization, month)
         closes = {row.month: row for row in await select_closes(tx, organization_id)}
         if organization.closed_through is None or organization.closed_through < month.first_day:
             _insist_on_rows(organization, month)
@@ -226,6 +231,14 @@ async def verify_month(database: Database, organization_id: UUID, month: Month) 
         if close is not None and rows_hash != close.rows_hash:
             found.append("rows changed after the month was closed")
         return found
+
+
+async def _expected_rows(tx: Transaction, organization: Any, month: Month) -> MonthRows:
+    """By the raw events; a month before the first of them is empty."""
+    first_event_at = organization.first_event_at
+    if first_event_at is None or first_event_at >= month.end:
+        return MonthRows.empty()
+    return await replayed_rows(tx, organization.organization_id, month)
 
 
 def _insist_on_rows(organization: Any, month: Month) -> None:

@@ -22,8 +22,9 @@ async def report(
     """The report of one month: one group with one row.
 
     Columns: organization_id, organization_name, month, report_date, status (whether closed),
-    closed_at, rows_hash (of a closed month), created_at, revision and, if
-    selected, number_of_workspaces, experiments, size_bytes, number_of_users.
+    closed_at, rows_hash (of a closed month), imported_from (of one that an imported report
+    states), created_at, revision and, if selected, number_of_workspaces, experiments, size_bytes,
+    number_of_users.
 
     Raises:
         Forbidden: The caller may not read it.
@@ -92,4 +93,5 @@ def _report_month(month: Month, row: Any, now: datetime) -> ReportMonth:
         remaining_microseconds=microseconds(month.end - end),
         ui_measured=row["ui_measured"],
         sdk_measured=row["sdk_measured"],
+        flows_known=row["imported_from"] is None,
     )

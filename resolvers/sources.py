@@ -116,7 +116,7 @@ class SourceRun:
             accepted = await store_lines(tx, self._organization_id, chunks, self._clock())
             if remembered:
                 await write_memory(tx, self._organization_id, self._name, remembered)
-            await self._count(tx, accepted)
+            await self.count(tx, accepted)
         self.total += accepted
         self._counted, self._listed = self.unplaced_count, len(self.unplaced)
         return accepted
@@ -157,7 +157,12 @@ class SourceRun:
             else:
                 return lines
 
-    async def _count(self, tx: Transaction, accepted: Accepted) -> None:
+    async def count(self, tx: Transaction, accepted: Accepted) -> None:
+        """Count what a transaction of the caller stored, as part of that transaction.
+
+        Raises:
+            SourceBusy: Another run has begun.
+        """
         current = await add_to_run(
             tx,
             self._organization_id,
@@ -175,7 +180,7 @@ class SourceRun:
         """Note how the run ended, and what was left out at last."""
         async with self._database.transaction(self._organization_id) as tx:
             if self._counted < self.unplaced_count:
-                await self._count(tx, Accepted())
+                await self.count(tx, Accepted())
             await end_run(
                 tx,
                 self._organization_id,

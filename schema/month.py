@@ -43,6 +43,10 @@ class ReportMonth:
     rows_hash: str | None = strawberry.field(
         description="Null when it is open; else the SHA-256 of the rows of its report."
     )
+    imported_from: str | None = strawberry.field(
+        description="Null when it follows from events; else the file or address of the imported "
+        "report that states it."
+    )
 
 
 @strawberry.enum(description="What was done to a month.")
@@ -75,6 +79,7 @@ def report_month(state: MonthState) -> ReportMonth:
         closed_at=state.closed_at,
         closed_by=state.closed_by,
         rows_hash=state.rows_hash,
+        imported_from=state.imported_from,
     )
 
 

@@ -31,8 +31,9 @@ class Project:
     number_of_experiments: int = column(
         "experiments", description="Experiments that exist in it at the report's end."
     )
-    experiments_created: int = column(
-        description="Experiments created in it within the month, deleted ones included."
+    experiments_created: int | None = column(
+        description="Null when an imported report states the month; else "
+        "experiments created in it within the month, deleted ones included."
     )
     total_size_in_mb: float = column(
         "size_in_mb",
@@ -42,9 +43,10 @@ class Project:
     total_size_bytes: BigInt = column(
         "size_bytes", description="What its experiments hold at the report's end, in bytes."
     )
-    average_size_in_mb: float = column(
+    average_size_in_mb: float | None = column(
         "average_hundredths",
         convert=hundredths,
-        description="What its experiments held on average over the month, or over the part of "
-        "it that has passed, in MB; the fair base for a storage price.",
+        description="Null when an imported report states the month; else what "
+        "its experiments held on average over the month, or over the part of it that has passed, "
+        "in MB; the fair base for a storage price.",
     )

@@ -93,9 +93,15 @@ class ChargebackReport:
     closed_at: datetime | None = column(
         description="Null when the month is open; else when it was closed."
     )
+    imported_from: str | None = column(
+        description="Null when the month follows from events; else the file or address of the "
+        "imported report that states its figures. Such a report says how things stood at the "
+        "month's end; what it cannot say is null."
+    )
     created_at: datetime = column(
         description="When what the report says last changed: the moment of the last batch of "
-        "events, or the month's start when it is later."
+        "events, or the month's start when it is later. Of a month that an imported report "
+        "states, when that report was made."
     )
     organization: Organization = embedded(description="Whose report it is.")
     number_of_workspaces: int = column(description="Workspaces that exist at the report's end.")

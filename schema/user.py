@@ -89,8 +89,9 @@ class LicensedUser:
         "experiments",
         description="Experiments that the user owns at the report's end, in all workspaces.",
     )
-    experiments_created: int = column(
-        description="Experiments that the user created within the month, deleted ones included."
+    experiments_created: int | None = column(
+        description="Null when an imported report states the month; else "
+        "experiments that the user created within the month, deleted ones included."
     )
     total_size_in_mb: float = column(
         "size_in_mb",
@@ -100,11 +101,11 @@ class LicensedUser:
     total_size_bytes: BigInt = column(
         "size_bytes", description="What these experiments hold, in bytes."
     )
-    average_size_in_mb: float = column(
+    average_size_in_mb: float | None = column(
         "average_hundredths",
         convert=hundredths,
-        description="What they held on average over the month, or over the part of it that has "
-        "passed, in MB.",
+        description="Null when an imported report states the month; else what "
+        "they held on average over the month, or over the part of it that has passed, in MB.",
     )
 
 

@@ -2,10 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -14,14 +12,15 @@ from app import __version__
 from app.cli.audit import AuditFormat, print_audit_log
 from app.cli.console import stdout
 from app.cli.database import backup, db, restore_backup
+from app.cli.imported_reports import import_report
 from app.cli.imports import EventFiles
 from app.cli.months import close, print_months, reopen, verify
-from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile
+from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
 from app.cli.report import Format, print_report
 from app.cli.serve import DEMO_SEED
 from app.cli.serve import serve as serve_until_signal
 from app.cli.sources import print_runs, print_sources
-from app.cli.store import opened
+from app.cli.store import with_store
 from app.db.audit import EntriesMatching
 from app.db.engine import Database
 from app.domain.acts import Action
@@ -40,8 +39,6 @@ from resolvers.organizations import (
     list_organizations,
 )
 
-T = TypeVar("T")
-
 cli = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -56,21 +53,7 @@ cli.add_typer(organizations, name="organizations")
 cli.add_typer(db, name="db")
 cli.command("backup")(backup)
 cli.command("restore")(restore_backup)
-
-InOrganization = Annotated[str, typer.Option("--organization", help="Which organization.")]
-
-
-def _with_store(
-    data_dir: Path, env_file: Path | None, command: Callable[[Database, Settings], Awaitable[T]]
-) -> T:
-    """Run a command on the open store; one that is being served is joined."""
-    settings = Settings.load(env_file)
-
-    async def run() -> T:
-        async with opened(settings, data_dir, system_clock) as database:
-            return await command(database, settings)
-
-    return asyncio.run(run())
+cli.command("import-report")(import_report)
 
 
 @cli.command()
@@ -110,7 +93,7 @@ def import_events(
             raise source.refusal(batch) from None
         stdout.print(f"accepted {accepted.accepted}, duplicates {accepted.duplicates}")
 
-    _with_store(data_dir, env_file, command)
+    with_store(data_dir, env_file, command)
 
 
 @cli.command()
@@ -162,7 +145,7 @@ def report(
 ) -> None:
     """Print a month's report: a table, the REST document, or CSV."""
     chosen = Month.parse(month)
-    _with_store(
+    with_store(
         data_dir,
         env_file,
         lambda database, settings: print_report(database, settings, chosen, organization, form),
@@ -203,7 +186,7 @@ def create(
         )
         _print_key(str(minted.text), minted.text.long_form(long_form) if long_form else None)
 
-    _with_store(data_dir, env_file, command)
+    with_store(data_dir, env_file, command)
 
 
 def _print_key(key: str, long_form: str | None) -> None:
@@ -231,7 +214,7 @@ def list_all(
             table.add_row(key.key_id, key.username, key.label, ", ".join(key.scopes), *shown)
         stdout.print(table)
 
-    _with_store(data_dir, env_file, command)
+    with_store(data_dir, env_file, command)
 
 
 @keys.command()
@@ -257,7 +240,7 @@ def rotate(
         )
         _print_key(str(minted.text), None)
 
-    _with_store(data_dir, env_file, command)
+    with_store(data_dir, env_file, command)
 
 
 @keys.command()
@@ -274,7 +257,7 @@ def revoke(
         await revoke_key(database, found.organization_id, key_id, system_clock())
         stdout.print(f"revoked {key_id}", markup=False, highlight=False)
 
-    _with_store(data_dir, env_file, command)
+    with_store(data_dir, env_file, command)
 
 
 MonthArgument = Annotated[str, typer.Argument(metavar="MONTH", help="The month, YYYY-MM.")]
@@ -287,7 +270,7 @@ def list_all_months(
     env_file: EnvFile = None,
 ) -> None:
     """List the months, the latest first, and which are closed."""
-    _with_store(
+    with_store(
         data_dir,
         env_file,
         lambda database, _: print_months(database, organization, system_clock()),
@@ -303,7 +286,7 @@ def close_one(
 ) -> None:
     """Close a month, and each earlier one: their reports never change again."""
     chosen = Month.parse(month)
-    _with_store(
+    with_store(
         data_dir,
         env_file,
         lambda database, _: close(database, organization, chosen, system_clock()),
@@ -320,7 +303,7 @@ def reopen_one(
 ) -> None:
     """Open the latest closed month again, with what came late for it."""
     chosen = Month.parse(month)
-    _with_store(
+    with_store(
         data_dir,
         env_file,
         lambda database, _: reopen(database, organization, chosen, reason, system_clock()),
@@ -336,7 +319,7 @@ def verify_one(
 ) -> None:
     """Work a month out again from its raw events, by a slow and independent route, and compare."""
     chosen = Month.parse(month)
-    _with_store(data_dir, env_file, lambda database, _: verify(database, organization, chosen))
+    with_store(data_dir, env_file, lambda database, _: verify(database, organization, chosen))
 
 
 @organizations.command("create")
@@ -351,7 +334,7 @@ def create_named(
         await create_organization(database, name, system_clock())
         stdout.print(f"created {name}", markup=False, highlight=False)
 
-    _with_store(data_dir, env_file, command)
+    with_store(data_dir, env_file, command)
 
 
 @organizations.command("list")
@@ -368,7 +351,7 @@ def list_names(data_dir: DataDir = DEFAULT_DATA_DIR, env_file: EnvFile = None) -
             table.add_row(row.name, *months)
         stdout.print(table)
 
-    _with_store(data_dir, env_file, command)
+    with_store(data_dir, env_file, command)
 
 
 @cli.command("sources")
@@ -382,7 +365,7 @@ def list_connected(
     env_file: EnvFile = None,
 ) -> None:
     """List what is connected: when it last ran, what it brought, what it could not place."""
-    _with_store(
+    with_store(
         data_dir,
         env_file,
         lambda database, _: (
@@ -418,7 +401,7 @@ def export_audit(
         since=_instant(since) if since else None,
         until=_instant(until) if until else None,
     )
-    _with_store(
+    with_store(
         data_dir,
         env_file,
         lambda database, _: print_audit_log(database, organization, matching, form),

@@ -22,7 +22,7 @@ class MonthIsWrong(ChargebackError):
 async def print_months(database: Database, organization: str, now: datetime) -> None:
     """Print the months, the latest first, and what was done to them."""
     found = await find_organization(database, organization)
-    months = Table("Month", "Status", "Closed at", "By", "Hash of the rows")
+    months = Table("Month", "Status", "Closed at", "By", "Hash of the rows", "Stated by")
     for state in await list_months(database, found.organization_id, now):
         closed_at = f"{state.closed_at:%Y-%m-%d %H:%M}" if state.closed_at else ""
         months.add_row(
@@ -31,6 +31,7 @@ async def print_months(database: Database, organization: str, now: datetime) -> 
             closed_at,
             state.closed_by or "",
             (state.rows_hash or "")[:16],
+            state.imported_from or "",
         )
     stdout.print(months)
     for act in await list_acts(database, found.organization_id):

@@ -15,4 +15,5 @@ EnvFile = Annotated[
     Path | None,
     typer.Option(help="A file of settings; by default /etc/default/chargeback when it exists."),
 ]
+InOrganization = Annotated[str, typer.Option("--organization", help="Which organization.")]
 DEFAULT_DATA_DIR = Path(".chargeback")

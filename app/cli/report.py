@@ -118,9 +118,9 @@ async def _print_document(context: Context, month: Month) -> None:
 def _line(row: dict[str, Any]) -> list[str]:
     *counts, size_bytes, average_hundredths = (row[column] for column in _COLUMNS)
     return [
-        *map(str, counts),
+        *("" if count is None else str(count) for count in counts),
         f"{megabytes(size_bytes):.2f}",
-        f"{average_hundredths / 100:.2f}",
+        "" if average_hundredths is None else f"{average_hundredths / 100:.2f}",
     ]
 
 

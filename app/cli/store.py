@@ -1,14 +1,19 @@
 """The store, as commands open it."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from app.db.engine import Database
 from app.db.store import open_store
+from app.main import system_clock
 from app.settings import Settings
 from resolvers.context import Clock
 from resolvers.organizations import ensure_default_organization
+
+T = TypeVar("T")
 
 
 @asynccontextmanager
@@ -23,3 +28,16 @@ async def opened(settings: Settings, data_dir: Path, clock: Clock) -> AsyncItera
     ) as database:
         await ensure_default_organization(database, clock())
         yield database
+
+
+def with_store(
+    data_dir: Path, env_file: Path | None, command: Callable[[Database, Settings], Awaitable[T]]
+) -> T:
+    """Run a command on the open store; one that is being served is joined."""
+    settings = Settings.load(env_file)
+
+    async def run() -> T:
+        async with opened(settings, data_dir, system_clock) as database:
+            return await command(database, settings)
+
+    return asyncio.run(run())

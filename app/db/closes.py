@@ -232,10 +232,40 @@ async def update_closed_through(
     )
 
 
+async def mark_imported(
+    tx: AsyncConnection,
+    organization_id: UUID,
+    month: date,
+    *,
+    imported_from: str,
+    digest: str,
+    changed_at: datetime | None,
+) -> None:
+    """Say which report states a closed month's rows, and when it was made if it says so."""
+    values: dict[str, Any] = {"imported_from": imported_from, "imported_digest": digest}
+    if changed_at is not None:
+        values["changed_at"] = changed_at
+    await tx.execute(
+        update(MonthClose)
+        .where(MonthClose.organization_id == organization_id, MonthClose.month == month)
+        .values(**values)
+    )
+
+
 async def select_closes(tx: AsyncConnection, organization_id: UUID) -> Sequence[Any]:
-    """The closed months of an organization: month, closed_at, closed_by, rows_hash."""
+    """The closed months of an organization, in order.
+
+    Columns: month, closed_at, closed_by, rows_hash, imported_from, imported_digest.
+    """
     found = await tx.execute(
-        select(MonthClose.month, MonthClose.closed_at, MonthClose.closed_by, MonthClose.rows_hash)
+        select(
+            MonthClose.month,
+            MonthClose.closed_at,
+            MonthClose.closed_by,
+            MonthClose.rows_hash,
+            MonthClose.imported_from,
+            MonthClose.imported_digest,
+        )
         .where(MonthClose.organization_id == organization_id)
         .order_by(MonthClose.month)
     )

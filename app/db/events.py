@@ -170,21 +170,46 @@ async def select_experiments_of_projects(
     return set(found.scalars())
 
 
+async def select_experiments_of_source(
+    tx: AsyncConnection, organization_id: UUID, source: str, until: datetime
+) -> Sequence[Any]:
+    """What a source said of experiments before an instant, and what ended them with their place.
+
+    Columns: type, occurred_at, data; in the order in which they apply.
+    """
+    found = await tx.execute(
+        text(f"""
+            SELECT type, occurred_at, CAST(data AS text) AS data FROM event
+            WHERE organization_id = :organization_id AND occurred_at < :until
+              AND ((source = :source AND type LIKE 'experiment.%')
+                   OR type IN ('project.deleted', 'workspace.deleted'))
+            {_AS_THEY_APPLY}
+        """),
+        {"organization_id": organization_id, "source": source, "until": until},
+    )
+    return found.all()
+
+
+_AS_THEY_APPLY = """
+    ORDER BY occurred_at,
+             CASE WHEN type = 'experiment.resized' THEN 1
+                  WHEN type LIKE '%.deleted' OR type = 'member.removed' THEN 2
+                  ELSE 0 END,
+             uid
+"""
+
+
 async def stream_events(
     tx: AsyncConnection, organization_id: UUID, until: datetime
 ) -> AsyncIterator[Any]:
     """All events before an instant, and all of users: uid, type, occurred_at, source, id, data."""
     rows = await tx.stream(
-        text("""
+        text(f"""
             SELECT uid, type, occurred_at, source, id, CAST(data AS text) AS data
             FROM event
             WHERE organization_id = :organization_id
               AND (occurred_at < :until OR type IN ('user.upserted', 'user.deleted'))
-            ORDER BY occurred_at,
-                     CASE WHEN type = 'experiment.resized' THEN 1
-                          WHEN type LIKE '%.deleted' OR type = 'member.removed' THEN 2
-                          ELSE 0 END,
-                     uid
+            {_AS_THEY_APPLY}
         """),
         {"organization_id": organization_id, "until": until},
     )

@@ -53,6 +53,8 @@ class ReportMonth:
         remaining_microseconds: From the report's end to the month's end.
         ui_measured: Whether UI usage was ever recorded before the report's end.
         sdk_measured: The same of SDK usage.
+        flows_known: False of a month that an imported report states: it says how the month ended,
+            not what was created in it, nor for how long it was held.
     """
 
     month: date
@@ -62,6 +64,7 @@ class ReportMonth:
     remaining_microseconds: int
     ui_measured: bool
     sdk_measured: bool
+    flows_known: bool
 
 
 _REPORT_COLUMNS: Mapping[str, Any] = {
@@ -72,6 +75,7 @@ _REPORT_COLUMNS: Mapping[str, Any] = {
     "remaining_microseconds": BigInteger,
     "ui_measured": Boolean,
     "sdk_measured": Boolean,
+    "flows_known": Boolean,
 }
 
 
@@ -283,7 +287,8 @@ def figures(table: Any, report: Report) -> dict[str, SQLColumnExpression[Any]]:
     """The storage figures of a month row, as its report shows them.
 
     `size_in_mb` is exact to two decimals, half up, as `app.domain.sizes.megabytes` rounds it, and
-    `average_hundredths` the average over the month so far, in hundredths of a MB, half up.
+    `average_hundredths` the average over the month so far, in hundredths of a MB, half up. The
+    average and `experiments_created` are null where flows are not known.
     """
     held = case(
         (report.c.carried, table.size_bytes * cast(report.c.elapsed_microseconds, Numeric)),
@@ -295,10 +300,12 @@ def figures(table: Any, report: Report) -> dict[str, SQLColumnExpression[Any]]:
     )
     return {
         "experiments": table.experiments,
-        "experiments_created": _flow(table.experiments_created, report),
+        "experiments_created": measured(table.experiments_created, report.c.flows_known, report),
         "size_bytes": table.size_bytes,
         "size_in_mb": _megabytes(table.size_bytes),
-        "average_hundredths": cast(func.div(200 * held + unit, 2 * unit), BigInteger),
+        "average_hundredths": case(
+            (report.c.flows_known, cast(func.div(200 * held + unit, 2 * unit), BigInteger))
+        ),
     }
 
 
@@ -320,9 +327,9 @@ def _flow(value: Any, report: Report) -> ColumnElement[Any]:
     return case((report.c.carried, 0), else_=value)
 
 
-def measured(value: Any, channel_measured: Any, report: Report) -> ColumnElement[Any]:
-    """A usage count: null where nothing measures its channel."""
-    return case((channel_measured, _flow(value, report)))
+def measured(value: Any, is_measured: Any, report: Report) -> ColumnElement[Any]:
+    """A flow: null where nothing measures it."""
+    return case((is_measured, _flow(value, report)))
 
 
 def flow_instant(value: Any, report: Report) -> ColumnElement[Any]:

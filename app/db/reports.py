@@ -56,6 +56,7 @@ def select_reports(selection: frozenset[str]) -> Select[Any]:
         func.coalesce(Organization.closed_through >= first_day, False).label("closed"),
         MonthClose.closed_at.label("closed_at"),
         MonthClose.rows_hash.label("rows_hash"),
+        case((MonthClose.month == first_day, MonthClose.imported_from)).label("imported_from"),
         _measured(Organization.ui_measured_from, MonthClose.ui_measured, first_day, "ui_measured"),
         _measured(
             Organization.sdk_measured_from, MonthClose.sdk_measured, first_day, "sdk_measured"

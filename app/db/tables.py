@@ -298,6 +298,9 @@ class MonthClose(Base):
     ui_measured: Mapped[bool]
     sdk_measured: Mapped[bool]
     rows_hash: Mapped[str]
+    # Of a month whose rows an imported report stated: where it came from, and its SHA-256.
+    imported_from: Mapped[str | None]
+    imported_digest: Mapped[str | None]
 
     __table_args__ = (_of_organization(of="organization"),)
 

@@ -197,6 +197,24 @@ class NotFound(ChargebackError):
     code, status = "NOT_FOUND", 404
 
 
+class InvalidReport(ChargebackError):
+    """A document that is no chargeback report, or that no rows could show again."""
+
+    code, status = "INVALID_REPORT", 400
+
+
+class ReportNotFetched(ChargebackError):
+    """Another server did not give a report."""
+
+    code, status = "REPORT_NOT_FETCHED", 502
+
+
+class MonthTaken(ChargebackError):
+    """A report is of a month that is closed, by another report or without one."""
+
+    code, status = "MONTH_CLOSED", 409
+
+
 class MonthNotClosed(ChargebackError):
     """Only the latest closed month can be opened again."""
 

@@ -124,13 +124,7 @@ async def corrected_rows(tx: Transaction, organization_id: UUID, month: Month) -
 def _correct(rows: MonthRows, late: Any) -> None:
     amount = int(late.amount)
     if late.figure in _SUMMED_AS:
-        names = {
-            "workspaces": (late.workspace,),
-            "projects": (late.workspace, late.project),
-            "members": (late.workspace, late.username),
-            "users": (late.username,),
-        }
-        for level, name in names.items():
+        for level, name in _corrected(late).items():
             _add(rows.figures[level], name, Sums(**{_SUMMED_AS[late.figure]: amount}))
     elif late.figure in _PRESENT_AS:
         level = _PRESENT_AS[late.figure]
@@ -142,6 +136,23 @@ def _correct(rows: MonthRows, late: Any) -> None:
         user = rows.users.get((late.username,), UserRow())
         value = getattr(user, field) + amount
         rows.users[late.username,] = user._replace(**{field: type(getattr(user, field))(value)})
+
+
+def _corrected(late: Any) -> dict[str, Name]:
+    """The rows that an amount belongs to: all four of an experiment's, or one as it was stated."""
+    names = {
+        "workspaces": (late.workspace,),
+        "projects": (late.workspace, late.project),
+        "members": (late.workspace, late.username),
+        "users": (late.username,),
+    }
+    ids = tuple(part for part in (late.workspace, late.project, late.username) if part is not None)
+    if len(ids) == len(_EVERYWHERE):
+        return names
+    return {level: name for level, name in names.items() if name == ids}
+
+
+_EVERYWHERE = ("workspace", "project", "username")
 
 
 def _add(figures: dict[Name, Sums], name: Name, sums: Sums) -> None:

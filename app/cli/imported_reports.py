@@ -1,0 +1,183 @@
+"""`chargeback import-report`: another service's reports, from files or from that service."""
+
+import gzip
+import http.client
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode, urlsplit
+from urllib.request import Request, urlopen
+
+import orjson
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from app.cli.console import stderr, stdout
+from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
+from app.cli.store import with_store
+from app.db.engine import Database
+from app.domain.errors import InvalidArgument, ReportNotFetched
+from app.domain.months import Month
+from app.feed.connectors.reports.document import Report, read_report
+from app.main import system_clock
+from resolvers.context import Clock
+from resolvers.imported_reports import Imported, import_reports
+from resolvers.organizations import DEFAULT, find_organization
+
+_PATH = "/api/admin/chargeback/report"
+_TIMEOUT_SECONDS = 120
+_WAITS_SECONDS = (1, 4, 10)
+"""How long to wait before each further attempt at a server that is busy."""
+_BUSY = (429, 500, 502, 503, 504)
+
+
+def read_files(names: Sequence[str]) -> list[Report]:
+    """The reports in some files, plain or gzipped.
+
+    Raises:
+        InvalidArgument: A file cannot be read.
+        InvalidReport: A file holds no report that can be kept.
+    """
+    return [read_report(_content(name), Path(name).name) for name in names]
+
+
+def _content(name: str) -> bytes:
+    try:
+        content = Path(name).read_bytes()
+        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+    except (OSError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InvalidArgument(f"{name}: cannot be read: {reason}.") from error
+
+
+def fetch(url: str, api_key: str, first: Month, last: Month) -> list[Report]:
+    """The reports of a range of months from a running server, one after the other.
+
+    Raises:
+        InvalidArgument: No http address, or an empty range.
+        ReportNotFetched: The server refuses one, or cannot be reached.
+    """
+    if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).netloc:
+        raise InvalidArgument(f"--from-url: must begin with http:// or https://; got {url!r}.")
+    months = list(first.through(last))
+    if not months:
+        raise InvalidArgument(f"--to: must not be earlier than --from; got {first} to {last}.")
+    return list(_fetched(url.rstrip("/"), api_key, months))
+
+
+def _fetched(url: str, api_key: str, months: Sequence[Month]) -> Iterator[Report]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=stderr) as progress:
+        task = progress.add_task("Fetching", total=len(months))
+        for month in months:
+            progress.update(task, description=f"Fetching {month}")
+            report = read_report(_answer(url, api_key, month), f"{url} {month}")
+            if report.month != month:
+                raise ReportNotFetched(f"{url}: asked for {month}, it sent {report.month}.")
+            yield report
+            progress.advance(task)
+
+
+def _answer(url: str, api_key: str, month: Month) -> bytes:
+    """The document; a server that is busy is asked again."""
+    address = f"{url}{_PATH}?{urlencode({'reportMonth': month})}"
+    request = Request(  # noqa: S310  the scheme was checked
+        address, headers={"Authorization": api_key, "Accept-Encoding": "gzip"}
+    )
+    for wait in (*_WAITS_SECONDS, None):
+        try:
+            with urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
+                return _unpacked(answer)
+        except HTTPError as error:
+            if error.code not in _BUSY or wait is None:
+                raise ReportNotFetched(f"{url}: {month}: {_words(error)}") from None
+        except (URLError, OSError, http.client.HTTPException) as error:
+            if wait is None:
+                reason = getattr(error, "reason", None) or error
+                raise ReportNotFetched(f"{url}: {month}: cannot be reached: {reason}.") from None
+        time.sleep(wait)
+    raise AssertionError
+
+
+def _unpacked(answer: http.client.HTTPResponse) -> bytes:
+    content = answer.read()
+    return (
+        gzip.decompress(content) if answer.headers.get("Content-Encoding") == "gzip" else content
+    )
+
+
+def _words(error: HTTPError) -> str:
+    """What the server said, as far as it is meant to be read."""
+    try:
+        said = orjson.loads(error.read())["msg"]
+    except (orjson.JSONDecodeError, KeyError, TypeError, OSError):
+        said = error.reason
+    return f"{error.code}: {said}"
+
+
+def last_ended(now: datetime) -> Month:
+    """The latest month whose report is final."""
+    return Month.containing(now).plus(-1)
+
+
+async def import_documents(
+    database: Database, organization: str, reports: Sequence[Report], clock: Clock
+) -> None:
+    """Import reports, and print what became of each."""
+    found = await find_organization(database, organization)
+    done = await import_reports(database, found.organization_id, reports, clock=clock)
+    for imported in done:
+        for line in _told(imported):
+            stdout.print(line, markup=False, highlight=False)
+
+
+def _told(imported: Imported) -> Iterator[str]:
+    for gap in imported.gaps:
+        yield f"{gap}: no report of it; closed as the month before left it"
+    if imported.accepted is None:
+        yield f"{imported.month}: imported already, unchanged"
+        return
+    yield f"{imported.month}: closed, by {imported.accepted.accepted} events"
+    if imported.stated:
+        yield (
+            f"  {imported.stated} figures do not follow from any experiments: they stand as "
+            f"stated; see the month's corrections"
+        )
+
+
+def import_report(
+    files: Annotated[
+        list[str] | None, typer.Argument(help="Reports in JSON, one a file; also .gz.")
+    ] = None,
+    from_url: Annotated[
+        str | None, typer.Option(help="A running server to fetch them from instead.")
+    ] = None,
+    api_key: Annotated[
+        str, typer.Option(help="A key for that server.", envvar="COMET_API_KEY")
+    ] = "",
+    first: Annotated[
+        str | None, typer.Option("--from", help="The first month to fetch, YYYY-MM.")
+    ] = None,
+    last: Annotated[
+        str | None, typer.Option("--to", help="The last one; by default the last that has ended.")
+    ] = None,
+    organization: InOrganization = DEFAULT,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """Take over the monthly reports of another service: each becomes a closed month."""
+    if bool(files) == bool(from_url) or (from_url and not (first and api_key)):
+        raise InvalidArgument("Give files, or --from-url with --api-key and --from.")
+    if from_url and first:
+        until = Month.parse(last) if last else last_ended(system_clock())
+        reports = fetch(from_url, api_key, Month.parse(first), until)
+    else:
+        reports = read_files(files or [])
+    with_store(
+        data_dir,
+        env_file,
+        lambda database, _: import_documents(database, organization, reports, system_clock),
+    )

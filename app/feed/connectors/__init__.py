@@ -1,0 +1,1 @@
+"""What writes the feed's events from what other systems know."""

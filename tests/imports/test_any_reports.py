@@ -1,0 +1,198 @@
+"""Whatever a report says, its month says the same afterwards, and the store verifies.
+
+Reports are drawn that no platform would write, too: sums that contradict each other, members who
+are no users, people who were deleted years ago, months that are missing.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
+from uuid import UUID
+
+import httpx
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+from app.db.engine import Database
+from app.domain.callers import Scope
+from app.domain.months import Month
+from app.feed.connectors.reports.document import Report, read_report
+from app.settings import Settings
+from resolvers.imported_reports import import_reports
+from resolvers.keys import create_key
+from resolvers.months import verify_month
+from resolvers.organizations import DEFAULT, create_organization, find_organization
+from tests.conftest import FixedClock, client_of, cloned
+from tests.imports.conftest import Json, document, member, ms, project, user, workspace
+
+EXAMPLES = {"long": 1_000}.get(os.environ.get("HYPOTHESIS_PROFILE", ""), 20)
+FIRST = Month(2024, 1)
+NOW = datetime(2024, 8, 15, 12, tzinfo=UTC)
+NAMES = ("ann", "bob", "cy", "dee")
+_numbers = count(1)
+
+_counts = st.integers(0, 6)
+_sizes = st.integers(0, 40_000).map(lambda hundredths: hundredths / 100)
+_instants = st.integers(ms(2022, 1, 1), ms(2024, 8, 1))
+
+
+@st.composite
+def experiments(draw: st.DrawFn) -> list[tuple[str, str, int]]:
+    """Experiments that a workspace might really have: project, owner, bytes."""
+    place = st.tuples(
+        st.sampled_from(("p", "q", "r")), st.sampled_from(NAMES), st.integers(0, 400 * 2**20)
+    )
+    return draw(st.lists(place, max_size=12))
+
+
+@st.composite
+def workspaces(draw: st.DrawFn, name: str) -> Json:
+    """One that adds up, up to former members, or one that need not."""
+    names = sorted(draw(st.sets(st.sampled_from([*NAMES[:2], NAMES[3]]))))
+    if draw(st.integers(0, 3)):
+        held = draw(experiments())
+        projects = {p for p, _, _ in held} | draw(st.sets(st.sampled_from(("p", "q"))))
+        return workspace(
+            name,
+            [member(n, *_summed(held, 1, n)) for n in names],
+            [project(p, *_summed(held, 0, p)) for p in sorted(projects)],
+            *_summed(held, 2, None),
+        )
+    projects = draw(st.sets(st.sampled_from(("p", "q", "r"))))
+    return workspace(
+        name,
+        [member(n, draw(_counts), draw(_sizes)) for n in names],
+        [project(p, draw(_counts), draw(_sizes)) for p in sorted(projects)],
+        draw(_counts),
+        draw(_sizes),
+    )
+
+
+def _summed(held: list[tuple[str, str, int]], at: int, name: str | None) -> tuple[int, float]:
+    found = [each for each in held if name is None or each[at] == name]
+    size_bytes = sum(each[2] for each in found)
+    return len(found), int(size_bytes * 100 / 2**20 + 0.5) / 100
+
+
+@st.composite
+def users(draw: st.DrawFn, name: str) -> Json:
+    """A licensed user of an older or a newer document."""
+    said: Json = {
+        "created_at": draw(_instants),
+        "uiUsageCount": draw(_counts),
+        "uiUsageUpdateTs": draw(st.just(0) | _instants),
+        "sdkUsageCount": draw(_counts),
+        "sdkUsageUpdateTs": draw(st.just(0) | _instants),
+        "suspended": draw(st.booleans()),
+    }
+    if name == "cy":
+        said["email"] = draw(st.sampled_from(("", "cy@x.test")))
+    if draw(st.booleans()):
+        said |= {
+            "createdAt": said["created_at"],
+            "lastUsedAt": draw(st.none() | _instants),
+            "experimentCount": draw(_counts),
+            "dataLoggedMb": draw(_sizes),
+        }
+        if draw(st.booleans()):
+            said["deletedAt"] = draw(_instants)
+    return user(name, **said)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Json]:
+    """Reports of some months from January to June 2024."""
+    months = sorted(draw(st.sets(st.integers(0, 5), min_size=1, max_size=4)))
+    return [
+        document(
+            str(FIRST.plus(month)),
+            [draw(workspaces(n)) for n in sorted(draw(st.sets(st.sampled_from("vw"))))],
+            [draw(users(n)) for n in sorted(draw(st.sets(st.sampled_from(NAMES))))],
+        )
+        for month in months
+    ]
+
+
+@dataclass
+class Store:
+    """A database for all examples; each has an organization of its own."""
+
+    database: Database
+    client: httpx.AsyncClient
+    key: str
+    clock: FixedClock
+
+    async def organization(self) -> tuple[str, UUID]:
+        name = f"reported-{next(_numbers)}"
+        await create_organization(self.database, name, NOW)
+        return name, (await find_organization(self.database, name)).organization_id
+
+    async def shown(self, organization: str, month: str) -> Json:
+        answer = await self.client.get(
+            "/api/admin/chargeback/report",
+            params={"reportMonth": month, "organization": organization},
+            headers={"Authorization": self.key},
+        )
+        assert answer.status_code == 200, answer.text
+        found: Json = answer.json()
+        return found
+
+
+@pytest.fixture(scope="module")
+async def store(postgres: str, template: str) -> AsyncIterator[Store]:
+    clock = FixedClock(NOW)
+    async with cloned(postgres, template) as database:
+        found = await find_organization(database, DEFAULT)
+        minted = await create_key(
+            database,
+            found.organization_id,
+            username="root",
+            scopes=[Scope.ADMIN],
+            label="test",
+            expires_at=None,
+            now=NOW,
+        )
+        async with client_of(database, Settings.load(admin_user_list="root"), clock) as client:
+            yield Store(database, client, str(minted.text), clock)
+
+
+def read(told: Json) -> Report:
+    return read_report(orjson.dumps(told), f"{told['reportDate']}.json")
+
+
+def documented(told: Json) -> Json:
+    """A report less what an answer to `reportMonth` does not have."""
+    newer = {"createdAt", "deletedAt", "lastUsedAt", "experimentCount", "dataLoggedMb"}
+    listed = [
+        {key: value for key, value in each.items() if key not in newer}
+        for each in told["users"]["licensedUsers"]
+    ]
+    return {**told, "users": {**told["users"], "licensedUsers": listed}}
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(history=histories(), together=st.booleans())
+async def test_every_report_comes_back(store: Store, history: list[Json], together: bool) -> None:
+    name, organization_id = await store.organization()
+    batches = [history] if together else [[each] for each in history]
+    for batch in batches:
+        done = await import_reports(
+            store.database, organization_id, map(read, batch), clock=store.clock
+        )
+        note(repr([(str(each.month), each.stated) for each in done]))
+
+    for told in history:
+        assert await store.shown(name, told["reportDate"]) == documented(told)
+    last = Month.parse(history[-1]["reportDate"])
+    followed = any(each["workspaces"] or each["users"]["licensedUsers"] for each in history)
+    for month in Month.parse(history[0]["reportDate"]).through(last.plus(int(followed))):
+        note(str(month))
+        assert await verify_month(store.database, organization_id, month) == []

@@ -1,0 +1,76 @@
+"""`chargeback import-report` from files, and from a service that runs as another process."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from tests.conftest import CONTRACT
+from tests.served import Served, run
+
+MONTHS = ("2026-07", "2026-08", "2026-09")
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The service that a company moves away from: two years of a demo organization."""
+    with Served(tmp_path_factory.mktemp("other")) as served:
+        yield served
+
+
+def report(service: Served, month: str, key: str) -> dict[str, Any]:
+    answer = httpx.get(
+        f"{service.url}/api/admin/chargeback/report",
+        params={"reportMonth": month},
+        headers={"Authorization": key},
+    )
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def fetched(url: str, key: str, folder: Path, *words: str) -> Any:
+    words = ("--from-url", url, "--api-key", key, "--from", MONTHS[0], "--to", MONTHS[-1], *words)
+    return run("import-report", *words, data_dir=folder)
+
+
+def test_a_range_of_months_is_fetched_and_kept(other: Served, tmp_path: Path) -> None:
+    imported = fetched(other.url, other.key, tmp_path)
+
+    assert imported.returncode == 0, imported.stderr
+    lines = imported.stdout.splitlines()
+    assert [line.split(": closed, by ")[0] for line in lines] == [*MONTHS]
+    again = fetched(other.url, other.key, tmp_path)
+    assert again.stdout.splitlines() == [f"{each}: imported already, unchanged" for each in MONTHS]
+    verified = run("months", "verify", MONTHS[1], data_dir=tmp_path)
+    assert verified.stdout == f"{MONTHS[1]} is what its events say\n"
+    for month in MONTHS:
+        shown = run("report", month, "--format", "json", data_dir=tmp_path)
+        assert orjson.loads(shown.stdout) == report(other, month, other.key)
+
+
+def test_what_the_other_service_refuses_is_told_in_its_words(
+    other: Served, tmp_path: Path
+) -> None:
+    refused = fetched(other.url, "cbk_wrong", tmp_path)
+
+    assert refused.returncode == 1
+    assert "2026-07: 401: A valid API key is needed" in refused.stderr
+    assert "cbk_wrong" not in refused.stderr
+
+
+def test_a_file_becomes_a_closed_month(tmp_path: Path) -> None:
+    golden = CONTRACT / "report.json"
+
+    imported = run("import-report", str(golden), data_dir=tmp_path)
+
+    assert imported.stdout == "2021-03: closed, by 5 events\n", imported.stderr
+    shown = run("report", "2021-03", "--format", "json", data_dir=tmp_path)
+    assert orjson.loads(shown.stdout) == orjson.loads(golden.read_bytes())
+    listed = run("months", "list", data_dir=tmp_path)
+    assert "report.json" in listed.stdout
+    sources = run("sources", data_dir=tmp_path)
+    assert "imported reports" in sources.stdout
