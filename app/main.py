@@ -1,7 +1,7 @@
 """The application: routes, and what every response carries."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,13 +20,16 @@ from app.domain.errors import (
     TooManyGuesses,
     Unauthenticated,
 )
-from app.settings import Settings
-from app.web import auth, events, rest
+from app.settings import Settings, SettingsError
+from app.web import auth, events, health, rest
 from app.web.closed import ClosedDocuments
-from app.web.errors import fail, headers_of, refuse, refuse_http
+from app.web.errors import headers_of, refuse, refuse_http
 from app.web.graphiql import asks_for_page, graphiql_page, graphiql_routes, signin_page
 from app.web.graphql import GraphQLEndpoint
 from app.web.guesses import Guesses
+from app.web.metrics import Metrics
+from app.web.observation import Watcher, observation
+from app.web.observed import Observed
 from app.web.security import SecurityHeaders
 from app.web.services import BodyBudget, Services, services_of
 from resolvers.audit import AuditTrail
@@ -51,23 +54,32 @@ def create_app(settings: Settings, database: Database, clock: Clock = system_clo
         database: The store, migrated, the caller's to close.
         clock: What time it is; tests choose it.
     """
+    metrics = Metrics(database)
+    watchers: list[Watcher] = [metrics, *_traces(settings)]
+    database.watchers.append(_noting(watchers))
     app = Starlette(
         routes=[
             Route("/", _home),
             Route("/graphql", _graphql(GraphQLEndpoint()), methods=["GET", "POST"]),
             *rest.routes,
             *events.routes,
+            *health.routes,
             *((*auth.routes, *graphiql_routes()) if settings.graphiql_enabled else ()),
         ],
         middleware=[
+            Middleware(
+                Observed,
+                watchers=watchers,
+                id_header=settings.request_id_header,
+                slow_seconds=settings.slow_query_seconds,
+            ),
             Middleware(SecurityHeaders),
             Middleware(GZipMiddleware, minimum_size=2_000, compresslevel=1),
         ],
-        lifespan=_lifespan,
+        lifespan=_until_stopped(watchers),
         exception_handlers={
             ChargebackError: refuse,
             HTTPException: refuse_http,
-            Exception: fail,
         },
     )
     app.state.services = Services(
@@ -79,15 +91,48 @@ def create_app(settings: Settings, database: Database, clock: Clock = system_clo
         closed_documents=ClosedDocuments(_CLOSED_DOCUMENTS_BYTES),
         audit=AuditTrail(database),
         guesses=Guesses(),
+        metrics=metrics,
     )
     return app
 
 
-@asynccontextmanager
-async def _lifespan(app: Starlette) -> AsyncIterator[None]:
-    """A clean stop leaves nothing unwritten."""
-    yield
-    await app.state.services.audit.close()
+def _traces(settings: Settings) -> Sequence[Watcher]:
+    if settings.traces_endpoint is None:
+        return []
+    try:
+        from app.web.traces import Traces
+    except ImportError as error:
+        raise SettingsError(
+            f"TRACES_ENDPOINT needs the package {error.name}: install the extra 'traces'."
+        ) from None
+    return [Traces(settings.traces_endpoint)]
+
+
+def _noting(watchers: Sequence[Watcher]) -> Callable[[str, float, int], None]:
+    """Has each statement noted for the request that it belongs to."""
+
+    def note(text: str, seconds: float, rows: int) -> None:
+        observed = observation()
+        observed.note_statement(text, seconds, rows)
+        for watcher in watchers:
+            watcher.executed(observed, text, seconds, rows)
+
+    return note
+
+
+def _until_stopped(
+    watchers: Sequence[Watcher],
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """A clean stop leaves nothing unwritten, and nothing unsent."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        await app.state.services.audit.close()
+        for watcher in watchers:
+            watcher.close()
+
+    return lifespan
 
 
 async def _home(_: Request) -> Response:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -50,6 +51,27 @@ def _postgres_url(value: object) -> object:
     if url.split("://")[0] not in {"postgres", "postgresql", "postgresql+asyncpg"}:
         raise ValueError("a URL that begins with postgresql://")
     return url.replace("postgresql+asyncpg://", "postgresql://", 1)
+
+
+def _or_none(value: object) -> object:
+    """An empty line in a settings file means the same as none."""
+    return None if value == "" else value
+
+
+class LogFormat(StrEnum):
+    """How the service writes its log."""
+
+    JSON = "json"
+    TEXT = "text"
+
+
+class LogLevel(StrEnum):
+    """The least that the service logs: `info` has a line for each request."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 Switch = Annotated[bool, BeforeValidator(_switch)]
@@ -142,13 +164,39 @@ class Settings(BaseSettings):
     session_hours: int = Field(
         12, ge=1, le=720, description="How long a sign-in lasts in the browser."
     )
+    log_format: Annotated[LogFormat | None, BeforeValidator(_or_none)] = Field(
+        None,
+        description="How the log is written: a JSON object a line, or text. By default text on "
+        "a terminal, JSON elsewhere.",
+    )
+    log_level: LogLevel = Field(LogLevel.INFO, description="The least that is logged.")
+    request_id_header: str = Field(
+        "X-Request-ID",
+        pattern=r"^[0-9A-Za-z-]{0,64}$",
+        description="The header from which a request's id is taken when it is well-formed; "
+        "empty: from none.",
+    )
+    slow_query_seconds: float = Field(
+        1.0, gt=0, le=3600, description="From when on a request is logged as slow."
+    )
+    metrics_token: Annotated[str | None, BeforeValidator(_or_none)] = Field(
+        None,
+        pattern=r"^[\x21-\x7e]{16,}$",
+        description="With it /metrics can be read without a key, and without the store.",
+    )
+    traces_endpoint: Annotated[str | None, BeforeValidator(_or_none)] = Field(
+        None,
+        pattern=r"^https?://",
+        description="Where OpenTelemetry traces are sent, by OTLP over HTTP; by default nowhere.",
+    )
 
     @property
     def shown(self) -> dict[str, Any]:
-        """The settings as they may be told; of the database's address all but its password."""
+        """The settings as they may be told; no token and no password."""
         shown: dict[str, Any] = self.model_dump(mode="json")
         if self.database_url is not None:
             shown["database_url"] = _without_password(self.database_url)
+        shown["metrics_token"] = None if self.metrics_token is None else _HIDDEN
         return shown
 
     @classmethod
@@ -173,11 +221,15 @@ class Settings(BaseSettings):
             raise SettingsError(_one_line(error)) from None
 
 
+_HIDDEN = "…"
+
+
 def _one_line(error: ValidationError) -> str:
     first = error.errors()[0]
     name = str(first["loc"][0]).upper() if first["loc"] else "settings"
     allowed = first["msg"].removeprefix("Value error, ")
-    return f"{name}={_without_password(str(first['input']))!r} is not allowed: {allowed}."
+    value = _HIDDEN if name == "METRICS_TOKEN" else repr(_without_password(str(first["input"])))
+    return f"{name}={value} is not allowed: {allowed}."
 
 
 def _without_password(url: str) -> str:

@@ -60,6 +60,13 @@ class Operation(NamedTuple):
         return self.node.name.value if self.node.name is not None else None
 
     @property
+    def root_field(self) -> str:
+        """What it asks for, in one word: its only root field, or `several`."""
+        selections = self.node.selection_set.selections
+        only = selections[0] if len(selections) == 1 else None
+        return only.name.value if isinstance(only, FieldNode) else "several"
+
+    @property
     def is_query(self) -> bool:
         """Whether it only reads."""
         return self.node.operation.value == "query"

@@ -25,6 +25,9 @@ def environment(**changes: str) -> dict[str, str]:
         "SESSION_",
         "GRAPH",
         "TRUSTED_",
+        "LOG_",
+        "METRICS_",
+        "TRACES_",
     )
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return {**kept, **changes}

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -22,7 +23,8 @@ from app.domain.errors import ChargebackError, StoreUnavailable
 from app.domain.months import Month
 from app.feed.generate import DEMO_ADMIN, OrganizationShape, generate_events
 from app.main import create_app, system_clock
-from app.settings import Settings
+from app.settings import LogFormat, Settings
+from app.web.logs import configure_logs
 from resolvers.audit import record_start
 from resolvers.feed import CHUNK, accept_lines
 from resolvers.keys import caller_of_key, create_key
@@ -41,8 +43,14 @@ class PortTaken(ChargebackError):
     code, status = "PORT_TAKEN", 503
 
 
+def _configure_logs(settings: Settings) -> None:
+    default = LogFormat.TEXT if sys.stderr.isatty() else LogFormat.JSON
+    configure_logs(settings.log_format or default, settings.log_level.upper())
+
+
 async def serve(settings: Settings, *, host: str, port: int, data_dir: Path, demo: bool) -> None:
     """Open the store, load the demo organization when asked to, and serve until a signal."""
+    _configure_logs(settings)
     with _listening(host, port) as listener:
         stderr.print("Starting PostgreSQL …" if settings.database_url is None else "Connecting …")
         async with (
@@ -54,6 +62,7 @@ async def serve(settings: Settings, *, host: str, port: int, data_dir: Path, dem
             config = uvicorn.Config(
                 create_app(settings, database),
                 log_level="warning",
+                log_config=None,
                 access_log=False,
                 timeout_graceful_shutdown=_GRACE_SECONDS,
                 server_header=False,

@@ -4,13 +4,14 @@ Both see the rows of the organization that they name, and no others (`app/db/isl
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import event, text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -45,6 +46,7 @@ class Database:
         self._dsn = url.replace("postgresql+asyncpg://", "postgresql://", 1)
         self._cached_statements = 100 if prepared_statements else 0
         self._free = asyncio.Semaphore(connections)
+        self.connections, self.in_use, self.waiting = connections, 0, 0
         self._role: str | None = None
         self.observers: list[Callable[[str, Sequence[Any]], None]] = []
         """Called with the text and the arguments of each statement that a snapshot reads by."""
@@ -55,7 +57,10 @@ class Database:
             pool_size=connections,
             max_overflow=0,
         )
+        self.watchers: list[Callable[[str, float, int], None]] = []
         event.listen(self._engine.sync_engine, "checkout", _refuse_broken)
+        event.listen(self._engine.sync_engine, "before_cursor_execute", _note_begin)
+        event.listen(self._engine.sync_engine, "after_cursor_execute", self._note_end)
         self._opened: set[asyncpg.Connection] = set()
         self.pulse = Pulse(self._login, self._drop_all)
 
@@ -77,6 +82,15 @@ class Database:
         """Whoever waits on a connection to a store that is away learns it at once."""
         for connection in list(self._opened):
             connection.terminate()
+
+    def note(self, text: str, seconds: float, rows: int) -> None:
+        """Tell the watchers of a statement: its text, its seconds, the rows read or written."""
+        for watch in self.watchers:
+            watch(text, seconds, rows)
+
+    def _note_end(self, connection: Connection, cursor: Any, text: str, *_: object) -> None:
+        seconds = time.perf_counter() - connection.info["began_at"]
+        self.note(text, seconds, max(cursor.rowcount, 0))
 
     @property
     def engine(self) -> AsyncEngine:
@@ -152,14 +166,23 @@ class Database:
     async def connection(self) -> AsyncIterator[AsyncConnection]:
         """A connection for the length of a block; waits in line for it, but not for ever."""
         self.pulse.insist()
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            await self._free.acquire()
+        await self._wait_in_line()
+        self.in_use += 1
         try:
             self.pulse.insist()  # It may have been lost meanwhile, with many waiting in line.
             async with self._engine.connect() as connection:
                 yield connection
         finally:
+            self.in_use -= 1
             self._free.release()
+
+    async def _wait_in_line(self) -> None:
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await self._free.acquire()
+        finally:
+            self.waiting -= 1
 
     @asynccontextmanager
     async def snapshot(self, organization_id: UUID) -> AsyncIterator[Snapshot]:
@@ -183,6 +206,10 @@ _SCOPE = text(f"SELECT {SCOPE}")
 _SCOPE_IN_TIME = text(
     f"SELECT {SCOPE}, set_config('statement_timeout', '{STATEMENT_SECONDS}s', true)"
 )
+
+
+def _note_begin(connection: Connection, *_: object) -> None:
+    connection.info["began_at"] = time.perf_counter()
 
 
 def _refuse_broken(connection: Any, *_: object) -> None:

@@ -4,6 +4,7 @@ This is the hot path: statements are compiled already, and rows are the driver's
 """
 
 import asyncio
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -87,11 +88,13 @@ class Snapshot:
             reader = await self._take()
             try:
                 # The server ends a statement in time; this is for one that no longer can.
+                began_at = time.perf_counter()
                 async with asyncio.timeout(STATEMENT_SECONDS + 1):
                     rows = await self._read(reader, statement.text, arguments, organization_id)
             finally:
                 self._idle.put_nowait(reader)
         self.row_count += len(rows)
+        self._database.note(statement.text, time.perf_counter() - began_at, len(rows))
         for observe in self._database.observers:
             observe(statement.text, arguments)
         return rows

@@ -251,6 +251,17 @@ class StoreNotIsolated(ChargebackError):
     code, status = "STORE_NOT_ISOLATED", 503
 
 
+class StoreBehind(StoreUnavailable):
+    """The store's tables are of an older version than the code."""
+
+    code = "STORE_BEHIND"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The store is not migrated to this version: restart the service, which migrates it."
+        )
+
+
 class StatementCancelled(StoreUnavailable):
     """PostgreSQL ended a statement: it ran for too long, or its administrator wished so."""
 

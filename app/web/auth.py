@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import update_wrapper
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.requests import Request
@@ -17,6 +18,7 @@ from app.web.audit import actor_of, address_of, door_of, note_bad_key, note_forb
 from app.web.errors import headers_of
 from app.web.graphiql import signin_page
 from app.web.guesses import MOST_BAD_KEYS, place_of
+from app.web.observation import observation
 from app.web.services import services_of
 from resolvers.keys import begin_session, caller_of_key, caller_of_session, end_session
 
@@ -50,6 +52,8 @@ class Guarded(Route):
                 caller.require(scope)
                 return await endpoint(request, caller)
 
+        # What is observed of its requests goes by the endpoint's own name.
+        update_wrapper(guarded, endpoint)
         super().__init__(path, guarded, methods=methods)
         self.scope = scope
 
@@ -72,6 +76,13 @@ async def authenticate(request: Request) -> Caller:
         TooManyGuesses: The key is bad, as were many before it from the same place.
         Unauthenticated: No valid key, and no valid session.
     """
+    caller = await _caller(request)
+    observed = observation()
+    observed.key_id, observed.organization = caller.key_id, caller.organization
+    return caller
+
+
+async def _caller(request: Request) -> Caller:
     services = services_of(request)
     authorization = request.headers.get("authorization")
     if authorization is not None:

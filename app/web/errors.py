@@ -17,6 +17,7 @@ from app.domain.errors import (
     Unauthenticated,
 )
 from app.web.logs import log
+from app.web.observation import observation
 from app.web.security import secure_headers
 
 _RETRY_AFTER_SECONDS = "2"
@@ -46,6 +47,7 @@ def headers_of(error: ChargebackError) -> dict[str, str]:
 async def refuse(_: Request, error: Exception) -> Response:
     """A rule's refusal, as REST tells it."""
     assert isinstance(error, ChargebackError)  # noqa: S101  registered for this class alone
+    observation().code = error.code
     body: dict[str, Any] = {"msg": str(error), "code": error.status, "error": error.code}
     body |= error.details
     if isinstance(error, InvalidBatch):
@@ -66,6 +68,7 @@ async def refuse_http(_: Request, error: Exception) -> Response:
 
 async def fail(request: Request, error: Exception) -> Response:
     """Our own mistake: its trace goes to the log, and nothing of it to the caller."""
+    observation().code = "INTERNAL"
     log.error("unexpected error at %s", request.url.path, exc_info=error)
     answer = JsonResponse({"msg": "Unexpected error.", "code": 500, "error": "INTERNAL"}, 500)
     # It goes past the middleware that gives every other answer its headers.

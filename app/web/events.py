@@ -32,6 +32,7 @@ async def post_events(request: Request, caller: Caller) -> Response:
         # Decoding holds the interpreter for as long as it takes, but not the event loop's turn.
         events = await asyncio.to_thread(_decode, media_type, body, now)
         accepted = await services.intake.accept(caller.organization_id, events, now)
+    services.metrics.count_events(accepted.accepted, accepted.duplicates)
     return JsonResponse({"accepted": accepted.accepted, "duplicates": accepted.duplicates})
 
 

@@ -35,6 +35,7 @@ from app.web.audit import actor_of, note_acts, note_forbidden
 from app.web.auth import authenticate, noting_forbidden
 from app.web.errors import headers_of
 from app.web.logs import log
+from app.web.observation import observation
 from app.web.queries import RunningQueries
 from app.web.services import services_of
 from resolvers.context import Context
@@ -94,6 +95,8 @@ class GraphQLEndpoint:
         asked = await read_asked(request, services.settings.graphql_body_bytes)
         with self._running.counting(caller.key_id, services.settings.graphql_queries_per_key):
             operation = await self._prepare(asked, services.settings)
+            observed = observation()
+            observed.operation_name, observed.root_field = operation.name, operation.root_field
             if not operation.is_query:
                 _insist_on_post(request)
             with noting_forbidden(request, caller):
@@ -191,6 +194,7 @@ async def _insist_on_cost(operation: Operation, asked: Asked, context: Context) 
     if cost > limit and not _NAMES_ORGANIZATION.search(asked.query):
         sizes = await sizes_of_organization(context)
         cost = schema.cost(operation, asked.variables, sizes)
+    observation().cost = cost
     if cost > limit:
         raise QueryTooCostly(limit=limit, value=cost)
 
@@ -234,8 +238,10 @@ def _format_error(error: GraphQLError) -> dict[str, Any]:
         return _formatted(cause, error)
     if isinstance(cause, GraphQLError):
         message = _shortened(error.message)
+        observation().code = "INVALID_QUERY"
         return {**error.formatted, "message": message, "extensions": {"code": "INVALID_QUERY"}}
     log.error("unexpected error in a query", exc_info=cause)
+    observation().code = "INTERNAL"
     return {**error.formatted, "message": "Unexpected error.", "extensions": {"code": "INTERNAL"}}
 
 
@@ -255,6 +261,7 @@ def _innermost(error: BaseException) -> BaseException:
 
 
 def _formatted(cause: ChargebackError, error: GraphQLError | None = None) -> dict[str, Any]:
+    observation().code = cause.code
     shown: dict[str, Any] = dict(error.formatted) if error is not None else {}
     extensions = {"code": cause.code, **cause.details}
     return {**shown, "message": str(cause), "extensions": extensions}

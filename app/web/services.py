@@ -14,6 +14,7 @@ from app.domain.errors import FeedBusy
 from app.settings import Settings
 from app.web.closed import ClosedDocuments
 from app.web.guesses import Guesses
+from app.web.metrics import Metrics
 from resolvers.audit import AuditTrail
 from resolvers.context import Clock
 from resolvers.feed import Intake
@@ -67,6 +68,7 @@ class Services:
     closed_documents: ClosedDocuments
     audit: AuditTrail
     guesses: Guesses
+    metrics: Metrics
 
     @property
     def now(self) -> datetime:

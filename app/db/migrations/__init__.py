@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -88,3 +89,21 @@ def alembic_config(connection: Connection) -> Config:
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.attributes["connection"] = connection
     return config
+
+
+def is_behind(revision: str | None) -> bool:
+    """Whether a store at this revision lacks what this version of the code needs.
+
+    A revision that we do not know is of a newer version, whose migrations the code of the
+    version before it can live with.
+    """
+    older, head = _history()
+    return revision is None or (revision != head and revision in older)
+
+
+@cache
+def _history() -> tuple[frozenset[str], str | None]:
+    scripts = ScriptDirectory(str(Path(__file__).parent))
+    return frozenset(script.revision for script in scripts.walk_revisions()), (
+        scripts.get_current_head()
+    )

@@ -1,0 +1,224 @@
+"""What a running service writes and sends of its requests."""
+
+import http.server
+import logging
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import httpx
+import orjson
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from app.settings import LogFormat, Settings, SettingsError
+from app.web.logs import formatter, without_secrets
+from tests.served import Served, run
+
+TOKEN = "a-token-that-nobody-may-see"
+CALLER_TRACE = "0af7651916cd43dd8448eb211c80319c"
+CALLER_SPAN = "b7ad6b7169203331"
+
+
+@dataclass
+class Collector:
+    """An OpenTelemetry collector: what it was sent, by OTLP over HTTP."""
+
+    spans: list[Span] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        spans = self.spans
+
+        class Receiver(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+                    for scope in resource.scope_spans:
+                        spans.extend(scope.spans)
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None: ...
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/v1/traces"
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@dataclass
+class Told:
+    """What a service logged and sent of a few requests, and the key that they came with."""
+
+    key: str
+    lines: list[dict[str, Any]]
+    text: str
+    spans: list[Span]
+
+    def of(self, request_id: str) -> list[dict[str, Any]]:
+        return [line for line in self.lines if line.get("request_id") == request_id]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+    data_dir = tmp_path_factory.mktemp("told")
+    with Collector() as collector:
+        settings = {
+            "ADMIN_USER_LIST": "root",
+            "LOG_LEVEL": "debug",
+            "METRICS_TOKEN": TOKEN,
+            "SLOW_QUERY_SECONDS": "0.000001",
+            "TRACES_ENDPOINT": collector.url,
+        }
+        with Served(data_dir, words=(), settings=settings) as served:
+            created = run(
+                "keys", "create", "--user", "root", "--scope", "admin", data_dir=data_dir
+            )
+            key = created.stdout.removeprefix("API key: ").strip()
+            ask(served.url, key)
+        lines = [line for line in served.lines if line.startswith("{")]
+        decoded = [orjson.loads(line) for line in lines]
+        yield Told(key, decoded, "\n".join(lines), collector.spans)
+
+
+def ask(url: str, key: str) -> None:
+    """Requests with keys and tokens in all the wrong places."""
+    with httpx.Client(base_url=url, headers={"Authorization": key}) as client:
+        query = {"query": "query Mine { viewer { username } }"}
+        traced = f"00-{CALLER_TRACE}-{CALLER_SPAN}-01"
+        named = {"X-Request-ID": "from-the-client", "traceparent": traced}
+        answer = client.post("/graphql", json=query, headers=named)
+        assert answer.headers["X-Request-ID"] == "from-the-client"
+        for bad in ("short", "x" * 65, "spaces in it", key, f"id-{key}", "ü-ü-ü-ü-ü-ü"):
+            answer = client.get("/healthz", headers=[(b"X-Request-ID", bad.encode())])
+            assert len(answer.headers["X-Request-ID"]) == 32
+        client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+        client.get(f"/{key}?key={key}")
+        client.get("/graphql", params={"query": f'{{ workspace(name: "{key}") }}'})
+        client.post("/graphql", json={"query": f"query {key} {{ viewer {{ username }} }}"})
+        client.post("/signin", data={"key": key}, headers={"Origin": url})
+        client.post("/api/events", content=key.encode(), headers={"X-Request-ID": "refused-one"})
+
+
+def test_a_request_is_one_line_with_the_id_that_the_client_got(told: Told) -> None:
+    line, *_ = told.of("from-the-client")
+
+    assert {name: line[name] for name in line if name not in {"time", "seconds", "client"}} == {
+        "event": "request",
+        "level": "info",
+        "logger": "chargeback",
+        "request_id": "from-the-client",
+        "method": "POST",
+        "path": "/graphql",
+        "status": 200,
+        "sent_bytes": 39,
+        "operation": "graphql:viewer",
+        "operation_name": "Mine",
+        "cost": 2,
+        "statements": line["statements"],
+        "rows": line["rows"],
+        "statement_seconds": line["statement_seconds"],
+        "key_id": told.key.split("_")[1],
+        "organization": "default",
+        "trace_id": CALLER_TRACE,
+    }
+
+
+def test_a_slow_query_is_logged_with_its_operation_and_its_slowest_statement(told: Told) -> None:
+    _, slow = told.of("from-the-client")
+
+    assert (slow["event"], slow["level"]) == ("slow query", "warning")
+    assert (slow["operation"], slow["operation_name"], slow["cost"]) == (
+        "graphql:viewer",
+        "Mine",
+        2,
+    )
+    assert slow["statement"].startswith("SELECT ")
+    assert 0 < slow["slowest_seconds"] <= slow["statement_seconds"]
+
+
+def test_a_refusal_is_logged_with_its_code(told: Told) -> None:
+    line, *_ = told.of("refused-one")
+
+    assert (line["status"], line["code"]) == (415, "UNSUPPORTED_BODY")
+
+
+def test_no_key_and_no_token_is_in_the_log_or_in_a_span(told: Told) -> None:
+    secret = told.key.split("_")[2]
+    spans = b"".join(span.SerializeToString() for span in told.spans)
+
+    assert secret not in told.text
+    assert TOKEN not in told.text
+    assert secret.encode() not in spans
+    # The key's id is there, to find it by.
+    assert f"cbk_{told.key.split('_')[1]}_…" in told.text
+
+
+def test_a_trace_joins_the_caller_s_and_has_a_span_for_each_statement(told: Told) -> None:
+    [request] = [s for s in told.spans if s.parent_span_id.hex() == CALLER_SPAN]
+    statements = [s for s in told.spans if s.parent_span_id == request.span_id]
+    attributes = {each.key: each.value for each in request.attributes}
+
+    assert request.trace_id.hex() == CALLER_TRACE
+    assert request.name == "graphql:viewer"
+    assert attributes["http.response.status_code"].int_value == 200
+    assert attributes["chargeback.operation_name"].string_value == "Mine"
+    assert len(statements) == attributes["chargeback.statements"].int_value >= 1
+    assert {statement.name for statement in statements} >= {"SELECT"}
+    for statement in statements:
+        # A statement's start is worked out from its end: within a millisecond.
+        assert request.start_time_unix_nano <= statement.start_time_unix_nano + 1_000_000
+        assert statement.end_time_unix_nano <= request.end_time_unix_nano
+
+
+def test_the_password_of_the_store_is_cut_out() -> None:
+    line = "cannot reach postgresql://ada:pass:w@rd@db.example/chargeback, ada@x.example"
+
+    assert without_secrets(line) == (
+        "cannot reach postgresql://ada:…@db.example/chargeback, ada@x.example"
+    )
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "shown"),
+    [
+        ("metrics_token", "too short", "METRICS_TOKEN=… is not allowed"),
+        ("database_url", "mysql://ada:secret@db/x", "DATABASE_URL='mysql://ada:…@db/x' is not"),
+        ("log_format", "xml", "LOG_FORMAT='xml' is not allowed: Input should be 'json' or 'text'"),
+        ("request_id_header", "X Y", "REQUEST_ID_HEADER='X Y' is not allowed"),
+        ("traces_endpoint", "collector:4318", "TRACES_ENDPOINT='collector:4318' is not allowed"),
+    ],
+)
+def test_a_bad_setting_is_named_and_no_secret_is_repeated(
+    setting: str, value: str, shown: str
+) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        Settings.load(None, **{setting: value})
+
+    assert str(refusal.value).startswith(shown)
+
+
+@pytest.mark.parametrize("form", LogFormat)
+def test_a_line_has_its_fields_in_either_format(form: LogFormat) -> None:
+    logger = logging.getLogger("chargeback.test")
+    record = logger.makeRecord(
+        logger.name, logging.INFO, "", 0, "request", (), None, extra={"path": "/x", "status": 404}
+    )
+
+    line = formatter(form, colors=False).format(record)
+
+    if form is LogFormat.JSON:
+        assert {"event": "request", "path": "/x", "status": 404}.items() <= orjson.loads(
+            line
+        ).items()
+    else:
+        assert re.search(r"info +\] request .*path=/x status=404$", line), line

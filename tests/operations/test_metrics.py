@@ -1,0 +1,183 @@
+"""What is counted, and that the documents, the dashboard and the alerts name it rightly."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import promql_parser
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.db.engine import Database
+from app.web.metrics import Metrics
+from tests.conftest import Feed, FixedClock, GraphQL, event
+
+ROOT = Path(__file__).parents[2]
+ALERTS = ROOT / "deploy/prometheus/alerts.yaml"
+DASHBOARD = ROOT / "deploy/grafana/dashboard.json"
+OURS = "chargeback_"
+
+
+async def samples(client: httpx.AsyncClient, key: str) -> dict[tuple[str, str], float]:
+    """Values by metric and its labels, written as `name=value,…`."""
+    answer = await client.get("/metrics", headers={"Authorization": key})
+    assert answer.status_code == 200, answer.text
+    return {
+        (sample.name, ",".join(f"{k}={v}" for k, v in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+async def test_requests_are_counted_by_route_root_field_and_status(
+    graphql: GraphQL, client: httpx.AsyncClient
+) -> None:
+    await graphql("query Mine { viewer { username } }")
+    await graphql("{ viewer { username } months { month } }")
+    await graphql.response("{ nothing }")
+    await client.get("/nowhere/at/all")
+
+    found = await samples(client, graphql.key)
+
+    requests = {
+        labels: n for (name, labels), n in found.items() if name == f"{OURS}requests_total"
+    }
+    assert requests == {
+        "operation=graphql:viewer,status=200": 1,
+        "operation=graphql:several,status=200": 1,
+        "operation=graphql,status=200": 1,
+        "operation=none,status=404": 1,
+    }
+    assert found[f"{OURS}request_seconds_count", "operation=graphql:viewer"] == 1
+    assert found[f"{OURS}refusals_total", "code=INVALID_QUERY"] == 1
+    assert found[f"{OURS}requests_in_progress", ""] == 1  # This one.
+
+
+async def test_statements_and_their_rows_are_counted(
+    graphql: GraphQL, client: httpx.AsyncClient, feed: Feed
+) -> None:
+    await feed(*(event("workspace.upserted", "2026-09-01T00:00:00Z", name=name) for name in "abc"))
+    await graphql('{ chargebackReport(month: "2026-09") { workspaces { name } } }')
+
+    found = await samples(client, graphql.key)
+
+    # The report's row, and three workspaces.
+    report = "operation=graphql:chargebackReport"
+    assert found[f"{OURS}statements_total", report] == 2
+    assert found[f"{OURS}rows_total", report] == 1 + 3
+    assert found[f"{OURS}statement_seconds_count", ""] >= 2
+
+
+async def test_events_are_counted_and_the_feed_s_lag_is_known(
+    graphql: GraphQL, client: httpx.AsyncClient, clock: FixedClock
+) -> None:
+    line = event("workspace.upserted", "2026-09-30T23:59:59Z", name="a")
+    sent: dict[str, Any] = {
+        "content": line,
+        "headers": {
+            "Authorization": graphql.key,
+            "Content-Type": "application/cloudevents+json",
+        },
+    }
+    await client.post("/api/events", **sent)
+    await client.post("/api/events", **sent)
+    clock.now = clock.now.replace(minute=10)  # Ten minutes later.
+
+    found = await samples(client, graphql.key)
+
+    assert found[f"{OURS}feed_events_total", "outcome=accepted"] == 1
+    assert found[f"{OURS}feed_events_total", "outcome=duplicate"] == 1
+    assert found[f"{OURS}feed_lag_seconds", "organization=default"] == 600
+    # 2026-09-30T23:59:59Z
+    assert found[f"{OURS}feed_latest_event_timestamp_seconds", "organization=default"] == (
+        1_790_812_799
+    )
+
+
+async def test_closes_are_seen_whoever_made_them(
+    graphql: GraphQL, client: httpx.AsyncClient, feed: Feed
+) -> None:
+    await feed(event("workspace.upserted", "2026-08-01T00:00:00Z", name="a"))
+    labels = "organization=default"
+
+    before = await samples(client, graphql.key)
+    await graphql('mutation { closeMonth(month: "2026-09") { month } }')
+    after = await samples(client, graphql.key)
+
+    # It is November: August, September and October have ended.
+    assert before[f"{OURS}months_unclosed", labels] == 3
+    assert after[f"{OURS}months_unclosed", labels] == 1
+    assert before[f"{OURS}closed_through_timestamp_seconds", labels] == 0
+    # 2026-10-01T00:00:00Z
+    assert after[f"{OURS}closed_through_timestamp_seconds", labels] == 1_790_812_800
+
+
+SUFFIX = {"counter": "_total", "info": "_info"}
+
+
+def families() -> dict[str, tuple[str, str]]:
+    """Type and description of each metric, by the name that queries use."""
+    return {
+        each.name + SUFFIX.get(each.type, ""): (each.type, each.documentation)
+        for each in Metrics(Database("postgresql://")).registry.collect()
+    }
+
+
+def test_every_metric_is_documented_with_its_type_and_no_other() -> None:
+    text = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| `(chargeback_\w+)(?:\{\w+(?:, \w+)*\})?` \| (\w+) \| (.*) \|$", text, re.MULTILINE
+    )
+
+    assert {name: (kind, words) for name, kind, words in rows} == {
+        name: described for name, described in families().items() if name.startswith(OURS)
+    }
+
+
+def named_in(query: str) -> set[str]:
+    """The metrics that a PromQL query names, without the suffixes of histograms."""
+    names = re.findall(r"\b(?:chargeback|process)_\w+\b", promql_parser.parse(query).prettify())
+    return {re.sub(r"_(bucket|sum|count)$", "", name) for name in names}
+
+
+def alert_rules() -> list[dict[str, Any]]:
+    groups = yaml.safe_load(ALERTS.read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def panels() -> list[dict[str, Any]]:
+    board = orjson.loads(DASHBOARD.read_bytes())
+    return [panel for panel in board["panels"] if panel["type"] != "row"]
+
+
+@pytest.mark.parametrize("rule", alert_rules(), ids=lambda rule: rule["alert"])
+def test_alerts_are_queries_on_metrics_that_exist_and_say_what_to_do(rule: dict[str, Any]) -> None:
+    assert named_in(rule["expr"]) <= set(families())
+    assert named_in(rule["expr"]) or rule["expr"] == 'up{job="chargeback"} == 0'
+    assert set(rule["annotations"]) == {"summary", "description"}
+    assert rule["labels"]["severity"] in {"critical", "warning"}
+
+
+def shown_by(panel: dict[str, Any]) -> set[str]:
+    """The metrics that a panel's queries name, Grafana's variables put in."""
+    queries = [
+        target["expr"].replace("$__rate_interval", "5m").replace("$instance", ".+")
+        for target in panel["targets"]
+    ]
+    return set().union(*map(named_in, queries))
+
+
+@pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel["title"])
+def test_panels_are_queries_on_metrics_that_exist(panel: dict[str, Any]) -> None:
+    assert panel["description"]
+    assert shown_by(panel)
+    assert shown_by(panel) <= set(families())
+
+
+def test_every_metric_of_ours_is_looked_at_by_the_dashboard() -> None:
+    ours = {name for name in families() if name.startswith(OURS)}
+
+    assert ours <= set().union(*map(shown_by, panels()))
