@@ -16,7 +16,7 @@ else
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help run test check deploy graphiql lint types schema lock clean help
+.PHONY: help run test check audit sbom deploy graphiql lint types schema lock clean help
 
 help: ## what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -30,7 +30,7 @@ test: $(VENV)/.dev ## install and run the whole suite
 deploy: $(VENV)/.deploy ## check what deploys it: image, chart, compose, units, bundle (minutes; see docs/install)
 	$(BIN)/python -m pytest -m deploy tests/deploy
 
-check: lint types test ## what CI runs: ruff, mypy --strict, the tests
+check: lint types audit test ## what CI runs: ruff, mypy --strict, known vulnerabilities, the tests
 
 lint: $(VENV)/.dev ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -38,6 +38,13 @@ lint: $(VENV)/.dev ## ruff: rules and format
 
 types: $(VENV)/.dev ## mypy --strict
 	$(BIN)/mypy
+
+audit: $(VENV)/.dev ## look for known vulnerabilities in the locked packages; skipped where no database is reached
+	@$(BIN)/python tools/audit.py
+
+sbom: $(VENV)/.dev ## write what the service is made of to dist/chargeback.cdx.json (CycloneDX)
+	@mkdir -p dist
+	$(BIN)/python tools/sbom.py > dist/chargeback.cdx.json
 
 graphiql: ## fetch GraphiQL's files anew (needs npm)
 	$(BIN)/python tools/fetch_graphiql.py

@@ -1,0 +1,120 @@
+"""What the service is made of: locked by hash, listed in a bill of materials, audited."""
+
+import http.server
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+import pytest
+from packageurl import PackageURL
+
+ROOT = Path(__file__).parents[2]
+LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
+SHA256 = "0" * 64
+
+
+def entries(lock: Path) -> dict[str, str]:
+    """The packages of a lock, by name, with what the lock says of them."""
+    found = re.split(r"\n(?=\S)", lock.read_text(encoding="utf-8").strip())
+    return {entry.partition("==")[0]: entry for entry in found}
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
+def test_every_package_is_locked_to_one_version_by_hash(lock: Path) -> None:
+    for name, entry in entries(lock).items():
+        assert re.match(rf"{re.escape(name)}==\S+ ", entry), entry
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}$", entry, re.MULTILINE), entry
+        assert "://" not in entry
+
+
+def test_the_bill_of_materials_has_each_package_that_is_installed_or_shipped() -> None:
+    written = subprocess.run(
+        (sys.executable, "tools/sbom.py"), cwd=ROOT, capture_output=True, check=True
+    ).stdout
+    document = orjson.loads(written)
+    vendored = orjson.loads((ROOT / "app/web/static/vendor.json").read_bytes())["packages"]
+
+    assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
+    components = document["components"]
+    purls = [PackageURL.from_string(component["purl"]) for component in components]
+    found = {(each.type, "/".join(filter(None, (each.namespace, each.name)))) for each in purls}
+    assert found == {
+        *(("pypi", name) for name in entries(ROOT / "requirements/runtime.lock")),
+        *(("npm", package["name"]) for package in vendored),
+    }
+    assert all(component["hashes"] for component in components)
+
+
+@contextmanager
+def database(answer: bytes) -> Iterator[str]:
+    """A database of vulnerabilities, as OSV serves it: the same answer to each question."""
+
+    class Answering(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def audited(url: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    lock = folder / "some.lock"
+    lock.write_text(f"idna==3.20 \\\n    --hash=sha256:{SHA256}\n")
+    return subprocess.run(
+        (sys.executable, "tools/audit.py", "--osv-url", url, str(lock)),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_an_audit_that_reaches_no_database_says_so_and_stops_nothing(tmp_path: Path) -> None:
+    found = audited("http://127.0.0.1:1", tmp_path)
+
+    assert (found.returncode, found.stdout) == (
+        0,
+        "audit: skipped: no database of vulnerabilities can be reached from here.\n",
+    )
+
+
+def test_an_audit_that_finds_nothing_says_how_much_it_looked_at(tmp_path: Path) -> None:
+    with database(b"{}") as url:
+        found = audited(url, tmp_path)
+
+    assert (found.returncode, found.stdout) == (
+        0,
+        "audit: some.lock: 1 packages, 0 known vulnerabilities.\n",
+    )
+
+
+def test_an_audit_that_finds_a_vulnerability_names_it_and_fails(tmp_path: Path) -> None:
+    affected = {
+        "package": {"name": "idna", "ecosystem": "PyPI"},
+        "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "9.9"}]}],
+    }
+    known = {"vulns": [{"id": "PYSEC-0000-1", "summary": "bad", "affected": [affected]}]}
+    with database(orjson.dumps(known)) as url:
+        found = audited(url, tmp_path)
+
+    assert found.returncode == 1
+    assert found.stdout.split("\n") == [
+        "audit: some.lock: 1 packages, 1 known vulnerabilities.",
+        "audit: idna 3.20: PYSEC-0000-1, fixed in 9.9",
+        "",
+    ]
