@@ -113,6 +113,13 @@ class Settings(BaseSettings):
         le=365,
         description="Close each month so many days after its end; by default never by itself.",
     )
+    event_retention_days: int | None = Field(
+        None,
+        ge=400,
+        le=36_500,
+        description="Archive and drop the usage events of each year of arrival that ended so many "
+        "days ago; by default never. For so long, duplicates are known as such.",
+    )
     feed_body_bytes: int = Field(
         33_554_432,
         ge=1_000,

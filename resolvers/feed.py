@@ -3,12 +3,21 @@
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from app.db.engine import Database, Transaction
-from app.domain.errors import FeedBusy, InvalidBatch, Problem, StoreUnavailable
+from app.db.feed import add_refusal, select_feed_days, select_feed_sources
+from app.domain.errors import (
+    FeedBusy,
+    InvalidArgument,
+    InvalidBatch,
+    Problem,
+    StoreUnavailable,
+)
 from app.domain.events import MOST_PROBLEMS, AnyEvent, decode_lines
 from app.feed.ingest import Accepted, store_events
 
@@ -112,8 +121,62 @@ async def accept_lines(
     Raises:
         InvalidBatch: With the bad lines, counted from 0; nothing was stored.
     """
+    counted = _Counted(chunks)
+    try:
+        async with database.transaction(organization_id) as tx:
+            return await store_lines(tx, organization_id, counted, now)
+    except InvalidBatch:
+        await note_refusal(database, organization_id, counted.lines, now)
+        raise
+
+
+class _Counted:
+    """Chunks of lines, counted as they are read; blank lines hold nothing."""
+
+    def __init__(self, chunks: Iterable[Sequence[bytes]]) -> None:
+        self._chunks = chunks
+        self.lines = 0
+
+    def __iter__(self) -> Iterator[Sequence[bytes]]:
+        for lines in self._chunks:
+            self.lines += sum(1 for line in lines if line.strip())
+            yield lines
+
+
+async def note_refusal(
+    database: Database, organization_id: UUID, event_count: int, now: datetime
+) -> None:
+    """Count a refused batch; the refusal stands whether or not it can be counted."""
+    with suppress(StoreUnavailable):
+        async with database.transaction(organization_id) as tx:
+            await add_refusal(tx, organization_id, event_count, now)
+
+
+class FeedActivity(NamedTuple):
+    """What the feed did: rows by source, and of the latest days, the latest first."""
+
+    sources: Sequence[Any]
+    days: Sequence[Any]
+
+
+async def feed_activity(
+    database: Database, organization_id: UUID, *, days: int = 31
+) -> FeedActivity:
+    """What each source has sent, and what became of what arrived on each of the latest days.
+
+    Raises:
+        InvalidArgument: Not from 1 to 400 days are asked for.
+    """
+    if not 1 <= days <= MOST_DAYS:
+        raise InvalidArgument(f"days: must be from 1 to {MOST_DAYS}; got {days}.")
     async with database.transaction(organization_id) as tx:
-        return await store_lines(tx, organization_id, chunks, now)
+        return FeedActivity(
+            await select_feed_sources(tx, organization_id),
+            await select_feed_days(tx, organization_id, days),
+        )
+
+
+MOST_DAYS = 400
 
 
 async def store_lines(

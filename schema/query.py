@@ -13,6 +13,7 @@ from resolvers.rows import Grouped, Selection
 from schema.arguments import OrganizationName
 from schema.audit import AuditEntry, audit_log
 from schema.execution import batched
+from schema.feed import Feed, feed
 from schema.key import ApiKey, api_keys
 from schema.month import MonthAct, ReportMonth, month_acts, months
 from schema.report import ChargebackReport
@@ -36,6 +37,12 @@ class Query:
         resolver=audit_log,
         description="The audit log of an organization, the latest line first, a page at a time. "
         "Needs the scope `admin`.",
+    )
+
+    feed: Feed = strawberry.field(
+        resolver=feed,
+        description="What arrived for the caller's organization, from whom, and what became of "
+        "it. For admins.",
     )
 
     months: list[ReportMonth] = strawberry.field(

@@ -12,6 +12,7 @@ from app import __version__
 from app.cli.audit import AuditFormat, print_audit_log
 from app.cli.console import stdout
 from app.cli.database import backup, db, restore_backup
+from app.cli.feed import print_feed, prune
 from app.cli.imported_reports import import_report
 from app.cli.imports import EventFiles
 from app.cli.months import close, print_months, reopen, verify
@@ -31,6 +32,7 @@ from app.feed.generate import OrganizationShape, generate_events
 from app.main import system_clock
 from app.settings import Settings
 from resolvers.feed import accept_lines
+from resolvers.growth import LEAST_DAYS
 from resolvers.keys import create_key, list_keys, revoke_key, rotate_key
 from resolvers.organizations import (
     DEFAULT,
@@ -47,7 +49,11 @@ cli = typer.Typer(
 keys = typer.Typer(no_args_is_help=True, help="API keys: create, list, rotate, revoke.")
 organizations = typer.Typer(no_args_is_help=True, help="Organizations: create, list.")
 months = typer.Typer(no_args_is_help=True, help="Months: list, close, reopen, verify.")
+feed = typer.Typer(
+    invoke_without_command=True, help="The feed: what arrived; archive old usage events."
+)
 cli.add_typer(months, name="months")
+cli.add_typer(feed, name="feed")
 cli.add_typer(keys, name="keys")
 cli.add_typer(organizations, name="organizations")
 cli.add_typer(db, name="db")
@@ -320,6 +326,36 @@ def verify_one(
     """Work a month out again from its raw events, by a slow and independent route, and compare."""
     chosen = Month.parse(month)
     with_store(data_dir, env_file, lambda database, _: verify(database, organization, chosen))
+
+
+@feed.callback()
+def show_feed(
+    context: typer.Context,
+    organization: InOrganization = DEFAULT,
+    days: Annotated[int, typer.Option(help="How many days, the latest first.")] = 31,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """Show what each source sent, and what became of it by day."""
+    if context.invoked_subcommand is None:
+        with_store(
+            data_dir, env_file, lambda database, _: print_feed(database, organization, days)
+        )
+
+
+@feed.command("prune")
+def prune_feed(
+    older_than_days: Annotated[
+        int,
+        typer.Option(help="Since the end of the year in which they arrived.", min=LEAST_DAYS),
+    ],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """Archive the sums of old usage events and drop the events; no report changes."""
+    with_store(
+        data_dir, env_file, lambda database, _: prune(database, older_than_days, system_clock())
+    )
 
 
 @organizations.command("create")

@@ -11,6 +11,7 @@ from app.db.store import open_store
 from app.main import system_clock
 from app.settings import Settings
 from resolvers.context import Clock
+from resolvers.growth import prepare_shelves
 from resolvers.organizations import ensure_default_organization
 
 T = TypeVar("T")
@@ -27,6 +28,7 @@ async def opened(settings: Settings, data_dir: Path, clock: Clock) -> AsyncItera
         prepared_statements=settings.database_prepared_statements,
     ) as database:
         await ensure_default_organization(database, clock())
+        await prepare_shelves(database, clock())
         yield database
 
 

@@ -1,7 +1,7 @@
 """Statements of the event table: facts go in once, timelines come out."""
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -30,24 +30,46 @@ async def insert_events(
     Returns:
         The uids of those that were stored; the others are duplicates.
     """
-    columns = dict(zip(EventRow._fields, map(list, zip(*events, strict=True)), strict=True))
+    known = await _select_known(tx, organization_id, [event.uid for event in events])
+    fresh = [event for event in events if event.uid not in known] if known else events
+    if not fresh:
+        return set()
+    columns = dict(zip(EventRow._fields, map(list, zip(*fresh, strict=True)), strict=True))
     inserted = await tx.execute(
         _INSERT_EVENTS,
-        {"organization_id": organization_id, "received_at": received_at, **columns},
+        {
+            "organization_id": organization_id,
+            "received_at": received_at,
+            "year": received_at.astimezone(UTC).year,
+            **columns,
+        },
     )
     return set(inserted.scalars())
 
 
+async def _select_known(
+    tx: AsyncConnection, organization_id: UUID, uids: Sequence[UUID]
+) -> set[UUID]:
+    found = await tx.execute(
+        text("""
+            SELECT uid FROM event
+            WHERE organization_id = :organization_id AND uid = ANY(CAST(:uids AS uuid[]))
+        """),
+        {"organization_id": organization_id, "uids": list(uids)},
+    )
+    return set(found.scalars())
+
+
 _INSERT_EVENTS = text("""
-    INSERT INTO event (organization_id, received_at,
+    INSERT INTO event (organization_id, received_at, shelf,
                        uid, type, occurred_at, subject_id, parent_id, source, id, data)
     SELECT CAST(:organization_id AS uuid), CAST(:received_at AS timestamptz),
+           CASE type WHEN 'usage.recorded' THEN CAST(:year AS smallint) ELSE 0 END,
            uid, type, occurred_at, subject_id, parent_id, source, id, CAST(data AS jsonb)
     FROM unnest(CAST(:uid AS uuid[]), CAST(:type AS text[]), CAST(:occurred_at AS timestamptz[]),
                 CAST(:subject_id AS uuid[]), CAST(:parent_id AS uuid[]), CAST(:source AS text[]),
                 CAST(:id AS text[]), CAST(:data AS text[]))
          AS fresh (uid, type, occurred_at, subject_id, parent_id, source, id, data)
-    ON CONFLICT (organization_id, uid) DO NOTHING
     RETURNING uid
 """)
 
@@ -69,13 +91,20 @@ async def select_facts(
     return found.all()
 
 
+# One lookup per subject, fenced off by OFFSET 0: a list of thousands of subjects lets PostgreSQL
+# believe that reading all facts of the organization is less work, while it knows little of them.
 _SELECT_FACTS = text("""
-    SELECT subject_id, uid, type, occurred_at, CAST(data AS text) AS data
-    FROM event
-    WHERE organization_id = :organization_id
-      AND subject_id = ANY(CAST(:subject_ids AS uuid[]))
-      AND type <> 'usage.recorded'
-      AND type = ANY(CAST(:types AS text[]))
+    SELECT fact.subject_id, fact.uid, fact.type, fact.occurred_at, fact.data
+    FROM unnest(CAST(:subject_ids AS uuid[])) AS subject (id)
+    CROSS JOIN LATERAL (
+        SELECT subject_id, uid, type, occurred_at, CAST(data AS text) AS data
+        FROM event
+        WHERE organization_id = :organization_id
+          AND subject_id = subject.id
+          AND type <> 'usage.recorded'
+          AND type = ANY(CAST(:types AS text[]))
+        OFFSET 0
+    ) AS fact
 """)
 
 
@@ -215,3 +244,39 @@ async def stream_events(
     )
     async for row in rows:
         yield row
+
+
+async def select_archived_usage(
+    tx: AsyncConnection, organization_id: UUID, until: date
+) -> Sequence[Any]:
+    """What dropped usage events of months before that day came to: username, channel, uses.
+
+    `at` is the last use in the month or, when there was none, the month's first instant.
+    """
+    found = await tx.execute(
+        text("""
+            SELECT username, channel, uses,
+                   coalesce(used_at, CAST(month AS timestamp) AT TIME ZONE 'UTC') AS at
+            FROM usage_archive JOIN account USING (organization_id, user_id)
+            WHERE organization_id = :organization_id AND month < :until
+            ORDER BY month, username, channel
+        """),
+        {"organization_id": organization_id, "until": until},
+    )
+    return found.all()
+
+
+async def plan_by_index(tx: AsyncConnection, *, is_large: bool) -> None:
+    """Let this transaction's statements find rows by index, whatever PostgreSQL knows of tables.
+
+    A plan that was made while a table was nearly empty reads all of it; kept for a connection's
+    prepared statement, it is still used when the table has millions of rows. A large batch is
+    worth a plan of its own.
+    """
+    await tx.execute(
+        text("""
+            SELECT set_config('enable_seqscan', 'off', true),
+                   set_config('plan_cache_mode', :mode, true)
+        """),
+        {"mode": "force_custom_plan" if is_large else "auto"},
+    )

@@ -21,6 +21,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Numeric,
+    SmallInteger,
     String,
     Uuid,
     text,
@@ -80,12 +81,20 @@ class Organization(Base):
 
 
 class Event(Base):
-    """One accepted usage event; `uid` stands for (source, id)."""
+    """One accepted usage event; `uid` stands for (source, id), and is there once.
+
+    Partitioned by `shelf`: 0 is kept for ever; usage lies on the shelf of the year in which it
+    arrived, which is archived and dropped as a whole (`app/db/shelves.py`). A unique key across
+    partitions cannot be had: batches of one organization take turns, and look before they insert.
+    There is no foreign key on purpose: it would be checked for each of many millions of rows,
+    while the organization's row is locked by the batch anyway.
+    """
 
     __tablename__ = "event"
 
     organization_id: Mapped[Key]
     uid: Mapped[Key]
+    shelf: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
     type: Mapped[str]
     occurred_at: Mapped[Instant]
     received_at: Mapped[Instant]
@@ -98,7 +107,6 @@ class Event(Base):
     data: Mapped[dict[str, object]] = mapped_column(JSONB)
 
     __table_args__ = (
-        _of_organization(of="organization"),
         Index(
             "event_of_subject",
             "organization_id",
@@ -113,7 +121,58 @@ class Event(Base):
             "occurred_at",
             postgresql_where=text("parent_id IS NOT NULL"),
         ),
+        {"postgresql_partition_by": "LIST (shelf)"},
     )
+
+
+class UsageArchive(Base):
+    """What the usage events of dropped shelves came to: all that a replay needs of them.
+
+    `used_at` is the last use; null when the events counted none.
+    """
+
+    __tablename__ = "usage_archive"
+
+    organization_id: Mapped[Key]
+    month: Mapped[MonthKey]
+    user_id: Mapped[Key]
+    channel: Mapped[str] = mapped_column(primary_key=True)
+    uses: Mapped[int] = mapped_column(BigInteger)
+    used_at: Mapped[MaybeInstant]
+    events: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (_of_organization("user_id", of="account"),)
+
+
+class FeedSource(Base):
+    """What a source, as events name it, has sent so far."""
+
+    __tablename__ = "feed_source"
+
+    organization_id: Mapped[Key]
+    source: Mapped[Name] = mapped_column(primary_key=True)
+    accepted: Mapped[Amount]
+    duplicates: Mapped[Amount]
+    last_event_at: Mapped[Instant]
+    last_received_at: Mapped[Instant]
+
+    __table_args__ = (_of_organization(of="organization"),)
+
+
+class FeedDay(Base):
+    """What arrived on a day in UTC, and what became of it."""
+
+    __tablename__ = "feed_day"
+
+    organization_id: Mapped[Key]
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    accepted: Mapped[Amount]
+    duplicates: Mapped[Amount]
+    # Events of refused batches, the good ones among them included: none of them was stored.
+    refused: Mapped[Amount]
+    refused_batches: Mapped[Amount]
+
+    __table_args__ = (_of_organization(of="organization"),)
 
 
 class Account(Base):

@@ -240,11 +240,9 @@ def identity(kind: str, *names: str) -> UUID:
 
     Lengths are hashed too, so that ("a", "bc") and ("ab", "c") differ.
     """
-    digest = hashlib.blake2b(kind.encode(), digest_size=16)
-    for name in names:
-        encoded = name.encode()
-        digest.update(b"%d:%b" % (len(encoded), encoded))
-    return UUID(bytes=digest.digest())
+    encoded = [name.encode() for name in names]
+    hashed = kind.encode() + b"".join([b"%d:%b" % (len(name), name) for name in encoded])
+    return UUID(bytes=hashlib.blake2b(hashed, digest_size=16).digest())
 
 
 def decode_lines(lines: Sequence[bytes], *, now: datetime, first_index: int = 0) -> list[AnyEvent]:
@@ -278,6 +276,14 @@ def decode_batch(body: bytes, *, now: datetime) -> list[AnyEvent]:
     except _MALFORMED:
         raise InvalidBatch(_batch_problems(exact, now)) from None
     return _checked(list(enumerate(events)), now, has_nul=_WRITTEN_NUL in exact)
+
+
+def count_batch(body: bytes) -> int:
+    """How many events a JSON array has, whatever is wrong with them; 0 when it is none."""
+    try:
+        return len(_RAW_BATCH_DECODER.decode(body))
+    except _MALFORMED:
+        return 0
 
 
 def stored_event(type_: str, at: datetime, source: str, id_: str, data: str) -> AnyEvent:

@@ -5,7 +5,8 @@ it, without the batch and with it, and the difference is written. Nothing depend
 first: two orders of arrival write other differences with the same sum.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Self
@@ -13,7 +14,8 @@ from uuid import UUID
 
 from app.db.closes import add_corrections
 from app.db.engine import Transaction
-from app.db.events import EventRow, insert_events
+from app.db.events import EventRow, insert_events, plan_by_index
+from app.db.feed import SourceCount, add_counts
 from app.db.months import carry_forward
 from app.db.organizations import lock_organization, update_span
 from app.domain.events import (
@@ -78,14 +80,37 @@ async def store_events(
     Returns:
         The uids of the events that were stored; the others are duplicates.
     """
+    if not events:
+        return set()
     organization = await lock_organization(tx, organization_id)
+    await plan_by_index(tx, is_large=len(events) >= LARGE)
     by_uid = {event.uid: event for event in reversed(events)}
     rows = [_row(uid, event) for uid, event in by_uid.items()]
-    stored = await insert_events(tx, organization_id, rows, now) if rows else set()
+    stored = await insert_events(tx, organization_id, rows, now)
     if stored:
         fresh = {uid: event for uid, event in by_uid.items() if uid in stored}
         await _store(tx, organization, fresh, now)
+    await add_counts(tx, organization_id, _counts(events, by_uid, stored), now)
     return stored
+
+
+LARGE = 500
+"""Events from which on making plans anew costs less than a plan for few rows would."""
+
+
+def _counts(
+    events: Sequence[AnyEvent], by_uid: Mapping[UUID, AnyEvent], stored: set[UUID]
+) -> list[SourceCount]:
+    sent = Counter(event.source for event in events)
+    accepted = Counter(by_uid[uid].source for uid in stored)
+    latest: dict[str, datetime] = {}
+    for event in events:
+        if event.source not in latest or event.time > latest[event.source]:
+            latest[event.source] = event.time
+    return [
+        SourceCount(source, accepted[source], count - accepted[source], latest[source])
+        for source, count in sent.items()
+    ]
 
 
 async def _store(

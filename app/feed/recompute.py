@@ -6,7 +6,7 @@ from uuid import UUID
 
 from app.db.closes import select_corrections_of_month
 from app.db.engine import Transaction
-from app.db.events import stream_events
+from app.db.events import select_archived_usage, stream_events
 from app.db.months import (
     MEMBER_MONTH,
     MONTH_TABLES,
@@ -25,7 +25,15 @@ from app.db.months import (
     set_accounts,
     set_presence,
 )
-from app.domain.events import project_id, stored_event, user_id, workspace_id
+from app.domain.events import (
+    AnyEvent,
+    UsageRecorded,
+    UsageRecordedEvent,
+    project_id,
+    stored_event,
+    user_id,
+    workspace_id,
+)
 from app.domain.figures import Figure
 from app.domain.months import Month
 from app.domain.timelines import Figures
@@ -38,12 +46,27 @@ assert set(_TABLES.values()) == set(MONTH_TABLES)  # noqa: S101  no table is for
 
 
 async def replayed_rows(tx: Transaction, organization_id: UUID, month: Month) -> MonthRows:
-    """What the rows of a month must be, by all raw events that are stored."""
+    """What the rows of a month must be, by all raw events; of archived ones by their totals."""
     events = [
+        _archived(row)
+        for row in await select_archived_usage(tx, organization_id, month.plus(1).first_day)
+    ]
+    events += [
         stored_event(row.type, row.occurred_at, row.source, row.id, row.data)
         async for row in stream_events(tx, organization_id, month.end)
     ]
     return replay(events, month)
+
+
+def _archived(row: Any) -> AnyEvent:
+    """A month's uses of a channel, as one event at the last of them."""
+    return UsageRecordedEvent(
+        specversion="1.0",
+        id="",
+        source="",
+        time=row.at,
+        data=UsageRecorded(row.username, row.channel, row.uses),
+    )
 
 
 async def stored_rows(tx: Transaction, organization_id: UUID, month: Month) -> MonthRows:

@@ -8,11 +8,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from app.domain.callers import Caller, Scope
-from app.domain.errors import BodyTooLarge, InvalidArgument, UnsupportedBody
-from app.domain.events import AnyEvent, decode_batch, decode_lines
+from app.domain.errors import BodyTooLarge, InvalidArgument, InvalidBatch, UnsupportedBody
+from app.domain.events import AnyEvent, count_batch, decode_batch, decode_lines
 from app.web.auth import Guarded
 from app.web.errors import JsonResponse
 from app.web.services import services_of
+from resolvers.feed import note_refusal
 
 ONE = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
@@ -30,7 +31,12 @@ async def post_events(request: Request, caller: Caller) -> Response:
         body = await _read(request, encoding, most_bytes)
         now = services.now
         # Decoding holds the interpreter for as long as it takes, but not the event loop's turn.
-        events = await asyncio.to_thread(_decode, media_type, body, now)
+        try:
+            events = await asyncio.to_thread(_decode, media_type, body, now)
+        except InvalidBatch:
+            count = await asyncio.to_thread(_count, media_type, body)
+            await note_refusal(services.database, caller.organization_id, count, now)
+            raise
         accepted = await services.intake.accept(caller.organization_id, events, now)
     services.metrics.count_events(accepted.accepted, accepted.duplicates)
     return JsonResponse({"accepted": accepted.accepted, "duplicates": accepted.duplicates})
@@ -97,7 +103,18 @@ def _gunzip() -> "zlib._Decompress":
 def _decode(media_type: str, body: bytes, now: datetime) -> list[AnyEvent]:
     if media_type == BATCH:
         return decode_batch(body, now=now)
-    return decode_lines([body] if media_type == ONE else body.split(b"\n"), now=now)
+    return decode_lines(_lines(media_type, body), now=now)
+
+
+def _count(media_type: str, body: bytes) -> int:
+    """How many events a body holds; 0 when it cannot be told."""
+    if media_type == BATCH:
+        return count_batch(body)
+    return sum(1 for line in _lines(media_type, body) if line.strip())
+
+
+def _lines(media_type: str, body: bytes) -> list[bytes]:
+    return [body] if media_type == ONE else body.split(b"\n")
 
 
 routes = [Guarded("/api/events", post_events, scope=Scope.EVENTS_WRITE, methods=["POST"])]

@@ -42,9 +42,14 @@ async def test_upgrading_leads_to_the_declared_schema(empty: Database) -> None:
 
 
 def differences(connection: Connection) -> list[Any]:
-    options = {"compare_server_default": True}
+    # Partitions are part of the table that is declared.
+    options = {"compare_server_default": True, "include_object": _is_declared}
     context = MigrationContext.configure(connection, opts=options)
     return list(compare_metadata(context, Base.metadata))
+
+
+def _is_declared(_: Any, name: str | None, kind: str, *__: Any) -> bool:
+    return kind != "table" or not str(name).startswith("event_")
 
 
 async def test_names_are_ordered_by_code_point_whatever_the_database_does(

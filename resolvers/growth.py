@@ -1,0 +1,43 @@
+"""Growth: usage events are archived and dropped, a year of arrival at a time."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from app.db.engine import Database
+from app.db.shelves import add_shelves, clear_shelf, lock_shelves, select_shelves
+
+LEAST_DAYS = 400
+"""For so long, at least, an event that is sent again is known to be a duplicate."""
+
+
+class Cleared(NamedTuple):
+    """The usage events of one year of arrival, which are archived and dropped."""
+
+    year: int
+    event_count: int
+
+
+async def prepare_shelves(database: Database, now: datetime) -> None:
+    """Make room for this year's and the next year's usage events."""
+    async with database.upkeep() as tx:
+        await lock_shelves(tx)
+        await add_shelves(tx, now)
+
+
+async def prune_events(database: Database, *, after_days: int, now: datetime) -> Sequence[Cleared]:
+    """Archive and drop the usage of each year whose last event arrived so many days ago.
+
+    What the reports say does not change, nor what verifying or opening a month again makes of
+    them. Several processes may do so at a time: each year is archived once.
+    """
+    before_year = (now - timedelta(days=after_days)).astimezone(UTC).year
+    cleared = []
+    async with database.upkeep() as tx:
+        years = await select_shelves(tx, before_year)
+    for year in years:
+        async with database.upkeep() as tx:
+            await lock_shelves(tx)
+            if year in await select_shelves(tx, before_year):
+                cleared.append(Cleared(year, await clear_shelf(tx, year)))
+    return cleared

@@ -1,0 +1,125 @@
+"""Years of events: usage is archived by year of arrival, and nothing that is said changes."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from app.db.engine import Database
+from app.domain.acts import OPERATOR
+from app.domain.events import organization_id
+from app.domain.months import Month
+from resolvers.growth import prepare_shelves, prune_events
+from resolvers.months import close_month, reopen_month, verify_month
+from tests.conftest import Feed, FixedClock, GraphQL, event
+from tests.report.questions import ONE, STORING, less
+
+OWN: UUID = organization_id("default")
+SEPTEMBER, OCTOBER = Month(2024, 9), Month(2024, 10)
+USED = {"username": "ann", "channel": "sdk"}
+FACTS = (
+    event("user.upserted", "2024-09-01T00:00:00Z", username="ann", email="ann@x.test"),
+    event("experiment.created", "2024-09-03T00:00:00Z", experiment="e", workspace="lab",
+          project="p", username="ann", sizeBytes=5),
+)  # fmt: skip
+USAGE = (
+    event("usage.recorded", "2024-09-10T00:00:00Z", id="a", **USED, count=40),
+    event("usage.recorded", "2024-09-20T00:00:00Z", id="b", **USED),
+    event("usage.recorded", "2024-10-05T00:00:00Z", id="c", **USED, count=7),
+    # It was measured and saw nothing: the last use stays that of the 5th.
+    event("usage.recorded", "2024-10-06T00:00:00Z", id="d", **USED, count=0),
+)
+STORED = datetime(2024, 11, 1, tzinfo=UTC)
+
+
+async def shelves(database: Database) -> dict[int, int]:
+    """How many events lie on each shelf."""
+    async with database.upkeep() as tx:
+        found = await tx.execute(text("SELECT shelf, count(*) FROM event GROUP BY 1 ORDER BY 1"))
+        return {row[0]: row[1] for row in found}
+
+
+@pytest.fixture
+async def filled(database: Database, feed: Feed, clock: FixedClock) -> Database:
+    """A store with two years of arrival: 2024, and one late event of September in 2025."""
+    clock.now = STORED
+    await prepare_shelves(database, clock.now)
+    await feed(*FACTS, *USAGE)
+    clock.now = datetime(2025, 2, 1, tzinfo=UTC)
+    await prepare_shelves(database, clock.now)
+    await feed(event("usage.recorded", "2024-09-25T00:00:00Z", id="late", **USED, count=100))
+    return database
+
+
+@pytest.mark.parametrize(
+    ("now", "cleared"),
+    [
+        # 400 days after the end of 2024 is 5 February 2026.
+        (datetime(2026, 2, 4, 23, 59, 59, tzinfo=UTC), []),
+        (datetime(2026, 2, 5, tzinfo=UTC), [(2024, 4)]),
+        (datetime(2027, 2, 5, tzinfo=UTC), [(2024, 4), (2025, 1)]),
+    ],
+)
+async def test_a_year_is_dropped_so_many_days_after_its_end(
+    filled: Database, now: datetime, cleared: list[tuple[int, int]]
+) -> None:
+    assert await shelves(filled) == {0: 2, 2024: 4, 2025: 1}
+
+    assert await prune_events(filled, after_days=400, now=now) == cleared
+    assert await prune_events(filled, after_days=400, now=now) == []
+
+    left = {0: 2, 2024: 4, 2025: 1}
+    for year, _ in cleared:
+        del left[year]
+    assert await shelves(filled) == left
+
+
+async def test_reports_verification_and_reopening_need_no_dropped_event(
+    filled: Database, graphql: GraphQL, clock: FixedClock
+) -> None:
+    clock.now = datetime(2027, 2, 5, tzinfo=UTC)
+    before = [await graphql(ONE, month=str(month)) for month in (SEPTEMBER, OCTOBER)]
+    used = before[0]["chargebackReport"]["users"]["licensedUsers"][0]
+    assert (used["sdkUsageCount"], used["sdkUsageUpdatedAt"]) == (141, "2024-09-25T00:00:00Z")
+
+    await prune_events(filled, after_days=400, now=clock.now)
+
+    assert [await graphql(ONE, month=str(month)) for month in (SEPTEMBER, OCTOBER)] == before
+    for month in (SEPTEMBER, OCTOBER):
+        assert await verify_month(filled, OWN, month) == []
+    await close_month(filled, OWN, OCTOBER, by=OPERATOR, now=clock.now)
+    for month in (OCTOBER, SEPTEMBER):
+        await reopen_month(filled, OWN, month, reason="a test", by=OPERATOR, now=clock.now)
+    after = [await graphql(ONE, month=str(month)) for month in (SEPTEMBER, OCTOBER)]
+    assert less(after, STORING) == less(before, STORING)
+
+
+async def test_an_event_is_known_on_whatever_shelf_it_lies(
+    filled: Database, feed: Feed, clock: FixedClock
+) -> None:
+    clock.now = datetime(2026, 1, 31, tzinfo=UTC)
+    renamed = [
+        event("usage.recorded", "2025-12-31T00:00:00Z", id="a", **USED),
+        event("workspace.upserted", "2025-12-31T00:00:00Z", id="late", name="lab"),
+        event("usage.recorded", "2025-12-31T00:00:00Z", id="new", **USED),
+    ]
+
+    answer = await feed(*FACTS, *USAGE, *renamed)
+
+    assert (answer.accepted, answer.duplicates) == (1, 8)
+    assert await shelves(filled) == {0: 2, 2024: 4, 2025: 1, 2026: 1}
+
+
+async def test_usage_without_a_shelf_of_its_year_is_kept_and_cleared_all_the_same(
+    database: Database, feed: Feed, clock: FixedClock
+) -> None:
+    clock.now = STORED
+    await feed(*FACTS, *USAGE)
+    await prepare_shelves(database, STORED)
+    assert await shelves(database) == {0: 2, 2024: 4}
+
+    cleared = await prune_events(database, after_days=400, now=datetime(2026, 3, 1, tzinfo=UTC))
+
+    assert (cleared, await shelves(database)) == ([(2024, 4)], {0: 2})
+    assert await verify_month(database, OWN, OCTOBER) == []
