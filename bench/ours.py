@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ from bench.store import MONTH, Store
 from resolvers.context import Context
 from schema import schema
 from schema.mutation import Mutation
+from schema.operations import Limits, Operation
 from schema.query import Query
 from schema.scalars import SCALARS
 
@@ -46,6 +48,15 @@ FIRST_MEMBERS = _query(
     "workspaces { name members(first: 10) { userName numberOfExperiments totalSizeInMb } }"
 )
 
+limits = Limits(tokens=2_000, depth=15, aliases=50, directives=50)
+
+
+@cache
+def prepared(query: str) -> Operation:
+    """Parsed and validated once, as the endpoint remembers a short query."""
+    return schema.prepare(query, None, limits)
+
+
 standard_schema = type(schema)(
     query=Query, mutation=Mutation, config=StrawberryConfig(scalar_map=SCALARS)
 )
@@ -67,7 +78,7 @@ class InProcess:
 
     async def graphql(self, query: str, executed_by: Any = schema) -> bytes:
         """Ask a query, and write the answer: what the endpoint does, without HTTP and a key."""
-        operation = schema.prepare(query, None)
+        operation = prepared(query)
         async with self.context() as context:
             result = await executed_by.execute_prepared(operation, None, context)
         assert not result.errors, result.errors[0]

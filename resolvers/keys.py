@@ -259,6 +259,7 @@ def _caller(holder: Any, settings: Settings) -> Caller:
         scopes=frozenset(Scope(scope) for scope in holder.scopes),
         is_admin=holder.role == "ADMIN",
         is_listed=is_listed(holder.username, holder.email, settings),
+        revision=holder.revision,
     )
 
 

@@ -1,7 +1,6 @@
 """`chargeback serve`: the one way to start the service."""
 
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -23,7 +22,7 @@ from app.domain.callers import Scope
 from app.domain.errors import ChargebackError, StoreUnavailable
 from app.domain.months import Month
 from app.feed.generate import DEMO_ADMIN, OrganizationShape, generate_events
-from app.main import create_app, system_clock
+from app.main import create_app, settle, system_clock
 from app.settings import LogFormat, Settings
 from app.web.logs import configure_logs
 from resolvers.audit import record_start
@@ -74,21 +73,10 @@ async def serve(settings: Settings, *, host: str, port: int, data_dir: Path, dem
             address = f"http://{_shown(host)}:{listener.getsockname()[1]}"
             server = _Server(config, lambda: _greet(address, key))
             upkeep = asyncio.create_task(_upkeep(database, settings))
-            _settle_collector()
+            settle()
             await server.serve(sockets=[listener])
             upkeep.cancel()
             stderr.print("Stopping …")
-
-
-def _settle_collector() -> None:
-    """Let the garbage collector leave what is there for good alone, and look less often.
-
-    A batch is tens of thousands of objects without a cycle among them; looking through them, and
-    through all modules each time, took a third of the time in which a batch is stored.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
 
 
 async def _upkeep(database: Database, settings: Settings) -> None:

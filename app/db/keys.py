@@ -56,6 +56,7 @@ def _select_holder() -> Any:
             ApiKey.secret_hash,
             ApiKey.organization_id,
             Organization.name.label("organization"),
+            Organization.revision,
             Account.email,
             Account.role,
             Account.suspended,

@@ -48,10 +48,10 @@ Flag = Annotated[bool, mapped_column(server_default=text("false"))]
 Amount = Annotated[int, mapped_column(BigInteger, server_default=text("0"))]
 
 
-def _of_organization(*columns: str, of: str) -> ForeignKeyConstraint:
+def _of_organization(*columns: str, of: str, ondelete: str | None = None) -> ForeignKeyConstraint:
     """A foreign key that begins with the organization."""
     names = ("organization_id", *columns)
-    return ForeignKeyConstraint(names, [f"{of}.{name}" for name in names])
+    return ForeignKeyConstraint(names, [f"{of}.{name}" for name in names], ondelete=ondelete)
 
 
 class Organization(Base):
@@ -362,6 +362,19 @@ class MonthClose(Base):
     imported_digest: Mapped[str | None]
 
     __table_args__ = (_of_organization(of="organization"),)
+
+
+class ClosedDocument(Base):
+    """The REST document of a closed month, gzipped, as it was first sent; goes with the close."""
+
+    __tablename__ = "closed_document"
+
+    organization_id: Mapped[Key]
+    month: Mapped[MonthKey]
+    tag: Mapped[str]
+    packed: Mapped[bytes]
+
+    __table_args__ = (_of_organization("month", of="month_close", ondelete="CASCADE"),)
 
 
 class MonthAct(Base):

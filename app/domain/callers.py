@@ -32,6 +32,8 @@ class Caller:
         is_admin: Whether the user is an admin of the organization.
         is_listed: Whether ADMIN_USER_LIST names the user: an admin, whatever the role. A listed
             user of the organization that the install began with may name any other.
+        revision: How often anything in the organization had changed when the caller came; None
+            where nobody looked.
     """
 
     organization_id: UUID
@@ -41,6 +43,7 @@ class Caller:
     scopes: frozenset[Scope]
     is_admin: bool
     is_listed: bool
+    revision: int | None = None
 
     def require(self, scope: Scope) -> None:
         """Insist that the key may be used for this, by an admin where it takes one.

@@ -122,13 +122,15 @@ def _newer(user: Shown, row: Row) -> Shown:
 class Totals(NamedTuple):
     """What the report says beside its lists.
 
-    `version` is another whenever anything changed; of a closed month it never is. `is_newer` when
+    `version` is another whenever anything changed; of a closed month it never is. `revision`
+    counts the changes of the organization. `is_newer` when
     users have the newer form.
     """
 
     report: ReportKey
     created_at: datetime
     version: str
+    revision: int
     is_closed: bool
     is_newer: bool
 
@@ -150,6 +152,7 @@ async def read_totals(context: Context, organization: str | None, month: Month |
         (row[at["organization_id"]], row[at["month"]]),
         row[at["created_at"]],
         _version(row, at),
+        row[at["revision"]],
         is_closed=row[at["closed"]],
         is_newer=month is None,
     )

@@ -1,7 +1,6 @@
 """GraphQL over HTTP: mounts the schema, builds each request's context, gives errors codes."""
 
 import asyncio
-import gzip
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -9,10 +8,9 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import orjson
 from graphql import ExecutionResult, GraphQLError
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from app.domain.acts import OK, UNFINISHED
 from app.domain.errors import (
@@ -36,6 +34,8 @@ from app.web.auth import authenticate, noting_forbidden
 from app.web.errors import headers_of
 from app.web.logs import log
 from app.web.observation import observation
+from app.web.packing import coding_for, packed
+from app.web.pieces import dumps, in_turns, pieces
 from app.web.queries import RunningQueries
 from app.web.services import services_of
 from resolvers.context import Context
@@ -44,7 +44,8 @@ from schema import schema
 from schema.access import require_scopes, root_fields
 from schema.operations import MOST_ERRORS, InvalidDocument, Limits, Operation, UnclearOperation
 
-_PACKED_FROM_BYTES = 100_000
+_LARGE = 1_000
+"""From so many rows on, an answer is written in pieces."""
 _LONGEST_MESSAGE = 400
 _SHORT_TEXT = 2_000
 _PREPARED_QUERIES = 64
@@ -59,6 +60,7 @@ class _Outcome(NamedTuple):
     document: dict[str, Any]
     status: int
     headers: Mapping[str, str] = MappingProxyType({})
+    row_count: int = 0
 
 
 class GraphQLEndpoint:
@@ -76,7 +78,8 @@ class GraphQLEndpoint:
         media_type = JSON
         try:
             media_type = answer_type(request.headers.get("accept"))
-            outcome = _executed(await self._execute(request), media_type)
+            result, row_count = await self._execute(request)
+            outcome = _executed(result, media_type)._replace(row_count=row_count)
         except UnclearOperation as unclear:
             outcome = _Outcome(_invalid(unclear.errors, media_type).document, 400)
         except InvalidDocument as invalid:
@@ -87,9 +90,10 @@ class GraphQLEndpoint:
         except RequestRefused as refusal:
             told = {"message": str(refusal), "extensions": {"code": "INVALID_QUERY"}}
             outcome = _Outcome({"errors": [told]}, refusal.status, refusal.headers)
-        return await _written(request, outcome, media_type)
+        return _written(request, outcome, media_type)
 
-    async def _execute(self, request: Request) -> ExecutionResult:
+    async def _execute(self, request: Request) -> tuple[ExecutionResult, int]:
+        """What executing came to, and how many rows it read."""
         services = services_of(request)
         caller = await authenticate(request)
         asked = await read_asked(request, services.settings.graphql_body_bytes)
@@ -112,7 +116,7 @@ class GraphQLEndpoint:
                     caller, services.database, snapshot, services.settings, services.now, actor
                 )
                 await _insist_on_cost(operation, asked, context)
-                return await _noted(request, operation, asked, context)
+                return await _noted(request, operation, asked, context), snapshot.row_count
 
     async def _prepare(self, asked: Asked, settings: Settings) -> Operation:
         """The operation asked for.
@@ -220,15 +224,16 @@ def _invalid(errors: Sequence[GraphQLError], media_type: str) -> _Outcome:
     return _Outcome(document, 400 if media_type == GRAPHQL_JSON else 200)
 
 
-async def _written(request: Request, outcome: _Outcome, media_type: str) -> Response:
-    """The response; a large one gzipped, in a thread: the event loop would stand still."""
-    body = orjson.dumps(outcome.document, option=orjson.OPT_UTC_Z)
+def _written(request: Request, outcome: _Outcome, media_type: str) -> Response:
+    """The response; a large one in pieces, as the event loop would stand still meanwhile."""
     headers = {"Vary": "Accept", **outcome.headers}
-    accepted = request.headers.get("accept-encoding", "")
-    if len(body) >= _PACKED_FROM_BYTES and "gzip" in accepted:
-        body = await asyncio.to_thread(gzip.compress, body, compresslevel=1)
-        headers |= {"Content-Encoding": "gzip", "Vary": "Accept, Accept-Encoding"}
-    return Response(body, outcome.status, headers, media_type)
+    if outcome.row_count < _LARGE:
+        return Response(dumps(outcome.document), outcome.status, headers, media_type)
+    chunks, coding = in_turns(pieces(outcome.document)), coding_for(request)
+    headers["Vary"] = "Accept, Accept-Encoding"
+    if coding is not None:
+        chunks, headers["Content-Encoding"] = packed(chunks, coding.packer()), coding.name
+    return StreamingResponse(chunks, outcome.status, headers, media_type)
 
 
 def _format_error(error: GraphQLError) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The routes that existing scripts and clients call."""
 
+import asyncio
 import gzip
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -11,16 +12,19 @@ from starlette.routing import Route
 from starlette.types import Receive, Send
 from starlette.types import Scope as Connection
 
-from app.domain.acts import OK
+from app.domain.acts import OK, Act, Action
 from app.domain.callers import Caller, Scope
 from app.domain.errors import InvalidArgument, InvalidMonth
 from app.domain.months import Month
 from app.web.audit import actor_of, note_acts, note_download
 from app.web.auth import Guarded
+from app.web.closed import ClosedDocument, packing
 from app.web.document import Totals, document, read_totals
 from app.web.errors import JsonResponse
+from app.web.packing import accepted, coding_for, packed
 from app.web.services import services_of
 from resolvers.context import Context
+from resolvers.documents import keep_document, kept_document
 from resolvers.levels import dictionaries
 from resolvers.users import UsersMatching, licensed_users_of_reports
 
@@ -32,6 +36,9 @@ async def chargeback_report(request: Request, caller: Caller) -> Response:
     """The report of a month as one JSON document; without a month, the current one's."""
     services = services_of(request)
     month, organization = _asked(request)
+    known = _known(request, caller, month, organization)
+    if known is not None:
+        return known
     async with AsyncExitStack() as stack:
         snapshot = await stack.enter_async_context(
             services.database.snapshot(caller.organization_id)
@@ -41,26 +48,88 @@ async def chargeback_report(request: Request, caller: Caller) -> Response:
         context = Context(caller, services.database, snapshot, services.settings, now, actor)
         totals = await read_totals(context, organization, month)
         note_download(request, context)
-        fresh = "immutable, max-age=31536000" if totals.is_closed else "no-cache"
-        headers = {"ETag": _tag(request, totals), "Cache-Control": f"private, {fresh}"}
-        if _tags(request) & {headers["ETag"], "*"}:
-            return Response(status_code=304, headers=headers)
-        if not totals.is_closed:
-            return _Streamed(stack.pop_all(), document(context, totals), headers)
-        kept = services.closed_documents.get(totals.etag)
-        if kept is not None:
-            return _kept(request, kept, headers)
-        chunks = services.closed_documents.keeping(totals.etag, document(context, totals))
+        if totals.is_closed:
+            return await _closed(request, context, totals, stack)
+        coding = coding_for(request)
+        headers = _headers(totals.etag, coding.name if coding else None, is_closed=False)
+        if _has(request, headers):
+            return _not_modified(headers)
+        chunks: AsyncIterator[bytes] = document(context, totals)
+        if coding is not None:
+            chunks = packed(chunks, coding.packer())
         return _Streamed(stack.pop_all(), chunks, headers)
 
 
-def _kept(request: Request, packed: bytes, headers: dict[str, str]) -> Response:
-    """A closed month's document as it was packed when it was first asked for."""
-    headers["Vary"] = "Accept-Encoding"
-    if not _accepts_gzip(request):
-        return Response(gzip.decompress(packed), headers=headers, media_type="application/json")
-    headers["Content-Encoding"] = "gzip"
-    return Response(packed, headers=headers, media_type="application/json")
+def _headers(tag: str, coding: str | None, *, is_closed: bool) -> dict[str, str]:
+    """A strong tag: other bytes, packed ones too, have another."""
+    fresh = "immutable, max-age=31536000" if is_closed else "no-cache"
+    headers = {
+        "ETag": f'"{tag}{f"-{coding}" if coding else ""}"',
+        "Cache-Control": f"private, {fresh}",
+        "Vary": "Accept-Encoding",
+    }
+    return {**headers, "Content-Encoding": coding} if coding else headers
+
+
+def _known(
+    request: Request, caller: Caller, month: Month | None, organization: str | None
+) -> Response | None:
+    """A closed month's document from memory, when nothing has changed since it was closed."""
+    services = services_of(request)
+    is_own = organization is None or organization == caller.organization
+    if month is None or not is_own or not services.settings.chargeback_usage_report_enabled:
+        return None
+    key = (caller.organization_id, month, "gzip" in accepted(request))
+    found = services.closed_documents.get(key, revision=caller.revision)
+    if found is None:
+        return None
+    act = Act(caller.organization_id, Action.REPORT_DOWNLOADED, str(month))
+    services.audit.record([act], actor_of(request, caller), services.now)
+    return _kept(request, found, is_gzipped=key[2])
+
+
+def _kept(request: Request, kept: ClosedDocument, *, is_gzipped: bool) -> Response:
+    headers = _headers(kept.tag, "gzip" if is_gzipped else None, is_closed=True)
+    if _has(request, headers):
+        return _not_modified(headers)
+    return Response(kept.body, headers=headers, media_type="application/json")
+
+
+async def _closed(
+    request: Request, context: Context, totals: Totals, stack: AsyncExitStack
+) -> Response:
+    """A closed month's document from memory, from the store, or made, and then kept in both."""
+    memory, is_gzipped = services_of(request).closed_documents, "gzip" in accepted(request)
+    organization_id, month = totals.report[0], Month.containing(totals.report[1])
+    key = (organization_id, month, is_gzipped)
+    found = memory.get(key, tag=totals.etag)
+    body = found.body if found else await _stored(context, totals, is_gzipped=is_gzipped)
+    if body is not None:
+        kept = ClosedDocument(totals.etag, totals.revision, body)
+        memory.keep(key, kept)
+        return _kept(request, kept, is_gzipped=is_gzipped)
+    headers = _headers(totals.etag, "gzip" if is_gzipped else None, is_closed=True)
+    if _has(request, headers):
+        return _not_modified(headers)
+    whole: list[bytes] = []
+    chunks = packing(document(context, totals), whole.append, as_packed=is_gzipped)
+
+    async def keep() -> None:
+        for made in whole:
+            gzipped = ClosedDocument(totals.etag, totals.revision, made)
+            memory.keep((organization_id, month, True), gzipped)
+            await keep_document(context.database, organization_id, month, totals.etag, made)
+
+    return _Streamed(stack.pop_all(), chunks, headers, keep)
+
+
+async def _stored(context: Context, totals: Totals, *, is_gzipped: bool) -> bytes | None:
+    """The document as the store keeps it, unpacked for whoever needs that."""
+    organization_id, day = totals.report
+    stored = await kept_document(context, organization_id, Month.containing(day), totals.etag)
+    if stored is None or is_gzipped:
+        return stored
+    return await asyncio.to_thread(gzip.decompress, stored)
 
 
 def _asked(request: Request) -> tuple[Month | None, str | None]:
@@ -73,33 +142,35 @@ def _asked(request: Request) -> tuple[Month | None, str | None]:
     return Month.parse(months[0]) if months else None, organizations[0] if organizations else None
 
 
-def _accepts_gzip(request: Request) -> bool:
-    return "gzip" in request.headers.get("accept-encoding", "")
-
-
-def _tag(request: Request, totals: Totals) -> str:
-    """A strong tag: other bytes, packed ones too, have another."""
-    return f'"{totals.etag}{"-gzip" if _accepts_gzip(request) else ""}"'
-
-
-def _tags(request: Request) -> set[str]:
-    """The tags that the client has; `W/` before one does not matter for this question."""
+def _has(request: Request, headers: Mapping[str, str]) -> bool:
+    """Whether the client has this document; `W/` before a tag does not matter for that."""
     tags = request.headers.get("if-none-match", "").split(",")
-    return {tag.strip().removeprefix("W/") for tag in tags}
+    return bool({tag.strip().removeprefix("W/") for tag in tags} & {headers["ETag"], "*"})
+
+
+def _not_modified(headers: Mapping[str, str]) -> Response:
+    sent = {name: value for name, value in headers.items() if name != "Content-Encoding"}
+    return Response(status_code=304, headers=sent)
 
 
 class _Streamed(StreamingResponse):
     """A response whose snapshot is released when its last byte was sent, or could not be."""
 
     def __init__(
-        self, stack: AsyncExitStack, chunks: AsyncIterator[bytes], headers: dict[str, str]
+        self,
+        stack: AsyncExitStack,
+        chunks: AsyncIterator[bytes],
+        headers: dict[str, str],
+        afterwards: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         super().__init__(chunks, headers=headers, media_type="application/json")
-        self._stack = stack
+        self._stack, self._afterwards = stack, afterwards
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         async with self._stack:
             await super().__call__(scope, receive, send)
+        if self._afterwards is not None:
+            await self._afterwards()
 
 
 async def service_accounts(request: Request, caller: Caller) -> Response:

@@ -1,0 +1,31 @@
+"""Documents of closed months as they were first sent, packed."""
+
+from uuid import UUID
+
+from app.db.closed_documents import select_closed_document, upsert_closed_document
+from app.db.engine import Database
+from app.domain.months import Month
+from resolvers.context import Context
+
+
+async def kept_document(
+    context: Context, organization_id: UUID, month: Month, tag: str
+) -> bytes | None:
+    """The document with that tag, gzipped; None when none is kept.
+
+    Source: table `closed_document`.
+    """
+    rows = await context.snapshot.rows(
+        select_closed_document(),
+        {"month": month.first_day, "tag": tag},
+        organization_id=organization_id,
+    )
+    return rows[0][0] if rows else None
+
+
+async def keep_document(
+    database: Database, organization_id: UUID, month: Month, tag: str, packed: bytes
+) -> None:
+    """Keep a document until its month is opened again."""
+    async with database.transaction(organization_id) as tx:
+        await upsert_closed_document(tx, organization_id, month.first_day, tag=tag, packed=packed)

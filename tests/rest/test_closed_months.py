@@ -1,0 +1,135 @@
+"""A closed month's document is made once, and then sent from its stored bytes."""
+
+import gzip
+import hashlib
+from collections.abc import Sequence
+from datetime import timedelta
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from app.db.engine import Database
+from app.domain.acts import OPERATOR
+from app.domain.events import organization_id
+from app.domain.months import Month
+from app.settings import Settings
+from resolvers.months import close_month, reopen_month
+from tests.conftest import Feed, FixedClock, client_of, event, recorded
+
+REPORT = "/api/admin/chargeback/report?reportMonth=2026-09"
+MONTH = Month(2026, 9)
+OWN = organization_id("default")
+
+
+@pytest.fixture
+async def closed(feed: Feed, database: Database, clock: FixedClock) -> None:
+    """September is closed, with forty workspaces."""
+    time = "2026-09-02T00:00:00Z"
+    await feed(*(event("workspace.upserted", time, name=f"w{n:02}") for n in range(40)))
+    await close_month(database, OWN, MONTH, by=OPERATOR, now=clock.now)
+
+
+async def asked(
+    client: httpx.AsyncClient, key: str, encoding: str = "gzip", tag: str | None = None
+) -> httpx.Response:
+    headers = {"Authorization": key, "Accept-Encoding": encoding}
+    if tag is not None:
+        headers["If-None-Match"] = tag
+    return await client.get(REPORT, headers=headers)
+
+
+async def stored(database: Database) -> Sequence[str]:
+    """The hashes of the documents in the store."""
+    async with database.transaction(OWN) as tx:
+        found = await tx.execute(text("SELECT packed FROM closed_document"))
+        return [hashlib.sha256(gzip.decompress(row.packed)).hexdigest() for row in found]
+
+
+@pytest.mark.usefixtures("closed")
+async def test_asked_again_it_costs_no_query_but_that_of_the_key(
+    client: httpx.AsyncClient, admin_key: str, database: Database
+) -> None:
+    first = await asked(client, admin_key)
+    assert len(first.json()["workspaces"]) == 40
+    assert first.headers["content-encoding"] == "gzip"
+
+    with recorded(database) as statements:
+        again = await asked(client, admin_key)
+        known = await asked(client, admin_key, tag=first.headers["etag"])
+    assert (again.content, again.headers["etag"]) == (first.content, first.headers["etag"])
+    assert "immutable" in again.headers["cache-control"]
+    assert (known.status_code, known.content) == (304, b"")
+    reads = [each for each in statements.texts if "FROM" in each and "audit_log" not in each]
+    assert len(reads) == 2  # One for each request's key.
+    assert all("api_key" in each for each in reads)
+
+
+@pytest.mark.usefixtures("closed")
+async def test_another_process_sends_the_stored_bytes_and_reads_no_rows(
+    client: httpx.AsyncClient, admin_key: str, database: Database, clock: FixedClock
+) -> None:
+    first = await asked(client, admin_key)
+    assert await stored(database) == [hashlib.sha256(first.content).hexdigest()]
+
+    async with client_of(database, Settings.load(admin_user_list="root"), clock) as other:
+        with recorded(database) as statements:
+            plain, packed = (
+                await asked(other, admin_key, "identity"),
+                await asked(other, admin_key),
+            )
+    assert plain.content == packed.content == first.content
+    assert "content-encoding" not in plain.headers
+    assert not any("workspace_month" in each for each in statements.texts)
+
+
+@pytest.mark.usefixtures("closed")
+async def test_plain_bytes_are_kept_for_those_who_unpack_nothing(
+    client: httpx.AsyncClient, admin_key: str, database: Database
+) -> None:
+    first = await asked(client, admin_key, "identity")
+    await asked(client, admin_key, "identity")
+    with recorded(database) as statements:
+        again = await asked(client, admin_key, "identity")
+    assert again.content == first.content
+    reads = [each for each in statements.texts if "FROM" in each and "audit_log" not in each]
+    assert len(reads) == 1
+    assert await stored(database) == [hashlib.sha256(first.content).hexdigest()]
+
+
+@pytest.mark.usefixtures("closed")
+async def test_a_batch_for_an_open_month_changes_nothing_of_it(
+    client: httpx.AsyncClient, admin_key: str, database: Database, feed: Feed
+) -> None:
+    first = await asked(client, admin_key)
+    await feed(event("workspace.upserted", "2026-10-05T00:00:00Z", name="later"))
+    with recorded(database) as statements:
+        again = await asked(client, admin_key)
+    assert (again.content, again.headers["etag"]) == (first.content, first.headers["etag"])
+    assert not any("workspace_month" in each for each in statements.texts)
+
+
+@pytest.mark.usefixtures("closed")
+async def test_opening_the_month_again_removes_what_was_stored(
+    client: httpx.AsyncClient,
+    admin_key: str,
+    database: Database,
+    clock: FixedClock,
+    feed: Feed,
+) -> None:
+    first = await asked(client, admin_key)
+    await reopen_month(
+        database, OWN, MONTH, reason="a source was late", by=OPERATOR, now=clock.now
+    )
+    assert await stored(database) == []
+
+    await feed(event("workspace.upserted", "2026-09-05T00:00:00Z", name="late"))
+    opened = await asked(client, admin_key)
+    assert len(opened.json()["workspaces"]) == 41
+    assert opened.headers["etag"] != first.headers["etag"]
+    clock.now += timedelta(minutes=1)
+    await close_month(database, OWN, MONTH, by=OPERATOR, now=clock.now)
+    closed_again = await asked(client, admin_key)
+    assert closed_again.content == opened.content
+    assert closed_again.headers["etag"] not in {first.headers["etag"], opened.headers["etag"]}
+    assert await stored(database) == [hashlib.sha256(opened.content).hexdigest()]

@@ -1,0 +1,98 @@
+"""Large answers are written in pieces and compressed as they go."""
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+from backports import zstd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.requests import Request
+
+from app.web.packing import CODINGS, coding_for, packed
+from app.web.pieces import dumps, in_turns, pieces
+
+scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8)
+values = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(max_size=4), inner, max_size=4)
+        | st.builds(lambda element, count: [element] * count, inner, st.integers(100, 400))
+    ),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None)
+@given(values)
+def test_the_pieces_are_what_orjson_writes_at_once(value: Any) -> None:
+    assert b"".join(pieces(value)) == orjson.dumps(value)
+
+
+def test_no_piece_is_large_however_large_the_elements_are() -> None:
+    member = {"userName": "u" * 20, "totalSizeInMb": 1.5}
+    workspaces = [{"name": f"w{n}", "members": [member] * (n % 700)} for n in range(1_000)]
+    document = {"data": {"chargebackReport": {"workspaces": workspaces, "empty": []}}}
+    made = list(pieces(document))
+    assert b"".join(made) == orjson.dumps(document)
+    assert len(b"".join(made)) > 10_000_000
+    assert max(map(len, made)) < 500_000
+
+
+def test_instants_are_written_in_utc() -> None:
+    at = datetime(2026, 10, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert dumps([at, at.replace(microsecond=0)]) == (
+        b'["2026-10-01T02:03:04.000005Z","2026-10-01T02:03:04Z"]'
+    )
+
+
+async def test_others_have_their_turn_between_chunks() -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    document = [{"name": "x" * 100}] * 100_000
+    chunks = [chunk async for chunk in in_turns(pieces(document))]
+    counting.cancel()
+    assert b"".join(chunks) == orjson.dumps(document)
+    assert turns >= len(chunks) - 1 > 50
+
+
+@pytest.mark.parametrize("coding", CODINGS, ids=lambda coding: coding.name)
+async def test_packed_chunks_unpack_to_what_they_were(coding: Any) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for number in range(50):
+            yield b"%d," % number * 1_000
+
+    found = b"".join([part async for part in packed(chunks(), coding.packer())])
+    unpack = {"gzip": gzip.decompress, "zstd": zstd.decompress}[coding.name]
+    assert unpack(found) == b"".join([chunk async for chunk in chunks()])
+    assert len(found) < 20_000
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ("gzip, deflate, br, zstd", "zstd"),
+        ("gzip, deflate", "gzip"),
+        ("GZIP;q=0.5, zstd;q=0", "gzip"),
+        ("gzip;q=0.0", None),
+        ("identity", None),
+        ("br", None),
+        ("", None),
+    ],
+)
+def test_the_best_coding_that_the_client_takes_is_chosen(header: str, name: str | None) -> None:
+    scope = {"type": "http", "headers": [(b"accept-encoding", header.encode())]}
+    coding = coding_for(Request(scope))
+    assert (coding.name if coding else None) == name
