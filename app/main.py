@@ -22,7 +22,7 @@ from app.domain.errors import (
     Unauthenticated,
 )
 from app.settings import Settings, SettingsError
-from app.web import auth, events, health, rest
+from app.web import auth, events, health, rest, scim
 from app.web.closed import ClosedDocuments
 from app.web.errors import headers_of, refuse, refuse_http
 from app.web.graphiql import asks_for_page, graphiql_page, graphiql_routes, signin_page
@@ -76,6 +76,7 @@ def create_app(settings: Settings, database: Database, clock: Clock = system_clo
             Route("/graphql", _graphql(GraphQLEndpoint()), methods=["GET", "POST"]),
             *rest.routes,
             *events.routes,
+            *scim.routes,
             *health.routes,
             *((*auth.routes, *graphiql_routes()) if settings.graphiql_enabled else ()),
         ],

@@ -461,6 +461,62 @@ class SourceMemory(Base):
     __table_args__ = (_of_organization("source", of="source"),)
 
 
+class ScimResource(Base):
+    """A user or group as a SCIM client said it; of a deleted one only that it was there."""
+
+    __tablename__ = "scim_resource"
+
+    organization_id: Mapped[Key]
+    resource_id: Mapped[Key]
+    kind: Mapped[str]
+    name: Mapped[Name]
+    # What no two of a kind share: a username whatever its case, a workspace's exact name.
+    name_key: Mapped[Name]
+    external_id: Mapped[str | None]
+    attributes: Mapped[dict[str, object]] = mapped_column(JSONB)
+    version: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[Instant]
+    modified_at: Mapped[Instant]
+    deleted_at: Mapped[MaybeInstant]
+
+    __table_args__ = (
+        _of_organization(of="organization"),
+        Index(
+            "scim_resource_by_name",
+            "organization_id",
+            "kind",
+            "name_key",
+            unique=True,
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
+        Index("scim_resource_by_external_id", "organization_id", "kind", "external_id"),
+        Index("scim_resource_in_order", "organization_id", "kind", "created_at", "resource_id"),
+        Index("scim_resource_last_changed", "organization_id", "modified_at"),
+    )
+
+
+class ScimMember(Base):
+    """A user in a group, both as SCIM knows them."""
+
+    __tablename__ = "scim_member"
+
+    organization_id: Mapped[Key]
+    group_id: Mapped[Key]
+    user_id: Mapped[Key]
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["organization_id", "group_id"],
+            ["scim_resource.organization_id", "scim_resource.resource_id"],
+        ),
+        ForeignKeyConstraint(
+            ["organization_id", "user_id"],
+            ["scim_resource.organization_id", "scim_resource.resource_id"],
+        ),
+        Index("scim_member_of_user", "organization_id", "user_id"),
+    )
+
+
 class ApiKey(Base):
     """An API key: everything but the secret, of which only a keyed hash is kept."""
 

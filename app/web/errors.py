@@ -1,5 +1,6 @@
 """Errors on the wire: REST's `{"msg", "code"}`, which existing clients read."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ from app.domain.errors import (
     TooManyQueries,
     Unauthenticated,
 )
+from app.domain.scim.errors import ScimRefusal
 from app.web.logs import log
 from app.web.observation import observation
 from app.web.security import secure_headers
@@ -44,10 +46,34 @@ def headers_of(error: ChargebackError) -> dict[str, str]:
     return {}
 
 
-async def refuse(_: Request, error: Exception) -> Response:
-    """A rule's refusal, as REST tells it."""
+SCIM_PREFIX = "/scim/v2"
+SCIM_MEDIA_TYPE = "application/scim+json"
+
+
+def _scim(request: Request) -> bool:
+    return request.url.path.startswith(f"{SCIM_PREFIX}/")
+
+
+def _scim_refusal(
+    message: str, status: int, headers: Mapping[str, str], scim_type: str = ""
+) -> Response:
+    """A refusal as SCIM's clients read it (RFC 7644, section 3.12)."""
+    body = {
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],
+        "status": str(status),
+        **({"scimType": scim_type} if scim_type else {}),
+        "detail": message,
+    }
+    return JsonResponse(body, status, headers, SCIM_MEDIA_TYPE)
+
+
+async def refuse(request: Request, error: Exception) -> Response:
+    """A rule's refusal, as REST tells it, or SCIM on its paths."""
     assert isinstance(error, ChargebackError)  # noqa: S101  registered for this class alone
     observation().code = error.code
+    if _scim(request):
+        scim_type = error.scim_type if isinstance(error, ScimRefusal) else ""
+        return _scim_refusal(str(error), error.status, headers_of(error), scim_type)
     body: dict[str, Any] = {"msg": str(error), "code": error.status, "error": error.code}
     body |= error.details
     if isinstance(error, InvalidBatch):
@@ -59,9 +85,11 @@ async def refuse(_: Request, error: Exception) -> Response:
     return JsonResponse(body, error.status, headers_of(error))
 
 
-async def refuse_http(_: Request, error: Exception) -> Response:
+async def refuse_http(request: Request, error: Exception) -> Response:
     """What the router refuses: an unknown path, a wrong method."""
     assert isinstance(error, HTTPException)  # noqa: S101  registered for this class alone
+    if _scim(request):
+        return _scim_refusal(f"{error.detail}.", error.status_code, error.headers or {})
     body = {"msg": f"{error.detail}.", "code": error.status_code}
     return JsonResponse(body, error.status_code, dict(error.headers or {}))
 
