@@ -16,7 +16,7 @@ else
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help run test check audit sbom deploy graphiql lint types schema lock clean help
+.PHONY: help run test mlflow check audit sbom deploy graphiql lint types schema lock clean help
 
 help: ## what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -30,7 +30,10 @@ test: $(VENV)/.dev ## install and run the whole suite
 deploy: $(VENV)/.deploy ## check what deploys it: image, chart, compose, units, bundle (minutes; see docs/install)
 	$(BIN)/python -m pytest -m deploy tests/deploy
 
-check: lint types audit test ## what CI runs: ruff, mypy --strict, known vulnerabilities, the tests
+mlflow: $(VENV)/.dev ## read real MLflow servers (installs MLflow into .venvs, 0.9 GB)
+	$(BIN)/python -m pytest -m mlflow tests/sources
+
+check: lint types audit test mlflow ## what CI runs: ruff, mypy --strict, known vulnerabilities, the tests
 
 lint: $(VENV)/.dev ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -56,6 +59,7 @@ lock: ## resolve the dependencies anew (needs uv)
 	$(UV) pip compile $(LOCK) --extra build pyproject.toml -o requirements/runtime.lock
 	$(UV) pip compile $(LOCK) --extra build --extra dev -c requirements/runtime.lock pyproject.toml -o requirements/dev.lock
 	$(UV) pip compile $(LOCK) --extra deploy -c requirements/dev.lock pyproject.toml -o requirements/deploy.lock
+	$(UV) pip compile $(LOCK) requirements/mlflow.in -o requirements/mlflow.lock
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 clean: ## remove the environment and the caches, not the data folder

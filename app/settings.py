@@ -74,6 +74,14 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+def _existing_file(value: object) -> object:
+    if value in (None, ""):
+        return None
+    if not os.access(str(value), os.R_OK) or not Path(str(value)).is_file():
+        raise ValueError("a file that is there and can be read")
+    return Path(str(value))
+
+
 Switch = Annotated[bool, BeforeValidator(_switch)]
 
 
@@ -195,6 +203,9 @@ class Settings(BaseSettings):
         None,
         pattern=r"^https?://",
         description="Where OpenTelemetry traces are sent, by OTLP over HTTP; by default nowhere.",
+    )
+    sources_file: Annotated[Path | None, BeforeValidator(_existing_file)] = Field(
+        None, description="A file of TOML that lists sources to read, and how often."
     )
 
     @property

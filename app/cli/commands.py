@@ -15,12 +15,13 @@ from app.cli.database import backup, db, restore_backup
 from app.cli.feed import print_feed, prune
 from app.cli.imported_reports import import_report
 from app.cli.imports import EventFiles
+from app.cli.mlflow import import_from_mlflow
 from app.cli.months import close, print_months, reopen, verify
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
 from app.cli.report import Format, print_report
 from app.cli.serve import DEMO_SEED
 from app.cli.serve import serve as serve_until_signal
-from app.cli.sources import print_runs, print_sources
+from app.cli.sources import sources
 from app.cli.store import with_store
 from app.db.audit import EntriesMatching
 from app.db.engine import Database
@@ -54,9 +55,11 @@ feed = typer.Typer(
 )
 cli.add_typer(months, name="months")
 cli.add_typer(feed, name="feed")
+cli.add_typer(sources, name="sources")
 cli.add_typer(keys, name="keys")
 cli.add_typer(organizations, name="organizations")
 cli.add_typer(db, name="db")
+cli.command("import-mlflow")(import_from_mlflow)
 cli.command("backup")(backup)
 cli.command("restore")(restore_backup)
 cli.command("import-report")(import_report)
@@ -388,28 +391,6 @@ def list_names(data_dir: DataDir = DEFAULT_DATA_DIR, env_file: EnvFile = None) -
         stdout.print(table)
 
     with_store(data_dir, env_file, command)
-
-
-@cli.command("sources")
-def list_connected(
-    name: Annotated[
-        str | None, typer.Argument(help="One source, with its last runs.", show_default=False)
-    ] = None,
-    first: Annotated[int, typer.Option(help="How many runs of it.", min=1, max=400)] = 20,
-    organization: InOrganization = DEFAULT,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
-    env_file: EnvFile = None,
-) -> None:
-    """List what is connected: when it last ran, what it brought, what it could not place."""
-    with_store(
-        data_dir,
-        env_file,
-        lambda database, _: (
-            print_sources(database, organization)
-            if name is None
-            else print_runs(database, organization, name, first)
-        ),
-    )
 
 
 @cli.command("audit")

@@ -16,6 +16,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from app import __version__
 from app.cli.console import stderr, stdout
+from app.cli.intervals import sources_at_intervals
 from app.cli.store import opened
 from app.db.engine import Database
 from app.domain.callers import Scope
@@ -74,7 +75,8 @@ async def serve(settings: Settings, *, host: str, port: int, data_dir: Path, dem
             server = _Server(config, lambda: _greet(address, key))
             upkeep = asyncio.create_task(_upkeep(database, settings))
             settle()
-            await server.serve(sockets=[listener])
+            async with sources_at_intervals(database, settings.sources_file):
+                await server.serve(sockets=[listener])
             upkeep.cancel()
             stderr.print("Stopping …")
 

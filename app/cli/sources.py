@@ -1,12 +1,105 @@
 """`chargeback sources`: what is connected, what it brought, what it could not place and why."""
 
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
 from rich.table import Table
 
-from app.cli.console import stdout
+from app.cli.console import stderr, stdout
+from app.cli.mlflow import print_brought, shown_progress
+from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
+from app.cli.store import with_store
 from app.db.engine import Database
+from app.domain.errors import ChargebackError, InvalidArgument
 from app.domain.sources import Outcome
-from resolvers.organizations import find_organization
+from app.main import system_clock
+from app.settings import Settings
+from resolvers.connections import (
+    Connection,
+    find_connection,
+    read_connections,
+    run_connection,
+)
+from resolvers.organizations import DEFAULT, find_organization
 from resolvers.sources import RunState, list_runs, list_sources
+
+sources = typer.Typer(help="What is connected: list, show, run.")
+
+
+@sources.callback(invoke_without_command=True)
+def list_connected(
+    context: typer.Context,
+    organization: InOrganization = DEFAULT,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """List what is connected: when it last ran, what it brought, what it could not place."""
+    if context.invoked_subcommand is None:
+        with_store(data_dir, env_file, lambda database, _: print_sources(database, organization))
+
+
+@sources.command("show")
+def show_source(
+    name: Annotated[str, typer.Argument(help="The source.")],
+    first: Annotated[int, typer.Option(help="How many runs of it.", min=1, max=400)] = 20,
+    organization: InOrganization = DEFAULT,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """List the last runs of a source, and what the last one could not place."""
+    with_store(
+        data_dir, env_file, lambda database, _: print_runs(database, organization, name, first)
+    )
+
+
+@sources.command("run")
+def run_sources(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Sources of SOURCES_FILE; without any, all.")
+    ] = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """Run sources of SOURCES_FILE once, one after the other."""
+
+    async def command(database: Database, settings: Settings) -> None:
+        known = configured(settings)
+        await _run(database, [find_connection(known, name) for name in names or []] or known)
+
+    with_store(data_dir, env_file, command)
+
+
+def configured(settings: Settings) -> Sequence[Connection]:
+    """The sources of SOURCES_FILE.
+
+    Raises:
+        InvalidArgument: There is no such file, or it says something else.
+    """
+    if settings.sources_file is None:
+        raise InvalidArgument("SOURCES_FILE is not set: it names the file that lists the sources.")
+    return read_connections(settings.sources_file)
+
+
+class SourcesFailed(ChargebackError):
+    """Some sources of several could not be read; the others were."""
+
+    code, status = "SOURCE_UNAVAILABLE", 502
+
+
+async def _run(database: Database, connections: Sequence[Connection]) -> None:
+    """One that fails does not keep the others from running."""
+    failed = []
+    for connection in connections:
+        try:
+            with shown_progress() as told:
+                run = await run_connection(database, connection, clock=system_clock, progress=told)
+            print_brought(connection.name, run)
+        except ChargebackError as error:
+            stderr.print(f"{connection.name}: {error}", markup=False, highlight=False)
+            failed.append(connection.name)
+    if failed:
+        raise SourcesFailed(f"{len(failed)} of {len(connections)} failed: {', '.join(failed)}.")
 
 
 async def print_sources(database: Database, organization: str) -> None:

@@ -233,6 +233,12 @@ class SourceBusy(ChargebackError):
     code, status = "SOURCE_BUSY", 409
 
 
+class ForeignUnavailable(ChargebackError):
+    """What a source reads cannot be read: a database, a server, or a version of it."""
+
+    code, status = "SOURCE_UNAVAILABLE", 502
+
+
 class StoreUnavailable(ChargebackError):
     """PostgreSQL cannot be reached, or did not answer in time."""
 

@@ -212,8 +212,8 @@ async def test_the_command_line_lists_sources_and_their_runs(
             run.leave_out("row 7", "it has no owner")
 
         listed = chargeback(store.url, "sources")
-        runs = chargeback(store.url, "sources", "tracker")
-        unknown = chargeback(store.url, "sources", "no such")
+        runs = chargeback(store.url, "sources", "show", "tracker")
+        unknown = chargeback(store.url, "sources", "show", "no such")
 
     for answer in (listed, runs):
         assert "tracker: row 7: it has no owner" in answer.stdout

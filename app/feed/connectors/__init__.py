@@ -1,1 +1,1 @@
-"""What writes the feed's events from what other systems know."""
+"""Connectors: what reads a platform and writes the feed's events, and nothing else."""

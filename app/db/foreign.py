@@ -1,0 +1,124 @@
+"""A database of somebody else's, which is read and never written: PostgreSQL, MySQL or SQLite."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import Connection, Engine, bindparam, create_engine, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from app.domain.errors import ForeignUnavailable, InvalidArgument
+
+_POSTGRESQL = ("postgres", "postgresql")
+_MYSQL = ("mysql", "mariadb")
+_SQLITE = ("sqlite",)
+
+
+class ForeignDatabase:
+    """A database that is read with the same few statements, whichever kind it is.
+
+    Args:
+        url: As SQLAlchemy writes it; a driver that it names (`postgresql+psycopg2`) is replaced
+            by ours.
+
+    Raises:
+        InvalidArgument: It is of another kind, or a driver is missing.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._async: AsyncEngine | None = None
+        self._sync: Engine | None = None
+        try:
+            parsed = make_url(url)
+            kind = parsed.drivername.split("+")[0]
+            self.shown = parsed.render_as_string(hide_password=True)
+            if kind in _POSTGRESQL:
+                self._async = create_async_engine(
+                    parsed.set(drivername="postgresql+asyncpg"),
+                    connect_args={"server_settings": {"default_transaction_read_only": "on"}},
+                    pool_size=1,
+                )
+            elif kind in _MYSQL:
+                self._sync = create_engine(parsed.set(drivername="mysql+pymysql"), pool_size=1)
+            elif kind in _SQLITE:
+                self._sync = _sqlite(parsed.database)
+            else:
+                raise InvalidArgument(
+                    f"The database must be PostgreSQL, MySQL or SQLite; got {self.shown}."
+                )
+        except (ArgumentError, NoSuchModuleError):
+            raise InvalidArgument(
+                "A database is named by a URL such as postgresql://user:password@host/name, "
+                "mysql://… or sqlite:////path/to/mlflow.db."
+            ) from None
+        except ModuleNotFoundError as missing:
+            raise InvalidArgument(
+                f"{self.shown}: the driver {missing.name} is not installed: install "
+                "chargeback-admin-api[mysql]."
+            ) from None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._async is not None:
+            await self._async.dispose()
+        if self._sync is not None:
+            self._sync.dispose()
+
+    async def rows(
+        self, statement: str, parameters: Mapping[str, Any] | None = None
+    ) -> Sequence[Any]:
+        """All rows of a statement; a parameter that is a list stands in `IN :name`.
+
+        Raises:
+            ForeignUnavailable: The database cannot be reached, or does not know what is asked.
+        """
+        lists = [name for name, value in (parameters or {}).items() if isinstance(value, list)]
+        prepared = text(statement).bindparams(*(bindparam(name, expanding=True) for name in lists))
+
+        def read(connection: Connection) -> Sequence[Any]:
+            return connection.execute(prepared, parameters or {}).all()
+
+        found: Sequence[Any] = await self._run(read)
+        return found
+
+    async def tables(self) -> frozenset[str]:
+        """The names of its tables."""
+        found: frozenset[str] = await self._run(
+            lambda connection: frozenset(inspect(connection).get_table_names())
+        )
+        return found
+
+    def quoted(self, name: str) -> str:
+        """A name that is a word of SQL somewhere."""
+        engine = self._async.sync_engine if self._async is not None else self._sync
+        assert engine is not None  # noqa: S101  one of the two is there
+        return str(engine.dialect.identifier_preparer.quote_identifier(name))
+
+    async def _run(self, read: Any) -> Any:
+        try:
+            if self._async is not None:
+                async with self._async.connect() as connection:
+                    return await connection.run_sync(read)
+            return await asyncio.to_thread(self._read, read)
+        except (DBAPIError, OSError) as error:
+            reason = str(getattr(error, "orig", None) or error)
+            raise ForeignUnavailable(f"{self.shown} cannot be read: {reason}") from error
+
+    def _read(self, read: Any) -> Any:
+        assert self._sync is not None  # noqa: S101  one of the two is there
+        with self._sync.connect() as connection:
+            if self._sync.dialect.name == "mysql":
+                connection.execute(text("SET TRANSACTION READ ONLY"))
+            return read(connection)
+
+
+def _sqlite(file: str | None) -> Engine:
+    """SQLite would create a file that is not there, and lock one that it may write."""
+    if not file or not Path(file).is_file():
+        raise InvalidArgument(f"sqlite:///{file or ''}: there is no such file.")
+    path = Path(file).resolve().as_uri()
+    return create_engine(f"sqlite:///{path}?mode=ro&uri=true")

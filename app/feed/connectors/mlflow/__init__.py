@@ -1,0 +1,1 @@
+"""MLflow: experiments as projects, runs as experiments, artifact bytes as sizes."""

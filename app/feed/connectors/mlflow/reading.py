@@ -1,0 +1,42 @@
+"""A reading of a tracking store: what is read, and how."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.feed.connectors.mlflow.artifacts import ArtifactStores
+from app.feed.connectors.mlflow.events import EventWriter
+from app.feed.connectors.mlflow.facts import Directory, TrackingStore
+from app.feed.connectors.mlflow.mapping import WorkspaceRule
+from app.feed.connectors.mlflow.memory import Recall
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being read, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is read, and how.
+
+    Attributes:
+        store: The tracking store.
+        directory: The users of the basic-auth app, where it is used.
+        artifacts: Where files lie.
+        rule: Where experiments are counted.
+        events: Writes the events.
+        recall: What was told before.
+        now_ms: What time it is.
+        settle_ms: For how long after its end a run's files are listed again.
+        relist: Whether all runs' files are listed, not only those that may have changed.
+        progress: Told how far it is.
+    """
+
+    store: TrackingStore
+    directory: Directory | None
+    artifacts: ArtifactStores
+    rule: WorkspaceRule
+    events: EventWriter
+    recall: Recall
+    now_ms: int
+    settle_ms: int
+    relist: bool
+    progress: Progress

@@ -1,0 +1,146 @@
+"""What sources are told: rules of workspaces, the sources file, and what of it is refused."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.db.engine import Database
+from app.domain.errors import ForeignUnavailable, InvalidArgument
+from app.feed.connectors.mlflow.facts import Experiment
+from app.feed.connectors.mlflow.mapping import WorkspaceRule
+from app.feed.connectors.mlflow.options import MlflowOptions
+from app.main import system_clock
+from resolvers.connections import due_connections, read_connections
+from resolvers.mlflow import import_mlflow
+from resolvers.organizations import DEFAULT, find_organization
+from resolvers.sources import list_runs, source_run
+from tests.conftest import NOW, FixedClock
+
+
+def experiment(name: str, workspace: str = "default", **tags: str) -> Experiment:
+    return Experiment("1", name, workspace, None, None, "", tags)
+
+
+@pytest.mark.parametrize(
+    ("rule", "of", "place"),
+    [
+        ("workspace", experiment("a", "vision"), ("vision", "a")),
+        ("tag:team", experiment("a", team="speech"), ("speech", "a")),
+        ("tag:team", experiment("a"), ("rest", "a")),
+        ("prefix", experiment("vision/seg/a"), ("vision", "seg/a")),
+        ("prefix:--", experiment("vision--seg"), ("vision", "seg")),
+        ("prefix", experiment("seg"), ("rest", "seg")),
+        ("prefix", experiment("/seg"), ("rest", "/seg")),
+        ("prefix", experiment("vision/"), ("rest", "vision/")),
+    ],
+)
+def test_a_rule_finds_the_workspace(rule: str, of: Experiment, place: tuple[str, str]) -> None:
+    assert WorkspaceRule.parse(rule, "rest").place(of) == place
+
+
+def test_the_first_pattern_of_a_file_counts(tmp_path: Path) -> None:
+    file = tmp_path / "workspaces.toml"
+    file.write_text('[workspaces]\n"seg-*" = "vision"\n"*-asr" = "speech"\n')
+    rule = WorkspaceRule.parse(f"file:{file}", "rest")
+
+    found = [rule.place(experiment(name)).workspace for name in ("seg-asr", "my-asr", "asr")]
+
+    assert found == ["vision", "speech", "rest"]
+
+
+@pytest.mark.parametrize("rule", ["", "tag", "tag:", "workspace:x", "file:", "file:/none", "x"])
+def test_a_rule_that_is_none_is_refused(rule: str) -> None:
+    with pytest.raises(InvalidArgument, match="workspace-from"):
+        WorkspaceRule.parse(rule)
+
+
+def test_a_sources_file_names_sources(tmp_path: Path) -> None:
+    file = tmp_path / "sources.toml"
+    file.write_text(
+        '[tracking]\nkind = "mlflow"\nevery = "6h"\nstore = "sqlite:////x.db"\nparallel = 4\n'
+        '[other]\nkind = "mlflow"\norganization = "lab"\ntracking-url = "http://x"\n'
+    )
+
+    tracking, other = read_connections(file)
+
+    assert (tracking.name, tracking.organization) == ("tracking", "default")
+    assert tracking.every == timedelta(hours=6)
+    assert tracking.options == MlflowOptions(store="sqlite:////x.db", parallel=4)
+    assert (other.organization, other.every) == ("lab", None)
+    assert other.options.tracking_url == "http://x"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("nonsense", "cannot be read"),
+        ("source = 1", "must be a table"),
+        ("[a]", "kind must be 'mlflow'; got None"),
+        ('[a]\nkind = "csv"', "kind must be 'mlflow'; got 'csv'"),
+        ('[a]\nkind = "mlflow"\nevery = "soon"', "every must be like 30m, 6h or 1d; got 'soon'"),
+        ('[a]\nkind = "mlflow"\nevery = 5', "every must be like"),
+        ('[a]\nkind = "mlflow"\nstorre = "x"', "unknown field `storre`"),
+        ('[a]\nkind = "mlflow"\nparallel = 0', "parallel"),
+    ],
+)
+def test_a_bad_sources_file_is_refused(tmp_path: Path, line: str, told: str) -> None:
+    file = tmp_path / "sources.toml"
+    file.write_text(line)
+
+    with pytest.raises(InvalidArgument, match=told) as refusal:
+        read_connections(file)
+
+    assert str(file) in str(refusal.value)
+
+
+async def test_a_source_is_due_once_its_interval_has_passed(
+    database: Database, tmp_path: Path
+) -> None:
+    file = tmp_path / "sources.toml"
+    file.write_text('[a]\nkind = "mlflow"\nevery = "1h"\n[b]\nkind = "mlflow"\n')
+    connections = read_connections(file)
+    organization = (await find_organization(database, DEFAULT)).organization_id
+
+    async def due(minutes: int) -> list[str]:
+        now = NOW + timedelta(minutes=minutes)
+        return [each.name for each in await due_connections(database, connections, now)]
+
+    assert await due(0) == ["a"]
+    async with source_run(database, organization, "a", kind="mlflow", clock=FixedClock(NOW)):
+        pass
+    assert (await due(59), await due(60)) == ([], ["a"])
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({}, "--store URL, or --tracking-url URL"),
+        ({"store": "oracle://x"}, "must be PostgreSQL, MySQL or SQLite"),
+        ({"store": "nonsense"}, "is named by a URL"),
+        ({"store": "sqlite:////no/such.db"}, "there is no such file"),
+        ({"tracking_url": "ftp://x"}, "must be an address such as"),
+        ({"tracking_url": "http://127.0.0.1:1"}, "cannot be read"),
+        ({"store": "postgresql://u:secret@127.0.0.1:1/x"}, "cannot be read"),
+    ],
+)
+async def test_what_cannot_be_read_is_a_failed_run_that_says_why_and_no_password(
+    database: Database, options: dict[str, Any], told: str
+) -> None:
+    organization = (await find_organization(database, DEFAULT)).organization_id
+    with pytest.raises((InvalidArgument, ForeignUnavailable), match=told):
+        await import_mlflow(
+            database,
+            organization,
+            "tracking",
+            MlflowOptions(**options),
+            clock=system_clock,
+            progress=lambda *_: None,
+        )
+
+    (run,) = await list_runs(database, organization, "tracking")
+    assert run.outcome == "FAILED"
+    assert run.error is not None
+    assert told in run.error
+    assert "secret" not in run.error
