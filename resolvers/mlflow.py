@@ -2,18 +2,20 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from app.db.engine import Database
 from app.db.foreign import ForeignDatabase
 from app.domain.errors import InvalidArgument
+from app.domain.sources import Brought
 from app.feed.connectors.mlflow.artifacts import ArtifactStores
 from app.feed.connectors.mlflow.connector import read_mlflow
 from app.feed.connectors.mlflow.database import DatabaseDirectory, DatabaseStore
 from app.feed.connectors.mlflow.events import EventWriter
 from app.feed.connectors.mlflow.facts import Directory, TrackingStore
 from app.feed.connectors.mlflow.mapping import WorkspaceRule
+from app.feed.connectors.mlflow.memory import Recall
 from app.feed.connectors.mlflow.options import MlflowOptions
 from app.feed.connectors.mlflow.reading import Progress, Reading
 from app.feed.connectors.mlflow.rest import RestDirectory, RestStore
@@ -40,25 +42,38 @@ async def import_mlflow(
         InvalidArgument: An option is wrong.
         SourceBusy: The source is being read already.
     """
-    async with (
-        source_run(database, organization_id, name, kind=KIND, clock=clock) as run,
-        _opened(options) as (rule, store, directory, artifacts),
-    ):
+    async with source_run(database, organization_id, name, kind=KIND, clock=clock) as run:
+        async for brought in brought_by_mlflow(
+            name, options, recall=run.recall, now=clock(), progress=progress
+        ):
+            await run.bring(brought)
+    return run
+
+
+async def brought_by_mlflow(
+    name: str, options: MlflowOptions, *, recall: Recall, now: datetime, progress: Progress
+) -> AsyncIterator[Brought]:
+    """What changed since what is recalled, some at a time; each is to be stored before the next.
+
+    Raises:
+        ForeignUnavailable: MLflow cannot be read.
+        InvalidArgument: An option is wrong.
+    """
+    async with _opened(options) as (rule, store, directory, artifacts):
         reading = Reading(
             store=store,
             directory=directory,
             artifacts=artifacts,
             rule=rule,
             events=EventWriter(f"/mlflow/{name}"),
-            recall=run.recall,
-            now_ms=int(clock().timestamp() * 1000),
+            recall=recall,
+            now_ms=int(now.timestamp() * 1000),
             settle_ms=timedelta(days=options.settle_days) // timedelta(milliseconds=1),
             relist=options.relist,
             progress=progress,
         )
         async for brought in read_mlflow(reading):
-            await run.bring(brought)
-    return run
+            yield brought
 
 
 @asynccontextmanager

@@ -121,8 +121,25 @@ def without_a_server() -> dict[str, str]:
     return ids
 
 
+def oddities() -> dict[str, str]:
+    """A run that names nobody, a logged model without a run, a run of the future."""
+    client = MlflowClient()
+    root = os.environ["ARTIFACTS"]
+    experiment_id = client.create_experiment("odd", f"{root}/odd")
+    nobody = client.create_run(experiment_id)
+    client.log_artifact(nobody.info.run_id, file_of(512, "a.bin"))
+    client.set_terminated(nobody.info.run_id)
+    future = client.create_run(experiment_id, start_time=4_102_444_800_000)
+    with acting_as("ann"):
+        run("odd", {})
+        model = mlflow.initialize_logged_model(name="alone")
+        client.log_model_artifacts(model.model_id, str(Path(file_of(1024, "w")).parent))
+    return {"nobody": nobody.info.run_id, "future": future.info.run_id, "model": model.model_id}
+
+
 if __name__ == "__main__":
     os.environ.setdefault("MLFLOW_TRACKING_USERNAME", "admin")
     os.environ.setdefault("MLFLOW_TRACKING_PASSWORD", PASSWORD)
-    scene = {each.__name__: each for each in (first_month, next_month, without_a_server)}
+    scenes = (first_month, next_month, without_a_server, oddities)
+    scene = {each.__name__: each for each in scenes}
     sys.stdout.write(f"IDS {json.dumps(scene[sys.argv[1]]())}\n")

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from app.db.engine import Database
 from app.domain.months import Month
 from app.feed.connectors.mlflow.options import MlflowOptions
 from app.main import system_clock
-from resolvers.mlflow import import_mlflow
-from resolvers.organizations import DEFAULT, find_organization
-from resolvers.sources import RunState, SourceRun, list_runs
+from resolvers.mlflow import brought_by_mlflow, import_mlflow
+from resolvers.organizations import DEFAULT, create_organization, find_organization
+from resolvers.sources import RunState, SourceRun, list_runs, source_run
 from tests.conftest import FixedClock, GraphQL, administer, cloned, named
 from tests.served import CHARGEBACK, Served, environment
 from tests.sources.mlflow_install import (
@@ -172,6 +173,11 @@ async def test_the_report_says_what_was_logged_and_then_what_changed(
         over_rest = await report(graphql, clock, other_organization)
         assert (sizes(over_rest), uses(over_rest)) == (FIRST_SIZES, FIRST_USES)
 
+        # A reading that is stopped again and again ends with the same.
+        stopped = await stopped_readings(database, clock, **by_database)
+        assert stopped > 3
+        assert sizes(await report(graphql, clock, "stopped")) == FIRST_SIZES
+
         again = await read(database, **by_database)
         assert (again.total.accepted, again.total.duplicates) == (0, 0)
 
@@ -203,6 +209,38 @@ async def test_the_report_says_what_was_logged_and_then_what_changed(
         assert forgetful.total.duplicates > 15
         third = await report(graphql, clock)
         assert (sizes(third), uses(third)) == (sizes(second), uses(second))
+
+
+class Stopped(Exception):
+    """The reading was stopped."""
+
+
+async def stopped_readings(database: Database, clock: FixedClock, **options: Any) -> int:
+    """Read into the organization `stopped`, stopping after every piece; how often it stopped."""
+    await create_organization(database, "stopped", clock.now)
+    organization_id = (await find_organization(database, "stopped")).organization_id
+
+    async def read_on() -> None:
+        async with source_run(
+            database, organization_id, "mlflow", kind="mlflow", clock=system_clock
+        ) as run:
+            async for brought in brought_by_mlflow(
+                "mlflow",
+                MlflowOptions(**options),
+                recall=run.recall,
+                now=system_clock(),
+                progress=lambda *_: None,
+            ):
+                if (await run.bring(brought)).accepted:
+                    raise Stopped
+
+    for stops in count():
+        try:
+            await read_on()
+        except Stopped:
+            continue
+        return stops
+    raise AssertionError
 
 
 # a is in the bin and keeps its bytes until they are collected, as b's were. e holds 0.5 more, and
@@ -343,6 +381,36 @@ async def test_a_store_in_mysql_with_artifacts_in_a_folder(
         with Served(tmp_path / "served", (), {"DATABASE_URL": store.url, **settings}) as served:
             line = await asyncio.to_thread(ran_by_itself, served)
         assert re.fullmatch(r"Source other: [1-9][0-9]* events, 0 not placed\.", line)
+
+
+async def test_what_names_nobody_or_has_no_run_is_counted_and_what_cannot_be_is_said(
+    database: Database, graphql: GraphQL, clock: FixedClock, programs: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "artifacts"
+    folder.mkdir()
+    tracking = f"sqlite:///{tmp_path}/mlflow.db"
+    ids = log(programs, "oddities", tracking, ARTIFACTS=str(folder))
+
+    await read(database, store=tracking)
+
+    # The run of nobody holds 0.5 MiB, the model that no run logged 1, ann's run nothing. The run
+    # of the year 2100 is not there yet.
+    found = await report(graphql, clock)
+    assert sizes(found)["default"] == {
+        "projects": {"Default": (0, 0), "odd": (3, 1.5)},
+        "members": {"ann": (2, 1)},
+        "formerMembers": {"(unknown)": (1, 0.5)},
+    }
+    assert uses(found) == {"ann": (None, 1)}
+    (unplaced,) = (await last_run(database)).unplaced
+    assert unplaced.what == f"run {ids['future']}"
+
+    # Its files away, the run's size is unknown, and stays as it was last known.
+    shutil.rmtree(folder)
+    await read(database, store=tracking, relist=True)
+    assert sizes(await report(graphql, clock)) == sizes(found)
+    whats = {each.what for each in (await last_run(database)).unplaced}
+    assert f"size of run {ids['nobody']}" in whats
 
 
 def ran_by_itself(served: Served) -> str:

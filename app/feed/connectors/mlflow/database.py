@@ -20,6 +20,7 @@ from app.feed.connectors.mlflow.facts import (
     ModelVersion,
     Run,
     Trace,
+    owner_of,
 )
 
 TESTED_STORES = {"dc11669786a5": "3.17"}
@@ -117,7 +118,7 @@ class DatabaseStore:
         return Run(
             row.id,
             str(row.experiment_id),
-            tagged or row.user_id or None,
+            owner_of(tagged, row.user_id),
             row.at_,
             row.end_time,
             row.status in {"RUNNING", "SCHEDULED"},

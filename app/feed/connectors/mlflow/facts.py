@@ -8,6 +8,8 @@ DAY_MS = 24 * HOUR_MS
 DEFAULT_WORKSPACE = "default"
 """MLflow's own name for the workspace of whatever is in none."""
 OWNER_TAG = "mlflow.user"
+_NOBODY = "unknown"
+"""What MLflow's client writes as `user_id` when nothing names one."""
 
 
 class Experiment(NamedTuple):
@@ -40,6 +42,11 @@ class Run(NamedTuple):
     ended_ms: int | None
     running: bool
     artifact_uri: str
+
+
+def owner_of(tagged: str | None, user_id: str | None) -> str | None:
+    """Who owns a run, by its tag or else by its `user_id`; None when neither names anybody."""
+    return tagged or (user_id if user_id and user_id != _NOBODY else None)
 
 
 class Model(NamedTuple):

@@ -21,6 +21,7 @@ from app.feed.connectors.mlflow.facts import (
     ModelVersion,
     Run,
     Trace,
+    owner_of,
 )
 from app.feed.connectors.mlflow.server import MlflowServer
 
@@ -250,7 +251,7 @@ def _run(info: Mapping[str, Any], tagged: str | None) -> Run:
     return Run(
         info["run_id"],
         info["experiment_id"],
-        tagged or info.get("user_id") or None,
+        owner_of(tagged, info.get("user_id")),
         int(info.get("start_time") or 0),
         int(info["end_time"]) if info.get("end_time") else None,
         info.get("status") in {"RUNNING", "SCHEDULED"},
