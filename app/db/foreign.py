@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.domain.errors import ForeignUnavailable, InvalidArgument
 
+_CONNECT_SECONDS = 10
 _POSTGRESQL = ("postgres", "postgresql")
 _MYSQL = ("mysql", "mariadb")
 _SQLITE = ("sqlite",)
@@ -37,7 +38,9 @@ class ForeignDatabase:
             if kind in _POSTGRESQL:
                 self._async = create_async_engine(
                     parsed.set(drivername="postgresql+asyncpg"),
-                    connect_args={"server_settings": {"default_transaction_read_only": "on"}},
+                    # Neither prepared statements nor start-up parameters pass every pooler.
+                    connect_args={"statement_cache_size": 0, "timeout": _CONNECT_SECONDS},
+                    execution_options={"postgresql_readonly": True},
                     pool_size=1,
                 )
             elif kind in _MYSQL:
