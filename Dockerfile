@@ -54,6 +54,6 @@ VOLUME /var/lib/chargeback
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["/opt/chargeback/bin/python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/clientlib/isAlive/ver', timeout=4)"]
+    CMD ["/opt/chargeback/bin/python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
 ENTRYPOINT ["chargeback"]
 CMD ["serve", "--host", "0.0.0.0", "--port", "8000"]

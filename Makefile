@@ -16,7 +16,7 @@ else
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help run test mlflow check audit sbom deploy graphiql lint types schema lock clean help
+.PHONY: help run test mlflow check audit sbom deploy bundle graphiql lint types schema lock clean help
 
 help: ## what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -48,6 +48,9 @@ audit: $(VENV)/.dev ## look for known vulnerabilities in the locked packages; sk
 sbom: $(VENV)/.dev ## write what the service is made of to dist/chargeback.cdx.json (CycloneDX)
 	@mkdir -p dist
 	$(BIN)/python tools/sbom.py > dist/chargeback.cdx.json
+
+bundle: $(VENV)/.runtime ## one archive that installs without internet, into dist/
+	@$(BIN)/python tools/bundle.py $(BUNDLE)
 
 graphiql: ## fetch GraphiQL's files anew (needs npm)
 	$(BIN)/python tools/fetch_graphiql.py

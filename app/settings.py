@@ -1,7 +1,10 @@
 """Settings: the environment and the settings file, read here alone."""
 
+import difflib
 import os
 import re
+import tempfile
+from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
@@ -240,6 +243,70 @@ class Settings(BaseSettings):
 
 
 _HIDDEN = "…"
+
+
+@dataclass(frozen=True)
+class SettingsFile:
+    """The lines of a settings file; of several lines of a setting the last one counts."""
+
+    text: str
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """An empty one when there is no such file."""
+        return cls(file.read_text(encoding="utf-8") if file.exists() else "")
+
+    def with_setting(self, name: str, value: str) -> Self:
+        """The setting's lines replaced by one, in the place of the last; without a value by none.
+
+        Raises:
+            SettingsError: There is no such setting, or a file cannot hold the value.
+        """
+        if name not in _setting_names():
+            near = difflib.get_close_matches(name.upper(), _setting_names(), n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise SettingsError(f"There is no setting {name!r}.{hint}")
+        if "\n" in value or "${" in value:
+            raise SettingsError(
+                f"{name}: a value in a settings file holds no line break and no ${{."
+            )
+        lines = self.text.splitlines()
+        own = [number for number, line in enumerate(lines) if _names_setting(line, name)]
+        place = own[-1] if own else len(lines)
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        lines[place : place + 1] = [f"{name}='{escaped}'"] if value else []
+        kept = [line for number, line in enumerate(lines) if number not in own[:-1]]
+        return type(self)("".join(f"{line}\n" for line in kept))
+
+    def insist_on_good_values(self) -> None:
+        """Refuse what would stop the next start.
+
+        Raises:
+            SettingsError: A bad value.
+        """
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
+            file.write(self.text)
+            file.flush()
+            Settings.load(Path(file.name))
+
+
+def _names_setting(line: str, name: str) -> bool:
+    written, equals, _ = line.partition("=")
+    return bool(equals) and written.strip().removeprefix("export ").strip() == name
+
+
+def _setting_names() -> list[str]:
+    return [name.upper() for name in Settings.model_fields]
+
+
+def settings_file_of_defaults() -> str:
+    """A settings file that says of each setting what it is and its default, and sets none."""
+    lines = ["# Settings of the chargeback admin API. A later line overrides an earlier one."]
+    for name, described in Settings.model_fields.items():
+        default = described.default
+        shown = "" if not default and default is not False else str(default)
+        lines += ["", f"# {described.description}", f"#{name.upper()}='{shown}'"]
+    return "\n".join([*lines, ""])
 
 
 def _one_line(error: ValidationError) -> str:

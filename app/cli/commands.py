@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from app import __version__
+from app.cli.aio import aio
 from app.cli.audit import AuditFormat, print_audit_log
 from app.cli.console import stdout
 from app.cli.database import backup, db, restore_backup
@@ -58,6 +59,7 @@ cli.add_typer(feed, name="feed")
 cli.add_typer(sources, name="sources")
 cli.add_typer(keys, name="keys")
 cli.add_typer(organizations, name="organizations")
+cli.add_typer(aio, name="aio")
 cli.add_typer(db, name="db")
 cli.command("import-mlflow")(import_from_mlflow)
 cli.command("backup")(backup)

@@ -21,7 +21,7 @@ EVENT = (
     '"time":"2026-09-01T00:00:00Z","data":{"username":"ann","email":"ann@x.example"}}'
 )
 
-pytestmark = pytest.mark.deploy
+pytestmark = [pytest.mark.deploy, pytest.mark.timeout(1_800)]  # A whole image is built.
 
 
 def podman(*words: str, standard_input: str = "", status: int = 0) -> str:

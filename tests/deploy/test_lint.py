@@ -1,10 +1,14 @@
 """What deploys the service, before anything is built: the linters of each format."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
+
+from app import __version__
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -18,3 +22,55 @@ def test_the_dockerfile_has_no_findings() -> None:
     )
 
     assert (found.returncode, found.stdout) == (0, "")
+
+
+@pytest.fixture(scope="module")
+def dclint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The linter, which checks by the compose specification's schema."""
+    folder = tmp_path_factory.mktemp("dclint")
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(ROOT / "tests/deploy/compose" / name, folder)
+    words = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
+    subprocess.run(words, cwd=folder, check=True)
+    return folder / "node_modules/.bin/dclint"
+
+
+def test_the_compose_file_has_no_findings(dclint: Path) -> None:
+    words = ("--max-warnings", "0", ROOT / "deploy/compose/compose.yaml")
+    found = subprocess.run((dclint, *words), capture_output=True, text=True, check=False)
+
+    assert (found.returncode, found.stdout.strip()) == (0, "")
+
+
+def test_the_linter_of_compose_files_finds_what_is_wrong(dclint: Path, tmp_path: Path) -> None:
+    wrong = (ROOT / "deploy/compose/compose.yaml").read_text().replace("read_only:", "readonly:")
+    (tmp_path / "compose.yaml").write_text(wrong)
+
+    words = ("--max-warnings", "0", tmp_path / "compose.yaml")
+    found = subprocess.run((dclint, *words), capture_output=True, text=True, check=False)
+
+    assert found.returncode == 1
+    assert "must NOT have additional properties" in found.stdout
+
+
+def test_the_compose_file_mounts_what_is_there_and_uses_this_version() -> None:
+    folder = ROOT / "deploy/compose"
+    compose = yaml.safe_load((folder / "compose.yaml").read_text())
+
+    mounts = [
+        mount.split(":")[0]
+        for service in compose["services"].values()
+        for mount in service.get("volumes", ())
+        if mount.startswith(".")
+    ]
+    assert len(mounts) == 5
+    assert [mount for mount in mounts if not (folder / mount).exists()] == []
+    assert compose["services"]["chargeback"]["image"].endswith(f":-{__version__}}}")
+
+
+def test_prometheus_is_asked_the_same_in_compose_and_by_itself() -> None:
+    alone = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yaml").read_text())
+    composed = yaml.safe_load((ROOT / "deploy/compose/prometheus.yaml").read_text())
+
+    composed["scrape_configs"][0]["static_configs"] = alone["scrape_configs"][0]["static_configs"]
+    assert composed == alone
