@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -166,7 +166,7 @@ async def export_audit_log(
     matching: EntriesMatching,
     actor: Actor,
     now: datetime,
-) -> AsyncIterator[Any]:
+) -> AsyncGenerator[Any, None]:
     """All lines of an organization's log that match, the earliest first; the export's own last."""
     async with database.transaction(organization) as tx:
         await append(tx, actor, Act(organization, Action.AUDIT_EXPORTED, ""), now)

@@ -31,6 +31,7 @@ NEEDS: Mapping[str, Scope | None] = {
     "monthActs": Scope.REPORT_READ,
     "sources": Scope.REPORT_READ,
     "sourceRuns": Scope.REPORT_READ,
+    "feed": Scope.REPORT_READ,
     "createApiKey": Scope.ADMIN,
     "rotateApiKey": Scope.ADMIN,
     "revokeApiKey": Scope.ADMIN,

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import strawberry
 from strawberry import Info
 
-from app.domain.callers import Scope
 from resolvers.context import Context
 from resolvers.feed import feed_activity
 from schema.scalars import BigInt
@@ -61,7 +60,6 @@ async def feed(
 ) -> Feed:
     """What the feed of the caller's organization did."""
     context = info.context
-    context.caller.require(Scope.REPORT_READ)
     found = await feed_activity(context.database, context.caller.organization_id, days=days)
     return Feed(
         sources=[

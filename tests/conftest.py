@@ -14,6 +14,7 @@ import httpx
 import orjson
 import pytest
 from sqlalchemy import event as sqlalchemy_event
+from starlette.applications import Starlette
 
 from app.db.embedded import EmbeddedPostgres
 from app.db.engine import Database
@@ -214,16 +215,19 @@ async def client(database: Database, clock: FixedClock) -> AsyncIterator[httpx.A
 
 def client_of(database: Database, settings: Settings, clock: FixedClock) -> httpx.AsyncClient:
     """An HTTP client of an application with these settings."""
-    app = create_app(settings, database, clock)
-    transport = _Transport(app=app, raise_app_exceptions=False)
+    transport = _Transport(create_app(settings, database, clock))
     return httpx.AsyncClient(transport=transport, base_url="http://chargeback.test")
 
 
 class _Transport(httpx.ASGITransport):
     """Closing it stops the application as a server would: nothing is left unwritten."""
 
+    def __init__(self, application: Starlette) -> None:
+        super().__init__(application, raise_app_exceptions=False)
+        self._application = application
+
     async def aclose(self) -> None:
-        await self.app.state.services.audit.close()  # type: ignore[attr-defined]
+        await self._application.state.services.audit.close()
 
 
 @dataclass

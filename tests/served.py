@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 CHARGEBACK = (sys.executable, "-m", "app")
 START_SECONDS = 90
@@ -117,3 +119,33 @@ class Served:
         """End it as an accident would."""
         self.process.kill()
         self._ended()
+
+
+class Keyed(NamedTuple):
+    """A service on an empty store, and the key of `root`, who is in ADMIN_USER_LIST."""
+
+    served: Served
+    key: str
+
+    @property
+    def url(self) -> str:
+        return self.served.url
+
+    @property
+    def data_dir(self) -> Path:
+        return self.served.data_dir
+
+
+@contextmanager
+def keyed(folder: Path, **settings: str) -> Iterator[Keyed]:
+    """A service for the length of a block."""
+    settings = {"ADMIN_USER_LIST": "root", **settings}
+    with Served(folder, words=(), settings=settings) as served:
+        yield Keyed(served, minted(folder)[0])
+
+
+def minted(folder: Path, *words: str) -> list[str]:
+    """A new key of `root` in all the forms that are printed."""
+    scopes = ("--scope", "admin", *words)
+    printed = run("keys", "create", "--user", "root", *scopes, data_dir=folder)
+    return re.findall(r": (cbk_\S+)", printed.stdout)

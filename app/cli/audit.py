@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable
+from contextlib import aclosing
 from enum import StrEnum
 from typing import Any
 
@@ -31,8 +32,9 @@ async def print_audit_log(
     found = await find_organization(database, organization)
     write = _csv() if form is AuditFormat.CSV else _ndjson
     lines = export_audit_log(database, found.organization_id, matching, OPERATOR, system_clock())
-    async for line in lines:
-        write(line)
+    async with aclosing(lines):
+        async for line in lines:
+            write(line)
     stdout.file.flush()
 
 
@@ -59,7 +61,7 @@ _WRITTEN = dict(
 
 def _ndjson(line: Any) -> None:
     told = {name: getattr(line, column) for column, name in _WRITTEN.items()}
-    stdout.file.write(orjson.dumps(told, option=orjson.OPT_UTC_Z).decode() + "\n")
+    stdout.file.write(orjson.dumps(told, default=str, option=orjson.OPT_UTC_Z).decode() + "\n")
 
 
 def _csv() -> Callable[[Any], None]:

@@ -9,11 +9,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from app import __version__
 from app.db.engine import Database
 from app.domain.acts import Act, Action, Actor, Door
 from app.domain.callers import Scope
 from app.domain.events import organization_id
-from resolvers.audit import AuditTrail
+from app.settings import Settings
+from resolvers.audit import AuditTrail, record_start
 from tests.conftest import NOW, Feed, GraphQL, MakeKey, Rest, event, recorded
 
 AT = "2026-09-10T00:00:00Z"
@@ -269,3 +271,30 @@ async def test_what_a_stranger_sends_fits_into_a_line(
 
     [line] = await lines(graphql, actions=["REQUEST_REFUSED"])
     assert line["target"] == "POST /api/events"
+
+
+async def test_a_start_is_noted_with_its_settings(database: Database, graphql: GraphQL) -> None:
+    settings = Settings.load(admin_user_list="ann", database_url="postgresql://me:secret@db/x")
+    await record_start(database, settings, NOW)
+
+    [line] = await lines(graphql, actions=["SERVICE_STARTED"])
+    told = orjson.loads(line["detail"])
+    assert (line["door"], line["target"], line["username"]) == ("SERVICE", __version__, None)
+    assert set(told) == set(Settings.model_fields)
+    assert (told["admin_user_list"], told["database_url"]) == (["ann"], "postgresql://me:…@db/x")
+
+
+async def test_nobody_but_a_listed_admin_has_keys_of_one_rotated(
+    graphql: GraphQL, feed: Feed, make_key: MakeKey
+) -> None:
+    await feed(event("user.upserted", AT, username="ann", email="a", role="ADMIN"))
+    ann, root = await make_key("ann", Scope.ADMIN), await make_key("root", Scope.ADMIN)
+    rotate = "mutation ($id: ID!) { rotateApiKey(id: $id) { secret } }"
+
+    refused = await graphql.response(rotate, {"id": root.split("_")[1]}, key=ann)
+    own = await graphql.response(rotate, {"id": ann.split("_")[1]}, key=ann)
+
+    assert refused["errors"][0]["extensions"] == {"code": "FORBIDDEN"}
+    assert "errors" not in own
+    [line] = await lines(graphql, actions=["KEY_ROTATED"])
+    assert (line["target"], line["username"]) == (ann.split("_")[1], "ann")

@@ -1,0 +1,115 @@
+"""What every answer says to browsers, and the cookie of a session."""
+
+import httpx
+import pytest
+
+from app.db.engine import Database
+from app.domain.callers import Scope
+from app.settings import Settings, SettingsError
+from tests.conftest import FixedClock, MakeKey, client_of
+
+ALWAYS = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+PATHS = [
+    ("GET", "/"),
+    ("GET", "/graphql"),
+    ("GET", "/signin"),
+    ("POST", "/signin"),
+    ("POST", "/signout"),
+    ("GET", "/static/signin.css"),
+    ("GET", "/api/admin/chargeback/report"),
+    ("POST", "/api/events"),
+    ("GET", "/clientlib/isAlive/ver"),
+    ("GET", "/nowhere"),
+    ("DELETE", "/graphql"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), PATHS)
+@pytest.mark.parametrize("accept", ["*/*", "text/html"])
+async def test_every_answer_carries_the_security_headers(
+    client: httpx.AsyncClient, method: str, path: str, accept: str
+) -> None:
+    answer = await client.request(method, path, headers={"Accept": accept})
+
+    assert {name: answer.headers[name] for name in ALWAYS} == ALWAYS
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    assert "cache-control" in answer.headers
+    assert "strict-transport-security" not in answer.headers
+
+
+async def test_an_answer_to_our_own_mistake_carries_them_too(
+    client: httpx.AsyncClient, database: Database, make_key: MakeKey
+) -> None:
+    key = await make_key("root")
+    async with database.upkeep() as tx:
+        await tx.exec_driver_sql("ALTER TABLE month_close RENAME TO gone")
+    answer = await client.get("/api/admin/chargeback/report", headers={"Authorization": key})
+
+    assert answer.status_code == 500
+    assert {name: answer.headers[name] for name in ALWAYS} == ALWAYS
+
+
+@pytest.mark.parametrize("path", ["/signin", "/graphql"])
+async def test_no_page_of_ours_may_run_what_stands_in_it(
+    client: httpx.AsyncClient, make_key: MakeKey, path: str
+) -> None:
+    """GraphiQL alone may style inline; no script may stand in any page."""
+    key = await make_key("root", Scope.ADMIN)
+    html = {"Accept": "text/html"}
+    signed_out = await client.get(path, headers=html)
+    await client.post("/signin", data={"key": key})
+    signed_in = await client.get(path, headers=html)
+
+    policies = [answer.headers["content-security-policy"] for answer in (signed_out, signed_in)]
+    assert "unsafe" not in policies[0]
+    assert ("style-src 'self' 'unsafe-inline'" in policies[1]) is (path == "/graphql")
+    for policy in policies:
+        assert policy.startswith("default-src 'none'; ")
+        assert "unsafe" not in policy.replace("style-src 'self' 'unsafe-inline'", "")
+        assert "base-uri 'none'" in policy
+
+
+async def test_over_tls_the_cookie_is_secure(
+    database: Database, clock: FixedClock, make_key: MakeKey
+) -> None:
+    key = await make_key("root")
+    settings = Settings.load(admin_user_list="root")
+    async with client_of(database, settings, clock) as client:
+        plain = await client.post("/signin", data={"key": key})
+        tls = await client.post("https://chargeback.test/signin", data={"key": key})
+
+    assert [part.strip() for part in plain.headers["set-cookie"].split(";")[1:]] == [
+        "HttpOnly",
+        "Max-Age=43200",
+        "Path=/",
+        "SameSite=strict",
+    ]
+    assert "; Secure" in tls.headers["set-cookie"]
+    assert tls.headers["strict-transport-security"] == "max-age=31536000"
+
+
+@pytest.mark.parametrize("written", ["10.0.0.0/8, ::1", "10.0.0.1"])
+def test_trusted_proxies_are_addresses_or_networks(written: str) -> None:
+    assert len(Settings.load(trusted_proxies=written).trusted_proxies) == written.count(",") + 1
+
+
+@pytest.mark.parametrize("written", ["*", "proxy.example", "10.0.0.0/33", "10.0.0.1/8"])
+def test_what_is_neither_is_refused(written: str) -> None:
+    with pytest.raises(SettingsError, match=r"TRUSTED_PROXIES=.*10\.0\.0\.0/8, comma separated"):
+        Settings.load(trusted_proxies=written)
+
+
+def test_no_password_of_the_store_is_told() -> None:
+    for url in ("postgresql://me:secret@db/x", "postgresql://me@db/x?password=secret"):
+        assert "secret" not in str(Settings.load(database_url=url).shown)
+        with pytest.raises(SettingsError) as refusal:
+            Settings.load(database_url=url.replace("postgresql", "mysql"))
+        assert "secret" not in str(refusal.value)
+        assert "db/x" in str(refusal.value)

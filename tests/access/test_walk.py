@@ -1,0 +1,188 @@
+"""Every query, mutation and route, asked with another organization's key and ids."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from graphql import GraphQLObjectType, get_named_type, is_required_argument
+from sqlalchemy import text
+from starlette.applications import Starlette
+
+from app.db.engine import Database
+from app.db.tables import Base
+from app.domain.callers import Scope
+from app.domain.events import organization_id
+from app.main import create_app
+from app.settings import Settings
+from app.web import rest
+from app.web.auth import Guarded
+from tests.access.everything import RootField, root_fields, routes
+from tests.conftest import Feed, FixedClock, GraphQL, MakeKey, client_of, event
+
+AT = "2026-09-10T00:00:00Z"
+OWN = organization_id("default")
+MARK = "islander"
+"""Stands in every name of the organization that is not to be seen."""
+DEPTH = 5
+NAMING = {each.path for each in rest.routes if isinstance(each, Guarded)}
+"""The routes on which another organization can be named."""
+
+
+@dataclass
+class Walk:
+    """The key of an admin of `other`, and what `default` is known by."""
+
+    key: str
+    names: dict[str, str]
+    """What an argument of that name is given; the others get each."""
+    ids: list[str]
+
+
+@pytest.fixture
+async def walk(
+    database: Database, feed: Feed, graphql: GraphQL, make_key: MakeKey, other_organization: str
+) -> Walk:
+    """Rows of all kinds in `default`: a closed month, a correction, keys, lines of the log."""
+    await feed(
+        event("user.upserted", AT, username=f"{MARK}-ann", email=f"{MARK}@x.test", role="ADMIN"),
+        event("member.added", AT, workspace=f"{MARK}-lab", username=f"{MARK}-ann"),
+        # Of names that could be anybody's, what belongs to them would tell.
+        event("user.upserted", AT, username="bob", email=f"{MARK}-b@x.test"),
+        event("project.upserted", AT, workspace="den", name=f"{MARK}-q"),
+        event(
+            "experiment.created",
+            AT,
+            experiment=f"{MARK}-e",
+            workspace=f"{MARK}-lab",
+            project=f"{MARK}-p",
+            username=f"{MARK}-ann",
+            sizeBytes=1,
+        ),
+    )
+    await graphql('mutation { closeMonth(month: "2026-09") { month } }')
+    await feed(event("experiment.resized", AT, experiment=f"{MARK}-e", sizeBytes=5))
+    theirs = await make_key(f"{MARK}-ann", Scope.ADMIN)
+    await Feed(database, feed.clock, other_organization)(
+        event("user.upserted", AT, username="eve", email="e@x.test", role="ADMIN"),
+        event("workspace.upserted", AT, name="own"),
+    )
+    key_id = theirs.split("_")[1]
+    async with database.upkeep() as tx:
+        found = await tx.execute(
+            text(f"""
+                SELECT workspace_id::text FROM workspace WHERE organization_id = '{OWN}'
+                UNION ALL SELECT project_id::text FROM project WHERE organization_id = '{OWN}'
+                UNION ALL SELECT user_id::text FROM account WHERE organization_id = '{OWN}'
+                UNION ALL (SELECT max(entry_id::text) FROM audit_log
+                           WHERE organization_id = '{OWN}')
+            """)
+        )
+        ids = [*found.scalars(), str(OWN), key_id, "den", "bob", "default"]
+    key = await make_key("eve", Scope.ADMIN, organization=other_organization)
+    return Walk(key, {"organization": "default"}, ids)
+
+
+async def rows_of_default(database: Database) -> dict[str, list[str]]:
+    """All that is stored of the organization, but for when its keys were used."""
+    stored = {}
+    async with database.upkeep() as tx:
+        for table in sorted(Base.metadata.tables):
+            shown = f"(to_jsonb({table}) - 'last_used_at')::text"
+            found = await tx.execute(
+                text(f"SELECT {shown} FROM {table} WHERE organization_id = '{OWN}' ORDER BY 1")
+            )
+            stored[table] = list(found.scalars())
+    return stored
+
+
+def selection(kind: Any, depth: int = DEPTH) -> str:
+    """Everything below a type that can be asked for."""
+    named = get_named_type(kind)
+    if not isinstance(named, GraphQLObjectType):
+        return ""
+    fields = []
+    for name, field in named.fields.items():
+        inner = selection(field.type, depth - 1) if depth else ""
+        if isinstance(get_named_type(field.type), GraphQLObjectType) and not inner:
+            continue
+        required = [each for each, it in field.args.items() if is_required_argument(it)]
+        arguments = ", ".join(f'{each}: "den"' for each in required)
+        given = f"({arguments})" if required else ""
+        fields.append(f"{name}{given}{inner}")
+    return f" {{ {' '.join(fields)} }}" if fields else ""
+
+
+def queries(field: RootField, walk: Walk) -> Iterator[str]:
+    """The field with each of the ids for each of its texts, one at a time."""
+    texts = [
+        name
+        for name, argument in field.arguments.items()
+        if get_named_type(argument.type).name in {"ID", "String"}
+    ]
+    yield field.query()
+    for name, value in product(texts, walk.ids):
+        if name not in walk.names or walk.names[name] == value:
+            yield field.query(**{name: f'"{value}"'})
+
+
+@pytest.fixture
+async def costly(database: Database, clock: FixedClock, walk: Walk) -> AsyncIterator[GraphQL]:
+    """Asks whatever it costs, so that the limits hide nothing."""
+    settings = Settings.load(admin_user_list="root", graphql_cost=1_000_000_000)
+    async with client_of(database, settings, clock) as client:
+        yield GraphQL(client, walk.key)
+
+
+async def test_no_field_shows_or_changes_anything_of_another_organization(
+    database: Database, costly: GraphQL, walk: Walk
+) -> None:
+    before = await rows_of_default(database)
+    asked = 0
+    for field in root_fields():
+        everything = selection(field.field.type)
+        for query in queries(field, walk):
+            whole = query.replace(" { __typename }", everything)
+            answer = await costly.response(whole)
+            asked += 1
+            assert MARK not in orjson.dumps(answer.get("data")).decode(), whole
+            if 'organization: "default"' in whole:
+                codes = {each["extensions"]["code"] for each in answer["errors"]}
+                assert codes == {"FORBIDDEN"}, whole
+
+    assert await rows_of_default(database) == before
+    assert asked > 60
+
+
+async def test_no_route_shows_or_changes_anything_of_another_organization(
+    database: Database, client: httpx.AsyncClient, clock: FixedClock, walk: Walk
+) -> None:
+    before = await rows_of_default(database)
+    application: Starlette = create_app(Settings.load(), database, clock)
+    own_events = event("workspace.deleted", AT, name=f"{MARK}-lab")
+    for route in routes(application):
+        for method, value in product(route.methods or (), [*walk.ids, "2026-09"]):
+            for parameters in ({}, {"organization": "default"}, {"reportMonth": "2026-09"}):
+                answer = await client.request(
+                    method,
+                    re.sub(r"\{[^}]*\}", value, route.path),
+                    params=parameters,
+                    headers={
+                        "Authorization": walk.key,
+                        "Content-Type": "application/cloudevents+json",
+                    },
+                    content=own_events if method != "GET" else None,
+                )
+                assert answer.status_code < 500, (route.path, answer.text)
+                told = answer.text.replace(value, "")
+                assert MARK not in told, (route.path, told)
+                if route.path in NAMING and "organization" in parameters:
+                    assert answer.status_code == 403, route.path
+            if "{" not in route.path:
+                break
+
+    assert await rows_of_default(database) == before

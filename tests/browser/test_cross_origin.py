@@ -1,0 +1,178 @@
+"""A page of another origin, open in the browser of a signed-in admin, gets nothing done."""
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser.test_graphiql import FLAGS
+from tests.served import Keyed, keyed
+
+MUTATION = 'mutation { createApiKey(username: "evil", scopes: [ADMIN]) { secret } }'
+FORMS = {
+    "a form": ("POST", "/graphql", "application/x-www-form-urlencoded", {"query": MUTATION}),
+    "a form with a file's encoding": (
+        "POST",
+        "/graphql",
+        "multipart/form-data",
+        {"query": MUTATION},
+    ),
+    # Two halves of a JSON document around the equals sign that a form of this type writes.
+    "a form that looks like JSON": (
+        "POST",
+        "/graphql",
+        "text/plain",
+        {
+            '{"query": "mutation { createApiKey(username: \\"evil\\", scopes: [ADMIN]) '
+            '{ secret } }", "variables": {"a": "': '"}}'
+        },
+    ),
+    "an address": ("GET", "/graphql", "", {"query": MUTATION}),
+    "signing out": ("POST", "/signout", "application/x-www-form-urlencoded", {}),
+    "signing in as somebody else": (
+        "POST",
+        "/signin",
+        "application/x-www-form-urlencoded",
+        {"key": "cbk_0CK8cYeiijyT_S8vf6xk1lYBOsz8jrWqNarZNUDz423NY1cBYA1"},
+    ),
+}
+SCRIPTS = {
+    "simple": {"headers": {"content-type": "text/plain"}, "mode": "no-cors"},
+    "json": {"headers": {"content-type": "application/json"}, "mode": "cors"},
+    "our header": {
+        "headers": {"content-type": "application/json", "x-chargeback-client": "graphiql"},
+        "mode": "cors",
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
+    with keyed(tmp_path_factory.mktemp("cross_origin")) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a server whose page is blank."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    (folder / "index.html").write_text("<!doctype html><title>evil</title><p>Free cake</p>")
+    handler = partial(_Quiet, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=["127.0.0.1", "localhost"], ids=["same site", "other site"])
+def evil(
+    request: pytest.FixtureRequest, browser: Browser, service: Keyed, elsewhere: int
+) -> Iterator[Page]:
+    """A page of another origin, in a browser that is signed in.
+
+    Ports do not matter for `SameSite`: with the first of them the cookie is sent.
+    """
+    context = browser.new_context()
+    signed_in = context.request.post(
+        f"{service.url}/signin", form={"key": service.key}, max_redirects=0
+    )
+    assert signed_in.status == 303
+    page = context.new_page()
+    page.goto(f"http://{request.param}:{elsewhere}/")
+    yield page
+    context.close()
+
+
+def nothing_happened(page: Page, service: Keyed) -> None:
+    """No key was made, and the session goes on."""
+    asked = {"query": "{ viewer { username } apiKeys { username } }"}
+    answer = page.context.request.post(
+        f"{service.url}/graphql", data=asked, headers={"X-Chargeback-Client": "graphiql"}
+    ).json()["data"]
+    assert answer["viewer"] == {"username": "root"}
+    assert {key["username"] for key in answer["apiKeys"]} == {"root"}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_form_does_anything(evil: Page, service: Keyed, form: str) -> None:
+    method, path, encoding, fields = FORMS[form]
+    evil.evaluate(
+        """([method, action, encoding, fields]) => {
+            const form = document.createElement("form");
+            Object.assign(form, { method, action });
+            if (encoding) form.enctype = encoding;
+            for (const [name, value] of Object.entries(fields)) {
+                const input = document.createElement("input");
+                Object.assign(input, { type: "hidden", name, value });
+                form.append(input);
+            }
+            document.body.append(form);
+            form.submit();
+        }""",
+        [method, f"{service.url}{path}", encoding, fields],
+    )
+    evil.wait_for_url(f"{service.url}/**")
+
+    nothing_happened(evil, service)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_no_script_does_or_reads_anything(evil: Page, service: Keyed, script: str) -> None:
+    read = evil.evaluate(
+        """async ([url, options]) => {
+            try {
+                const answer = await fetch(url, { credentials: "include", ...options });
+                return await answer.text();
+            } catch (error) {
+                return "refused";
+            }
+        }""",
+        [
+            f"{service.url}/graphql",
+            {"method": "POST", "body": f'{{"query": {MUTATION!r}}}', **SCRIPTS[script]},
+        ],
+    )
+
+    assert read in {"", "refused"}
+    nothing_happened(evil, service)
+
+
+def test_no_report_is_read_and_no_page_is_framed(evil: Page, service: Keyed) -> None:
+    read = evil.evaluate(
+        """async (url) => {
+            const options = { credentials: "include", mode: "no-cors" };
+            try { return await (await fetch(url, options)).text(); } catch { return "refused"; }
+        }""",
+        f"{service.url}/api/admin/chargeback/report",
+    )
+    evil.evaluate(
+        """(url) => new Promise((done) => {
+            const frame = document.createElement("iframe");
+            frame.onload = done;
+            frame.src = url;
+            document.body.append(frame);
+        })""",
+        f"{service.url}/graphql",
+    )
+
+    assert read in {"", "refused"}
+    assert "Sign out" not in evil.frames[-1].content()
