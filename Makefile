@@ -16,7 +16,7 @@ else
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help run test mlflow check audit sbom deploy bundle graphiql lint types schema lock clean help
+.PHONY: help run test mlflow check audit faults sbom deploy bundle graphiql lint types schema lock clean help
 
 help: ## what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -51,6 +51,9 @@ sbom: $(VENV)/.dev ## write what the service is made of to dist/chargeback.cdx.j
 
 bundle: $(VENV)/.runtime ## one archive that installs without internet, into dist/
 	@$(BIN)/python tools/bundle.py $(BUNDLE)
+
+faults: $(VENV)/.dev ## the tests of accidents, 20 rounds of each (half an hour; `make test` does one)
+	$(BIN)/python -m pytest tests/process/test_faults.py --rounds 20
 
 graphiql: ## fetch GraphiQL's files anew (needs npm)
 	$(BIN)/python tools/fetch_graphiql.py

@@ -40,6 +40,11 @@ _TEMPLATE = "chargeback_template"
 _numbers = itertools.count(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Tests of accidents meet other moments each time: `make faults` repeats them."""
+    parser.addoption("--rounds", type=int, default=1, help="how often to do each accident")
+
+
 @dataclass
 class FixedClock:
     """A clock that stands where a test puts it."""

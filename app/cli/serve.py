@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from uuid import UUID
@@ -15,28 +15,27 @@ import uvicorn
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from app import __version__
+from app.cli.chores import Chores
 from app.cli.console import stderr, stdout
 from app.cli.intervals import sources_at_intervals
 from app.cli.store import opened
 from app.db.engine import Database
 from app.domain.callers import Scope
-from app.domain.errors import ChargebackError, StoreUnavailable
+from app.domain.errors import ChargebackError
 from app.domain.months import Month
 from app.feed.generate import DEMO_ADMIN, OrganizationShape, generate_events
 from app.main import create_app, settle, system_clock
 from app.settings import LogFormat, Settings
 from app.web.logs import configure_logs
+from app.web.metrics import Metrics
 from resolvers.audit import record_start
 from resolvers.feed import CHUNK, accept_lines
-from resolvers.growth import prepare_shelves, prune_events
 from resolvers.keys import caller_of_key, create_key
-from resolvers.months import close_due_months
 from resolvers.organizations import DEFAULT, find_organization
 
 DEMO_SEED = 2026
 _DEMO_KEY_FILE = "demo.key"
 _GRACE_SECONDS = 10
-_HOUR_SECONDS = 3600
 
 
 class PortTaken(ChargebackError):
@@ -61,50 +60,34 @@ async def serve(settings: Settings, *, host: str, port: int, data_dir: Path, dem
         ):
             key = await _demo(database, settings, data_dir) if demo else None
             await record_start(database, settings, system_clock())
-            config = uvicorn.Config(
-                create_app(settings, database),
-                log_level="warning",
-                log_config=None,
-                access_log=False,
-                timeout_graceful_shutdown=_GRACE_SECONDS,
-                server_header=False,
-                proxy_headers=bool(settings.trusted_proxies),
-                forwarded_allow_ips=list(settings.trusted_proxies),
-            )
             address = f"http://{_shown(host)}:{listener.getsockname()[1]}"
-            server = _Server(config, lambda: _greet(address, key))
-            upkeep = asyncio.create_task(_upkeep(database, settings))
-            settle()
-            async with sources_at_intervals(database, settings.sources_file):
-                await server.serve(sockets=[listener])
-            upkeep.cancel()
+            await _answer(database, settings, listener, lambda: _greet(address, key))
             stderr.print("Stopping …")
 
 
-async def _upkeep(database: Database, settings: Settings) -> None:
-    """Look every hour for what has become due; a store that is away is asked again then."""
-    while True:
-        with suppress(StoreUnavailable):
-            await prepare_shelves(database, system_clock())
-            await _close_due_months(database, settings.month_close_after_days)
-            await _prune_events(database, settings.event_retention_days)
-        await asyncio.sleep(_HOUR_SECONDS)
-
-
-async def _close_due_months(database: Database, after_days: int | None) -> None:
-    if after_days is None:
-        return
-    closed = await close_due_months(database, after_days=after_days, now=system_clock())
-    for organization, month in closed:
-        stderr.print(f"Closed {month} of {organization}.", highlight=False)
-
-
-async def _prune_events(database: Database, after_days: int | None) -> None:
-    if after_days is None:
-        return
-    for year, count in await prune_events(database, after_days=after_days, now=system_clock()):
-        told = f"Archived and dropped {count:,} usage events that arrived in {year}."
-        stderr.print(told, highlight=False)
+async def _answer(
+    database: Database, settings: Settings, listener: socket.socket, on_ready: Callable[[], None]
+) -> None:
+    """Answer requests until a signal, and do the chores meanwhile."""
+    app = create_app(settings, database)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+    )
+    metrics: Metrics = app.state.services.metrics
+    chores = Chores(database, settings, clock=system_clock, on_jump=metrics.count_clock_jump)
+    doing = asyncio.create_task(chores.run())
+    settle()
+    async with sources_at_intervals(database, settings.sources_file):
+        await _Server(config, on_ready).serve(sockets=[listener])
+    doing.cancel()
+    await asyncio.wait([doing])
 
 
 class _Server(uvicorn.Server):

@@ -62,10 +62,19 @@ class Database:
         event.listen(self._engine.sync_engine, "before_cursor_execute", _note_begin)
         event.listen(self._engine.sync_engine, "after_cursor_execute", self._note_end)
         self._opened: set[asyncpg.Connection] = set()
+        self._logins: set[asyncio.Task[asyncpg.Connection]] = set()
         self.pulse = Pulse(self._login, self._drop_all)
 
     async def _connect(self) -> asyncpg.Connection:
-        connection = await self._login()
+        login = asyncio.create_task(self._login())
+        self._logins.add(login)
+        login.add_done_callback(self._logins.discard)
+        try:
+            connection = await login
+        except asyncio.CancelledError:
+            if self.pulse.is_away:
+                raise ConnectionError("The store went away.") from None
+            raise
         self._opened.add(connection)
         connection.add_termination_listener(self._opened.discard)
         return connection
@@ -80,6 +89,8 @@ class Database:
 
     def _drop_all(self) -> None:
         """Whoever waits on a connection to a store that is away learns it at once."""
+        for login in list(self._logins):
+            login.cancel()
         for connection in list(self._opened):
             connection.terminate()
 
@@ -200,7 +211,7 @@ class Database:
 
 
 _PATIENCE_SECONDS = 8
-_CONNECT_SECONDS = 1.5
+_CONNECT_SECONDS = 5
 _SCOPE = text(f"SELECT {SCOPE}")
 # The time-out is the transaction's, not the session's, which a pooler would refuse.
 _SCOPE_IN_TIME = text(

@@ -79,7 +79,7 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
-        self.clock_jumps = Counter(
+        self._clock_jumps = Counter(
             "chargeback_clock_jumps",
             "How often the system's clock was set, by more than a minute.",
             registry=self.registry,
@@ -146,6 +146,10 @@ class Metrics:
         self._request_seconds.labels(operation).observe(observed.seconds)
         if observed.code is not None:
             self._refusals.labels(observed.code).inc()
+
+    def count_clock_jump(self) -> None:
+        """The system's clock was set."""
+        self._clock_jumps.inc()
 
     def close(self) -> None:
         """Nothing is left to be sent: metrics are fetched."""

@@ -6,6 +6,7 @@ Each fault ends the same way: the service serves again by itself, and the store 
 import asyncio
 import os
 import signal
+import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -23,12 +24,20 @@ from app.domain.months import Month
 from app.feed.generate import OrganizationShape, generate_events
 from resolvers.months import verify_month
 from resolvers.organizations import DEFAULT, find_organization
+from tests.conftest import event
 from tests.process.faults import Answer, Asking
 from tests.served import Served, run
 
 AWAY_SECONDS = 3
 SERVED_AGAIN_SECONDS = 5
 REFUSED_SECONDS = 2
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    rounds = metafunc.config.getoption("rounds")
+    if rounds > 1:
+        metafunc.fixturenames.append("round")
+        metafunc.parametrize("round", range(rounds))
 
 
 class Install(NamedTuple):
@@ -142,7 +151,8 @@ def test_a_paused_postgres_is_refused_in_time_and_served_from_again(
     # What was on its way when the pause began learns of it too: a new answer is a refusal, one
     # that has begun breaks off.
     caught = [a for a in asking.between(0, paused_at + 0.1) if a.answered_at > paused_at + 0.1]
-    assert all(answer.answered_at < paused_at + REFUSED_SECONDS for answer in caught)
+    late = [answer.answered_at - paused_at for answer in caught]
+    assert max(late, default=0) < REFUSED_SECONDS
     assert {answer.status for answer in caught} <= {0, 200, 503}
 
 
@@ -204,10 +214,66 @@ async def test_a_cancelled_statement_is_a_refusal_and_the_next_one_is_served(
     assert {answer.status for answer in meanwhile} <= {0, 200, 503}
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 MB, in memory."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ("mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", str(folder))
+    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("a small disk takes the right to mount one: root, on Linux")
+    yield folder
+    subprocess.run(("umount", str(folder)), check=True)
+
+
+def fill(disk: Path) -> Path:
+    """A file that leaves nothing free."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(65_536))
+    return ballast
+
+
+def send(installed: Install, number: int) -> httpx.Response:
+    """A batch of 2,000 events that no other has."""
+    moment = f"{installed.month}-01T00:00:00Z"
+    lines = (
+        event("workspace.upserted", moment, id=f"{number}-{index}", name=f"w{number}-{index}")
+        for index in range(2_000)
+    )
+    return httpx.post(
+        f"{installed.served.url}/api/events",
+        headers={"Authorization": installed.key, "Content-Type": "application/x-ndjson"},
+        content=b"\n".join(lines),
+        timeout=60,
+    )
+
+
+async def test_a_full_disk_stores_nothing_in_part_and_ends_with_room(small_disk: Path) -> None:
+    installed = install(small_disk / "data")
+    with installed.served:
+        assert send(installed, 0).status_code == 200
+        ballast = fill(small_disk)
+        refused = next(
+            answer for number in range(1, 50) if (answer := send(installed, number)).is_error
+        )
+        assert refused.status_code == 503, refused.text
+        assert refused.json().keys() >= {"msg", "code"}
+        ballast.unlink()
+
+        deadline = time.monotonic() + 30
+        while (answer := send(installed, 50)).status_code != 200 and time.monotonic() < deadline:
+            assert answer.status_code == 503
+            await asyncio.sleep(0.1)
+        assert answer.json() == {"accepted": 2_000, "duplicates": 0}
+        await installed.assert_verified()
+
+
 def test_a_stop_under_load_finishes_what_is_in_flight_and_refuses_what_is_new(
-    tmp_path: Path,
+    installed: Install,
 ) -> None:
-    installed = install(tmp_path)
+    """The last of the accidents: the service of the others ends here."""
     with Asking(installed.report, installed.key) as asking:
         asking.until_served(time.monotonic())
         time.sleep(0.5)

@@ -1,0 +1,111 @@
+"""What a clock that somebody sets does to the service, and what it does not."""
+
+from datetime import timedelta
+
+import pytest
+
+from app.cli.chores import Chores
+from app.db.engine import Database
+from app.settings import Settings
+from tests.conftest import Feed, FixedClock, GraphQL, event
+
+HOUR = 3600.0
+
+
+class Process:
+    """A process's chores, and the two clocks that it looks at."""
+
+    def __init__(self, database: Database, clock: FixedClock) -> None:
+        self.clock = clock
+        self.steady = 0.0
+        self.jumps = 0
+        self.chores = Chores(
+            database,
+            Settings.load(month_close_after_days=5),
+            clock=clock,
+            steady=lambda: self.steady,
+            on_jump=self._count,
+        )
+
+    def _count(self) -> None:
+        self.jumps += 1
+
+    async def after(self, seconds: float, *, jump: timedelta = timedelta()) -> None:
+        """Time passes, and somebody sets the clock."""
+        self.steady += seconds
+        self.clock.now += timedelta(seconds=seconds) + jump
+        await self.chores.look()
+
+
+@pytest.fixture
+def process(database: Database, clock: FixedClock) -> Process:
+    return Process(database, clock)
+
+
+async def closed_through(graphql: GraphQL) -> list[str]:
+    found = await graphql("{ months { month closedAt } }")
+    return [month["month"] for month in found["months"] if month["closedAt"]]
+
+
+async def test_a_clock_that_runs_is_no_jump(process: Process) -> None:
+    await process.after(10)
+    await process.after(8 * HOUR)  # Also when nobody looked for long.
+    await process.after(10, jump=timedelta(seconds=59))
+
+    assert process.jumps == 0
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=40), timedelta(minutes=-1)])
+async def test_a_clock_that_was_set_is_noticed_once(process: Process, jump: timedelta) -> None:
+    await process.after(10, jump=jump)
+    await process.after(10)
+
+    assert process.jumps == 1
+
+
+async def test_months_close_when_they_are_due(
+    process: Process, feed: Feed, graphql: GraphQL, clock: FixedClock
+) -> None:
+    await feed(event("workspace.upserted", "2026-10-01T00:00:00Z", name="a"))
+    await process.after(1)
+
+    # It is 24 November: October has been over for more than 5 days.
+    assert await closed_through(graphql) == ["2026-10"]
+
+
+async def test_a_clock_set_ahead_closes_nothing_for_an_hour(
+    process: Process, feed: Feed, graphql: GraphQL
+) -> None:
+    await feed(event("workspace.upserted", "2026-11-01T00:00:00Z", name="a"))
+    await process.after(10, jump=timedelta(days=40))
+    await process.after(HOUR - 10)
+    assert await closed_through(graphql) == []
+
+    # Somebody noticed, and set it right: November is still open, and closes in its time.
+    await process.after(5, jump=-timedelta(days=40))
+    await process.after(HOUR + 10)
+    assert await closed_through(graphql) == []
+    assert process.jumps == 2
+
+
+async def test_a_clock_set_back_refuses_what_lies_ahead_and_loses_nothing(
+    feed: Feed, graphql: GraphQL, clock: FixedClock
+) -> None:
+    right = clock.now
+    await feed(event("workspace.upserted", "2026-11-24T11:00:00Z", name="a"))
+    clock.now = right - timedelta(days=30)
+    answer = await graphql.client.post(
+        "/api/events",
+        content=event("workspace.upserted", "2026-11-24T11:30:00Z", name="b"),
+        headers={
+            "Authorization": graphql.key,
+            "Content-Type": "application/cloudevents+json",
+        },
+    )
+    assert answer.status_code == 400
+    assert answer.json()["problems"][0]["field"] == "time"
+    assert await graphql("{ viewer { username } }") == {"viewer": {"username": "root"}}
+
+    clock.now = right
+    found = await graphql('{ chargebackReport(month: "2026-11") { workspaces { name } } }')
+    assert found["chargebackReport"]["workspaces"] == [{"name": "a"}]
