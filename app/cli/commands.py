@@ -15,7 +15,7 @@ from app.cli.console import stdout
 from app.cli.database import backup, db, restore_backup
 from app.cli.feed import print_feed, prune
 from app.cli.imported_reports import import_report
-from app.cli.imports import EventFiles
+from app.cli.imports import import_files
 from app.cli.mlflow import import_from_mlflow
 from app.cli.months import close, print_months, reopen, verify
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
@@ -28,12 +28,11 @@ from app.db.audit import EntriesMatching
 from app.db.engine import Database
 from app.domain.acts import Action
 from app.domain.callers import Scope
-from app.domain.errors import InvalidArgument, InvalidBatch
+from app.domain.errors import InvalidArgument
 from app.domain.months import Month
 from app.feed.generate import OrganizationShape, generate_events
 from app.main import system_clock
 from app.settings import Settings
-from resolvers.feed import accept_lines
 from resolvers.growth import LEAST_DAYS
 from resolvers.keys import create_key, list_keys, revoke_key, rotate_key
 from resolvers.organizations import (
@@ -64,6 +63,7 @@ cli.add_typer(db, name="db")
 cli.command("import-mlflow")(import_from_mlflow)
 cli.command("backup")(backup)
 cli.command("restore")(restore_backup)
+cli.command("import")(import_files)
 cli.command("import-report")(import_report)
 
 
@@ -80,31 +80,6 @@ def serve(
     """Serve GraphQL, REST and GraphiQL until Ctrl-C."""
     settings = Settings.load(env_file)
     asyncio.run(serve_until_signal(settings, host=host, port=port, data_dir=data_dir, demo=demo))
-
-
-@cli.command("import")
-def import_events(
-    files: Annotated[
-        list[str], typer.Argument(help="NDJSON of CloudEvents, also .gz; - is stdin.")
-    ],
-    organization: InOrganization = DEFAULT,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
-    env_file: EnvFile = None,
-) -> None:
-    """Store usage events from files: all of them or, when one is bad, none."""
-    source = EventFiles(files)
-
-    async def command(database: Database, _: Settings) -> None:
-        found = await find_organization(database, organization)
-        try:
-            accepted = await accept_lines(
-                database, found.organization_id, source.chunks(), system_clock()
-            )
-        except InvalidBatch as batch:
-            raise source.refusal(batch) from None
-        stdout.print(f"accepted {accepted.accepted}, duplicates {accepted.duplicates}")
-
-    with_store(data_dir, env_file, command)
 
 
 @cli.command()

@@ -1,15 +1,18 @@
-"""`chargeback import`: files of events into the store, all or nothing."""
+"""`chargeback import`: files of events, or of tables, into the store: all or nothing."""
 
 import gzip
 import sys
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from datetime import datetime
 from io import BufferedReader
 from itertools import islice
 from pathlib import Path
-from typing import cast
+from typing import Annotated, cast
+from uuid import UUID
 
+import typer
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -18,10 +21,25 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.table import Table
 
-from app.cli.console import stderr
-from app.domain.errors import ChargebackError, InvalidBatch
-from resolvers.feed import CHUNK
+from app.cli.console import stderr, stdout
+from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
+from app.cli.store import with_store
+from app.db.engine import Database
+from app.db.months import MonthTotals
+from app.domain.errors import ChargebackError, InvalidArgument, InvalidBatch
+from app.domain.months import Month
+from app.feed.connectors.files.events import TableFiles
+from app.feed.connectors.files.mapping import Mapping, plain_mapping, read_mapping
+from app.feed.connectors.files.tables import BadCell, instant
+from app.feed.ingest import Accepted
+from app.main import system_clock
+from app.settings import Settings
+from resolvers.feed import CHUNK, accept_lines
+from resolvers.files import Rehearsal, known_of_source, rehearse
+from resolvers.organizations import DEFAULT, find_organization
+from resolvers.sources import source_run
 
 STDIN = "-"
 
@@ -110,3 +128,148 @@ def _progress() -> Progress:
         TimeElapsedColumn(),
         console=stderr,
     )
+
+
+_SUFFIXES = (".csv", ".csv.gz", ".parquet", ".tsv")
+
+
+def import_files(
+    files: Annotated[
+        list[str],
+        typer.Argument(help="NDJSON of CloudEvents, also .gz, - is stdin; or CSV and Parquet."),
+    ],
+    mapping: Annotated[
+        Path | None, typer.Option(help="What the columns of tables mean, in TOML.")
+    ] = None,
+    table: Annotated[
+        str | None,
+        typer.Option(help="Which table files are whose columns have our names: directory, …"),
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="With --table: the source of the events.")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(help="When all rows were true, unless they say so themselves.")
+    ] = None,
+    complete: Annotated[
+        bool, typer.Option("--complete", help="The files list all there is: the rest is gone.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")
+    ] = False,
+    organization: InOrganization = DEFAULT,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """Store events, or what tables say, from files: all of them or, when one is bad, none."""
+    chosen = _mapping(mapping, table, source, _moment(at), complete=complete)
+    if chosen is None and any(name.lower().endswith(_SUFFIXES) for name in files):
+        raise InvalidArgument("Tables need --mapping FILE, or --table NAME with --source.")
+
+    async def command(database: Database, _: Settings) -> None:
+        found = await find_organization(database, organization)
+        if chosen is not None:
+            await import_tables(database, found.organization_id, files, chosen, dry_run=dry_run)
+        else:
+            await import_events(database, found.organization_id, files, dry_run=dry_run)
+
+    with_store(data_dir, env_file, command)
+
+
+def _moment(written: str | None) -> datetime | None:
+    try:
+        return None if written is None else instant(written)
+    except BadCell as problem:
+        raise InvalidArgument(f"--at: {problem}; got {written!r}.") from None
+
+
+def _mapping(
+    path: Path | None,
+    table: str | None,
+    source: str | None,
+    at: datetime | None,
+    *,
+    complete: bool,
+) -> Mapping | None:
+    if path is not None and (table or source):
+        raise InvalidArgument("--mapping says the table and the source: leave out the others.")
+    if path is not None:
+        return read_mapping(path, at, complete=complete)
+    if table is None and source is None:
+        if at or complete:
+            raise InvalidArgument("--at and --complete are for tables: give --mapping or --table.")
+        return None
+    if table is None or source is None:
+        raise InvalidArgument("--table and --source go together.")
+    return plain_mapping(source, table, at, complete=complete)
+
+
+async def import_events(
+    database: Database, organization_id: UUID, files: Sequence[str], *, dry_run: bool
+) -> None:
+    """Store files of events, or show what would change.
+
+    Raises:
+        FileRefused: A file cannot be read, or holds a bad event.
+    """
+    events = EventFiles(files)
+    try:
+        if dry_run:
+            _show(await rehearse(database, organization_id, events.chunks(), system_clock()))
+            return
+        accepted = await accept_lines(database, organization_id, events.chunks(), system_clock())
+    except InvalidBatch as batch:
+        raise events.refusal(batch) from None
+    _tell(accepted)
+
+
+async def import_tables(
+    database: Database,
+    organization_id: UUID,
+    files: Sequence[str],
+    mapping: Mapping,
+    *,
+    dry_run: bool,
+) -> None:
+    """Store what tables say, as a run of their source; or show what would change.
+
+    Raises:
+        InvalidArgument: A file cannot be read.
+        InvalidRows: Rows have bad cells.
+    """
+    tables = TableFiles(files, mapping)
+    if mapping.complete and mapping.at is not None:
+        tables.known = await known_of_source(database, organization_id, mapping.source, mapping.at)
+    try:
+        if dry_run:
+            _show(await rehearse(database, organization_id, tables.chunks(), system_clock()))
+            return
+        async with source_run(
+            database, organization_id, mapping.source[:200], kind="file", clock=system_clock
+        ) as run:
+            accepted = await run.accept(tables.chunks())
+    except InvalidBatch as batch:
+        raise tables.refusal(batch) from None
+    _tell(accepted)
+    stdout.print(f"from {tables.rows} rows", highlight=False)
+
+
+def _tell(accepted: Accepted) -> None:
+    stdout.print(f"accepted {accepted.accepted}, duplicates {accepted.duplicates}")
+
+
+def _show(rehearsal: Rehearsal) -> None:
+    """The months that would change, figure by figure."""
+    accepted = rehearsal.accepted
+    stdout.print(
+        f"would accept {accepted.accepted}, duplicates {accepted.duplicates}; nothing was stored"
+    )
+    shown = Table("Month", "Figure", "Before", "After")
+    for day, after in rehearsal.after.items():
+        before = rehearsal.before.get(day, MonthTotals())
+        for figure, was, becomes in zip(MonthTotals._fields, before, after, strict=True):
+            if was != becomes:
+                month = str(Month.containing(day))
+                shown.add_row(month, figure.replace("_", " "), str(was), str(becomes))
+    if shown.row_count:
+        stdout.print(shown)

@@ -219,6 +219,26 @@ async def select_experiments_of_source(
     return found.all()
 
 
+async def select_facts_of_source(
+    tx: AsyncConnection, organization_id: UUID, source: str, until: datetime
+) -> Sequence[Any]:
+    """What a source said of users, members and experiments until an instant, that included.
+
+    Columns: type, data; in the order in which they apply.
+    """
+    found = await tx.execute(
+        text(f"""
+            SELECT type, CAST(data AS text) AS data FROM event
+            WHERE organization_id = :organization_id AND source = :source
+              AND occurred_at <= :until AND type <> 'usage.recorded'
+              AND (type LIKE 'user.%' OR type LIKE 'member.%' OR type LIKE 'experiment.%')
+            {_AS_THEY_APPLY}
+        """),
+        {"organization_id": organization_id, "source": source, "until": until},
+    )
+    return found.all()
+
+
 _AS_THEY_APPLY = """
     ORDER BY occurred_at,
              CASE WHEN type = 'experiment.resized' THEN 1

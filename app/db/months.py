@@ -362,3 +362,64 @@ async def delete_rows(tx: AsyncConnection, organization_id: UUID, month: date) -
             """),
             {"organization_id": organization_id, "month": month},
         )
+
+
+class MonthTotals(NamedTuple):
+    """What the rows of a month add up to."""
+
+    workspaces: int = 0
+    projects: int = 0
+    members: int = 0
+    licensed_users: int = 0
+    experiments: int = 0
+    experiments_created: int = 0
+    size_bytes: int = 0
+    ui_usage: int = 0
+    sdk_usage: int = 0
+
+
+async def select_totals(tx: AsyncConnection, organization_id: UUID) -> dict[date, MonthTotals]:
+    """The totals of each month that has rows."""
+    found = await tx.execute(_SELECT_TOTALS, {"organization_id": organization_id})
+    return {row.month: MonthTotals(*map(int, row[1:])) for row in found}
+
+
+def _total(table: str, columns: Mapping[str, str]) -> str:
+    """A part of the union: the columns that a table has, and 0 for the others."""
+    shown = ", ".join(f"{columns.get(name, '0')} AS {name}" for name in MonthTotals._fields)
+    return f"""
+        SELECT month, {shown} FROM {table}
+        WHERE organization_id = :organization_id GROUP BY month
+    """
+
+
+_PRESENT = "count(*) FILTER (WHERE present)"
+_SELECT_TOTALS = text(f"""
+    SELECT month, {", ".join(f"sum({name}) AS {name}" for name in MonthTotals._fields)}
+    FROM ({
+    " UNION ALL ".join(
+        (
+            _total(
+                "workspace_month",
+                {
+                    "workspaces": _PRESENT,
+                    "experiments": "sum(experiments)",
+                    "experiments_created": "sum(experiments_created)",
+                    "size_bytes": "sum(size_bytes)",
+                },
+            ),
+            _total("project_month", {"projects": _PRESENT}),
+            _total("member_month", {"members": _PRESENT}),
+            _total(
+                "user_month",
+                {
+                    "licensed_users": "count(*) FILTER (WHERE licensed)",
+                    "ui_usage": "sum(ui_usage_count)",
+                    "sdk_usage": "sum(sdk_usage_count)",
+                },
+            ),
+        )
+    )
+}) AS part
+    GROUP BY month ORDER BY month
+""")

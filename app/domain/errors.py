@@ -197,6 +197,18 @@ class NotFound(ChargebackError):
     code, status = "NOT_FOUND", 404
 
 
+class InvalidRows(ChargebackError):
+    """Rows of a table have cells that cannot be imported; nothing of any file was stored."""
+
+    code, status = "INVALID_ROWS", 400
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        count = len(problems)
+        what = "bad cell" if count == 1 else "bad cells"
+        told = [f"{count} {what}; nothing of any file was stored.", *problems]
+        super().__init__("\n  ".join(told))
+
+
 class InvalidReport(ChargebackError):
     """A document that is no chargeback report, or that no rows could show again."""
 

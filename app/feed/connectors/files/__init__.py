@@ -1,0 +1,1 @@
+"""Tables in files: exports and inventories in CSV or Parquet, whose rows become events."""

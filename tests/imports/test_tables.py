@@ -1,0 +1,306 @@
+"""CSV and Parquet files: as documented, row by row, and refused by row and column."""
+
+import gzip
+import re
+import shlex
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from app.cli.commands import cli
+from app.cli.imports import import_tables
+from app.db.engine import Database
+from app.domain.errors import ChargebackError, InvalidArgument, InvalidRows
+from app.feed.connectors.files.mapping import plain_mapping, read_mapping
+from resolvers.organizations import DEFAULT, find_organization
+from tests.conftest import GraphQL, cloned
+
+DOCUMENT = (Path(__file__).parents[2] / "docs/files.md").read_text()
+AT = datetime(2026, 11, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+async def database_url(postgres: str, template: str) -> AsyncIterator[str]:
+    """A store that commands open by themselves."""
+    clone = cloned(postgres, template)
+    async with clone:
+        yield clone.url
+
+
+def test_the_documented_examples_do_what_they_show(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, content in re.findall(
+        r"^`([\w-]+\.\w+)`:\n\n```\w*\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL
+    ):
+        Path(name).write_text(content)
+    sessions = re.findall(r"^```console\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
+    assert len(sessions) == 4
+
+    for session in sessions:
+        assert list(told(session, database_url)) == re.findall(
+            r"^\$ chargeback (.*?)\n(.*?)(?=^\$|\Z)", session, re.MULTILINE | re.DOTALL
+        )
+
+
+def told(session: str, database_url: str) -> Any:
+    """Each command of a session, with what it prints; tables without their lines."""
+    for line in re.findall(r"^\$ chargeback (.*)$", session, re.MULTILINE):
+        ran = CliRunner().invoke(
+            cli, shlex.split(line), env={"DATABASE_URL": database_url, "COLUMNS": "100"}
+        )
+        shown = ran.stdout
+        if isinstance(ran.exception, ChargebackError):
+            shown = f"Error: {ran.exception}\n"
+        else:
+            assert ran.exception is None, ran.exception
+        lines = [re.sub("[┃│]", " ", each).rstrip() for each in shown.splitlines()]
+        yield line, "".join(f"{each}\n" for each in lines if each and not set(each) & set("━┏└┡"))
+
+
+async def imported(
+    database: Database,
+    tmp_path: Path,
+    text: str | bytes,
+    table: str = "experiments",
+    **options: Any,
+) -> None:
+    """Import a CSV file whose columns have our names."""
+    file = tmp_path / "table.csv"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    mapping = plain_mapping(
+        "/test", table, options.get("at", AT), complete=options.get("complete", False)
+    )
+    await run(database, file, mapping)
+
+
+async def run(database: Database, file: Path, mapping: Any, *, dry_run: bool = False) -> None:
+    found = await find_organization(database, DEFAULT)
+    await import_tables(database, found.organization_id, [str(file)], mapping, dry_run=dry_run)
+
+
+WORKSPACES = """
+{ chargebackReport(month: "2026-11") {
+    numberOfExperiments totalSizeBytes
+    users { licensedUsers { username email suspended serviceAccount createdAt deletedAt
+                            uiUsageCount sdkUsageCount } }
+    workspaces { name members { userName } projects { name numberOfExperiments totalSizeBytes } }
+} }
+"""
+
+
+async def report(graphql: GraphQL) -> dict[str, Any]:
+    found: dict[str, Any] = (await graphql(WORKSPACES))["chargebackReport"]
+    return found
+
+
+async def test_a_directory_in_parquet_has_types(
+    database: Database, tmp_path: Path, graphql: GraphQL
+) -> None:
+    file = tmp_path / "people.parquet"
+    columns: Mapping[str, list[Any]] = {
+        "username": ["ann", "robot", "gone", None],
+        "email": ["ann@x.test", None, "gone@x.test", None],
+        "created_at": [date(2025, 3, 12), datetime(2026, 1, 1, 8, tzinfo=UTC), None, None],
+        "deleted_at": [None, None, datetime(2026, 11, 1, tzinfo=UTC), None],
+        "service_account": [False, True, None, None],
+        "workspace": ["vision", "vision", "vision", "empty"],
+        "ignored": [1.5, 2.5, 3.5, 4.5],
+    }
+    pq.write_table(pa.table(dict(columns)), file)
+
+    await run(database, file, plain_mapping("/test", "directory", AT, complete=False))
+
+    found = await report(graphql)
+    users = {each["username"]: each for each in found["users"]["licensedUsers"]}
+    assert [(name, each["email"], each["serviceAccount"]) for name, each in users.items()] == [
+        ("ann", "ann@x.test", False),
+        ("gone", "gone@x.test", False),
+        ("robot", None, True),
+    ]
+    assert users["ann"]["createdAt"] == "2025-03-12T00:00:00Z"
+    assert users["gone"]["deletedAt"] == "2026-11-01T00:00:00Z"
+    assert [(w["name"], [m["userName"] for m in w["members"]]) for w in found["workspaces"]] == [
+        ("empty", []),
+        ("vision", ["ann", "robot"]),
+    ]
+
+
+async def test_units_are_multiplied_and_rounded_half_up(
+    database: Database, tmp_path: Path, graphql: GraphQL
+) -> None:
+    (tmp_path / "sizes.csv.gz").write_bytes(
+        gzip.compress(b"\xef\xbb\xbfname,gib\nx,0.5\ny,0.0000000005\n")
+    )
+    (tmp_path / "sizes.toml").write_text(
+        """
+        source = "/test"
+        table = "experiments"
+        at = 2026-11-02
+        [columns]
+        experiment = "name"
+        size_bytes = { column = "gib", times = 1073741824 }
+        workspace = { value = "w" }
+        project = { value = "p" }
+        username = { value = "ann" }
+        """
+    )
+
+    mapping = read_mapping(tmp_path / "sizes.toml", None, complete=False)
+    await run(database, tmp_path / "sizes.csv.gz", mapping)
+
+    # 0.5 GiB, and 0.54 bytes, which are 1.
+    assert (await report(graphql))["totalSizeBytes"] == 536_870_913
+
+
+async def test_an_experiment_that_is_gone_is_not_created_again(
+    database: Database, tmp_path: Path, graphql: GraphQL
+) -> None:
+    await imported(
+        database,
+        tmp_path,
+        "experiment,workspace,project,username,size_bytes,created_at,deleted_at\n"
+        "x,w,p,ann,7,2026-10-01,2026-11-01\n"
+        "y,w,p,ann,9,,2026-11-01\n"
+        "z,w,p,ann,11,2026-10-01,2026-11-20\n",
+        at=datetime(2026, 11, 10, tzinfo=UTC),
+    )
+
+    assert (await report(graphql))["numberOfExperiments"] == 0
+    october = await graphql(
+        """{ chargebackReport(month: "2026-10") { numberOfExperiments totalSizeBytes } }"""
+    )
+    # z is there, and its size is known from 10 November on.
+    assert october["chargebackReport"] == {"numberOfExperiments": 2, "totalSizeBytes": 7}
+
+
+async def test_a_complete_directory_ends_what_it_lacks_and_no_more(
+    database: Database, tmp_path: Path, graphql: GraphQL
+) -> None:
+    first = "username,workspace\nann,v\nann,w\nbob,v\n"
+    await imported(database, tmp_path, first, "directory", complete=True)
+    later = datetime(2026, 11, 9, tzinfo=UTC)
+    await imported(
+        database, tmp_path, "username,workspace\nann,v\n", "directory", complete=True, at=later
+    )
+
+    found = await report(graphql)
+    deleted = {each["username"]: each["deletedAt"] for each in found["users"]["licensedUsers"]}
+    assert deleted == {"ann": None, "bob": "2026-11-09T00:00:00Z"}
+    assert [(w["name"], [m["userName"] for m in w["members"]]) for w in found["workspaces"]] == [
+        ("v", ["ann"]),
+        ("w", []),
+    ]
+
+
+HEADER = "experiment,workspace,project,username,size_bytes,created_at\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        (
+            f'{HEADER}x,w,p,ann,1.5,\n"y\nz",w,p,ann,1,soon\n',
+            [
+                "table.csv:2: size_bytes: must be a whole number; got '1.5'",
+                "table.csv:3: created_at: must be a moment, written YYYY-MM-DD or YYYY-MM-DDThh",
+            ],
+        ),
+        # What the feed itself refuses is told by row and column too.
+        (
+            f"{HEADER}x,w,p,ann,1,\ny,w,p,ann,-1,\nz,w,p,ann,1,1999-12-31\n",
+            [
+                "table.csv:3: size_bytes: Expected `int` >= 0; got -1",
+                "table.csv:4: created_at: must be from 2000-01-01 to now",
+            ],
+        ),
+        (
+            f"{HEADER}x,w,p,ann,1,1999-12-31\n",
+            [
+                "table.csv:2: created_at: must be from 2000-01-01 to now",
+            ],
+        ),
+        (f"{HEADER}x,w,p,{'a' * 513},1,\n", ["table.csv:2: username: Expected `str` of length"]),
+    ],
+)
+async def test_bad_cells_are_listed_by_row_and_column_and_nothing_is_stored(
+    database: Database, tmp_path: Path, graphql: GraphQL, text: str, problems: list[str]
+) -> None:
+    with pytest.raises(InvalidRows) as refused:
+        await imported(database, tmp_path, text)
+
+    first, *listed = str(refused.value).replace(f"{tmp_path}/", "").split("\n  ")
+    assert first.endswith("nothing of any file was stored.")
+    assert [each[: len(wanted)] for each, wanted in zip(listed, problems, strict=True)] == problems
+    assert (await report(graphql))["workspaces"] == []
+    runs = await graphql("{ sources { name kind lastRun { outcome accepted } } }")
+    assert runs["sources"] == [
+        {"name": "/test", "kind": "file", "lastRun": {"outcome": "FAILED", "accepted": 0}}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "text", "told"),
+    [
+        ("experiments", "experiment,workspace\nx,w\n", "there is no column 'project'; it has"),
+        ("experiments", "a,b\n1,2\n", "there is no column 'experiment'; it has a, b"),
+        ("experiments", b"", "there is no column 'experiment'"),
+        ("directory", "a,b\n1,2\n", "has none of the columns of directory"),
+        ("directory", "username\nann,bob\n", "table.csv:2: has 2 cells, and the header 1."),
+        ("directory", b"username\n\xff\xfe\n", "cannot be read"),
+        ("directory", b"PAR1 no parquet", "no Parquet file"),
+        ("directory", b"\x1f\x8b\x08 no gzip", "cannot be read"),
+    ],
+)
+async def test_a_file_that_cannot_be_read_is_refused(
+    database: Database, tmp_path: Path, table: str, text: str | bytes, told: str
+) -> None:
+    with pytest.raises(InvalidArgument, match=re.escape(told)):
+        await imported(database, tmp_path, text, table)
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("source = 1", "no mapping"),
+        ("source = '/s'\ntable = 'people'", "table: must be one of directory, experiments, usage"),
+        ("source = '/s'\ntable = 'usage'\ncolumn = 1", "no mapping: Object contains unknown"),
+        ("source = '/s'\ntable = 'usage'\n[columns]\nwho = 'x'", "usage has no column 'who'"),
+        ("source = '/s'\ntable = 'usage'\ncolumns.count = {}", "needs a column or a value"),
+        ("source = '/s'\ntable = 'usage'\ndelimiter = ';;'", "delimiter: must be one character"),
+        ("source = '/s'\ntable = 'usage'\nencoding = 'x'", "encoding: 'x' is not known"),
+        ("source = '/s'\ntable = 'directory'\ncomplete = true", "needs one moment: give --at"),
+        ("source =", "no mapping"),
+    ],
+)
+def test_a_bad_mapping_is_refused(tmp_path: Path, written: str, told: str) -> None:
+    file = tmp_path / "mapping.toml"
+    file.write_text(written)
+
+    with pytest.raises(InvalidArgument, match=re.escape(told)):
+        read_mapping(file, None, complete=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("people.csv",), "Tables need --mapping FILE, or --table NAME with --source."),
+        (("--table", "usage", "x.csv"), "--table and --source go together."),
+        (("--at", "2026-11-01", "x.ndjson"), "--at and --complete are for tables"),
+        (("--at", "soon", "x.csv"), "--at: must be a moment"),
+        (("--mapping", "m.toml", "--table", "usage", "x.csv"), "leave out the others"),
+        (("--mapping", "nowhere.toml", "x.csv"), "nowhere.toml: cannot be read"),
+    ],
+)
+def test_wrong_words_are_refused(words: tuple[str, ...], told: str) -> None:
+    refused = CliRunner().invoke(cli, ["import", *words])
+
+    assert isinstance(refused.exception, InvalidArgument)
+    assert told in str(refused.exception)
