@@ -69,7 +69,7 @@ lock: ## resolve the dependencies anew (needs uv)
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 clean: ## remove the environment and the caches, not the data folder
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis artifacts
+	rm -rf $(VENV) .venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis artifacts
 
 $(VENV)/bin/python:
 	@echo "Creating $(VENV) …"

@@ -81,5 +81,6 @@ class MlflowServer:
                 f"{self.shown}{path.partition('?')[0]} answers {error.code}: {said}"
             ) from None
         except (URLError, OSError, ValueError) as error:
-            raise ForeignUnavailable(f"{self.shown} cannot be read: {error}") from None
+            reason = getattr(error, "reason", error)
+            raise ForeignUnavailable(f"{self.shown} cannot be read: {reason}") from None
         return found if isinstance(found, dict) else {}
