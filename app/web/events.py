@@ -35,6 +35,7 @@ async def post_events(request: Request, caller: Caller) -> Response:
             events = await asyncio.to_thread(_decode, media_type, body, now)
         except InvalidBatch:
             count = await asyncio.to_thread(_count, media_type, body)
+            services.metrics.count_events(refused=count)
             await note_refusal(services.database, caller.organization_id, count, now)
             raise
         accepted = await services.intake.accept(caller.organization_id, events, now)

@@ -75,7 +75,7 @@ class Metrics:
         )
         self._events = Counter(
             "chargeback_feed_events",
-            "Events that came by HTTP: `accepted` or `duplicate`.",
+            "Events that came by HTTP: `accepted`, `duplicate` or `refused`.",
             ["outcome"],
             registry=self.registry,
         )
@@ -154,10 +154,11 @@ class Metrics:
     def close(self) -> None:
         """Nothing is left to be sent: metrics are fetched."""
 
-    def count_events(self, accepted: int, duplicates: int) -> None:
-        """Count the events of a batch that was stored."""
+    def count_events(self, accepted: int = 0, duplicates: int = 0, refused: int = 0) -> None:
+        """Count the events of a batch that was stored, or refused as a whole."""
         self._events.labels("accepted").inc(accepted)
         self._events.labels("duplicate").inc(duplicates)
+        self._events.labels("refused").inc(refused)
 
     def written(self, accept: str) -> tuple[bytes, str]:
         """All metrics as text, and their media type: the newer one for whoever asks for it."""

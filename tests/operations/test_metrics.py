@@ -84,12 +84,14 @@ async def test_events_are_counted_and_the_feed_s_lag_is_known(
     }
     await client.post("/api/events", **sent)
     await client.post("/api/events", **sent)
+    await client.post("/api/events", **{**sent, "content": b"{}"})
     clock.now = clock.now.replace(minute=10)  # Ten minutes later.
 
     found = await samples(client, graphql.key)
 
     assert found[f"{OURS}feed_events_total", "outcome=accepted"] == 1
     assert found[f"{OURS}feed_events_total", "outcome=duplicate"] == 1
+    assert found[f"{OURS}feed_events_total", "outcome=refused"] == 1
     assert found[f"{OURS}feed_lag_seconds", "organization=default"] == 600
     # 2026-09-30T23:59:59Z
     assert found[f"{OURS}feed_latest_event_timestamp_seconds", "organization=default"] == (

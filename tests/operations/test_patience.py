@@ -1,0 +1,81 @@
+"""How long the store is waited for, and who is told."""
+
+import asyncio
+import time
+
+import asyncpg
+import pytest
+
+from app.db.engine import Database
+from app.db.statements import Statement
+from app.domain.errors import StatementCancelled, StoreUnavailable
+from resolvers.organizations import DEFAULT, find_organization
+from tests.conftest import cloned
+
+
+def statement(text: str) -> Statement:
+    return Statement(text, names=(), constants={}, columns={})
+
+
+async def test_a_statement_of_a_request_ends_after_eight_seconds(database: Database) -> None:
+    organization = await find_organization(database, DEFAULT)
+    async with database.snapshot(organization.organization_id) as snapshot:
+        [(allowed,)] = await snapshot.rows(statement("SHOW statement_timeout"), {})
+
+    assert allowed == "8s"
+
+
+async def test_a_cancelled_statement_is_told_as_what_it_is(postgres: str, template: str) -> None:
+    store = cloned(postgres, template)
+    async with store as database:
+        organization = await find_organization(database, DEFAULT)
+        administrator = await asyncpg.connect(store.url)
+        async with database.snapshot(organization.organization_id) as snapshot:
+            sleeping = asyncio.create_task(snapshot.rows(statement("SELECT pg_sleep(60)"), {}))
+            cancel = (
+                "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE "
+                "datname = current_database() AND query = 'SELECT pg_sleep(60)'"
+            )
+            async with asyncio.timeout(20):
+                while not await administrator.fetchval(cancel):  # noqa: ASYNC110  of PostgreSQL
+                    await asyncio.sleep(0.01)
+            with pytest.raises(StatementCancelled):
+                await sleeping
+        await administrator.close()
+
+        assert await find_organization(database, DEFAULT) == organization
+
+
+async def test_a_loop_that_stood_still_is_no_proof_that_the_store_is_away(
+    database: Database,
+) -> None:
+    await database.pulse.beat()
+    beat = asyncio.create_task(database.pulse.beat())
+    await asyncio.sleep(0)
+    stand_still(1.5)
+    await beat
+
+    assert not database.pulse.is_away
+
+
+def stand_still(seconds: float) -> None:
+    """What a long computation does to everything else in the process."""
+    time.sleep(seconds)
+
+
+async def test_a_store_that_refuses_for_want_of_connections_is_not_away(
+    postgres: str, template: str
+) -> None:
+    store = cloned(postgres, template)
+    async with store as database:
+        administrator = await asyncpg.connect(store.url)
+        await administrator.execute("CREATE ROLE few LOGIN CONNECTION LIMIT 0")
+        few = Database(store.url.replace("postgres@", "few@"))
+        await few.pulse.beat()
+        assert not few.pulse.is_away
+        with pytest.raises(StoreUnavailable):
+            await find_organization(few, DEFAULT)
+        await few.close()
+        await administrator.execute("DROP ROLE few")
+        await administrator.close()
+        assert not database.pulse.is_away
