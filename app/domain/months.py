@@ -48,7 +48,9 @@ class Month:
 
     @property
     def end(self) -> datetime:
-        """The first instant that is no longer in it."""
+        """The first instant that is no longer in it; of the last there is, its last instant."""
+        if self == _LAST:
+            return datetime.max.replace(tzinfo=UTC)
         return self.plus(1).start
 
     @property
@@ -70,6 +72,9 @@ class Month:
 
     def __str__(self) -> str:
         return f"{self.year:04}-{self.number:02}"
+
+
+_LAST = Month(9999, 12)
 
 
 def report_end(month: Month, now: datetime) -> datetime:

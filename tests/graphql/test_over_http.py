@@ -317,6 +317,16 @@ async def test_a_bad_month_in_the_query_says_what_is_right(asked: GraphQL, month
     assert "YYYY-MM" in error["message"]
 
 
+@pytest.mark.parametrize("field", ["closeMonth", "chargebackReport"])
+async def test_the_last_month_there_is_lies_in_the_future_like_others(
+    asked: GraphQL, field: str
+) -> None:
+    query, selection = ("mutation", "month") if field == "closeMonth" else ("query", "reportDate")
+    answer = await asked.response(f'{query} {{ {field}(month: "9999-12") {{ {selection} }} }}')
+    (error,) = answer["errors"]
+    assert error["extensions"] == {"code": "INVALID_MONTH"}
+
+
 async def test_a_missing_variable_and_a_null_one_are_refused(asked: GraphQL) -> None:
     query = "query ($month: Month!) { chargebackReport(month: $month) { reportDate } }"
     for variables in ({}, {"month": None}):
