@@ -16,7 +16,7 @@ else
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help run test mlflow check audit faults sbom deploy bundle graphiql lint types schema lock clean help
+.PHONY: help run test mlflow hardening check audit faults sbom deploy bundle graphiql lint types schema lock clean help
 
 help: ## what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -34,6 +34,9 @@ mlflow: $(VENV)/.dev ## read real MLflow servers (installs MLflow into .venvs, 0
 	$(BIN)/python -m pytest -m mlflow tests/sources
 
 check: lint types audit test mlflow ## what CI runs: ruff, mypy --strict, known vulnerabilities, the tests
+
+hardening: $(VENV)/.dev ## the long forms of the attacks on a running service (15 minutes)
+	$(BIN)/python -m pytest -m long tests/hardening
 
 lint: $(VENV)/.dev ## ruff: rules and format
 	$(BIN)/ruff check .

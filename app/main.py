@@ -22,7 +22,8 @@ from app.domain.errors import (
     Unauthenticated,
 )
 from app.settings import Settings, SettingsError
-from app.web import auth, events, health, rest, scim
+from app.web import auth, events, health, openapi, rest, scim
+from app.web.bodies import BodyPatience
 from app.web.closed import ClosedDocuments
 from app.web.errors import headers_of, refuse, refuse_http
 from app.web.graphiql import asks_for_page, graphiql_page, graphiql_routes, signin_page
@@ -78,6 +79,7 @@ def create_app(settings: Settings, database: Database, clock: Clock = system_clo
             *events.routes,
             *scim.routes,
             *health.routes,
+            *openapi.routes,
             *((*auth.routes, *graphiql_routes()) if settings.graphiql_enabled else ()),
         ],
         middleware=[
@@ -88,6 +90,7 @@ def create_app(settings: Settings, database: Database, clock: Clock = system_clo
                 slow_seconds=settings.slow_query_seconds,
             ),
             Middleware(SecurityHeaders),
+            Middleware(BodyPatience, seconds=settings.body_seconds),
             Middleware(GZipMiddleware, minimum_size=2_000, compresslevel=1),
         ],
         lifespan=_until_stopped(watchers),

@@ -147,7 +147,7 @@ class Settings(BaseSettings):
         12, ge=5, le=100, description="How deep a GraphQL query may nest fields."
     )
     graphql_aliases: int = Field(
-        100, ge=1, le=100_000, description="The most aliases of a GraphQL query."
+        50, ge=1, le=100_000, description="The most aliases of a GraphQL query."
     )
     graphql_directives: int = Field(
         100, ge=1, le=100_000, description="The most directives of a GraphQL query."
@@ -178,6 +178,12 @@ class Settings(BaseSettings):
         (),
         description="Addresses or networks of proxies, comma separated, whose X-Forwarded-For and "
         "X-Forwarded-Proto are believed.",
+    )
+    body_seconds: int = Field(
+        20,
+        ge=1,
+        le=3600,
+        description="How long a request's body may take to arrive, beside a second per 50 kB.",
     )
     session_hours: int = Field(
         12, ge=1, le=720, description="How long a sign-in lasts in the browser."

@@ -18,6 +18,7 @@ from app import __version__
 from app.cli.chores import Chores
 from app.cli.console import stderr, stdout
 from app.cli.intervals import sources_at_intervals
+from app.cli.protocol import BoundedProtocol
 from app.cli.store import opened
 from app.db.engine import Database
 from app.domain.callers import Scope
@@ -72,6 +73,7 @@ async def _answer(
     app = create_app(settings, database)
     config = uvicorn.Config(
         app,
+        http=BoundedProtocol,
         log_level="warning",
         log_config=None,
         access_log=False,

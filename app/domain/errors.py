@@ -317,6 +317,18 @@ class FeedBusy(StoreUnavailable):
         )
 
 
+class BodyTooSlow(ChargebackError):
+    """A request's body took longer to arrive than it may."""
+
+    code, status = "BODY_TOO_SLOW", 408
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"The body did not arrive in time: it may take {seconds:g} seconds, and a second more "
+            "for every 50 kB of it. Send less at a time (BODY_SECONDS sets the limit)."
+        )
+
+
 class BodyTooLarge(ChargebackError):
     """A request's body is larger than it may be, as sent or as unpacked."""
 

@@ -9,6 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.domain.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
     ChargebackError,
     InvalidBatch,
     QueryTimedOut,
@@ -43,6 +45,8 @@ def headers_of(error: ChargebackError) -> dict[str, str]:
         return {"Retry-After": str(error.retry_after_seconds)}
     if isinstance(error, StoreUnavailable | QueryTimedOut | TooManyQueries):
         return {"Retry-After": _RETRY_AFTER_SECONDS}
+    if isinstance(error, BodyTooLarge | BodyTooSlow):
+        return {"Connection": "close"}  # The rest of the body is not waited for.
     return {}
 
 

@@ -1,0 +1,78 @@
+"""HTTP as uvicorn speaks it, with bounds on the head of a request."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Gives up connections whose request line and headers never end, in time or in size.
+
+    uvicorn's own waits for ever, and keeps what came so far in memory: both cost an attacker
+    nothing.
+    """
+
+    largest_head_bytes = 65_536
+    head_seconds = 10.0
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._in_head = True
+        self._head_bytes = 0
+        self._patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._begin_to_wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._end_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, unless the head has become too large."""
+        if self._in_head:
+            self._begin_to_wait()
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > self.largest_head_bytes:
+            self._refuse(b"431 Request Header Fields Too Large")
+
+    def on_headers_complete(self) -> None:
+        """The head has ended; a body may follow."""
+        self._in_head = False
+        self._end_waiting()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Another request may follow, whose head is waited for once it begins."""
+        self._in_head = True
+        self._head_bytes = 0
+        super().on_message_complete()
+
+    def _begin_to_wait(self) -> None:
+        if self._patience is None:
+            self._patience = self.loop.call_later(self.head_seconds, self._give_up)
+
+    def _end_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _give_up(self) -> None:
+        self._patience = None
+        if self._head_bytes:
+            self._refuse(b"408 Request Timeout")
+        else:
+            self.transport.close()  # Browsers open connections that they may never use.
+
+    def _refuse(self, status: bytes) -> None:
+        """Say why, and hang up."""
+        if not self.transport.is_closing():
+            self.transport.write(
+                b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.close()

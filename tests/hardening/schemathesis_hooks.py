@@ -1,0 +1,32 @@
+"""What schemathesis sends for the scalars of our own, and what it insists on in GraphQL."""
+
+from typing import Any
+
+import schemathesis
+from hypothesis import strategies as st
+from schemathesis.graphql import nodes
+
+MONTHS = st.one_of(
+    st.dates().map(lambda day: f"{day.year:04}-{day.month:02}"),
+    st.sampled_from(["2026-09", "2026-10", "2026-13", "0000-01", "23-1", "9999-12"]),
+    st.text(max_size=10),
+)
+
+schemathesis.graphql.scalar("Month", MONTHS.map(nodes.String))
+schemathesis.graphql.scalar("BigInt", st.integers(-(2**64), 2**64).map(nodes.Int))
+schemathesis.graphql.scalar("DateTime", st.datetimes().map(lambda t: nodes.String(t.isoformat())))
+schemathesis.graphql.scalar("Decimal", st.integers().map(lambda n: nodes.String(str(n))))
+
+
+@schemathesis.check
+def every_error_is_foreseen(
+    ctx: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case[Any]
+) -> None:
+    """Refusals are as they should be; what is INTERNAL, or a 5xx, is our mistake.
+
+    Schemathesis itself takes any error of a field for the server's.
+    """
+    assert response.status_code < 500, response.text
+    codes = [error["extensions"]["code"] for error in response.json().get("errors", ())]
+    assert "INTERNAL" not in codes, response.text
+    assert "Traceback" not in response.text

@@ -1,0 +1,103 @@
+"""The corpus of nastiness against the running service: no 5xx, no trace, nothing slow, no harm."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.hardening.corpus import corpus
+from tests.hardening.wire import Answer, Attack, exchange
+from tests.served import Served
+
+SLOWEST_SECONDS = 2.0
+GROWTH_BYTES = 20_000_000
+ROUNDS = 5
+TRACES = (b"Traceback", b'File "', b"site-packages", b"asyncpg", b"sqlalchemy", b"SELECT ")
+EVERYTHING = """{
+  months { month status rowsHash } monthActs { month act }
+  apiKeys { id label scopes expiresAt revokedAt }
+  chargebackReports(from: "2026-06", to: "2026-10") {
+    createdAt numberOfWorkspaces numberOfExperiments totalSizeBytes
+    workspaces { id name members { userName totalSizeBytes } projects { id totalSizeBytes } }
+    users { licensedUsers { username email uiUsageCount sdkUsageCount totalSizeBytes } }
+  }
+}"""
+
+
+@pytest.fixture(scope="module")
+def attacks() -> Sequence[Attack]:
+    return list(corpus())
+
+
+def asked(service: Served, query: str = EVERYTHING) -> object:
+    answer = httpx.post(
+        f"{service.url}/graphql",
+        json={"query": query},
+        headers={"Authorization": service.key},
+        timeout=30,
+    )
+    assert "errors" not in answer.json(), answer.json()["errors"]
+    return answer.json()["data"]
+
+
+def wrong(answer: Answer) -> str:
+    """What an answer must not be; empty when it is as it should be."""
+    if answer.status >= 500:
+        return f"status {answer.status}: {answer.body[:200]!r}"
+    if any(trace in answer.body for trace in TRACES):
+        return f"it tells of us: {answer.body[:200]!r}"
+    return ""
+
+
+def harm_of(service: Served, attack: Attack) -> str:
+    """What an attack brought about that must not be; empty when nothing.
+
+    Where the machine has other things to do, time tells of them: then the service's own time on
+    the processor counts, as long as the answer came at all soon.
+    """
+    before = processor_seconds(service)
+    answer = exchange(service.url, service.key, attack.raw)
+    worked = processor_seconds(service) - before
+    if answer.seconds > SLOWEST_SECONDS and max(worked, answer.seconds / 5) > SLOWEST_SECONDS:
+        return f"it took {answer.seconds:.1f} s, {worked:.1f} of them on the processor"
+    return wrong(answer)
+
+
+def attacked(service: Served, attacks: Sequence[Attack]) -> Iterator[tuple[str, str]]:
+    """The attacks that do harm, and which."""
+    return ((each.name, harm) for each in attacks if (harm := harm_of(service, each)))
+
+
+def processor_seconds(service: Served) -> float:
+    """How long the service's process was on the processor."""
+    ticks = Path(f"/proc/{service.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_bytes(service: Served) -> int:
+    """What the service's process has in memory."""
+    status = Path(f"/proc/{service.process.pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+    return int(line.split()[1]) * 1024
+
+
+def test_nothing_in_the_corpus_does_harm(service: Served, attacks: Sequence[Attack]) -> None:
+    assert len(attacks) > 1_000
+    before = asked(service)
+    assert list(attacked(service, attacks)) == []
+    assert asked(service) == before
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_five_more_rounds_of_the_corpus_leave_no_memory_behind(
+    service: Served, attacks: Sequence[Attack]
+) -> None:
+    assert list(attacked(service, attacks)) == []
+    first = resident_bytes(service)
+    for _ in range(ROUNDS):
+        assert list(attacked(service, attacks)) == []
+    grown = resident_bytes(service) - first
+    assert grown < GROWTH_BYTES, f"{grown:,} bytes more after {ROUNDS} rounds"

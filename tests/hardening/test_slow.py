@@ -1,0 +1,177 @@
+"""Those who take their time: slow heads, slow bodies, and heads without an end."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from app.cli.protocol import BoundedProtocol
+from app.db.engine import Database
+from app.settings import Settings
+from tests.conftest import FixedClock, client_of
+from tests.hardening.corpus import CONTENT_TYPES, written_to
+
+
+async def trickled(pieces: int, size: int, pause: float) -> AsyncIterator[bytes]:
+    for _ in range(pieces):
+        yield b" " * size
+        await asyncio.sleep(pause)
+
+
+# What others send is not always read: who signs out says nothing that matters.
+READ_BY = ("/graphql", "/api/events", "/signin", "/scim/v2/Users")
+
+
+@pytest.fixture
+async def impatient(
+    database: Database, clock: FixedClock, admin_key: str
+) -> AsyncIterator[httpx.AsyncClient]:
+    """The application with a second's patience for bodies, and an admin's key."""
+    settings = Settings.load(admin_user_list="root", body_seconds=1)
+    async with client_of(database, settings, clock) as client:
+        client.headers["Authorization"] = admin_key
+        yield client
+
+
+@pytest.mark.parametrize("path", sorted(written_to()))
+async def test_a_body_that_trickles_in_is_given_up(
+    impatient: httpx.AsyncClient, path: str
+) -> None:
+    content_type = CONTENT_TYPES.get(path, ["application/json"])[0]
+    began = time.monotonic()
+    answer = await impatient.post(
+        path,
+        content=trickled(1_000, 1, 0.05),
+        headers={"Content-Type": content_type},
+    )
+    took = time.monotonic() - began
+    assert took < 10
+    assert answer.status_code < 500
+    if path in READ_BY:
+        assert took > 0.9
+        assert answer.status_code == 408, answer.text
+        assert "BODY_SECONDS" in answer.text
+
+
+async def test_others_are_answered_while_bodies_trickle_in(impatient: httpx.AsyncClient) -> None:
+    slow = [
+        asyncio.create_task(
+            impatient.post(
+                "/graphql",
+                content=trickled(1_000, 1, 0.05),
+                headers={"Content-Type": "application/json"},
+            )
+        )
+        for _ in range(100)
+    ]
+    await asyncio.sleep(0.2)
+    answer = await impatient.post("/graphql", json={"query": "{ viewer { username } }"})
+    assert answer.json() == {"data": {"viewer": {"username": "root"}}}
+    assert {(await each).status_code for each in slow} == {408}
+
+
+async def test_a_large_body_that_moves_may_take_longer(impatient: httpx.AsyncClient) -> None:
+    """Half a megabyte in two seconds, where one second is allowed and ten more for its size."""
+    answer = await impatient.post(
+        "/graphql",
+        content=trickled(10, 50_000, 0.2),
+        headers={"Content-Type": "application/json"},
+    )
+    assert answer.status_code == 400
+    assert "INVALID_QUERY" in answer.text
+
+
+class Impatient(BoundedProtocol):
+    head_seconds = 0.5
+    largest_head_bytes = 10_000
+
+
+async def hello(scope: Scope, _: Receive, send: Send) -> None:
+    """Says hello to each request."""
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[tuple[str, int]]:
+    """A server with half a second's patience for heads, of 10 kB at the most."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(hello, http=Impatient, lifespan="off", log_level="error")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    yield listener.getsockname()
+    server.should_exit = True
+    thread.join(10)
+    listener.close()
+
+
+def said(wire: socket.socket) -> bytes:
+    """All that comes, until the connection is closed."""
+    received = b""
+    with contextlib.suppress(ConnectionError):
+        while chunk := wire.recv(65_536):
+            received += chunk
+    return received
+
+
+def test_a_head_that_does_not_end_in_time_is_given_up(address: tuple[str, int]) -> None:
+    with socket.create_connection(address, timeout=5) as wire:
+        began = time.monotonic()
+        wire.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        assert said(wire).startswith(b"HTTP/1.1 408 ")
+        assert 0.4 < time.monotonic() - began < 3
+
+
+def test_a_head_that_trickles_in_is_given_up(address: tuple[str, int]) -> None:
+    with socket.create_connection(address, timeout=5) as wire:
+        wire.sendall(b"GET / HTTP/1.1\r\n")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(50):
+                wire.sendall(b"X: y\r\n")
+                time.sleep(0.05)
+            pytest.fail("it went on listening")
+        assert said(wire) in {
+            b"",
+            b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        }
+
+
+def test_a_connection_on_which_nothing_is_asked_is_closed(address: tuple[str, int]) -> None:
+    with socket.create_connection(address, timeout=5) as wire:
+        assert said(wire) == b""
+
+
+def test_a_head_without_an_end_is_refused(address: tuple[str, int]) -> None:
+    with socket.create_connection(address, timeout=5) as wire:
+        wire.sendall(b"GET / HTTP/1.1\r\nX: ")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(100):
+                wire.sendall(b"x" * 1_000)
+                time.sleep(0.002)
+        assert said(wire)[:13] in {b"HTTP/1.1 431 ", b""}  # Or the reset came first.
+
+
+def test_requests_on_one_connection_have_each_their_time(address: tuple[str, int]) -> None:
+    with socket.create_connection(address, timeout=5) as wire:
+        for _ in range(4):
+            time.sleep(0.3)
+            wire.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert wire.recv(65_536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_many_requests_at_once_are_each_answered(address: tuple[str, int]) -> None:
+    """Together they have more bytes than one head may have."""
+    one = b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 3_000 + b"\r\n\r\n"
+    last = one.replace(b"Host", b"Connection: close\r\nHost")
+    with socket.create_connection(address, timeout=5) as wire:
+        wire.sendall(one * 20 + last)
+        assert said(wire).count(b"HTTP/1.1 200 ") == 21
