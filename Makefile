@@ -16,7 +16,7 @@ else
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help run test mlflow hardening check audit faults sbom deploy bundle graphiql lint types schema lock clean help
+.PHONY: help run test mlflow hardening check audit faults sbom deploy bundle graphiql lint types schema lock clean docs reference
 
 help: ## what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -58,6 +58,12 @@ bundle: $(VENV)/.runtime ## one archive that installs without internet, into dis
 faults: $(VENV)/.dev ## the tests of accidents, 20 rounds of each (half an hour; `make test` does one)
 	$(BIN)/python -m pytest tests/process/test_faults.py --rounds 20
 
+docs: $(VENV)/.docs ## the documents as a site, into dist/site; links are checked
+	$(BIN)/mkdocs build --quiet --strict
+
+reference: $(VENV)/.runtime ## write docs/reference anew from the code
+	$(BIN)/python tools/reference.py
+
 graphiql: ## fetch GraphiQL's files anew (needs npm)
 	$(BIN)/python tools/fetch_graphiql.py
 
@@ -93,4 +99,9 @@ $(VENV)/.dev: requirements/dev.lock $(VENV)/.runtime
 $(VENV)/.deploy: requirements/deploy.lock $(VENV)/.dev
 	@echo "Installing what checks deployments …"
 	@$(INSTALL) --require-hashes -r requirements/deploy.lock
+	@touch $@
+
+$(VENV)/.docs: requirements/docs.lock $(VENV)/.runtime
+	@echo "Installing what builds the documents …"
+	@$(INSTALL) --require-hashes -r requirements/docs.lock
 	@touch $@
