@@ -61,10 +61,12 @@ def test_nobody_else_says_where_a_request_came_from(tmp_path: Path) -> None:
 
 def test_a_key_revoked_in_one_process_is_refused_by_the_other_at_once(service: Keyed) -> None:
     settings = {"ADMIN_USER_LIST": "root"}
-    with Served(service.data_dir, words=(), settings=settings) as other:
+    with (
+        Served(service.data_dir, words=(), settings=settings) as other,
+        httpx.Client() as session,
+    ):
         [key] = minted(service.data_dir)
         headers = {"Authorization": key}
-        session = httpx.Client()
         session.post(f"{other.url}/signin", data={"key": key})
         page = {"X-Chargeback-Client": "graphiql"}
         asked = {"query": "{ viewer { username } }"}
