@@ -87,6 +87,11 @@ class Database:
             server_settings={"application_name": "chargeback", "timezone": "UTC"},
         )
 
+    async def greet(self) -> None:
+        """Log in and leave; the errors are the driver's own."""
+        connection = await self._login()
+        await connection.close()
+
     def _drop_all(self) -> None:
         """Whoever waits on a connection to a store that is away learns it at once."""
         for login in list(self._logins):

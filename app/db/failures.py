@@ -15,10 +15,10 @@ _AWAY = (
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
 )
-# SQLSTATE classes of a server that cannot serve at the moment: connection exceptions, too many
-# connections and other shortages, shutdown and start-up; and whatever follows in a transaction
-# in which a statement failed for one of these reasons.
-_AWAY_STATES = ("08", "53", "57P", "58", "25P02")
+# SQLSTATE classes of a server that cannot serve at the moment: connection exceptions, a login or
+# a database that it refuses, too many connections and other shortages, shutdown and start-up; and
+# whatever follows in a transaction in which a statement failed for one of these reasons.
+_AWAY_STATES = ("08", "28", "3D", "53", "57P", "58", "25P02")
 _CANCELLED = "57014"
 # Data exceptions: U+0000 in a text, half a surrogate pair, a sum beyond 64 bits.
 _BAD_VALUE = "22"

@@ -10,6 +10,7 @@ import asyncpg
 from app.db.embedded import EmbeddedPostgres
 from app.db.engine import Database
 from app.db.migrations import upgrade
+from app.domain.errors import StoreUnavailable
 
 _NAME = "chargeback"
 
@@ -44,9 +45,19 @@ async def open_store(
             prepared_statements=prepared_statements,
         )
         stack.push_async_callback(database.close)
+        await _greet(database)
         async with database.upkeep() as tx:
             await upgrade(tx)
         yield database
+
+
+async def _greet(database: Database) -> None:
+    """Log in once: whoever starts the service may read why that fails, a client may not."""
+    try:
+        await database.greet()
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        reason = str(error) or "no answer in time"
+        raise StoreUnavailable(f"PostgreSQL cannot be reached: {reason}.") from None
 
 
 @asynccontextmanager

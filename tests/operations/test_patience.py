@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 import asyncpg
 import pytest
 
 from app.db.engine import Database
 from app.db.statements import Statement
+from app.db.store import open_store
 from app.domain.errors import StatementCancelled, StoreUnavailable
 from resolvers.organizations import DEFAULT, find_organization
 from tests.conftest import cloned
@@ -44,6 +46,30 @@ async def test_a_cancelled_statement_is_told_as_what_it_is(postgres: str, templa
         await administrator.close()
 
         assert await find_organization(database, DEFAULT) == organization
+
+
+@pytest.mark.parametrize(
+    ("replaced", "by", "reason"),
+    [
+        ("/chargeback_test", "/nowhere", 'database "nowhere.*" does not exist'),
+        ("postgres@", "nobody@", 'role "nobody" does not exist'),
+        ("port=5432", "port=1", "No such file or directory|Connection refused"),
+    ],
+    ids=["database", "login", "server"],
+)
+async def test_a_store_that_lets_nobody_in_stops_the_start_with_the_reason(
+    postgres: str, template: str, tmp_path: Path, replaced: str, by: str, reason: str
+) -> None:
+    store = cloned(postgres, template)
+    async with store:
+        url = store.url.replace(replaced, by)
+        with pytest.raises(StoreUnavailable, match=f"PostgreSQL cannot be reached: .*({reason})"):
+            async with open_store(url, tmp_path):
+                raise AssertionError
+
+        # A client that meets it later is told no more than that the store is away.
+        with pytest.raises(StoreUnavailable, match="at the moment"):
+            await find_organization(Database(url), DEFAULT)
 
 
 async def test_a_loop_that_stood_still_is_no_proof_that_the_store_is_away(
