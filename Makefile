@@ -19,7 +19,7 @@ endif
 .PHONY: help run test mlflow hardening check audit faults sbom deploy bundle graphiql lint types schema lock clean docs reference
 
 help: ## what each target does
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 run: $(VENV)/.runtime ## install, start PostgreSQL, load the demo organization, serve
 	@exec $(BIN)/chargeback serve --demo --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR)
@@ -29,6 +29,11 @@ test: $(VENV)/.dev ## install and run the whole suite
 
 deploy: $(VENV)/.deploy ## check what deploys it: image, chart, compose, units, bundle (minutes; see docs/install)
 	$(BIN)/python -m pytest -m deploy tests/deploy
+
+.PHONY: test-long
+test-long: $(VENV)/.dev ## the property tests and the crash test in their long form: some hours
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest tests/report/test_invariants.py tests/months/test_corrections.py
+	CRASH_ROUNDS=100 $(BIN)/python -m pytest -s tests/process/test_crashes.py
 
 mlflow: $(VENV)/.dev ## read real MLflow servers (installs MLflow into .venvs, 0.9 GB)
 	$(BIN)/python -m pytest -m mlflow tests/sources

@@ -2,12 +2,15 @@
 
 import asyncio
 import shutil
+import statistics
+import threading
 import time
-from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import orjson
 import psutil  # type: ignore[import-untyped]
 
 from app.cli.store import opened
@@ -22,7 +25,11 @@ _CONNECTIONS = {1: 32, 100: 8, 5_000: 2}
 """Batches on their way at a time, by their size."""
 _KNOWN_BEFORE = 40_000
 """Events that are there already: the founding of the organization, and some of its work."""
-_SHARE = {1: 0.04, 100: 0.3, 5_000: 0.66}
+_SENT = 100_000
+"""Events that are sent at the most before they are sent again as others."""
+_IDLE_READS = 15
+_EVERY_SECONDS = 0.25
+_REPORT = "/api/admin/chargeback/report?reportMonth={}"
 _HEADERS = {"Content-Type": "application/cloudevents-batch+json"}
 
 
@@ -35,6 +42,13 @@ class Intake:
     seconds: float
     service_cpu_seconds: float
     postgres_cpu_seconds: float
+    idle_report_seconds: float
+    report_seconds: float
+
+    @property
+    def slowdown(self) -> float:
+        """How many times as long a report takes while the feed runs."""
+        return self.report_seconds / self.idle_report_seconds
 
     @property
     def per_second(self) -> float:
@@ -52,14 +66,17 @@ class Intake:
             **figures,
             "events_per_second": round(self.per_second),
             "events_per_core_second": round(self.per_core_second),
+            "report_slowdown": round(self.slowdown, 2),
         }
 
 
 async def measure_feed(seconds: float) -> list[Intake]:
     """Post events of a lifelike organization, in batches of each size, for so long each."""
-    count = _KNOWN_BEFORE + int(30_000 * seconds)
-    say(f"Feed: {count:,} events, at most {seconds:g} s for each size of batch …")
-    lines = list(feed_lines(count))
+    # Each client holds a thread while it waits for its answer.
+    threads = ThreadPoolExecutor(max(_CONNECTIONS.values()) + 4)
+    asyncio.get_running_loop().set_default_executor(threads)
+    say(f"Feed: {seconds:g} s for each size of batch …")
+    lines = list(feed_lines(_KNOWN_BEFORE + _SENT))
     folder = CACHE / "feed"
     shutil.rmtree(folder, ignore_errors=True)
     async with opened(Settings.load(database_url=None), folder, system_clock) as database:
@@ -78,43 +95,80 @@ async def measure_feed(seconds: float) -> list[Intake]:
 async def _phases(
     client: Client, headers: dict[str, str], lines: Sequence[bytes], seconds: float
 ) -> list[Intake]:
+    latest = orjson.loads(lines[-1])["time"][:7]
+    reader = Client(client.port, client.pid, headers)
+    idle = [await _read(reader, latest) for _ in range(_IDLE_READS)]
+    events = _Events(lines)
     measured = []
-    start = 0
-    for size, share in _SHARE.items():
-        part = lines[start : start + int(len(lines) * share)]
-        start += len(part)
-        clients = [Client(client.port, client.pid, headers) for _ in range(_CONNECTIONS[size])]
-        measured.append(await _phase(clients, size, part, seconds))
+    for size, connections in _CONNECTIONS.items():
+        clients = [Client(client.port, client.pid, headers) for _ in range(connections)]
+        reading = asyncio.create_task(_read_until(reader, latest, time.perf_counter() + seconds))
+        found = await _phase(clients, size, events, seconds)
+        during = await reading
+        measured.append(Intake(*found, statistics.median(idle), statistics.median(during)))
+        say(f"  batches of {size:,}: {measured[-1].shown()}")
     return measured
 
 
+async def _read(reader: Client, month: str) -> float:
+    """Seconds that a month's document takes."""
+    begin = time.perf_counter()
+    await reader.get(_REPORT.format(month))
+    return time.perf_counter() - begin
+
+
+async def _read_until(reader: Client, month: str, end: float) -> list[float]:
+    found = [await _read(reader, month)]
+    while time.perf_counter() < end:
+        await asyncio.sleep(_EVERY_SECONDS)
+        found.append(await _read(reader, month))
+    return found
+
+
+class _Events:
+    """Batches without end: the same facts again and again, with other ids and experiments."""
+
+    def __init__(self, lines: Sequence[bytes]) -> None:
+        self._lines = lines
+        self._taken = 0
+        self._lock = threading.Lock()
+
+    def batch(self, size: int) -> bytes:
+        """The next so many events, as a JSON array."""
+        with self._lock:
+            round_number, at = divmod(self._taken, len(self._lines))
+            self._taken += size
+        body = b"[" + b",".join(self._lines[at : at + size]) + b"]"
+        for name in (b'"id":"', b'"experiment":"'):
+            body = body.replace(name, b"%b%d-" % (name, round_number))
+        return body
+
+
 async def _phase(
-    clients: Sequence[Client], size: int, lines: Sequence[bytes], seconds: float
-) -> Intake:
-    bodies = deque(
-        b"[" + b",".join(lines[at : at + size]) + b"]" for at in range(0, len(lines), size)
-    )
-    total, service, postgres = len(bodies), _cpu(clients[0].pid), _postgres_cpu()
+    clients: Sequence[Client], size: int, events: _Events, seconds: float
+) -> tuple[int, int, float, float, float]:
+    service, postgres = _cpu(clients[0].pid), _postgres_cpu()
     begin = time.perf_counter()
     end = begin + seconds
-    await asyncio.gather(*(asyncio.to_thread(_post, each, bodies, end) for each in clients))
-    return Intake(
-        batch=size,
-        events=min(len(lines), (total - len(bodies)) * size),
-        seconds=time.perf_counter() - begin,
-        service_cpu_seconds=_cpu(clients[0].pid) - service,
-        postgres_cpu_seconds=_postgres_cpu() - postgres,
+    sent = await asyncio.gather(
+        *(asyncio.to_thread(_post, each, size, events, end) for each in clients)
+    )
+    return (
+        size,
+        sum(sent),
+        time.perf_counter() - begin,
+        _cpu(clients[0].pid) - service,
+        _postgres_cpu() - postgres,
     )
 
 
-def _post(client: Client, bodies: deque[bytes], end: float) -> None:
-    """Send batch after batch, until the time is over or all are sent."""
+def _post(client: Client, size: int, events: _Events, end: float) -> int:
+    """Send batch after batch until the time is over; how many events were stored."""
+    stored = 0
     while time.perf_counter() < end:
-        try:
-            body = bodies.popleft()
-        except IndexError:
-            return
-        client.request("POST", "/api/events", body, {})
+        answer = orjson.loads(client.request("POST", "/api/events", events.batch(size), {}))
+        stored += answer["accepted"]
+    return stored
 
 
 def _cpu(pid: int) -> float:

@@ -78,7 +78,10 @@ def _of_execution(run: Run) -> str:
 
 
 def _of_feed(run: Run) -> str:
-    head = ("batch", "events", "events/s", "CPU s, service", "CPU s, PostgreSQL", "events/CPU s")
+    head = (
+        *("batch", "events", "events/s", "CPU s, service", "CPU s, PostgreSQL", "events/CPU s"),
+        *("report ms, idle", "report ms, meanwhile"),
+    )
     return _rows(
         head,
         [
@@ -89,6 +92,8 @@ def _of_feed(run: Run) -> str:
                 f"{found.service_cpu_seconds:.1f}",
                 f"{found.postgres_cpu_seconds:.1f}",
                 f"{found.per_core_second:,.0f}",
+                f"{1_000 * found.idle_report_seconds:.0f}",
+                f"{1_000 * found.report_seconds:.0f}",
             )
             for found in run.feed
         ],

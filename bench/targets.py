@@ -117,6 +117,8 @@ def _of_feed(feed: Sequence[Intake]) -> Iterator[Target]:
     for intake in feed:
         name = f"feed, events per CPU second, in batches of {intake.batch:,}"
         yield Target(name, intake.per_core_second, 20_000, at_least=True)
+        name = f"a report while batches of {intake.batch:,} are stored, idle = 1"
+        yield Target(name, intake.slowdown, 2)
 
 
 def _of_latency(latency: Mapping[str, Latency]) -> Iterator[Target]:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from app.db.engine import Database, Transaction
 from app.db.feed import add_refusal, select_feed_days, select_feed_sources
+from app.db.organizations import wait_briefly
 from app.domain.errors import (
     FeedBusy,
     InvalidArgument,
@@ -20,6 +21,7 @@ from app.domain.errors import (
 )
 from app.domain.events import MOST_PROBLEMS, AnyEvent, decode_lines
 from app.feed.ingest import Accepted, store_events
+from resolvers.growth import Growth
 
 CHUNK = 5_000
 """Events that are worked on at once; a larger batch takes no more memory."""
@@ -46,6 +48,7 @@ class Intake:
         self._waiting: dict[UUID, deque[_Waiting]] = defaultdict(deque)
         self._workers: dict[UUID, asyncio.Task[None]] = {}
         self._events = 0
+        self._growth = Growth(database)
 
     async def accept(
         self, organization_id: UUID, events: Sequence[AnyEvent], now: datetime
@@ -67,24 +70,29 @@ class Intake:
 
     async def _work(self, organization_id: UUID) -> None:
         queue = self._waiting[organization_id]
-        while queue:
-            together = list(_some(queue))
-            await self._store(organization_id, together)
-            self._events -= sum(len(batch.events) for batch in together)
-        del self._workers[organization_id]
+        try:
+            while queue:
+                together = list(_some(queue))
+                await self._store(organization_id, together)
+                self._events -= sum(len(batch.events) for batch in together)
+        finally:
+            del self._workers[organization_id]
 
     async def _store(self, organization_id: UUID, together: Sequence[_Waiting]) -> None:
         events = [event for batch in together for event in batch.events]
         try:
             async with self._database.transaction(organization_id) as tx:
+                await wait_briefly(tx)
                 stored = await store_events(tx, organization_id, events, together[-1].now)
         except Exception as error:
             await self._store_apart(organization_id, together, error)
             return
+        count = len(stored)
         for batch in together:
             accepted = Accepted.of(batch.events, stored)
             if not batch.outcome.done():
                 batch.outcome.set_result(accepted)
+        await self._growth.stored(count)
 
     async def _store_apart(
         self, organization_id: UUID, together: Sequence[_Waiting], error: Exception
@@ -94,9 +102,13 @@ class Intake:
             for batch in together:
                 await self._store(organization_id, [batch])
             return
-        for batch in together:
+        # Whoever waits behind them need not find out for themselves, one after the other.
+        behind = self._waiting[organization_id] if isinstance(error, StoreUnavailable) else deque()
+        self._events -= sum(len(batch.events) for batch in behind)
+        for batch in [*together, *behind]:
             if not batch.outcome.done():
                 batch.outcome.set_exception(error)
+        behind.clear()
 
 
 def _some(queue: deque[_Waiting]) -> Iterator[_Waiting]:
@@ -124,10 +136,12 @@ async def accept_lines(
     counted = _Counted(chunks)
     try:
         async with database.transaction(organization_id) as tx:
-            return await store_lines(tx, organization_id, counted, now)
+            accepted = await store_lines(tx, organization_id, counted, now)
     except InvalidBatch:
         await note_refusal(database, organization_id, counted.lines, now)
         raise
+    await Growth(database).stored(accepted.accepted)
+    return accepted
 
 
 class _Counted:

@@ -1,11 +1,13 @@
 """Growth: usage events are archived and dropped, a year of arrival at a time."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from app.db.engine import Database
-from app.db.shelves import add_shelves, clear_shelf, lock_shelves, select_shelves
+from app.db.shelves import add_shelves, analyze, clear_shelf, lock_shelves, select_shelves
+from app.domain.errors import StoreUnavailable
 
 LEAST_DAYS = 400
 """For so long, at least, an event that is sent again is known to be a duplicate."""
@@ -23,6 +25,27 @@ async def prepare_shelves(database: Database, now: datetime) -> None:
     async with database.upkeep() as tx:
         await lock_shelves(tx)
         await add_shelves(tx, now)
+
+
+class Growth:
+    """Has PostgreSQL look at its tables each time that a store has doubled since the last look."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._events = 0
+        self._next = _WORTH_A_LOOK
+
+    async def stored(self, event_count: int) -> None:
+        """Note that so many events were stored; the look may fail, the events are there."""
+        self._events += event_count
+        if self._events >= self._next:
+            self._next = 2 * self._events
+            with suppress(StoreUnavailable):
+                async with self._database.upkeep() as tx:
+                    await analyze(tx)
+
+
+_WORTH_A_LOOK = 1_000
 
 
 async def prune_events(database: Database, *, after_days: int, now: datetime) -> Sequence[Cleared]:

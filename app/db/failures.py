@@ -4,7 +4,7 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.domain.errors import InvalidArgument, StatementCancelled, StoreUnavailable
+from app.domain.errors import FeedBusy, InvalidArgument, StatementCancelled, StoreUnavailable
 
 _AWAY = (
     OSError,
@@ -20,6 +20,8 @@ _AWAY = (
 # whatever follows in a transaction in which a statement failed for one of these reasons.
 _AWAY_STATES = ("08", "28", "3D", "53", "57P", "58", "25P02")
 _CANCELLED = "57014"
+# A lock that was not to be had in time: only batches set such a time, for their turn.
+_NOT_ITS_TURN = "55P03"
 # Data exceptions: U+0000 in a text, half a surrogate pair, a sum beyond 64 bits.
 _BAD_VALUE = "22"
 
@@ -35,6 +37,8 @@ class StoreErrors:
         state = _state(error)
         if state == _CANCELLED:
             raise StatementCancelled from error
+        if state == _NOT_ITS_TURN:
+            raise FeedBusy from error
         if isinstance(error, _AWAY) or state.startswith(_AWAY_STATES) or _is_lost(error):
             raise StoreUnavailable from error
         if state.startswith(_BAD_VALUE):

@@ -70,6 +70,19 @@ async def lock_organization(tx: AsyncConnection, organization_id: UUID) -> Any:
     return locked.one()
 
 
+async def wait_briefly(tx: AsyncConnection) -> None:
+    """Let this transaction's statements give up rather than wait for long.
+
+    Another batch, such as an import of years, may hold the organization; a disk may be slow.
+    """
+    await tx.execute(
+        text("""
+            SELECT set_config('lock_timeout', '5s', true),
+                   set_config('statement_timeout', '30s', true)
+        """)
+    )
+
+
 async def update_span(
     tx: AsyncConnection,
     organization_id: UUID,

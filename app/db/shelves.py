@@ -43,6 +43,21 @@ async def _is_there(tx: AsyncConnection, year: int) -> bool:
     return bool(found.scalar_one())
 
 
+async def analyze(tx: AsyncConnection) -> None:
+    """Tell PostgreSQL how large the tables have become, in an upkeep transaction.
+
+    It looks by itself about once a minute. Until then it takes a table that was just filled for
+    nearly empty, and joins a report's rows in ways that cost the square of their number.
+    """
+    await tx.execute(text(f"ANALYZE {', '.join(_GROWING)}"))
+
+
+_GROWING = (
+    *("account", "workspace", "project", "membership", "event_fact"),
+    *("workspace_month", "project_month", "member_month", "user_month"),
+)
+
+
 async def lock_shelves(tx: AsyncConnection) -> None:
     """Let one process at a time add or clear shelves, until its transaction ends."""
     await tx.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})

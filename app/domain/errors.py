@@ -307,7 +307,7 @@ class QueryTimedOut(ChargebackError):
 
 
 class FeedBusy(StoreUnavailable):
-    """More is waiting for the store than may wait."""
+    """More is waiting for the store than may wait, or another batch takes long."""
 
     code = "FEED_BUSY"
 

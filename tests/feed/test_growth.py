@@ -10,6 +10,7 @@ from app.db.engine import Database
 from app.domain.acts import OPERATOR
 from app.domain.events import organization_id
 from app.domain.months import Month
+from resolvers.feed import accept_lines
 from resolvers.growth import prepare_shelves, prune_events
 from resolvers.months import close_month, reopen_month, verify_month
 from tests.conftest import Feed, FixedClock, GraphQL, event
@@ -123,3 +124,19 @@ async def test_usage_without_a_shelf_of_its_year_is_kept_and_cleared_all_the_sam
 
     assert (cleared, await shelves(database)) == ([(2024, 4)], {0: 2})
     assert await verify_month(database, OWN, OCTOBER) == []
+
+
+async def test_a_report_right_after_an_import_knows_how_large_its_tables_are(
+    database: Database, clock: FixedClock
+) -> None:
+    users = [
+        event("user.upserted", "2024-09-01T00:00:00Z", username=f"u{n}", email=f"{n}@x.test")
+        for n in range(1_200)
+    ]
+    await accept_lines(database, OWN, [users], clock.now)
+
+    async with database.upkeep() as tx:
+        found = await tx.execute(
+            text("SELECT reltuples FROM pg_class WHERE relname IN ('user_month', 'account')")
+        )
+        assert set(found.scalars()) == {1_200}

@@ -2,7 +2,7 @@
 
 import io
 from contextlib import redirect_stdout
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -15,6 +15,7 @@ from app.domain.months import Month
 from app.settings import Settings
 from resolvers.months import close_due_months, close_month, reopen_month, verify_month
 from tests.conftest import Feed, FixedClock, GraphQL, Rest, event
+from tests.report.questions import ONE
 
 OWN: UUID = organization_id("default")
 AUGUST, SEPTEMBER = Month(2026, 8), Month(2026, 9)
@@ -62,6 +63,43 @@ async def test_months_before_the_first_closed_one_are_closed_with_it(
     assert "immutable" in after.headers["cache-control"]
     assert await verify_month(database, OWN, AUGUST) == []
     assert await experiments(graphql, AUGUST) == 0
+
+
+async def test_whatever_arrives_no_byte_of_a_closed_report_changes(
+    database: Database, feed: Feed, rest: Rest, graphql: GraphQL, clock: FixedClock
+) -> None:
+    at = "2026-09-15T00:00:00Z"
+    await feed(
+        *FOUNDING,
+        event("member.added", at, workspace="lab", username="ann"),
+        event("experiment.created", at, experiment="x", workspace="lab", project="p",
+              username="ann", sizeBytes=7),
+        event("usage.recorded", at, username="ann", channel="ui", count=3),
+    )  # fmt: skip
+    await close(database, SEPTEMBER, clock)
+    before = await rest.response(reportMonth="2026-09"), await graphql(ONE, month="2026-09")
+
+    late = "2026-09-20T00:00:00Z"
+    clock.now += timedelta(days=1)
+    for line in (
+        LATE,
+        event("user.upserted", late, username="ann", email="new@x.test", suspended=True),
+        event("user.upserted", "2026-09-01T00:00:00Z", username="bob", email="bob@x.test"),
+        event("usage.recorded", late, username="ann", channel="ui", count=4),
+        event("usage.recorded", late, username="ann", channel="sdk"),
+        event("experiment.resized", late, experiment="x", sizeBytes=9),
+        event("member.removed", late, workspace="lab", username="ann"),
+        event("project.deleted", late, workspace="lab", name="p"),
+        event("workspace.deleted", late, name="lab"),
+        event("workspace.upserted", late, name="laboratory"),
+        event("user.deleted", late, username="ann"),
+    ):
+        await feed(line)
+        document = await rest.response(reportMonth="2026-09")
+        assert document.content == before[0].content
+        assert document.headers["etag"] == before[0].headers["etag"]
+        assert await graphql(ONE, month="2026-09") == before[1]
+        assert await verify_month(database, OWN, SEPTEMBER) == []
 
 
 async def test_opening_the_first_closed_month_opens_those_before_it(

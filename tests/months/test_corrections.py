@@ -138,7 +138,7 @@ async def store(postgres: str, template: str) -> AsyncIterator[Store]:
             expires_at=None,
             now=MAY,
         )
-        own = Settings.load(admin_user_list="root", graphql_cost=10**10)
+        own = Settings.load(admin_user_list="root", graphql_cost=10**10, graphql_seconds=600)
         async with client_of(database, own, clock) as client:
             yield Store(database, client, str(minted.text), clock)
 

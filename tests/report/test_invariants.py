@@ -127,7 +127,7 @@ async def doors(shared_store: Database) -> AsyncIterator[Doors]:
         expires_at=None,
         now=clock.now,
     )
-    listed = Settings.load(admin_user_list="root", graphql_cost=10**10)
+    listed = Settings.load(admin_user_list="root", graphql_cost=10**10, graphql_seconds=600)
     async with client_of(shared_store, listed, clock) as client:
         yield Doors(shared_store, client, clock, GraphQL(client, str(minted.text)))
 

@@ -1,0 +1,115 @@
+"""Growth: a month's report, and a batch of the feed, with ever more events in the store.
+
+    python -m bench.growth --millions 1 20
+
+Usage events are written to their shelf by PostgreSQL itself, in the form in which the feed leaves
+them: sending 20 million takes hours, and neither a report nor a batch can tell the difference.
+"""
+
+import argparse
+import asyncio
+import shutil
+import statistics
+import time
+from datetime import UTC, datetime
+from uuid import UUID
+
+import orjson
+import uvloop
+
+from app.cli.store import opened
+from app.db.engine import Database
+from app.main import system_clock
+from app.settings import Settings
+from bench.processes import Client, service_command, serving
+from bench.store import CACHE, feed_lines, mint, say
+from resolvers.feed import CHUNK, accept_lines
+from resolvers.organizations import DEFAULT, find_organization
+
+_FOUNDING = 70_000
+_READS = 25
+_AT_ONCE = 1_000_000
+_FILL = """
+    INSERT INTO event (organization_id, uid, shelf, type, occurred_at, received_at, subject_id,
+                       source, id, data)
+    SELECT $1, md5('bench' || n)::uuid, $4, 'usage.recorded',
+           timestamptz '2026-01-01' + n * interval '1 second', now(),
+           (ARRAY(SELECT user_id FROM account WHERE organization_id = $1))[1 + n % 1000],
+           '/bench', n::text, '{"channel": "sdk", "username": "somebody"}'
+    FROM generate_series($2::bigint, $3::bigint) AS n
+"""
+
+
+async def _fill(database: Database, organization_id: UUID, first: int, last: int) -> None:
+    async with database.engine.connect() as connection:
+        raw = (await connection.get_raw_connection()).driver_connection
+        assert raw is not None
+        year = datetime.now(UTC).year
+        for start in range(first, last, _AT_ONCE):
+            end = min(start + _AT_ONCE, last) - 1
+            await raw.execute(_FILL, organization_id, start, end, year, timeout=1_800)
+            say(f"  {end + 1:,} events …")
+        await raw.execute("VACUUM ANALYZE event", timeout=1_800)
+
+
+async def _measure(client: Client, headers: dict[str, str], month: str, name: str) -> None:
+    path = f"/api/admin/chargeback/report?reportMonth={month}"
+    reads, batches = [], []
+    for number in range(_READS):
+        begin = time.perf_counter()
+        await client.get(path)
+        reads.append(time.perf_counter() - begin)
+        body = _batch(f"{name}-{number}", month)
+        begin = time.perf_counter()
+        await asyncio.to_thread(client.request, "POST", "/api/events", body, headers)
+        batches.append(time.perf_counter() - begin)
+    print(
+        f"{name} million events: report {1_000 * statistics.median(reads):.1f} ms, "
+        f"batch of 1,000 usage events {1_000 * statistics.median(batches):.1f} ms",
+        flush=True,
+    )
+
+
+def _batch(name: str, month: str) -> bytes:
+    return orjson.dumps(
+        [
+            {
+                "specversion": "1.0",
+                "id": f"{name}-{number}",
+                "source": "/bench",
+                "type": "usage.recorded",
+                "time": f"{month}-05T00:00:00Z",
+                "data": {"username": f"user-{number % 100}", "channel": "sdk"},
+            }
+            for number in range(1_000)
+        ]
+    )
+
+
+async def main(millions: list[int]) -> None:
+    folder = CACHE / "growth"
+    shutil.rmtree(folder, ignore_errors=True)
+    lines = list(feed_lines(_FOUNDING))
+    month = orjson.loads(lines[-1])["time"][:7]
+    async with opened(Settings.load(database_url=None), folder, system_clock) as database:
+        organization_id = (await find_organization(database, DEFAULT)).organization_id
+        chunks = (lines[at : at + CHUNK] for at in range(0, len(lines), CHUNK))
+        await accept_lines(database, organization_id, chunks, system_clock())
+        key = await mint(database, organization_id)
+        headers = {"Content-Type": "application/cloudevents-batch+json"}
+        async with serving(
+            service_command(folder), log=CACHE / "growth.log", headers={"Authorization": key}
+        ) as client:
+            await _measure(client, headers, month, "0")
+            filled = 0
+            for million in millions:
+                await _fill(database, organization_id, filled, million * 1_000_000)
+                filled = million * 1_000_000
+                await _measure(client, headers, month, str(million))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m bench.growth", description=__doc__)
+    parser.add_argument("--millions", type=int, nargs="+", default=[1, 20])
+    uvloop.run(main(parser.parse_args().millions))

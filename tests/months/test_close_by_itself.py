@@ -1,0 +1,84 @@
+"""MONTH_CLOSE_AFTER_DAYS: months close without anybody, each once, whoever looks."""
+
+import asyncio
+import os
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+
+from app.db.engine import Database
+from app.domain.months import Month
+from resolvers.months import MONTH_CLOSE_BY_ITSELF, close_due_months, list_acts
+from resolvers.organizations import DEFAULT, find_organization
+from tests.conftest import Feed, FixedClock, cloned, event
+from tests.served import Served, run
+
+PROCESSES = 2
+
+
+def founding(month: Month) -> bytes:
+    return event("workspace.upserted", f"{month}-02T00:00:00Z", name="lab")
+
+
+async def test_of_several_that_look_at_once_each_month_is_closed_by_one(
+    postgres: str, template: str
+) -> None:
+    clone = cloned(postgres, template)
+    async with clone as database:
+        clock = FixedClock()
+        await Feed(database, clock)(founding(Month(2026, 8)))
+        others = [Database(clone.url, connections=1) for _ in range(8)]
+        found = await asyncio.gather(
+            *(close_due_months(each, after_days=3, now=clock.now) for each in others)
+        )
+        for each in others:
+            await each.close()
+
+        months = [(DEFAULT, Month(2026, number)) for number in (8, 9, 10)]
+        assert sorted(closed for each in found for closed in each) == months
+        own = await find_organization(database, DEFAULT)
+        acts = await list_acts(database, own.organization_id)
+    assert sorted(act.month for act in acts) == [month.first_day for _, month in months]
+
+
+def test_of_two_running_services_one_closes_each_month(tmp_path: Path) -> None:
+    last = Month.containing(datetime.now(UTC) - timedelta(days=1)).plus(-1)
+    months = list(last.plus(-5).through(last))
+    (tmp_path / "events").write_bytes(founding(months[0]))
+    imported = run("import", str(tmp_path / "events"), data_dir=tmp_path)
+    assert imported.returncode == 0, imported.stderr
+
+    def serve(_: int) -> Served:
+        return Served(tmp_path, words=(), settings={"MONTH_CLOSE_AFTER_DAYS": "0"})
+
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        services = list(pool.map(serve, range(PROCESSES)))
+    try:
+        deadline = time.monotonic() + 30
+        while len(_closed(services)) < len(months) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        acts = asyncio.run(_acts(tmp_path))
+    finally:
+        for service in services:
+            service.stop()
+
+    assert sorted(_closed(services)) == [str(month) for month in months]
+    assert acts == [(month.first_day, "CLOSED", MONTH_CLOSE_BY_ITSELF) for month in months]
+
+
+def _closed(services: list[Served]) -> list[str]:
+    """The months that the services say they closed."""
+    said = "\n".join(line for service in services for line in service.lines)
+    return re.findall(r"Closed (\d{4}-\d\d) of default", said)
+
+
+async def _acts(data_dir: Path) -> list[tuple[object, ...]]:
+    owner = os.fsdecode((data_dir / "postgres/owner").read_bytes())
+    connection = await asyncpg.connect(host=owner, user="postgres", database="chargeback")
+    rows = await connection.fetch("SELECT month, act, username FROM month_act ORDER BY month")
+    await connection.close()
+    return [tuple(row) for row in rows]
