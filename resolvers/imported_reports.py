@@ -31,6 +31,7 @@ from resolvers.context import Clock
 from resolvers.feed import CHUNK, store_lines
 from resolvers.months import months_to_close
 from resolvers.sources import SourceRun, source_run
+from resolvers.statistics import renew_statistics
 
 SOURCE_NAME = "imported reports"
 
@@ -73,9 +74,11 @@ async def import_reports(
         async with database.transaction(organization_id) as tx:
             done = [await _import(tx, organization_id, report, clock, by) for report in ordered]
             brought = [each.accepted for each in done if each.accepted is not None]
-            await run.count(tx, sum(brought, Accepted()))
+            total = sum(brought, Accepted())
+            await run.count(tx, total)
         for imported in done:
             _tell(run, imported)
+    await renew_statistics(database, total.accepted)
     return done
 
 

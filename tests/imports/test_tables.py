@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sqlalchemy import text
 from typer.testing import CliRunner
 
 from app.cli.commands import cli
@@ -304,3 +305,15 @@ def test_wrong_words_are_refused(words: tuple[str, ...], told: str) -> None:
 
     assert isinstance(refused.exception, InvalidArgument)
     assert told in str(refused.exception)
+
+
+async def test_much_at_once_renews_the_statistics(database: Database, tmp_path: Path) -> None:
+    rows = "".join(f"x{number},w,p,ann,1,\n" for number in range(5_000))
+
+    await imported(database, tmp_path, HEADER + rows)
+
+    async with database.upkeep() as tx:
+        counted = await tx.execute(
+            text("SELECT reltuples FROM pg_class WHERE relname = 'workspace_month'")
+        )
+    assert counted.scalar_one() == 1
