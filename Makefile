@@ -16,7 +16,7 @@ else
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help run test mlflow hardening check audit faults sbom deploy bundle graphiql lint types schema lock clean docs reference
+.PHONY: help run test mlflow hardening check audit faults sbom deploy bundle graphiql lint types schema lock clean docs reference bench
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -68,6 +68,9 @@ docs: $(VENV)/.docs ## the documents as a site, into dist/site; links are checke
 
 reference: $(VENV)/.runtime ## write docs/reference anew from the code
 	$(BIN)/python tools/reference.py
+
+bench: $(VENV)/.dev ## the product beside its alternatives; BENCH=--quick for the short form
+	$(BIN)/python -m bench $(BENCH)
 
 graphiql: ## fetch GraphiQL's files anew (needs npm)
 	$(BIN)/python tools/fetch_graphiql.py

@@ -14,7 +14,7 @@ import orjson
 from bench import ours
 from bench.by_hand import ByHand
 from bench.json_agg import JsonAgg
-from bench.measure import Contender
+from bench.measure import Contender, Read, Run, as_is
 from bench.postgraphile import figures, full, instant, postgraphile
 from bench.processes import Client, service_command, serving
 from bench.store import MONTH, Store
@@ -24,7 +24,7 @@ BY_HAND, BY_HAND_HTTP = "by hand, in process", "by hand over HTTP"
 STANDARD, JSON_AGG = "Strawberry's standard executor", "json_agg, one statement"
 POSTGRAPHILE = "PostGraphile 5 over HTTP"
 REST, REST_HTTP = "REST, in process", "REST over HTTP"
-CLOSED, CLOSED_GZIP = "REST over HTTP, closed month", "the same, gzipped"
+CLOSED, CLOSED_GZIP = "closed month, plain bytes", "closed month, its stored bytes"
 ITS_SQL = "its SQL, asyncpg and orjson"
 
 _REPORT = f"/api/admin/chargeback/report?reportMonth={MONTH}"
@@ -90,6 +90,17 @@ async def cases(bench: Bench) -> AsyncIterator[Case]:
     yield Case("members(first: 10) of every workspace", _first_members(bench))
 
 
+def _over_http(
+    name: str,
+    run: Run,
+    client: Client,
+    read: Read = as_is,
+    *,
+    unpack: Callable[[bytes], bytes] = bytes,
+) -> Contender:
+    return Contender(name, run, read, client.pid, client.idle_bytes, unpack)
+
+
 def _graphql_figures(answer: Any) -> Any:
     report = answer["data"]["chargebackReport"]
     instants = ("createdAt", "uiUsageUpdatedAt", "sdkUsageUpdatedAt")
@@ -109,14 +120,14 @@ def _full(bench: Bench) -> Case:
     contenders = [
         Contender(BY_HAND, bench.by_hand.full, read),
         Contender(OURS, partial(bench.in_process.graphql, ours.FULL), read),
-        Contender(BY_HAND_HTTP, hand_http, read, bench.hand_service.pid),
-        Contender(OURS_HTTP, partial(bench.service.ask, ours.FULL), read, bench.service.pid),
+        _over_http(BY_HAND_HTTP, hand_http, bench.hand_service, read),
+        _over_http(OURS_HTTP, partial(bench.service.ask, ours.FULL), bench.service, read),
         Contender(JSON_AGG, json_agg.full, read),
         Contender(STANDARD, standard, read),
     ]
     if bench.postgraphile is not None:
         run = partial(full, bench.postgraphile)
-        contenders.append(Contender(POSTGRAPHILE, run, figures, bench.postgraphile.pid))
+        contenders.append(_over_http(POSTGRAPHILE, run, bench.postgraphile, figures))
     return Case("the full document", contenders)
 
 
@@ -125,16 +136,14 @@ def _rest(bench: Bench) -> Sequence[Contender]:
     return [
         Contender(BY_HAND, bench.by_hand.rest),
         Contender(REST, bench.in_process.rest),
-        Contender(
-            BY_HAND_HTTP, partial(bench.hand_service.get, "/rest"), pid=bench.hand_service.pid
-        ),
-        Contender(REST_HTTP, partial(service.get, _REPORT), pid=service.pid),
-        Contender(CLOSED, partial(closed.get, _REPORT), pid=closed.pid),
-        Contender(
+        _over_http(BY_HAND_HTTP, partial(bench.hand_service.get, "/rest"), bench.hand_service),
+        _over_http(REST_HTTP, partial(service.get, _REPORT), service),
+        _over_http(CLOSED, partial(closed.get, _REPORT), closed),
+        _over_http(
             CLOSED_GZIP,
             partial(closed.get, _REPORT, {"Accept-Encoding": "gzip"}),
+            closed,
             unpack=gzip.decompress,
-            pid=closed.pid,
         ),
     ]
 
@@ -146,17 +155,14 @@ async def _narrow(bench: Bench) -> Sequence[Contender]:
         for text, parameters in statements:
             rows = await bench.pool.fetch(text, *parameters)
         names = list(rows[0].keys())
-        name, size = names.index("name"), names.index("size_bytes")
-        workspaces = [
-            {"name": row[name], "totalSizeInMb": (200 * row[size] + 1048576) // 2097152 / 100}
-            for row in rows
-        ]
+        name, size = names.index("name"), names.index("size_in_mb")
+        workspaces = [{"name": row[name], "totalSizeInMb": row[size]} for row in rows]
         return orjson.dumps({"data": {"chargebackReport": {"workspaces": workspaces}}})
 
     return [
         Contender(ITS_SQL, its_sql),
         Contender(OURS, partial(bench.in_process.graphql, ours.NARROW)),
-        Contender(OURS_HTTP, partial(bench.service.ask, ours.NARROW), pid=bench.service.pid),
+        _over_http(OURS_HTTP, partial(bench.service.ask, ours.NARROW), bench.service),
     ]
 
 
@@ -182,7 +188,7 @@ def _page(bench: Bench) -> Sequence[Contender]:
     return [
         Contender(BY_HAND, partial(bench.by_hand.page, 50)),
         Contender(OURS, partial(bench.in_process.graphql, ours.PAGE)),
-        Contender(OURS_HTTP, partial(bench.service.ask, ours.PAGE), pid=bench.service.pid),
+        _over_http(OURS_HTTP, partial(bench.service.ask, ours.PAGE), bench.service),
     ]
 
 
@@ -190,7 +196,5 @@ def _first_members(bench: Bench) -> Sequence[Contender]:
     return [
         Contender(BY_HAND, partial(bench.by_hand.first_members, 10)),
         Contender(OURS, partial(bench.in_process.graphql, ours.FIRST_MEMBERS)),
-        Contender(
-            OURS_HTTP, partial(bench.service.ask, ours.FIRST_MEMBERS), pid=bench.service.pid
-        ),
+        _over_http(OURS_HTTP, partial(bench.service.ask, ours.FIRST_MEMBERS), bench.service),
     ]

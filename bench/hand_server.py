@@ -12,11 +12,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.main import settle
 from bench.by_hand import ByHand
 from bench.store import MONTH
 
 
 async def serve(url: str, organization_id: UUID) -> None:
+    settle()  # What helps the product helps it as much.
     async with asyncpg.create_pool(url, min_size=2, max_size=4) as pool:
         by_hand = ByHand(pool, organization_id, MONTH)
 

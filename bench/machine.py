@@ -9,6 +9,7 @@ import asyncpg
 import psutil  # type: ignore[import-untyped]
 
 from app import __version__
+from bench import postgraphile
 
 _PACKAGES = (
     *("strawberry-graphql", "graphql-core", "sqlalchemy", "asyncpg", "orjson", "starlette"),
@@ -36,8 +37,12 @@ def _cpu_model() -> str:
     return models[0] if models else platform.processor()
 
 
-async def versions(pool: asyncpg.Pool) -> dict[str, str]:
+async def versions(url: str, *, with_postgraphile: bool) -> dict[str, str]:
     """Of the product and of all that has a part in its speed."""
     found = {"chargeback": __version__, "python": platform.python_version()}
-    found["postgresql"] = await pool.fetchval("SHOW server_version")
+    connection = await asyncpg.connect(url)
+    found["postgresql"] = await connection.fetchval("SHOW server_version")
+    await connection.close()
+    if with_postgraphile:
+        found["postgraphile"] = postgraphile.version()
     return {**found, **{name: version(name) for name in _PACKAGES}}

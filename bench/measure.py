@@ -30,7 +30,8 @@ class Contender:
         name: As the table shows it.
         run: Produces the document.
         read: Brings the parsed document into the form in which all are compared.
-        pid: The process whose memory it uses; None is this one.
+        pid: The process that produces it; None is this one, whose memory tells nothing.
+        idle_bytes: What that process held before it was asked anything.
         unpack: Decompresses the document.
     """
 
@@ -38,6 +39,7 @@ class Contender:
     run: Run
     read: Read = as_is
     pid: int | None = None
+    idle_bytes: int = 0
     unpack: Callable[[bytes], bytes] = bytes
 
 
@@ -82,11 +84,12 @@ async def compare(title: str, contenders: Sequence[Contender], rounds: int) -> T
     timings = {each.name: Timing() for each in contenders}
     await _check(title, contenders, timings)
     for each in contenders:
-        timings[each.name].peak_bytes = await _peak(each)
+        if each.pid is not None:
+            timings[each.name].peak_bytes = await peak(each.run, each.pid, each.idle_bytes)
     for number in range(rounds):
         start = number % len(contenders)
         for each in (*contenders[start:], *contenders[:start]):
-            timings[each.name].seconds.append(await _seconds(each))
+            timings[each.name].seconds.append(await measured(each.run))
     return timings
 
 
@@ -114,26 +117,34 @@ def _difference(expected: Any, found: Any, path: str = "$") -> str:
     return f"{path}: {str(expected)[:200]} and {str(found)[:200]}"
 
 
-async def _seconds(contender: Contender) -> float:
+async def measured(run: Run) -> float:
+    """Seconds that a run takes, once what went before has come to rest."""
     gc.collect()
     await asyncio.sleep(0.02)
     start = time.perf_counter()
-    await contender.run()
+    await run()
     return time.perf_counter() - start
 
 
-async def _peak(contender: Contender) -> int | None:
-    """How much its process grows at most while it runs; None where Linux does not tell."""
+async def peak(run: Run, pid: int, idle_bytes: int) -> int | None:
+    """What its process holds at most while it runs, beyond what it held when it was idle.
+
+    None where Linux does not tell. What a process keeps for its next request counts too.
+    """
     gc.collect()
-    process = psutil.Process(contender.pid)
+    process = psutil.Process(pid)
     folder = Path(f"/proc/{process.pid}")
-    before = int(process.memory_info().rss)
     try:
         (folder / "clear_refs").write_text("5")
     except OSError:
         return None
-    await contender.run()
-    return max(0, _high_water_mark(folder) - before)
+    await run()
+    return max(0, _high_water_mark(folder) - idle_bytes)
+
+
+def resident_bytes(pid: int) -> int:
+    """What a process holds now."""
+    return int(psutil.Process(pid).memory_info().rss)
 
 
 def _high_water_mark(folder: Path) -> int:

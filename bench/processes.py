@@ -14,6 +14,8 @@ from pathlib import Path
 
 import orjson
 
+from bench.measure import resident_bytes
+
 _READY_SECONDS = 120
 _IDLE_SECONDS = 1
 _PORT = re.compile(r"(?:127\.0\.0\.1:|listening )(\d+)")
@@ -24,6 +26,7 @@ class Client:
 
     def __init__(self, port: int, pid: int, headers: Mapping[str, str] | None = None) -> None:
         self.pid = pid
+        self.idle_bytes = resident_bytes(pid) if pid else 0
         self.port = port
         self._headers = {"Accept-Encoding": "identity", **(headers or {})}
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
@@ -33,10 +36,10 @@ class Client:
         """The body of an answer."""
         return await asyncio.to_thread(self.request, "GET", path, None, headers or {})
 
-    async def ask(self, query: str) -> bytes:
+    async def ask(self, query: str, headers: Mapping[str, str] | None = None) -> bytes:
         """The answer to a GraphQL query."""
         body = orjson.dumps({"query": query})
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", **(headers or {})}
         return await asyncio.to_thread(self.request, "POST", "/graphql", body, headers)
 
     def request(

@@ -1,6 +1,6 @@
 """What a run leaves behind: a table, a record in JSON, a chart, and a page in the docs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,10 @@ _FULL = "the full document"
 def table(run: Run) -> str:
     """All that was measured, in Markdown."""
     parts = []
-    for scale, of_scale in run.timings.items():
-        for case, timings in of_scale.items():
-            title = f"### \u00d7{scale}: {case}" if len(run.timings) > 1 else f"### {case}"
-            parts += [title, _of_case(timings)]
+    for case, timings in run.timings.items():
+        parts += [f"### {case}", _of_case(timings)]
+    if run.growth:
+        parts += ["### Growth", _of_growth(run)]
     if run.execution:
         parts += ["### Execution without a database", _of_execution(run)]
     if run.feed:
@@ -55,6 +55,26 @@ def _of_case(timings: Timings) -> str:
                 "" if found.peak_bytes is None else f"{found.peak_bytes / 2**20:,.0f}",
                 f"{found.document_bytes / 2**20:,.2f}",
             )
+            for name, found in timings.items()
+        ],
+    )
+
+
+def _of_growth(run: Run) -> str:
+    head = ("organization", "document", "median ms", "min", "max", "peak MB", "document MB")
+    return _rows(
+        head,
+        [
+            (
+                f"\u00d7{scale}",
+                name,
+                f"{found.median * 1e3:,.0f}",
+                f"{found.best * 1e3:,.0f}",
+                f"{max(found.seconds) * 1e3:,.0f}",
+                "" if found.peak_bytes is None else f"{found.peak_bytes / 2**20:,.0f}",
+                f"{found.document_bytes / 2**20:,.1f}",
+            )
+            for scale, timings in run.growth.items()
             for name, found in timings.items()
         ],
     )
@@ -101,7 +121,7 @@ def _of_feed(run: Run) -> str:
 
 
 def _of_latency(run: Run) -> str:
-    head = ("while", "checks", "median ms", "99 % ms", "max ms")
+    head = ("health checks", "count", "median ms", "99 % ms", "max ms", "longest step ms")
     return _rows(
         head,
         [
@@ -111,6 +131,7 @@ def _of_latency(run: Run) -> str:
                 f"{found.median_seconds * 1e3:.1f}",
                 f"{found.p99_seconds * 1e3:.1f}",
                 f"{found.max_seconds * 1e3:.1f}",
+                "" if found.stall_seconds is None else f"{found.stall_seconds * 1e3:.1f}",
             )
             for name, found in run.latency.items()
         ],
@@ -152,7 +173,14 @@ def save(
 def _shown(run: Run) -> dict[str, Any]:
     return {
         "targets": [target.shown() for target in targets(run)],
-        "cases": dict(_shown_cases(run)),
+        "cases": {
+            case: {name: found.shown() for name, found in timings.items()}
+            for case, timings in run.timings.items()
+        },
+        "growth": {
+            f"x{scale}": {name: found.shown() for name, found in timings.items()}
+            for scale, timings in run.growth.items()
+        },
         "execution": {
             name: {**found.timing.shown(), "overhead_bytes": found.overhead_bytes}
             for name, found in run.execution.items()
@@ -162,17 +190,8 @@ def _shown(run: Run) -> dict[str, Any]:
     }
 
 
-def _shown_cases(run: Run) -> Iterator[tuple[str, Any]]:
-    for scale, of_scale in run.timings.items():
-        shown = {
-            case: {name: found.shown() for name, found in timings.items()}
-            for case, timings in of_scale.items()
-        }
-        yield f"x{scale}", shown
-
-
 def _renew_docs(run: Run, machine: Mapping[str, Any], day: str) -> None:
-    full = run.timings.get(1, {}).get(_FULL)
+    full = run.timings.get(_FULL)
     if full is not None:
         seconds = {name: found.median for name, found in full.items()}
         title = "The full report of 1,000 workspaces and 20,000 users (shorter is better)"

@@ -64,14 +64,14 @@ def say(words: str) -> None:
 
 
 @asynccontextmanager
-async def benchmark_store(scale: int) -> AsyncIterator[Store]:
+async def benchmark_store() -> AsyncIterator[Store]:
     """The benchmark's organization; made and loaded on the first run, kept for later ones."""
-    folder = CACHE / f"x{scale}"
+    folder = CACHE / "store"
     settings = Settings.load(database_url=None)
     async with opened(settings, folder, system_clock) as database:
         organization_id = (await find_organization(database, DEFAULT)).organization_id
         if not (folder / _LOADED).exists():
-            await _load(database, organization_id, _events(folder, scale))
+            await _load(database, organization_id, _events(folder))
             (folder / _LOADED).touch()
         key = await mint(database, organization_id)
         async with EmbeddedPostgres(folder / "postgres") as server:
@@ -100,11 +100,11 @@ def _caller(organization_id: UUID) -> Caller:
     )
 
 
-def _events(folder: Path, scale: int) -> Path:
+def _events(folder: Path) -> Path:
     file = folder / "events.ndjson.gz"
     if not file.exists():
-        say(f"Generating the organization of spec section 11, {scale} times …")
-        lines = generate_events(OrganizationShape.benchmark(scale), seed=SEED, until=UNTIL)
+        say("Generating the organization …")
+        lines = generate_events(OrganizationShape.benchmark(1), seed=SEED, until=UNTIL)
         unfinished = file.with_suffix(".unfinished")
         with gzip.open(unfinished, "wb", compresslevel=1) as out:
             out.writelines(lines)

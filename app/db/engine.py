@@ -201,8 +201,8 @@ class Database:
             self.waiting -= 1
 
     @asynccontextmanager
-    async def snapshot(self, organization_id: UUID) -> AsyncIterator[Snapshot]:
-        """One instant of an organization's rows, read-only.
+    async def snapshot(self, organization_id: UUID | None) -> AsyncIterator[Snapshot]:
+        """One instant of an organization's rows, or of what signing in reads, read-only.
 
         Raises:
             StoreUnavailable: PostgreSQL cannot be reached.

@@ -41,8 +41,8 @@ def scope(role: str, organization_id: UUID | None) -> dict[str, str]:
     }
 
 
-def scope_command(role: str, organization_id: UUID) -> str:
-    """`SCOPE` of an organization as a command without parameters: both are names we made."""
+def scope_command(role: str, organization_id: UUID | None) -> str:
+    """`scope` as a command without parameters: both are names we made."""
     bound = {name: f"'{value}'" for name, value in scope(role, organization_id).items()}
     return (
         f"SELECT {SCOPE}".replace(":role", bound["role"])

@@ -5,9 +5,21 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, delete, insert, select, update
+from sqlalchemy import (
+    DateTime,
+    LargeBinary,
+    Select,
+    String,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db.statements import compiled_once
 from app.db.tables import Account, ApiKey, Organization, Session
 
 _SHOWN = (
@@ -67,22 +79,28 @@ def _select_holder() -> Any:
     )
 
 
-async def select_holder_of_key(tx: AsyncConnection, key_id: str) -> Any:
-    """The key of that id with its user, or None."""
-    return (await tx.execute(_select_holder().where(ApiKey.key_id == key_id))).first()
+@compiled_once
+def select_holder_of_key() -> Select[Any]:
+    """The key of `key_id` with its user, or nothing."""
+    found: Select[Any] = _select_holder().where(ApiKey.key_id == bindparam("key_id", type_=String))
+    return found
 
 
-async def select_holder_of_session(tx: AsyncConnection, token_hash: bytes, now: datetime) -> Any:
-    """The key behind a session that has not ended, or None."""
+@compiled_once
+def select_holder_of_session() -> Select[Any]:
+    """The key behind the session of `token_hash`, if it has not ended by `now`, or nothing."""
     session = and_(
         Session.organization_id == ApiKey.organization_id, Session.key_id == ApiKey.key_id
     )
-    statement = (
+    found: Select[Any] = (
         _select_holder()
         .join(Session, session)
-        .where(Session.token_hash == token_hash, Session.expires_at > now)
+        .where(
+            Session.token_hash == bindparam("token_hash", type_=LargeBinary),
+            Session.expires_at > bindparam("now", type_=DateTime(timezone=True)),
+        )
     )
-    return (await tx.execute(statement)).first()
+    return found
 
 
 async def update_key(

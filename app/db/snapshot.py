@@ -37,11 +37,13 @@ class Snapshot:
     or no connection is free. Nobody waits for a second connection while holding one.
     """
 
-    def __init__(self, database: "Database", stack: AsyncExitStack, organization_id: UUID) -> None:
+    def __init__(
+        self, database: "Database", stack: AsyncExitStack, organization_id: UUID | None
+    ) -> None:
         self._database = database
         self._stack = stack
         self._own = organization_id
-        self._admitted = {organization_id}
+        self._admitted: set[UUID | None] = {organization_id}
         self._taking = asyncio.Lock()
         self._idle: asyncio.Queue[_Reader] = asyncio.Queue()
         self._opened = 0
@@ -111,7 +113,7 @@ class Snapshot:
             self._reading.discard(task)
 
     async def _read(
-        self, reader: "_Reader", text: str, arguments: Sequence[Any], organization_id: UUID
+        self, reader: "_Reader", text: str, arguments: Sequence[Any], organization_id: UUID | None
     ) -> Sequence[asyncpg.Record]:
         if reader.organization_id != organization_id:
             await reader.connection.execute(await self._scope(organization_id))
@@ -152,8 +154,8 @@ class Snapshot:
 
     async def _open(self) -> "_Reader":
         """Begin on one more connection, in one round trip."""
+        scope = await self._scope(self._own)  # It may take a connection, the first time.
         pooled = await self._stack.enter_async_context(self._database.connection())
-        scope = await self._scope(self._own)
         connection: Any = (await pooled.get_raw_connection()).driver_connection
         self._stack.push_async_callback(_end, connection)
         instant = f"SET TRANSACTION SNAPSHOT '{self._exported}';" if self._exported else ""
@@ -165,7 +167,7 @@ class Snapshot:
         self._opened += 1
         return _Reader(connection, self._own)
 
-    async def _scope(self, organization_id: UUID) -> str:
+    async def _scope(self, organization_id: UUID | None) -> str:
         return scope_command(await self._database.role(), organization_id)
 
 
@@ -180,7 +182,7 @@ class _Reader:
     """
 
     connection: Any
-    organization_id: UUID
+    organization_id: UUID | None
     plans_anew: bool = False
 
 

@@ -20,6 +20,7 @@ from collections.abc import (
 from contextlib import aclosing
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
@@ -40,6 +41,8 @@ from resolvers.workspaces import workspaces_of_reports
 # How much of the document is in memory at a time, and as much again that is being read.
 _WORKSPACES_AT_ONCE = 200
 _USERS_AT_ONCE = 5_000
+_WORKSPACES_WRITTEN_AT_ONCE = 25
+_USERS_WRITTEN_AT_ONCE = 1_000
 
 _Item = TypeVar("_Item")
 Shown = dict[str, Any]
@@ -171,15 +174,16 @@ async def document(context: Context, totals: Totals) -> AsyncGenerator[bytes, No
     separator = b""
     async with aclosing(ahead(_read_workspaces(context, totals.report))) as workspaces:
         async for write in workspaces:
-            yield separator + _joined(write())
-            separator = b","
+            async for written in _in_turns(write()):
+                yield separator + _joined(written)
+                separator = b","
     yield b'],"users":{"licensedUsers":['
     separator, number_of_users = b"", 0
     async with aclosing(ahead(_read_users(context, totals))) as users:
         async for write in users:
-            written = write()
-            yield separator + _joined(written)
-            separator, number_of_users = b",", number_of_users + len(written)
+            async for written in _in_turns(write()):
+                yield separator + _joined(written)
+                separator, number_of_users = b",", number_of_users + len(written)
     tail: Shown = {
         "numberOfUsers": number_of_users,
         "createdAt": epoch_milliseconds(totals.created_at),
@@ -187,6 +191,13 @@ async def document(context: Context, totals: Totals) -> AsyncGenerator[bytes, No
     if totals.is_newer:
         tail["organizationId"] = str(totals.report[0])
     yield b"]," + orjson.dumps(tail)[1:] + b"}"
+
+
+async def _in_turns(parts: Iterator[list[Shown]]) -> AsyncIterator[list[Shown]]:
+    """Others have their turn between two parts."""
+    for part in parts:
+        yield part
+        await asyncio.sleep(0)
 
 
 def _joined(objects: Sequence[Shown]) -> bytes:
@@ -214,8 +225,8 @@ async def _next(items: AsyncIterator[_Item]) -> _Item:
     return await anext(items)
 
 
-Write = Callable[[], list[Shown]]
-"""Makes objects of rows that were read; only then do they take more memory than the rows."""
+Write = Callable[[], Iterator[list[Shown]]]
+"""Makes objects of rows that were read, some at a time: a few milliseconds' worth."""
 
 
 async def _read_workspaces(context: Context, report_key: ReportKey) -> AsyncIterator[Write]:
@@ -239,9 +250,10 @@ async def _with_members_and_projects(context: Context, found: Grouped) -> Write:
         projects_of_workspaces(context, parents, frozenset(_PROJECT)),
     )
 
-    def write() -> list[Shown]:
+    def write() -> Iterator[list[Shown]]:
         shown = rows_of(rows, found.columns, _WORKSPACE)
-        return [
+        of_each = zip(shown, members.groups, projects.groups, strict=True)
+        while written := [
             {
                 "name": name,
                 "numberOfMembers": len(its_members),
@@ -250,10 +262,11 @@ async def _with_members_and_projects(context: Context, found: Grouped) -> Write:
                 "members": _members(rows_of(its_members, members.columns, _MEMBER)),
                 "projects": _projects(rows_of(its_projects, projects.columns, _PROJECT)),
             }
-            for (name, size, experiments), its_members, its_projects in zip(
-                shown, members.groups, projects.groups, strict=True
+            for (name, size, experiments), its_members, its_projects in islice(
+                of_each, _WORKSPACES_WRITTEN_AT_ONCE
             )
-        ]
+        ]:
+            yield written
 
     return write
 
@@ -273,6 +286,8 @@ async def _read_users(context: Context, totals: Totals) -> AsyncIterator[Write]:
 
 def _written_users(
     rows: Sequence[Row], columns: Mapping[str, int], *, is_newer: bool
-) -> list[Shown]:
-    users = _users(rows_of(rows, columns, _USER))
-    return list(map(_newer, users, rows_of(rows, columns, _NEWER))) if is_newer else users
+) -> Iterator[list[Shown]]:
+    for start in range(0, len(rows), _USERS_WRITTEN_AT_ONCE):
+        part = rows[start : start + _USERS_WRITTEN_AT_ONCE]
+        users = _users(rows_of(part, columns, _USER))
+        yield list(map(_newer, users, rows_of(part, columns, _NEWER))) if is_newer else users
