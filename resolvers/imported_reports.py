@@ -29,9 +29,9 @@ from app.feed.replay import MonthRows
 from resolvers.audit import append
 from resolvers.context import Clock
 from resolvers.feed import CHUNK, store_lines
+from resolvers.growth import Growth
 from resolvers.months import months_to_close
 from resolvers.sources import SourceRun, source_run
-from resolvers.statistics import renew_statistics
 
 SOURCE_NAME = "imported reports"
 
@@ -78,7 +78,7 @@ async def import_reports(
             await run.count(tx, total)
         for imported in done:
             _tell(run, imported)
-    await renew_statistics(database, total.accepted)
+    await Growth(database).stored(total.accepted)
     return done
 
 

@@ -36,6 +36,7 @@ from app.domain.sources import Brought, MemoryKey, Outcome, Unplaced
 from app.feed.ingest import Accepted
 from resolvers.context import Clock
 from resolvers.feed import CHUNK, store_lines
+from resolvers.growth import Growth
 
 LISTED = 100
 """A run lists no more of what it could not place; it counts all."""
@@ -87,6 +88,7 @@ class SourceRun:
         clock: Clock,
     ) -> None:
         self._database = database
+        self._growth = Growth(database)
         self._organization_id = organization_id
         self._name = name
         self._clock = clock
@@ -117,6 +119,7 @@ class SourceRun:
             if remembered:
                 await write_memory(tx, self._organization_id, self._name, remembered)
             await self.count(tx, accepted)
+        await self._growth.stored(accepted.accepted)
         self.total += accepted
         self._counted, self._listed = self.unplaced_count, len(self.unplaced)
         return accepted

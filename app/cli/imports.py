@@ -40,7 +40,6 @@ from resolvers.feed import CHUNK, accept_lines
 from resolvers.files import Rehearsal, known_of_source, rehearse
 from resolvers.organizations import DEFAULT, find_organization
 from resolvers.sources import source_run
-from resolvers.statistics import renew_statistics
 
 STDIN = "-"
 
@@ -221,7 +220,6 @@ async def import_events(
         accepted = await accept_lines(database, organization_id, events.chunks(), system_clock())
     except InvalidBatch as batch:
         raise events.refusal(batch) from None
-    await renew_statistics(database, accepted.accepted)
     _tell(accepted)
 
 
@@ -252,7 +250,6 @@ async def import_tables(
             accepted = await run.accept(tables.chunks())
     except InvalidBatch as batch:
         raise tables.refusal(batch) from None
-    await renew_statistics(database, accepted.accepted)
     _tell(accepted)
     stdout.print(f"from {tables.rows} rows", highlight=False)
 

@@ -423,9 +423,3 @@ _SELECT_TOTALS = text(f"""
 }) AS part
     GROUP BY month ORDER BY month
 """)
-
-
-async def analyze(tx: AsyncConnection) -> None:
-    """Renew the statistics by which reads of month rows are planned; the owner's to do."""
-    tables = [table.table for table in MONTH_TABLES] + [table.named_in for table in MONTH_TABLES]
-    await tx.execute(text(f"ANALYZE {', '.join(sorted(set(tables)))}"))
