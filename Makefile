@@ -16,7 +16,7 @@ else
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help run test mlflow hardening check audit faults sbom deploy bundle graphiql lint types schema lock clean docs reference bench
+.PHONY: help run test mlflow published hardening check audit faults sbom deploy bundle graphiql lint types schema lock clean docs reference bench
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -39,6 +39,13 @@ mlflow: $(VENV)/.dev ## read real MLflow servers (installs MLflow into .venvs, 0
 	$(BIN)/python -m pytest -m mlflow tests/sources
 
 check: lint types audit test mlflow ## what CI runs: ruff, mypy --strict, known vulnerabilities, the tests
+
+published: ## graphql-core's published execution tests on our executor and on Strawberry's (a minute)
+	@test -x .venvs/published/bin/python || $(PYTHON) -m venv .venvs/published
+	@.venvs/published/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.lock
+	@.venvs/published/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/published.lock
+	@rm -rf .venvs/published/tests && mkdir -p .venvs/published/tests
+	@.venvs/published/bin/python tools/published_tests.py $(CURDIR)/.venvs/published/bin/python $(CURDIR)/.venvs/published/tests
 
 hardening: $(VENV)/.dev ## the long forms of the attacks on a running service (15 minutes)
 	$(BIN)/python -m pytest -m long tests/hardening
@@ -83,6 +90,7 @@ lock: ## resolve the dependencies anew (needs uv)
 	$(UV) pip compile $(LOCK) --extra build --extra dev -c requirements/runtime.lock pyproject.toml -o requirements/dev.lock
 	$(UV) pip compile $(LOCK) --extra deploy -c requirements/dev.lock pyproject.toml -o requirements/deploy.lock
 	$(UV) pip compile $(LOCK) requirements/mlflow.in -o requirements/mlflow.lock
+	$(UV) pip compile $(LOCK) -c requirements/runtime.lock requirements/published.in -o requirements/published.lock
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 clean: ## remove the environment and the caches, not the data folder
