@@ -23,14 +23,16 @@ from graphql import (
 INTROSPECTION = frozenset({"__schema", "__type"})
 """Root fields that tell the schema: tools nest them deeper than any report is."""
 
+# Nothing here can be matched in two ways, so that nothing is tried again. Possessive repeats would
+# say so, but Python 3.11's first releases get those of groups wrong.
 _TOKEN = re.compile(
     r"""
-    "{3} (?: [^"\\] | \\"{3} | \\ | "{1,2}(?!") )*+ (?: "{3} | \Z )  # a block string
-    | " (?: [^"\\\n\r] | \\. )*+ "?                                  # a string
-    | [A-Za-z_] [A-Za-z_0-9]*+                                       # a name
-    | -?[0-9] [A-Za-z_0-9.+\-]*+                                     # a number
+    "{3} (?: [^"\\] | \\"{3} | \\ | "{1,2}(?!") )* (?: "{3} | \Z )  # a block string
+    | " (?: [^"\\\n\r] | \\. )* "?                                  # a string
+    | [A-Za-z_] [A-Za-z_0-9]*                                       # a name
+    | -?[0-9] [A-Za-z_0-9.+\-]*                                     # a number
     | \.{3}
-    | \#[^\n\r]*+                                                    # a comment
+    | \#[^\n\r]*                                                    # a comment
     | [^\s,\ufeff]                                                   # punctuation
     """,
     re.VERBOSE,
