@@ -23,6 +23,7 @@ PUBLIC = {
     "/signout": "ends the session that the request came with",
     "/static/{path:path}": "the files of both pages",
     "/healthz": "says that the process runs, and no more",
+    "/openapi.json": "describes the REST routes, as the documents do",
     "/readyz": "says whether it can serve, and no more",
     "/metrics": "asks itself for METRICS_TOKEN, or for an admin's key of `default`",
     "/clientlib/isAlive/ver": "existing clients ask it before they have a key",

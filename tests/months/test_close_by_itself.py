@@ -72,8 +72,8 @@ def test_of_two_running_services_one_closes_each_month(tmp_path: Path) -> None:
 
 def _closed(services: list[Served]) -> list[str]:
     """The months that the services say they closed."""
-    said = "\n".join(line for service in services for line in service.lines)
-    return re.findall(r"Closed (\d{4}-\d\d) of default", said)
+    said = [line for service in services for line in service.lines if '"month closed"' in line]
+    return re.findall(r'"month": ?"(\d{4}-\d\d)"', "\n".join(said))
 
 
 async def _acts(data_dir: Path) -> list[tuple[object, ...]]:
