@@ -1,7 +1,7 @@
 """What the store cannot do, as the error that says so."""
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError, PendingRollbackError
+from sqlalchemy.exc import DBAPIError, InterfaceError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.domain.errors import FeedBusy, InvalidArgument, StatementCancelled, StoreUnavailable
@@ -49,7 +49,9 @@ class StoreErrors:
 def _is_lost(error: BaseException) -> bool:
     """Whether it is the connection that failed, before the server could say anything."""
     if isinstance(error, DBAPIError):
-        return error.connection_invalidated
+        return error.connection_invalidated or isinstance(error, InterfaceError)
+    if isinstance(error, asyncpg.InternalClientError):
+        return True
     return isinstance(error, asyncpg.InterfaceError) and not isinstance(
         error, asyncpg.PostgresError
     )
