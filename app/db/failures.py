@@ -22,8 +22,16 @@ _AWAY_STATES = ("08", "28", "3D", "53", "57P", "58", "25P02")
 _CANCELLED = "57014"
 # A lock that was not to be had in time: only batches set such a time, for their turn.
 _NOT_ITS_TURN = "55P03"
+# A statement that was prepared is not there, or another of its name is.
+_NOT_AS_PREPARED = ("26000", "42P05")
 # Data exceptions: U+0000 in a text, half a surrogate pair, a sum beyond 64 bits.
 _BAD_VALUE = "22"
+
+
+_POOLED = (
+    "A pooler stands before PostgreSQL, in transaction mode: "
+    "set DATABASE_PREPARED_STATEMENTS=false."
+)
 
 
 class StoreErrors:
@@ -39,6 +47,8 @@ class StoreErrors:
             raise StatementCancelled from error
         if state == _NOT_ITS_TURN:
             raise FeedBusy from error
+        if state in _NOT_AS_PREPARED:
+            raise StoreUnavailable(_POOLED) from error
         if isinstance(error, _AWAY) or state.startswith(_AWAY_STATES) or _is_lost(error):
             raise StoreUnavailable from error
         if state.startswith(_BAD_VALUE):

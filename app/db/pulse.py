@@ -128,9 +128,16 @@ class Pulse:
             self._connection = None
 
 
+_REVISION = "SELECT version_num FROM alembic_version"
+
+
 async def _revision(connection: asyncpg.Connection) -> str | None:
+    # In a transaction: between two steps of a statement a pooler could change the server.
     with suppress(asyncpg.UndefinedTableError):
-        found: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
+        async with connection.transaction(readonly=True):
+            found: str | None = await connection.fetchval(
+                "SELECT version_num FROM alembic_version"
+            )
         return found
     return None
 
