@@ -16,7 +16,7 @@ else
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help run test mlflow published hardening check audit faults sbom deploy bundle graphiql lint types schema lock clean docs reference bench
+.PHONY: help run test mlflow import-large published hardening check audit faults sbom deploy bundle graphiql lint types schema lock clean docs reference bench
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -37,6 +37,9 @@ test-long: $(VENV)/.dev ## the property tests and the crash test in their long f
 
 mlflow: $(VENV)/.dev ## read real MLflow servers (installs MLflow into .venvs, 0.9 GB)
 	$(BIN)/python -m pytest -m mlflow tests/sources
+
+import-large: $(VENV)/.dev ## a year of reports of 1,000 workspaces, imported and read back (ten minutes)
+	$(BIN)/python -m pytest -m long tests/imports
 
 check: lint types audit test mlflow ## what CI runs: ruff, mypy --strict, known vulnerabilities, the tests
 

@@ -21,7 +21,7 @@ from app.domain.errors import (
 )
 from app.domain.events import MOST_PROBLEMS, AnyEvent, decode_lines
 from app.feed.ingest import Accepted, store_events
-from resolvers.growth import Growth
+from resolvers.growth import Growth, GrowthWithin
 
 CHUNK = 5_000
 """Events that are worked on at once; a larger batch takes no more memory."""
@@ -199,6 +199,7 @@ async def store_lines(
     """The same within the caller's transaction, which must not be committed after a refusal."""
     problems: list[Problem] = []
     total = Accepted()
+    growth = GrowthWithin(tx)
     index = 0
     for lines in chunks:
         try:
@@ -209,6 +210,7 @@ async def store_lines(
             # After a bad line the rest is only read for more of them.
             if events and not problems:
                 stored = await store_events(tx, organization_id, events, now)
+                await growth.stored(len(stored))
                 total += Accepted.of(events, stored)
         index += len(lines)
         if len(problems) >= MOST_PROBLEMS:

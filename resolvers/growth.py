@@ -5,8 +5,15 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from app.db.engine import Database
-from app.db.shelves import add_shelves, analyze, clear_shelf, lock_shelves, select_shelves
+from app.db.engine import Database, Transaction
+from app.db.shelves import (
+    add_shelves,
+    analyze,
+    analyze_within,
+    clear_shelf,
+    lock_shelves,
+    select_shelves,
+)
 from app.domain.errors import StoreUnavailable
 
 LEAST_DAYS = 400
@@ -45,7 +52,24 @@ class Growth:
                     await analyze(tx)
 
 
+class GrowthWithin:
+    """The same for one transaction that stores a great deal."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._events = 0
+        self._next = _WORTH_A_LOOK_WITHIN
+
+    async def stored(self, event_count: int) -> None:
+        """Note that the transaction stored so many events more."""
+        self._events += event_count
+        if self._events >= self._next:
+            self._next = 2 * self._events
+            await analyze_within(self._tx)
+
+
 _WORTH_A_LOOK = 1_000
+_WORTH_A_LOOK_WITHIN = 10_000
 
 
 async def prune_events(database: Database, *, after_days: int, now: datetime) -> Sequence[Cleared]:

@@ -85,21 +85,23 @@ class Changes:
 
     def _users(self) -> Iterator[bytes]:
         listed = {user.username for user in self._report.users}
+        workspaces: dict[str, list[str]] = defaultdict(list)
+        for workspace, member in sorted(self._before.members):
+            workspaces[member].append(workspace)
         for (username,), row in sorted(self._before.users.items()):
             if row.licensed and row.deleted_at is None and username not in listed:
-                yield from self._vanished(username)
+                yield from self._vanished(username, workspaces[username])
         for user in self._report.users:
             yield from self._announced(user)
 
-    def _vanished(self, username: str) -> Iterator[bytes]:
+    def _vanished(self, username: str, workspaces: Iterable[str]) -> Iterator[bytes]:
         """Not licensed in this month, so deleted in the last: after which it stayed a member."""
         gone_at = self._start - 2 * _TICK
         yield self._event("user.deleted", gone_at, username=username)
-        for workspace, member in sorted(self._before.members):
-            if member == username:
-                yield self._event(
-                    "member.added", gone_at + _TICK, workspace=workspace, username=username
-                )
+        for workspace in workspaces:
+            yield self._event(
+                "member.added", gone_at + _TICK, workspace=workspace, username=username
+            )
 
     def _announced(self, user: ReportedUser) -> Iterator[bytes]:
         ended_at = self._ended_at(user)
@@ -248,9 +250,12 @@ def cells_told(facts: Iterable[Any], until: Month) -> Cells:
 
 
 class _Cells:
+    """Imported experiments: where each is, what each holds, and which a project has had."""
+
     def __init__(self) -> None:
         self._places: dict[str, Name] = {}
         self._sizes: dict[str, int] = {}
+        self._projects: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
 
     def take(self, kind: str, said: Mapping[str, Any]) -> None:
         match kind:
@@ -258,19 +263,20 @@ class _Cells:
                 name = said["experiment"]
                 self._places[name] = (said["workspace"], said["project"], said["username"])
                 self._sizes[name] = said.get("sizeBytes") or 0
+                self._projects[said["workspace"]][said["project"]].add(name)
             case "experiment.resized" if said["experiment"] in self._places:
                 self._sizes[said["experiment"]] = said["sizeBytes"]
             case "experiment.deleted":
                 self._places.pop(said["experiment"], None)
             case "project.deleted":
-                self._end(said["workspace"], said["name"])
+                self._end(self._projects[said["workspace"]].pop(said["name"], set()))
             case "workspace.deleted":
-                self._end(said["name"])
+                for names in self._projects.pop(said["name"], {}).values():
+                    self._end(names)
 
-    def _end(self, *place: str) -> None:
-        for name, found in list(self._places.items()):
-            if found[: len(place)] == place:
-                del self._places[name]
+    def _end(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._places.pop(name, None)
 
     def end(self) -> Cells:
         held: dict[str, dict[Cell, Held]] = defaultdict(dict)

@@ -6,12 +6,14 @@ user's memberships is owned as a former member. Where there is only one way to b
 together, it is taken; otherwise the owner is unknown.
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 from app.feed.connectors.reports.cells import ANY_SIZE, Margin
 from app.feed.connectors.reports.document import (
     UNKNOWN_OWNER,
     Report,
+    ReportedMember,
     ReportedUser,
     ReportedWorkspace,
     Size,
@@ -41,7 +43,11 @@ def former_owners(report: Report) -> dict[str, dict[str, Margin]]:
     """By workspace, its former members and what they own there, where there is no doubt of it."""
     left = {each.name: _of_former_members(each) for each in report.workspaces}
     left = {name: count for name, count in left.items() if count > 0}
-    beyond = {user.username: _beyond(report, user) for user in report.users}
+    memberships: dict[str, list[ReportedMember]] = defaultdict(list)
+    for workspace in report.workspaces:
+        for member in workspace.members:
+            memberships[member.user_name].append(member)
+    beyond = {user.username: _beyond(user, memberships[user.username]) for user in report.users}
     owning = {name: margin for name, margin in beyond.items() if margin.experiments > 0}
     if not owning or _experiments(owning) > sum(left.values()):
         return {}
@@ -58,16 +64,13 @@ def _of_former_members(workspace: ReportedWorkspace) -> int:
     return owners[UNKNOWN_OWNER].experiments if UNKNOWN_OWNER in owners else 0
 
 
-def _beyond(report: Report, user: ReportedUser) -> Margin:
-    """What a user owns where they are no member; nothing when the report does not say."""
+def _beyond(user: ReportedUser, owned: Sequence[ReportedMember]) -> Margin:
+    """What a user owns where they are no member; nothing when the report does not say.
+
+    `owned` is what the user owns where they are one.
+    """
     if user.experiment_count is None:
         return Margin(0, ANY_SIZE)
-    owned = [
-        member
-        for workspace in report.workspaces
-        for member in workspace.members
-        if member.user_name == user.username
-    ]
     count = user.experiment_count - sum(member.number_of_experiments for member in owned)
     if user.data_logged_mb is None:
         return Margin(count, ANY_SIZE)

@@ -1,0 +1,70 @@
+"""Reports of large organizations come back whole, and in a time that grows with them."""
+
+import sys
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from app.db.engine import Database
+from app.domain.months import Month
+from resolvers.months import verify_month
+from resolvers.organizations import DEFAULT, find_organization
+from tests.conftest import Rest
+from tests.imports.companies import Company
+from tests.imports.conftest import ImportReports, Json
+
+FIRST = Month(2025, 1)
+
+
+async def imported(
+    company: Company, months: int, import_: ImportReports, rest: Rest
+) -> Sequence[float]:
+    """Import so many months of a company, each by itself; the seconds that each took.
+
+    Each month's answer is the document that was imported.
+    """
+    seconds = []
+    for told in company.reports(FIRST, months):
+        begun = time.monotonic()
+        await import_(told)
+        seconds.append(time.monotonic() - begun)
+        assert await rest(told["reportDate"]) == documented(told)
+    return seconds
+
+
+def documented(told: Json) -> Json:
+    """A newer document as it is answered to `reportMonth`: as an older one."""
+    listed = [
+        {key: said for key, said in each.items() if key not in {"experimentCount", "dataLoggedMb"}}
+        for each in told["users"]["licensedUsers"]
+    ]
+    return {**told, "users": {**told["users"], "licensedUsers": listed}}
+
+
+@pytest.mark.parametrize("newer", [False, True])
+async def test_two_months_of_some_workspaces_come_back_and_verify(
+    database: Database, import_: ImportReports, rest: Rest, newer: bool
+) -> None:
+    await imported(Company(20, 400, newer=newer), 2, import_, rest)
+
+    organization_id = (await find_organization(database, DEFAULT)).organization_id
+    assert await verify_month(database, organization_id, FIRST.plus(1)) == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1_800)
+async def test_a_year_of_a_large_organization(
+    import_: ImportReports, rest: Rest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The figures in docs/import-report.md: `make import-large` prints them."""
+    seconds = await imported(Company(1_000, 20_000), 12, import_, rest)
+
+    first, *later = seconds
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\nfirst month {first:.0f} s, others {min(later):.0f} to {max(later):.0f} s, "
+            f"all {sum(seconds):.0f} s\n"
+        )
+    # What a month takes does not grow with the months before it.
+    assert max(later) < 2 * first
