@@ -73,8 +73,10 @@ class Intake:
         try:
             while queue:
                 together = list(_some(queue))
-                await self._store(organization_id, together)
-                self._events -= sum(len(batch.events) for batch in together)
+                try:
+                    await self._store(organization_id, together)
+                finally:
+                    self._events -= sum(len(batch.events) for batch in together)
         finally:
             del self._workers[organization_id]
 

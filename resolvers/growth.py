@@ -1,7 +1,7 @@
 """Growth: usage events are archived and dropped, a year of arrival at a time."""
 
+import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -15,6 +15,8 @@ from app.db.shelves import (
     select_shelves,
 )
 from app.domain.errors import StoreUnavailable
+
+_log = logging.getLogger(__name__)
 
 LEAST_DAYS = 400
 """For so long, at least, an event that is sent again is known to be a duplicate."""
@@ -47,9 +49,14 @@ class Growth:
         self._events += event_count
         if self._events >= self._next:
             self._next = 2 * self._events
-            with suppress(StoreUnavailable):
+            try:
                 async with self._database.upkeep() as tx:
                     await analyze(tx)
+            except StoreUnavailable:
+                return
+            except Exception:
+                # Whoever sent them, and those in line behind, are not to learn of it.
+                _log.exception("unexpected error while PostgreSQL looked at its tables")
 
 
 class GrowthWithin:

@@ -72,9 +72,9 @@ class Database:
         try:
             connection = await login
         except asyncio.CancelledError:
-            if self.pulse.is_away:
-                raise ConnectionError("The store went away.") from None
-            raise
+            if _is_cancelled():
+                raise
+            raise ConnectionError("The store went away.") from None
         self._opened.add(connection)
         connection.add_termination_listener(self._opened.discard)
         return connection
@@ -207,12 +207,14 @@ class Database:
         Raises:
             StoreUnavailable: PostgreSQL cannot be reached.
         """
-        async with AsyncExitStack() as stack:
-            snapshot = Snapshot(self, stack, organization_id)
-            try:
-                yield snapshot
-            finally:
+        stack = AsyncExitStack()
+        snapshot = Snapshot(self, stack, organization_id)
+        try:
+            yield snapshot
+        finally:
+            with StoreErrors():  # The caller's own errors pass as they are.
                 await snapshot.stop_reading()
+                await stack.aclose()
 
 
 _PATIENCE_SECONDS = 8
@@ -222,6 +224,12 @@ _SCOPE = text(f"SELECT {SCOPE}")
 _SCOPE_IN_TIME = text(
     f"SELECT {SCOPE}, set_config('statement_timeout', '{STATEMENT_SECONDS}s', true)"
 )
+
+
+def _is_cancelled() -> bool:
+    """Whether it is the running task that was cancelled, and not only what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _note_begin(connection: Connection, *_: object) -> None:

@@ -15,10 +15,20 @@ _AWAY = (
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
 )
+DRIVER_ERRORS = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresError,
+)
+"""All that using a connection can raise. The last but one is the driver's own state: that of a
+connection which broke in the middle of an operation, for whoever uses it next."""
 # SQLSTATE classes of a server that cannot serve at the moment: connection exceptions, a login or
-# a database that it refuses, too many connections and other shortages, shutdown and start-up; and
-# whatever follows in a transaction in which a statement failed for one of these reasons.
-_AWAY_STATES = ("08", "28", "3D", "53", "57P", "58", "25P02")
+# a database that it refuses, transactions that it gave up (deadlocks), too many connections and
+# other shortages, shutdown and start-up; and whatever follows in a transaction in which a
+# statement failed for one of these reasons.
+_AWAY_STATES = ("08", "28", "3D", "40", "53", "57P", "58", "25P02")
 _CANCELLED = "57014"
 # A lock that was not to be had in time: only batches set such a time, for their turn.
 _NOT_ITS_TURN = "55P03"
