@@ -32,6 +32,10 @@ class CorrectedFigure(Enum):
     EXPERIMENTS_CREATED = strawberry.enum_value(
         Figure.EXPERIMENTS_CREATED.value, description="Experiments created within the month."
     )
+    UNMEASURED_EXPERIMENTS = strawberry.enum_value(
+        Figure.UNMEASURED_EXPERIMENTS.value,
+        description="Experiments that exist at the month's end with a size that nobody knows.",
+    )
     SIZE_BYTES = strawberry.enum_value(
         Figure.SIZE_BYTES.value, description="Bytes that experiments hold at the month's end."
     )

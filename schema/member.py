@@ -42,6 +42,11 @@ class Member:
         "experiments",
         description="Experiments that the user owns in this workspace at the report's end.",
     )
+    unmeasured_experiments: int = column(
+        "unmeasured",
+        description="Those of these experiments whose size nobody knows: they add "
+        "nothing to the sizes, which are those of all others.",
+    )
     experiments_created: int | None = column(
         description="Null when an imported report states the month; else "
         "experiments that the user created in this workspace within the month, deleted ones "

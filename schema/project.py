@@ -31,6 +31,11 @@ class Project:
     number_of_experiments: int = column(
         "experiments", description="Experiments that exist in it at the report's end."
     )
+    unmeasured_experiments: int = column(
+        "unmeasured",
+        description="Those of its experiments whose size nobody knows: they add "
+        "nothing to the sizes, which are those of all others.",
+    )
     experiments_created: int | None = column(
         description="Null when an imported report states the month; else "
         "experiments created in it within the month, deleted ones included."

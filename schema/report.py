@@ -108,6 +108,11 @@ class ChargebackReport:
     number_of_experiments: BigInt = column(
         "experiments", description="Experiments that exist at the report's end."
     )
+    unmeasured_experiments: BigInt = column(
+        "unmeasured",
+        description="Those of these experiments whose size nobody knows: they add "
+        "nothing to the sizes, which are those of all others.",
+    )
     total_size_in_mb: float = column(
         "size_bytes",
         convert=megabytes,

@@ -60,7 +60,14 @@ class LicensedUser:
         description="Null when no source says one; else the email address said last."
     )
     role: Role = column(description="What the user may do.")
-    created_at: datetime = column(description="When the account was created.")
+    created_at: datetime = column(
+        description="When the account was created or, where `createdAtIsFirstSign`, when it was "
+        "first seen."
+    )
+    created_at_is_first_sign: bool = column(
+        description="Whether no source says when the account was created, so that `createdAt` is "
+        "the first sign of it: it is at least that old."
+    )
     deleted_at: datetime | None = column(
         description="Null when the account was not deleted within the month; else when it was."
     )
@@ -88,6 +95,11 @@ class LicensedUser:
     number_of_experiments: int = column(
         "experiments",
         description="Experiments that the user owns at the report's end, in all workspaces.",
+    )
+    unmeasured_experiments: int = column(
+        "unmeasured",
+        description="Those of these experiments whose size nobody knows: they add "
+        "nothing to the sizes, which are those of all others.",
     )
     experiments_created: int | None = column(
         description="Null when an imported report states the month; else "

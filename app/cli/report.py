@@ -92,7 +92,12 @@ async def print_report(
             context,
             None,
             month,
-            frozenset({"number_of_workspaces", "number_of_users", "experiments", "size_bytes"}),
+            frozenset(
+                {
+                    *("number_of_workspaces", "number_of_users"),
+                    *("experiments", "unmeasured", "size_bytes"),
+                }
+            ),
         )
         total = next(iter(dictionaries(found)))
         key = total["organization_id"], total["month"]
@@ -161,7 +166,10 @@ def _late_table(late: Grouped) -> Table:
 
 
 def _summary(total: dict[str, Any]) -> str:
+    unmeasured = total["unmeasured"]
+    unknown = f" ({unmeasured} of unknown size)" if unmeasured else ""
     return (
-        f"{total['number_of_workspaces']} workspaces, {total['experiments']} experiments, "
-        f"{megabytes(total['size_bytes']):.2f} MB, {total['number_of_users']} licensed users"
+        f"{total['number_of_workspaces']} workspaces, {total['experiments']} experiments"
+        f"{unknown}, {megabytes(total['size_bytes']):.2f} MB, "
+        f"{total['number_of_users']} licensed users"
     )

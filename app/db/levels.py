@@ -300,6 +300,7 @@ def figures(table: Any, report: Report) -> dict[str, SQLColumnExpression[Any]]:
     )
     return {
         "experiments": table.experiments,
+        "unmeasured": table.unmeasured,
         "experiments_created": measured(table.experiments_created, report.c.flows_known, report),
         "size_bytes": table.size_bytes,
         "size_in_mb": _megabytes(table.size_bytes),

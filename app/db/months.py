@@ -44,7 +44,13 @@ MEMBER_MONTH = MonthTable(
 USER_MONTH = MonthTable("user_month", ("user_id",), "username", "account", "user_id")
 MONTH_TABLES = (WORKSPACE_MONTH, PROJECT_MONTH, MEMBER_MONTH, USER_MONTH)
 
-_FIGURES = ("experiments", "experiments_created", "size_bytes", "byte_microseconds")
+_FIGURES = (
+    "experiments",
+    "unmeasured",
+    "experiments_created",
+    "size_bytes",
+    "byte_microseconds",
+)
 
 _SPAN = """unnest(CAST(:span_months AS date[]), CAST(:span_microseconds AS bigint[]))
              AS span (month, microseconds)"""
@@ -75,9 +81,9 @@ def _carry_forward(table: MonthTable, columns: Mapping[str, str], kept: str) -> 
     names = ", ".join((*table.keys, *columns))
     values = ", ".join((*table.keys, *columns.values()))
     return text(f"""
-        INSERT INTO {table.table} (organization_id, month, experiments, size_bytes,
+        INSERT INTO {table.table} (organization_id, month, experiments, unmeasured, size_bytes,
                                    byte_microseconds, {names})
-        SELECT organization_id, span.month, experiments, size_bytes,
+        SELECT organization_id, span.month, experiments, unmeasured, size_bytes,
                CAST(size_bytes AS numeric) * span.microseconds, {values}
         FROM {table.table} AS earlier CROSS JOIN {_SPAN}
         WHERE organization_id = :organization_id AND earlier.month = :last AND ({kept})
@@ -95,7 +101,10 @@ _CARRY_FORWARD = (
             "username": "username",
             "licensed": "licensed AND deleted_at IS NULL",
             **{column: column for column in ("email", "role", "service_account", "suspended")},
-            **{column: column for column in ("created_at", "deleted_at")},
+            **{
+                column: column
+                for column in ("created_at", "created_at_is_first_sign", "deleted_at")
+            },
             "last_used_at": "last_used_at",
         },
         "TRUE",
@@ -131,6 +140,7 @@ async def add_figures(
             "organization_id": organization_id,
             "months": [row.month.first_day for row in rows],
             "experiments": [row.figures.experiments for row in rows],
+            "unmeasured": [row.figures.unmeasured for row in rows],
             "experiments_created": [row.figures.experiments_created for row in rows],
             "size_bytes": [row.figures.size_bytes for row in rows],
             # Wider than any integer that the driver knows: PostgreSQL reads it as a numeral.
@@ -148,11 +158,13 @@ def _add_figures(table: MonthTable) -> Any:
     return text(f"""
         WITH change AS (
             SELECT * FROM unnest(CAST(:months AS date[]), {arrays}, CAST(:experiments AS bigint[]),
-                CAST(:experiments_created AS bigint[]), CAST(:size_bytes AS bigint[]),
+                CAST(:unmeasured AS bigint[]), CAST(:experiments_created AS bigint[]),
+                CAST(:size_bytes AS bigint[]),
                 CAST(CAST(:byte_microseconds AS text[]) AS numeric[]))
                 AS change (month, {keys}, {", ".join(_FIGURES)})
         ), total AS (
             SELECT span.month, {keys}, sum(experiments) AS experiments,
+                   sum(unmeasured) AS unmeasured,
                    sum(experiments_created) FILTER (WHERE span.month = change.month)
                        AS experiments_created,
                    sum(size_bytes) AS size_bytes,
@@ -166,8 +178,8 @@ def _add_figures(table: MonthTable) -> Any:
                (organization_id, month, {keys}, {table.name}, {", ".join(_FIGURES)})
         SELECT CAST(:organization_id AS uuid), total.month,
                {", ".join(f"total.{key}" for key in table.keys)}, named.{table.name},
-               total.experiments, coalesce(total.experiments_created, 0), total.size_bytes,
-               total.byte_microseconds
+               total.experiments, total.unmeasured, coalesce(total.experiments_created, 0),
+               total.size_bytes, total.byte_microseconds
         FROM total JOIN {table.named_in} AS named
           ON named.organization_id = :organization_id
          AND named.{table.named_by} = total.{table.named_by}
@@ -236,6 +248,7 @@ class AccountMonthRow(NamedTuple):
     service_account: bool
     suspended: bool
     created_at: datetime | None
+    created_at_is_first_sign: bool
     deleted_at: datetime | None
 
 
@@ -255,7 +268,7 @@ _SET_ACCOUNTS = text(f"""
     FROM unnest(CAST(:month AS date[]), CAST(:user_id AS uuid[]), CAST(:licensed AS boolean[]),
                 CAST(:email AS text[]), CAST(:role AS text[]), CAST(:service_account AS boolean[]),
                 CAST(:suspended AS boolean[]), CAST(:created_at AS timestamptz[]),
-                CAST(:deleted_at AS timestamptz[]))
+                CAST(:created_at_is_first_sign AS boolean[]), CAST(:deleted_at AS timestamptz[]))
          AS said (month, user_id, {", ".join(_SAID)})
     JOIN account ON account.organization_id = :organization_id AND account.user_id = said.user_id
     ON CONFLICT (organization_id, month, user_id) DO UPDATE SET

@@ -26,6 +26,7 @@ from app.db.tables import MonthClose, Organization, UserMonth, WorkspaceMonth
 _TOTALS = {
     "number_of_workspaces": func.count().filter(WorkspaceMonth.present),
     "experiments": func.coalesce(func.sum(WorkspaceMonth.experiments), 0),
+    "unmeasured": func.coalesce(func.sum(WorkspaceMonth.unmeasured), 0),
     "size_bytes": func.coalesce(func.sum(WorkspaceMonth.size_bytes), 0),
 }
 

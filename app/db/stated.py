@@ -27,6 +27,7 @@ class StatedUser(NamedTuple):
     licensed: bool
     email: str | None
     created_at: datetime | None
+    created_at_is_first_sign: bool
     deleted_at: datetime | None
     suspended: bool
     ui_usage_count: int
@@ -91,6 +92,7 @@ _TYPES = {
     "licensed": "boolean",
     "email": "text",
     "suspended": "boolean",
+    "created_at_is_first_sign": "boolean",
     **dict.fromkeys(
         ("created_at", "deleted_at", "ui_used_at", "sdk_used_at", "last_used_at"), "timestamptz"
     ),

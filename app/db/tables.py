@@ -248,9 +248,13 @@ class Membership(Base):
 
 
 class StorageFigures:
-    """What a month row says of experiments. `byte_microseconds` counts the whole month."""
+    """What a month row says of experiments. `byte_microseconds` counts the whole month.
+
+    `unmeasured` of the `experiments` have a size that no fact says; they add no bytes.
+    """
 
     experiments: Mapped[Amount]
+    unmeasured: Mapped[Amount]
     experiments_created: Mapped[Amount]
     size_bytes: Mapped[Amount]
     # A petabyte for a month is 2.9e27: more than 64 bits hold.
@@ -330,6 +334,8 @@ class UserMonth(StorageFigures, Base):
     service_account: Mapped[Flag]
     suspended: Mapped[Flag]
     created_at: Mapped[MaybeInstant]
+    # Whether no fact says when the account was created: then it is the first sign of it.
+    created_at_is_first_sign: Mapped[Flag]
     deleted_at: Mapped[MaybeInstant]
     ui_usage_count: Mapped[Amount]
     ui_used_at: Mapped[MaybeInstant]

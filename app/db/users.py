@@ -58,9 +58,10 @@ def select_licensed_users_of_reports(
     """Licensed users of the reports whose months `parent_month` is bound to.
 
     `matching` names those of `CONDITIONS` that they must meet. Columns beside those of `figures`:
-    user_id, username, email, created_at, deleted_at, suspended, service_account, role,
-    ui_usage_count, ui_used_at, sdk_usage_count, sdk_used_at, last_used_at; and
-    created_ms, deleted_ms, ui_used_ms, sdk_used_ms, last_used_ms: these instants in milliseconds.
+    user_id, username, email, created_at, created_at_is_first_sign, deleted_at, suspended,
+    service_account, role, ui_usage_count, ui_used_at, sdk_usage_count, sdk_used_at, last_used_at;
+    and created_ms, deleted_ms, ui_used_ms, sdk_used_ms, last_used_ms: these instants in
+    milliseconds.
     """
     level = Level.of(UserMonth, one_report=one_report)
     return level.select(
@@ -97,6 +98,7 @@ def _columns(level: Level) -> Mapping[str, Any]:
         "email": row.email,
         "role": row.role,
         "created_at": row.created_at,
+        "created_at_is_first_sign": row.created_at_is_first_sign,
         "deleted_at": row.deleted_at,
         "suspended": row.suspended,
         "service_account": row.service_account,

@@ -67,7 +67,10 @@ class AccountFact(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A user as a report month shows them; `licensed` unless deleted before the month began."""
+    """A user as a report month shows them; `licensed` unless deleted before the month began.
+
+    `created_at_is_first_sign` where nothing says when the account was created.
+    """
 
     licensed: bool
     email: str | None
@@ -75,6 +78,7 @@ class Account:
     service_account: bool
     suspended: bool
     created_at: datetime
+    created_at_is_first_sign: bool
     deleted_at: datetime | None
 
 
@@ -93,15 +97,22 @@ class AccountLife:
         """
         end, died = month.end, self.life.died
         known = [fact for fact in self.facts if fact.occurred_at < end] or [self.facts[0]]
+        created_at = _last(fact.created_at for fact in known)
         return Account(
             licensed=died is None or died >= month.start,
             email=_last(fact.email for fact in known),
             role=_last(fact.role for fact in known) or "MEMBER",
             service_account=_last(fact.service_account for fact in known) or False,
             suspended=_last(fact.suspended for fact in known) or False,
-            created_at=_last(fact.created_at for fact in known) or self.life.born,
+            created_at=created_at or self.life.born,
+            created_at_is_first_sign=created_at is None and not self._birth_is_stated,
             deleted_at=died if died is not None and died < end else None,
         )
+
+    @property
+    def _birth_is_stated(self) -> bool:
+        """Whether something said later dates the account's birth."""
+        return any(fact.created_at == self.life.born for fact in self.facts)
 
 
 def account_lives(facts: Iterable[AccountFact]) -> list[AccountLife]:
@@ -172,12 +183,16 @@ class ExperimentFact(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What one instant adds to the stocks of a place, and whether an experiment began there."""
+    """What one instant adds to the stocks of a place, and whether an experiment began there.
+
+    `unmeasured` is what it adds to the experiments whose size nothing says.
+    """
 
     occurred_at: datetime
     place: Place
     experiments: int
     size_bytes: int
+    unmeasured: int = 0
     created: int = 0
 
 
@@ -192,7 +207,8 @@ def experiment_changes(
             experiment dies with its project, for good.
 
     A creation of an experiment that exists moves it. One that was resized before it was created
-    begins with that size, unless its creation says another.
+    begins with that size, unless its creation says another. One of which nothing says a size
+    holds no bytes, and is unmeasured, until something does.
     """
     life = _ExperimentLife()
     for fact in sorted(facts, key=lambda fact: fact[:3]):
@@ -209,7 +225,7 @@ class _ExperimentLife:
         self.changes: list[Change] = []
         self._place: Place | None = None
         self._placed_at: datetime | None = None
-        self._size_bytes = 0
+        self._size_bytes: int | None = None
 
     def take(self, fact: ExperimentFact) -> None:
         if fact.step is Step.DELETED:
@@ -236,21 +252,28 @@ class _ExperimentLife:
             return
         created = self._place is None
         self._withdraw(at)
-        self.changes.append(Change(at, place, 1, size_bytes, int(created)))
+        unmeasured = int(size_bytes is None)
+        self.changes.append(Change(at, place, 1, size_bytes or 0, unmeasured, int(created)))
         self._place, self._placed_at, self._size_bytes = place, at, size_bytes
 
-    def _resize(self, at: datetime, size_bytes: int) -> None:
-        if self._place is not None and size_bytes != self._size_bytes:
-            self.changes.append(Change(at, self._place, 0, size_bytes - self._size_bytes))
+    def _resize(self, at: datetime, size_bytes: int | None) -> None:
+        if self._place is not None and size_bytes is not None and size_bytes != self._size_bytes:
+            more = size_bytes - (self._size_bytes or 0)
+            self.changes.append(Change(at, self._place, 0, more, -self._unmeasured))
         self._size_bytes = size_bytes
 
     def _leave(self, at: datetime) -> None:
         self._withdraw(at)
-        self._place, self._placed_at, self._size_bytes = None, None, 0
+        self._place, self._placed_at, self._size_bytes = None, None, None
 
     def _withdraw(self, at: datetime) -> None:
         if self._place is not None:
-            self.changes.append(Change(at, self._place, -1, -self._size_bytes))
+            held = self._size_bytes or 0
+            self.changes.append(Change(at, self._place, -1, -held, -self._unmeasured))
+
+    @property
+    def _unmeasured(self) -> int:
+        return int(self._size_bytes is None)
 
 
 @dataclass(slots=True)
@@ -264,11 +287,13 @@ class Figures:
     experiments_created: int = 0
     size_bytes: int = 0
     byte_microseconds: int = 0
+    unmeasured: int = 0
 
     def add(self, change: Change, remaining_microseconds: int, sign: int) -> None:
         """Count a change once more (`sign` 1), or no longer (-1)."""
         self.experiments += sign * change.experiments
         self.experiments_created += sign * change.created
+        self.unmeasured += sign * change.unmeasured
         self.size_bytes += sign * change.size_bytes
         self.byte_microseconds += sign * change.size_bytes * remaining_microseconds
 
@@ -276,6 +301,7 @@ class Figures:
         """What follows from this for a later month of that length: what is there, stays."""
         return Figures(
             experiments=self.experiments,
+            unmeasured=self.unmeasured,
             size_bytes=self.size_bytes,
             byte_microseconds=self.size_bytes * microseconds,
         )
@@ -284,6 +310,7 @@ class Figures:
         """Add what another place contributes to the same row."""
         self.experiments += other.experiments
         self.experiments_created += other.experiments_created
+        self.unmeasured += other.unmeasured
         self.size_bytes += other.size_bytes
         self.byte_microseconds += other.byte_microseconds
 
@@ -293,4 +320,5 @@ class Figures:
             or self.experiments_created
             or self.size_bytes
             or self.byte_microseconds
+            or self.unmeasured
         )

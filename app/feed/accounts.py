@@ -105,6 +105,7 @@ def _month_row(month: Month, key: UUID, account: Account) -> AccountMonthRow:
         account.service_account,
         account.suspended,
         account.created_at,
+        account.created_at_is_first_sign,
         account.deleted_at,
     )
 

@@ -33,6 +33,7 @@ class Late:
         """Add what a place's experiments contribute to a closed month."""
         for figure, amount in (
             (Figure.EXPERIMENTS, figures.experiments),
+            (Figure.UNMEASURED_EXPERIMENTS, figures.unmeasured),
             (Figure.EXPERIMENTS_CREATED, figures.experiments_created),
             (Figure.SIZE_BYTES, figures.size_bytes),
             (Figure.BYTE_MICROSECONDS, figures.byte_microseconds),

@@ -80,6 +80,7 @@ async def stored_rows(tx: Transaction, organization_id: UUID, month: Month) -> M
                 row.experiments_created,
                 row.size_bytes,
                 int(row.byte_microseconds),
+                row.unmeasured,
             )
             if any(sums):
                 rows.figures[level][name] = sums
@@ -186,6 +187,7 @@ def _add(figures: dict[Name, Sums], name: Name, sums: Sums) -> None:
 
 _SUMMED_AS = {
     Figure.EXPERIMENTS: "experiments",
+    Figure.UNMEASURED_EXPERIMENTS: "unmeasured",
     Figure.EXPERIMENTS_CREATED: "experiments_created",
     Figure.SIZE_BYTES: "size_bytes",
     Figure.BYTE_MICROSECONDS: "byte_microseconds",
@@ -246,6 +248,7 @@ def _account_row(month: Month, name: Name, user: UserRow) -> AccountMonthRow:
         user.service_account,
         user.suspended,
         user.created_at,
+        user.created_at_is_first_sign,
         user.deleted_at,
     )
 

@@ -40,6 +40,7 @@ class Sums(NamedTuple):
     experiments_created: int = 0
     size_bytes: int = 0
     byte_microseconds: int = 0
+    unmeasured: int = 0
 
     def __add__(self, other: tuple[Any, ...]) -> "Sums":
         return Sums(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
@@ -54,6 +55,7 @@ class UserRow(NamedTuple):
     service_account: bool = False
     suspended: bool = False
     created_at: datetime | None = None
+    created_at_is_first_sign: bool = False
     deleted_at: datetime | None = None
     ui_usage_count: int = 0
     ui_used_at: datetime | None = None
@@ -99,7 +101,7 @@ class _Experiment:
     workspace: str
     project: str
     username: str
-    size_bytes: int
+    size_bytes: int | None
     since: datetime
 
 
@@ -184,10 +186,11 @@ class _Story:
     def place(self, at: datetime, said: ExperimentCreated) -> None:
         self.begin_project(said.workspace, said.project)
         name, there = said.experiment, self.experiments.get(said.experiment)
-        size_bytes = self.sizes.get(name, 0) if said.size_bytes is None else said.size_bytes
+        size_bytes = self.sizes.get(name) if said.size_bytes is None else said.size_bytes
         if there is not None:
             self.settle(at, there)
-        self.sizes[name] = size_bytes
+        if size_bytes is not None:
+            self.sizes[name] = size_bytes
         placed = _Experiment(said.workspace, said.project, said.username, size_bytes, at)
         self.experiments[name] = placed
         if there is None and at >= self.month.start:
@@ -209,7 +212,7 @@ class _Story:
         held = at - max(there.since, self.month.start)
         if held > timedelta(0):
             span = held // timedelta(microseconds=1)
-            self.add(there, Sums(byte_microseconds=there.size_bytes * span))
+            self.add(there, Sums(byte_microseconds=(there.size_bytes or 0) * span))
         there.since = at
 
     def add(self, there: _Experiment, sums: Sums) -> None:
@@ -218,7 +221,9 @@ class _Story:
     def end(self) -> MonthRows:
         for there in self.experiments.values():
             self.settle(self.month.end, there)
-            self.add(there, Sums(experiments=1, size_bytes=there.size_bytes))
+            unmeasured = int(there.size_bytes is None)
+            sums = Sums(experiments=1, size_bytes=there.size_bytes or 0, unmeasured=unmeasured)
+            self.add(there, sums)
         self.rows.figures = {
             "workspaces": self.summed(lambda workspace, _, __: (workspace,)),
             "projects": self.summed(lambda workspace, project, _: (workspace, project)),
@@ -268,6 +273,8 @@ def _account(told: Told, month: Month) -> UserRow:
     during = during or [next(each for each in said if each[0] >= born)]
     shown = [data for at, data in during if at < month.end] or [during[0][1]]
 
+    created_at_is_stated = any(data.created_at == born for _, data in during)
+
     def last(name: str, otherwise: Any) -> Any:
         values = [getattr(data, name) for data in shown if getattr(data, name) is not None]
         return values[-1] if values else otherwise
@@ -279,6 +286,7 @@ def _account(told: Told, month: Month) -> UserRow:
         service_account=last("service_account", False),
         suspended=last("suspended", False),
         created_at=last("created_at", born),
+        created_at_is_first_sign=last("created_at", None) is None and not created_at_is_stated,
         deleted_at=died if died is not None and died < month.end else None,
     )
 

@@ -318,6 +318,7 @@ Figures = Counter[tuple[str | None, ...]]
 _USAGE = {"UI_USAGE": "uiUsageCount", "SDK_USAGE": "sdkUsageCount"}
 _SUMS = {
     "EXPERIMENTS": "numberOfExperiments",
+    "UNMEASURED_EXPERIMENTS": "unmeasuredExperiments",
     "EXPERIMENTS_CREATED": "experimentsCreated",
     "SIZE_BYTES": "totalSizeBytes",
 }

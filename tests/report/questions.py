@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from typing import Any
 
 FIGURES = """
-    numberOfExperiments experimentsCreated totalSizeInMb totalSizeBytes averageSizeInMb
+    numberOfExperiments unmeasuredExperiments experimentsCreated
+    totalSizeInMb totalSizeBytes averageSizeInMb
 """
 
 FULL_REPORT = f"""
 fragment full on ChargebackReport {{
     reportDate status closedAt changedAt: createdAt organization {{ id organization: name }}
-    numberOfWorkspaces numberOfExperiments totalSizeInMb totalSizeBytes
+    numberOfWorkspaces numberOfExperiments unmeasuredExperiments totalSizeInMb totalSizeBytes
     users {{ numberOfUsers changedAt: createdAt licensedUsers {{ ...user }} }}
     workspaces {{ ...workspace }}
     formerWorkspaces {{ ...workspace }}
@@ -26,7 +27,7 @@ fragment workspace on Workspace {{
 fragment project on Project {{ id name {FIGURES} }}
 fragment member on Member {{ userName email {FIGURES} user {{ ...user }} }}
 fragment user on LicensedUser {{
-    username email role createdAt deletedAt suspended serviceAccount
+    username email role createdAt createdAtIsFirstSign deletedAt suspended serviceAccount
     uiUsageCount uiUsageUpdatedAt sdkUsageCount sdkUsageUpdatedAt lastUsedAt {FIGURES}
 }}
 """

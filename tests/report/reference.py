@@ -72,7 +72,8 @@ class Experiment:
     """One that exists: where, and how large."""
 
     place: Place
-    size_bytes: int
+    size_bytes: int | None
+    """None where nothing was said of it."""
 
 
 @dataclass
@@ -90,7 +91,7 @@ class World:
 
     def pass_time(self, microseconds: int) -> None:
         for experiment in self.experiments.values():
-            self.byte_microseconds[experiment.place] += experiment.size_bytes * microseconds
+            self.byte_microseconds[experiment.place] += (experiment.size_bytes or 0) * microseconds
 
     def apply(self, fact: Fact, *, in_month: bool) -> None:
         said = fact.data
@@ -134,11 +135,11 @@ class World:
         self.workspaces.discard(workspace)
 
     def _create(self, said: dict[str, Any], *, in_month: bool) -> None:
-        """One that exists moves; one that does not begins, with the size said last or 0."""
+        """One that exists moves; one that does not begins, with the size said last, if any."""
         name, place = said["experiment"], (said["workspace"], said["project"], said["username"])
         self._begin_project(*place[:2])
         there = self.experiments.get(name)
-        known = there.size_bytes if there else self.awaiting.pop(name, 0)
+        known = there.size_bytes if there else self.awaiting.pop(name, None)
         size = said.get("sizeBytes")
         self.experiments[name] = Experiment(place, known if size is None else size)
         if there is None and in_month:
@@ -232,11 +233,13 @@ class _MonthReport:
 
     def shown(self) -> Shown:
         users = [] if self.is_empty else self.licensed_users()
-        held = sum(each.size_bytes for each in self.world.experiments.values())
+        sizes = [each.size_bytes for each in self.world.experiments.values()]
+        held = sum(size or 0 for size in sizes)
         return {
             "reportDate": self.month,
             "numberOfWorkspaces": len(self.world.workspaces),
-            "numberOfExperiments": len(self.world.experiments),
+            "numberOfExperiments": len(sizes),
+            "unmeasuredExperiments": sizes.count(None),
             "totalSizeInMb": rounded(Fraction(held, MEGABYTE)),
             "totalSizeBytes": held,
             "users": {"numberOfUsers": len(users), "licensedUsers": users},
@@ -289,13 +292,15 @@ class _MonthReport:
     def figures(self, counts: Callable[[Place], bool]) -> Shown:
         world = self.world
         sizes = [e.size_bytes for e in world.experiments.values() if counts(e.place)]
+        known = sum(size or 0 for size in sizes)
         held = sum(amount for place, amount in world.byte_microseconds.items() if counts(place))
         elapsed = (self.end - self.start) // timedelta(microseconds=1)
         return {
             "numberOfExperiments": len(sizes),
+            "unmeasuredExperiments": sizes.count(None),
             "experimentsCreated": sum(n for place, n in world.created.items() if counts(place)),
-            "totalSizeInMb": rounded(Fraction(sum(sizes), MEGABYTE)),
-            "totalSizeBytes": sum(sizes),
+            "totalSizeInMb": rounded(Fraction(known, MEGABYTE)),
+            "totalSizeBytes": known,
             "averageSizeInMb": rounded(Fraction(held, elapsed * MEGABYTE) if elapsed else 0),
         }
 
@@ -313,12 +318,14 @@ class _MonthReport:
             return next((d[name] for d in reversed(told) if d.get(name) is not None), otherwise)
 
         created_at = last("createdAt", None)
+        stated = {_instant(f.data["createdAt"]) for f in life.said if f.data.get("createdAt")}
         died = life.died if life.died is not None and life.died < self.month_end else None
         return {
             "licensed": died is None or died >= self.start,
             "email": last("email", None),
             "role": last("role", "MEMBER"),
             "createdAt": _written(life.born if created_at is None else _instant(created_at)),
+            "createdAtIsFirstSign": created_at is None and life.born not in stated,
             "deletedAt": _written(died),
             "suspended": last("suspended", False),
             "serviceAccount": last("serviceAccount", False),

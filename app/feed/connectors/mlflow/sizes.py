@@ -89,7 +89,7 @@ async def _measured(
 
 
 def _resized(reading: Reading, run_id: str, run: Known, size: Size) -> Iterable[bytes]:
-    if size.size_bytes != (run.size_bytes or 0):
+    if size.size_bytes != run.size_bytes:
         at = max(_since(reading, run, size), run.start_ms)
         yield reading.events.line(
             f"run/{run_id}/size/{at}/{size.size_bytes}",

@@ -124,7 +124,7 @@ def _bytes_as_stated(told: int, size: Size) -> int:
     return told if told in size else size.likely
 
 
-_NO_USER = StatedUser(NOWHERE, False, None, None, None, False, 0, None, 0, None, None, 0, 0)
+_NO_USER = StatedUser(NOWHERE, False, None, None, False, None, False, 0, None, 0, None, None, 0, 0)
 
 
 def _different_users(
@@ -157,6 +157,7 @@ def _user_as_stated(told: StatedUser, said: ReportedUser) -> StatedUser:
     """What the document does not say stays as the events tell it."""
     stated: dict[str, Any] = {
         "created_at": said.created_at,
+        "created_at_is_first_sign": None if said.created_at is None else False,
         "deleted_at": said.deleted_at,
         "suspended": said.suspended,
         "ui_usage_count": said.ui_usage_count,

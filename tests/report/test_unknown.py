@@ -1,0 +1,150 @@
+"""What no source says is told apart from nothing: sizes, and when accounts were created."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from app.db.engine import Database
+from app.domain.acts import OPERATOR
+from app.domain.months import Month
+from resolvers.months import close_month, verify_month
+from resolvers.organizations import find_organization
+from tests.conftest import Feed, FixedClock, GraphQL, event
+
+SIZES = """
+query ($month: Month!, $organization: String) {
+chargebackReport(month: $month, organization: $organization) {
+    numberOfExperiments unmeasuredExperiments totalSizeBytes
+    workspaces {
+        unmeasuredExperiments
+        projects { name unmeasuredExperiments totalSizeBytes }
+        members { userName unmeasuredExperiments }
+        formerMembers { userName unmeasuredExperiments }
+    }
+    users { licensedUsers { username unmeasuredExperiments createdAt createdAtIsFirstSign } }
+    corrections { originMonth figure amount project userName }
+} }
+"""
+
+
+def created(name: str, at: str, project: str = "seg", **said: Any) -> bytes:
+    place = {"workspace": "vision", "project": project, "username": "ann"}
+    return event("experiment.created", at, experiment=name, **place, **said)
+
+
+def resized(name: str, at: str, size_bytes: int) -> bytes:
+    return event("experiment.resized", at, experiment=name, sizeBytes=size_bytes)
+
+
+async def sizes(graphql: GraphQL, feed: Feed, month: str) -> Any:
+    answer = await graphql(SIZES, month=month, organization=feed.organization)
+    return answer["chargebackReport"]
+
+
+async def unmeasured(graphql: GraphQL, feed: Feed, month: str) -> tuple[int, int, int]:
+    """Experiments of a month, those whose size is unknown, and the bytes of the others."""
+    found = await sizes(graphql, feed, month)
+    figures = ("numberOfExperiments", "unmeasuredExperiments", "totalSizeBytes")
+    return tuple(int(found[figure]) for figure in figures)  # type: ignore[return-value]
+
+
+async def test_an_unknown_size_is_counted_at_every_level_until_one_is_said(
+    feed: Feed, graphql: GraphQL
+) -> None:
+    await feed(
+        event("user.upserted", "2026-08-01T00:00:00Z", username="ann"),
+        created("known", "2026-08-02T00:00:00Z", sizeBytes=300),
+        created("unknown", "2026-08-02T00:00:00Z", "depth"),
+        created("empty", "2026-08-02T00:00:00Z", sizeBytes=0),
+        resized("unknown", "2026-10-10T00:00:00Z", 0),
+    )
+
+    september = await sizes(graphql, feed, "2026-09")
+    [workspace] = september["workspaces"]
+    [ann] = september["users"]["licensedUsers"]
+    assert (september["unmeasuredExperiments"], september["totalSizeBytes"]) == (1, 300)
+    assert workspace["unmeasuredExperiments"] == ann["unmeasuredExperiments"] == 1
+    assert workspace["projects"] == [
+        {"name": "depth", "unmeasuredExperiments": 1, "totalSizeBytes": 0},
+        {"name": "seg", "unmeasuredExperiments": 0, "totalSizeBytes": 300},
+    ]
+    assert workspace["formerMembers"] == [{"userName": "ann", "unmeasuredExperiments": 1}]
+    assert await unmeasured(graphql, feed, "2026-10") == (3, 0, 300)
+
+
+async def test_an_unknown_size_moves_ends_and_begins_anew_with_its_experiment(
+    feed: Feed, graphql: GraphQL
+) -> None:
+    await feed(
+        created("run", "2026-06-02T00:00:00Z"),
+        created("run", "2026-07-02T00:00:00Z", "depth"),
+        resized("run", "2026-08-02T00:00:00Z", 5),
+        event("experiment.deleted", "2026-09-02T00:00:00Z", experiment="run"),
+        created("run", "2026-09-03T00:00:00Z"),
+        event("project.deleted", "2026-10-02T00:00:00Z", workspace="vision", name="seg"),
+    )
+
+    [workspace] = (await sizes(graphql, feed, "2026-07"))["workspaces"]
+    assert [p["unmeasuredExperiments"] for p in workspace["projects"]] == [1, 0]
+    assert [await unmeasured(graphql, feed, f"2026-{month:02}") for month in range(6, 11)] == [
+        (1, 1, 0),
+        (1, 1, 0),
+        (1, 0, 5),
+        (1, 1, 0),
+        (0, 0, 0),
+    ]
+
+
+async def test_a_size_that_comes_too_late_is_a_correction(
+    feed: Feed, graphql: GraphQL, database: Database, clock: FixedClock
+) -> None:
+    organization_id = (await find_organization(database, feed.organization)).organization_id
+    await feed(created("run", "2026-09-02T00:00:00Z"))
+    await close_month(database, organization_id, Month(2026, 9), by=OPERATOR, now=clock.now)
+
+    await feed(resized("run", "2026-09-30T00:00:00Z", 7))
+
+    assert await unmeasured(graphql, feed, "2026-09") == (1, 1, 0)
+    assert await unmeasured(graphql, feed, "2026-10") == (1, 0, 7)
+    corrections = (await sizes(graphql, feed, "2026-10"))["corrections"]
+    # 7 bytes for the last of September's days, 86,400,000,000 microseconds.
+    assert [(each["figure"], each["amount"]) for each in corrections] == [
+        ("BYTE_MICROSECONDS", "604800000000"),
+        ("SIZE_BYTES", "7"),
+        ("UNMEASURED_EXPERIMENTS", "-1"),
+    ]
+    for month in (Month(2026, 9), Month(2026, 10)):
+        assert await verify_month(database, organization_id, month) == []
+
+
+async def test_a_creation_that_nobody_states_is_a_first_sign(
+    feed: Feed, graphql: GraphQL, clock: FixedClock
+) -> None:
+    clock.now = datetime(2026, 11, 5, tzinfo=UTC)
+    await feed(
+        event("user.upserted", "2026-09-05T00:00:00Z", username="ann"),
+        event(
+            "user.upserted",
+            "2026-10-05T00:00:00Z",
+            username="ann",
+            createdAt="2026-10-20T00:00:00Z",
+        ),
+        event(
+            "user.upserted",
+            "2026-10-05T00:00:00Z",
+            username="bob",
+            createdAt="2026-09-01T00:00:00Z",
+        ),
+    )
+
+    shown = [
+        (user["username"], user["createdAt"], user["createdAtIsFirstSign"])
+        for month in ("2026-09", "2026-10")
+        for user in (await sizes(graphql, feed, month))["users"]["licensedUsers"]
+    ]
+    # In October ann is said to have been created that month, after what was seen in September.
+    assert shown == [
+        ("ann", "2026-09-05T00:00:00Z", True),
+        ("bob", "2026-09-01T00:00:00Z", False),
+        ("ann", "2026-10-20T00:00:00Z", False),
+        ("bob", "2026-09-01T00:00:00Z", False),
+    ]
