@@ -276,7 +276,9 @@ class Level:
         )
         value = (found.correlate(*outer) if outer else found).scalar_subquery()
         further = order.value < value if order.descending else order.value > value
-        return or_(further, and_(order.value == value, order.key > key))
+        # The first condition follows from the other: by it an index skips what came before.
+        onward = order.value <= value if order.descending else order.value >= value
+        return and_(onward, or_(further, and_(order.value == value, order.key > key)))
 
 
 def _same(page: Any, columns: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
