@@ -9,7 +9,7 @@ from app.db.levels import Page, report_parameters
 from app.db.statements import Statement
 from app.domain.errors import InvalidArgument
 from resolvers.context import Context
-from resolvers.rows import Grouped, Row
+from resolvers.rows import Grouped, Row, Streamed
 
 ReportKey = tuple[UUID, date]
 """organization_id, and the first day of the report month."""
@@ -58,6 +58,22 @@ async def read_level(
     statement = select(one_report=one_report)
     rows = await context.snapshot.rows(statement, bound, organization_id=organization_id)
     return grouped(rows, statement.columns, len(keys))
+
+
+def stream_level(context: Context, select: SelectLevel, report: ReportKey, size: int) -> Streamed:
+    """Run a level's statement for one report, `size` rows at a time.
+
+    Args:
+        context: The request.
+        select: The statement, for the report or for all its workspaces.
+        report: The report.
+        size: How many rows are read at a time.
+    """
+    organization_id, month = report
+    statement = select(one_report=True)
+    bound = report_parameters([context.reports[organization_id, month]], one=True)
+    chunks = context.snapshot.chunks(statement, bound, size, organization_id=organization_id)
+    return Streamed(statement.columns, chunks)
 
 
 def grouped(rows: Sequence[Row], columns: Mapping[str, int], parents: int) -> Grouped:

@@ -6,8 +6,8 @@ from functools import partial
 from app.db.levels import ALL, Page
 from app.db.members import select_members_of_workspaces
 from resolvers.context import Context
-from resolvers.levels import WorkspaceKey, read_level
-from resolvers.rows import Grouped, Selection
+from resolvers.levels import ReportKey, WorkspaceKey, read_level, stream_level
+from resolvers.rows import Grouped, Selection, Streamed
 
 
 async def members_of_workspaces(
@@ -31,6 +31,14 @@ async def members_of_workspaces(
     """
     select = partial(select_members_of_workspaces, selection, order=order, paging=page.paging)
     return await read_level(context, select, workspaces, ("workspace_id",), **page.parameters)
+
+
+def stream_members(
+    context: Context, report: ReportKey, selection: Selection, size: int
+) -> Streamed:
+    """The same of all workspaces of one report, which count by name, `size` members at a time."""
+    select = partial(select_members_of_workspaces, selection, of_all=True)
+    return stream_level(context, select, report, size)
 
 
 async def former_members_of_workspaces(

@@ -6,8 +6,8 @@ from functools import partial
 from app.db.levels import ALL, Page
 from app.db.projects import select_projects_of_workspaces
 from resolvers.context import Context
-from resolvers.levels import WorkspaceKey, read_level
-from resolvers.rows import Grouped, Selection
+from resolvers.levels import ReportKey, WorkspaceKey, read_level, stream_level
+from resolvers.rows import Grouped, Selection, Streamed
 
 
 async def projects_of_workspaces(
@@ -39,6 +39,14 @@ async def projects_of_workspaces(
     return await read_level(
         context, select, workspaces, ("workspace_id",), **matching, **page.parameters
     )
+
+
+def stream_projects(
+    context: Context, report: ReportKey, selection: Selection, size: int
+) -> Streamed:
+    """The same of all workspaces of one report, which count by name, `size` projects at a time."""
+    select = partial(select_projects_of_workspaces, selection, of_all=True)
+    return stream_level(context, select, report, size)
 
 
 async def former_projects_of_workspaces(

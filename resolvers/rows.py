@@ -1,6 +1,6 @@
 """What a batch resolver takes and returns: keys of all parents in, rows grouped by parent out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,3 +21,15 @@ class Grouped:
 
     columns: Mapping[str, int]
     groups: Sequence[Sequence[Row]]
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """Rows of one nesting level of one report, some at a time, for documents of any length.
+
+    `columns` is as in `Grouped`. The rows come by parent, and within it in order; the first column
+    of each says which parent it is, from 1. `chunks` is the reader's to close.
+    """
+
+    columns: Mapping[str, int]
+    chunks: AsyncGenerator[Sequence[Row], None]

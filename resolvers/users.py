@@ -8,8 +8,8 @@ from typing import Any
 from app.db.levels import ALL, Page
 from app.db.users import select_licensed_users, select_licensed_users_of_reports
 from resolvers.context import Context
-from resolvers.levels import ReportKey, UserKey, read_level
-from resolvers.rows import Grouped, Selection
+from resolvers.levels import ReportKey, UserKey, read_level, stream_level
+from resolvers.rows import Grouped, Selection, Streamed
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,14 @@ async def licensed_users_of_reports(
         paging=page.paging,
     )
     return await read_level(context, select, reports, **given, **page.parameters)
+
+
+def stream_licensed_users(
+    context: Context, report: ReportKey, selection: Selection, size: int
+) -> Streamed:
+    """The same of one report, by username, `size` at a time."""
+    select = partial(select_licensed_users_of_reports, selection)
+    return stream_level(context, select, report, size)
 
 
 async def licensed_users(

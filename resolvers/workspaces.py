@@ -8,8 +8,8 @@ from typing import Any
 from app.db.levels import ALL, Page
 from app.db.workspaces import select_workspaces_of_reports
 from resolvers.context import Context
-from resolvers.levels import ReportKey, read_level
-from resolvers.rows import Grouped, Selection
+from resolvers.levels import ReportKey, read_level, stream_level
+from resolvers.rows import Grouped, Selection, Streamed
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,13 @@ async def workspaces_of_reports(
         paging=page.paging,
     )
     return await read_level(context, select, reports, **given, **page.parameters)
+
+
+def stream_workspaces(
+    context: Context, report: ReportKey, selection: Selection, size: int
+) -> Streamed:
+    """The same of one report, by name, `size` at a time."""
+    return stream_level(context, partial(select_workspaces_of_reports, selection), report, size)
 
 
 async def former_workspaces_of_reports(

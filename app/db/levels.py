@@ -17,6 +17,7 @@ from sqlalchemy import (
     ColumnElement,
     Date,
     Double,
+    FromClause,
     Numeric,
     Select,
     SQLColumnExpression,
@@ -176,7 +177,7 @@ class Level:
     """
 
     table: Any
-    parent: TableValuedAlias | None
+    parent: FromClause | None
     report: Report
     within: tuple[str, ...]
 
@@ -187,6 +188,25 @@ class Level:
         if one_report:
             return cls(table, parents(keys) if keys else None, OneReport(), within)
         return cls(table, parents({"month": Date, **keys}), reports(), within)
+
+    @classmethod
+    def of_each(cls, table: Any, key: str, of: Any, order: Order) -> Self:
+        """Rows of a month table, for all parents that exist in one report.
+
+        Args:
+            table: The month table.
+            key: The key of its parents.
+            of: The month table of the parents.
+            order: Theirs; by it they are numbered.
+        """
+        above = cls.of(of, one_report=True)
+        ordinal = func.row_number().over(order_by=order.clauses).label("ordinal")
+        parent = (
+            select(getattr(of, key), ordinal)
+            .where(above.rows_of(of), above.existing)
+            .subquery("parent")
+        )
+        return cls(table, parent, above.report, (key,))
 
     @property
     def existing(self) -> ColumnElement[bool]:

@@ -7,6 +7,7 @@ from sqlalchemy import Select, and_
 from app.db.levels import UNPAGED, Level, Order, Paging, figures, selected
 from app.db.statements import compiled_once
 from app.db.tables import MemberMonth, UserMonth
+from app.db.workspaces import of_all_workspaces
 
 ORDERS = {
     "USERNAME": Order(MemberMonth.username, MemberMonth.username),
@@ -23,12 +24,18 @@ def select_members_of_workspaces(
     order: str = "USERNAME",
     paging: Paging = UNPAGED,
     one_report: bool = True,
+    of_all: bool = False,
 ) -> Select[Any]:
     """Members of the workspaces that `parent_month` and `parent_workspace_id` are bound to.
 
+    `of_all`: of all workspaces of one report instead, by name.
     Columns beside those of `figures`: organization_id, month, user_id, username, email.
     """
-    level = Level.of(MemberMonth, "workspace_id", one_report=one_report)
+    level = (
+        of_all_workspaces(MemberMonth)
+        if of_all
+        else Level.of(MemberMonth, "workspace_id", one_report=one_report)
+    )
     available = {
         "organization_id": MemberMonth.organization_id,
         "month": level.report.c.month,

@@ -7,6 +7,7 @@ from sqlalchemy import Select, and_, bindparam
 from app.db.levels import UNPAGED, Level, Order, Paging, containing, figures, selected
 from app.db.statements import compiled_once
 from app.db.tables import ProjectMonth
+from app.db.workspaces import of_all_workspaces
 
 ORDERS = {
     "NAME": Order(ProjectMonth.name, ProjectMonth.project_id),
@@ -26,13 +27,18 @@ def select_projects_of_workspaces(
     order: str = "NAME",
     paging: Paging = UNPAGED,
     one_report: bool = True,
+    of_all: bool = False,
 ) -> Select[Any]:
     """Projects of the workspaces that `parent_month` and `parent_workspace_id` are bound to.
 
-    `matching` names those of `CONDITIONS` that they must meet. Columns beside those of `figures`:
-    project_id, name.
+    `of_all`: of all workspaces of one report instead, by name. `matching` names those of
+    `CONDITIONS` that they must meet. Columns beside those of `figures`: project_id, name.
     """
-    level = Level.of(ProjectMonth, "workspace_id", one_report=one_report)
+    level = (
+        of_all_workspaces(ProjectMonth)
+        if of_all
+        else Level.of(ProjectMonth, "workspace_id", one_report=one_report)
+    )
     available = {
         "project_id": ProjectMonth.project_id,
         "name": ProjectMonth.name,

@@ -5,15 +5,15 @@ This is the hot path: statements are compiled already, and rows are the driver's
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import asyncpg
 
-from app.db.failures import DRIVER_ERRORS, StoreErrors
+from app.db.failures import StoreErrors
 from app.db.islands import scope_command
 from app.db.statements import Statement
 from app.domain.errors import Forbidden
@@ -82,24 +82,88 @@ class Snapshot:
         Raises:
             Forbidden: The organization was not let in.
         """
+        organization_id, arguments = self._bound(statement, parameters, organization_id)
+        async with self._turn(arguments, organization_id) as reader:
+            began_at = time.perf_counter()
+            rows: Sequence[asyncpg.Record] = await reader.connection.fetch(
+                statement.text, *arguments
+            )
+            seconds = time.perf_counter() - began_at
+        self._note(statement, arguments, seconds, len(rows))
+        return rows
+
+    async def chunks(
+        self,
+        statement: Statement,
+        parameters: Mapping[str, Any],
+        size: int,
+        *,
+        organization_id: UUID | None = None,
+    ) -> AsyncGenerator[Sequence[asyncpg.Record], None]:
+        """The rows of a statement, `size` at a time; between two chunks others have their turn.
+
+        The statement runs once, as its rows are asked for: they are never all in memory here.
+
+        Args, Raises: As for `rows`.
+        """
+        organization_id, arguments = self._bound(statement, parameters, organization_id)
+        reader: _Reader | None = None
+        portal: Any = None
+        seconds, row_count = 0.0, 0
+        try:
+            while True:
+                async with self._turn(arguments, organization_id, reader) as reader:
+                    began_at = time.perf_counter()
+                    if portal is None:
+                        prepared = await reader.connection.prepare(statement.text)
+                        portal = await prepared.cursor(*arguments)
+                    rows: Sequence[asyncpg.Record] = await portal.fetch(size)
+                    seconds += time.perf_counter() - began_at
+                row_count += len(rows)
+                if rows:
+                    yield rows
+                if len(rows) < size:
+                    return
+        finally:
+            self._note(statement, arguments, seconds, row_count)
+
+    def _bound(
+        self, statement: Statement, parameters: Mapping[str, Any], organization_id: UUID | None
+    ) -> tuple[UUID | None, list[Any]]:
+        """Whose rows a statement reads, and its arguments."""
         organization_id = organization_id or self._own
         if organization_id not in self._admitted:
             raise Forbidden("This request may not read that organization.")
-        arguments = statement.arguments({**parameters, "organization_id": organization_id})
-        with StoreErrors(), self._noted():
-            reader = await self._take()
-            try:
-                # The server ends a statement in time; this is for one that no longer can.
-                began_at = time.perf_counter()
-                async with asyncio.timeout(STATEMENT_SECONDS + 1):
-                    rows = await self._read(reader, statement.text, arguments, organization_id)
-            finally:
-                self._idle.put_nowait(reader)
-        self.row_count += len(rows)
-        self._database.note(statement.text, time.perf_counter() - began_at, len(rows))
+        return organization_id, statement.arguments(
+            {**parameters, "organization_id": organization_id}
+        )
+
+    def _note(
+        self, statement: Statement, arguments: Sequence[Any], seconds: float, rows: int
+    ) -> None:
+        self.row_count += rows
+        self._database.note(statement.text, seconds, rows)
         for observe in self._database.observers:
             observe(statement.text, arguments)
-        return rows
+
+    @asynccontextmanager
+    async def _turn(
+        self,
+        arguments: Sequence[Any],
+        organization_id: UUID | None,
+        reader: "_Reader | None" = None,
+    ) -> "AsyncIterator[_Reader]":
+        """A connection, ready for a statement; or that one, for more rows of its statement."""
+        with StoreErrors(), self._noted():
+            taken = reader or await self._take()
+            try:
+                # The server ends a statement in time; this is for one that no longer can.
+                async with taken.lock, asyncio.timeout(STATEMENT_SECONDS + 1):
+                    await self._make_ready(taken, arguments, organization_id)
+                    yield taken
+            finally:
+                if reader is None:
+                    self._idle.put_nowait(taken)
 
     @contextmanager
     def _noted(self) -> Iterator[None]:
@@ -112,17 +176,15 @@ class Snapshot:
         finally:
             self._reading.discard(task)
 
-    async def _read(
-        self, reader: "_Reader", text: str, arguments: Sequence[Any], organization_id: UUID | None
-    ) -> Sequence[asyncpg.Record]:
+    async def _make_ready(
+        self, reader: "_Reader", arguments: Sequence[Any], organization_id: UUID | None
+    ) -> None:
         if reader.organization_id != organization_id:
             await reader.connection.execute(await self._scope(organization_id))
             reader.organization_id = organization_id
         if not reader.plans_anew and any(map(_is_long, arguments)):
             await reader.connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
             reader.plans_anew = True
-        rows: Sequence[asyncpg.Record] = await reader.connection.fetch(text, *arguments)
-        return rows
 
     async def _take(self) -> "_Reader":
         self._wanted += 1
@@ -141,7 +203,8 @@ class Snapshot:
         else:
             reader = await self._idle.get()
         if self._wanted > 1 and self._exported is None and self._may_open:
-            self._exported = await reader.connection.fetchval("SELECT pg_export_snapshot()")
+            async with reader.lock:
+                self._exported = await reader.connection.fetchval("SELECT pg_export_snapshot()")
         return reader
 
     @property
@@ -179,11 +242,13 @@ class _Reader:
         organization_id: Whose rows its transaction sees.
         plans_anew: Whether the server plans for the arrays that it is given, rather than as for
             any: it takes arrays to be short, and would read thousands of parents one by one.
+        lock: Held by whoever asks the server something.
     """
 
     connection: Any
     organization_id: UUID | None
     plans_anew: bool = False
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 def _is_long(argument: object) -> bool:
@@ -194,7 +259,7 @@ async def _end(connection: Any) -> None:
     """Leave the connection as it was, or closed: then it is not handed out again."""
     ended = False
     try:
-        with suppress(*DRIVER_ERRORS):
+        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
             async with asyncio.timeout(1):
                 await connection.execute("ROLLBACK")
             ended = True

@@ -76,6 +76,11 @@ def select_workspaces_of_reports(
     )
 
 
+def of_all_workspaces(table: Any) -> Level:
+    """Rows of a month table, for all workspaces of one report, by name."""
+    return Level.of_each(table, "workspace_id", WorkspaceMonth, ORDERS["NAME"])
+
+
 def _count(table: Any) -> ColumnElement[int]:
     """How many of a workspace's members or projects exist at the report's end."""
     return (

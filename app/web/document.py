@@ -3,51 +3,41 @@
 Its keys, their order and their mixed spellings are a contract that others wrote; the documented
 example is `tests/contract/report.json`. The rows are those that GraphQL shows.
 
-What comes next is read while what has come is written: the store and this process each have a core
-to themselves, and neither waits for the other.
+Each list is one statement, whose rows are read some at a time: twice the organization takes twice
+the time, and no more memory. What comes next is read while what has come is written: the store and
+this process each have a core to themselves, and neither waits for the other.
 """
 
 import asyncio
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
-    Callable,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
-from contextlib import aclosing
+from bisect import bisect_right
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
-from functools import partial
-from itertools import islice
+from itertools import count
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
 from app import __version__
-from app.db.levels import Page
 from app.domain.months import Month, epoch_milliseconds
 from resolvers.context import Context
 from resolvers.levels import ReportKey
-from resolvers.members import members_of_workspaces
-from resolvers.projects import projects_of_workspaces
+from resolvers.members import stream_members
+from resolvers.projects import stream_projects
 from resolvers.report import report
-from resolvers.rows import Grouped, Row
-from resolvers.users import licensed_users_of_reports
-from resolvers.workspaces import workspaces_of_reports
+from resolvers.rows import Row, Streamed
+from resolvers.users import stream_licensed_users
+from resolvers.workspaces import stream_workspaces
 
-# How much of the document is in memory at a time, and as much again that is being read.
-_WORKSPACES_AT_ONCE = 200
-_USERS_AT_ONCE = 5_000
-_WORKSPACES_WRITTEN_AT_ONCE = 25
+# How much of each list is in memory at a time, and as much again that is being read.
+_ROWS_AT_ONCE = 2_000
+# How many are written before others have their turn.
 _USERS_WRITTEN_AT_ONCE = 1_000
 
 _Item = TypeVar("_Item")
 Shown = dict[str, Any]
 
-_PARENT = ("organization_id", "month", "workspace_id")
 _WORKSPACE = ("name", "size_in_mb", "experiments")
 _MEMBER = ("username", "email", "experiments", "size_in_mb")
 _PROJECT = ("name", "experiments", "size_in_mb")
@@ -172,18 +162,18 @@ async def document(context: Context, totals: Totals) -> AsyncGenerator[bytes, No
     """The document, in the order of its keys."""
     yield b'{"reportDate":"%b","workspaces":[' % str(Month.containing(totals.report[1])).encode()
     separator = b""
-    async with aclosing(ahead(_read_workspaces(context, totals.report))) as workspaces:
-        async for write in workspaces:
-            async for written in _in_turns(write()):
-                yield separator + _joined(written)
-                separator = b","
+    async with aclosing(_workspaces(context, totals.report)) as workspaces:
+        async for written in workspaces:
+            yield separator + _joined(written)
+            separator = b","
+            await asyncio.sleep(0)  # Others have their turn.
     yield b'],"users":{"licensedUsers":['
     separator, number_of_users = b"", 0
-    async with aclosing(ahead(_read_users(context, totals))) as users:
-        async for write in users:
-            async for written in _in_turns(write()):
-                yield separator + _joined(written)
-                separator, number_of_users = b",", number_of_users + len(written)
+    async with aclosing(_licensed_users(context, totals)) as users:
+        async for written in users:
+            yield separator + _joined(written)
+            separator, number_of_users = b",", number_of_users + len(written)
+            await asyncio.sleep(0)
     tail: Shown = {
         "numberOfUsers": number_of_users,
         "createdAt": epoch_milliseconds(totals.created_at),
@@ -193,16 +183,86 @@ async def document(context: Context, totals: Totals) -> AsyncGenerator[bytes, No
     yield b"]," + orjson.dumps(tail)[1:] + b"}"
 
 
-async def _in_turns(parts: Iterator[list[Shown]]) -> AsyncIterator[list[Shown]]:
-    """Others have their turn between two parts."""
-    for part in parts:
-        yield part
-        await asyncio.sleep(0)
-
-
 def _joined(objects: Sequence[Shown]) -> bytes:
     """The elements of a JSON array, without its brackets."""
     return orjson.dumps(objects)[1:-1]
+
+
+async def _workspaces(context: Context, report: ReportKey) -> AsyncGenerator[list[Shown], None]:
+    """All workspaces with their members and projects: as many at a time as are read completely."""
+    found = stream_workspaces(context, report, frozenset(_WORKSPACE), _ROWS_AT_ONCE)
+    found_members = stream_members(context, report, frozenset(_MEMBER), _ROWS_AT_ONCE)
+    found_projects = stream_projects(context, report, frozenset(_PROJECT), _ROWS_AT_ONCE)
+    async with (
+        _ahead(found) as chunks,
+        _ahead(found_members) as member_chunks,
+        _ahead(found_projects) as project_chunks,
+    ):
+        members = _ByWorkspace(member_chunks, found_members.columns, _MEMBER)
+        projects = _ByWorkspace(project_chunks, found_projects.columns, _PROJECT)
+        numbers = count(1)
+        async for rows in chunks:
+            shown: list[Shown] = []
+            for row in rows_of(rows, found.columns, _WORKSPACE):
+                number = next(numbers)
+                if not (members.has(number) and projects.has(number)):
+                    if shown:
+                        yield shown
+                        shown = []
+                    await asyncio.gather(members.read(number), projects.read(number))
+                shown.append(_workspace(row, members.take(number), projects.take(number)))
+            yield shown
+
+
+def _workspace(row: Row, member_rows: Iterator[Row], project_rows: Iterator[Row]) -> Shown:
+    (name, size, experiments), members = row, _members(member_rows)
+    return {
+        "name": name,
+        "numberOfMembers": len(members),
+        "totalSizeInMb": size,
+        "numberOfExperiments": experiments,
+        "members": members,
+        "projects": _projects(project_rows),
+    }
+
+
+Chunks = AsyncIterator[Sequence[Row]]
+
+
+class _ByWorkspace:
+    """Rows that come in the order of their workspaces, whose numbers they begin with."""
+
+    def __init__(self, chunks: Chunks, columns: Mapping[str, int], names: Sequence[str]) -> None:
+        self._chunks, self._columns, self._names = chunks, columns, names
+        self._rows: list[Row] = []
+        self._taken = 0
+        self._ended = False
+
+    def has(self, number: int) -> bool:
+        """Whether all rows of a workspace have come: when one of a later workspace has."""
+        return self._ended or (bool(self._rows) and self._rows[-1][0] > number)
+
+    async def read(self, number: int) -> None:
+        """Read on until all rows of a workspace have come."""
+        del self._rows[: self._taken]
+        self._taken = 0
+        while not self.has(number):
+            chunk = await anext(self._chunks, None)
+            self._ended = chunk is None
+            self._rows += chunk or ()
+
+    def take(self, number: int) -> Iterator[Row]:
+        """The named columns of a workspace's rows, which have come; workspaces are in order."""
+        end = bisect_right(self._rows, number, self._taken, key=itemgetter(0))
+        rows, self._taken = self._rows[self._taken : end], end
+        return rows_of(rows, self._columns, self._names)
+
+
+@asynccontextmanager
+async def _ahead(found: Streamed) -> AsyncIterator[Chunks]:
+    """The chunks of a stream, each of which is being read while the one before is worked on."""
+    async with aclosing(found.chunks), aclosing(ahead(found.chunks)) as chunks:
+        yield chunks
 
 
 async def ahead(items: AsyncIterator[_Item]) -> AsyncGenerator[_Item, None]:
@@ -225,63 +285,14 @@ async def _next(items: AsyncIterator[_Item]) -> _Item:
     return await anext(items)
 
 
-Write = Callable[[], Iterator[list[Shown]]]
-"""Makes objects of rows that were read, some at a time: a few milliseconds' worth."""
-
-
-async def _read_workspaces(context: Context, report_key: ReportKey) -> AsyncIterator[Write]:
-    page = Page(_WORKSPACES_AT_ONCE)
-    selection = frozenset({*_WORKSPACE, *_PARENT})
-    while True:
-        found = await workspaces_of_reports(context, [report_key], selection, page=page)
-        [rows] = found.groups
-        if rows:
-            yield await _with_members_and_projects(context, found)
-        if len(rows) < _WORKSPACES_AT_ONCE:
-            return
-        page = Page(_WORKSPACES_AT_ONCE, rows[-1][found.columns["workspace_id"]])
-
-
-async def _with_members_and_projects(context: Context, found: Grouped) -> Write:
-    [rows] = found.groups
-    parents = list(rows_of(rows, found.columns, _PARENT))
-    members, projects = await asyncio.gather(
-        members_of_workspaces(context, parents, frozenset(_MEMBER)),
-        projects_of_workspaces(context, parents, frozenset(_PROJECT)),
-    )
-
-    def write() -> Iterator[list[Shown]]:
-        shown = rows_of(rows, found.columns, _WORKSPACE)
-        of_each = zip(shown, members.groups, projects.groups, strict=True)
-        while written := [
-            {
-                "name": name,
-                "numberOfMembers": len(its_members),
-                "totalSizeInMb": size,
-                "numberOfExperiments": experiments,
-                "members": _members(rows_of(its_members, members.columns, _MEMBER)),
-                "projects": _projects(rows_of(its_projects, projects.columns, _PROJECT)),
-            }
-            for (name, size, experiments), its_members, its_projects in islice(
-                of_each, _WORKSPACES_WRITTEN_AT_ONCE
-            )
-        ]:
-            yield written
-
-    return write
-
-
-async def _read_users(context: Context, totals: Totals) -> AsyncIterator[Write]:
+async def _licensed_users(context: Context, totals: Totals) -> AsyncGenerator[list[Shown], None]:
+    """All licensed users, some at a time."""
     selection = frozenset({*_USER, *(_NEWER if totals.is_newer else ())})
-    page = Page(_USERS_AT_ONCE)
-    while True:
-        found = await licensed_users_of_reports(context, [totals.report], selection, page=page)
-        [rows] = found.groups
-        if rows:
-            yield partial(_written_users, rows, found.columns, is_newer=totals.is_newer)
-        if len(rows) < _USERS_AT_ONCE:
-            return
-        page = Page(_USERS_AT_ONCE, rows[-1][found.columns["username"]])
+    found = stream_licensed_users(context, totals.report, selection, _ROWS_AT_ONCE)
+    async with _ahead(found) as chunks:
+        async for rows in chunks:
+            for written in _written_users(rows, found.columns, is_newer=totals.is_newer):
+                yield written
 
 
 def _written_users(

@@ -318,19 +318,45 @@ async def test_lists_longer_than_a_chunk_come_whole_in_order_and_once(
     time = "2026-01-05T00:00:00Z"
     workspaces: list[str] = []
     users: list[str] = []
-    for target in (99, 100, 101, 199, 200, 201, 400, 1_000):
+    for target in (24, 25, 26, 50, 1_000):
         names = [f"w{number:04}" for number in range(len(workspaces), target)]
         await feed(*(event("workspace.upserted", time, name=name) for name in names))
         workspaces += names
         document = await rest("2026-01")
         assert [workspace["name"] for workspace in document["workspaces"]] == workspaces
-    for target in (1_999, 2_000, 4_999, 5_000, 5_001, 10_000):
+    for target in (999, 1_999, 2_000, 2_001, 6_000):
         names = [f"u{number:05}" for number in range(len(users), target)]
         await feed(*(event("user.upserted", time, username=name, email="e") for name in names))
         users += names
         document = await rest("2026-01")
         assert [user["username"] for user in document["users"]["licensedUsers"]] == users
         assert document["users"]["numberOfUsers"] == target
+
+
+async def test_members_and_projects_beyond_a_chunk_stay_with_their_workspace(
+    feed: Feed, rest: Rest
+) -> None:
+    """2,000 rows are read at a time: workspaces begin, end and lie within such chunks."""
+    time = "2026-01-05T00:00:00Z"
+    expected = {f"w{number:02}": size for number, size in enumerate((1_998, 2, 0, 1, 2_001, 3))}
+    expected |= {f"w{number:02}": number % 3 for number in range(6, 60)}
+    for name, size in expected.items():
+        users = [f"u{number:05}" for number in range(size)]
+        await feed(
+            event("workspace.upserted", time, name=name),
+            *(event("member.added", time, workspace=name, username=user) for user in users),
+            *(event("project.upserted", time, workspace=name, name=user) for user in users),
+        )
+
+    document = await rest("2026-01")
+
+    found = {workspace["name"]: workspace for workspace in document["workspaces"]}
+    assert list(found) == list(expected)
+    for name, size in expected.items():
+        names = [f"u{number:05}" for number in range(size)]
+        assert found[name]["numberOfMembers"] == size
+        assert [member["userName"] for member in found[name]["members"]] == names
+        assert [project["name"] for project in found[name]["projects"]] == names
 
 
 async def test_the_form_with_bearer_and_the_prefix_answer_the_same_bytes(
