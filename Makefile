@@ -16,7 +16,7 @@ else
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help run test mlflow import-large published hardening check audit faults sbom deploy bundle graphiql lint types schema lock clean docs reference bench
+.PHONY: help run test mlflow import-large published hardening check audit faults sbom deploy bundle graphiql lint types schema lock clean docs reference bench bench-cold
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -81,6 +81,9 @@ reference: $(VENV)/.runtime ## write docs/reference anew from the code
 
 bench: $(VENV)/.dev ## the product beside its alternatives; BENCH=--quick for the short form
 	$(BIN)/python -m bench $(BENCH)
+
+bench-cold: $(VENV)/.dev ## the first report of the largest supported organization, just started
+	$(BIN)/python -m bench.cold
 
 graphiql: ## fetch GraphiQL's files anew (needs npm)
 	$(BIN)/python tools/fetch_graphiql.py

@@ -64,18 +64,28 @@ async def measure_growth(store: Store, scales: Sequence[int], rounds: int) -> di
 async def _service(store: Store, scale: int) -> AsyncIterator[Client]:
     """A service on a database that holds the organization so many times."""
     name = f"chargeback_x{scale}"
-    url = with_database(store.url, name)
-    await _administer(store.url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-    await close_idle(store.url)
-    await _administer(store.url, f"CREATE DATABASE {name} TEMPLATE chargeback STRATEGY file_copy")
-    await _multiply(url, scale)
-    command, environment = service_command(store.folder), {"DATABASE_URL": url}
+    await multiplied(store.url, name, scale)
+    command = service_command(store.folder)
+    environment = {"DATABASE_URL": with_database(store.url, name)}
     log, headers = store.folder / f"{name}.log", {"Authorization": store.key}
     try:
         async with serving(command, log=log, environment=environment, headers=headers) as found:
             yield found
     finally:
-        await _administer(store.url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        await dropped(store.url, name)
+
+
+async def multiplied(url: str, name: str, scale: int) -> None:
+    """Make a database that holds the organization so many times."""
+    await dropped(url, name)
+    await close_idle(url)
+    await _administer(url, f"CREATE DATABASE {name} TEMPLATE chargeback STRATEGY file_copy")
+    await _multiply(with_database(url, name), scale)
+
+
+async def dropped(url: str, name: str) -> None:
+    """Drop a database, whoever is connected to it."""
+    await _administer(url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 async def _administer(url: str, command: str) -> None:
