@@ -80,8 +80,8 @@ async def _embedded(server: EmbeddedPostgres) -> str:
     try:
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", _NAME):
             await connection.execute(f"CREATE DATABASE {_NAME}")
-    except asyncpg.DuplicateDatabaseError:
-        pass  # Another process that started with us was first.
+    except (asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
+        pass  # Another process that started with us was first, perhaps by a hair.
     finally:
         await connection.close()
     return with_database(server.url, _NAME)

@@ -17,7 +17,11 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from app.cli.store import opened
 from app.db.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from app.main import system_clock
+from app.settings import Settings
+from resolvers.organizations import list_organizations
 
 OWNER = """
 import asyncio, pathlib, sys
@@ -261,6 +265,17 @@ async def test_processes_that_start_at_once_share_one_server(new_folder: Path) -
     assert urls == {f"postgresql://postgres@/postgres?host={new_folder}/socket&port=5432"}
     assert codes == [0, 0, 0, 0]
     await eventually(lambda: not is_alive(postmaster))
+
+
+async def test_a_new_store_that_several_open_at_once_is_made_once(new_folder: Path) -> None:
+    async def open_it() -> list[str]:
+        async with opened(Settings.load(), new_folder, system_clock) as database:
+            return [each.name for each in await list_organizations(database)]
+
+    async with EmbeddedPostgres(new_folder / "postgres"):
+        found = await asyncio.gather(*(open_it() for _ in range(8)))
+
+    assert found == 8 * [["default"]]
 
 
 async def test_who_attached_goes_on_once_its_owner_is_gone(folder: Path) -> None:
