@@ -1,7 +1,8 @@
 """`chargeback aio`: the service, all in one, under systemd on a Linux machine.
 
-Everything that is written outside the data folder is listed in `_FILES`. With a root folder other
-than `/` the same files are written into it, for images, and nothing is started.
+Everything that is written outside the data folder is listed in `_FILES`, but for `_COMMAND`. With
+a root folder other than `/` the same files are written into it, for images, and nothing is
+started.
 """
 
 import os
@@ -37,6 +38,7 @@ _FILES: Mapping[str, str] = {
     "sysusers.conf": "/etc/sysusers.d/chargeback.conf",
     "tmpfiles.conf": "/etc/tmpfiles.d/chargeback.conf",
 }
+_COMMAND, _OURS = "/usr/local/bin/chargeback", "Written by `chargeback aio install`"
 _DATA = ("/var/lib/chargeback", "/var/backups/chargeback")
 _START_SECONDS = 120
 
@@ -116,6 +118,7 @@ def install(
     words = {"program": str(chosen), "host": host, "port": str(port)}
     for name, place in _FILES.items():
         _write(machine.path(place), Template(_packaged(name)).substitute(words))
+    _offer_command(machine, Template(_packaged("command.sh")).substitute(words))
     machine.run("systemd-sysusers", *_own(machine, "/etc/sysusers.d/chargeback.conf"))
     machine.run("systemd-tmpfiles", "--create", *_own(machine, "/etc/tmpfiles.d/chargeback.conf"))
     if not machine.path(DEFAULT_ENV_FILE).exists():
@@ -198,6 +201,8 @@ def uninstall(
         machine.run("systemctl", "disable", *now, _SERVICE, _TIMER)
     for place in _FILES.values():
         machine.path(place).unlink(missing_ok=True)
+    if _is_ours(machine.path(_COMMAND)):
+        machine.path(_COMMAND).unlink()
     if machine.is_running:
         machine.run("systemctl", "daemon-reload")
     if purge:
@@ -227,6 +232,19 @@ def _write(file: Path, text: str, mode: int = 0o644) -> None:
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as opened:
         os.fchmod(opened.fileno(), mode)
         opened.write(text)
+
+
+def _offer_command(machine: Machine, text: str) -> None:
+    """For the shells of admins; another program of that name stays."""
+    place = machine.path(_COMMAND)
+    if place.exists() and not _is_ours(place):
+        stdout.print(f"{_COMMAND} is there already, and stays as it is", highlight=False)
+    else:
+        _write(place, text, mode=0o755)
+
+
+def _is_ours(file: Path) -> bool:
+    return file.exists() and _OURS in file.read_text(encoding="utf-8", errors="replace")
 
 
 def _rewrite(file: Path, text: str) -> None:

@@ -52,6 +52,9 @@ def test_it_writes_units_user_folders_and_settings_and_enables_both(root: Path) 
     number = int(user.split(":")[2])
     assert (root / "var/backups/chargeback").stat().st_uid == number
     assert (root / "etc/default/chargeback").stat().st_mode & 0o777 == 0o640
+    command = root / "usr/local/bin/chargeback"
+    assert command.stat().st_mode & 0o777 == 0o755
+    assert 'exec "/opt/chargeback/bin/chargeback" "$@"\n' in command.read_text()
 
 
 def test_installing_again_keeps_the_settings(root: Path) -> None:
@@ -63,12 +66,23 @@ def test_installing_again_keeps_the_settings(root: Path) -> None:
     assert lines[-2:] == ["SESSION_HOURS='6'", "ADMIN_USER_LIST='ada,bob'"]
 
 
+def test_another_program_of_its_name_stays(root: Path) -> None:
+    another = root / "usr/local/bin/chargeback"
+    another.parent.mkdir(parents=True)
+    another.write_text("#!/bin/sh\n")
+
+    assert "/usr/local/bin/chargeback is there already" in install(root)
+    aio("uninstall", root=root)
+    assert another.read_text() == "#!/bin/sh\n"
+
+
 def test_uninstalling_leaves_nothing_of_ours_but_what_is_stored(root: Path) -> None:
     install(root)
     aio("uninstall", root=root)
 
     left = list((root / "etc").rglob("*chargeback*"))
     assert left == [root / "etc/default/chargeback"]
+    assert not (root / "usr/local/bin/chargeback").exists()
     assert (root / "var/backups/chargeback").is_dir()
 
 
