@@ -1,7 +1,7 @@
 # The image of the chargeback admin API. One process, no root, nothing written outside its volume and /tmp:
 #
 #   docker build -t chargeback .
-#   docker run -d --init --read-only --tmpfs /tmp -p 8000:8000 -v chargeback:/var/lib/chargeback chargeback
+#   docker run -d --init --read-only --tmpfs /tmp -p 8000:8000 -e ADMIN_USER_LIST=ada -v chargeback:/var/lib/chargeback chargeback
 #
 # Without DATABASE_URL its own PostgreSQL lives on the volume. docs/install/container.md has the rest.
 

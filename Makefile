@@ -16,7 +16,7 @@ else
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help run test mlflow import-large published hardening check audit faults sbom deploy bundle graphiql lint types schema lock clean docs reference bench bench-cold
+.PHONY: help run test mlflow import-large published hardening pages check audit faults sbom deploy bundle graphiql lint types schema lock clean docs reference bench bench-cold
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -52,6 +52,9 @@ published: ## graphql-core's published execution tests on our executor and on St
 
 hardening: $(VENV)/.dev ## the long forms of the attacks on a running service (15 minutes)
 	$(BIN)/python -m pytest -m long tests/hardening
+
+pages: $(VENV)/.dev ## run every block of commands of the documents, as printed (minutes)
+	$(BIN)/python -m pytest -m pages tests/documents
 
 lint: $(VENV)/.dev ## ruff: rules and format
 	$(BIN)/ruff check .

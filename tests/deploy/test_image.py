@@ -1,9 +1,11 @@
 """The image, built by buildah from the Dockerfile and run by a real container runtime.
 
-Debian's packages of debootstrap, buildah, podman and runc are needed, and root: `make deploy`.
+Debian's packages of debootstrap, buildah, podman, catatonit and runc are needed, and root: `make
+deploy`.
 """
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.documents.pages import commands
 
 ROOT = Path(__file__).parents[2]
 PODMAN = ("podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs")
@@ -116,6 +120,47 @@ def test_sigterm_ends_it_cleanly_and_postgres_with_it() -> None:
 
     assert podman("inspect", "--format", "{{.State.ExitCode}}", CONTAINER) == "0"
     assert time.monotonic() - begun < 15
+
+
+@pytest.fixture
+def docker(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """An environment in which podman is `docker`, without a network and with our image."""
+    program = tmp_path / "docker"
+    program.write_text(f'#!/bin/sh\nexec {" ".join(PODMAN)} "$@"\n')
+    program.chmod(0o755)
+    (tmp_path / "containers.conf").write_text(
+        '[containers]\nnetns = "none"\ninit_path = "/usr/bin/catatonit"\n'
+        'default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n'
+    )
+    (tmp_path / "registries.conf").write_text(f'[aliases]\nchargeback = "{IMAGE}"\n')
+    yield {
+        **os.environ,
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "CONTAINERS_CONF": str(tmp_path / "containers.conf"),
+        "CONTAINERS_REGISTRIES_CONF": str(tmp_path / "registries.conf"),
+    }
+    podman("rm", "--force", "--time", "0", "chargeback")
+    podman("volume", "rm", "--force", "chargeback")
+
+
+def test_the_page_s_own_lines_start_it_and_make_a_key(docker: dict[str, str]) -> None:
+    (block,) = commands("docs/install/container.md")
+    ended = subprocess.run(
+        ("sh", "-euc", block), env=docker, capture_output=True, text=True, check=False
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    key = ended.stdout.splitlines()[-1].removeprefix("API key: ")
+    asked = ("exec", "chargeback", "python", "-c", ASK, key)
+    assert podman(*asked) == "200"
+
+
+ASK = (
+    "import sys, urllib.request as web\n"
+    "ask = web.Request('http://127.0.0.1:8000/api/admin/chargeback/report',\n"
+    "                  headers={'Authorization': sys.argv[1]})\n"
+    "print(web.urlopen(ask).status)\n"
+)
 
 
 def test_a_bad_setting_ends_it_with_one_line() -> None:

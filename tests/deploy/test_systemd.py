@@ -3,8 +3,8 @@
 The service is installed from the bundle; the machine has no network.
 """
 
+import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,9 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents.pages import commands
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = "systemd,systemd-sysv,dbus,python3,python3-venv"
-CHARGEBACK = "/opt/chargeback/bin/chargeback"
+CHARGEBACK = "chargeback"
+CHARGEBACK_OF_BUNDLE = "/opt/chargeback/bin/chargeback"
+PYTHON = "3.13"
+BUNDLING, UNPACKING = commands("docs/install/air-gapped.md")
 ASK = (
     "import sys, urllib.request as web, urllib.error as error\n"
     "ask = web.Request('http://127.0.0.1:8000/api/admin/chargeback/report',\n"
@@ -46,11 +51,7 @@ class Booted:
         return self("sh", "-c", line)
 
     def key(self) -> str:
-        created = self.shell(
-            f"runuser -u chargeback -- {CHARGEBACK} keys create --user ada"
-            " --data-dir /var/lib/chargeback"
-        )
-        return created.removeprefix("API key: ")
+        return self.shell(f"{CHARGEBACK} keys create --user ada").removeprefix("API key: ")
 
     def asked(self, key: str) -> str:
         return self("python3", "-c", ASK, key)
@@ -65,14 +66,11 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
         check=True,
         capture_output=True,
     )
+    bundle = {**os.environ, "BUNDLE": f"--python {PYTHON} --to {root}/root"}
+    subprocess.run(("sh", "-c", BUNDLING), cwd=ROOT, env=bundle, check=True, capture_output=True)
+    unpack = "cd /root\n" + UNPACKING.replace("py3.11-3.12-3.13", f"py{PYTHON}")
     subprocess.run(
-        (sys.executable, ROOT / "tools/bundle.py", "--python", "3.13", "--to", root / "root"),
-        check=True,
-        capture_output=True,
-    )
-    unpack = "cd /root && tar -xzf chargeback-*.tar.gz && chargeback-*3.13/install.sh"
-    subprocess.run(
-        ("unshare", "--net", "chroot", root, "sh", "-c", unpack), check=True, capture_output=True
+        ("unshare", "--net", "chroot", root, "sh", "-euc", unpack), check=True, capture_output=True
     )
     nspawn = subprocess.Popen(
         (
@@ -120,10 +118,13 @@ def _until_up(booted: Booted) -> None:
 
 @pytest.fixture(scope="module")
 def installed(machine: Booted) -> Booted:
-    said = machine(CHARGEBACK, "aio", "install")
-    assert said.endswith("running at http://127.0.0.1:8000")
-    machine(CHARGEBACK, "aio", "update-config", "ADMIN_USER_LIST=ada")
-    machine(CHARGEBACK, "aio", "restart-services")
+    """By the page's own lines, one block after the other, as root in a folder of its own."""
+    machine.shell(f"{CHARGEBACK_OF_BUNDLE} generate --months 2 --users 9 > /root/events.ndjson")
+    first, *others = commands("docs/install/linux.md")
+    said = machine.shell(f"set -eu; cd /root\n{first}")
+    assert said.splitlines()[1] == "running at http://127.0.0.1:8000"
+    for block in others:
+        machine.shell(f"set -eu; cd /root\n{block}")
     return machine
 
 
@@ -165,6 +166,15 @@ def test_the_handbook_s_line_works_and_later_lines_override(installed: Booted) -
     assert installed.asked(key) == "200"
 
 
+def test_a_month_that_was_closed_is_closed_after_the_restore(installed: Booted) -> None:
+    listed = installed.shell(f"COLUMNS=160 {CHARGEBACK} months list")
+
+    assert installed.shell(f"{CHARGEBACK} months verify 2026-10") == (
+        "2026-10 is what its events say"
+    )
+    assert [line for line in listed.splitlines() if "2026-10" in line and "closed" in line]
+
+
 def test_a_bad_setting_is_refused_before_it_is_written(installed: Booted) -> None:
     before = installed("cat", "/etc/default/chargeback")
 
@@ -189,20 +199,21 @@ def test_it_comes_back_after_kill_9(installed: Booted) -> None:
 def test_the_nightly_backup_writes_a_whole_store(installed: Booted) -> None:
     installed("systemctl", "start", "chargeback-backup.service")
 
-    (file,) = installed("ls", "/var/backups/chargeback").split()
+    kept = installed("ls", "/var/backups/chargeback").split()
+    (file,) = (name for name in kept if name.startswith("chargeback-"))
     assert "chargeback-backup.timer" in installed("systemctl", "list-timers", "--no-pager")
     back = installed.shell(
-        f"cd /var/lib/chargeback && runuser -u chargeback -- {CHARGEBACK} restore"
-        f" /var/backups/chargeback/{file} --data-dir /var/lib/chargeback/again"
+        f"{CHARGEBACK} restore /var/backups/chargeback/{file} --data-dir /var/lib/chargeback/again"
     )
     assert "restored" in back
 
 
 def test_uninstalling_keeps_what_is_stored_until_told_to_purge(installed: Booted) -> None:
     installed(CHARGEBACK, "aio", "uninstall")
+    installed("ls", "/usr/local/bin/chargeback", status=2)
     kept = installed("ls", "/var/lib/chargeback", "/etc/default/chargeback")
-    installed(CHARGEBACK, "aio", "status", status=3)
-    installed(CHARGEBACK, "aio", "install", "--port", "8001")
+    installed(CHARGEBACK_OF_BUNDLE, "aio", "status", status=3)
+    installed(CHARGEBACK_OF_BUNDLE, "aio", "install", "--port", "8001")
     installed(CHARGEBACK, "aio", "uninstall", "--purge")
 
     assert "postgres" in kept
