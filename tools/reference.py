@@ -1,9 +1,10 @@
-"""Write the references that follow from the code: settings, and the feed's types.
+"""Write what follows from the code: references, and which settings the chart takes.
 
-python tools/reference.py          write docs/reference/
-python tools/reference.py --check  say which page is not current, and end with 1
+python tools/reference.py          write docs/reference/ and the chart's values.schema.json
+python tools/reference.py --check  say which file is not current, and end with 1
 """
 
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,14 @@ from app.domain.events import Event
 from app.settings import Settings
 
 FOLDER = Path(__file__).parents[1] / "docs/reference"
+CHART = "../../deploy/helm/chargeback/values.schema.json"
+OF_OTHER_VALUES = {
+    "DATABASE_URL",
+    "ADMIN_USER_LIST",
+    "CHARGEBACK_USAGE_REPORT_ENABLED",
+    "METRICS_TOKEN",
+}
+"""Settings that other values of the chart give; tokens and passwords come from secrets."""
 _MADE = "<!-- Made by tools/reference.py from the code; `make reference` writes it anew. -->"
 
 
@@ -34,8 +43,41 @@ def _current(name: str) -> str:
 
 
 def pages() -> dict[str, str]:
-    """Each page by its file's name."""
-    return {"settings.md": "\n".join(settings_page()), "feed.md": "\n".join(feed_page())}
+    """Each file by its place, seen from `docs/reference`."""
+    return {
+        "settings.md": "\n".join(settings_page()),
+        "feed.md": "\n".join(feed_page()),
+        CHART: chart_schema(_current(CHART)),
+    }
+
+
+def chart_schema(current: str) -> str:
+    """The chart's schema with the settings that `backend.settings` may have."""
+    schema = json.loads(current)
+    described = Settings.model_json_schema()
+    schema["properties"]["backend"]["properties"]["settings"] = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            name.upper(): _value(each, described["$defs"])
+            for name, each in described["properties"].items()
+            if name.upper() not in OF_OTHER_VALUES
+        },
+    }
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def _value(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a setting may be in YAML; lists are text with commas."""
+    if "$ref" in schema:
+        return _value(definitions[schema["$ref"].rsplit("/")[-1]], definitions)
+    if "anyOf" in schema:
+        schema = next(each for each in schema["anyOf"] if each.get("type") != "null")
+    if "enum" in schema:
+        return {"enum": schema["enum"]}
+    kept = {key: schema[key] for key in (*_BOUNDS, "pattern") if key in schema}
+    kind = schema.get("type", "string")
+    return {"type": "string" if kind == "array" else kind, **kept}
 
 
 def settings_page() -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The Helm chart: linted and rendered by the real Helm SDK, checked by the Kubernetes schemas."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,43 @@ import yaml
 
 from app import __version__
 from app.settings import Settings
+from tests.documents.pages import blocks
 
 CHART = Path(__file__).parents[2] / "deploy/helm/chargeback"
-OLDEST, NEWEST = "1.27", "1.37"
+VERSIONS = [f"1.{minor}" for minor in range(27, 38)]
+"""Of Kubernetes: from the chart's oldest to the newest of which there are schemas."""
 EXTERNAL = {"database": {"existingSecret": "reports-db"}}
 
 pytestmark = pytest.mark.deploy
+
+SETTINGS: dict[str, Any] = {
+    "DATABASE_CONNECTIONS": 20,
+    "DATABASE_SHARED_SNAPSHOTS": False,
+    "DATABASE_PREPARED_STATEMENTS": False,
+    "MONTH_CLOSE_AFTER_DAYS": 5,
+    "EVENT_RETENTION_DAYS": 800,
+    "FEED_BODY_BYTES": 67_108_864,
+    "GRAPHQL_BODY_BYTES": 2_000_000,
+    "GRAPHQL_TOKENS": 5_000,
+    "GRAPHQL_DEPTH": 14,
+    "GRAPHQL_ALIASES": 60,
+    "GRAPHQL_DIRECTIVES": 200,
+    "GRAPHQL_COST": 60_000_000,
+    "GRAPHQL_SECONDS": 9,
+    "GRAPHQL_QUERIES_PER_KEY": 40,
+    "GRAPHIQL_ENABLED": False,
+    "GRAPHQL_INTROSPECTION_ENABLED": False,
+    "TRUSTED_PROXIES": "10.0.0.0/8,127.0.0.1/32",
+    "BODY_SECONDS": 30,
+    "SESSION_HOURS": 8,
+    "LOG_FORMAT": "json",
+    "LOG_LEVEL": "warning",
+    "REQUEST_ID_HEADER": "X-Trace-Id",
+    "SLOW_QUERY_SECONDS": 0.25,
+    "TRACES_ENDPOINT": "http://collector:4318/v1/traces",
+    "SOURCES_FILE": "/etc/chargeback/sources.toml",
+}
+"""Every setting that no other value gives, with what is not its default."""
 
 COMBINATIONS: dict[str, dict[str, Any]] = {
     "as it comes": {},
@@ -38,7 +70,9 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
     "everything": {
         **EXTERNAL,
         "backend": {
-            "settings": {"SESSION_HOURS": 8, "DATABASE_SHARED_SNAPSHOTS": False},
+            "settings": SETTINGS,
+            "extraVolumes": [{"name": "sources", "secret": {"secretName": "reports-sources"}}],
+            "extraVolumeMounts": [{"name": "sources", "mountPath": "/etc/chargeback"}],
             "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
             "podAnnotations": {"team": "ml"},
             "nodeSelector": {"disk": "ssd"},
@@ -56,10 +90,13 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
         },
         "autoscaling": {"enabled": True},
         "networkPolicy": {"enabled": True, "from": [{"namespaceSelector": {}}]},
-        "monthClose": {"enabled": True, "organizations": ["default", "Research_Labs"]},
+        "monthClose": {
+            "enabled": True,
+            "organizations": ["default", "Research_Labs", "research-labs", "Données & Modèles"],
+        },
         "connectors": [
             {
-                "name": "mlflow",
+                "name": "mlflow-of-the-whole-company",
                 "schedule": "15 * * * *",
                 "args": ["import-mlflow", "--help"],
                 "extraEnv": [
@@ -73,6 +110,9 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
         },
     },
 }
+
+
+CONNECTOR = {"name": "a", "schedule": "@daily", "args": ["sources", "run"]}
 
 
 def rendered(values: dict[str, Any], *, name: str = "reports") -> list[dict[str, Any]]:
@@ -118,15 +158,15 @@ def test_lint_has_no_finding(name: str) -> None:
     assert (found, report["errors"]) == ([], [])
 
 
-@pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @pytest.mark.parametrize("name", COMBINATIONS)
-def test_what_is_rendered_fits_the_schemas_of_kubernetes(name: str, version: str) -> None:
+def test_what_is_rendered_fits_the_schemas_of_every_kubernetes(name: str) -> None:
     documents = rendered(COMBINATIONS[name])
 
     for document in documents:
         if document["apiVersion"].startswith("monitoring.coreos.com/"):
             continue  # Prometheus's own kind, of which Kubernetes has no schema.
-        kubernetes_validate.validate(document, version, strict=True)
+        for version in VERSIONS:
+            kubernetes_validate.validate(document, version, strict=True)
     names = [(document["kind"], document["metadata"]["name"]) for document in documents]
     assert len(set(names)) == len(names)
 
@@ -167,14 +207,52 @@ def test_the_documented_values_reach_the_service() -> None:
 def test_settings_and_secrets_reach_the_service() -> None:
     found = environment(backend(rendered(COMBINATIONS["everything"])))
 
-    assert found["SESSION_HOURS"] == "8"
-    assert found["DATABASE_SHARED_SNAPSHOTS"] == "false"
+    mounts = backend(rendered(COMBINATIONS["everything"]))["volumeMounts"]
+    assert {"name": "sources", "mountPath": "/etc/chargeback"} in mounts
     assert found["HTTPS_PROXY"] == "http://proxy:3128"
     assert found["DATABASE_URL"] == {"secretKeyRef": {"name": "reports-db", "key": "DATABASE_URL"}}
     assert found["METRICS_TOKEN"] == {"secretKeyRef": {"name": "metrics", "key": "token"}}
-    assert {"SESSION_HOURS", "DATABASE_SHARED_SNAPSHOTS"} <= {
-        name.upper() for name in Settings.model_fields
-    }
+
+
+def test_every_setting_can_be_set_and_is_read_as_it_was_written() -> None:
+    values = {**COMBINATIONS["everything"], "backend": {"settings": SETTINGS}}
+    values["metrics"] = {"tokenSecret": "metrics"}
+    found = environment(backend(rendered(values)))
+    read = Settings(
+        **{name.lower(): value for name, value in found.items() if name in SETTINGS}
+        | {"sources_file": None}
+    ).model_dump(mode="json")
+
+    assert set(found) == {name.upper() for name in Settings.model_fields}
+    written = {name.lower(): value for name, value in SETTINGS.items()}
+    written |= {"sources_file": None, "trusted_proxies": ["10.0.0.0/8", "127.0.0.1/32"]}
+    assert {name: read[name] for name in written} == written
+    assert found["SOURCES_FILE"] == SETTINGS["SOURCES_FILE"]
+
+
+@pytest.mark.parametrize(
+    "name", ["a", 53 * "r", "reports-of-the-whole-company-in-europe-and-africa"]
+)
+def test_names_are_as_long_as_kubernetes_takes_them(name: str) -> None:
+    documents = rendered({**COMBINATIONS["everything"], "postgresql": {}}, name=name)
+    documents += rendered(COMBINATIONS["a PostgreSQL for trials"], name=name)
+
+    longest = {"CronJob": 52, "StatefulSet": 52}
+    for document in documents:
+        found = document["metadata"]["name"]
+        assert re.fullmatch("[a-z0-9]([-a-z0-9]*[a-z0-9])?", found)
+        assert len(found) <= longest.get(document["kind"], 63)
+    jobs = [each["metadata"]["name"] for each in documents if each["kind"] == "CronJob"]
+    assert len(jobs) == len(set(jobs)) == 5
+
+
+def test_another_url_of_the_database_replaces_the_pods() -> None:
+    one_url, another = (
+        one(rendered({"database": {"url": f"postgresql://u:p@{host}/reports"}}), "Deployment")
+        for host in ("db", "other")
+    )
+
+    assert one_url["spec"]["template"]["metadata"] != another["spec"]["template"]["metadata"]
 
 
 def test_its_own_store_is_on_a_volume_that_no_two_pods_share() -> None:
@@ -201,12 +279,12 @@ def test_the_schema_is_upgraded_before_the_pods_are_replaced() -> None:
 
 def test_months_are_closed_per_organization_and_connectors_run_on_schedule() -> None:
     documents = rendered(COMBINATIONS["everything"])
-    close = one(documents, "CronJob", "close-research-labs")["spec"]
+    close = one(documents, "CronJob", "close-default")["spec"]
     connector = one(documents, "CronJob", "mlflow")["spec"]
 
     (container,) = close["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     assert close["schedule"] == "0 6 5 * *"
-    assert container["command"][-1] == "Research_Labs"
+    assert container["command"][-1] == "default"
     assert connector["concurrencyPolicy"] == "Forbid"
     (container,) = connector["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     assert container["args"] == ["import-mlflow", "--help"]
@@ -243,6 +321,11 @@ def test_helm_test_asks_the_service_by_its_name() -> None:
         ({"backend": {"chargebackUsageReport": True}}, "chargebackUsageReport"),
         ({"backend": {"replicas": 0}}, "minimum: got 0, want 1"),
         ({"backend": {"settings": {"session_hours": 8}}}, "session_hours"),
+        ({"backend": {"settings": {"SESION_HOURS": 8}}}, "'SESION_HOURS' not allowed"),
+        ({"backend": {"settings": {"SESSION_HOURS": 0}}}, "minimum: got 0, want 1"),
+        ({"backend": {"settings": {"SESSION_HOURS": "8"}}}, "got string, want integer"),
+        ({"backend": {"settings": {"LOG_LEVEL": "loud"}}}, "value must be one of 'debug'"),
+        ({"backend": {"extraVolumes": [{"name": "data"}]}}, "extraVolumes/0/name"),
         ({"backend": {"settings": {"DATABASE_URL": "postgresql://x"}}}, "DATABASE_URL"),
         ({"database": {"url": "mysql://x"}}, "does not match pattern"),
         ({"image": {"digest": "latest"}}, "does not match pattern"),
@@ -268,6 +351,7 @@ def test_a_wrong_value_is_refused_with_where_and_why(values: dict[str, Any], sai
         ({"monthClose": {"enabled": True}}, "CronJobs need a PostgreSQL"),
         ({**EXTERNAL, "postgresql": {"enabled": True}}, "Choose one PostgreSQL"),
         ({"metrics": {"serviceMonitor": {"enabled": True}}}, "set metrics.tokenSecret"),
+        ({**EXTERNAL, "connectors": 2 * [CONNECTOR]}, "Two connectors have the same name."),
     ],
 )
 def test_values_that_do_not_go_together_are_refused(values: dict[str, Any], said: str) -> None:
@@ -280,3 +364,10 @@ def test_values_that_do_not_go_together_are_refused(values: dict[str, Any], said
 def test_the_chart_is_of_this_version() -> None:
     with helm.Chart.load(CHART) as chart:
         assert chart.metadata["appVersion"] == chart.version == __version__
+
+
+def test_the_documents_values_are_values() -> None:
+    for page in ("docs/install/kubernetes.md", "docs/sources.md"):
+        for block in blocks(page):
+            if block.language == "yaml":
+                assert rendered({**EXTERNAL, **yaml.safe_load(block.text)})

@@ -1,5 +1,5 @@
 {{- define "chargeback.name" -}}
-{{- if contains "chargeback" .Release.Name }}{{ .Release.Name | trunc 50 | trimSuffix "-" }}{{ else }}{{ printf "%s-chargeback" .Release.Name | trunc 50 | trimSuffix "-" }}{{ end }}
+{{- if contains "chargeback" .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-chargeback" .Release.Name | trunc 40 | trimSuffix "-" }}{{ end }}
 {{- end }}
 
 {{- define "chargeback.selector" -}}
@@ -38,7 +38,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if or (gt (int .Values.backend.replicas) 1) .Values.autoscaling.enabled }}{{ fail "Several replicas need a PostgreSQL that they share: set database.existingSecret, database.url or postgresql.enabled." }}{{ end }}
 {{- if or .Values.monthClose.enabled .Values.connectors }}{{ fail "CronJobs need a PostgreSQL that they can reach: set database.existingSecret, database.url or postgresql.enabled; or let the service close months by backend.settings.MONTH_CLOSE_AFTER_DAYS." }}{{ end }}
 {{- end }}
+{{- $names := list }}
+{{- range .Values.connectors }}{{ $names = append $names .name }}{{ end }}
+{{- if ne (len $names) (len (uniq $names)) }}{{ fail "Two connectors have the same name." }}{{ end }}
 {{- if and .Values.metrics.serviceMonitor.enabled (not .Values.metrics.tokenSecret) }}{{ fail "A ServiceMonitor needs the token that /metrics asks for: set metrics.tokenSecret." }}{{ end }}
+{{- end }}
+
+{{/* A number as a person writes it: YAML's are floats to Helm, which would say 5e+07. */}}
+{{- define "chargeback.written" -}}
+{{- if and (kindIs "float64" .) (eq . (floor .)) }}{{ int64 . }}{{ else }}{{ toString . }}{{ end }}
+{{- end }}
+
+{{/* The name of a CronJob: 52 characters at the most, and no two alike. */}}
+{{- define "chargeback.cronJobName" -}}
+{{- $slug := regexReplaceAll "[^a-z0-9]+" (lower .what) "-" | trunc 18 | trimAll "-" -}}
+{{- if ne $slug .what }}{{ $slug = printf "%s-%s" $slug (.what | sha256sum | trunc 6) | trimPrefix "-" }}{{ end -}}
+{{ include "chargeback.name" .root | trunc 26 | trimSuffix "-" }}-{{ $slug }}
 {{- end }}
 
 {{- define "chargeback.env" -}}
@@ -48,7 +63,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   value: {{ join "," .Values.backend.adminUserList | quote }}
 {{- range $name, $value := .Values.backend.settings }}
 - name: {{ $name }}
-  value: {{ $value | toString | quote }}
+  value: {{ include "chargeback.written" $value | quote }}
 {{- end }}
 {{- if not (include "chargeback.embedded" .) }}
 - name: DATABASE_URL
@@ -126,7 +141,13 @@ spec:
       volumeMounts:
         - {name: tmp, mountPath: /tmp}
         - {name: data, mountPath: /var/lib/chargeback}
+        {{- with .root.Values.backend.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
   volumes:
     - {name: tmp, emptyDir: {}}
     - {name: data, emptyDir: {}}
+    {{- with .root.Values.backend.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 {{- end }}
