@@ -95,7 +95,7 @@ schema: $(VENV)/.dev ## write the public contract to schema/schema.graphql
 	$(BIN)/python -m schema > schema/schema.graphql.new && mv schema/schema.graphql.new schema/schema.graphql
 
 lock: ## resolve the dependencies anew (needs uv)
-	$(UV) pip compile $(LOCK) --extra build --extra mysql --extra s3 pyproject.toml -o requirements/runtime.lock
+	$(UV) pip compile $(LOCK) --extra build --extra mysql --extra s3 --extra traces pyproject.toml -o requirements/runtime.lock
 	$(UV) pip compile $(LOCK) --extra build --extra dev -c requirements/runtime.lock pyproject.toml -o requirements/dev.lock
 	$(UV) pip compile $(LOCK) --extra deploy -c requirements/dev.lock pyproject.toml -o requirements/deploy.lock
 	$(UV) pip compile $(LOCK) requirements/mlflow.in -o requirements/mlflow.lock

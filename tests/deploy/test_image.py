@@ -81,7 +81,7 @@ def service() -> Iterator[None]:
 def test_it_is_small_not_root_and_starts_chargeback() -> None:
     config = image()["Config"]
 
-    assert image()["Size"] < 260_000_000
+    assert image()["Size"] < 270_000_000
     assert config["User"] == "10001:10001"
     assert config["Entrypoint"] == ["chargeback"]
     assert list(config["Volumes"]) == ["/var/lib/chargeback"]
