@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from app.cli.store import opened
 from app.main import system_clock

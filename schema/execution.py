@@ -257,6 +257,7 @@ class BatchedField(StrawberryField):
         key: str | tuple[str, ...] = self.metadata["key"]
         return (key,) if isinstance(key, str) else key
 
+    # Strawberry calls it with all of these.
     def get_result(self, source: Any, info: Any, args: Any, kwargs: Any) -> Any:  # noqa: ARG002
         """Join the level, as one parent or, from the level above, as all of them."""
         level = Levels.of(info).level(self, info, kwargs)

@@ -9,13 +9,14 @@ names that nobody knows are left to validation, which comes afterwards and may r
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from graphql import (
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    InlineFragmentNode,
     OperationDefinitionNode,
     SelectionSetNode,
 )
@@ -125,7 +126,7 @@ def _part(
                 part.depth = max(part.depth, below or 0)
                 if selection.name.value in INTROSPECTION:
                     below = None
-            inner = selection.selection_set  # type: ignore[attr-defined]
+            inner = cast("FieldNode | InlineFragmentNode", selection).selection_set
             if inner is not None:
                 pending.append((inner, below))
     return part

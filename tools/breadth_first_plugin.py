@@ -30,8 +30,8 @@ class CountedExecutor(_BASE):
 
 
 # The function of the same name hides the module.
-_module = sys.modules[f"{graphql.execution.__name__}.execute"]
-_module.IncrementalExecutor = CountedExecutor  # type: ignore[attr-defined]
+_module: Any = sys.modules[f"{graphql.execution.__name__}.execute"]
+_module.IncrementalExecutor = CountedExecutor
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -70,7 +70,7 @@ def download(wheels: Path, platform: str, python: str) -> None:
 def pip(*words: str) -> None:
     """Quietly, unless it fails."""
     quiet = ("--quiet", "--disable-pip-version-check")
-    subprocess.run((sys.executable, "-m", "pip", *quiet, *words), check=True)  # noqa: S603
+    subprocess.run((sys.executable, "-m", "pip", *quiet, *words), check=True)
 
 
 def copy_alongside(folder: Path) -> None:

@@ -46,7 +46,7 @@ def packed(package: Package, folder: Path) -> Path:
         raise Mismatch("npm is needed: install Node.js.")
     wanted = f"{package['name']}@{package['version']}"
     words = [npm, "pack", wanted, "--ignore-scripts", "--silent", "--pack-destination"]
-    output = subprocess.check_output([*words, str(folder)], text=True)  # noqa: S603
+    output = subprocess.check_output([*words, str(folder)], text=True)
     return folder / output.split()[-1]
 
 

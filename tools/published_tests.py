@@ -42,7 +42,7 @@ def _fetched(python: str, folder: Path) -> Path:
         only_source = ["--no-build-isolation", "--no-binary", PACKAGE]
         # Its build backend is a program of that environment.
         path = os.pathsep.join([str(Path(python).parent), os.environ["PATH"]])
-        subprocess.run(  # noqa: S603
+        subprocess.run(
             [*download, *only_source, f"{PACKAGE}=={version(PACKAGE)}"],
             env={**os.environ, "PATH": path},
             check=True,
@@ -57,7 +57,7 @@ def _fetched(python: str, folder: Path) -> Path:
 def _run(python: str, tests: Path, executor: str) -> tuple[int, set[str], int]:
     """How many tests pass, which fail, and how often the executor was used."""
     command = [python, "-m", "pytest", "-p", "tools.breadth_first_plugin", "-q", "-rf"]
-    ran = subprocess.run(  # noqa: S603
+    ran = subprocess.run(
         [*command, "-p", "no:cacheprovider", "tests/execution"],
         cwd=tests,
         env={**os.environ, "PYTHONPATH": str(ROOT), "EXECUTOR": executor},

@@ -74,7 +74,7 @@ class Machine:
         if found is None:
             raise AioFailed(f"{program} is missing: this needs a Linux with systemd.")
         where = () if self.is_running else (f"--root={self.root}",)
-        ended = subprocess.run(  # noqa: S603
+        ended = subprocess.run(  # noqa: S603  a program of systemd
             (found, *where, *words), capture_output=True, text=True, check=False
         )
         if ended.returncode != 0:
@@ -318,13 +318,13 @@ def _address(machine: Machine) -> str:
     (start,) = (line for line in unit.splitlines() if line.startswith("ExecStart="))
     words = start.split()
     host, port = words[words.index("--host") + 1], words[words.index("--port") + 1]
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104  to ask
     return f"http://{shown}:{port}"
 
 
 def _answers(address: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{address}/healthz", timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"{address}/healthz", timeout=5) as answer:  # noqa: S310  ours
             return bool(answer.status == 200)
     except OSError:
         return False

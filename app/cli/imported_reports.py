@@ -89,7 +89,7 @@ def _answer(url: str, api_key: str, month: Month) -> bytes:
     )
     for wait in (*_WAITS_SECONDS, None):
         try:
-            with urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
+            with urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310  as above
                 return _unpacked(answer)
         except HTTPError as error:
             if error.code not in _BUSY or wait is None:

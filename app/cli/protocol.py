@@ -22,6 +22,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._patience: asyncio.TimerHandle | None = None
 
+    # Narrower than asyncio declares it, as uvicorn's is.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
         super().connection_made(transport)

@@ -349,7 +349,7 @@ class _Programs(NamedTuple):
         with (self.folder / "log" / "start.log").open("wb") as log, warnings.catch_warnings():
             # Python 3.12 warns of threads: the lines before exec take no lock that one may hold.
             warnings.simplefilter("ignore", DeprecationWarning)
-            return subprocess.Popen(  # noqa: S603
+            return subprocess.Popen(  # noqa: S603  a program of PostgreSQL
                 [bin_folder() / name, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

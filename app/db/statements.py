@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, Self, cast
 from sqlalchemy import CompoundSelect, Dialect, Select
 from sqlalchemy.dialects.postgresql import asyncpg
 
-_DIALECT: Dialect = asyncpg.dialect()  # type: ignore[no-untyped-call]
+_DIALECT: Dialect = asyncpg.dialect()  # type: ignore[no-untyped-call]  # it declares no types
 _MOST_SHAPES = 500
 _Shape = ParamSpec("_Shape")
 Composed = Select[Any] | CompoundSelect[Any]

@@ -67,7 +67,7 @@ async def graphiql_page(request: Request) -> Response:
 
 
 async def signin_page(
-    request: Request,  # noqa: ARG001  # Both pages are called alike.
+    request: Request,  # noqa: ARG001  both pages are called alike
     message: str | None,
     status_code: int = 200,
     further: Mapping[str, str] = MappingProxyType({}),

@@ -131,6 +131,7 @@ class Metrics:
         """Count a request in."""
         self._in_progress.inc()
 
+    # Observers are all called alike; the text is the log's.
     def executed(self, observed: Observation, text: str, seconds: float, rows: int) -> None:  # noqa: ARG002
         """Count a statement."""
         operation = observed.operation

@@ -42,7 +42,7 @@ def inside(*words: str, standard_input: str = "", status: int = 0) -> str:
 
 def run(*words: str) -> None:
     """As the Dockerfile's first lines say, without a network: nothing outside is asked for."""
-    mounts = ("--read-only", "--tmpfs", "/tmp", "--volume", f"{VOLUME}:/var/lib/chargeback")  # noqa: S108
+    mounts = ("--read-only", "--tmpfs", "/tmp", "--volume", f"{VOLUME}:/var/lib/chargeback")  # noqa: S108  the container's
     podman("run", "-d", "--name", CONTAINER, *ALONE, *mounts, IMAGE, *words)
 
 

@@ -22,6 +22,8 @@ from schema.execution import BreadthFirstExecutor, batched, column, embedded
 from tests.execution.both import Both, Journal, answer
 
 T = TypeVar("T")
+BOTH_WAYS: tuple[dict[str, Any], ...] = ({}, {"execution_context_class": BreadthFirstExecutor})
+"""A schema's options: as Strawberry executes, and breadth first."""
 
 BOOKS: dict[Any, list[tuple[Any, ...]]] = {
     "ann": [("Dunes", 300), ("Tides", 120)],
@@ -86,7 +88,7 @@ class Book:
 
     @property
     def inner_pages(self) -> int:
-        return self.length  # type: ignore[attr-defined]
+        return self.length  # type: ignore[attr-defined]  # a column of the row
 
     @batched(key="title")
     async def pages(info: Info, keys: Sequence[str], selection: Selection) -> list[Page]:
@@ -392,8 +394,8 @@ async def test_subscriptions_complete_each_event_anew() -> None:
             yield Shelf(name="ann")
             yield Shelf(name="bob")
 
-    for options in ({}, {"execution_context_class": BreadthFirstExecutor}):
-        schema = strawberry.Schema(Query, subscription=Subscription, **options)  # type: ignore[arg-type]
+    for options in BOTH_WAYS:
+        schema = strawberry.Schema(Query, subscription=Subscription, **options)
         journal = Journal()
         events = await schema.subscribe(
             "subscription { shelves { name books { title } } }", context_value=journal
@@ -418,8 +420,8 @@ async def test_subscriptions_complete_each_event_anew() -> None:
 async def test_incremental_delivery_is_left_to_the_standard_executor(document: str) -> None:
     config = StrawberryConfig(enable_experimental_incremental_execution=True)
     payloads = []
-    for options in ({}, {"execution_context_class": BreadthFirstExecutor}):
-        schema = strawberry.Schema(Query, config=config, **options)  # type: ignore[arg-type]
+    for options in BOTH_WAYS:
+        schema = strawberry.Schema(Query, config=config, **options)
         result: Any = await schema.execute(document, context_value=Journal())
         rest = [repr(each.formatted) async for each in result.subsequent_results]
         payloads.append([repr(result.initial_result.formatted), *rest])

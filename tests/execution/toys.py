@@ -89,7 +89,7 @@ class World:
         )
 
     def rows(self, name: str, about: Any, most: int) -> list[Row]:
-        chance = random.Random(f"{self.seed} {name} {about}")  # noqa: S311
+        chance = random.Random(f"{self.seed} {name} {about}")  # noqa: S311  no secret
         return [
             tuple(
                 chance.choice(bad if chance.random() < self.poison else good)

@@ -115,7 +115,7 @@ class Simulator:
         workspace: str,
         project: str,
         username: str,
-        sizeBytes: int = 0,  # noqa: N803 - as the feed spells it
+        sizeBytes: int = 0,  # noqa: N803  as the feed spells it
     ) -> None:
         assert experiment not in self.experiments
         assert experiment not in self.former_experiments
@@ -125,7 +125,7 @@ class Simulator:
         assert 0 <= sizeBytes <= 2**50
         self.experiments[experiment] = workspace, project, username
 
-    def experiment_resized(self, experiment: str, sizeBytes: int) -> None:  # noqa: N803
+    def experiment_resized(self, experiment: str, sizeBytes: int) -> None:  # noqa: N803  likewise
         assert experiment in self.experiments
         assert 0 <= sizeBytes <= 2**50
 

@@ -272,7 +272,8 @@ def full_document() -> str:
 
 def selection(type_: str) -> str:
     parts = []
-    for name, field in schema._schema.type_map[type_].fields.items():  # type: ignore[attr-defined]
+    described: Any = schema._schema.type_map[type_]
+    for name, field in described.fields.items():
         inner: Any = field.type
         while hasattr(inner, "of_type"):
             inner = inner.of_type

@@ -73,9 +73,9 @@ def document(month: str, workspaces: Sequence[Json] = (), users: Sequence[Json] 
     }
 
 
-def ms(*when: int) -> int:
+def ms(year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0) -> int:
     """An instant in UTC, in milliseconds."""
-    return int(datetime(*when, tzinfo=UTC).timestamp() * 1000)  # type: ignore[misc,arg-type]
+    return int(datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp() * 1000)
 
 
 def compact(content: Json) -> bytes:

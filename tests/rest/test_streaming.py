@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from sqlalchemy import AsyncAdaptedQueuePool
 
 from app.db.engine import Database
 from app.domain.callers import Scope
@@ -189,7 +190,9 @@ async def test_a_client_that_hangs_up_leaves_no_connection_behind(store: Store) 
         asked = Asgi(store.app, store.key, hang_up_after=2)
         await asyncio.wait_for(asked("reportMonth=2026-10&organization=large"), 20)
         assert asked.sent > 0
-    assert store.database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    pool = store.database.engine.pool
+    assert isinstance(pool, AsyncAdaptedQueuePool)
+    assert pool.checkedout() == 0
 
 
 async def test_more_slow_clients_than_connections_are_all_served(store: Store) -> None:

@@ -19,7 +19,7 @@ class Draws:
     __slots__ = ("bits",)
 
     def __init__(self, seed: int) -> None:
-        self.bits = Random(seed).getrandbits  # noqa: S311 - a demo needs repetition, not secrecy
+        self.bits = Random(seed).getrandbits  # noqa: S311  a demo needs repetition, not secrecy
 
     def below(self, count: int) -> int:
         """One of `0 … count - 1`."""

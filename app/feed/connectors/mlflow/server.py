@@ -73,7 +73,7 @@ class MlflowServer:
         headers = self._headers | ({WORKSPACE_HEADER: workspace} if workspace else {})
         request = Request(f"{self.shown}{path}", data=body, headers=headers)  # noqa: S310  checked
         try:
-            with urlopen(request, timeout=_PATIENCE_SECONDS) as response:  # noqa: S310
+            with urlopen(request, timeout=_PATIENCE_SECONDS) as response:  # noqa: S310  as above
                 found = json.load(response)
         except HTTPError as error:
             said = error.read(500).decode(errors="replace")
