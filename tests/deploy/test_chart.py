@@ -1,6 +1,10 @@
 """The Helm chart: linted and rendered by the real Helm SDK, checked by the Kubernetes schemas."""
 
+import os
 import re
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,8 @@ import yaml
 from app import __version__
 from app.settings import Settings
 from tests.documents.pages import blocks
+from tests.served import Served
+from tests.served import environment as environment_of
 
 CHART = Path(__file__).parents[2] / "deploy/helm/chargeback"
 VERSIONS = [f"1.{minor}" for minor in range(27, 38)]
@@ -311,6 +317,34 @@ def test_helm_test_asks_the_service_by_its_name() -> None:
 
     assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
     assert pod["spec"]["containers"][0]["command"][-1] == "http://reports-chargeback:80"
+
+
+def test_helm_test_passes_against_a_service(tmp_path: Path) -> None:
+    """Its pod's own command; no cluster is here to run the pod."""
+    words = one(rendered({}), "Pod")["spec"]["containers"][0]["command"]
+    with Served(tmp_path, words=()) as served:
+        asked = subprocess.run((*words[:-1], served.url), capture_output=True, check=True)
+    nobody = subprocess.run((*words[:-1], served.url), capture_output=True, check=False)
+
+    assert asked.stdout.decode().splitlines()[0] == "/readyz 200 {'status': 'ready'}"
+    assert nobody.returncode == 1
+
+
+def test_the_job_that_closes_months_closes_the_month_before(tmp_path: Path) -> None:
+    """Its pod's own command, too."""
+    job = one(rendered(COMBINATIONS["everything"]), "CronJob", "close-default")["spec"]
+    (container,) = job["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    programs = f"{Path(sys.executable).parent}:{os.defpath}"
+    setting = environment_of(CHARGEBACK_DATA_DIR=str(tmp_path), PATH=programs)
+    demo = (
+        "chargeback generate --months 3 --users 5 --until $(date -u +%Y-%m) | chargeback import -"
+    )
+    subprocess.run(("sh", "-ec", demo), env=setting, check=True, capture_output=True)
+
+    closed = subprocess.run(container["command"], env=setting, check=True, capture_output=True)
+
+    first = datetime.now(UTC).replace(day=1)
+    assert closed.stdout.decode().strip().endswith(f"{first - timedelta(days=1):%Y-%m}")
 
 
 @pytest.mark.parametrize(
