@@ -79,6 +79,11 @@ faults: $(VENV)/.dev ## the tests of accidents, 20 rounds of each (half an hour;
 docs: $(VENV)/.docs ## the documents as a site, into dist/site; links are checked
 	$(BIN)/mkdocs build --quiet --strict
 
+.PHONY: screenshots
+screenshots: $(VENV)/.dev ## take the documents' pictures anew, by the browser tests
+	$(BIN)/python -m pytest tests/browser/test_graphiql.py
+	cp artifacts/signin.png artifacts/graphiql.png artifacts/completion.png docs/images
+
 reference: $(VENV)/.runtime ## write docs/reference anew from the code
 	$(BIN)/python tools/reference.py
 

@@ -75,8 +75,15 @@ def page(browser: Browser, service: Served) -> Iterator[Page]:
     assert (watched.foreign, watched.complaints) == ([], [])
 
 
+def shoot(page: Page, name: str) -> None:
+    """For the documents: `make screenshots`."""
+    ARTIFACTS.mkdir(exist_ok=True)
+    page.screenshot(path=ARTIFACTS / f"{name}.png")
+
+
 def sign_in(page: Page, service: Served) -> None:
     page.goto(f"{service.url}/graphql")
+    shoot(page, "signin")
     page.get_by_label("API key").fill(service.key)
     page.get_by_role("button", name="Sign in").click()
     expect(page.locator(".graphiql-query-editor")).to_contain_text("query Report")
@@ -90,8 +97,7 @@ def test_an_admin_signs_in_and_runs_the_example(page: Page, service: Served) -> 
     expect(answer).to_contain_text("reportDate")
     expect(answer).to_contain_text("andrei.okafor@northwind.example")
     expect(answer).not_to_contain_text("errors")
-    ARTIFACTS.mkdir(exist_ok=True)
-    page.screenshot(path=ARTIFACTS / "graphiql.png")
+    shoot(page, "graphiql")
 
 
 def test_the_docs_show_descriptions_and_names_are_completed(page: Page, service: Served) -> None:
@@ -108,6 +114,7 @@ def test_the_docs_show_descriptions_and_names_are_completed(page: Page, service:
     )
     page.keyboard.press("Control+Space")
     expect(page.locator(".CodeMirror-hints")).to_contain_text("workspaces")
+    shoot(page, "completion")
 
 
 def test_a_wrong_key_is_refused_in_words(page: Page, service: Served) -> None:
