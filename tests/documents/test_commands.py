@@ -8,12 +8,15 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from app.db.embedded import bin_folder
+from app.db.embedded import EmbeddedPostgres, bin_folder
+from app.db.engine import Database
 from app.db.store import with_database
+from resolvers.connections import read_connections
 from tests.conftest import administer
 from tests.documents.desk import TOKEN, Desk
 from tests.documents.pages import (
@@ -142,3 +145,30 @@ def test_every_block_of_a_page_works_as_printed(page: str, desk: Desk) -> None:
     for block in commands(page):
         if not is_of_a_clone(block):
             desk.run(block)
+
+
+def test_the_sources_file_that_is_shown_is_one(tmp_path: Path) -> None:
+    (shown,) = (block.text for block in blocks("docs/sources.md") if "kind =" in block.text)
+    file = tmp_path / "sources.toml"
+    file.write_text(shown)
+
+    assert [(each.name, each.every) for each in read_connections(file)] == [
+        ("tracking", timedelta(hours=1))
+    ]
+
+
+@pytest.mark.pages
+async def test_what_a_dba_runs_makes_the_service_work_as_its_role(tmp_path: Path) -> None:
+    (statements,) = (block.text for block in blocks("docs/admins.md") if block.language == "sql")
+    async with EmbeddedPostgres(tmp_path / "postgres") as server:
+        await administer(server.url, "CREATE ROLE chargeback LOGIN")
+        await administer(server.url, statements)
+        await administer(server.url, "CREATE DATABASE reports OWNER chargeback")
+        url = with_database(server.url, "reports").replace("postgres@", "chargeback@")
+        desk = Desk(tmp_path, {})
+        desk.run(f"DATABASE_URL='{url}' chargeback organizations create research")
+        database = Database(url, connections=2)
+        role = await database.role()
+        await database.close()
+
+    assert role == "chargeback_app"
