@@ -16,7 +16,7 @@ else
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help run test mlflow import-large published hardening pages check audit faults sbom deploy bundle graphiql lint types schema lock clean docs reference bench bench-cold
+.PHONY: help run test mlflow mlflow-versions import-large published hardening pages check audit faults sbom deploy bundle graphiql lint types schema lock clean docs reference bench bench-cold
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -37,6 +37,9 @@ test-long: $(VENV)/.dev ## the property tests and the crash test in their long f
 
 mlflow: $(VENV)/.dev ## read real MLflow servers (installs MLflow into .venvs, 0.9 GB)
 	$(BIN)/python -m pytest -m mlflow tests/sources
+
+mlflow-versions: $(VENV)/.dev ## the same with older MLflows (0.8 GB each)
+	$(BIN)/python -m pytest -m long tests/sources
 
 import-large: $(VENV)/.dev ## a year of reports of 1,000 workspaces, imported and read back (ten minutes)
 	$(BIN)/python -m pytest -m long tests/imports
@@ -104,6 +107,8 @@ lock: ## resolve the dependencies anew (needs uv)
 	$(UV) pip compile $(LOCK) --extra build --extra dev -c requirements/runtime.lock pyproject.toml -o requirements/dev.lock
 	$(UV) pip compile $(LOCK) --extra deploy -c requirements/dev.lock pyproject.toml -o requirements/deploy.lock
 	$(UV) pip compile $(LOCK) requirements/mlflow.in -o requirements/mlflow.lock
+	$(UV) pip compile $(LOCK) requirements/mlflow-3.1.in -o requirements/mlflow-3.1.lock
+	$(UV) pip compile $(LOCK) requirements/mlflow-2.22.in -o requirements/mlflow-2.22.lock
 	$(UV) pip compile $(LOCK) -c requirements/runtime.lock requirements/published.in -o requirements/published.lock
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 

@@ -105,6 +105,49 @@ def next_month() -> dict[str, str]:
     return ids
 
 
+def older_month() -> dict[str, str]:
+    """Without workspaces, as MLflow was before 3.10: teams are prefixes of experiments' names."""
+    auth = get_app_client("basic-auth", TRACKING)
+    for username in ("ann", "bob", "carl"):
+        auth.create_user(username, PASSWORD)
+    ids = {}
+    with acting_as("ann"):
+        ids["a"] = run("vision/segmentation", {"a.bin": 1024, "sub/b.bin": 512})
+        ids["b"] = run("vision/segmentation", {"a.bin": 256})
+    with acting_as("bob"):
+        ids["c"] = run("vision/segmentation", {"a.bin": 2048})
+        ids["d"] = run("speech/asr", {})
+        for _ in range(3):
+            with mlflow.start_span("asks"):
+                pass
+        mlflow.flush_trace_async_logging(terminate=True)
+        client = MlflowClient()
+        asr = client.get_run(ids["d"]).info.experiment_id
+        if hasattr(mlflow, "initialize_logged_model"):
+            model = mlflow.initialize_logged_model(name="net", source_run_id=ids["d"])
+            client.log_model_artifacts(model.model_id, str(Path(file_of(1024, "w")).parent))
+            client.finalize_logged_model(model.model_id, "READY")
+        else:
+            client.log_artifact(ids["d"], file_of(1024, "w"), "net")
+    auth.create_experiment_permission(asr, "carl", "READ")
+    return ids
+
+
+def older_next_month() -> dict[str, str]:
+    """A run, two runs in the bin, another name for an experiment, a permission less."""
+    ids: dict[str, str] = json.loads(os.environ["LOGGED"])
+    with acting_as("ann"):
+        ids["e"] = run("vision/segmentation", {"a.bin": 512})
+        MlflowClient().delete_run(ids["a"])
+        MlflowClient().delete_run(ids["b"])
+    with acting_as("bob"):
+        client = MlflowClient()
+        asr = client.get_run(ids["d"]).info.experiment_id
+        client.rename_experiment(asr, "speech/asr2")
+    get_app_client("basic-auth", TRACKING).delete_experiment_permission(asr, "carl")
+    return ids
+
+
 def without_a_server() -> dict[str, str]:
     """Straight into the database and the artifact store, as small teams do."""
     root = os.environ["ARTIFACTS"]
@@ -140,6 +183,9 @@ def oddities() -> dict[str, str]:
 if __name__ == "__main__":
     os.environ.setdefault("MLFLOW_TRACKING_USERNAME", "admin")
     os.environ.setdefault("MLFLOW_TRACKING_PASSWORD", PASSWORD)
-    scenes = (first_month, next_month, without_a_server, oddities)
+    scenes = (
+        *(first_month, next_month, older_month, older_next_month),
+        *(without_a_server, oddities),
+    )
     scene = {each.__name__: each for each in scenes}
     sys.stdout.write(f"IDS {json.dumps(scene[sys.argv[1]]())}\n")

@@ -18,26 +18,25 @@ import httpx
 import pymysql
 
 ROOT = Path(__file__).parents[2]
-LOCK = ROOT / "requirements/mlflow.lock"
-ENVIRONMENT = ROOT / ".venvs/mlflow"
 CLIENT = Path(__file__).with_name("mlflow_client.py")
 PASSWORD = "correct-horse-battery"
 _INSTALL_SECONDS = 280
 _START_SECONDS = 120
 
 
-def installed() -> Path:
-    """The programs of MLflow; they are kept until the lock changes."""
-    programs, done = ENVIRONMENT / "bin", ENVIRONMENT / ".installed"
-    if not done.exists() or done.read_text() != LOCK.read_text():
-        shutil.rmtree(ENVIRONMENT, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", ENVIRONMENT], check=True)
+def installed(name: str = "mlflow") -> Path:
+    """The programs of the MLflow that `requirements/<name>.lock` says, kept until that changes."""
+    lock, environment = ROOT / f"requirements/{name}.lock", ROOT / ".venvs" / name
+    programs, done = environment / "bin", environment / ".installed"
+    if not done.exists() or done.read_text() != lock.read_text():
+        shutil.rmtree(environment, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", environment], check=True)
         installer = [str(programs / "pip"), "install", "--disable-pip-version-check"]
         if uv := shutil.which("uv"):
             installer = [uv, "pip", "install", "--python", str(programs / "python")]
-        words = ("--quiet", "--require-hashes", "-r", str(LOCK))
+        words = ("--quiet", "--require-hashes", "-r", str(lock))
         subprocess.run([*installer, *words], check=True, timeout=_INSTALL_SECONDS)
-        done.write_text(LOCK.read_text())
+        done.write_text(lock.read_text())
     return programs
 
 
@@ -100,8 +99,11 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @contextmanager
-def mlflow_server(programs: Path, folder: Path) -> Iterator[str]:
-    """A server with basic auth and workspaces, on SQLite and a folder; its address."""
+def mlflow_server(programs: Path, folder: Path, *, workspaces: bool = True) -> Iterator[str]:
+    """A server with basic auth, and with workspaces or not, on SQLite and a folder; its address.
+
+    The version of MLflow is that of the programs.
+    """
     port = free_port()
     (folder / "auth.ini").write_text(
         "[mlflow]\n"
@@ -119,7 +121,7 @@ def mlflow_server(programs: Path, folder: Path) -> Iterator[str]:
         *(programs / "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", 1),
         *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
         *("--artifacts-destination", folder / "artifacts"),
-        *("--app-name", "basic-auth", "--enable-workspaces"),
+        *("--app-name", "basic-auth", *(["--enable-workspaces"] if workspaces else [])),
     ]
     secrets = {
         "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
@@ -146,8 +148,11 @@ def log(programs: Path, scene: str, tracking: str, **environment: str) -> dict[s
     return ids
 
 
-def collect_garbage(programs: Path, folder: Path, tracking: str, *run_ids: str) -> None:
+def collect_garbage(
+    programs: Path, folder: Path, tracking: str, *run_ids: str, workspace: str | None = None
+) -> None:
     """Delete runs that are in the bin for good, as `mlflow gc` does."""
+    within = {"MLFLOW_ENABLE_WORKSPACES": "true", "MLFLOW_WORKSPACE": workspace or ""}
     words: list[Any] = [
         *(programs / "mlflow", "gc", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
         *("--artifacts-destination", folder / "artifacts", "--run-ids", ",".join(run_ids)),
@@ -158,8 +163,7 @@ def collect_garbage(programs: Path, folder: Path, tracking: str, *run_ids: str) 
             MLFLOW_TRACKING_URI=tracking,
             MLFLOW_TRACKING_USERNAME="admin",
             MLFLOW_TRACKING_PASSWORD=PASSWORD,
-            MLFLOW_ENABLE_WORKSPACES="true",
-            MLFLOW_WORKSPACE="vision",
+            **(within if workspace else {}),
         ),
         capture_output=True,
         text=True,

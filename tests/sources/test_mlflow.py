@@ -21,9 +21,9 @@ from app.db.engine import Database
 from app.domain.months import Month
 from app.feed.connectors.mlflow.options import MlflowOptions
 from app.main import system_clock
-from resolvers.mlflow import brought_by_mlflow, import_mlflow
-from resolvers.organizations import DEFAULT, create_organization, find_organization
-from resolvers.sources import RunState, SourceRun, list_runs, source_run
+from resolvers.mlflow import brought_by_mlflow
+from resolvers.organizations import create_organization, find_organization
+from resolvers.sources import source_run
 from tests.conftest import FixedClock, GraphQL, administer, cloned, named
 from tests.served import CHARGEBACK, Served, environment
 from tests.sources.mlflow_install import (
@@ -36,83 +36,15 @@ from tests.sources.mlflow_install import (
     mlflow_server,
     running,
 )
+from tests.sources.mlflow_report import last_run, read, report, sizes, uses
 
 pytestmark = [pytest.mark.mlflow, pytest.mark.timeout(600)]
-
-MIB = 1024 * 1024
-REPORT = """
-query ($month: Month!, $organization: String) {
-  chargebackReport(month: $month, organization: $organization) {
-    numberOfExperiments totalSizeBytes
-    workspaces {
-      name numberOfExperiments totalSizeBytes
-      members { userName email numberOfExperiments totalSizeBytes }
-      formerMembers { userName numberOfExperiments totalSizeBytes }
-      projects { name numberOfExperiments totalSizeBytes }
-    }
-    users { licensedUsers { username email deletedAt uiUsageCount sdkUsageCount } }
-  }
-}
-"""
 
 
 @pytest.fixture(scope="session")
 def programs() -> Path:
     """MLflow's programs."""
     return installed()
-
-
-async def read(
-    database: Database, organization: str = DEFAULT, name: str = "mlflow", **options: Any
-) -> SourceRun:
-    """Run the source once."""
-    found = await find_organization(database, organization)
-    return await import_mlflow(
-        database,
-        found.organization_id,
-        name,
-        MlflowOptions(**options),
-        clock=system_clock,
-        progress=lambda *_: None,
-    )
-
-
-async def last_run(database: Database, name: str = "mlflow") -> RunState:
-    found = await find_organization(database, DEFAULT)
-    return (await list_runs(database, found.organization_id, name))[0]
-
-
-async def report(graphql: GraphQL, clock: FixedClock, organization: str = DEFAULT) -> Any:
-    """This month's report, as of the wall clock: MLflow's clock is nobody's to set."""
-    clock.now = datetime.now(UTC)
-    month = str(Month.containing(clock.now))
-    return (await graphql(REPORT, month=month, organization=organization))["chargebackReport"]
-
-
-def sizes(report: Any) -> dict[str, Any]:
-    """By workspace: experiments and MiB of each project and each member."""
-    return {
-        workspace["name"]: {
-            kind: {
-                each[key]: (each["numberOfExperiments"], each["totalSizeBytes"] / MIB)
-                for each in workspace[kind]
-            }
-            for kind, key in (
-                ("projects", "name"),
-                ("members", "userName"),
-                ("formerMembers", "userName"),
-            )
-        }
-        for workspace in report["workspaces"]
-    }
-
-
-def uses(report: Any) -> dict[str, tuple[int | None, int | None]]:
-    """By user: uses of the UI and of the SDK."""
-    return {
-        user["username"]: (user["uiUsageCount"], user["sdkUsageCount"])
-        for user in report["users"]["licensedUsers"]
-    }
 
 
 # What the first scene logs, worked by hand, in MiB: ann's runs hold 1 + 0.5 and 0.25; bob's holds
@@ -182,7 +114,7 @@ async def test_the_report_says_what_was_logged_and_then_what_changed(
         assert (again.total.accepted, again.total.duplicates) == (0, 0)
 
         ids = log(programs, "next_month", address, LOGGED=json.dumps(ids))
-        collect_garbage(programs, tmp_path, address, ids["b"])
+        collect_garbage(programs, tmp_path, address, ids["b"], workspace="vision")
 
         changed = await read(database, **by_database)
 
@@ -384,7 +316,12 @@ async def test_a_store_in_mysql_with_artifacts_in_a_folder(
 
 
 async def test_what_names_nobody_or_has_no_run_is_counted_and_what_cannot_be_is_said(
-    database: Database, graphql: GraphQL, clock: FixedClock, programs: Path, tmp_path: Path
+    database: Database,
+    graphql: GraphQL,
+    clock: FixedClock,
+    other_organization: str,
+    programs: Path,
+    tmp_path: Path,
 ) -> None:
     folder = tmp_path / "artifacts"
     folder.mkdir()
@@ -411,6 +348,12 @@ async def test_what_names_nobody_or_has_no_run_is_counted_and_what_cannot_be_is_
     assert sizes(await report(graphql, clock)) == sizes(found)
     whats = {each.what for each in (await last_run(database)).unplaced}
     assert f"size of run {ids['nobody']}" in whats
+
+    # Whoever reads them for the first time now knows no size at all, and is told so.
+    await read(database, other_organization, store=tracking)
+    unmeasured = await report(graphql, clock, other_organization)
+    assert (unmeasured["numberOfExperiments"], unmeasured["unmeasuredExperiments"]) == (3, 3)
+    assert (found["numberOfExperiments"], found["unmeasuredExperiments"]) == (3, 0)
 
 
 def ran_by_itself(served: Served) -> str:

@@ -26,7 +26,7 @@ async def read_mlflow(reading: Reading) -> AsyncIterator[Brought]:
         read_runs(reading, places, people),
         read_models(reading, places, people),
         read_traces(reading, places),
-        read_accounts(reading, people),
+        read_accounts(reading, places, people),
         read_sizes(reading),
         read_versions(reading, experiments),
     )

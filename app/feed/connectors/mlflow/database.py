@@ -23,9 +23,9 @@ from app.feed.connectors.mlflow.facts import (
     owner_of,
 )
 
-TESTED_STORES = {"dc11669786a5": "3.17"}
+TESTED_STORES = {"0584bdc529eb": "2.22", "bda7b8c39065": "3.1", "dc11669786a5": "3.17"}
 """The `alembic_version` of tracking stores that the tests have read, by MLflow's version."""
-TESTED_AUTH = {"f1a2b3c4d5e6": "3.17"}
+TESTED_AUTH = {"8606fa83a998": "2.22 and 3.1", "f1a2b3c4d5e6": "3.17"}
 """The `alembic_version_auth` of the basic-auth app's databases."""
 _PAGE = 2_000
 
@@ -47,6 +47,7 @@ class DatabaseStore:
         self._key = database.quoted("key")
         self._tags = [*tags, ""]
         self._owner_tag = owner_tag
+        self._tables: frozenset[str] = frozenset()
 
     async def check(self, *, untested: bool) -> None:
         """Insist on a schema that the tests have read.
@@ -54,10 +55,13 @@ class DatabaseStore:
         Raises:
             ForeignUnavailable: It is no tracking store, or one of an untested version.
         """
+        self._tables = await self._database.tables()
         await _check_version(self._database, "alembic_version", TESTED_STORES, untested=untested)
 
     async def workspaces(self) -> Sequence[str]:
         """The names of all workspaces, whether the feature is on or off."""
+        if "workspaces" not in self._tables:
+            return []
         rows = await self._database.rows("SELECT name FROM workspaces ORDER BY name")
         return [row.name for row in rows]
 
@@ -70,9 +74,10 @@ class DatabaseStore:
             {"tags": self._tags},
         ):
             tags.setdefault(str(row.experiment_id), {})[row.tag] = row.value or ""
+        workspace = "workspace" if "workspaces" in self._tables else "NULL AS workspace"
         rows = await self._database.rows(
-            "SELECT experiment_id, name, workspace, creation_time, last_update_time, "
-            "artifact_location FROM experiments ORDER BY experiment_id"
+            f"SELECT experiment_id, name, {workspace}, creation_time, "  # noqa: S608  constants
+            "last_update_time, artifact_location FROM experiments ORDER BY experiment_id"
         )
         return [
             Experiment(
@@ -126,7 +131,9 @@ class DatabaseStore:
         )
 
     async def model_buckets(self) -> Mapping[Bucket, str]:
-        """The fingerprints of all logged models, one bucket an experiment."""
+        """The fingerprints of all logged models, one bucket an experiment; MLflow 2 has none."""
+        if "logged_models" not in self._tables:
+            return {}
         return await self._buckets(
             "SELECT experiment_id, 0 AS bucket, count(*) AS c1, "
             "sum(last_updated_timestamp_ms) AS c2, sum(creation_timestamp_ms) AS c3, 0 AS c4, "
@@ -165,7 +172,9 @@ class DatabaseStore:
         return [ModelVersion(row.name, row.version, row.location) for row in rows]
 
     async def trace_buckets(self) -> Mapping[Bucket, str]:
-        """The fingerprints of all traces, by experiment and hour."""
+        """The fingerprints of all traces, by experiment and hour; none before MLflow 2.14."""
+        if "trace_info" not in self._tables:
+            return {}
         return await self._buckets(
             "SELECT experiment_id, timestamp_ms - timestamp_ms % :width AS bucket, "
             "count(*) AS c1, sum(timestamp_ms) AS c2, 0 AS c3, 0 AS c4, 0 AS c5 "
@@ -239,12 +248,16 @@ class DatabaseDirectory:
         Raises:
             ForeignUnavailable: It is no basic-auth database, or one of an untested version.
         """
-        await _check_version(
-            self._database, "alembic_version_auth", TESTED_AUTH, untested=untested
-        )
+        # Before MLflow 3 the table had the name that the tracking store's has.
+        names = ("alembic_version_auth", "alembic_version")
+        there = await self._database.tables()
+        table = next((name for name in names if name in there), names[0])
+        await _check_version(self._database, table, TESTED_AUTH, untested=untested)
 
     async def accounts(self) -> Sequence[Account]:
-        """All users by username, each with the workspaces in which a role is assigned."""
+        """All users by username, each with what they have a role in, or else a permission for."""
+        if "roles" not in await self._database.tables():
+            return await self._permitted()
         rows = await self._database.rows(
             "SELECT users.username, roles.workspace FROM users "
             "LEFT JOIN user_role_assignments ON user_role_assignments.user_id = users.id "
@@ -257,6 +270,20 @@ class DatabaseDirectory:
             if row.workspace is not None:
                 workspaces.add(row.workspace)
         return [Account(username, frozenset(where)) for username, where in found.items()]
+
+    async def _permitted(self) -> Sequence[Account]:
+        """The same before MLflow knew roles: whoever creates an experiment may manage it."""
+        rows = await self._database.rows(
+            "SELECT users.username, permitted.experiment_id FROM users "
+            "LEFT JOIN experiment_permissions AS permitted ON permitted.user_id = users.id "
+            "AND permitted.permission <> 'NO_PERMISSIONS' ORDER BY users.username"
+        )
+        found: dict[str, set[str]] = {}
+        for row in rows:
+            experiments = found.setdefault(row.username, set())
+            if row.experiment_id is not None:
+                experiments.add(str(row.experiment_id))
+        return [Account(username, experiments=frozenset(some)) for username, some in found.items()]
 
 
 async def _check_version(

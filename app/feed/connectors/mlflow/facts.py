@@ -78,10 +78,18 @@ class Trace(NamedTuple):
 
 
 class Account(NamedTuple):
-    """A user of the basic-auth app, and the workspaces in which the user has a role."""
+    """A user of the basic-auth app, and what the user may see.
+
+    Attributes:
+        username: Its name.
+        workspaces: The workspaces in which the user has a role.
+        experiments: The ids of experiments for which the user has a permission, where MLflow
+            knows no roles yet.
+    """
 
     username: str
-    workspaces: frozenset[str]
+    workspaces: frozenset[str] = frozenset()
+    experiments: frozenset[str] = frozenset()
 
 
 class Bucket(NamedTuple):
@@ -138,6 +146,6 @@ class TrackingStore(Protocol):
 class Directory(Protocol):
     """A way to read the users of the basic-auth app."""
 
-    async def accounts(self) -> Sequence[Account]:
-        """All users, by username."""
+    async def accounts(self) -> Sequence[Account] | None:
+        """All users, by username; None where this version of MLflow does not list them."""
         ...

@@ -7,6 +7,7 @@ import msgspec
 from app.domain.sources import Brought
 from app.feed.connectors.mlflow.events import EventWriter
 from app.feed.connectors.mlflow.facts import Account
+from app.feed.connectors.mlflow.mapping import Place
 from app.feed.connectors.mlflow.memory import MEMBERS, USERS, Draft, pair, written
 from app.feed.connectors.mlflow.reading import Reading
 
@@ -49,6 +50,11 @@ class People:
         self._accounts = accounts
         self._strangers: set[str] = set()
 
+    @property
+    def are_listed(self) -> bool:
+        """Whether the accounts of the basic-auth app are known."""
+        return self._accounts is not None
+
     def saw(self, draft: Draft, username: str, workspace: str, at: int) -> None:
         """Whoever logs a run is a user and a member, from the earliest run on that says so."""
         if username == UNKNOWN_OWNER:
@@ -85,7 +91,7 @@ class People:
         id_ = f"{type_}/{written(member)}/{at}"
         return self._events.line(id_, type_, at, workspace=workspace, username=username)
 
-    def account_for(self, draft: Draft, now: int, *, with_roles: bool) -> None:
+    def account_for(self, draft: Draft, now: int, roles: set[Member]) -> None:
         """Users of the basic-auth app who log nothing, those who are gone, and their roles."""
         if self._accounts is None:
             return
@@ -93,12 +99,27 @@ class People:
             self._tell_user(draft, username, now)
         for username in sorted(self._users.keys() - self._accounts.keys()):
             self._tell_gone(draft, username, now)
-        self._account_for_roles(draft, self._roles(self._accounts) if with_roles else set(), now)
+        self._account_for_roles(draft, roles, now)
 
-    def _roles(self, accounts: Mapping[str, Account]) -> set[Member]:
-        return {
+    def roles(self, places: Mapping[str, Place], *, of_workspaces: bool) -> set[Member]:
+        """Who has a role in a workspace, or a permission for an experiment that is counted there.
+
+        Args:
+            places: Where each experiment is counted.
+            of_workspaces: Whether MLflow's workspaces are ours, so that roles in them count.
+        """
+        accounts = (self._accounts or {}).values()
+        of_experiments = {
+            (places[each].workspace, account.username)
+            for account in accounts
+            for each in account.experiments
+            if each in places
+        }
+        if not of_workspaces:
+            return of_experiments
+        return of_experiments | {
             (workspace, account.username)
-            for account in accounts.values()
+            for account in accounts
             for workspace in account.workspaces
         }
 
@@ -123,17 +144,22 @@ class People:
 
 async def people_known(reading: Reading) -> People:
     """Users and members as they were told, and the accounts as they are."""
-    accounts = None
-    if reading.directory is not None:
-        accounts = {each.username: each for each in await reading.directory.accounts()}
+    found = None if reading.directory is None else await reading.directory.accounts()
+    accounts = None if found is None else {each.username: each for each in found}
     users = {key: int(value) for key, value in (await reading.recall(USERS)).items()}
     members = await reading.recall(MEMBERS)
     told = {pair(key): _read(value) for key, value in members.items()}
     return People(reading.events, users, told, accounts)
 
 
-async def read_accounts(reading: Reading, people: People) -> AsyncIterator[Brought]:
+async def read_accounts(
+    reading: Reading, places: Mapping[str, Place], people: People
+) -> AsyncIterator[Brought]:
     """The accounts of the basic-auth app; last, since who logs runs is known longer."""
     draft = Draft()
-    people.account_for(draft, reading.now_ms, with_roles=reading.rule.follows_mlflow)
+    roles = people.roles(places, of_workspaces=reading.rule.follows_mlflow)
+    people.account_for(draft, reading.now_ms, roles)
+    if reading.directory is not None and not people.are_listed:
+        why = "this version of MLflow does not list them over REST: give --auth-store, or only "
+        draft.leave_out("users of the basic-auth app", f"{why}who logs runs is a user")
     yield draft.brought()

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from app.domain.errors import ForeignUnavailable
 from app.feed.connectors.mlflow.facts import (
     DEFAULT_WORKSPACE,
     OWNER_TAG,
@@ -23,7 +22,7 @@ from app.feed.connectors.mlflow.facts import (
     Trace,
     owner_of,
 )
-from app.feed.connectors.mlflow.server import MlflowServer
+from app.feed.connectors.mlflow.server import MlflowServer, NotServed
 
 T = TypeVar("T")
 
@@ -53,7 +52,7 @@ class RestStore:
         """The names of all workspaces; none where the server has the feature switched off."""
         try:
             told = await self._ask(self._server.get, "/api/3.0/mlflow/server-info", {})
-        except ForeignUnavailable:
+        except NotServed:
             # Servers before 3.10 do not tell, and know no workspaces.
             return []
         if not told.get("workspaces_enabled"):
@@ -133,11 +132,15 @@ class RestStore:
 
     async def models(self, experiment_id: str) -> Sequence[Model]:
         """The logged models of an experiment, by id; deleted ones are not told."""
-        pages = await self._pages(
-            f"{_API}/logged-models/search",
-            {"experiment_ids": [experiment_id], "max_results": 50},
-            self._where[experiment_id],
-        )
+        try:
+            pages = await self._pages(
+                f"{_API}/logged-models/search",
+                {"experiment_ids": [experiment_id], "max_results": 50},
+                self._where[experiment_id],
+            )
+        except NotServed:
+            # MLflow 2 logs models as artifacts of their runs.
+            return []
         found = [
             _model(each["info"], self._owner_tag)
             for page in pages
@@ -169,7 +172,7 @@ class RestStore:
 
         async def fingerprint(experiment_id: str) -> str:
             (page,) = await self._trace_pages(experiment_id, 1, pages=1)
-            return "/".join(trace["trace_id"] for trace in page.get("traces", []))
+            return "/".join(map(_trace_id, page.get("traces", [])))
 
         return await self._buckets(fingerprint)
 
@@ -184,6 +187,14 @@ class RestStore:
     async def _trace_pages(
         self, experiment_id: str, size: int, *, pages: int | None
     ) -> Sequence[Mapping[str, Any]]:
+        try:
+            return await self._traces_found(experiment_id, size, pages)
+        except NotServed:
+            return await self._older_trace_pages(experiment_id, min(size, 500), pages)
+
+    async def _traces_found(
+        self, experiment_id: str, size: int, pages: int | None
+    ) -> Sequence[Mapping[str, Any]]:
         body = {
             "locations": [
                 {
@@ -196,6 +207,24 @@ class RestStore:
         }
         where = self._where[experiment_id]
         return await self._pages("/api/3.0/mlflow/traces/search", body, where, most=pages)
+
+    async def _older_trace_pages(
+        self, experiment_id: str, size: int, most: int | None
+    ) -> Sequence[Mapping[str, Any]]:
+        """The same of MLflow 2; none before 2.14, which knows no traces."""
+        asked = {"experiment_ids": experiment_id, "max_results": size}
+        asked["order_by"] = "timestamp_ms DESC"
+        found: list[Mapping[str, Any]] = []
+        token = ""
+        while not found or (token and len(found) != most):
+            more = {"page_token": token} if token else {}
+            try:
+                page = await self._ask(self._server.get, f"{_API}/traces", asked | more)
+            except NotServed:
+                return [{}]
+            found.append(page)
+            token = page.get("next_page_token") or ""
+        return found
 
     async def _buckets(self, fingerprint: Callable[[str], Any]) -> Mapping[Bucket, str]:
         """One bucket an experiment, of those that hold anything."""
@@ -230,9 +259,12 @@ class RestDirectory:
     def __init__(self, server: MlflowServer) -> None:
         self._server = server
 
-    async def accounts(self) -> Sequence[Account]:
+    async def accounts(self) -> Sequence[Account] | None:
         """All users by username, each with the workspaces in which a role is assigned."""
-        found = await asyncio.to_thread(self._server.get, f"{_API}/users/list", {})
+        try:
+            found = await asyncio.to_thread(self._server.get, f"{_API}/users/list", {})
+        except NotServed:
+            return None
         accounts = [
             Account(user["username"], frozenset(role["workspace"] for role in user["roles"]))
             for user in found.get("users", [])
@@ -272,9 +304,18 @@ def _model(info: Mapping[str, Any], owner_tag: str) -> Model:
 
 
 def _trace(told: Mapping[str, Any]) -> Trace:
-    metadata = told.get("trace_metadata", {})
+    if "trace_id" in told:
+        metadata, at = told.get("trace_metadata", {}), _epoch_ms(told["request_time"])
+    else:
+        pairs = told.get("request_metadata", [])
+        metadata, at = {each["key"]: each["value"] for each in pairs}, int(told["timestamp_ms"])
     user = metadata.get("mlflow.trace.user") or metadata.get(OWNER_TAG) or None
-    return Trace(told["trace_id"], user, _epoch_ms(told["request_time"]))
+    return Trace(_trace_id(told), user, at)
+
+
+def _trace_id(told: Mapping[str, Any]) -> str:
+    """What MLflow 2 called a request."""
+    return str(told.get("trace_id") or told["request_id"])
 
 
 def _epoch_ms(written: str) -> int:

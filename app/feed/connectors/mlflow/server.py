@@ -14,6 +14,10 @@ _PATIENCE_SECONDS = 60
 WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
 
 
+class NotServed(ForeignUnavailable):
+    """This version of MLflow has no such path."""
+
+
 class MlflowServer:
     """A server's REST API.
 
@@ -44,6 +48,7 @@ class MlflowServer:
 
         Raises:
             ForeignUnavailable: The server cannot be reached or refuses.
+            NotServed: It does not know the path.
         """
         return self._answer(f"{path}?{urlencode(parameters)}", None, workspace)
 
@@ -54,6 +59,7 @@ class MlflowServer:
 
         Raises:
             ForeignUnavailable: The server cannot be reached or refuses.
+            NotServed: It does not know the path.
         """
         return self._answer(path, json.dumps(body).encode(), workspace)
 
@@ -77,7 +83,10 @@ class MlflowServer:
                 found = json.load(response)
         except HTTPError as error:
             said = error.read(500).decode(errors="replace")
-            raise ForeignUnavailable(
+            # What MLflow itself does not find, it says in JSON.
+            is_unknown = error.code in {404, 405} and "error_code" not in said
+            kind = NotServed if is_unknown else ForeignUnavailable
+            raise kind(
                 f"{self.shown}{path.partition('?')[0]} answers {error.code}: {said}"
             ) from None
         except (URLError, OSError, ValueError) as error:

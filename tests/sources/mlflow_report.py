@@ -1,0 +1,82 @@
+"""Reading MLflow into a store, and what the report then says of it."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from app.db.engine import Database
+from app.domain.months import Month
+from app.feed.connectors.mlflow.options import MlflowOptions
+from app.main import system_clock
+from resolvers.mlflow import import_mlflow
+from resolvers.organizations import DEFAULT, find_organization
+from resolvers.sources import RunState, SourceRun, list_runs
+from tests.conftest import FixedClock, GraphQL
+
+MIB = 1024 * 1024
+REPORT = """
+query ($month: Month!, $organization: String) {
+  chargebackReport(month: $month, organization: $organization) {
+    numberOfExperiments unmeasuredExperiments totalSizeBytes
+    workspaces {
+      name numberOfExperiments totalSizeBytes
+      members { userName email numberOfExperiments totalSizeBytes }
+      formerMembers { userName numberOfExperiments totalSizeBytes }
+      projects { name numberOfExperiments totalSizeBytes }
+    }
+    users { licensedUsers { username email deletedAt uiUsageCount sdkUsageCount } }
+  }
+}
+"""
+
+
+async def read(
+    database: Database, organization: str = DEFAULT, name: str = "mlflow", **options: Any
+) -> SourceRun:
+    """Run the source once."""
+    found = await find_organization(database, organization)
+    return await import_mlflow(
+        database,
+        found.organization_id,
+        name,
+        MlflowOptions(**options),
+        clock=system_clock,
+        progress=lambda *_: None,
+    )
+
+
+async def last_run(database: Database, name: str = "mlflow") -> RunState:
+    found = await find_organization(database, DEFAULT)
+    return (await list_runs(database, found.organization_id, name))[0]
+
+
+async def report(graphql: GraphQL, clock: FixedClock, organization: str = DEFAULT) -> Any:
+    """This month's report, as of the wall clock: MLflow's clock is nobody's to set."""
+    clock.now = datetime.now(UTC)
+    month = str(Month.containing(clock.now))
+    return (await graphql(REPORT, month=month, organization=organization))["chargebackReport"]
+
+
+def sizes(report: Any) -> dict[str, Any]:
+    """By workspace: experiments and MiB of each project and each member."""
+    return {
+        workspace["name"]: {
+            kind: {
+                each[key]: (each["numberOfExperiments"], each["totalSizeBytes"] / MIB)
+                for each in workspace[kind]
+            }
+            for kind, key in (
+                ("projects", "name"),
+                ("members", "userName"),
+                ("formerMembers", "userName"),
+            )
+        }
+        for workspace in report["workspaces"]
+    }
+
+
+def uses(report: Any) -> dict[str, tuple[int | None, int | None]]:
+    """By user: uses of the UI and of the SDK."""
+    return {
+        user["username"]: (user["uiUsageCount"], user["sdkUsageCount"])
+        for user in report["users"]["licensedUsers"]
+    }
