@@ -6,34 +6,25 @@ are no users, people who were deleted years ago, months that are missing.
 
 import os
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import count
-from uuid import UUID
 
-import httpx
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from app.db.engine import Database
-from app.domain.callers import Scope
 from app.domain.months import Month
 from app.feed.connectors.reports.document import Report, read_report
-from app.settings import Settings
 from resolvers.imported_reports import import_reports
-from resolvers.keys import create_key
 from resolvers.months import verify_month
-from resolvers.organizations import DEFAULT, create_organization, find_organization
-from tests.conftest import FixedClock, client_of, cloned
+from tests.conftest import FixedClock, cloned
+from tests.doors import Doors
 from tests.imports.conftest import Json, document, member, ms, project, user, workspace
 
 EXAMPLES = {"long": 1_000}.get(os.environ.get("HYPOTHESIS_PROFILE", ""), 20)
 FIRST = Month(2024, 1)
 NOW = datetime(2024, 8, 15, 12, tzinfo=UTC)
 NAMES = ("ann", "bob", "cy", "dee")
-_numbers = count(1)
 
 _counts = st.integers(0, 6)
 _sizes = st.integers(0, 40_000).map(lambda hundredths: hundredths / 100)
@@ -117,47 +108,13 @@ def histories(draw: st.DrawFn) -> list[Json]:
     ]
 
 
-@dataclass
-class Store:
-    """A database for all examples; each has an organization of its own."""
-
-    database: Database
-    client: httpx.AsyncClient
-    key: str
-    clock: FixedClock
-
-    async def organization(self) -> tuple[str, UUID]:
-        name = f"reported-{next(_numbers)}"
-        await create_organization(self.database, name, NOW)
-        return name, (await find_organization(self.database, name)).organization_id
-
-    async def shown(self, organization: str, month: str) -> Json:
-        answer = await self.client.get(
-            "/api/admin/chargeback/report",
-            params={"reportMonth": month, "organization": organization},
-            headers={"Authorization": self.key},
-        )
-        assert answer.status_code == 200, answer.text
-        found: Json = answer.json()
-        return found
-
-
 @pytest.fixture(scope="module")
-async def store(postgres: str, template: str) -> AsyncIterator[Store]:
-    clock = FixedClock(NOW)
-    async with cloned(postgres, template) as database:
-        found = await find_organization(database, DEFAULT)
-        minted = await create_key(
-            database,
-            found.organization_id,
-            username="root",
-            scopes=[Scope.ADMIN],
-            label="test",
-            expires_at=None,
-            now=NOW,
-        )
-        async with client_of(database, Settings.load(admin_user_list="root"), clock) as client:
-            yield Store(database, client, str(minted.text), clock)
+async def doors(postgres: str, template: str) -> AsyncIterator[Doors]:
+    async with (
+        cloned(postgres, template) as database,
+        Doors.opened(database, FixedClock(NOW)) as doors,
+    ):
+        yield doors
 
 
 def read(told: Json) -> Report:
@@ -180,19 +137,19 @@ def documented(told: Json) -> Json:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(history=histories(), together=st.booleans())
-async def test_every_report_comes_back(store: Store, history: list[Json], together: bool) -> None:
-    name, organization_id = await store.organization()
+async def test_every_report_comes_back(doors: Doors, history: list[Json], together: bool) -> None:
+    name, organization_id = await doors.organization()
     batches = [history] if together else [[each] for each in history]
     for batch in batches:
         done = await import_reports(
-            store.database, organization_id, map(read, batch), clock=store.clock
+            doors.database, organization_id, map(read, batch), clock=doors.clock
         )
         note(repr([(str(each.month), each.stated) for each in done]))
 
     for told in history:
-        assert await store.shown(name, told["reportDate"]) == documented(told)
+        assert (await doors.answer(name, told["reportDate"])).json() == documented(told)
     last = Month.parse(history[-1]["reportDate"])
     followed = any(each["workspaces"] or each["users"]["licensedUsers"] for each in history)
     for month in Month.parse(history[0]["reportDate"]).through(last.plus(int(followed))):
         note(str(month))
-        assert await verify_month(store.database, organization_id, month) == []
+        assert await verify_month(doors.database, organization_id, month) == []

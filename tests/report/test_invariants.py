@@ -10,10 +10,8 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,14 +19,12 @@ from hypothesis import strategies as st
 
 from app.cli.report import Format, print_report
 from app.db.engine import Database
-from app.domain.callers import Scope
 from app.domain.events import decode_lines
 from app.domain.months import Month
 from app.settings import Settings
 from resolvers.feed import Intake
-from resolvers.keys import create_key
-from resolvers.organizations import DEFAULT, create_organization, find_organization
-from tests.conftest import NOW, FixedClock, GraphQL, client_of, event
+from tests.conftest import NOW, FixedClock, event
+from tests.doors import Doors
 from tests.report.feeds import (
     FIRST_MONTH,
     LAST_MONTH,
@@ -57,28 +53,19 @@ EARLIEST, LATEST = Month.parse(FIRST_MONTH).plus(-1), Month.parse(LAST_MONTH).pl
 MONTHS = [str(month) for month in EARLIEST.through(LATEST)]
 """A month without facts, those of the facts, and two that follow them."""
 
-_numbers = count(1)
-
 
 @dataclass(frozen=True)
-class Doors:
-    """One application; every example has organizations of its own in it."""
-
-    database: Database
-    client: httpx.AsyncClient
-    clock: FixedClock
-    graphql: GraphQL
+class ReportDoors(Doors):
+    """What each door says of an organization's reports."""
 
     async def store(self, *batches: Sequence[bytes]) -> str:
         """A new organization that was sent these batches, one after the other."""
-        name = f"organization-{next(_numbers)}"
-        now = self.clock.now
-        await create_organization(self.database, name, now)
-        organization_id = (await find_organization(self.database, name)).organization_id
+        name, organization_id = await self.organization()
         intake = Intake(self.database)
         for batch in batches:
             # Checked as of late: an account may have been created after the clock's time.
-            await intake.accept(organization_id, decode_lines(batch, now=NOW), now)
+            decoded = decode_lines(batch, now=NOW)
+            await intake.accept(organization_id, decoded, self.clock.now)
         return name
 
     async def reports(self, organization: str, months: Sequence[str] = MONTHS) -> list[Shown]:
@@ -97,13 +84,7 @@ class Doors:
 
     async def document(self, organization: str, month: str | None) -> bytes:
         """The document over REST."""
-        answer = await self.client.get(
-            "/api/admin/chargeback/report",
-            params={"organization": organization} | ({"reportMonth": month} if month else {}),
-            headers={"Authorization": self.graphql.key},
-        )
-        assert answer.status_code == 200, answer.text
-        return answer.content
+        return (await self.answer(organization, month)).content
 
     async def command(self, organization: str, month: str, form: Format) -> str:
         """What `chargeback report` prints."""
@@ -115,21 +96,9 @@ class Doors:
 
 
 @pytest.fixture(scope="module")
-async def doors(shared_store: Database) -> AsyncIterator[Doors]:
-    clock = FixedClock()
-    default = await find_organization(shared_store, DEFAULT)
-    minted = await create_key(
-        shared_store,
-        default.organization_id,
-        username="root",
-        scopes=[Scope.ADMIN],
-        label="invariants",
-        expires_at=None,
-        now=clock.now,
-    )
-    listed = Settings.load(admin_user_list="root", graphql_cost=10**10, graphql_seconds=600)
-    async with client_of(shared_store, listed, clock) as client:
-        yield Doors(shared_store, client, clock, GraphQL(client, str(minted.text)))
+async def doors(shared_store: Database) -> AsyncIterator[ReportDoors]:
+    async with ReportDoors.opened(shared_store, FixedClock()) as doors:
+        yield doors
 
 
 # 1. Order-free
@@ -138,7 +107,7 @@ async def doors(shared_store: Database) -> AsyncIterator[Doors]:
 @PROFILE
 @given(arrangement=arrangements())
 async def test_any_order_batches_and_duplicates_give_the_same_reports(
-    doors: Doors, arrangement: Arrangement
+    doors: ReportDoors, arrangement: Arrangement
 ) -> None:
     doors.clock.now = NOW
     at_once = await doors.store(arrangement.events)
@@ -161,7 +130,7 @@ _FIGURES = (*_STOCKS, "experimentsCreated")
 
 @PROFILE
 @given(events=feeds())
-async def test_parts_add_up_to_the_whole_exactly(doors: Doors, events: list[bytes]) -> None:
+async def test_parts_add_up_to_the_whole_exactly(doors: ReportDoors, events: list[bytes]) -> None:
     doors.clock.now = NOW
     organization = await doors.store(events)
 
@@ -224,7 +193,7 @@ def _totals(parts: Iterable[Shown], names: Sequence[str]) -> list[int]:
 @PROFILE
 @given(events=feeds(), month=st.sampled_from(MONTHS[1:-1]))
 async def test_graphql_rest_and_the_command_line_say_the_same(
-    doors: Doors, events: list[bytes], month: str
+    doors: ReportDoors, events: list[bytes], month: str
 ) -> None:
     doors.clock.now = NOW
     organization = await doors.store(events)
@@ -244,7 +213,7 @@ async def test_graphql_rest_and_the_command_line_say_the_same(
     assert differences(newest, expected) == []
 
 
-async def test_a_document_of_many_pages_is_what_graphql_says(doors: Doors) -> None:
+async def test_a_document_of_many_pages_is_what_graphql_says(doors: ReportDoors) -> None:
     doors.clock.now = NOW
     at = "2024-02-10T00:00:00Z"
     # Numbers without leading zeros: the order of names is not that of creation.
@@ -373,7 +342,9 @@ def _as_lines(report: Shown) -> list[list[str]]:
 
 @PROFILE
 @given(events=feeds())
-async def test_past_months_are_those_of_the_reference(doors: Doors, events: list[bytes]) -> None:
+async def test_past_months_are_those_of_the_reference(
+    doors: ReportDoors, events: list[bytes]
+) -> None:
     doors.clock.now = NOW
     organization = await doors.store(events)
     reference = Reference(facts_of(events), doors.clock.now)
@@ -389,7 +360,7 @@ async def test_past_months_are_those_of_the_reference(doors: Doors, events: list
     since=st.sampled_from([timedelta(0), timedelta(microseconds=1), timedelta(days=3, hours=5)]),
 )
 async def test_the_current_month_is_that_of_the_reference(
-    doors: Doors, events: list[bytes], since: timedelta
+    doors: ReportDoors, events: list[bytes], since: timedelta
 ) -> None:
     doors.clock.now = latest_instant(events) + since
     organization = await doors.store(events)
