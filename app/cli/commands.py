@@ -1,11 +1,11 @@
 """The commands and their options."""
 
-import asyncio
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
+import uvloop
 from rich.table import Table
 
 from app import __version__
@@ -79,7 +79,7 @@ def serve(
 ) -> None:
     """Serve GraphQL, REST and GraphiQL until Ctrl-C."""
     settings = Settings.load(env_file)
-    asyncio.run(serve_until_signal(settings, host=host, port=port, data_dir=data_dir, demo=demo))
+    uvloop.run(serve_until_signal(settings, host=host, port=port, data_dir=data_dir, demo=demo))
 
 
 @cli.command()
