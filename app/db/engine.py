@@ -5,13 +5,13 @@ Both see the rows of the organization that they name, and no others (`app/db/isl
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, TextClause, event, text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -117,8 +117,7 @@ class Database:
         """Close every connection."""
         await self._engine.dispose()
 
-    @asynccontextmanager
-    async def transaction(self, organization_id: UUID) -> AsyncIterator[Transaction]:
+    def transaction(self, organization_id: UUID) -> AbstractAsyncContextManager[Transaction]:
         """One transaction on the rows of one organization.
 
         It commits at the end of the block, or leaves nothing behind.
@@ -126,20 +125,15 @@ class Database:
         Raises:
             StoreUnavailable: PostgreSQL cannot be reached.
         """
-        async with self._begun() as connection:
-            await connection.execute(_SCOPE, await self.scope(connection, organization_id))
-            yield connection
+        return self._limited(_SCOPE, organization_id)
 
-    @asynccontextmanager
-    async def sign_in(self) -> AsyncIterator[Transaction]:
+    def sign_in(self) -> AbstractAsyncContextManager[Transaction]:
         """Reads what must be known before anybody is: all organizations, keys, accounts.
 
         Raises:
             StoreUnavailable: PostgreSQL cannot be reached.
         """
-        async with self._begun() as connection:
-            await connection.execute(_SCOPE_IN_TIME, await self.scope(connection, None))
-            yield connection
+        return self._limited(_SCOPE_IN_TIME, None)
 
     @asynccontextmanager
     async def upkeep(self) -> AsyncIterator[Transaction]:
@@ -153,21 +147,22 @@ class Database:
             yield connection
 
     @asynccontextmanager
+    async def _limited(
+        self, command: TextClause, organization_id: UUID | None
+    ) -> AsyncIterator[Transaction]:
+        bound = scope(await self.role(), organization_id)
+        async with self._begun() as connection:
+            await connection.execute(command, bound)
+            yield connection
+
+    @asynccontextmanager
     async def _begun(self) -> AsyncIterator[AsyncConnection]:
         with StoreErrors():
             async with self.connection() as connection, connection.begin():
                 yield connection
 
-    async def scope(
-        self, connection: AsyncConnection, organization_id: UUID | None
-    ) -> Mapping[str, str]:
-        """What `SCOPE` is bound to on this store, whose role is asked for once."""
-        if self._role is None:
-            self._role = await select_role(connection)
-        return scope(self._role, organization_id)
-
     async def role(self) -> str:
-        """What transactions work as on this store."""
+        """What transactions work as on this store, which is asked once."""
         if self._role is None:
             async with self._begun() as connection:
                 self._role = await select_role(connection)
