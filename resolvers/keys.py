@@ -217,6 +217,18 @@ async def caller_of_key(
     return _caller(holder, settings)
 
 
+async def why_refused(database: Database, text: KeyText, settings: Settings) -> str | None:
+    """Why a new key would be refused as things are, in the refusal's words; None if it works."""
+    holder = await _holder(database, select_holder_of_key(), key_id=text.key_id)
+    caller = _caller(holder, settings)
+    try:
+        for scope in caller.scopes:
+            caller.require(scope)
+    except Forbidden as refusal:
+        return str(refusal)
+    return None
+
+
 async def caller_of_session(
     database: Database, token: str, settings: Settings, now: datetime
 ) -> Caller:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from app.db.dumps import (
+    DumpFailed,
     insist_on_dump,
     insist_on_solitude,
     read_dump,
@@ -75,11 +76,15 @@ def backup_file(target: Path, now: datetime) -> Path:
     """Where a backup goes: a file that is not there yet; in a folder, one named by the moment.
 
     Raises:
+        DumpFailed: Nobody may look into its folder.
         StoreNotEmpty: There is such a file.
     """
-    file = target / f"chargeback-{now:%Y%m%dT%H%M%SZ}.dump" if target.is_dir() else target
-    if file.exists():
-        raise StoreNotEmpty(f"{file}: is there already; a backup overwrites nothing.")
+    try:
+        file = target / f"chargeback-{now:%Y%m%dT%H%M%SZ}.dump" if target.is_dir() else target
+        if file.exists():
+            raise StoreNotEmpty(f"{file}: is there already; a backup overwrites nothing.")
+    except OSError as error:
+        raise DumpFailed(f"{target}: {error.strerror}.") from None
     return file
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from app import __version__
 from app.cli.aio import aio
 from app.cli.audit import AuditFormat, print_audit_log
-from app.cli.console import stdout
+from app.cli.console import stderr, stdout
 from app.cli.database import backup, db, restore_backup
 from app.cli.feed import print_feed, prune
 from app.cli.imported_reports import import_report
@@ -34,7 +34,7 @@ from app.feed.generate import OrganizationShape, generate_events
 from app.main import system_clock
 from app.settings import Settings
 from resolvers.growth import LEAST_DAYS
-from resolvers.keys import create_key, list_keys, revoke_key, rotate_key
+from resolvers.keys import create_key, list_keys, revoke_key, rotate_key, why_refused
 from resolvers.organizations import (
     DEFAULT,
     create_organization,
@@ -159,7 +159,7 @@ def create(
     """Create a key. It is shown this once; the store keeps only a hash."""
     now = system_clock()
 
-    async def command(database: Database, _: Settings) -> None:
+    async def command(database: Database, settings: Settings) -> None:
         found = await find_organization(database, organization)
         minted = await create_key(
             database,
@@ -171,6 +171,8 @@ def create(
             now=now,
         )
         _print_key(str(minted.text), minted.text.long_form(long_form) if long_form else None)
+        if why := await why_refused(database, minted.text, settings):
+            stderr.print(f"It does not work yet: {why}", markup=False, highlight=False)
 
     with_store(data_dir, env_file, command)
 

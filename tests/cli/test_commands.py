@@ -155,11 +155,21 @@ def test_a_key_is_shown_once_and_listed_without_its_secret(store: Path) -> None:
     key_id, secret = key.split("_")[1:]
     listed = run("keys", "list", data_dir=store).stdout
 
+    assert created.stderr.strip() == (
+        "It does not work yet: 'ann' is no admin of organization 'default': "
+        "give the user the role ADMIN, or name them in ADMIN_USER_LIST."
+    )
     assert key_id in listed
     assert secret not in listed
     assert run("keys", "revoke", key_id, data_dir=store).stdout == f"revoked {key_id}\n"
     unknown = run("keys", "revoke", "nobody", data_dir=store)
     assert unknown.stderr.strip() == "Error: There is no key 'nobody' in this organization."
+
+
+def test_a_key_that_works_at_once_is_not_remarked_on(store: Path) -> None:
+    words = ("keys", "create", "--user", "connector", "--scope", "events:write")
+
+    assert run(*words, data_dir=store).stderr == ""
 
 
 def test_months_are_closed_listed_verified_and_opened_again(store: Path) -> None:

@@ -45,6 +45,11 @@ async def test_every_row_comes_back(make_store: MakeStore, tmp_path: Path) -> No
     assert (counts["event"], counts["account"]) == (4, 1)
 
 
+def test_a_place_that_cannot_be_is_told_in_words() -> None:
+    with pytest.raises(DumpFailed, match="File name too long"):
+        backup_file(Path(300 * "x"), NOW)
+
+
 def test_a_dump_is_for_its_owner_s_eyes_only(dump: Path) -> None:
     assert dump.stat().st_mode & 0o777 == 0o600
     assert list(dump.parent.iterdir()) == [dump]
