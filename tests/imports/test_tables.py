@@ -252,8 +252,13 @@ async def test_bad_cells_are_listed_by_row_and_column_and_nothing_is_stored(
     [
         ("experiments", "experiment,workspace\nx,w\n", "there is no column 'project'; it has"),
         ("experiments", "a,b\n1,2\n", "there is no column 'experiment'; it has a, b"),
-        ("experiments", b"", "there is no column 'experiment'"),
+        ("experiments", b"", "table.csv: is empty: its first line must name the columns."),
         ("directory", "a,b\n1,2\n", "has none of the columns of directory"),
+        (
+            "directory",
+            "username,email,workspace\n,x@example.com,w\n",
+            "table.csv:2: username: is needed, since the row has an email",
+        ),
         ("directory", "username\nann,bob\n", "table.csv:2: has 2 cells, and the header 1."),
         ("directory", b"username\n\xff\xfe\n", "cannot be read"),
         ("directory", b"PAR1 no parquet", "no Parquet file"),
@@ -263,7 +268,7 @@ async def test_bad_cells_are_listed_by_row_and_column_and_nothing_is_stored(
 async def test_a_file_that_cannot_be_read_is_refused(
     database: Database, tmp_path: Path, table: str, text: str | bytes, told: str
 ) -> None:
-    with pytest.raises(InvalidArgument, match=re.escape(told)):
+    with pytest.raises((InvalidArgument, InvalidRows), match=re.escape(told)):
         await imported(database, tmp_path, text, table)
 
 

@@ -153,6 +153,12 @@ class TableFiles:
         if username is None and workspace is None:
             self._problems.append(f"{name}:{self._number}: has neither a user nor a workspace")
             return
+        if username is None and row["email"] is not None:
+            theirs = self.mapping.theirs("username")
+            self._problems.append(
+                f"{name}:{self._number}: {theirs}: is needed, since the row has an email"
+            )
+            return
         gone = ended_at is not None and ended_at <= at
         if username is not None:
             self._user(name, row, gone=gone)

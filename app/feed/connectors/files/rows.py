@@ -81,6 +81,8 @@ def _parquet(name: str, mapping: Mapping) -> Iterator[tuple[int, Row]]:
 
 def _insist_on_columns(name: str, mapping: Mapping, header: list[str]) -> None:
     """Columns that a mapping names must be there; of our own names, those that a row needs."""
+    if not header:
+        raise InvalidArgument(f"{name}: is empty: its first line must name the columns.")
     required = {column.name for column in mapping.columns if column.required}
     for ours, cell in mapping.cells.items():
         named = cell.column is not None and (cell.column != ours or ours in required)
