@@ -105,6 +105,13 @@ def next_month() -> dict[str, str]:
     return ids
 
 
+def one_run() -> dict[str, str]:
+    """A run of ann's."""
+    get_app_client("basic-auth", TRACKING).create_user("ann", PASSWORD)
+    with acting_as("ann"):
+        return {"a": run("vision/seg", {"a.bin": 1024})}
+
+
 def older_month() -> dict[str, str]:
     """Without workspaces, as MLflow was before 3.10: teams are prefixes of experiments' names."""
     auth = get_app_client("basic-auth", TRACKING)
@@ -185,7 +192,7 @@ if __name__ == "__main__":
     os.environ.setdefault("MLFLOW_TRACKING_PASSWORD", PASSWORD)
     scenes = (
         *(first_month, next_month, older_month, older_next_month),
-        *(without_a_server, oddities),
+        *(without_a_server, oddities, one_run),
     )
     scene = {each.__name__: each for each in scenes}
     sys.stdout.write(f"IDS {json.dumps(scene[sys.argv[1]]())}\n")

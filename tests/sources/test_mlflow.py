@@ -143,6 +143,41 @@ async def test_the_report_says_what_was_logged_and_then_what_changed(
         assert (sizes(third), uses(third)) == (sizes(second), uses(second))
 
 
+async def test_the_same_source_may_be_read_by_database_over_rest_and_by_another_rule(
+    database: Database, graphql: GraphQL, clock: FixedClock, programs: Path, tmp_path: Path
+) -> None:
+    with mlflow_server(programs, tmp_path, workspaces=False) as address:
+        log(programs, "one_run", address)
+        by_database = {
+            "store": f"sqlite:///{tmp_path}/mlflow.db",
+            "auth_store": f"sqlite:///{tmp_path}/auth.db",
+            "artifacts_destination": str(tmp_path / "artifacts"),
+        }
+        await read(database, **by_database)
+        ann = {"ann": (1, 1)}
+        [found] = sizes(await report(graphql, clock)).values()
+        assert found["projects"] == {"Default": (0, 0), "vision/seg": (1, 1)}
+        assert found["members"] == ann
+
+        over_rest = await read(
+            database, tracking_url=address.replace("://", f"://admin:{PASSWORD}@")
+        )
+
+        # A server with workspaces switched off lists none; what it holds is there all the same.
+        assert over_rest.total.accepted == 0
+        assert sizes(await report(graphql, clock)) == {"default": found}
+
+        await read(database, **by_database, workspace_from="prefix")
+
+        moved = await report(graphql, clock)
+        assert sizes(moved)["vision"] == {
+            "projects": {"seg": (1, 1)},
+            "members": ann,
+            "formerMembers": {},
+        }
+        assert moved["unmeasuredExperiments"] == 0
+
+
 class Stopped(Exception):
     """The reading was stopped."""
 

@@ -57,8 +57,12 @@ async def read_projects(
 
 
 async def _workspaces(reading: Reading, experiments: Sequence[Experiment]) -> Brought:
-    """MLflow's workspaces, those that hold nothing yet included, where it keeps any."""
-    names = set(await reading.store.workspaces())
+    """MLflow's workspaces, those that hold nothing yet included, where it keeps any.
+
+    What experiments are in is there, whether or not it is listed: a server with the feature
+    switched off lists none, and its database does.
+    """
+    names = {*await reading.store.workspaces(), *(each.workspace for each in experiments)}
     known = set(await reading.recall(WORKSPACES))
     draft, line, now = Draft(), reading.events.line, reading.now_ms
     for name in sorted(names - known):
