@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from app.db.closes import (
+    delete_corrections_from_later,
     insert_closes,
     mark_imported,
     select_acts,
     select_closes,
     update_closed_through,
+    update_hand_over,
 )
 from app.db.engine import Database, Transaction
 from app.db.events import select_experiments_of_source
@@ -20,7 +22,7 @@ from app.db.organizations import lock_organization
 from app.domain.acts import OPERATOR, Act, Action, Actor
 from app.domain.errors import InvalidBatch, InvalidMonth, InvalidReport, MonthTaken
 from app.domain.months import Month
-from app.feed.connectors.reports.changes import SOURCE, Changes, cells_told
+from app.feed.connectors.reports.changes import SOURCE, Changes, cells_told, ended
 from app.feed.connectors.reports.document import Report
 from app.feed.connectors.reports.stated import write_as_stated
 from app.feed.ingest import Accepted
@@ -59,11 +61,17 @@ async def import_reports(
     *,
     clock: Clock,
     by: Actor = OPERATOR,
+    hand_over: Month | None = None,
 ) -> Sequence[Imported]:
     """Import reports in the order of their months: all of them, or none.
 
+    With `hand_over` live sources take over from that month on, the one after the last report: the
+    imported experiments end, and the months before it stay as they are stated, whatever live
+    sources say of them.
+
     Raises:
-        InvalidMonth: A month has not ended, or there are two reports of it.
+        InvalidMonth: A month has not ended, there are two reports of it, or `hand_over` is not
+            the month after the last report.
         InvalidReport: The feed refuses something that a report says.
         MonthTaken: A month is closed already, and not by this report.
     """
@@ -74,12 +82,37 @@ async def import_reports(
         async with database.transaction(organization_id) as tx:
             done = [await _import(tx, organization_id, report, clock, by) for report in ordered]
             brought = [each.accepted for each in done if each.accepted is not None]
+            if hand_over is not None:
+                brought.append(await _hand_over(tx, organization_id, hand_over, clock))
             total = sum(brought, Accepted())
             await run.count(tx, total)
         for imported in done:
             _tell(run, imported)
     await Growth(database).stored(total.accepted)
     return done
+
+
+async def _hand_over(
+    tx: Transaction, organization_id: UUID, hand_over: Month, clock: Clock
+) -> Accepted:
+    """What live sources say counts from this month on, and nothing else does."""
+    organization = await lock_organization(tx, organization_id)
+    closes = await select_closes(tx, organization_id)
+    reported = [Month.containing(row.month) for row in closes if row.imported_digest is not None]
+    last = max(reported, default=None)
+    closed_through = organization.closed_through
+    if last is None or hand_over != last.plus(1) or closed_through != last.first_day:
+        after = "there is none" if last is None else f"the last is of {last}"
+        raise InvalidMonth(
+            f"--hand-over: must be the month after the last imported report, with no month closed "
+            f"after it; got {hand_over}, and {after}."
+        )
+    facts = await select_experiments_of_source(tx, organization_id, SOURCE, hand_over.start)
+    lines = ended(cells_told(facts, last), hand_over.start)
+    chunks = iter(lambda: list(islice(lines, CHUNK)), [])
+    await update_hand_over(tx, organization_id, hand_over.first_day)
+    await delete_corrections_from_later(tx, organization_id, hand_over.first_day)
+    return await store_lines(tx, organization_id, chunks, clock())
 
 
 def _insist_on_months(ordered: Sequence[Report], clock: Clock) -> None:
@@ -113,6 +146,9 @@ async def _import(
     organization = await lock_organization(tx, organization_id)
     if await _is_imported(tx, organization, report):
         return Imported(month, None)
+    if organization.hand_over is not None and month.first_day >= organization.hand_over:
+        taken_over = Month.containing(organization.hand_over)
+        raise InvalidMonth(f"{report.origin}: live sources have taken over from {taken_over} on.")
     again = sum(
         1
         for act in await select_acts(tx, organization_id)

@@ -124,14 +124,23 @@ def last_ended(now: datetime) -> Month:
 
 
 async def import_documents(
-    database: Database, organization: str, reports: Sequence[Report], clock: Clock
+    database: Database,
+    organization: str,
+    reports: Sequence[Report],
+    clock: Clock,
+    hand_over: Month | None = None,
 ) -> None:
     """Import reports, and print what became of each."""
     found = await find_organization(database, organization)
-    done = await import_reports(database, found.organization_id, reports, clock=clock)
+    done = await import_reports(
+        database, found.organization_id, reports, clock=clock, hand_over=hand_over
+    )
     for imported in done:
         for line in _told(imported):
             stdout.print(line, markup=False, highlight=False)
+    if hand_over is not None:
+        told = f"{hand_over}: live sources take over; the imported experiments have ended"
+        stdout.print(told, markup=False, highlight=False)
 
 
 def _told(imported: Imported) -> Iterator[str]:
@@ -164,13 +173,19 @@ def import_report(
     last: Annotated[
         str | None, typer.Option("--to", help="The last one; by default the last that has ended.")
     ] = None,
+    hand_over: Annotated[
+        str | None,
+        typer.Option(help="The month from which live sources take over: that after the last."),
+    ] = None,
     organization: InOrganization = DEFAULT,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:
     """Take over the monthly reports of another service: each becomes a closed month."""
-    if bool(files) == bool(from_url) or (from_url and not (first and api_key)):
+    none = not files and not from_url
+    if (files and from_url) or (none and not hand_over) or (from_url and not (first and api_key)):
         raise InvalidArgument("Give files, or --from-url with --api-key and --from.")
+    taken_over = Month.parse(hand_over) if hand_over else None
     if from_url and first:
         until = Month.parse(last) if last else last_ended(system_clock())
         reports = fetch(from_url, api_key, Month.parse(first), until)
@@ -179,5 +194,7 @@ def import_report(
     with_store(
         data_dir,
         env_file,
-        lambda database, _: import_documents(database, organization, reports, system_clock),
+        lambda database, _: import_documents(
+            database, organization, reports, system_clock, taken_over
+        ),
     )

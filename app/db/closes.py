@@ -214,6 +214,28 @@ async def delete_corrections(
     )
 
 
+async def delete_corrections_from_later(
+    tx: AsyncConnection, organization_id: UUID, before: date
+) -> None:
+    """Forget what came late, from that day's month on, for the months before it."""
+    await tx.execute(
+        delete(Correction).where(
+            Correction.organization_id == organization_id,
+            Correction.origin_month < before,
+            Correction.booked_month >= before,
+        )
+    )
+
+
+async def update_hand_over(tx: AsyncConnection, organization_id: UUID, hand_over: date) -> None:
+    """Say which month is the first that no imported report states."""
+    await tx.execute(
+        update(Organization)
+        .where(Organization.organization_id == organization_id)
+        .values(hand_over=hand_over, revision=Organization.revision + 1)
+    )
+
+
 async def update_closed_through(
     tx: AsyncConnection,
     organization_id: UUID,

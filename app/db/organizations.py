@@ -20,6 +20,7 @@ COLUMNS = (
     Organization.first_event_at,
     Organization.latest_event_at,
     Organization.closed_through,
+    Organization.hand_over,
     Organization.changed_at,
     Organization.revision,
     Organization.ui_measured_from,

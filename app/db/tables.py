@@ -78,6 +78,8 @@ class Organization(Base):
     # The earliest usage event of each channel: before it the channel is not measured.
     ui_measured_from: Mapped[MaybeInstant]
     sdk_measured_from: Mapped[MaybeInstant]
+    # The first month that is not an imported report's: nothing corrects those before it.
+    hand_over: Mapped[date | None]
 
 
 class Event(Base):

@@ -227,6 +227,12 @@ class MonthTaken(ChargebackError):
     code, status = "MONTH_CLOSED", 409
 
 
+class MonthHandedOver(ChargebackError):
+    """A month before the hand-over stays what its imported report states."""
+
+    code, status = "MONTH_HANDED_OVER", 409
+
+
 class MonthNotClosed(ChargebackError):
     """Only the latest closed month can be opened again."""
 

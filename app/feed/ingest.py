@@ -161,7 +161,7 @@ async def _open_months(tx: Transaction, organization: Any, fresh: dict[UUID, Any
         months=list(first.through(last)),
         first_before=first_before,
         known_before=known_before[0] if known_before else None,
-        late=Late(),
+        late=Late(since=organization.hand_over),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import date
 from uuid import UUID
 
 from app.db.closes import NOWHERE, CorrectionRow
@@ -11,9 +12,15 @@ from app.domain.timelines import Figures, Place
 
 
 class Late:
-    """Amounts that closed months lack, by month, figure and place."""
+    """Amounts that closed months lack, by month, figure and place.
 
-    def __init__(self) -> None:
+    Args:
+        since: The first day of the first month that is corrected at all; None is every month. The
+            months before are what imported reports state, whatever is known of them now.
+    """
+
+    def __init__(self, since: date | None = None) -> None:
+        self._since = since
         self._amounts: dict[tuple[Month, Figure, UUID, UUID, UUID], int] = defaultdict(int)
 
     def add(
@@ -27,7 +34,8 @@ class Late:
         user_id: UUID = NOWHERE,
     ) -> None:
         """Add an amount to a figure of a closed month."""
-        self._amounts[origin, figure, workspace_id, project_id, user_id] += amount
+        if self._since is None or origin.first_day >= self._since:
+            self._amounts[origin, figure, workspace_id, project_id, user_id] += amount
 
     def add_figures(self, origin: Month, place: Place, figures: Figures) -> None:
         """Add what a place's experiments contribute to a closed month."""
@@ -38,7 +46,7 @@ class Late:
             (Figure.SIZE_BYTES, figures.size_bytes),
             (Figure.BYTE_MICROSECONDS, figures.byte_microseconds),
         ):
-            self._amounts[origin, figure, *place] += amount
+            self.add(origin, figure, amount, **place._asdict())
 
     def rows(self) -> Iterator[CorrectionRow]:
         """All amounts that are not nothing."""

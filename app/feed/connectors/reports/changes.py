@@ -72,16 +72,7 @@ class Changes:
     def _event(self, kind: str, at: datetime, **said: Any) -> bytes:
         what = orjson.dumps([kind, at, said], option=orjson.OPT_SORT_KEYS)
         digest = hashlib.blake2b(what, digest_size=16).hexdigest()
-        return orjson.dumps(
-            {
-                "specversion": "1.0",
-                "id": f"{self._month}/{self._again}/{digest}",
-                "source": SOURCE,
-                "type": kind,
-                "time": at,
-                "data": said,
-            }
-        )
+        return _line(f"{self._month}/{self._again}/{digest}", kind, at, **said)
 
     def _users(self) -> Iterator[bytes]:
         listed = {user.username for user in self._report.users}
@@ -212,6 +203,28 @@ class Changes:
                     channel=channel,
                     count=more,
                 )
+
+
+def ended(cells: Cells, at: datetime) -> Iterator[bytes]:
+    """The imported experiments end: whatever goes on is told by somebody else."""
+    for workspace, held in sorted(cells.items()):
+        for cell, known in sorted(held.items()):
+            for number in range(1, known.experiments + 1):
+                name = experiment_name(workspace, cell, number)
+                yield _line(f"ended/{name}/{at:%Y-%m}", "experiment.deleted", at, experiment=name)
+
+
+def _line(id_: str, kind: str, at: datetime, **said: Any) -> bytes:
+    return orjson.dumps(
+        {
+            "specversion": "1.0",
+            "id": id_,
+            "source": SOURCE,
+            "type": kind,
+            "time": at,
+            "data": said,
+        }
+    )
 
 
 def experiment_name(workspace: str, cell: Cell, number: int) -> str:
