@@ -9,6 +9,7 @@ import orjson
 import pytest
 from graphql import parse, validate
 
+from app import __version__
 from app.domain.callers import Scope
 from app.domain.errors import CODES, ChargebackError
 from app.domain.events import EVENT_TYPES, decode_lines
@@ -163,6 +164,12 @@ def anchors(text: str) -> set[str]:
     """The headings of a document, as hosts of Markdown name them in links."""
     headings = re.findall(r"^#{1,6} (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_archives_and_images_are_named_by_this_version() -> None:
+    named = re.findall(r"chargeback[-:](\d+\.\d+\.\d+)", "".join(DOCUMENTS.values()))
+
+    assert set(named) == {__version__}
 
 
 @pytest.mark.parametrize("name", DECISIONS)
