@@ -16,14 +16,20 @@ from app.db.closes import (
     update_hand_over,
 )
 from app.db.engine import Database, Transaction
-from app.db.events import select_experiments_of_source
+from app.db.events import stream_experiments_of_source
 from app.db.months import carry_forward
 from app.db.organizations import lock_organization
 from app.domain.acts import OPERATOR, Act, Action, Actor
 from app.domain.errors import InvalidBatch, InvalidMonth, InvalidReport, MonthTaken
 from app.domain.months import Month
-from app.feed.connectors.reports.changes import SOURCE, Changes, cells_told, ended
-from app.feed.connectors.reports.document import Report
+from app.feed.connectors.reports.changes import (
+    SOURCE,
+    Cells,
+    CellsTold,
+    Changes,
+    ended,
+)
+from app.feed.connectors.reports.document import OpenReport, Report
 from app.feed.connectors.reports.stated import write_as_stated
 from app.feed.ingest import Accepted
 from app.feed.recompute import stored_rows
@@ -107,8 +113,7 @@ async def _hand_over(
             f"--hand-over: must be the month after the last imported report, with no month closed "
             f"after it; got {hand_over}, and {after}."
         )
-    facts = await select_experiments_of_source(tx, organization_id, SOURCE, hand_over.start)
-    lines = ended(cells_told(facts, last), hand_over.start)
+    lines = ended(await _cells(tx, organization_id, last), hand_over.start)
     chunks = iter(lambda: list(islice(lines, CHUNK)), [])
     await update_hand_over(tx, organization_id, hand_over.first_day)
     await delete_corrections_from_later(tx, organization_id, hand_over.first_day)
@@ -154,12 +159,11 @@ async def _import(
         for act in await select_acts(tx, organization_id)
         if act.act == "REOPENED" and act.month == month.first_day
     )
-    facts = await select_experiments_of_source(tx, organization_id, SOURCE, month.end)
-    changes = Changes(
-        report, await _before(tx, organization, month), cells_told(facts, month), again=again
-    )
+    opened = report.opened()
+    before = await _before(tx, organization, month)
+    changes = Changes(opened, before, await _cells(tx, organization_id, month), again=again)
     accepted = await _accept(tx, organization_id, report, changes.lines(), clock)
-    stated = await _close_as_stated(tx, organization_id, report, by, now)
+    stated = await _close_as_stated(tx, organization_id, opened, by, now)
     gaps = [] if organization.first_month is None else months_to_close(organization, month)[:-1]
     return Imported(month, accepted, stated, gaps)
 
@@ -202,6 +206,14 @@ async def _before(tx: Transaction, organization: Any, month: Month) -> MonthRows
     return rows
 
 
+async def _cells(tx: Transaction, organization_id: UUID, month: Month) -> Cells:
+    """The imported experiments at a month's end, by what was told of them so far."""
+    told = CellsTold()
+    async for fact in stream_experiments_of_source(tx, organization_id, SOURCE, month.end):
+        told.take(fact.type, fact.data)
+    return told.cells()
+
+
 async def _accept(
     tx: Transaction,
     organization_id: UUID,
@@ -218,14 +230,14 @@ async def _accept(
 
 
 async def _close_as_stated(
-    tx: Transaction, organization_id: UUID, report: Report, by: Actor, now: datetime
+    tx: Transaction, organization_id: UUID, opened: OpenReport, by: Actor, now: datetime
 ) -> int:
     """Close the month with what the report states; the next one goes on from the events."""
-    month = report.month
+    report, month = opened.report, opened.month
     organization = await lock_organization(tx, organization_id)
     closing = months_to_close(organization, month)
     last_month = await _open_next(tx, organization, month)
-    stated = await write_as_stated(tx, organization_id, report)
+    stated = await write_as_stated(tx, organization_id, opened)
     days = [each.first_day for each in closing]
     await insert_closes(tx, organization_id, days, username=by.username or "", now=now)
     await mark_imported(

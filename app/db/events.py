@@ -199,16 +199,16 @@ async def select_experiments_of_projects(
     return set(found.scalars())
 
 
-async def select_experiments_of_source(
+async def stream_experiments_of_source(
     tx: AsyncConnection, organization_id: UUID, source: str, until: datetime
-) -> Sequence[Any]:
+) -> AsyncIterator[Any]:
     """What a source said of experiments before an instant, and what ended them with their place.
 
-    Columns: type, occurred_at, data; in the order in which they apply.
+    Columns: type, data; in the order in which they apply.
     """
-    found = await tx.execute(
+    rows = await tx.stream(
         text(f"""
-            SELECT type, occurred_at, CAST(data AS text) AS data FROM event
+            SELECT type, CAST(data AS text) AS data FROM event
             WHERE organization_id = :organization_id AND occurred_at < :until
               AND ((source = :source AND type LIKE 'experiment.%')
                    OR type IN ('project.deleted', 'workspace.deleted'))
@@ -216,7 +216,8 @@ async def select_experiments_of_source(
         """),
         {"organization_id": organization_id, "source": source, "until": until},
     )
-    return found.all()
+    async for row in rows:
+        yield row
 
 
 async def select_facts_of_source(

@@ -15,10 +15,9 @@ from typing import Any
 import orjson
 
 from app.domain.events import identity
-from app.domain.months import Month
 from app.feed.connectors.reports.cells import Cell, Held, Margin, fill
 from app.feed.connectors.reports.document import (
-    Report,
+    OpenReport,
     ReportedUser,
     ReportedWorkspace,
 )
@@ -43,7 +42,7 @@ class Changes:
             first one's.
     """
 
-    def __init__(self, report: Report, before: MonthRows, cells: Cells, *, again: int) -> None:
+    def __init__(self, report: OpenReport, before: MonthRows, cells: Cells, *, again: int) -> None:
         self._report, self._before, self._cells, self._again = report, before, cells, again
         self._month = report.month
         first = not any(before.present.values())
@@ -247,30 +246,21 @@ def _in_the_feed(user: ReportedUser) -> dict[str, Any]:
     return {"username": user.username, **said}
 
 
-def cells_told(facts: Iterable[Any], until: Month) -> Cells:
-    """The imported experiments that exist at a month's end.
+class CellsTold:
+    """The imported experiments that exist after what was told of them.
 
-    Args:
-        facts: Facts of the imported experiments, and every deletion of a workspace or a project,
-            in the order in which they apply: type, occurred_at, data.
-        until: The month.
+    It takes facts of the imported experiments, and every deletion of a workspace or a project, in
+    the order in which they apply.
     """
-    story = _Cells()
-    for fact in facts:
-        if fact.occurred_at < until.end:
-            story.take(fact.type, orjson.loads(fact.data))
-    return story.end()
-
-
-class _Cells:
-    """Imported experiments: where each is, what each holds, and which a project has had."""
 
     def __init__(self) -> None:
         self._places: dict[str, Name] = {}
         self._sizes: dict[str, int] = {}
         self._projects: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
 
-    def take(self, kind: str, said: Mapping[str, Any]) -> None:
+    def take(self, kind: str, data: str) -> None:
+        """Take a fact: its type and its data, as it is stored."""
+        said = orjson.loads(data)
         match kind:
             case "experiment.created":
                 name = said["experiment"]
@@ -280,7 +270,7 @@ class _Cells:
             case "experiment.resized" if said["experiment"] in self._places:
                 self._sizes[said["experiment"]] = said["sizeBytes"]
             case "experiment.deleted":
-                self._places.pop(said["experiment"], None)
+                self._end([said["experiment"]])
             case "project.deleted":
                 self._end(self._projects[said["workspace"]].pop(said["name"], set()))
             case "workspace.deleted":
@@ -290,8 +280,10 @@ class _Cells:
     def _end(self, names: Iterable[str]) -> None:
         for name in names:
             self._places.pop(name, None)
+            self._sizes.pop(name, None)
 
-    def end(self) -> Cells:
+    def cells(self) -> Cells:
+        """What they come to, by workspace, project and owner."""
         held: dict[str, dict[Cell, Held]] = defaultdict(dict)
         for name, (workspace, *cell) in self._places.items():
             known = held[workspace].get((cell[0], cell[1]), Held())

@@ -4,6 +4,7 @@ Older documents call a user's creation `created_at`, newer ones `createdAt` (or 
 also say when a user was deleted, was last active, and what they own in all workspaces.
 """
 
+import gzip
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -151,21 +152,44 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A checked document.
+    """A checked document, folded up: years of them are in memory before one is stored.
 
     Attributes:
         origin: The file or address that it came from.
         month: Which month it reports.
-        document: What it says.
+        packed: Its text, gzipped.
         digest: SHA-256 of what it says, the same for any white space and order of keys.
         created_at: When it was made, if it says so.
     """
 
     origin: str
     month: Month
-    document: Document
+    packed: bytes
     digest: str
     created_at: datetime | None
+
+    def opened(self) -> "OpenReport":
+        """The document to be read."""
+        text = gzip.decompress(self.packed)
+        return OpenReport(self, msgspec.json.decode(text, type=Document))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenReport:
+    """A document, to be read.
+
+    Attributes:
+        report: The same folded up.
+        document: What it says.
+    """
+
+    report: Report
+    document: Document
+
+    @property
+    def month(self) -> Month:
+        """Which month it reports."""
+        return self.report.month
 
     @property
     def users(self) -> Sequence[ReportedUser]:
@@ -200,7 +224,7 @@ def read_report(text: bytes, origin: str) -> Report:
     return Report(
         origin,
         month,
-        document,
+        gzip.compress(text, 1),
         hashlib.sha256(canonical).hexdigest(),
         _instant(document.users.created_at),
     )

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from app.feed.connectors.reports.cells import ANY_SIZE, Margin
 from app.feed.connectors.reports.document import (
     UNKNOWN_OWNER,
-    Report,
+    OpenReport,
     ReportedMember,
     ReportedUser,
     ReportedWorkspace,
@@ -39,7 +39,7 @@ def margins(
     return projects, owners
 
 
-def former_owners(report: Report) -> dict[str, dict[str, Margin]]:
+def former_owners(report: OpenReport) -> dict[str, dict[str, Margin]]:
     """By workspace, its former members and what they own there, where there is no doubt of it."""
     left = {each.name: _of_former_members(each) for each in report.workspaces}
     left = {name: count for name, count in left.items() if count > 0}

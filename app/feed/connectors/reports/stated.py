@@ -25,7 +25,7 @@ from app.db.months import (
 from app.db.stated import StatedRow, StatedUser, write_stated, write_stated_users
 from app.domain.events import project_id, user_id, workspace_id
 from app.domain.figures import Figure
-from app.feed.connectors.reports.document import Report, Reported, ReportedUser, Size
+from app.feed.connectors.reports.document import OpenReport, Reported, ReportedUser, Size
 
 Keys = tuple[UUID, ...]
 _COUNTED_AS = {
@@ -51,7 +51,7 @@ class _Differences:
 _IDS = ("workspace_id", "project_id", "user_id")
 
 
-async def write_as_stated(tx: Transaction, organization_id: UUID, report: Report) -> int:
+async def write_as_stated(tx: Transaction, organization_id: UUID, report: OpenReport) -> int:
     """Make the rows of the report's month say what it says.
 
     Returns:
@@ -80,7 +80,7 @@ async def _found(
     return {tuple(getattr(row, key) for key in table.keys): row for row in rows}
 
 
-def _stated(report: Report) -> dict[MonthTable, dict[Keys, Reported]]:
+def _stated(report: OpenReport) -> dict[MonthTable, dict[Keys, Reported]]:
     workspaces: dict[Keys, Reported] = {}
     projects: dict[Keys, Reported] = {}
     members: dict[Keys, Reported] = {}
@@ -128,7 +128,7 @@ _NO_USER = StatedUser(NOWHERE, False, None, None, False, None, False, 0, None, 0
 
 
 def _different_users(
-    report: Report, found: Mapping[Keys, Any], differences: _Differences
+    report: OpenReport, found: Mapping[Keys, Any], differences: _Differences
 ) -> Iterator[StatedUser]:
     stated = {user_id(user.username): user for user in report.users}
     emails = {
