@@ -5,7 +5,14 @@ from contextlib import contextmanager
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from app.cli.console import stderr, stdout
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
@@ -120,11 +127,16 @@ def shown_progress() -> Iterator[Told]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=stderr) as progress:
-        tasks = {"": progress.add_task("MLflow", total=None)}
+        begun = progress.add_task("MLflow", total=None)
+        tasks: dict[str, TaskID] = {}
 
         def told(what: str, done: int, total: int) -> None:
+            progress.update(begun, visible=False)
             if what not in tasks:
                 tasks[what] = progress.add_task(what, total=total)
             progress.update(tasks[what], completed=done, total=total)
 
-        yield told
+        try:
+            yield told
+        finally:
+            progress.update(begun, visible=False)

@@ -100,6 +100,26 @@ def test_the_report_of_a_month_is_saved(cometx: Path, service: Served, tmp_path:
     assert "createdAt" not in document["users"]["licensedUsers"][0]
 
 
+def test_what_the_client_saved_becomes_a_closed_month_elsewhere(
+    cometx: Path, service: Served, tmp_path: Path
+) -> None:
+    saved = run_client(
+        cometx,
+        tmp_path / "home",
+        *("admin", "chargeback-report", "2026-09"),
+        COMET_API_KEY=service.key,
+        COMET_URL_OVERRIDE=f"{service.url}/clientlib/",
+    )
+    assert saved.returncode == 0, saved.stdout + saved.stderr
+    file = tmp_path / "home/comet-chargeback-report-2026-09.json"
+
+    imported = run("import-report", str(file), data_dir=tmp_path / "moved")
+
+    assert imported.stdout.startswith("2026-09: closed, by "), imported.stderr
+    shown = run("report", "2026-09", "--format", "json", data_dir=tmp_path / "moved")
+    assert json.loads(shown.stdout) == json.loads(file.read_text())
+
+
 def test_the_long_form_of_a_key_says_where_the_service_is(
     cometx: Path, service: Served, tmp_path: Path
 ) -> None:
