@@ -226,14 +226,24 @@ def _invalid(errors: Sequence[GraphQLError], media_type: str) -> _Outcome:
 
 def _written(request: Request, outcome: _Outcome, media_type: str) -> Response:
     """The response; a large one in pieces, as the event loop would stand still meanwhile."""
+    document = {**outcome.document, **_told_as_rest_tells(outcome)}
     headers = {"Vary": "Accept", **outcome.headers}
     if outcome.row_count < _LARGE:
-        return Response(dumps(outcome.document), outcome.status, headers, media_type)
-    chunks, coding = in_turns(pieces(outcome.document)), coding_for(request)
+        return Response(dumps(document), outcome.status, headers, media_type)
+    chunks, coding = in_turns(pieces(document)), coding_for(request)
     headers["Vary"] = "Accept, Accept-Encoding"
     if coding is not None:
         chunks, headers["Content-Encoding"] = packed(chunks, coding.packer()), coding.name
     return StreamingResponse(chunks, outcome.status, headers, media_type)
+
+
+def _told_as_rest_tells(outcome: _Outcome) -> dict[str, Any]:
+    """What clients of REST read of a refusal, where GraphQL has room for it beside the errors."""
+    if outcome.status == 200:
+        return {}
+    return {
+        "extensions": {"msg": outcome.document["errors"][0]["message"], "code": outcome.status}
+    }
 
 
 def _format_error(error: GraphQLError) -> dict[str, Any]:

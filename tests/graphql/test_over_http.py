@@ -34,6 +34,8 @@ def refusal(answer: httpx.Response, status: int) -> dict[str, Any]:
     assert document.get("data") is None
     (error,) = document["errors"]
     assert error["extensions"]["code"] in CODES
+    if status != 200:
+        assert document["extensions"] == {"msg": error["message"], "code": status}
     for word in ("Traceback", 'File "', "asyncpg", "sqlalchemy", "site-packages"):
         assert word not in answer.text
     found: dict[str, Any] = error
