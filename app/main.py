@@ -32,6 +32,7 @@ from app.web.guesses import Guesses
 from app.web.metrics import Metrics
 from app.web.observation import Watcher, observation
 from app.web.observed import Observed
+from app.web.queries import RunningQueries
 from app.web.security import SecurityHeaders
 from app.web.services import BodyBudget, Services, services_of
 from resolvers.audit import AuditTrail
@@ -108,6 +109,7 @@ def create_app(settings: Settings, database: Database, clock: Clock = system_clo
         closed_documents=ClosedDocuments(_CLOSED_DOCUMENTS_BYTES),
         audit=AuditTrail(database),
         guesses=Guesses(),
+        queries=RunningQueries(settings.queries_per_key),
         metrics=metrics,
     )
     return app

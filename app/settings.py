@@ -161,11 +161,12 @@ class Settings(BaseSettings):
     graphql_seconds: int = Field(
         8, ge=1, le=3600, description="How long a GraphQL query may take."
     )
-    graphql_queries_per_key: int = Field(
+    queries_per_key: int = Field(
         50,
         ge=1,
         le=10_000,
-        description="How many GraphQL queries of a key may run at a time, in each process.",
+        description="How many queries of a key may run at a time, by whatever route but that of "
+        "the feed, in each process.",
     )
     graphiql_enabled: Switch = Field(
         True, description="Whether GraphiQL is served, with the way to sign in to it."

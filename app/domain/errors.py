@@ -181,7 +181,7 @@ class TooManyQueries(PastLimit):
     code, status = "TOO_MANY_QUERIES", 429
     words = (
         "{limit} queries of one key may run at a time; this is number {value}. Wait for an "
-        "answer before asking on (GRAPHQL_QUERIES_PER_KEY sets the limit)."
+        "answer before asking on (QUERIES_PER_KEY sets the limit)."
     )
 
 

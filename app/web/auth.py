@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from functools import update_wrapper
 from urllib.parse import parse_qsl, urlsplit
@@ -20,6 +20,7 @@ from app.web.errors import headers_of
 from app.web.graphiql import signin_page
 from app.web.guesses import MOST_BAD_KEYS, place_of
 from app.web.observation import observation
+from app.web.queries import UntilSent
 from app.web.services import services_of
 from resolvers.keys import begin_session, caller_of_key, caller_of_session, end_session
 
@@ -37,6 +38,8 @@ class Guarded(Route):
         endpoint: Takes the request and its caller.
         scope: What the key must be good for; a test insists that each route says it.
         methods: As for `Route`.
+        is_query: Whether a key has so many of its requests at a time; the feed, whose batches are
+            the faster the more come together, has bounds of its own.
     """
 
     def __init__(
@@ -46,12 +49,15 @@ class Guarded(Route):
         *,
         scope: Scope,
         methods: Sequence[str] = ("GET",),
+        is_query: bool = True,
     ) -> None:
         async def guarded(request: Request) -> Response:
             caller = await authenticate(request)
-            with noting_forbidden(request, caller):
+            with noting_forbidden(request, caller), ExitStack() as counted:
                 caller.require(scope)
-                return await endpoint(request, caller)
+                if is_query:
+                    counted.enter_context(services_of(request).queries.counting(caller.key_id))
+                return UntilSent(await endpoint(request, caller), counted.pop_all())
 
         # What is observed of its requests goes by the endpoint's own name.
         update_wrapper(guarded, endpoint)

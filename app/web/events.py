@@ -118,4 +118,6 @@ def _lines(media_type: str, body: bytes) -> list[bytes]:
     return [body] if media_type == ONE else body.split(b"\n")
 
 
-routes = [Guarded("/api/events", post_events, scope=Scope.EVENTS_WRITE, methods=["POST"])]
+routes = [
+    Guarded("/api/events", post_events, scope=Scope.EVENTS_WRITE, methods=["POST"], is_query=False)
+]

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -36,7 +36,7 @@ from app.web.logs import log
 from app.web.observation import observation
 from app.web.packing import coding_for, packed
 from app.web.pieces import dumps, in_turns, pieces
-from app.web.queries import RunningQueries
+from app.web.queries import UntilSent
 from app.web.services import services_of
 from resolvers.context import Context
 from resolvers.sizes import LARGEST_SUPPORTED, sizes_of_organization
@@ -70,15 +70,18 @@ class GraphQLEndpoint:
     """
 
     def __init__(self) -> None:
-        self._running = RunningQueries()
         self._prepared = lru_cache(_PREPARED_QUERIES)(schema.prepare)
 
     async def respond(self, request: Request) -> Response:
         """Answer one request."""
+        with ExitStack() as counted:
+            return UntilSent(await self._answer(request, counted), counted.pop_all())
+
+    async def _answer(self, request: Request, counted: ExitStack) -> Response:
         media_type = JSON
         try:
             media_type = answer_type(request.headers.get("accept"))
-            result, row_count = await self._execute(request)
+            result, row_count = await self._execute(request, counted)
             outcome = _executed(result, media_type)._replace(row_count=row_count)
         except UnclearOperation as unclear:
             outcome = _Outcome(_invalid(unclear.errors, media_type).document, 400)
@@ -92,31 +95,31 @@ class GraphQLEndpoint:
             outcome = _Outcome({"errors": [told]}, refusal.status, refusal.headers)
         return _written(request, outcome, media_type)
 
-    async def _execute(self, request: Request) -> tuple[ExecutionResult, int]:
+    async def _execute(self, request: Request, counted: ExitStack) -> tuple[ExecutionResult, int]:
         """What executing came to, and how many rows it read."""
         services = services_of(request)
         caller = await authenticate(request)
         asked = await read_asked(request, services.settings.graphql_body_bytes)
-        with self._running.counting(caller.key_id, services.settings.graphql_queries_per_key):
-            operation = await self._prepare(asked, services.settings)
-            observed = observation()
-            observed.operation_name, observed.root_field = operation.name, operation.root_field
-            if not operation.is_query:
-                _insist_on_post(request)
-            with noting_forbidden(request, caller):
-                require_scopes(operation, caller)
-            if "auditLog" in root_fields(operation):
-                await services.audit.flush()  # Its reader sees what was answered before.
-            async with (
-                _timed(operation, services.settings),
-                services.database.snapshot(caller.organization_id) as snapshot,
-            ):
-                actor = actor_of(request, caller)
-                context = Context(
-                    caller, services.database, snapshot, services.settings, services.now, actor
-                )
-                await _insist_on_cost(operation, asked, context)
-                return await _noted(request, operation, asked, context), snapshot.row_count
+        counted.enter_context(services.queries.counting(caller.key_id))
+        operation = await self._prepare(asked, services.settings)
+        observed = observation()
+        observed.operation_name, observed.root_field = operation.name, operation.root_field
+        if not operation.is_query:
+            _insist_on_post(request)
+        with noting_forbidden(request, caller):
+            require_scopes(operation, caller)
+        if "auditLog" in root_fields(operation):
+            await services.audit.flush()  # Its reader sees what was answered before.
+        async with (
+            _timed(operation, services.settings),
+            services.database.snapshot(caller.organization_id) as snapshot,
+        ):
+            actor = actor_of(request, caller)
+            context = Context(
+                caller, services.database, snapshot, services.settings, services.now, actor
+            )
+            await _insist_on_cost(operation, asked, context)
+            return await _noted(request, operation, asked, context), snapshot.row_count
 
     async def _prepare(self, asked: Asked, settings: Settings) -> Operation:
         """The operation asked for.

@@ -1,27 +1,35 @@
-"""How many queries of one key run at a time."""
+"""How many queries of one key run at a time, by whatever route."""
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from app.domain.errors import TooManyQueries
 
 
 class RunningQueries:
-    """Counts the queries that run in this process, by key."""
+    """Counts the queries that run in this process, by key.
 
-    def __init__(self) -> None:
+    Args:
+        most: How many of one key may.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._running: Counter[str] = Counter()
 
     @contextmanager
-    def counting(self, key_id: str, most: int) -> Iterator[None]:
+    def counting(self, key_id: str) -> Iterator[None]:
         """Count a query for the length of a block.
 
         Raises:
             TooManyQueries: As many of this key run already.
         """
-        if self._running[key_id] >= most:
-            raise TooManyQueries(limit=most, value=self._running[key_id] + 1)
+        if self._running[key_id] >= self._most:
+            raise TooManyQueries(limit=self._most, value=self._running[key_id] + 1)
         self._running[key_id] += 1
         try:
             yield
@@ -29,3 +37,20 @@ class RunningQueries:
             self._running[key_id] -= 1
             if not self._running[key_id]:
                 del self._running[key_id]
+
+
+class UntilSent(Response):
+    """A response, and what lasts until its last byte was sent or could not be.
+
+    A large answer is in memory, or holds a connection to the store, for as long as its reader
+    takes: that is when a query has ended.
+    """
+
+    def __init__(self, response: Response, lasting: ExitStack) -> None:
+        super().__init__()
+        self._response, self._lasting = response, lasting
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response."""
+        with self._lasting:
+            await self._response(scope, receive, send)

@@ -15,6 +15,7 @@ from app.settings import Settings
 from app.web.closed import ClosedDocuments
 from app.web.guesses import Guesses
 from app.web.metrics import Metrics
+from app.web.queries import RunningQueries
 from resolvers.audit import AuditTrail
 from resolvers.context import Clock
 from resolvers.feed import Intake
@@ -68,6 +69,7 @@ class Services:
     closed_documents: ClosedDocuments
     audit: AuditTrail
     guesses: Guesses
+    queries: RunningQueries
     metrics: Metrics
 
     @property

@@ -435,7 +435,7 @@ async def test_a_key_has_so_many_queries_at_a_time_and_another_key_its_own(
     query = 'mutation { createApiKey(username: "root", scopes: [REPORT_READ]) { secret } }'
     other_key = (await asked(query))["createApiKey"]["secret"]
     body = {"query": FULL_REPORT, "variables": {"month": "2026-10"}}
-    async with limited(shared, asked, clock, graphql_queries_per_key=2) as other:
+    async with limited(shared, asked, clock, queries_per_key=2) as other:
 
         async def ask(key: str = asked.key, query: object = body) -> httpx.Response:
             return await other.client.post("/graphql", json=query, headers={"Authorization": key})
@@ -444,9 +444,21 @@ async def test_a_key_has_so_many_queries_at_a_time_and_another_key_its_own(
             first, second = asyncio.create_task(ask()), asyncio.create_task(ask())
             await until_waiting(shared.database, 2)
             refused = await ask()
+            by_rest = await other.client.get(
+                "/api/admin/service-accounts", headers={"Authorization": asked.key}
+            )
             beside = await ask(other_key, {"query": "{ viewer { username } }"})
 
-        assert refused.status_code == 429
+        assert refused.status_code == by_rest.status_code == 429
+        assert int(by_rest.headers["retry-after"]) > 0
+        assert by_rest.json() == {
+            "msg": "2 queries of one key may run at a time; this is number 3. Wait for an answer "
+            "before asking on (QUERIES_PER_KEY sets the limit).",
+            "code": 429,
+            "error": "TOO_MANY_QUERIES",
+            "limit": 2,
+            "value": 3,
+        }
         assert int(refused.headers["retry-after"]) > 0
         (error,) = refused.json()["errors"]
         assert error["extensions"] == {"code": "TOO_MANY_QUERIES", "limit": 2, "value": 3}
@@ -456,15 +468,15 @@ async def test_a_key_has_so_many_queries_at_a_time_and_another_key_its_own(
 
 
 def test_a_query_that_ended_counts_no_more_however_it_ended() -> None:
-    running = RunningQueries()
+    running = RunningQueries(1)
     for _ in range(3):
-        with pytest.raises(ZeroDivisionError), running.counting("key", 1):
+        with pytest.raises(ZeroDivisionError), running.counting("key"):
             _ = 1 // 0
     with (
-        running.counting("key", 1),
-        running.counting("other", 1),
+        running.counting("key"),
+        running.counting("other"),
         pytest.raises(TooManyQueries),
-        running.counting("key", 1),
+        running.counting("key"),
     ):
         raise AssertionError
     assert not running._running
