@@ -142,6 +142,7 @@ def prepare(
         document = parse(query)
     except GraphQLError as error:
         raise InvalidDocument([error]) from None
+    _unlink_tokens(document)
     operation = _choose(document, operation_name)
     _insist(measure(document, operation), limits)
     errors = validate(
@@ -154,6 +155,19 @@ def prepare(
     if errors:
         raise InvalidDocument([_of_the_text(error) for error in errors[:MOST_ERRORS]])
     return Operation(document, operation)
+
+
+def _unlink_tokens(document: DocumentNode) -> None:
+    """Undo the chain of tokens, of which nothing but their positions is needed any more.
+
+    Each knows the one before and the one after: such circles are memory until the garbage
+    collector looks, which it seldom does here.
+    """
+    token = document.loc.start_token if document.loc else None
+    while token is not None:
+        following = token.next
+        token.prev = token.next = None
+        token = following
 
 
 def _insist(asked: Measures, limits: Limits) -> None:

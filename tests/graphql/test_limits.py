@@ -262,6 +262,13 @@ def test_tokens_are_counted(text: str, count: int) -> None:
     assert count_tokens(text) == count
 
 
+def test_tokens_of_a_query_that_was_read_do_not_keep_each_other() -> None:
+    document = schema.prepare(FULL_REPORT, None, LIMITS).document
+    assert document.loc is not None
+    assert document.loc.start_token.next is None
+    assert document.loc.end_token.prev is None
+
+
 # What must pass.
 
 

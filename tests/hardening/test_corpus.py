@@ -98,13 +98,11 @@ def test_five_more_rounds_of_the_corpus_leave_no_memory_behind(
 ) -> None:
     assert list(attacked(service, attacks)) == []
     first = resident_bytes(service)
-    sizes = []
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
         assert list(attacked(service, attacks)) == []
-        sizes.append(resident_bytes(service))
-    # What the allocator keeps for later differs by some 10 MB from moment to moment.
-    grown = min(sizes[-2:]) - first
-    assert grown < GROWTH_BYTES, f"{first:,} bytes after the first round, then {sizes}"
+        grown = resident_bytes(service) - first
+        print(f"{first:,} bytes, round {number + 1}: {grown:+,}")  # noqa: T201  with -s
+    assert grown < GROWTH_BYTES
 
 
 @pytest.mark.long
