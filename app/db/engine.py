@@ -208,8 +208,8 @@ class Database:
             yield snapshot
         finally:
             with StoreErrors():  # The caller's own errors pass as they are.
-                await snapshot.stop_reading()
-                await stack.aclose()
+                async with stack:
+                    await snapshot.stop_reading()
 
 
 _PATIENCE_SECONDS = 8

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
-from app.db.failures import StoreErrors
+from app.db.failures import DRIVER_ERRORS, StoreErrors
 from app.db.islands import scope_command
 from app.db.statements import Statement
 from app.domain.errors import Forbidden
@@ -259,7 +259,7 @@ async def _end(connection: Any) -> None:
     """Leave the connection as it was, or closed: then it is not handed out again."""
     ended = False
     try:
-        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        with suppress(*DRIVER_ERRORS):
             async with asyncio.timeout(1):
                 await connection.execute("ROLLBACK")
             ended = True
