@@ -16,7 +16,7 @@ from schema.mutation import Mutation
 from schema.operations import MOST_ERRORS, Limits, Operation, prepare
 from schema.query import Query
 from schema.scalars import SCALARS
-from schema.sizes import rows_of, told_by
+from schema.sizes import WHOLE, rows_of, told_by
 
 
 class _Schema(strawberry.Schema):
@@ -41,7 +41,7 @@ class _Schema(strawberry.Schema):
     def cost(self, operation: Operation, variables: dict[str, Any] | None, sizes: Sizes) -> int:
         """What an operation costs on an organization of such a size; see `schema.cost`."""
         bounds = rows_of(sizes, self._told)
-        return cost_of(self._schema, operation.document, operation.node, variables, bounds)
+        return cost_of(self._schema, operation.document, operation.node, variables, bounds, WHOLE)
 
     async def execute_prepared(
         self,

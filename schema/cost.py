@@ -36,9 +36,9 @@ from graphql.execution.values import VariableValues
 from schema.limits import INTROSPECTION
 
 Arguments: TypeAlias = Mapping[str, Any]
-RowsOf: TypeAlias = Callable[[str, Arguments, int], int]
-"""How many rows a list may have: its name as `Type.field`, its arguments, and how many parents
-there are, of all of which the rows are wanted."""
+RowsOf: TypeAlias = Callable[[str, Arguments, int, int], int]
+"""How many rows a list may have: its name as `Type.field`, its arguments, how many parents there
+are, of all of which the rows are wanted, and within how many wholes those are; 0 within none."""
 
 _TOLD_WEIGHT = 50
 """Introspection is completed value by value, which takes so many times as long as a batch."""
@@ -50,6 +50,7 @@ def cost_of(
     operation: OperationDefinitionNode,
     variables: Arguments | None,
     rows_of: RowsOf,
+    whole: str,
 ) -> int:
     """How many values the answer may hold; 0 when the variables do not fit.
 
@@ -59,6 +60,7 @@ def cost_of(
         operation: One of the document's.
         variables: As they were sent.
         rows_of: How many rows lists may have.
+        whole: The type whose objects bound what is within them, however many parents it has.
     """
     read = get_variable_values(
         schema, operation.variable_definitions or (), dict(variables or {}), max_errors=1
@@ -71,47 +73,56 @@ def cost_of(
         for each in document.definitions
         if isinstance(each, FragmentDefinitionNode)
     }
-    return _Costs(schema, fragments, read, rows_of).of_set(operation.selection_set, root, 1)
+    costs = _Costs(schema, fragments, read, rows_of, whole)
+    return costs.of_set(operation.selection_set, root, 1, 0)
 
 
 @dataclass
 class _Costs:
     """The costs of an operation's parts.
 
-    A fragment that is spread again for as many parents costs as much again, and is not walked
-    again: the walk is as long as the document, times how many different numbers of parents there
-    are, and not as what the document expands to.
+    A fragment that is spread again for as many parents, in as many wholes, costs as much again,
+    and is not walked again: the walk is as long as the document, times how many different numbers
+    of these there are, and not as what the document expands to.
     """
 
     schema: GraphQLSchema
     fragments: Mapping[str, FragmentDefinitionNode]
     variables: VariableValues
     rows_of: RowsOf
-    known: dict[tuple[str, str, int], int] = field(default_factory=dict)
+    whole: str
+    known: dict[tuple[str, str, int, int], int] = field(default_factory=dict)
 
-    def of_set(self, selections: SelectionSetNode, parent: GraphQLCompositeType, rows: int) -> int:
-        """What a selection costs for so many objects of a type."""
+    def of_set(
+        self, selections: SelectionSetNode, parent: GraphQLCompositeType, rows: int, wholes: int
+    ) -> int:
+        """What a selection costs for so many objects of a type, within so many wholes."""
         cost = 0
         for node in selections.selections:
             if not self._is_wanted(node):
                 continue
             if isinstance(node, FieldNode):
-                cost += self._of_field(node, parent, rows)
+                cost += self._of_field(node, parent, rows, wholes)
             elif isinstance(node, InlineFragmentNode):
-                cost += self.of_set(node.selection_set, self._narrowed(node, parent), rows)
+                inner = self._narrowed(node, parent)
+                cost += self.of_set(node.selection_set, inner, rows, wholes)
             elif isinstance(node, FragmentSpreadNode):
-                cost += self._of_spread(node, parent, rows)
+                cost += self._of_spread(node, parent, rows, wholes)
         return cost
 
-    def _of_spread(self, node: FragmentSpreadNode, parent: GraphQLCompositeType, rows: int) -> int:
+    def _of_spread(
+        self, node: FragmentSpreadNode, parent: GraphQLCompositeType, rows: int, wholes: int
+    ) -> int:
         fragment = self.fragments[node.name.value]
-        key = (node.name.value, parent.name, rows)
+        key = (node.name.value, parent.name, rows, wholes)
         if key not in self.known:
             inner = self._narrowed(fragment, parent)
-            self.known[key] = self.of_set(fragment.selection_set, inner, rows)
+            self.known[key] = self.of_set(fragment.selection_set, inner, rows, wholes)
         return self.known[key]
 
-    def _of_field(self, node: FieldNode, parent: GraphQLCompositeType, parents: int) -> int:
+    def _of_field(
+        self, node: FieldNode, parent: GraphQLCompositeType, parents: int, wholes: int
+    ) -> int:
         weight = _TOLD_WEIGHT if node.name.value in INTROSPECTION else 1
         definition = self.schema.get_field(parent, node.name.value)
         if definition is None or node.selection_set is None:
@@ -119,10 +130,11 @@ class _Costs:
         rows = parents
         if is_list_type(get_nullable_type(definition.type)):
             name = f"{parent.name}.{node.name.value}"
-            rows = self.rows_of(name, self._arguments(definition, node), parents)
+            rows = self.rows_of(name, self._arguments(definition, node), parents, wholes)
         inner = get_named_type(definition.type)
         assert is_composite_type(inner)  # noqa: S101  it has a selection, and is valid
-        return rows + weight * self.of_set(node.selection_set, inner, rows)
+        within = rows if inner.name == self.whole else wholes
+        return rows + weight * self.of_set(node.selection_set, inner, rows, within)
 
     def _arguments(self, definition: GraphQLField, node: FieldNode) -> Arguments:
         try:

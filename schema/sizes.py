@@ -24,6 +24,8 @@ _OF_WORKSPACES = {
 }
 _COUNTED = _OF_REPORTS | _OF_WORKSPACES
 """The lists that grow with the organization, and which of its sizes bounds them."""
+WHOLE = "ChargebackReport"
+"""All lists of workspaces within one report have, together, no more than a month has."""
 _OTHERS = Size(1_000, 1_000)
 """What other lists are assumed to hold, unless their argument `first` says less."""
 
@@ -32,23 +34,18 @@ def rows_of(sizes: Sizes, told: Mapping[str, int]) -> RowsOf:
     """Bounds of lists.
 
     Args:
-        sizes: Of the organization in one month. How many months are asked for is told from the
-            number of parents: as many as have that many workspaces.
+        sizes: Of the organization in one month, which is what a report shows.
         told: The most rows of each list of introspection.
     """
-    workspaces = max(1, sizes["workspaces"].total)
 
-    def rows(name: str, arguments: Arguments, parents: int) -> int:
+    def rows(name: str, arguments: Arguments, parents: int, reports: int) -> int:
         if name == "Query.chargebackReports":
             return _months(arguments)
         if name in told:
             return parents * told[name]
         size = sizes[_COUNTED[name]] if name in _COUNTED else _OTHERS
         most = parents * min(_first(arguments, size.most), size.most)
-        if name not in _OF_WORKSPACES:
-            return most
-        months = -(-parents // workspaces)
-        return min(most, months * size.total)
+        return min(most, reports * size.total) if name in _OF_WORKSPACES else most
 
     return rows
 

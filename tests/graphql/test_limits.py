@@ -354,9 +354,11 @@ def test_a_cost_is_of_what_is_selected() -> None:
     assert cost("workspaces { members { userName } }", first=3) == 12 + 36 + 120 + 120
     assert cost("workspaces { members(first: 2) { userName } }", first=3) == 12 + 36 + 72 + 72
     assert cost("workspaces { formerMembers { userName } }", first=3) == 12 + 36
-    # Twelve workspaces are as many as four months have: 10 members each.
+    # It may be the workspace that has the most members: 6 in each of 12 months.
     one = 'workspace(name: "x") { members { userName user { username email } } }'
-    assert cost(one, first=3) == 12 + 12 + 40 * 5
+    assert cost(one, first=3) == 12 + 12 + 72 * 5
+    first = "workspaces(first: 1) { members { userName } }"
+    assert cost(first, first=3) == 12 + 12 + 72 + 72
     assert cost("users { licensedUsers { username } }", first=3) == 12 + 12 + 96 + 96
     # Bad variables are executing's to refuse.
     assert cost("reportDate", first="three") == -others
