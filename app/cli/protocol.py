@@ -1,4 +1,4 @@
-"""HTTP as uvicorn speaks it, with bounds on the head of a request."""
+"""HTTP as uvicorn speaks it, with bounds on the head of a request and on how slowly it is read."""
 
 import asyncio
 from typing import Any
@@ -7,20 +7,27 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Gives up connections whose request line and headers never end, in time or in size.
+    """Gives up connections whose heads never end, and those that ask and then hardly read.
 
-    uvicorn's own waits for ever, and keeps what came so far in memory: both cost an attacker
-    nothing.
+    A head is a request line and headers; it may end neither in time nor in size. uvicorn's own
+    protocol waits for ever, and keeps what came so far in memory: both cost an attacker nothing.
+    An answer that is not read holds what it is made from: a report a connection to the
+    store, of which there are few. Its reader may take some seconds, and a second more for each
+    50 kB.
     """
 
     largest_head_bytes = 65_536
     head_seconds = 10.0
+    reader_seconds = 20.0
+    reader_bytes_per_second = 50_000
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self._in_head = True
         self._head_bytes = 0
         self._patience: asyncio.TimerHandle | None = None
+        self._reader_seconds = self.reader_seconds
+        self._reader_patience: asyncio.TimerHandle | None = None
 
     # Narrower than asyncio declares it, as uvicorn's is.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -31,7 +38,24 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
         self._end_waiting()
+        self._end_waiting_for_reader()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The reader is behind: it has what is left of its seconds, and those that it earns."""
+        super().pause_writing()
+        unread = self.transport.get_write_buffer_size()
+        self._reader_seconds += unread / self.reader_bytes_per_second
+        self._paused_at = self.loop.time()
+        self._reader_patience = self.loop.call_later(self._reader_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The reader has caught up."""
+        super().resume_writing()
+        if self._reader_patience is not None:
+            left = self._reader_seconds - (self.loop.time() - self._paused_at)
+            self._reader_seconds = min(left, self.reader_seconds)
+        self._end_waiting_for_reader()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, unless the head has become too large."""
@@ -62,6 +86,11 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
+
+    def _end_waiting_for_reader(self) -> None:
+        if self._reader_patience is not None:
+            self._reader_patience.cancel()
+            self._reader_patience = None
 
     def _give_up(self) -> None:
         self._patience = None

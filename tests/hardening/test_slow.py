@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import queue
 import socket
 import threading
 import time
@@ -91,13 +92,34 @@ async def test_a_large_body_that_moves_may_take_longer(impatient: httpx.AsyncCli
 class Impatient(BoundedProtocol):
     head_seconds = 0.5
     largest_head_bytes = 10_000
+    reader_seconds = 0.5
 
 
-async def hello(scope: Scope, _: Receive, send: Send) -> None:
-    """Says hello to each request."""
-    if scope["type"] == "http":
+ENDED: "queue.Queue[float]" = queue.Queue()
+"""How long each endless answer took to end, in seconds."""
+
+
+async def hello(scope: Scope, receive: Receive, send: Send) -> None:
+    """Says hello to each request; at `/endless` until its reader has gone, however slow."""
+    if scope["path"] == "/endless":
+        await endless(send, asyncio.create_task(receive_all(receive)))
+    else:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"hello"})
+
+
+async def receive_all(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def endless(send: Send, left: "asyncio.Task[None]") -> None:
+    began = time.monotonic()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    while not left.done():
+        await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
+        await asyncio.sleep(0)
+    ENDED.put(time.monotonic() - began)
 
 
 @pytest.fixture(scope="module")
@@ -175,3 +197,28 @@ def test_many_requests_at_once_are_each_answered(address: tuple[str, int]) -> No
     with socket.create_connection(address, timeout=5) as wire:
         wire.sendall(one * 20 + last)
         assert said(wire).count(b"HTTP/1.1 200 ") == 21
+
+
+def test_an_answer_that_nobody_reads_is_given_up(address: tuple[str, int]) -> None:
+    with socket.create_connection(address, timeout=20) as wire:
+        wire.sendall(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+        # Half a second, and a second for each 50 kB that lie there: some 100 kB, or two pieces.
+        assert ENDED.get(timeout=20) < 15
+
+
+def test_an_answer_that_is_read_slowly_ends_and_one_that_is_read_goes_on(
+    address: tuple[str, int],
+) -> None:
+    with socket.create_connection(address, timeout=20) as slow:
+        slow.sendall(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+        while ENDED.empty():
+            slow.recv(1_000)
+            time.sleep(0.1)
+    ENDED.get()
+    with socket.create_connection(address, timeout=20) as quick:
+        quick.sendall(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            assert quick.recv(1_000_000)
+        assert ENDED.empty()
+    ENDED.get(timeout=5)
