@@ -213,6 +213,8 @@ class Database:
 
 
 _PATIENCE_SECONDS = 8
+"""Clients listen for 10 s: until then, late is better than refused. When the store goes away the
+pulse ends all waiting, in line too."""
 _CONNECT_SECONDS = 5
 _SCOPE = text(f"SELECT {SCOPE}")
 # The time-out is the transaction's, not the session's, which a pooler would refuse.

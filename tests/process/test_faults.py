@@ -40,6 +40,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("round", range(rounds))
 
 
+class Refusal(NamedTuple):
+    """An answer of GraphQL: how long it took, its status, and what it says beside its errors."""
+
+    seconds: float
+    status: int
+    told: object
+
+
 class Install(NamedTuple):
     """A running service with some months of events, and an admin's key."""
 
@@ -50,6 +58,18 @@ class Install(NamedTuple):
     @property
     def report(self) -> str:
         return f"{self.served.url}/api/admin/chargeback/report?reportMonth={self.month}"
+
+    def ask_graphql(self) -> Refusal:
+        query = {"query": "{ viewer { username } }"}
+        began = time.monotonic()
+        answer = httpx.post(
+            f"{self.served.url}/graphql",
+            json=query,
+            headers={"Authorization": self.key},
+            timeout=30,
+        )
+        told = answer.json().get("extensions")
+        return Refusal(time.monotonic() - began, answer.status_code, told)
 
     @property
     def socket_folder(self) -> str:
@@ -118,6 +138,9 @@ def wait_for_another(data_dir: Path, than: int) -> None:
     raise AssertionError("PostgreSQL did not come back")
 
 
+AWAY = "The store cannot be reached at the moment; try again in a few seconds."
+
+
 def assert_refused_well(answers: list[Answer]) -> None:
     """In time, with the words and the code that clients read, and when to come again."""
     assert answers
@@ -126,7 +149,7 @@ def assert_refused_well(answers: list[Answer]) -> None:
         assert answer.status == 503, answer
         body = orjson.loads(answer.body)
         assert body == {
-            "msg": "The store cannot be reached at the moment; try again in a few seconds.",
+            "msg": AWAY,
             "code": 503,
             "error": "STORE_UNAVAILABLE",
         }
@@ -134,13 +157,15 @@ def assert_refused_well(answers: list[Answer]) -> None:
 
 
 def test_a_paused_postgres_is_refused_in_time_and_served_from_again(
-    asking: Asking, data_dir: Path
+    asking: Asking, installed: Install, data_dir: Path
 ) -> None:
+    """More is asked in the first second than there are connections: the others wait in line."""
     paused = family(postmaster(data_dir))
     paused_at = time.monotonic()
     for pid in paused:
         os.kill(pid, signal.SIGSTOP)
-    time.sleep(AWAY_SECONDS)
+    by_graphql = [installed.ask_graphql() for _ in range(5)]
+    time.sleep(max(0, paused_at + AWAY_SECONDS - time.monotonic()))
     resumed_at = time.monotonic()
     for pid in paused:
         os.kill(pid, signal.SIGCONT)
@@ -154,6 +179,9 @@ def test_a_paused_postgres_is_refused_in_time_and_served_from_again(
     late = [answer.answered_at - paused_at for answer in caught]
     assert max(late, default=0) < REFUSED_SECONDS
     assert {answer.status for answer in caught} <= {0, 200, 503}
+    for refusal in by_graphql:
+        assert refusal.seconds < REFUSED_SECONDS
+        assert (refusal.status, refusal.told) == (503, {"msg": AWAY, "code": 503})
 
 
 @pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGKILL], ids=["stopped fast", "killed"])
@@ -212,6 +240,9 @@ async def test_a_cancelled_statement_is_a_refusal_and_the_next_one_is_served(
     # 0 is a report that broke off: its status had been sent before its rows were read.
     meanwhile = asking.between(began_at, ended_at)
     assert {answer.status for answer in meanwhile} <= {0, 200, 503}
+    refused = [answer for answer in meanwhile if answer.status == 503]
+    assert max((answer.seconds for answer in refused), default=0) < REFUSED_SECONDS
+    assert all(orjson.loads(answer.body).keys() >= {"msg", "code"} for answer in refused)
 
 
 @pytest.fixture
@@ -259,6 +290,7 @@ async def test_a_full_disk_stores_nothing_in_part_and_ends_with_room(small_disk:
             answer for number in range(1, 50) if (answer := send(installed, number)).is_error
         )
         assert refused.status_code == 503, refused.text
+        assert refused.elapsed.total_seconds() < REFUSED_SECONDS
         assert refused.json().keys() >= {"msg", "code"}
         ballast.unlink()
 
