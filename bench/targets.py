@@ -70,8 +70,16 @@ _RATIOS = [
     ("PostGraphile over HTTP, GraphQL = 1", cases.POSTGRAPHILE, cases.OURS_HTTP, 2, True),
     ("REST, in process, by hand = 1", cases.REST, cases.BY_HAND, 1, False),
     ("REST over HTTP, by hand over HTTP = 1", cases.REST_HTTP, cases.BY_HAND_HTTP, 1, False),
-    ("by hand over HTTP, closed month = 1", cases.BY_HAND_HTTP, cases.CLOSED_GZIP, 50, True),
+    (
+        "by hand over HTTP, closed month, stored = 1",
+        cases.BY_HAND_HTTP,
+        cases.CLOSED_GZIP,
+        50,
+        True,
+    ),
+    ("by hand over HTTP, closed month, plain = 1", cases.BY_HAND_HTTP, cases.CLOSED, 50, True),
     ("narrow query, in process, its SQL = 1", cases.OURS, cases.ITS_SQL, 1.3, False),
+    ("narrow query over HTTP, its SQL = 1", cases.OURS_HTTP, cases.ITS_SQL, 1.3, False),
 ]
 """What is divided by what. A target is of the case in which both are contenders."""
 _LISTS = {cases.STANDARD, cases.REST, cases.ITS_SQL}
