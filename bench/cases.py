@@ -2,19 +2,19 @@
 
 import gzip
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import asyncpg
-import orjson
 
 from bench import ours
 from bench.by_hand import ByHand
 from bench.json_agg import JsonAgg
 from bench.measure import Contender, Read, Run, as_is
+from bench.narrow import ItsSql
 from bench.postgraphile import figures, full, instant, postgraphile
 from bench.processes import Client, service_command, serving
 from bench.store import MONTH, Store
@@ -149,39 +149,12 @@ def _rest(bench: Bench) -> Sequence[Contender]:
 
 
 async def _narrow(bench: Bench) -> Sequence[Contender]:
-    statements = await _statements(bench, partial(bench.in_process.graphql, ours.NARROW))
-
-    async def its_sql() -> bytes:
-        for text, parameters in statements:
-            rows = await bench.pool.fetch(text, *parameters)
-        names = list(rows[0].keys())
-        name, size = names.index("name"), names.index("size_in_mb")
-        workspaces = [{"name": row[name], "totalSizeInMb": row[size]} for row in rows]
-        return orjson.dumps({"data": {"chargebackReport": {"workspaces": workspaces}}})
-
+    its_sql = await ItsSql.noted(bench.store, bench.pool)
     return [
-        Contender(ITS_SQL, its_sql),
+        Contender(ITS_SQL, its_sql.document),
         Contender(OURS, partial(bench.in_process.graphql, ours.NARROW)),
         _over_http(OURS_HTTP, partial(bench.service.ask, ours.NARROW), bench.service),
     ]
-
-
-async def _statements(
-    bench: Bench, run: Callable[[], Awaitable[Any]]
-) -> list[tuple[str, tuple[Any, ...]]]:
-    """The statements by which the product reads rows, as the driver gets them."""
-    found: list[tuple[str, tuple[Any, ...]]] = []
-
-    def note(text: str, arguments: Sequence[Any]) -> None:
-        found.append((text, tuple(arguments)))
-
-    observers = bench.store.database.observers
-    observers.append(note)
-    try:
-        await run()
-    finally:
-        observers.remove(note)
-    return found
 
 
 def _page(bench: Bench) -> Sequence[Contender]:
