@@ -147,7 +147,7 @@ class _Events:
 async def _phase(
     clients: Sequence[Client], size: int, events: _Events, seconds: float
 ) -> tuple[int, int, float, float, float]:
-    service, postgres = _cpu(clients[0].pid), _postgres_cpu()
+    service, postgres = cpu_seconds(clients[0].pid), postgres_cpu_seconds()
     begin = time.perf_counter()
     end = begin + seconds
     sent = await asyncio.gather(
@@ -157,8 +157,8 @@ async def _phase(
         size,
         sum(sent),
         time.perf_counter() - begin,
-        _cpu(clients[0].pid) - service,
-        _postgres_cpu() - postgres,
+        cpu_seconds(clients[0].pid) - service,
+        postgres_cpu_seconds() - postgres,
     )
 
 
@@ -171,12 +171,12 @@ def _post(client: Client, size: int, events: _Events, end: float) -> int:
     return stored
 
 
-def _cpu(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     used = psutil.Process(pid).cpu_times()
     return float(used.user + used.system)
 
 
-def _postgres_cpu() -> float:
+def postgres_cpu_seconds() -> float:
     """Of the server and all of its processes, ended ones included."""
     total = 0.0
     for process in psutil.Process().children(recursive=True):
