@@ -70,6 +70,7 @@ async def brought_by_mlflow(
             now_ms=int(now.timestamp() * 1000),
             settle_ms=timedelta(days=options.settle_days) // timedelta(milliseconds=1),
             relist=options.relist,
+            accept_loss=options.accept_loss,
             progress=progress,
         )
         async for brought in read_mlflow(reading):

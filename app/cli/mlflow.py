@@ -63,6 +63,9 @@ def import_from_mlflow(
     relist: Annotated[
         bool, typer.Option("--relist", help="List the artifacts of all runs again.")
     ] = False,
+    accept_loss: Annotated[
+        bool, typer.Option("--accept-loss", help="End what is gone, even if it is most of it.")
+    ] = False,
     untested_version: Annotated[
         bool,
         typer.Option("--untested-version", help="Read a database of an untested version."),
@@ -84,6 +87,7 @@ def import_from_mlflow(
         parallel=parallel,
         settle_days=settle_days,
         relist=relist,
+        accept_loss=accept_loss,
         untested_version=untested_version,
     )
     with_store(

@@ -105,6 +105,12 @@ def next_month() -> dict[str, str]:
     return ids
 
 
+def nothing() -> dict[str, str]:
+    """A store that was just made."""
+    mlflow.search_experiments()
+    return {}
+
+
 def one_run() -> dict[str, str]:
     """A run of ann's."""
     get_app_client("basic-auth", TRACKING).create_user("ann", PASSWORD)
@@ -192,7 +198,7 @@ if __name__ == "__main__":
     os.environ.setdefault("MLFLOW_TRACKING_PASSWORD", PASSWORD)
     scenes = (
         *(first_month, next_month, older_month, older_next_month),
-        *(without_a_server, oddities, one_run),
+        *(without_a_server, oddities, one_run, nothing),
     )
     scene = {each.__name__: each for each in scenes}
     sys.stdout.write(f"IDS {json.dumps(scene[sys.argv[1]]())}\n")

@@ -18,6 +18,7 @@ import pytest
 from sqlalchemy import text
 
 from app.db.engine import Database
+from app.domain.errors import ForeignUnavailable
 from app.domain.months import Month
 from app.feed.connectors.mlflow.options import MlflowOptions
 from app.main import system_clock
@@ -176,6 +177,24 @@ async def test_the_same_source_may_be_read_by_database_over_rest_and_by_another_
             "formerMembers": {},
         }
         assert moved["unmeasuredExperiments"] == 0
+
+
+async def test_another_store_in_the_place_of_the_old_one_ends_nothing_by_itself(
+    database: Database, graphql: GraphQL, clock: FixedClock, programs: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "artifacts").mkdir()
+    old, new = (f"sqlite:///{tmp_path}/{name}.db" for name in ("old", "new"))
+    log(programs, "without_a_server", old, ARTIFACTS=str(tmp_path / "artifacts"))
+    log(programs, "nothing", new)
+    rule = {"workspace_from": "prefix", "otherwise": "everybody"}
+    await read(database, store=old, **rule)
+
+    with pytest.raises(ForeignUnavailable, match="Of 4 experiments that were there before, 3"):
+        await read(database, store=new, **rule)
+
+    assert sizes(await report(graphql, clock)) == BY_PREFIX
+    await read(database, store=new, **rule, accept_loss=True)
+    assert (await report(graphql, clock))["numberOfExperiments"] == 0
 
 
 class Stopped(Exception):

@@ -22,6 +22,7 @@ class MlflowOptions(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, 
         parallel: How many folders are listed at a time.
         settle_days: For how long after its end a run's files are listed again.
         relist: List the files of all runs.
+        accept_loss: Believe it when most of what was there is gone.
         untested_version: Read a database of a version that was not tested.
     """
 
@@ -35,4 +36,5 @@ class MlflowOptions(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, 
     parallel: Annotated[int, Meta(ge=1, le=256)] = 16
     settle_days: Annotated[int, Meta(ge=0, le=3650)] = 7
     relist: bool = False
+    accept_loss: bool = False
     untested_version: bool = False

@@ -101,6 +101,12 @@ class People:
             self._tell_gone(draft, username, now)
         self._account_for_roles(draft, roles, now)
 
+    def lost(self) -> tuple[int, int]:
+        """How many who were told to be users have no account any more, and how many were told."""
+        if self._accounts is None:
+            return 0, 0
+        return len(self._users.keys() - self._accounts.keys()), len(self._users)
+
     def roles(self, places: Mapping[str, Place], *, of_workspaces: bool) -> set[Member]:
         """Who has a role in a workspace, or a permission for an experiment that is counted there.
 
@@ -157,6 +163,7 @@ async def read_accounts(
 ) -> AsyncIterator[Brought]:
     """The accounts of the basic-auth app; last, since who logs runs is known longer."""
     draft = Draft()
+    reading.insist_on_most("users", *people.lost())
     roles = people.roles(places, of_workspaces=reading.rule.follows_mlflow)
     people.account_for(draft, reading.now_ms, roles)
     if reading.directory is not None and not people.are_listed:

@@ -43,9 +43,11 @@ async def read_projects(
     reading: Reading, experiments: Sequence[Experiment], places: Places
 ) -> AsyncIterator[Brought]:
     """Projects that are new, have another place, or are gone; and MLflow's workspaces."""
+    known = {key: _read(value) for key, value in (await reading.recall(PROJECTS)).items()}
+    gone = known.keys() - {each.experiment_id for each in experiments}
+    reading.insist_on_most("experiments", len(gone), len(known))
     if reading.rule.follows_mlflow:
         yield await _workspaces(reading, experiments)
-    known = {key: _read(value) for key, value in (await reading.recall(PROJECTS)).items()}
     for experiment in experiments:
         before = known.pop(experiment.experiment_id, None)
         if before is None:

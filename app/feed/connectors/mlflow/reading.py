@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from app.domain.errors import ForeignUnavailable
 from app.feed.connectors.mlflow.artifacts import ArtifactStores
 from app.feed.connectors.mlflow.events import EventWriter
 from app.feed.connectors.mlflow.facts import Directory, TrackingStore
@@ -27,6 +28,7 @@ class Reading:
         now_ms: What time it is.
         settle_ms: For how long after its end a run's files are listed again.
         relist: Whether all runs' files are listed, not only those that may have changed.
+        accept_loss: Whether most of what was known may be gone.
         progress: Told how far it is.
     """
 
@@ -39,4 +41,18 @@ class Reading:
     now_ms: int
     settle_ms: int
     relist: bool
+    accept_loss: bool
     progress: Progress
+
+    def insist_on_most(self, what: str, gone: int, known: int) -> None:
+        """Stop where most is gone: what is ended stays ended, and such a store is mostly another.
+
+        Raises:
+            ForeignUnavailable: Most of what was known is gone, and that is not to be accepted.
+        """
+        if not self.accept_loss and gone > 1 and 2 * gone > known:
+            raise ForeignUnavailable(
+                f"Of {known} {what} that were there before, {gone} are gone: is this still the "
+                f"same MLflow, with its workspaces and users? Nothing of them was ended; "
+                f"--accept-loss ends them."
+            )
