@@ -40,7 +40,9 @@ async def create_organization(database: Database, name: str, now: datetime) -> N
 async def ensure_default_organization(database: Database, now: datetime) -> None:
     """Create the organization that an install starts with, unless it is there."""
     async with database.transaction(organization_id(DEFAULT)) as tx:
-        await insert_organization(tx, organization_id(DEFAULT), DEFAULT, now)
+        # An insertion waits for whoever changes the row that it finds: a long import, say.
+        if await select_organization(tx, DEFAULT) is None:
+            await insert_organization(tx, organization_id(DEFAULT), DEFAULT, now)
 
 
 async def list_organizations(database: Database) -> Sequence[Any]:

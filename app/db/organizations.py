@@ -63,10 +63,13 @@ async def lock_organization(tx: AsyncConnection, organization_id: UUID) -> Any:
     """The organization, which nobody else changes until this transaction ends.
 
     Batches of one organization are stored one after the other, so that each sees all facts before
-    it; readers are not held up, nor are other organizations.
+    it; readers are not held up, nor are other organizations. Nor is what only refers to it, which
+    shares its key: the audit log, keys, the runs of sources.
     """
     locked = await tx.execute(
-        select(*COLUMNS).where(Organization.organization_id == organization_id).with_for_update()
+        select(*COLUMNS)
+        .where(Organization.organization_id == organization_id)
+        .with_for_update(key_share=True)
     )
     return locked.one()
 
