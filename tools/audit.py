@@ -28,7 +28,7 @@ def audit(locks: Sequence[Path], databases: Sequence[Sequence[str]] = _DATABASES
     """The status to end with; databases are pip-audit's options, the first reached is asked."""
     database = next((each for each in databases if _is_reached(locks[0], each)), None)
     if database is None:
-        print("audit: skipped: no database of vulnerabilities can be reached from here.")
+        print("audit: nothing was checked: no database of vulnerabilities can be reached.")
         return 0
     return max([_report(lock, _audited(lock, database) or []) for lock in locks])
 

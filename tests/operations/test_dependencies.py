@@ -89,7 +89,7 @@ def test_an_audit_that_reaches_no_database_says_so_and_stops_nothing(tmp_path: P
 
     assert (found.returncode, found.stdout) == (
         0,
-        "audit: skipped: no database of vulnerabilities can be reached from here.\n",
+        "audit: nothing was checked: no database of vulnerabilities can be reached.\n",
     )
 
 
