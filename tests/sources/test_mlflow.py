@@ -96,9 +96,9 @@ async def test_the_report_says_what_was_logged_and_then_what_changed(
         assert sizes(first) == FIRST_SIZES
         assert uses(first) == FIRST_USES
         assert {user["email"] for user in first["users"]["licensedUsers"]} == {None}
-        (unplaced,) = (await last_run(database)).unplaced
-        assert unplaced.what == "model version net/2"
-        assert "s3://elsewhere/net" in unplaced.why
+        unplaced = (await last_run(database)).unplaced
+        assert [each.what for each in unplaced] == ["model version net/2"], unplaced
+        assert "s3://elsewhere/net" in unplaced[0].why
 
         # Over REST, artifacts through the proxy, the report is the same.
         by_rest = address.replace("://", f"://admin:{PASSWORD}@")
