@@ -100,6 +100,8 @@ def create_app(settings: Settings, database: Database, clock: Clock = system_clo
             HTTPException: refuse_http,
         },
     )
+    # Nobody is sent on to another spelling of a path: by http:// the key would go in clear.
+    app.router.redirect_slashes = False
     app.state.services = Services(
         settings=settings,
         database=database,

@@ -113,3 +113,13 @@ def test_no_password_of_the_store_is_told() -> None:
             Settings.load(database_url=url.replace("postgresql", "mysql"))
         assert "secret" not in str(refusal.value)
         assert "db/x" in str(refusal.value)
+
+
+@pytest.mark.parametrize("path", ["/graphql/", "/api/events/"])
+async def test_nobody_is_sent_to_another_spelling_of_a_path(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    """Behind TLS that ends elsewhere such a redirect leads to http://, the key in clear."""
+    answer = await client.get(path, headers={"Host": "elsewhere.test"})
+    assert answer.status_code == 404
+    assert "location" not in answer.headers
