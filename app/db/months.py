@@ -5,7 +5,7 @@ row and each later one; what is added commutes, and the rows of a thing are the 
 its changes came first.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -273,6 +273,33 @@ _SET_ACCOUNTS = text(f"""
     JOIN account ON account.organization_id = :organization_id AND account.user_id = said.user_id
     ON CONFLICT (organization_id, month, user_id) DO UPDATE SET
         {", ".join(f"{column} = excluded.{column}" for column in _SAID)}
+""")
+
+
+async def select_hidden_usage(
+    tx: AsyncConnection, organization_id: UUID, of: Collection[tuple[date, UUID]]
+) -> Sequence[Any]:
+    """Usage that rows of these months and users hold and no report shows: they are unlicensed.
+
+    Columns: month, user_id, ui_usage_count, sdk_usage_count.
+    """
+    if not of:
+        return ()
+    months, user_ids = map(list, zip(*of, strict=True))
+    found = await tx.execute(
+        _SELECT_HIDDEN_USAGE,
+        {"organization_id": organization_id, "months": months, "user_ids": user_ids},
+    )
+    return found.all()
+
+
+_SELECT_HIDDEN_USAGE = text("""
+    SELECT shown.month, shown.user_id, shown.ui_usage_count, shown.sdk_usage_count
+    FROM unnest(CAST(:months AS date[]), CAST(:user_ids AS uuid[])) AS asked (month, user_id)
+    JOIN user_month AS shown
+      ON shown.organization_id = :organization_id
+     AND shown.month = asked.month AND shown.user_id = asked.user_id
+    WHERE NOT shown.licensed
 """)
 
 

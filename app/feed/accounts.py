@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +10,7 @@ import msgspec
 
 from app.db.directory import AccountRow, select_accounts_born_before, update_accounts
 from app.db.events import select_facts
-from app.db.months import AccountMonthRow, set_accounts
+from app.db.months import AccountMonthRow, select_hidden_usage, set_accounts
 from app.domain.events import UserDeletedEvent, UserUpserted, UserUpsertedEvent, user_id
 from app.domain.figures import Figure
 from app.domain.months import Month
@@ -24,13 +25,15 @@ async def store_accounts(batch: Batch) -> None:
     facts = await _facts(batch, await _touched(batch))
     months: list[AccountMonthRow] = []
     accounts: list[AccountRow] = []
+    licences: dict[tuple[date, UUID], int] = {}
     for key, known in facts.items():
         after = account_lives(known)
         if after:
             before = account_lives(fact for fact in known if fact.uid not in batch.uids)
             months += _changed_months(batch, key, before, after)
-            _book_late(batch, key, before, after)
+            licences.update(_late_licences(batch, key, before, after))
             accounts.append(_account_row(key, after, batch.last))
+    await _book_late(batch, licences)
     if months:
         await set_accounts(batch.tx, batch.organization_id, months)
     if accounts:
@@ -81,13 +84,28 @@ def _changed_months(
             yield _month_row(month, key, account)
 
 
-def _book_late(
+def _late_licences(
     batch: Batch, key: UUID, before: Sequence[AccountLife], after: Sequence[AccountLife]
-) -> None:
+) -> Iterable[tuple[tuple[date, UUID], int]]:
+    """The closed months in which the user is licensed by now and was not (1), or the reverse."""
     for month in batch.closed:
         was_there = batch.known_before is not None and batch.known_before <= month
         change = _licences(after, month) - (_licences(before, month) if was_there else 0)
-        batch.late.add(month, Figure.LICENSED_USERS, change, user_id=key)
+        if change:
+            yield (month.first_day, key), change
+
+
+async def _book_late(batch: Batch, licences: Mapping[tuple[date, UUID], int]) -> None:
+    """Book licences, and with each the usage that a closed report hides for the want of it."""
+    for (day, key), change in licences.items():
+        batch.late.add(Month.containing(day), Figure.LICENSED_USERS, change, user_id=key)
+    for row in await select_hidden_usage(batch.tx, batch.organization_id, licences):
+        change, month = licences[row.month, row.user_id], Month.containing(row.month)
+        for figure, count in (
+            (Figure.UI_USAGE, row.ui_usage_count),
+            (Figure.SDK_USAGE, row.sdk_usage_count),
+        ):
+            batch.late.add(month, figure, change * count, user_id=row.user_id)
 
 
 def _licences(found: Sequence[AccountLife], month: Month) -> int:

@@ -140,9 +140,19 @@ def _written(name: Name) -> str:
 async def corrected_rows(tx: Transaction, organization_id: UUID, month: Month) -> MonthRows:
     """A closed month's rows with what came late for it."""
     rows = await stored_rows(tx, organization_id, month)
-    for late in await select_corrections_of_month(tx, organization_id, month.first_day):
+    corrections = await select_corrections_of_month(tx, organization_id, month.first_day)
+    for late in corrections:
+        if late.figure == Figure.LICENSED_USERS and late.amount > 0:
+            _forget_hidden_usage(rows, (late.username,))
+    for late in corrections:
         _correct(rows, late)
     return rows
+
+
+def _forget_hidden_usage(rows: MonthRows, name: Name) -> None:
+    """Whoever is licensed too late has in corrections what the row hid."""
+    if name in rows.users:
+        rows.users[name] = rows.users[name]._replace(ui_usage_count=0, sdk_usage_count=0)
 
 
 def _correct(rows: MonthRows, late: Any) -> None:

@@ -149,6 +149,29 @@ async def test_a_licence_of_a_closed_month_before_the_first_event_is_a_correctio
     assert await verify_month(database, OWN, AUGUST) == []
 
 
+async def test_whoever_is_announced_after_the_close_is_charged_with_what_was_used_before_it(
+    database: Database, feed: Feed, graphql: GraphQL, clock: FixedClock
+) -> None:
+    # September closes with 3 uses of a user whom nobody announced, and shows none of them. The
+    # fourth comes late, and then the announcement: 1 licence and 3 + 1 uses are lacking.
+    used = {"username": "ann", "channel": "sdk"}
+    await feed(event("usage.recorded", "2026-09-03T00:00:00Z", **used, count=3))
+    await close(database, SEPTEMBER, clock)
+    await feed(event("usage.recorded", "2026-09-04T00:00:00Z", **used))
+    ann = {"username": "ann", "email": "ann@x.test"}
+    await feed(event("user.upserted", "2026-09-02T00:00:00Z", **ann))
+
+    answer = await graphql(
+        """{ chargebackReport(month: "2026-10") { corrections { figure amount userName } } }"""
+    )
+
+    assert answer["chargebackReport"]["corrections"] == [
+        {"figure": "LICENSED_USERS", "amount": "1", "userName": "ann"},
+        {"figure": "SDK_USAGE", "amount": "4", "userName": "ann"},
+    ]
+    assert await verify_month(database, OWN, SEPTEMBER) == []
+
+
 async def test_the_command_line_lists_corrections_below_the_report(
     database: Database, feed: Feed, clock: FixedClock
 ) -> None:

@@ -249,13 +249,6 @@ class Play:
             correct(corrected, late[str(month)])
             wanted = figures_of(expected[month])
             licensed = {key for key in wanted if key[0] == "LICENSED_USERS"}
-            # Usage that the closed report hid, since its user was announced too late, stays
-            # hidden: docs/report.md says so.
-            licensed -= {
-                ("LICENSED_USERS", None, None, correction["userName"])
-                for correction in late[str(month)]
-                if correction["figure"] == "LICENSED_USERS"
-            }
             for shown in (corrected, wanted):
                 # Nobody is charged for the usage of whoever is not licensed.
                 for key in [key for key in shown if key[0] in _USAGE]:
