@@ -314,7 +314,10 @@ async def select_acts(tx: AsyncConnection, organization_id: UUID) -> Sequence[An
 async def select_corrections_of_month(
     tx: AsyncConnection, organization_id: UUID, origin_month: date
 ) -> Sequence[Any]:
-    """What came late for one closed month: figure, workspace, project, username, amount."""
+    """What came late for one closed month, and is not nothing by now.
+
+    Columns: figure, workspace, project, username, amount.
+    """
     statement = (
         select(
             Correction.figure,
@@ -327,6 +330,10 @@ async def select_corrections_of_month(
         .outerjoin(Workspace, _same(Workspace, "workspace_id"))
         .outerjoin(Project, _same(Project, "project_id"))
         .outerjoin(Account, _same(Account, "user_id"))
-        .where(Correction.organization_id == ORGANIZATION, Correction.origin_month == origin_month)
+        .where(
+            Correction.organization_id == ORGANIZATION,
+            Correction.origin_month == origin_month,
+            Correction.amount != 0,
+        )
     )
     return (await tx.execute(statement, {"organization_id": organization_id})).all()

@@ -172,6 +172,21 @@ async def test_whoever_is_announced_after_the_close_is_charged_with_what_was_use
     assert await verify_month(database, OWN, SEPTEMBER) == []
 
 
+async def test_what_came_late_and_is_taken_back_corrects_nothing(
+    database: Database, feed: Feed, graphql: GraphQL, clock: FixedClock
+) -> None:
+    # The workspace exists in the closed September; then it was deleted in it, and used after that.
+    await feed(event("workspace.upserted", "2026-09-01T00:00:00Z", name="lab"))
+    await close(database, SEPTEMBER, clock)
+    await feed(event("workspace.deleted", "2026-09-02T00:00:00Z", name="lab"))
+    await feed(event("workspace.upserted", "2026-09-03T00:00:00Z", name="lab"))
+
+    answer = await graphql('{ chargebackReport(month: "2026-10") { corrections { amount } } }')
+
+    assert answer["chargebackReport"]["corrections"] == []
+    assert await verify_month(database, OWN, SEPTEMBER) == []
+
+
 async def test_the_command_line_lists_corrections_below_the_report(
     database: Database, feed: Feed, clock: FixedClock
 ) -> None:
