@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Date, Select, and_, delete, select, text, update
+from sqlalchemy import ColumnElement, Date, Select, and_, delete, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.levels import ORGANIZATION, parents, selected
@@ -314,26 +314,25 @@ async def select_acts(tx: AsyncConnection, organization_id: UUID) -> Sequence[An
 async def select_corrections_of_month(
     tx: AsyncConnection, organization_id: UUID, origin_month: date
 ) -> Sequence[Any]:
-    """What came late for one closed month, and is not nothing by now.
+    """What came late for one closed month, whenever it was booked, and is not nothing by now.
 
-    Columns: figure, workspace, project, username, amount.
+    Columns: figure, workspace, project, username, amount; each place of a figure once.
     """
+    place = (
+        Correction.figure,
+        Workspace.name.label("workspace"),
+        Project.name.label("project"),
+        Account.username.label("username"),
+    )
+    amount = func.sum(Correction.amount)
     statement = (
-        select(
-            Correction.figure,
-            Workspace.name.label("workspace"),
-            Project.name.label("project"),
-            Account.username.label("username"),
-            Correction.amount,
-        )
+        select(*place, amount.label("amount"))
         .select_from(Correction)
         .outerjoin(Workspace, _same(Workspace, "workspace_id"))
         .outerjoin(Project, _same(Project, "project_id"))
         .outerjoin(Account, _same(Account, "user_id"))
-        .where(
-            Correction.organization_id == ORGANIZATION,
-            Correction.origin_month == origin_month,
-            Correction.amount != 0,
-        )
+        .where(Correction.organization_id == ORGANIZATION, Correction.origin_month == origin_month)
+        .group_by(*place)
+        .having(amount != 0)
     )
     return (await tx.execute(statement, {"organization_id": organization_id})).all()

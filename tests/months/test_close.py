@@ -172,19 +172,28 @@ async def test_whoever_is_announced_after_the_close_is_charged_with_what_was_use
     assert await verify_month(database, OWN, SEPTEMBER) == []
 
 
+@pytest.mark.parametrize("closed_meanwhile", [False, True])
 async def test_what_came_late_and_is_taken_back_corrects_nothing(
-    database: Database, feed: Feed, graphql: GraphQL, clock: FixedClock
+    database: Database, feed: Feed, graphql: GraphQL, clock: FixedClock, closed_meanwhile: bool
 ) -> None:
-    # The workspace exists in the closed September; then it was deleted in it, and used after that.
-    await feed(event("workspace.upserted", "2026-09-01T00:00:00Z", name="lab"))
-    await close(database, SEPTEMBER, clock)
-    await feed(event("workspace.deleted", "2026-09-02T00:00:00Z", name="lab"))
-    await feed(event("workspace.upserted", "2026-09-03T00:00:00Z", name="lab"))
+    # The workspace exists in the closed August; then it was deleted in it, and used after that.
+    # What is booked in two months is no order of events: both are the same -1 and +1.
+    await feed(event("workspace.upserted", "2026-08-01T00:00:00Z", name="lab"))
+    await close(database, AUGUST, clock)
+    await feed(event("workspace.deleted", "2026-08-02T00:00:00Z", name="lab"))
+    if closed_meanwhile:
+        await close(database, SEPTEMBER, clock)
+    await feed(event("workspace.upserted", "2026-08-03T00:00:00Z", name="lab"))
 
-    answer = await graphql('{ chargebackReport(month: "2026-10") { corrections { amount } } }')
+    answer = await graphql(
+        """{ chargebackReports(from: "2026-09", to: "2026-10") {
+            corrections { originMonth amount } } }"""
+    )
 
-    assert answer["chargebackReport"]["corrections"] == []
-    assert await verify_month(database, OWN, SEPTEMBER) == []
+    late = [row for report in answer["chargebackReports"] for row in report["corrections"]]
+    amounts = [int(row["amount"]) for row in late if row["originMonth"] == "2026-08"]
+    assert amounts == ([-1, 1] if closed_meanwhile else [])
+    assert await verify_month(database, OWN, AUGUST) == []
 
 
 async def test_the_command_line_lists_corrections_below_the_report(
