@@ -10,28 +10,22 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from typing import Any
 from uuid import UUID
 
-import httpx
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from app.db.engine import Database
 from app.domain.acts import OPERATOR
-from app.domain.callers import Scope
 from app.domain.events import decode_lines
 from app.domain.months import Month
-from app.settings import Settings
 from resolvers.feed import Intake
-from resolvers.keys import create_key
 from resolvers.months import close_month, reopen_month, verify_month
-from resolvers.organizations import DEFAULT, create_organization, find_organization
-from tests.conftest import NOW, FixedClock, GraphQL, client_of, cloned
+from tests.conftest import NOW, FixedClock, cloned
+from tests.doors import Doors
 from tests.report.feeds import FIRST_MONTH, LAST_MONTH, feeds
 from tests.report.questions import FULL_REPORT, less
 
@@ -42,7 +36,6 @@ BEFORE, AFTER = Month.parse(FIRST_MONTH).plus(-1), Month.parse(LAST_MONTH).plus(
 CLOSABLE = list(BEFORE.through(AFTER))
 MONTHS = [*CLOSABLE, Month.containing(MAY)]
 """Also the current one: once all others are closed, it is where corrections are booked."""
-_numbers = count(1)
 
 
 @dataclass(frozen=True)
@@ -88,26 +81,14 @@ query ($from: Month!, $to: Month!, $own: String!, $twin: String!) {{
 """
 
 
-@dataclass
-class Store:
-    """A database for all examples; each has organizations of its own."""
-
-    database: Database
-    client: httpx.AsyncClient
-    key: str
-    clock: FixedClock
-
-    async def organization(self) -> tuple[str, UUID]:
-        """A new organization: its name and its id."""
-        name = f"random-{next(_numbers)}"
-        await create_organization(self.database, name, self.clock.now)
-        found = await find_organization(self.database, name)
-        return name, found.organization_id
+@dataclass(frozen=True)
+class TwinDoors(Doors):
+    """What GraphQL and REST say of two organizations."""
 
     async def reports(self, own: str, twin: str) -> tuple[Reports, Reports]:
         """What GraphQL says of two organizations."""
         span = {"from": str(MONTHS[0]), "to": str(MONTHS[-1])}
-        answer = await GraphQL(self.client, self.key)(_BOTH, own=own, twin=twin, **span)
+        answer = await self.graphql(_BOTH, own=own, twin=twin, **span)
         return (
             dict(zip(MONTHS, answer["own"], strict=True)),
             dict(zip(MONTHS, answer["twin"], strict=True)),
@@ -115,39 +96,24 @@ class Store:
 
     async def document(self, organization: str, month: Month) -> tuple[bytes, str]:
         """The REST document and its tag."""
-        answer = await self.client.get(
-            "/api/admin/chargeback/report",
-            params={"reportMonth": str(month), "organization": organization},
-            headers={"Authorization": self.key},
-        )
-        assert answer.status_code == 200, answer.text
+        answer = await self.answer(organization, str(month))
         return answer.content, answer.headers["etag"]
 
 
 @pytest.fixture(scope="module")
-async def store(postgres: str, template: str) -> AsyncIterator[Store]:
-    clock = FixedClock(MAY)
-    async with cloned(postgres, template) as database:
-        default = await find_organization(database, DEFAULT)
-        minted = await create_key(
-            database,
-            default.organization_id,
-            username="root",
-            scopes=[Scope.ADMIN],
-            label="test",
-            expires_at=None,
-            now=MAY,
-        )
-        own = Settings.load(admin_user_list="root", graphql_cost=10**10, graphql_seconds=600)
-        async with client_of(database, own, clock) as client:
-            yield Store(database, client, str(minted.text), clock)
+async def doors(postgres: str, template: str) -> AsyncIterator[TwinDoors]:
+    async with (
+        cloned(postgres, template) as database,
+        TwinDoors.opened(database, FixedClock(MAY)) as doors,
+    ):
+        yield doors
 
 
 @dataclass
 class Play:
     """A story as it is told to an organization, and to a twin of it that closes nothing."""
 
-    store: Store
+    doors: TwinDoors
     own: str
     own_id: UUID
     twin: str
@@ -156,13 +122,13 @@ class Play:
     events: list[bytes] = field(default_factory=list)
 
     @classmethod
-    async def begin(cls, store: Store) -> "Play":
-        store.clock.now = MAY
-        return cls(store, *await store.organization(), *await store.organization())
+    async def begin(cls, doors: TwinDoors) -> "Play":
+        doors.clock.now = MAY
+        return cls(doors, *await doors.organization(), *await doors.organization())
 
     async def take(self, step: Step) -> None:
         # Whoever acts twice in one microsecond is not whom this test is about.
-        self.store.clock.now += timedelta(seconds=1)
+        self.doors.clock.now += timedelta(seconds=1)
         match step:
             case Close(month):
                 await self._close(month)
@@ -173,23 +139,23 @@ class Play:
                 # Checked as of late: an account may have been created after the clock's time.
                 decoded = decode_lines(list(step), now=NOW)
                 for organization_id in (self.own_id, self.twin_id):
-                    await Intake(self.store.database).accept(
-                        organization_id, decoded, self.store.clock.now
+                    await Intake(self.doors.database).accept(
+                        organization_id, decoded, self.doors.clock.now
                     )
 
     async def _close(self, month: Month) -> None:
         await close_month(
-            self.store.database,
+            self.doors.database,
             self.own_id,
             month,
             by=OPERATOR,
-            now=self.store.clock.now,
+            now=self.doors.clock.now,
         )
-        reports, _ = await self.store.reports(self.own, self.twin)
+        reports, _ = await self.doors.reports(self.own, self.twin)
         # A month before the first one that was closed is as final as any that was.
         for closed in BEFORE.through(month):
             if closed not in self.frozen:
-                self.frozen[closed] = await self.store.document(self.own, closed), reports[closed]
+                self.frozen[closed] = await self.doors.document(self.own, closed), reports[closed]
 
     async def _reopen(self) -> None:
         if self.frozen:
@@ -197,12 +163,12 @@ class Play:
             acts = await self.acts()
             if acts and month == acts[-1]:
                 await reopen_month(
-                    self.store.database,
+                    self.doors.database,
                     self.own_id,
                     month,
                     reason="a random story",
                     by=OPERATOR,
-                    now=self.store.clock.now,
+                    now=self.doors.clock.now,
                 )
                 del self.frozen[month]
                 if len(acts) == 1:
@@ -210,7 +176,7 @@ class Play:
 
     async def acts(self) -> list[Month]:
         """The months that somebody closed and nobody opened again."""
-        async with self.store.database.upkeep() as tx:
+        async with self.doors.database.upkeep() as tx:
             days = await tx.scalars(
                 text("SELECT month FROM month_close WHERE organization_id = :id ORDER BY month"),
                 {"id": self.own_id},
@@ -218,7 +184,7 @@ class Play:
             return [Month.containing(day) for day in days]
 
     async def check(self) -> None:
-        reports, expected = await self.store.reports(self.own, self.twin)
+        reports, expected = await self.doors.reports(self.own, self.twin)
         await self._closed_is_closed(reports)
         self._open_months_are_those_of_the_twin(reports, expected)
         self._corrected_is_recomputed(reports, expected)
@@ -228,7 +194,7 @@ class Play:
     async def _closed_is_closed(self, reports: Reports) -> None:
         for month, (document, report) in self.frozen.items():
             assert reports[month] == report
-            assert await self.store.document(self.own, month) == document
+            assert await self.doors.document(self.own, month) == document
 
     def _open_months_are_those_of_the_twin(self, reports: Reports, expected: Reports) -> None:
         for month in MONTHS:
@@ -260,7 +226,7 @@ class Play:
 
     async def _rows_add_up(self) -> None:
         """As above, of what GraphQL rounds: the rows, exactly."""
-        async with self.store.database.upkeep() as tx:
+        async with self.doors.database.upkeep() as tx:
             corrected = await _byte_microseconds(tx, self.own_id)
             wanted = await _byte_microseconds(tx, self.twin_id)
             late = await tx.execute(_LATE, {"id": self.own_id})
@@ -281,7 +247,7 @@ class Play:
         times = [datetime.fromisoformat(orjson.loads(line)["time"]) for line in self.events]
         if times:
             for month in Month.containing(min(times)).through(Month.containing(max(times))):
-                found = await verify_month(self.store.database, self.own_id, month)
+                found = await verify_month(self.doors.database, self.own_id, month)
                 assert (str(month), found) == (str(month), [])
 
 
@@ -367,9 +333,9 @@ def correct(figures: Figures, corrections: Iterable[Mapping[str, Any]]) -> None:
 )
 @pytest.mark.timeout(0 if EXAMPLES > 100 else 300)
 async def test_closed_reports_and_their_corrections_are_what_a_twin_without_closes_says(
-    store: Store, steps: list[Step]
+    doors: TwinDoors, steps: list[Step]
 ) -> None:
-    play = await Play.begin(store)
+    play = await Play.begin(doors)
     for step in steps:
         note(repr(step))
         await play.take(step)
