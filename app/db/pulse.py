@@ -135,9 +135,7 @@ async def _revision(connection: asyncpg.Connection) -> str | None:
     # In a transaction: between two steps of a statement a pooler could change the server.
     with suppress(asyncpg.UndefinedTableError):
         async with connection.transaction(readonly=True):
-            found: str | None = await connection.fetchval(
-                "SELECT version_num FROM alembic_version"
-            )
+            found: str | None = await connection.fetchval(_REVISION)
         return found
     return None
 
