@@ -9,6 +9,7 @@ import asyncpg
 
 from app.db.embedded import EmbeddedPostgres
 from app.db.engine import Database
+from app.db.failures import DRIVER_ERRORS
 from app.db.migrations import upgrade
 from app.domain.errors import StoreUnavailable
 
@@ -55,7 +56,7 @@ async def _greet(database: Database) -> None:
     """Log in once: whoever starts the service may read why that fails, a client may not."""
     try:
         await database.greet()
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except DRIVER_ERRORS as error:
         reason = str(error) or "no answer in time"
         raise StoreUnavailable(f"PostgreSQL cannot be reached: {reason}.") from None
 
