@@ -41,14 +41,11 @@ class Growth:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._events = 0
-        self._next = _WORTH_A_LOOK
+        self._doubling = _Doubling(_WORTH_A_LOOK)
 
     async def stored(self, event_count: int) -> None:
         """Note that so many events were stored; the look may fail, the events are there."""
-        self._events += event_count
-        if self._events >= self._next:
-            self._next = 2 * self._events
+        if self._doubling.reached_by(event_count):
             try:
                 async with self._database.upkeep() as tx:
                     await analyze(tx)
@@ -64,15 +61,27 @@ class GrowthWithin:
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
-        self._events = 0
-        self._next = _WORTH_A_LOOK_WITHIN
+        self._doubling = _Doubling(_WORTH_A_LOOK_WITHIN)
 
     async def stored(self, event_count: int) -> None:
         """Note that the transaction stored so many events more."""
-        self._events += event_count
-        if self._events >= self._next:
-            self._next = 2 * self._events
+        if self._doubling.reached_by(event_count):
             await analyze_within(self._tx)
+
+
+class _Doubling:
+    """A count that says when it has come to so many, and then each time that it has doubled."""
+
+    def __init__(self, first: int) -> None:
+        self._count, self._next = 0, first
+
+    def reached_by(self, more: int) -> bool:
+        """Count on, and say whether that was the moment."""
+        self._count += more
+        if self._count < self._next:
+            return False
+        self._next = 2 * self._count
+        return True
 
 
 _WORTH_A_LOOK = 1_000
