@@ -101,11 +101,8 @@ async def _book_late(batch: Batch, licences: Mapping[tuple[date, UUID], int]) ->
         batch.late.add(Month.containing(day), Figure.LICENSED_USERS, change, user_id=key)
     for row in await select_hidden_usage(batch.tx, batch.organization_id, licences):
         change, month = licences[row.month, row.user_id], Month.containing(row.month)
-        for figure, count in (
-            (Figure.UI_USAGE, row.ui_usage_count),
-            (Figure.SDK_USAGE, row.sdk_usage_count),
-        ):
-            batch.late.add(month, figure, change * count, user_id=row.user_id)
+        ui_uses, sdk_uses = change * row.ui_usage_count, change * row.sdk_usage_count
+        batch.late.add_usage(month, row.user_id, ui_uses, sdk_uses)
 
 
 def _licences(found: Sequence[AccountLife], month: Month) -> int:

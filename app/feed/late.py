@@ -48,6 +48,11 @@ class Late:
         ):
             self.add(origin, figure, amount, **place._asdict())
 
+    def add_usage(self, origin: Month, user_id: UUID, ui_uses: int, sdk_uses: int) -> None:
+        """Add a user's uses of both channels to a closed month."""
+        self.add(origin, Figure.UI_USAGE, ui_uses, user_id=user_id)
+        self.add(origin, Figure.SDK_USAGE, sdk_uses, user_id=user_id)
+
     def rows(self) -> Iterator[CorrectionRow]:
         """All amounts that are not nothing."""
         for (origin, figure, workspace_id, project_id, user_id), amount in self._amounts.items():

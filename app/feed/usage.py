@@ -7,7 +7,6 @@ from uuid import UUID
 
 from app.db.months import UsageRow, add_usage
 from app.domain.events import UsageRecordedEvent, user_id
-from app.domain.figures import Figure
 from app.domain.months import Month
 from app.feed.batch import Batch
 
@@ -42,5 +41,4 @@ async def store_usage(batch: Batch) -> None:
     for row in rows:
         month = Month.containing(row.month)
         if month < batch.months[0]:
-            batch.late.add(month, Figure.UI_USAGE, row.ui_usage_count, user_id=row.user_id)
-            batch.late.add(month, Figure.SDK_USAGE, row.sdk_usage_count, user_id=row.user_id)
+            batch.late.add_usage(month, row.user_id, row.ui_usage_count, row.sdk_usage_count)
