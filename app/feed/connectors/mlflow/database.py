@@ -3,7 +3,7 @@
 The statements are written so that PostgreSQL, MySQL and SQLite all understand them.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from app.db.foreign import ForeignDatabase
@@ -259,31 +259,31 @@ class DatabaseDirectory:
         if "roles" not in await self._database.tables():
             return await self._permitted()
         rows = await self._database.rows(
-            "SELECT users.username, roles.workspace FROM users "
+            "SELECT users.username, roles.workspace AS allowed FROM users "
             "LEFT JOIN user_role_assignments ON user_role_assignments.user_id = users.id "
             "LEFT JOIN roles ON roles.id = user_role_assignments.role_id "
             "ORDER BY users.username"
         )
-        found: dict[str, set[str]] = {}
-        for row in rows:
-            workspaces = found.setdefault(row.username, set())
-            if row.workspace is not None:
-                workspaces.add(row.workspace)
-        return [Account(username, frozenset(where)) for username, where in found.items()]
+        return [Account(username, workspaces=some) for username, some in _allowed(rows)]
 
     async def _permitted(self) -> Sequence[Account]:
         """The same before MLflow knew roles: whoever creates an experiment may manage it."""
         rows = await self._database.rows(
-            "SELECT users.username, permitted.experiment_id FROM users "
+            "SELECT users.username, permitted.experiment_id AS allowed FROM users "
             "LEFT JOIN experiment_permissions AS permitted ON permitted.user_id = users.id "
             "AND permitted.permission <> 'NO_PERMISSIONS' ORDER BY users.username"
         )
-        found: dict[str, set[str]] = {}
-        for row in rows:
-            experiments = found.setdefault(row.username, set())
-            if row.experiment_id is not None:
-                experiments.add(str(row.experiment_id))
-        return [Account(username, experiments=frozenset(some)) for username, some in found.items()]
+        return [Account(username, experiments=some) for username, some in _allowed(rows)]
+
+
+def _allowed(rows: Iterable[Any]) -> Iterator[tuple[str, frozenset[str]]]:
+    """By username, in the order of rows, what users are allowed to see."""
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        some = found.setdefault(row.username, set())
+        if row.allowed is not None:
+            some.add(str(row.allowed))
+    return ((username, frozenset(some)) for username, some in found.items())
 
 
 async def _check_version(
