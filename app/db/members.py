@@ -4,10 +4,10 @@ from typing import Any
 
 from sqlalchemy import Select, and_
 
-from app.db.levels import UNPAGED, Level, Order, Paging, figures, selected
+from app.db.levels import UNPAGED, Order, Paging, figures, selected
 from app.db.statements import compiled_once
 from app.db.tables import MemberMonth, UserMonth
-from app.db.workspaces import of_all_workspaces
+from app.db.workspaces import within_workspaces
 
 ORDERS = {
     "USERNAME": Order(MemberMonth.username, MemberMonth.username),
@@ -31,11 +31,7 @@ def select_members_of_workspaces(
     `of_all`: of all workspaces of one report instead, by name.
     Columns beside those of `figures`: organization_id, month, user_id, username, email.
     """
-    level = (
-        of_all_workspaces(MemberMonth)
-        if of_all
-        else Level.of(MemberMonth, "workspace_id", one_report=one_report)
-    )
+    level = within_workspaces(MemberMonth, one_report=one_report, of_all=of_all)
     available = {
         "organization_id": MemberMonth.organization_id,
         "month": level.report.c.month,

@@ -4,10 +4,10 @@ from typing import Any
 
 from sqlalchemy import Select, and_, bindparam
 
-from app.db.levels import UNPAGED, Level, Order, Paging, containing, figures, selected
+from app.db.levels import UNPAGED, Order, Paging, containing, figures, selected
 from app.db.statements import compiled_once
 from app.db.tables import ProjectMonth
-from app.db.workspaces import of_all_workspaces
+from app.db.workspaces import within_workspaces
 
 ORDERS = {
     "NAME": Order(ProjectMonth.name, ProjectMonth.project_id),
@@ -34,11 +34,7 @@ def select_projects_of_workspaces(
     `of_all`: of all workspaces of one report instead, by name. `matching` names those of
     `CONDITIONS` that they must meet. Columns beside those of `figures`: project_id, name.
     """
-    level = (
-        of_all_workspaces(ProjectMonth)
-        if of_all
-        else Level.of(ProjectMonth, "workspace_id", one_report=one_report)
-    )
+    level = within_workspaces(ProjectMonth, one_report=one_report, of_all=of_all)
     available = {
         "project_id": ProjectMonth.project_id,
         "name": ProjectMonth.name,

@@ -76,9 +76,11 @@ def select_workspaces_of_reports(
     )
 
 
-def of_all_workspaces(table: Any) -> Level:
-    """Rows of a month table, for all workspaces of one report, by name."""
-    return Level.of_each(table, "workspace_id", WorkspaceMonth, ORDERS["NAME"])
+def within_workspaces(table: Any, *, one_report: bool, of_all: bool) -> Level:
+    """Rows of a month table, for workspaces that are bound or, with `of_all`, for all by name."""
+    if of_all:
+        return Level.of_each(table, "workspace_id", WorkspaceMonth, ORDERS["NAME"])
+    return Level.of(table, "workspace_id", one_report=one_report)
 
 
 def _count(table: Any) -> ColumnElement[int]:
