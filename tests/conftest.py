@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -172,29 +173,32 @@ def feed(database: Database, clock: FixedClock) -> Feed:
 MakeKey = Callable[..., Awaitable[str]]
 
 
+async def mint(
+    database: Database,
+    clock: FixedClock,
+    username: str,
+    *scopes: Scope,
+    organization: str = DEFAULT,
+    expires_at: datetime | None = None,
+) -> str:
+    """A new key, for reading reports unless told otherwise."""
+    found = await find_organization(database, organization)
+    minted = await create_key(
+        database,
+        found.organization_id,
+        username=username,
+        scopes=scopes or (Scope.REPORT_READ,),
+        label="test",
+        expires_at=expires_at,
+        now=clock.now,
+    )
+    return str(minted.text)
+
+
 @pytest.fixture
 def make_key(database: Database, clock: FixedClock) -> MakeKey:
     """Mints a key: `await make_key("ann", Scope.ADMIN, organization="default")`."""
-
-    async def make(
-        username: str,
-        *scopes: Scope,
-        organization: str = DEFAULT,
-        expires_at: datetime | None = None,
-    ) -> str:
-        found = await find_organization(database, organization)
-        minted = await create_key(
-            database,
-            found.organization_id,
-            username=username,
-            scopes=scopes or (Scope.REPORT_READ,),
-            label="test",
-            expires_at=expires_at,
-            now=clock.now,
-        )
-        return str(minted.text)
-
-    return make
+    return partial(mint, database, clock)
 
 
 @pytest.fixture

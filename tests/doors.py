@@ -12,9 +12,8 @@ import httpx
 from app.db.engine import Database
 from app.domain.callers import Scope
 from app.settings import Settings
-from resolvers.keys import create_key
-from resolvers.organizations import DEFAULT, create_organization, find_organization
-from tests.conftest import FixedClock, GraphQL, client_of
+from resolvers.organizations import create_organization, find_organization
+from tests.conftest import FixedClock, GraphQL, client_of, mint
 
 _numbers = count(1)
 
@@ -32,19 +31,10 @@ class Doors:
     @asynccontextmanager
     async def opened(cls, database: Database, clock: FixedClock) -> AsyncIterator[Self]:
         """An application on a store, whose queries may cost what they like."""
-        default = await find_organization(database, DEFAULT)
-        minted = await create_key(
-            database,
-            default.organization_id,
-            username="root",
-            scopes=[Scope.ADMIN],
-            label="test",
-            expires_at=None,
-            now=clock.now,
-        )
+        key = await mint(database, clock, "root", Scope.ADMIN)
         listed = Settings.load(admin_user_list="root", graphql_cost=10**10, graphql_seconds=600)
         async with client_of(database, listed, clock) as client:
-            yield cls(database, client, clock, GraphQL(client, str(minted.text)))
+            yield cls(database, client, clock, GraphQL(client, key))
 
     async def organization(self) -> tuple[str, UUID]:
         """A new organization: its name and its id."""

@@ -8,9 +8,8 @@ import pytest
 from app.db.engine import Database
 from app.domain.callers import Scope
 from app.settings import Settings
-from resolvers.keys import create_key
-from resolvers.organizations import create_organization, find_organization
-from tests.conftest import Feed, FixedClock, GraphQL, client_of, cloned, event
+from resolvers.organizations import create_organization
+from tests.conftest import Feed, FixedClock, GraphQL, client_of, cloned, event, mint
 
 # In code-point order: capitals first, then small letters, then others.
 WORKSPACES = ("Alpha", "Beta", "alpha", "beta", "gamma", "Äther", "\U0001f600")
@@ -41,17 +40,8 @@ async def shared(postgres: str, template: str) -> AsyncIterator[Shared]:
             event("workspace.upserted", "2026-09-01T00:00:00Z", name="elsewhere"),
             event("user.upserted", "2026-09-01T00:00:00Z", username="ann", email="o@x.test"),
         )
-        organization = await find_organization(database, "default")
-        minted = await create_key(
-            database,
-            organization.organization_id,
-            username="root",
-            scopes=[Scope.ADMIN],
-            label="test",
-            expires_at=None,
-            now=clock.now,
-        )
-        yield Shared(database, GraphQL(client, str(minted.text)))
+        key = await mint(database, clock, "root", Scope.ADMIN)
+        yield Shared(database, GraphQL(client, key))
 
 
 @pytest.fixture

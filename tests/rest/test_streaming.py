@@ -15,9 +15,8 @@ from app.domain.callers import Scope
 from app.main import create_app
 from app.settings import Settings
 from resolvers.feed import accept_lines
-from resolvers.keys import create_key
 from resolvers.organizations import create_organization, find_organization
-from tests.conftest import FixedClock, cloned, event
+from tests.conftest import FixedClock, cloned, event, mint
 
 CHUNK = 20_000
 
@@ -116,19 +115,10 @@ async def store(postgres: str, template: str) -> AsyncIterator[Store]:
             lines = organization(size)
             chunks = (lines[at : at + CHUNK] for at in range(0, len(lines), CHUNK))
             await accept_lines(database, organization_id, chunks, clock.now)
-        default = await find_organization(database, "default")
-        minted = await create_key(
-            database,
-            default.organization_id,
-            username="root",
-            scopes=[Scope.ADMIN],
-            label="test",
-            expires_at=None,
-            now=clock.now,
-        )
+        key = await mint(database, clock, "root", Scope.ADMIN)
         settings = Settings.load(admin_user_list="root")
         app = create_app(settings, database, clock)
-        yield Store(clone.url, database, settings, app, str(minted.text))
+        yield Store(clone.url, database, settings, app, key)
 
 
 async def peak_bytes(store: Store, name: str, encoding: str) -> tuple[int, Asgi]:
