@@ -15,7 +15,8 @@ from app.db.audit import EntriesMatching, insert_entries, select_entries, stream
 from app.db.engine import Database, Transaction
 from app.domain.acts import OK, Act, Action, Actor, AuditEntry, Door, entry_of
 from app.domain.errors import InvalidArgument, StoreUnavailable
-from app.domain.events import NUL, organization_id
+from app.domain.events import NUL
+from app.domain.ids import organization_id
 from app.settings import Settings
 from resolvers.context import Context
 from resolvers.levels import LARGEST_PAGE

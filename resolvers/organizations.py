@@ -14,7 +14,8 @@ from app.db.organizations import (
 from app.domain.acts import OPERATOR, Act, Action, entry_of
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import AlreadyExists, InvalidArgument, OrganizationNotFound
-from app.domain.events import NUL, organization_id
+from app.domain.events import NUL
+from app.domain.ids import organization_id
 
 DEFAULT = DEFAULT_ORGANIZATION
 

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.tables import Source, SourceMemory, SourceRun
-from app.domain.events import identity
+from app.domain.ids import identity
 from app.domain.sources import MemoryKey, Unplaced
 
 _KEPT_RUNS = 400

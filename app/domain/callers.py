@@ -5,7 +5,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from app.domain.errors import Forbidden
-from app.domain.events import organization_id
+from app.domain.ids import organization_id
 
 DEFAULT_ORGANIZATION = "default"
 """The organization that an install begins with: its operators'."""

@@ -4,11 +4,9 @@ One format, CloudEvents 1.0 in JSON. Decoding is one pass in C; only a batch tha
 a second time, event by event, to say what is wrong with each.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from itertools import chain, islice
 from typing import Annotated, Any, Literal, cast, get_args, get_type_hints
 from uuid import UUID
@@ -17,6 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from app.domain.errors import InvalidBatch, Problem
+from app.domain.ids import event_id
 
 Name = Annotated[str, Meta(min_length=1, max_length=512)]
 """The name of a user, workspace, project or experiment; 1 to 512 characters."""
@@ -129,7 +128,7 @@ class Event(Struct, tag_field="type", gc=False):
     @property
     def uid(self) -> UUID:
         """One value for (source, id): 128 bits of a hash, as a key of fixed size."""
-        return identity("event", self.source, self.id)
+        return event_id(self.source, self.id)
 
 
 class UserUpsertedEvent(Event, tag="user.upserted"):
@@ -232,17 +231,6 @@ _RAW_BATCH_DECODER: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decod
     list[msgspec.Raw]
 )
 _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-
-@lru_cache(maxsize=200_000)
-def identity(kind: str, *names: str) -> UUID:
-    """The key of a thing, from its kind and its names: the same in every store, in any order.
-
-    Lengths are hashed too, so that ("a", "bc") and ("ab", "c") differ.
-    """
-    encoded = [name.encode() for name in names]
-    hashed = kind.encode() + b"".join([b"%d:%b" % (len(name), name) for name in encoded])
-    return UUID(bytes=hashlib.blake2b(hashed, digest_size=16).digest())
 
 
 def decode_lines(lines: Sequence[bytes], *, now: datetime, first_index: int = 0) -> list[AnyEvent]:
@@ -426,33 +414,3 @@ def _short(value: Any) -> str:
 _LONGEST_VALUE = 80
 
 encode_fact: Callable[[Any], bytes] = msgspec.json.Encoder().encode
-
-
-def organization_id(name: str) -> UUID:
-    """The key of an organization."""
-    return identity("organization", name)
-
-
-def user_id(username: str) -> UUID:
-    """The key of a user."""
-    return identity("user", username)
-
-
-def workspace_id(name: str) -> UUID:
-    """The key of a workspace."""
-    return identity("workspace", name)
-
-
-def member_id(workspace: str, username: str) -> UUID:
-    """The key of a user's membership in a workspace."""
-    return identity("member", workspace, username)
-
-
-def project_id(workspace: str, name: str) -> UUID:
-    """The key of a project in its workspace."""
-    return identity("project", workspace, name)
-
-
-def experiment_id(name: str) -> UUID:
-    """The key of an experiment, from the identifier that its platform gave it."""
-    return identity("experiment", name)

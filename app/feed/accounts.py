@@ -11,8 +11,9 @@ import msgspec
 from app.db.directory import AccountRow, select_accounts_born_before, update_accounts
 from app.db.events import select_facts
 from app.db.months import AccountMonthRow, select_hidden_usage, set_accounts
-from app.domain.events import UserDeletedEvent, UserUpserted, UserUpsertedEvent, user_id
+from app.domain.events import UserDeletedEvent, UserUpserted, UserUpsertedEvent
 from app.domain.figures import Figure
+from app.domain.ids import user_id
 from app.domain.months import Month
 from app.domain.timelines import Account, AccountFact, AccountLife, account_in, account_lives
 from app.feed.batch import Batch

@@ -42,12 +42,14 @@ from app.domain.events import (
     UserUpsertedEvent,
     WorkspaceDeletedEvent,
     WorkspaceUpsertedEvent,
+)
+from app.domain.figures import Figure
+from app.domain.ids import (
     member_id,
     project_id,
     user_id,
     workspace_id,
 )
-from app.domain.figures import Figure
 from app.domain.months import Month
 from app.domain.timelines import Life, exists_before, lives
 from app.feed.batch import Batch

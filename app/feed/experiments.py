@@ -24,6 +24,8 @@ from app.domain.events import (
     ExperimentDeletedEvent,
     ExperimentResized,
     ExperimentResizedEvent,
+)
+from app.domain.ids import (
     experiment_id,
     project_id,
     user_id,

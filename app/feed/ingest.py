@@ -33,6 +33,8 @@ from app.domain.events import (
     WorkspaceDeletedEvent,
     WorkspaceUpsertedEvent,
     encode_fact,
+)
+from app.domain.ids import (
     experiment_id,
     member_id,
     project_id,

@@ -29,12 +29,10 @@ from app.domain.events import (
     AnyEvent,
     UsageRecorded,
     UsageRecordedEvent,
-    project_id,
     stored_event,
-    user_id,
-    workspace_id,
 )
 from app.domain.figures import Figure
+from app.domain.ids import project_id, user_id, workspace_id
 from app.domain.months import Month
 from app.domain.timelines import Figures
 from app.feed.replay import LEVELS, MonthRows, Name, Sums, UserRow, replay

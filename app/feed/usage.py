@@ -6,7 +6,8 @@ from datetime import date, datetime
 from uuid import UUID
 
 from app.db.months import UsageRow, add_usage
-from app.domain.events import UsageRecordedEvent, user_id
+from app.domain.events import UsageRecordedEvent
+from app.domain.ids import user_id
 from app.domain.months import Month
 from app.feed.batch import Batch
 

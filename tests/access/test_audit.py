@@ -13,7 +13,7 @@ from app import __version__
 from app.db.engine import Database
 from app.domain.acts import Act, Action, Actor, Door
 from app.domain.callers import Scope
-from app.domain.events import organization_id
+from app.domain.ids import organization_id
 from app.settings import Settings
 from resolvers.audit import AuditTrail, record_start
 from tests.conftest import NOW, Feed, GraphQL, MakeKey, Rest, event, recorded

@@ -16,7 +16,7 @@ from app.cli.commands import cli
 from app.db.engine import Database
 from app.db.tables import Base
 from app.domain.errors import ChargebackError
-from app.domain.events import organization_id
+from app.domain.ids import organization_id
 from tests.conftest import administer, event, named
 
 T = TypeVar("T")

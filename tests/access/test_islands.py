@@ -16,7 +16,7 @@ from app.db.statements import Statement
 from app.db.tables import Base, Workspace
 from app.domain.acts import OPERATOR
 from app.domain.errors import Forbidden, StoreNotIsolated
-from app.domain.events import organization_id
+from app.domain.ids import organization_id
 from app.settings import Settings
 from resolvers.keys import begin_session, caller_of_key
 from resolvers.organizations import create_organization, ensure_default_organization

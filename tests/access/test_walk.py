@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from app.db.engine import Database
 from app.db.tables import Base
 from app.domain.callers import Scope
-from app.domain.events import organization_id
+from app.domain.ids import organization_id
 from app.main import create_app
 from app.settings import Settings
 from app.web import rest

@@ -30,7 +30,7 @@ SOURCES = sorted(
 ONLY_IN = {
     "sqlalchemy": ("app.db",),
     "alembic": ("app.db",),
-    "asyncpg": ("app.db",),
+    "asyncpg": ("app.db", "app.domain.ids"),
     "strawberry": ("schema", "app.web.graphql"),
     "graphql": ("schema", "app.web.graphql"),
     "starlette": ("app.web", "app.main"),

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from app.db.engine import Database
 from app.domain.acts import OPERATOR
-from app.domain.events import organization_id
+from app.domain.ids import organization_id
 from app.domain.months import Month
 from resolvers.feed import accept_lines
 from resolvers.growth import prepare_shelves, prune_events

@@ -10,7 +10,7 @@ import pytest
 from app.cli.report import Format, print_report
 from app.db.engine import Database
 from app.domain.acts import OPERATOR
-from app.domain.events import organization_id
+from app.domain.ids import organization_id
 from app.domain.months import Month
 from app.settings import Settings
 from resolvers.months import close_due_months, close_month, reopen_month, verify_month

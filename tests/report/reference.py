@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from app.domain.events import identity
+from app.domain.ids import identity
 
 MEGABYTE = 1_048_576
 

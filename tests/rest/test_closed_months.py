@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from app.db.engine import Database
 from app.domain.acts import OPERATOR
-from app.domain.events import organization_id
+from app.domain.ids import organization_id
 from app.domain.months import Month
 from app.settings import Settings
 from resolvers.months import close_month, reopen_month

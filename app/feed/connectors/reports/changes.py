@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from app.domain.events import identity
+from app.domain.ids import identity
 from app.feed.connectors.reports.cells import Cell, Held, Margin, fill
 from app.feed.connectors.reports.document import (
     OpenReport,

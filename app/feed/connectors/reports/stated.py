@@ -23,8 +23,8 @@ from app.db.months import (
     select_rows,
 )
 from app.db.stated import StatedRow, StatedUser, write_stated, write_stated_users
-from app.domain.events import project_id, user_id, workspace_id
 from app.domain.figures import Figure
+from app.domain.ids import project_id, user_id, workspace_id
 from app.feed.connectors.reports.document import OpenReport, Reported, ReportedUser, Size
 
 Keys = tuple[UUID, ...]
