@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db.arrays import Columns
 from app.db.tables import AuditLog
 from app.domain.acts import AuditEntry
 
@@ -17,21 +18,20 @@ async def insert_entries(
     tx: AsyncConnection, organization_id: UUID, entries: Sequence[AuditEntry]
 ) -> None:
     """Append lines to an organization's log; one that is there already is left as it is."""
-    columns = dict(zip(AuditEntry._fields, map(list, zip(*entries, strict=True)), strict=True))
-    await tx.execute(_INSERT_ENTRIES, {"organization_id": organization_id, **columns})
+    await tx.execute(
+        _INSERT_ENTRIES, {"organization_id": organization_id, **_ENTRIES.parameters(entries)}
+    )
 
 
-_INSERT_ENTRIES = text("""
+_ENTRIES = Columns(
+    entry_id="uuid", happened_at="timestamptz", **dict.fromkeys(AuditEntry._fields[2:], "text")
+)
+_INSERT_ENTRIES = text(f"""
     INSERT INTO audit_log (organization_id, entry_id, happened_at, action, target, outcome,
                            username, key_id, address, door, detail)
     SELECT CAST(:organization_id AS uuid), entry_id, happened_at, action, target, outcome,
            username, key_id, address, door, CAST(detail AS jsonb)
-    FROM unnest(CAST(:entry_id AS uuid[]), CAST(:happened_at AS timestamptz[]),
-                CAST(:action AS text[]), CAST(:target AS text[]), CAST(:outcome AS text[]),
-                CAST(:username AS text[]), CAST(:key_id AS text[]), CAST(:address AS text[]),
-                CAST(:door AS text[]), CAST(:detail AS text[]))
-         AS fresh (entry_id, happened_at, action, target, outcome, username, key_id, address,
-                   door, detail)
+    FROM {_ENTRIES.rows_as("fresh")}
     ON CONFLICT (organization_id, entry_id) DO NOTHING
 """)
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Date, Select, and_, delete, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db.arrays import Columns
 from app.db.levels import ORGANIZATION, parents, selected
 from app.db.statements import compiled_once
 from app.db.tables import (
@@ -42,25 +43,30 @@ async def add_corrections(
     rows: Sequence[CorrectionRow],
 ) -> None:
     """Book what came late in the first open month."""
-    columns: dict[str, list[Any]] = dict(
-        zip(CorrectionRow._fields, map(list, zip(*rows, strict=True)), strict=True)
-    )
-    columns["amount"] = list(map(str, columns["amount"]))
     await tx.execute(
         _ADD_CORRECTIONS,
-        {"organization_id": organization_id, "booked_month": booked_month, **columns},
+        {
+            "organization_id": organization_id,
+            "booked_month": booked_month,
+            **_CORRECTIONS.parameters(rows),
+        },
     )
 
 
-_ADD_CORRECTIONS = text("""
+_CORRECTIONS = Columns(
+    origin_month="date",
+    figure="text",
+    workspace_id="uuid",
+    project_id="uuid",
+    user_id="uuid",
+    amount="numeric",
+)
+_ADD_CORRECTIONS = text(f"""
     INSERT INTO correction AS kept (organization_id, booked_month, origin_month, figure,
                                     workspace_id, project_id, user_id, amount)
     SELECT CAST(:organization_id AS uuid), CAST(:booked_month AS date), origin_month, figure,
            workspace_id, project_id, user_id, sum(amount)
-    FROM unnest(CAST(:origin_month AS date[]), CAST(:figure AS text[]),
-                CAST(:workspace_id AS uuid[]), CAST(:project_id AS uuid[]),
-                CAST(:user_id AS uuid[]), CAST(CAST(:amount AS text[]) AS numeric[]))
-         AS late (origin_month, figure, workspace_id, project_id, user_id, amount)
+    FROM {_CORRECTIONS.rows_as("late")}
     GROUP BY origin_month, figure, workspace_id, project_id, user_id
     ON CONFLICT (organization_id, booked_month, origin_month, figure,
                  workspace_id, project_id, user_id)

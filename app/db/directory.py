@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db.arrays import Columns
 from app.domain.timelines import Life
 
 
@@ -72,35 +73,35 @@ async def insert_named(
     named: Mapping[type[NamedTuple], Collection[tuple[Any, ...]]],
 ) -> None:
     """Give a row to all that facts name and that has none yet; it lives once facts say so."""
-    for kind, statement in _INSERT_NAMED.items():
+    for kind, columns in _NAMED.items():
         if rows := named.get(kind):
-            columns = map(list, zip(*rows, strict=True))
-            values = dict(zip(_FIELDS[kind], columns, strict=True))
-            await tx.execute(statement, {"organization_id": organization_id, **values})
+            await tx.execute(
+                _INSERT_NAMED[kind],
+                {"organization_id": organization_id, **columns.parameters(rows)},
+            )
 
 
-def _insert_named(table: str, fields: Sequence[str], types: Sequence[str]) -> Any:
-    columns = ", ".join(fields)
-    arrays = ", ".join(
-        f"CAST(:{column} AS {type_}[])" for column, type_ in zip(fields, types, strict=True)
-    )
+def _insert_named(table: str, columns: Columns) -> Any:
     return text(f"""
-        INSERT INTO {table} (organization_id, {columns})
-        SELECT CAST(:organization_id AS uuid), {columns}
-        FROM unnest({arrays}) AS named ({columns})
+        INSERT INTO {table} (organization_id, {columns.names})
+        SELECT CAST(:organization_id AS uuid), {columns.names}
+        FROM {columns.rows_as("named")}
         ON CONFLICT DO NOTHING
     """)
 
 
-_FIELDS: Mapping[type[NamedTuple], tuple[str, ...]] = {
-    kind: kind._fields for kind in (NewAccount, NewWorkspace, NewProject, NewMembership)
-}
 # Parents before children, as their foreign keys want it.
+_NAMED: Mapping[type[NamedTuple], Columns] = {
+    NewAccount: Columns(user_id="uuid", username="text"),
+    NewWorkspace: Columns(workspace_id="uuid", name="text"),
+    NewProject: Columns(project_id="uuid", workspace_id="uuid", name="text"),
+    NewMembership: Columns(member_id="uuid", workspace_id="uuid", user_id="uuid"),
+}
 _INSERT_NAMED = {
-    NewAccount: _insert_named("account", NewAccount._fields, ("uuid", "text")),
-    NewWorkspace: _insert_named("workspace", NewWorkspace._fields, ("uuid", "text")),
-    NewProject: _insert_named("project", NewProject._fields, ("uuid", "uuid", "text")),
-    NewMembership: _insert_named("membership", NewMembership._fields, ("uuid", "uuid", "uuid")),
+    NewAccount: _insert_named("account", _NAMED[NewAccount]),
+    NewWorkspace: _insert_named("workspace", _NAMED[NewWorkspace]),
+    NewProject: _insert_named("project", _NAMED[NewProject]),
+    NewMembership: _insert_named("membership", _NAMED[NewMembership]),
 }
 
 
@@ -133,40 +134,36 @@ async def update_lives(
 ) -> None:
     """Replace the lives of these things.
 
-    PostgreSQL's arrays of arrays must be rectangular, so that lives travel as one row each.
+    PostgreSQL's arrays of arrays must be rectangular: lives travel as one row each, and none of a
+    thing as one without a birth.
     """
     rows = [
-        (key, index, life.born, life.died)
+        (key, rank, *life)
         for key, found in lives.items()
-        for index, life in enumerate(found)
+        for rank, life in enumerate(found or [(None, None)])
     ]
-    keys, ranks, born_at, died_at = map(list, zip(*rows, strict=True)) if rows else ([],) * 4
-    statement = text(f"""
+    await tx.execute(
+        _UPDATE_LIVES[kind.table], {"organization_id": organization_id, **_LIVES.parameters(rows)}
+    )
+
+
+_LIVES = Columns(key="uuid", rank="integer", born_at="timestamptz", died_at="timestamptz")
+_UPDATE_LIVES = {
+    kind.table: text(f"""
         UPDATE {kind.table} AS thing SET
             born_at = coalesce(changed.born_at, '{{}}'),
             died_at = coalesce(changed.died_at, '{{}}')
-        FROM unnest(CAST(:all_keys AS uuid[])) AS named (key)
-        LEFT JOIN (
-            SELECT key, array_agg(born_at ORDER BY rank) AS born_at,
-                   array_agg(died_at ORDER BY rank) AS died_at
-            FROM unnest(CAST(:keys AS uuid[]), CAST(:ranks AS integer[]),
-                        CAST(:born_at AS timestamptz[]), CAST(:died_at AS timestamptz[]))
-                 AS life (key, rank, born_at, died_at)
+        FROM (
+            SELECT key,
+                   array_agg(born_at ORDER BY rank) FILTER (WHERE born_at IS NOT NULL) AS born_at,
+                   array_agg(died_at ORDER BY rank) FILTER (WHERE born_at IS NOT NULL) AS died_at
+            FROM {_LIVES.rows_as("life")}
             GROUP BY key
-        ) AS changed USING (key)
-        WHERE thing.organization_id = :organization_id AND thing.{kind.key} = named.key
+        ) AS changed
+        WHERE thing.organization_id = :organization_id AND thing.{kind.key} = changed.key
     """)
-    await tx.execute(
-        statement,
-        {
-            "organization_id": organization_id,
-            "all_keys": list(lives),
-            "keys": keys,
-            "ranks": ranks,
-            "born_at": born_at,
-            "died_at": died_at,
-        },
-    )
+    for kind in (WORKSPACE, PROJECT, MEMBERSHIP)
+}
 
 
 class AccountRow(NamedTuple):
@@ -184,17 +181,23 @@ async def update_accounts(
     tx: AsyncConnection, organization_id: UUID, rows: Sequence[AccountRow]
 ) -> None:
     """Say what is known now of these accounts; they are there already."""
-    columns = dict(zip(AccountRow._fields, map(list, zip(*rows, strict=True)), strict=True))
-    await tx.execute(_UPDATE_ACCOUNTS, {"organization_id": organization_id, **columns})
+    await tx.execute(
+        _UPDATE_ACCOUNTS, {"organization_id": organization_id, **_ACCOUNTS.parameters(rows)}
+    )
 
 
-_UPDATE_ACCOUNTS = text("""
+_ACCOUNTS = Columns(
+    user_id="uuid",
+    email="text",
+    role="text",
+    suspended="boolean",
+    born_at="timestamptz",
+    died_at="timestamptz",
+)
+_UPDATE_ACCOUNTS = text(f"""
     UPDATE account SET email = now.email, role = now.role, suspended = now.suspended,
                        born_at = now.born_at, died_at = now.died_at
-    FROM unnest(CAST(:user_id AS uuid[]), CAST(:email AS text[]), CAST(:role AS text[]),
-                CAST(:suspended AS boolean[]), CAST(:born_at AS timestamptz[]),
-                CAST(:died_at AS timestamptz[]))
-         AS now (user_id, email, role, suspended, born_at, died_at)
+    FROM {_ACCOUNTS.rows_as("now")}
     WHERE account.organization_id = :organization_id AND account.user_id = now.user_id
 """)
 

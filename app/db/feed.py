@@ -8,6 +8,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db.arrays import Columns
+
 
 class SourceCount(NamedTuple):
     """What a batch brought of one source, and when the latest of it happened."""
@@ -22,7 +24,6 @@ async def add_counts(
     tx: AsyncConnection, organization_id: UUID, counts: Sequence[SourceCount], now: datetime
 ) -> None:
     """Count a stored batch, within its own transaction."""
-    columns = dict(zip(SourceCount._fields, map(list, zip(*counts, strict=True)), strict=True))
     await tx.execute(
         _ADD_COUNTS,
         {
@@ -31,20 +32,21 @@ async def add_counts(
             "day": now.astimezone(UTC).date(),
             "all_accepted": sum(count.accepted for count in counts),
             "all_duplicates": sum(count.duplicates for count in counts),
-            **columns,
+            **_COUNTS.parameters(counts),
         },
     )
 
 
-_ADD_COUNTS = text("""
+_COUNTS = Columns(
+    source="text", accepted="bigint", duplicates="bigint", last_event_at="timestamptz"
+)
+_ADD_COUNTS = text(f"""
     WITH by_source AS (
         INSERT INTO feed_source AS kept (organization_id, source, accepted, duplicates,
                                          last_event_at, last_received_at)
         SELECT CAST(:organization_id AS uuid), source, accepted, duplicates, last_event_at,
                CAST(:now AS timestamptz)
-        FROM unnest(CAST(:source AS text[]), CAST(:accepted AS bigint[]),
-                    CAST(:duplicates AS bigint[]), CAST(:last_event_at AS timestamptz[]))
-             AS said (source, accepted, duplicates, last_event_at)
+        FROM {_COUNTS.rows_as("said")}
         ON CONFLICT (organization_id, source) DO UPDATE SET
             accepted = kept.accepted + excluded.accepted,
             duplicates = kept.duplicates + excluded.duplicates,

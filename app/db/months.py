@@ -8,12 +8,14 @@ its changes came first.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db.arrays import Columns
 from app.domain.months import Month
 from app.domain.timelines import Figures
 
@@ -31,6 +33,11 @@ class MonthTable:
     named_in: str
     named_by: str
 
+    @property
+    def key_types(self) -> Mapping[str, str]:
+        """PostgreSQL's type of each key."""
+        return dict.fromkeys(self.keys, "uuid")
+
 
 WORKSPACE_MONTH = MonthTable(
     "workspace_month", ("workspace_id",), "name", "workspace", "workspace_id"
@@ -44,13 +51,13 @@ MEMBER_MONTH = MonthTable(
 USER_MONTH = MonthTable("user_month", ("user_id",), "username", "account", "user_id")
 MONTH_TABLES = (WORKSPACE_MONTH, PROJECT_MONTH, MEMBER_MONTH, USER_MONTH)
 
-_FIGURES = (
-    "experiments",
-    "unmeasured",
-    "experiments_created",
-    "size_bytes",
-    "byte_microseconds",
-)
+_FIGURES = {
+    "experiments": "bigint",
+    "unmeasured": "bigint",
+    "experiments_created": "bigint",
+    "size_bytes": "bigint",
+    "byte_microseconds": "numeric",
+}
 
 _SPAN = """unnest(CAST(:span_months AS date[]), CAST(:span_microseconds AS bigint[]))
              AS span (month, microseconds)"""
@@ -131,37 +138,39 @@ async def add_figures(
 
     Only rows of `months` are written: of a change before the first of them, the stocks.
     """
-    keys = dict(
-        zip(table.keys, map(list, zip(*(row.keys for row in rows), strict=True)), strict=True)
-    )
+    changes = [
+        (
+            row.month.first_day,
+            *row.keys,
+            row.figures.experiments,
+            row.figures.unmeasured,
+            row.figures.experiments_created,
+            row.figures.size_bytes,
+            row.figures.byte_microseconds,
+        )
+        for row in rows
+    ]
     await tx.execute(
         _ADD_FIGURES[table.table],
         {
             "organization_id": organization_id,
-            "months": [row.month.first_day for row in rows],
-            "experiments": [row.figures.experiments for row in rows],
-            "unmeasured": [row.figures.unmeasured for row in rows],
-            "experiments_created": [row.figures.experiments_created for row in rows],
-            "size_bytes": [row.figures.size_bytes for row in rows],
-            # Wider than any integer that the driver knows: PostgreSQL reads it as a numeral.
-            "byte_microseconds": [str(row.figures.byte_microseconds) for row in rows],
-            **keys,
+            **_figures_of(table).parameters(changes),
             **_span(months),
         },
     )
 
 
+@cache
+def _figures_of(table: MonthTable) -> Columns:
+    return Columns(month="date", **table.key_types, **_FIGURES)
+
+
 def _add_figures(table: MonthTable) -> Any:
     keys = ", ".join(table.keys)
-    arrays = ", ".join(f"CAST(:{key} AS uuid[])" for key in table.keys)
     added = ", ".join(f"{column} = kept.{column} + excluded.{column}" for column in _FIGURES)
     return text(f"""
         WITH change AS (
-            SELECT * FROM unnest(CAST(:months AS date[]), {arrays}, CAST(:experiments AS bigint[]),
-                CAST(:unmeasured AS bigint[]), CAST(:experiments_created AS bigint[]),
-                CAST(:size_bytes AS bigint[]),
-                CAST(CAST(:byte_microseconds AS text[]) AS numeric[]))
-                AS change (month, {keys}, {", ".join(_FIGURES)})
+            SELECT * FROM {_figures_of(table).rows_as("change")}
         ), total AS (
             SELECT span.month, {keys}, sum(experiments) AS experiments,
                    sum(unmeasured) AS unmeasured,
@@ -202,29 +211,29 @@ async def set_presence(
     tx: AsyncConnection, organization_id: UUID, table: MonthTable, rows: Sequence[PresenceRow]
 ) -> None:
     """Say in which of these months these things exist at the end."""
-    keys = dict(
-        zip(table.keys, map(list, zip(*(row.keys for row in rows), strict=True)), strict=True)
-    )
     await tx.execute(
         _SET_PRESENCE[table.table],
         {
             "organization_id": organization_id,
-            "months": [row.month.first_day for row in rows],
-            "present": [row.present for row in rows],
-            **keys,
+            **_presence_of(table).parameters(
+                (row.month.first_day, *row.keys, row.present) for row in rows
+            ),
         },
     )
 
 
+@cache
+def _presence_of(table: MonthTable) -> Columns:
+    return Columns(month="date", **table.key_types, present="boolean")
+
+
 def _set_presence(table: MonthTable) -> Any:
     keys = ", ".join(table.keys)
-    arrays = ", ".join(f"CAST(:{key} AS uuid[])" for key in table.keys)
     return text(f"""
         INSERT INTO {table.table} (organization_id, month, {keys}, {table.name}, present)
         SELECT CAST(:organization_id AS uuid), said.month,
                {", ".join(f"said.{key}" for key in table.keys)}, named.{table.name}, said.present
-        FROM unnest(CAST(:months AS date[]), {arrays}, CAST(:present AS boolean[]))
-             AS said (month, {keys}, present)
+        FROM {_presence_of(table).rows_as("said")}
         JOIN {table.named_in} AS named
           ON named.organization_id = :organization_id
          AND named.{table.named_by} = said.{table.named_by}
@@ -256,20 +265,29 @@ async def set_accounts(
     tx: AsyncConnection, organization_id: UUID, rows: Sequence[AccountMonthRow]
 ) -> None:
     """Say how these accounts stand in these months."""
-    columns = dict(zip(AccountMonthRow._fields, map(list, zip(*rows, strict=True)), strict=True))
-    await tx.execute(_SET_ACCOUNTS, {"organization_id": organization_id, **columns})
+    await tx.execute(
+        _SET_ACCOUNTS, {"organization_id": organization_id, **_ACCOUNTS.parameters(rows)}
+    )
 
 
+_ACCOUNTS = Columns(
+    month="date",
+    user_id="uuid",
+    licensed="boolean",
+    email="text",
+    role="text",
+    service_account="boolean",
+    suspended="boolean",
+    created_at="timestamptz",
+    created_at_is_first_sign="boolean",
+    deleted_at="timestamptz",
+)
 _SAID = tuple(field for field in AccountMonthRow._fields if field not in {"month", "user_id"})
 _SET_ACCOUNTS = text(f"""
     INSERT INTO user_month (organization_id, month, user_id, username, {", ".join(_SAID)})
     SELECT CAST(:organization_id AS uuid), said.month, said.user_id, account.username,
            {", ".join(f"said.{column}" for column in _SAID)}
-    FROM unnest(CAST(:month AS date[]), CAST(:user_id AS uuid[]), CAST(:licensed AS boolean[]),
-                CAST(:email AS text[]), CAST(:role AS text[]), CAST(:service_account AS boolean[]),
-                CAST(:suspended AS boolean[]), CAST(:created_at AS timestamptz[]),
-                CAST(:created_at_is_first_sign AS boolean[]), CAST(:deleted_at AS timestamptz[]))
-         AS said (month, user_id, {", ".join(_SAID)})
+    FROM {_ACCOUNTS.rows_as("said")}
     JOIN account ON account.organization_id = :organization_id AND account.user_id = said.user_id
     ON CONFLICT (organization_id, month, user_id) DO UPDATE SET
         {", ".join(f"{column} = excluded.{column}" for column in _SAID)}
@@ -285,17 +303,17 @@ async def select_hidden_usage(
     """
     if not of:
         return ()
-    months, user_ids = map(list, zip(*of, strict=True))
     found = await tx.execute(
         _SELECT_HIDDEN_USAGE,
-        {"organization_id": organization_id, "months": months, "user_ids": user_ids},
+        {"organization_id": organization_id, **_USERS_IN_MONTHS.parameters(of)},
     )
     return found.all()
 
 
-_SELECT_HIDDEN_USAGE = text("""
+_USERS_IN_MONTHS = Columns(month="date", user_id="uuid")
+_SELECT_HIDDEN_USAGE = text(f"""
     SELECT shown.month, shown.user_id, shown.ui_usage_count, shown.sdk_usage_count
-    FROM unnest(CAST(:months AS date[]), CAST(:user_ids AS uuid[])) AS asked (month, user_id)
+    FROM {_USERS_IN_MONTHS.rows_as("asked")}
     JOIN user_month AS shown
       ON shown.organization_id = :organization_id
      AND shown.month = asked.month AND shown.user_id = asked.user_id
@@ -324,19 +342,23 @@ async def add_usage(
 
     Only rows of `months` are written.
     """
-    columns = dict(zip(UsageRow._fields, map(list, zip(*rows, strict=True)), strict=True))
     await tx.execute(
         _ADD_USAGE,
-        {"organization_id": organization_id, **columns, **_span(months)},
+        {"organization_id": organization_id, **_USAGE.parameters(rows), **_span(months)},
     )
 
 
+_USAGE = Columns(
+    month="date",
+    user_id="uuid",
+    ui_usage_count="bigint",
+    ui_used_at="timestamptz",
+    sdk_usage_count="bigint",
+    sdk_used_at="timestamptz",
+)
 _ADD_USAGE = text(f"""
     WITH used AS (
-        SELECT * FROM unnest(CAST(:month AS date[]), CAST(:user_id AS uuid[]),
-            CAST(:ui_usage_count AS bigint[]), CAST(:ui_used_at AS timestamptz[]),
-            CAST(:sdk_usage_count AS bigint[]), CAST(:sdk_used_at AS timestamptz[]))
-            AS used (month, user_id, ui_usage_count, ui_used_at, sdk_usage_count, sdk_used_at)
+        SELECT * FROM {_USAGE.rows_as("used")}
     ), total AS (
         SELECT span.month, user_id,
                coalesce(sum(ui_usage_count) FILTER (WHERE span.month = used.month), 0)

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db.arrays import Columns
 from app.db.months import MonthTable
 
 
@@ -47,36 +48,28 @@ async def write_stated(
     rows: Sequence[StatedRow],
 ) -> None:
     """Replace what these rows say; other columns stay."""
-    keys = dict(
-        zip(table.keys, map(list, zip(*(row.keys for row in rows), strict=True)), strict=True)
+    keys = ", ".join(table.keys)
+    columns = Columns(
+        **table.key_types, present="boolean", experiments="bigint", size_bytes="bigint"
     )
-    names = ", ".join(table.keys)
-    arrays = ", ".join(f"CAST(:{key} AS uuid[])" for key in table.keys)
-    columns = "present, experiments, size_bytes"
     statement = text(f"""
-        INSERT INTO {table.table} (organization_id, month, {names}, {table.name}, {columns})
+        INSERT INTO {table.table} (organization_id, month, {keys}, {table.name},
+                                   present, experiments, size_bytes)
         SELECT CAST(:organization_id AS uuid), CAST(:month AS date),
                {", ".join(f"said.{key}" for key in table.keys)}, named.{table.name},
                said.present, said.experiments, said.size_bytes
-        FROM unnest({arrays}, CAST(:present AS boolean[]), CAST(:experiments AS bigint[]),
-                    CAST(:size_bytes AS bigint[])) AS said ({names}, {columns})
+        FROM {columns.rows_as("said")}
         JOIN {table.named_in} AS named
           ON named.organization_id = :organization_id
          AND named.{table.named_by} = said.{table.named_by}
-        ON CONFLICT (organization_id, month, {names}) DO UPDATE SET
+        ON CONFLICT (organization_id, month, {keys}) DO UPDATE SET
             present = excluded.present, experiments = excluded.experiments,
             size_bytes = excluded.size_bytes
     """)
+    values = ((*row.keys, row.present, row.experiments, row.size_bytes) for row in rows)
     await tx.execute(
         statement,
-        {
-            "organization_id": organization_id,
-            "month": month,
-            "present": [row.present for row in rows],
-            "experiments": [row.experiments for row in rows],
-            "size_bytes": [row.size_bytes for row in rows],
-            **keys,
-        },
+        {"organization_id": organization_id, "month": month, **columns.parameters(values)},
     )
 
 
@@ -84,28 +77,35 @@ async def write_stated_users(
     tx: AsyncConnection, organization_id: UUID, month: date, rows: Sequence[StatedUser]
 ) -> None:
     """Replace what these users' rows say; other columns stay."""
-    columns = dict(zip(StatedUser._fields, map(list, zip(*rows, strict=True)), strict=True))
-    await tx.execute(_WRITE_USERS, {"organization_id": organization_id, "month": month, **columns})
+    await tx.execute(
+        _WRITE_USERS,
+        {"organization_id": organization_id, "month": month, **_USERS.parameters(rows)},
+    )
 
 
-_TYPES = {
-    "licensed": "boolean",
-    "email": "text",
-    "suspended": "boolean",
-    "created_at_is_first_sign": "boolean",
-    **dict.fromkeys(
-        ("created_at", "deleted_at", "ui_used_at", "sdk_used_at", "last_used_at"), "timestamptz"
-    ),
-    **dict.fromkeys(("ui_usage_count", "sdk_usage_count", "experiments", "size_bytes"), "bigint"),
-}
+_USERS = Columns(
+    user_id="uuid",
+    licensed="boolean",
+    email="text",
+    created_at="timestamptz",
+    created_at_is_first_sign="boolean",
+    deleted_at="timestamptz",
+    suspended="boolean",
+    ui_usage_count="bigint",
+    ui_used_at="timestamptz",
+    sdk_usage_count="bigint",
+    sdk_used_at="timestamptz",
+    last_used_at="timestamptz",
+    experiments="bigint",
+    size_bytes="bigint",
+)
+_STATED = tuple(field for field in StatedUser._fields if field != "user_id")
 _WRITE_USERS: Any = text(f"""
-    INSERT INTO user_month (organization_id, month, user_id, username, {", ".join(_TYPES)})
+    INSERT INTO user_month (organization_id, month, user_id, username, {", ".join(_STATED)})
     SELECT CAST(:organization_id AS uuid), CAST(:month AS date), said.user_id, account.username,
-           {", ".join(f"said.{column}" for column in _TYPES)}
-    FROM unnest(CAST(:user_id AS uuid[]),
-                {", ".join(f"CAST(:{column} AS {kind}[])" for column, kind in _TYPES.items())})
-         AS said (user_id, {", ".join(_TYPES)})
+           {", ".join(f"said.{column}" for column in _STATED)}
+    FROM {_USERS.rows_as("said")}
     JOIN account ON account.organization_id = :organization_id AND account.user_id = said.user_id
     ON CONFLICT (organization_id, month, user_id) DO UPDATE SET
-        {", ".join(f"{column} = excluded.{column}" for column in _TYPES)}
+        {", ".join(f"{column} = excluded.{column}" for column in _STATED)}
 """)

@@ -1,0 +1,42 @@
+"""Rows that travel as arrays in text arrive as they were."""
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from uuid import UUID
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from app.db.arrays import Columns
+from app.db.engine import Database
+
+COLUMNS = Columns(
+    word="text", key="uuid", number="numeric", day="date", at="timestamptz", truth="boolean"
+)
+# U+0000 and lone surrogates are refused before anything is stored.
+words = st.text(
+    st.characters(exclude_characters="\0", exclude_categories=["Cs"])
+) | st.sampled_from(["NULL", "null", "None", "{}", '"', "\\", '\\"', ",", ' " , " ', "\n", "'"])
+zones = st.sampled_from([UTC, timezone(timedelta(hours=-11, minutes=-30))])
+# Within these an instant of each zone has a year in UTC.
+LATER_THAN, EARLIER_THAN = datetime(1, 1, 2), datetime(9999, 12, 30)  # noqa: DTZ001 - zones follow
+rows = st.tuples(
+    st.none() | words,
+    st.none() | st.uuids(),
+    st.none() | st.integers(-(2**200), 2**200),
+    st.none() | st.dates(),
+    st.none() | st.datetimes(LATER_THAN, EARLIER_THAN, timezones=zones),
+    st.none() | st.booleans(),
+)
+Row = tuple[str | None, UUID | None, int | None, date | None, datetime | None, bool | None]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(rows, min_size=1))
+async def test_every_value_comes_back(database: Database, sent: list[Row]) -> None:
+    async with database.upkeep() as tx:
+        found = await tx.execute(
+            text(f"SELECT {COLUMNS.names} FROM {COLUMNS.rows_as('sent')}"),
+            COLUMNS.parameters(sent),
+        )
+        assert [tuple(row) for row in found] == sent
