@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -89,12 +90,12 @@ class Intake:
         except Exception as error:
             await self._store_apart(organization_id, together, error)
             return
-        count = len(stored)
+        outcomes = iter(stored)
         for batch in together:
-            accepted = Accepted.of(batch.events, stored)
+            accepted = Accepted.of(list(islice(outcomes, len(batch.events))))
             if not batch.outcome.done():
                 batch.outcome.set_result(accepted)
-        await self._growth.stored(count)
+        await self._growth.stored(sum(stored))
 
     async def _store_apart(
         self, organization_id: UUID, together: Sequence[_Waiting], error: Exception
@@ -212,8 +213,8 @@ async def store_lines(
             # After a bad line the rest is only read for more of them.
             if events and not problems:
                 stored = await store_events(tx, organization_id, events, now)
-                await growth.stored(len(stored))
-                total += Accepted.of(events, stored)
+                await growth.stored(sum(stored))
+                total += Accepted.of(stored)
         index += len(lines)
         if len(problems) >= MOST_PROBLEMS:
             break

@@ -8,69 +8,77 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db.arrays import Columns, array, read_array
 
-class EventRow(NamedTuple):
-    """One event as it is stored, less the organization and the moment of its arrival."""
 
-    uid: UUID
-    type: str
-    occurred_at: datetime
-    subject_id: UUID
-    parent_id: UUID | None
-    source: str
-    id: str
-    data: str
+class EventColumns(NamedTuple):
+    """Events as they are stored, less the organization and the moment of their arrival.
+
+    Each column has one value for each event, in the same order.
+    """
+
+    uid: Sequence[UUID]
+    type: Sequence[str]
+    occurred_at: Sequence[datetime]
+    subject_id: Sequence[UUID]
+    parent_id: Sequence[UUID | None]
+    source: Sequence[str]
+    id: Sequence[str]
+
+
+async def select_known(
+    tx: AsyncConnection, organization_id: UUID, uids: Sequence[UUID]
+) -> set[UUID]:
+    """Which of these uids are stored already."""
+    found = await tx.execute(
+        _SELECT_KNOWN, {"organization_id": organization_id, "uids": array(uids)}
+    )
+    return set(found.scalars())
+
+
+_SELECT_KNOWN = text(f"""
+    SELECT uid FROM event
+    WHERE organization_id = :organization_id
+      AND uid = ANY(CAST((SELECT {read_array("uids", "uuid")}) AS uuid[]))
+""")
 
 
 async def insert_events(
-    tx: AsyncConnection, organization_id: UUID, events: Sequence[EventRow], received_at: datetime
-) -> set[UUID]:
-    """Store the events that are not there yet.
-
-    Returns:
-        The uids of those that were stored; the others are duplicates.
-    """
-    known = await _select_known(tx, organization_id, [event.uid for event in events])
-    fresh = [event for event in events if event.uid not in known] if known else events
-    if not fresh:
-        return set()
-    columns = dict(zip(EventRow._fields, map(list, zip(*fresh, strict=True)), strict=True))
-    inserted = await tx.execute(
+    tx: AsyncConnection,
+    organization_id: UUID,
+    events: EventColumns,
+    data: bytes,
+    received_at: datetime,
+) -> None:
+    """Store events that are not there yet; `data` is the JSON array of their data."""
+    await tx.execute(
         _INSERT_EVENTS,
         {
             "organization_id": organization_id,
             "received_at": received_at,
             "year": received_at.astimezone(UTC).year,
-            **columns,
+            "data": data.decode(),
+            **_EVENTS.written(events),
         },
     )
-    return set(inserted.scalars())
 
 
-async def _select_known(
-    tx: AsyncConnection, organization_id: UUID, uids: Sequence[UUID]
-) -> set[UUID]:
-    found = await tx.execute(
-        text("""
-            SELECT uid FROM event
-            WHERE organization_id = :organization_id AND uid = ANY(CAST(:uids AS uuid[]))
-        """),
-        {"organization_id": organization_id, "uids": list(uids)},
-    )
-    return set(found.scalars())
-
-
-_INSERT_EVENTS = text("""
-    INSERT INTO event (organization_id, received_at, shelf,
-                       uid, type, occurred_at, subject_id, parent_id, source, id, data)
+_EVENTS = Columns(
+    uid="uuid",
+    type="text",
+    occurred_at="timestamptz",
+    subject_id="uuid",
+    parent_id="uuid",
+    source="text",
+    id="text",
+)
+_INSERT_EVENTS = text(f"""
+    INSERT INTO event (organization_id, received_at, shelf, {_EVENTS.names}, data)
     SELECT CAST(:organization_id AS uuid), CAST(:received_at AS timestamptz),
            CASE type WHEN 'usage.recorded' THEN CAST(:year AS smallint) ELSE 0 END,
-           uid, type, occurred_at, subject_id, parent_id, source, id, CAST(data AS jsonb)
-    FROM unnest(CAST(:uid AS uuid[]), CAST(:type AS text[]), CAST(:occurred_at AS timestamptz[]),
-                CAST(:subject_id AS uuid[]), CAST(:parent_id AS uuid[]), CAST(:source AS text[]),
-                CAST(:id AS text[]), CAST(:data AS text[]))
-         AS fresh (uid, type, occurred_at, subject_id, parent_id, source, id, data)
-    RETURNING uid
+           {_EVENTS.names}, data
+    FROM ROWS FROM ({_EVENTS.unnested}, jsonb_array_elements(CAST(:data AS jsonb)))
+         AS fresh ({_EVENTS.names}, data)
 """)
 
 
@@ -84,7 +92,7 @@ async def select_facts(
         _SELECT_FACTS,
         {
             "organization_id": organization_id,
-            "subject_ids": list(subject_ids),
+            "subject_ids": array(subject_ids),
             "types": list(types),
         },
     )
@@ -93,9 +101,9 @@ async def select_facts(
 
 # One lookup per subject, fenced off by OFFSET 0: a list of thousands of subjects lets PostgreSQL
 # believe that reading all facts of the organization is less work, while it knows little of them.
-_SELECT_FACTS = text("""
+_SELECT_FACTS = text(f"""
     SELECT fact.subject_id, fact.uid, fact.type, fact.occurred_at, fact.data
-    FROM unnest(CAST(:subject_ids AS uuid[])) AS subject (id)
+    FROM unnest({read_array("subject_ids", "uuid")}) AS subject (id)
     CROSS JOIN LATERAL (
         SELECT subject_id, uid, type, occurred_at, CAST(data AS text) AS data
         FROM event
@@ -123,15 +131,9 @@ async def select_first_births(
 
     `births` is one of the `…_BIRTHS` below: what the existence of that kind of thing follows from.
     """
-    thing_ids, after, until = map(list, zip(*eras, strict=True))
     found = await tx.execute(
         _FIRST_BIRTHS[births],
-        {
-            "organization_id": organization_id,
-            "thing_ids": thing_ids,
-            "after": after,
-            "until": until,
-        },
+        {"organization_id": organization_id, **_ERAS.parameters(eras)},
     )
     return found.all()
 
@@ -170,11 +172,11 @@ _BIRTHS = {
         WHERE born_at > era.after AND born_at <= era.until
     """,
 }
+_ERAS = Columns(thing_id="uuid", after="timestamptz", until="timestamptz")
 _FIRST_BIRTHS: Mapping[str, Any] = {
     kind: text(f"""
         SELECT era.thing_id, birth.born_at
-        FROM unnest(CAST(:thing_ids AS uuid[]), CAST(:after AS timestamptz[]),
-                    CAST(:until AS timestamptz[])) AS era (thing_id, after, until)
+        FROM {_ERAS.rows_as("era")}
         CROSS JOIN LATERAL ({births}) AS birth (born_at)
         WHERE birth.born_at IS NOT NULL
     """)
@@ -287,17 +289,16 @@ async def select_archived_usage(
     return found.all()
 
 
-async def plan_by_index(tx: AsyncConnection, *, is_large: bool) -> None:
+async def plan_by_index(tx: AsyncConnection) -> None:
     """Let this transaction's statements find rows by index, whatever PostgreSQL knows of tables.
 
     A plan that was made while a table was nearly empty reads all of it; kept for a connection's
-    prepared statement, it is still used when the table has millions of rows. A large batch is
-    worth a plan of its own.
+    prepared statement, it is still used when the table has millions of rows. By index one plan
+    serves every batch; to plan for each would read its arrays once more.
     """
     await tx.execute(
         text("""
             SELECT set_config('enable_seqscan', 'off', true),
-                   set_config('plan_cache_mode', :mode, true)
-        """),
-        {"mode": "force_custom_plan" if is_large else "auto"},
+                   set_config('plan_cache_mode', 'force_generic_plan', true)
+        """)
     )

@@ -217,9 +217,10 @@ AnyEvent = (
     | ExperimentDeletedEvent
     | UsageRecordedEvent
 )
-EVENT_TYPES: tuple[str, ...] = tuple(
-    cast("str", kind.__struct_config__.tag) for kind in Event.__subclasses__()
-)
+TYPES: dict[type, str] = {
+    kind: cast("str", kind.__struct_config__.tag) for kind in Event.__subclasses__()
+}
+EVENT_TYPES = tuple(TYPES.values())
 """Every type that the feed understands, in the order of a life: users, workspaces, … usage."""
 
 _KINDS: dict[str, Any] = dict(zip(EVENT_TYPES, Event.__subclasses__(), strict=True))
@@ -413,4 +414,5 @@ def _short(value: Any) -> str:
 
 _LONGEST_VALUE = 80
 
-encode_fact: Callable[[Any], bytes] = msgspec.json.Encoder().encode
+encode_facts: Callable[[Sequence[Any]], bytes] = msgspec.json.Encoder().encode
+"""The data of several events as a JSON array."""

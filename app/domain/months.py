@@ -2,17 +2,16 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Self
+from functools import lru_cache
+from typing import NamedTuple, Self
 
 from app.domain.errors import InvalidMonth
 
 _WRITTEN = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Month:
+class Month(NamedTuple):
     """`[first instant, first instant of the next)` in UTC, written `YYYY-MM`."""
 
     year: int
@@ -33,8 +32,9 @@ class Month:
     @classmethod
     def containing(cls, instant: datetime | date) -> Self:
         """The month of an instant in UTC, or of a day."""
-        day = instant.astimezone(UTC) if isinstance(instant, datetime) else instant
-        return cls(day.year, day.month)
+        if isinstance(instant, datetime) and instant.tzinfo is not UTC:
+            instant = instant.astimezone(UTC)
+        return cls(instant.year, instant.month)
 
     @property
     def first_day(self) -> date:
@@ -49,9 +49,7 @@ class Month:
     @property
     def end(self) -> datetime:
         """The first instant that is no longer in it; of the last there is, its last instant."""
-        if self == _LAST:
-            return datetime.max.replace(tzinfo=UTC)
-        return self.plus(1).start
+        return _end(self)
 
     @property
     def microseconds(self) -> int:
@@ -75,6 +73,11 @@ class Month:
 
 
 _LAST = Month(9999, 12)
+
+
+@lru_cache(maxsize=1_000)
+def _end(month: Month) -> datetime:
+    return datetime.max.replace(tzinfo=UTC) if month == _LAST else month.plus(1).start
 
 
 def report_end(month: Month, now: datetime) -> datetime:

@@ -173,7 +173,10 @@ class Place(NamedTuple):
 
 
 class ExperimentFact(NamedTuple):
-    """One step of an experiment. A creation names its place; the size may be unsaid there."""
+    """One step of an experiment. A creation names its place; the size may be unsaid there.
+
+    They sort by what comes before the place: no two have one uid.
+    """
 
     occurred_at: datetime
     step: Step
@@ -211,7 +214,7 @@ def experiment_changes(
     holds no bytes, and is unmeasured, until something does.
     """
     life = _ExperimentLife()
-    for fact in sorted(facts, key=lambda fact: fact[:3]):
+    for fact in sorted(facts):
         life.die_with_project(deaths, before=fact.occurred_at)
         life.take(fact)
     life.die_with_project(deaths, before=None)

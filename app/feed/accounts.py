@@ -30,7 +30,7 @@ async def store_accounts(batch: Batch) -> None:
     for key, known in facts.items():
         after = account_lives(known)
         if after:
-            before = account_lives(fact for fact in known if fact.uid not in batch.uids)
+            before = account_lives(fact for fact in known if not batch.brings(fact.uid))
             months += _changed_months(batch, key, before, after)
             licences.update(_late_licences(batch, key, before, after))
             accounts.append(_account_row(key, after, batch.last))

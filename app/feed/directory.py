@@ -31,7 +31,6 @@ from app.db.months import (
     set_presence,
 )
 from app.domain.events import (
-    AnyEvent,
     ExperimentCreatedEvent,
     MemberAddedEvent,
     MemberRemovedEvent,
@@ -67,8 +66,8 @@ async def store_directory(batch: Batch) -> set[UUID]:
     Returns:
         The projects that the batch, or the death of their workspace in it, ended at some time.
     """
-    await insert_named(batch.tx, batch.organization_id, _named(batch.events))
-    said = _said(batch.events)
+    await insert_named(batch.tx, batch.organization_id, _named(batch))
+    said = _said(batch)
     mortal = _ended(batch)
     projects = await _touched(batch, PROJECT, said, mortal)
     members = await _touched(batch, MEMBERSHIP, said, mortal)
@@ -82,79 +81,59 @@ async def store_directory(batch: Batch) -> set[UUID]:
     }
 
 
-def _named(events: Iterable[AnyEvent]) -> Mapping[type[NamedTuple], Collection[tuple[Any, ...]]]:
+def _named(batch: Batch) -> Mapping[type[NamedTuple], Collection[tuple[Any, ...]]]:
     """All things that the events name, whatever they say of them."""
-    names = _Names()
-    for event in events:
-        names.take(event)
-    return names.found
+    memberships = {
+        (said.workspace, said.username)
+        for said in batch.said_by(MemberAddedEvent, MemberRemovedEvent)
+    }
+    projects = {
+        (said.workspace, said.name)
+        for said in batch.said_by(ProjectUpsertedEvent, ProjectDeletedEvent)
+    } | {(said.workspace, said.project) for said in batch.said_by(ExperimentCreatedEvent)}
+    workspaces = {
+        said.name for said in batch.said_by(WorkspaceUpsertedEvent, WorkspaceDeletedEvent)
+    }.union(workspace for workspace, _ in (*memberships, *projects))
+    usernames = {said.username for said in batch.said_by(*_OF_USERS)}.union(
+        username for _, username in memberships
+    )
+    return {
+        NewAccount: [(user_id(name), name) for name in usernames],
+        NewWorkspace: [(workspace_id(name), name) for name in workspaces],
+        NewProject: [
+            (project_id(workspace, name), workspace_id(workspace), name)
+            for workspace, name in projects
+        ],
+        NewMembership: [
+            (member_id(workspace, username), workspace_id(workspace), user_id(username))
+            for workspace, username in memberships
+        ],
+    }
 
 
-class _Names:
-    def __init__(self) -> None:
-        self.found: dict[type[NamedTuple], set[tuple[Any, ...]]] = defaultdict(set)
-
-    def take(self, event: AnyEvent) -> None:
-        match event:
-            case UserUpsertedEvent() | UserDeletedEvent() | UsageRecordedEvent():
-                self._user(event.data.username)
-            case WorkspaceUpsertedEvent() | WorkspaceDeletedEvent():
-                self._workspace(event.data.name)
-            case MemberAddedEvent() | MemberRemovedEvent():
-                self._member(event.data.workspace, event.data.username)
-            case ProjectUpsertedEvent() | ProjectDeletedEvent():
-                self._project(event.data.workspace, event.data.name)
-            case ExperimentCreatedEvent():
-                self._user(event.data.username)
-                self._project(event.data.workspace, event.data.project)
-
-    def _user(self, username: str) -> UUID:
-        key = user_id(username)
-        self.found[NewAccount].add((key, username))
-        return key
-
-    def _workspace(self, name: str) -> UUID:
-        key = workspace_id(name)
-        self.found[NewWorkspace].add((key, name))
-        return key
-
-    def _project(self, workspace: str, name: str) -> None:
-        key = project_id(workspace, name)
-        self.found[NewProject].add((key, self._workspace(workspace), name))
-
-    def _member(self, workspace: str, username: str) -> None:
-        key = member_id(workspace, username)
-        self.found[NewMembership].add((key, self._workspace(workspace), self._user(username)))
+_OF_USERS = (UserUpsertedEvent, UserDeletedEvent, UsageRecordedEvent, ExperimentCreatedEvent)
 
 
 Said = Mapping[Kind, Mapping[UUID, Sequence[datetime]]]
 
 
-def _said(events: Iterable[AnyEvent]) -> Said:
-    """When, by the word of these events, each thing existed."""
-    found: dict[Kind, dict[UUID, list[datetime]]] = {
-        kind: defaultdict(list) for kind in (WORKSPACE, PROJECT, MEMBERSHIP)
-    }
-    for event in events:
-        for kind, key in _existing(event):
-            found[kind][key].append(event.time)
-    return found
-
-
-def _existing(event: AnyEvent) -> Iterable[tuple[Kind, UUID]]:
-    """What must exist for the event to have happened."""
-    match event:
-        case WorkspaceUpsertedEvent():
-            yield WORKSPACE, workspace_id(event.data.name)
-        case MemberAddedEvent():
-            yield WORKSPACE, workspace_id(event.data.workspace)
-            yield MEMBERSHIP, member_id(event.data.workspace, event.data.username)
-        case ProjectUpsertedEvent():
-            yield WORKSPACE, workspace_id(event.data.workspace)
-            yield PROJECT, project_id(event.data.workspace, event.data.name)
-        case ExperimentCreatedEvent():
-            yield WORKSPACE, workspace_id(event.data.workspace)
-            yield PROJECT, project_id(event.data.workspace, event.data.project)
+def _said(batch: Batch) -> Said:
+    """When, by the word of the batch, each thing existed."""
+    workspaces: dict[UUID, list[datetime]] = defaultdict(list)
+    projects: dict[UUID, list[datetime]] = defaultdict(list)
+    members: dict[UUID, list[datetime]] = defaultdict(list)
+    for event in batch.of(WorkspaceUpsertedEvent):
+        workspaces[workspace_id(event.data.name)].append(event.time)
+    for added in batch.of(MemberAddedEvent):
+        workspaces[workspace_id(added.data.workspace)].append(added.time)
+        members[member_id(added.data.workspace, added.data.username)].append(added.time)
+    for upserted in batch.of(ProjectUpsertedEvent):
+        workspaces[workspace_id(upserted.data.workspace)].append(upserted.time)
+        projects[project_id(upserted.data.workspace, upserted.data.name)].append(upserted.time)
+    for created in batch.of(ExperimentCreatedEvent):
+        workspaces[workspace_id(created.data.workspace)].append(created.time)
+        projects[project_id(created.data.workspace, created.data.project)].append(created.time)
+    return {WORKSPACE: workspaces, PROJECT: projects, MEMBERSHIP: members}
 
 
 def _ended(batch: Batch) -> set[UUID]:

@@ -1,7 +1,7 @@
 """Experiments: what each adds to the stocks and flows of each month."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -22,6 +22,7 @@ from app.domain.events import (
     ExperimentCreated,
     ExperimentCreatedEvent,
     ExperimentDeletedEvent,
+    ExperimentNamed,
     ExperimentResized,
     ExperimentResizedEvent,
 )
@@ -43,17 +44,17 @@ from app.domain.timelines import (
 from app.feed.batch import Batch
 from app.feed.directory import DEATHS
 
-_STEPS = {
-    "experiment.created": Step.CREATED,
-    "experiment.resized": Step.RESIZED,
-    "experiment.deleted": Step.DELETED,
+_DECODERS: Mapping[str, Callable[[str], Any]] = {
+    "experiment.created": msgspec.json.Decoder(ExperimentCreated).decode,
+    "experiment.resized": msgspec.json.Decoder(ExperimentResized).decode,
+    "experiment.deleted": msgspec.json.Decoder(ExperimentNamed).decode,
 }
-_decode_created = msgspec.json.Decoder(ExperimentCreated).decode
-_decode_resized = msgspec.json.Decoder(ExperimentResized).decode
 
+Said = ExperimentCreated | ExperimentResized | ExperimentNamed
 Facts = Mapping[UUID, Sequence[ExperimentFact]]
 Moments = Mapping[UUID, Sequence[tuple[datetime, UUID]]]
 """By thing: when it ended, and the event that says so."""
+Difference = Mapping[tuple[Month, Place], Figures]
 
 # What a month row of each table is the sum of.
 _GRAINS: Mapping[MonthTable, Any] = {
@@ -64,12 +65,22 @@ _GRAINS: Mapping[MonthTable, Any] = {
 }
 
 
-async def store_experiments(batch: Batch, ended_projects: Collection[UUID]) -> None:
+async def facts_before(batch: Batch) -> Facts:
+    """What was stored about the batch's experiments; to be asked before the batch is inserted."""
+    spoken_of = {experiment_id(e.data.experiment) for e in batch.of(ExperimentCreatedEvent)}
+    spoken_of |= {experiment_id(e.data.experiment) for e in batch.of(ExperimentResizedEvent)}
+    spoken_of |= {experiment_id(e.data.experiment) for e in batch.of(ExperimentDeletedEvent)}
+    return await _stored_facts(batch, spoken_of)
+
+
+async def store_experiments(batch: Batch, before: Facts, ended_projects: Collection[UUID]) -> None:
     """Add what the batch changes about its experiments, and those of projects that it ended."""
-    facts = await _facts(batch, await _touched(batch, ended_projects))
-    if not facts:
+    brought = _brought(batch)
+    ended = await select_experiments_of_projects(batch.tx, batch.organization_id, ended_projects)
+    before = {**before, **await _stored_facts(batch, ended - {*brought})}
+    if not before and not brought:
         return
-    difference = _difference(batch, facts, await _project_deaths(batch, facts))
+    difference = await _difference(batch, before, brought)
     for table, keys_of in _GRAINS.items():
         rows = _rows(difference, keys_of)
         if rows:
@@ -77,44 +88,48 @@ async def store_experiments(batch: Batch, ended_projects: Collection[UUID]) -> N
     _book_late(batch, difference)
 
 
-async def _touched(batch: Batch, ended_projects: Collection[UUID]) -> set[UUID]:
-    spoken_of = {experiment_id(e.data.experiment) for e in batch.of(ExperimentCreatedEvent)}
-    spoken_of |= {experiment_id(e.data.experiment) for e in batch.of(ExperimentResizedEvent)}
-    spoken_of |= {experiment_id(e.data.experiment) for e in batch.of(ExperimentDeletedEvent)}
-    return spoken_of | await select_experiments_of_projects(
-        batch.tx, batch.organization_id, ended_projects
-    )
-
-
-async def _facts(batch: Batch, experiments: set[UUID]) -> Facts:
+async def _stored_facts(batch: Batch, experiments: Collection[UUID]) -> Facts:
     facts: dict[UUID, list[ExperimentFact]] = defaultdict(list)
-    for row in await select_facts(batch.tx, batch.organization_id, experiments, tuple(_STEPS)):
-        facts[row.subject_id].append(_fact(row))
+    for row in await select_facts(batch.tx, batch.organization_id, experiments, tuple(_DECODERS)):
+        facts[row.subject_id].append(
+            _fact(row.uid, row.occurred_at, _DECODERS[row.type](row.data))
+        )
     return facts
 
 
-def _fact(row: Any) -> ExperimentFact:
-    step = _STEPS[row.type]
-    if step is Step.CREATED:
-        created = _decode_created(row.data)
+def _brought(batch: Batch) -> Facts:
+    """What the batch itself says of experiments."""
+    facts: dict[UUID, list[ExperimentFact]] = defaultdict(list)
+    for uid, event in batch.fresh.by_uid.items():
+        if isinstance(event, _EVENTS):
+            said = event.data
+            facts[experiment_id(said.experiment)].append(_fact(uid, event.time, said))
+    return facts
+
+
+_EVENTS = (ExperimentCreatedEvent, ExperimentResizedEvent, ExperimentDeletedEvent)
+
+
+def _fact(uid: UUID, at: datetime, said: Said) -> ExperimentFact:
+    if isinstance(said, ExperimentCreated):
         place = Place(
-            workspace_id(created.workspace),
-            project_id(created.workspace, created.project),
-            user_id(created.username),
+            workspace_id(said.workspace),
+            project_id(said.workspace, said.project),
+            user_id(said.username),
         )
-        return ExperimentFact(row.occurred_at, step, row.uid, place, created.size_bytes)
-    if step is Step.RESIZED:
-        size_bytes = _decode_resized(row.data).size_bytes
-        return ExperimentFact(row.occurred_at, step, row.uid, None, size_bytes)
-    return ExperimentFact(row.occurred_at, step, row.uid)
+        return ExperimentFact(at, Step.CREATED, uid, place, said.size_bytes)
+    if isinstance(said, ExperimentResized):
+        return ExperimentFact(at, Step.RESIZED, uid, None, said.size_bytes)
+    return ExperimentFact(at, Step.DELETED, uid)
 
 
-async def _project_deaths(batch: Batch, facts: Facts) -> Moments:
-    """By project: its own deaths and those of its workspace."""
+async def _project_deaths(batch: Batch, *facts: Facts) -> Moments:
+    """By project of these facts: its own deaths and those of its workspace."""
     workspace_of = {
         fact.place.project_id: fact.place.workspace_id
-        for known in facts.values()
-        for fact in known
+        for known in facts
+        for of_one in known.values()
+        for fact in of_one
         if fact.place is not None
     }
     subjects = {*workspace_of, *workspace_of.values()}
@@ -128,7 +143,7 @@ async def _project_deaths(batch: Batch, facts: Facts) -> Moments:
     }
 
 
-def _book_late(batch: Batch, difference: Mapping[tuple[Month, Place], Figures]) -> None:
+def _book_late(batch: Batch, difference: Difference) -> None:
     """A closed month lacks what changed within it, and what changed before and stayed."""
     for (month, place), figures in difference.items():
         if month < batch.months[0]:
@@ -137,20 +152,20 @@ def _book_late(batch: Batch, difference: Mapping[tuple[Month, Place], Figures]) 
                 batch.late.add_figures(later, place, figures.carried(later.microseconds))
 
 
-def _difference(
-    batch: Batch, facts: Facts, deaths: Moments
-) -> Mapping[tuple[Month, Place], Figures]:
+async def _difference(batch: Batch, before: Facts, brought: Facts) -> Difference:
     """What the batch adds to each month and place: all that is known now, less what was known."""
     total: dict[tuple[Month, Place], Figures] = defaultdict(Figures)
+    deaths = await _project_deaths(batch, before, brought)
     now = {project: [at for at, _ in moments] for project, moments in deaths.items()}
-    before = {
-        project: [at for at, uid in moments if uid not in batch.uids]
+    earlier = {
+        project: [at for at, uid in moments if not batch.brings(uid)]
         for project, moments in deaths.items()
     }
-    for known in facts.values():
+    for known in before.values():
+        _count(total, experiment_changes(known, earlier), -1)
+    for experiment in {**before, **brought}:
+        known = [*before.get(experiment, ()), *brought.get(experiment, ())]
         _count(total, experiment_changes(known, now), 1)
-        known_before = [fact for fact in known if fact.uid not in batch.uids]
-        _count(total, experiment_changes(known_before, before), -1)
     return {place: figures for place, figures in total.items() if figures}
 
 
@@ -163,7 +178,7 @@ def _count(
         total[month, change.place].add(change, remaining, sign)
 
 
-def _rows(difference: Mapping[tuple[Month, Place], Figures], keys_of: Any) -> list[FiguresRow]:
+def _rows(difference: Difference, keys_of: Any) -> list[FiguresRow]:
     total: dict[tuple[Month, tuple[UUID, ...]], Figures] = defaultdict(Figures)
     for (month, place), figures in difference.items():
         total[month, keys_of(place)].merge(figures)

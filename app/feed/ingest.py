@@ -6,19 +6,21 @@ first: two orders of arrival write other differences with the same sum.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import compress
 from typing import Any, Self
 from uuid import UUID
 
 from app.db.closes import add_corrections
 from app.db.engine import Transaction
-from app.db.events import EventRow, insert_events, plan_by_index
+from app.db.events import EventColumns, insert_events, plan_by_index, select_known
 from app.db.feed import SourceCount, add_counts
 from app.db.months import carry_forward
 from app.db.organizations import lock_organization, update_span
 from app.domain.events import (
+    TYPES,
     AnyEvent,
     ExperimentCreatedEvent,
     ExperimentDeletedEvent,
@@ -32,7 +34,7 @@ from app.domain.events import (
     UserUpsertedEvent,
     WorkspaceDeletedEvent,
     WorkspaceUpsertedEvent,
-    encode_fact,
+    encode_facts,
 )
 from app.domain.ids import (
     experiment_id,
@@ -43,9 +45,9 @@ from app.domain.ids import (
 )
 from app.domain.months import Month
 from app.feed.accounts import store_accounts
-from app.feed.batch import Batch
+from app.feed.batch import Batch, Fresh
 from app.feed.directory import store_directory
-from app.feed.experiments import store_experiments
+from app.feed.experiments import facts_before, store_experiments
 from app.feed.late import Late
 from app.feed.usage import store_usage
 
@@ -58,11 +60,10 @@ class Accepted:
     duplicates: int = 0
 
     @classmethod
-    def of(cls, events: Sequence[AnyEvent], stored: set[UUID]) -> Self:
-        """What became of some events; each uid is taken from `stored` by the first that has it."""
-        accepted = len({event.uid for event in events} & stored)
-        stored.difference_update(event.uid for event in events)
-        return cls(accepted, len(events) - accepted)
+    def of(cls, stored: Sequence[bool]) -> Self:
+        """By what is true of each event that was stored, and false of duplicates."""
+        accepted = sum(stored)
+        return cls(accepted, len(stored) - accepted)
 
     def __add__(self, other: "Accepted") -> "Accepted":
         return Accepted(self.accepted + other.accepted, self.duplicates + other.duplicates)
@@ -70,7 +71,7 @@ class Accepted:
 
 async def store_events(
     tx: Transaction, organization_id: UUID, events: Sequence[AnyEvent], now: datetime
-) -> set[UUID]:
+) -> Sequence[bool]:
     """Store a batch within the caller's transaction; batches of an organization queue up.
 
     Args:
@@ -80,73 +81,73 @@ async def store_events(
         now: When they arrived.
 
     Returns:
-        The uids of the events that were stored; the others are duplicates.
+        Of each event whether it was stored; the others are duplicates.
     """
     if not events:
-        return set()
+        return ()
     organization = await lock_organization(tx, organization_id)
-    await plan_by_index(tx, is_large=len(events) >= LARGE)
-    by_uid = {event.uid: event for event in reversed(events)}
-    rows = [_row(uid, event) for uid, event in by_uid.items()]
-    stored = await insert_events(tx, organization_id, rows, now)
-    if stored:
-        fresh = {uid: event for uid, event in by_uid.items() if uid in stored}
+    await plan_by_index(tx)
+    uids = [event.uid for event in events]
+    stored = _met_first(uids, await select_known(tx, organization_id, uids))
+    if any(stored):
+        fresh = Fresh(dict(zip(compress(uids, stored), compress(events, stored), strict=True)))
         await _store(tx, organization, fresh, now)
-    await add_counts(tx, organization_id, _counts(events, by_uid, stored), now)
+    await add_counts(tx, organization_id, _counts(events, stored), now)
     return stored
 
 
-LARGE = 500
-"""Events from which on making plans anew costs less than a plan for few rows would."""
+def _met_first(uids: Iterable[UUID], known: set[UUID]) -> list[bool]:
+    """Of each uid whether it is neither known nor came before."""
+    unmet = dict.fromkeys(uids, True) | dict.fromkeys(known, False)
+    return [unmet.pop(uid, False) for uid in uids]
 
 
-def _counts(
-    events: Sequence[AnyEvent], by_uid: Mapping[UUID, AnyEvent], stored: set[UUID]
-) -> list[SourceCount]:
-    sent = Counter(event.source for event in events)
-    accepted = Counter(by_uid[uid].source for uid in stored)
+def _counts(events: Sequence[AnyEvent], stored: Sequence[bool]) -> list[SourceCount]:
+    sources = [event.source for event in events]
+    accepted = Counter(compress(sources, stored))
     latest: dict[str, datetime] = {}
     for event in events:
         if event.source not in latest or event.time > latest[event.source]:
             latest[event.source] = event.time
     return [
         SourceCount(source, accepted[source], count - accepted[source], latest[source])
-        for source, count in sent.items()
+        for source, count in Counter(sources).items()
     ]
 
 
-async def _store(
-    tx: Transaction, organization: Any, fresh: dict[UUID, AnyEvent], now: datetime
-) -> None:
+async def _store(tx: Transaction, organization: Any, fresh: Fresh, now: datetime) -> None:
     batch = await _open_months(tx, organization, fresh)
-    projects = await store_directory(batch)
+    experiments = await facts_before(batch)
+    data = encode_facts([event.data for event in fresh.by_uid.values()])
+    await insert_events(tx, batch.organization_id, _columns(fresh), data, now)
+    ended_projects = await store_directory(batch)
     await store_accounts(batch)
-    await store_experiments(batch, projects)
+    await store_experiments(batch, experiments, ended_projects)
     await store_usage(batch)
     if late := list(batch.late.rows()):
         await add_corrections(tx, batch.organization_id, batch.months[0].first_day, late)
     await update_span(
         tx,
-        organization.organization_id,
+        batch.organization_id,
         first_month=batch.months[0].first_day,
         last_month=batch.last.first_day,
-        first_event_at=min(event.time for event in batch.events),
-        latest_event_at=max(event.time for event in batch.events),
+        first_event_at=fresh.earliest_at,
+        latest_event_at=fresh.latest_at,
         ui_measured_from=_measured_from(batch, "ui"),
         sdk_measured_from=_measured_from(batch, "sdk"),
         changed_at=now,
     )
 
 
-async def _open_months(tx: Transaction, organization: Any, fresh: dict[UUID, AnyEvent]) -> Batch:
+async def _open_months(tx: Transaction, organization: Any, fresh: Fresh) -> Batch:
     """Give the open months up to the batch's latest the rows that follow from those before."""
-    touched = [Month.containing(event.time) for event in fresh.values()]
+    begin, end = Month.containing(fresh.earliest_at), Month.containing(fresh.latest_at)
     known = _month_of(organization.first_month)
     known_before = _month_of(organization.first_event_at)
     closed_through = _month_of(organization.closed_through)
-    earliest = min([*touched, *known_before])
-    first_open = closed_through[0].plus(1) if closed_through else min([*touched, *known])
-    first, last = max(min(touched), first_open), max(*touched, first_open)
+    earliest = min([begin, *known_before])
+    first_open = closed_through[0].plus(1) if closed_through else min([begin, *known])
+    first, last = max(begin, first_open), max(end, first_open)
     first_before: Month | None = None
     if known:
         last_before = Month.containing(organization.last_month)
@@ -157,8 +158,7 @@ async def _open_months(tx: Transaction, organization: Any, fresh: dict[UUID, Any
     return Batch(
         tx=tx,
         organization_id=organization.organization_id,
-        events=list(fresh.values()),
-        uids=frozenset(fresh),
+        fresh=fresh,
         closed=list(earliest.through(first_open.plus(-1))),
         months=list(first.through(last)),
         first_before=first_before,
@@ -176,27 +176,38 @@ def _measured_from(batch: Batch, channel: str) -> datetime | None:
     return min(used, default=None)
 
 
-def _row(uid: UUID, event: AnyEvent) -> EventRow:
-    subject_id, parent_id = _subject(event)
-    data = encode_fact(event.data).decode()
-    return EventRow(
-        uid, event.type, event.time, subject_id, parent_id, event.source, event.id, data
+def _columns(fresh: Fresh) -> EventColumns:
+    events = list(fresh.by_uid.values())
+    return EventColumns(
+        uid=list(fresh.by_uid),
+        type=[TYPES[type(event)] for event in events],
+        occurred_at=[event.time for event in events],
+        subject_id=[_SUBJECTS[type(event)](event.data) for event in events],
+        parent_id=[_parent(event) for event in events],
+        source=[event.source for event in events],
+        id=[event.id for event in events],
     )
 
 
-def _subject(event: AnyEvent) -> tuple[UUID, UUID | None]:
-    """The thing that an event is about; for a creation of an experiment also its project."""
-    match event:
-        case UserUpsertedEvent() | UserDeletedEvent() | UsageRecordedEvent():
-            return user_id(event.data.username), None
-        case WorkspaceUpsertedEvent() | WorkspaceDeletedEvent():
-            return workspace_id(event.data.name), None
-        case MemberAddedEvent() | MemberRemovedEvent():
-            return member_id(event.data.workspace, event.data.username), None
-        case ProjectUpsertedEvent() | ProjectDeletedEvent():
-            return project_id(event.data.workspace, event.data.name), None
-        case ExperimentCreatedEvent():
-            parent = project_id(event.data.workspace, event.data.project)
-            return experiment_id(event.data.experiment), parent
-        case ExperimentResizedEvent() | ExperimentDeletedEvent():
-            return experiment_id(event.data.experiment), None
+_SUBJECTS: Mapping[type, Callable[[Any], UUID]] = {
+    UserUpsertedEvent: lambda said: user_id(said.username),
+    UserDeletedEvent: lambda said: user_id(said.username),
+    WorkspaceUpsertedEvent: lambda said: workspace_id(said.name),
+    WorkspaceDeletedEvent: lambda said: workspace_id(said.name),
+    MemberAddedEvent: lambda said: member_id(said.workspace, said.username),
+    MemberRemovedEvent: lambda said: member_id(said.workspace, said.username),
+    ProjectUpsertedEvent: lambda said: project_id(said.workspace, said.name),
+    ProjectDeletedEvent: lambda said: project_id(said.workspace, said.name),
+    ExperimentCreatedEvent: lambda said: experiment_id(said.experiment),
+    ExperimentResizedEvent: lambda said: experiment_id(said.experiment),
+    ExperimentDeletedEvent: lambda said: experiment_id(said.experiment),
+    UsageRecordedEvent: lambda said: user_id(said.username),
+}
+"""The thing that an event is about."""
+
+
+def _parent(event: AnyEvent) -> UUID | None:
+    """For a creation of an experiment its project."""
+    if isinstance(event, ExperimentCreatedEvent):
+        return project_id(event.data.workspace, event.data.project)
+    return None

@@ -2,40 +2,52 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import date, datetime
-from uuid import UUID
+from datetime import datetime
 
 from app.db.months import UsageRow, add_usage
-from app.domain.events import UsageRecordedEvent
+from app.domain.events import Channel, UsageRecordedEvent
 from app.domain.ids import user_id
 from app.domain.months import Month
 from app.feed.batch import Batch
 
 
 @dataclass(slots=True)
-class _Channel:
-    count: int = 0
-    used_at: datetime | None = None
+class _Use:
+    """What a user did in a month; an event of no use says that the channel is measured."""
 
-    def add(self, count: int, at: datetime) -> None:
-        """An event that counts nothing says that the channel is measured, not that it was used."""
-        self.count += count
-        if count and (self.used_at is None or at > self.used_at):
-            self.used_at = at
+    ui_usage_count: int = 0
+    ui_used_at: datetime | None = None
+    sdk_usage_count: int = 0
+    sdk_used_at: datetime | None = None
+
+    def add(self, channel: Channel, count: int, at: datetime) -> None:
+        if channel == "ui":
+            self.ui_usage_count += count
+            if count and (self.ui_used_at is None or at > self.ui_used_at):
+                self.ui_used_at = at
+        else:
+            self.sdk_usage_count += count
+            if count and (self.sdk_used_at is None or at > self.sdk_used_at):
+                self.sdk_used_at = at
 
 
 async def store_usage(batch: Batch) -> None:
     """Add the batch's usage to the rows of its months and users."""
-    totals: dict[tuple[date, UUID], dict[str, _Channel]] = defaultdict(
-        lambda: {"ui": _Channel(), "sdk": _Channel()}
-    )
+    uses: dict[tuple[Month, str], _Use] = defaultdict(_Use)
     for event in batch.of(UsageRecordedEvent):
-        key = Month.containing(event.time).first_day, user_id(event.data.username)
-        totals[key][event.data.channel].add(event.data.uses, event.time)
+        said = event.data
+        use = uses[Month.containing(event.time), said.username]
+        use.add(said.channel, said.uses, event.time)
     rows = [
-        UsageRow(month, user, ui.count, ui.used_at, sdk.count, sdk.used_at)
-        for (month, user), channels in totals.items()
-        for ui, sdk in [(channels["ui"], channels["sdk"])]
+        UsageRow(
+            month.first_day,
+            user_id(username),
+            use.ui_usage_count,
+            use.ui_used_at,
+            use.sdk_usage_count,
+            use.sdk_used_at,
+        )
+        for (month, username), use in uses.items()
     ]
     if rows:
         await add_usage(batch.tx, batch.organization_id, rows, batch.months)
