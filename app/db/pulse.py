@@ -18,7 +18,8 @@ _log = logging.getLogger(__name__)
 _EVERY_SECONDS = 0.3
 _EVERY_SECONDS_AWAY = 0.1
 _PATIENCE_SECONDS = 1.0
-_LATE_SECONDS = 0.25
+_LOOKS = 3
+"""How often, within that patience, our own loop must have had time to see an answer."""
 _SILENT = (
     OSError,
     TimeoutError,
@@ -97,18 +98,17 @@ class Pulse:
         self._found()
 
     async def _ask(self) -> None:
-        loop = asyncio.get_running_loop()
-        asked_at = loop.time()
+        answer = asyncio.create_task(self._answer())
+        answer.add_done_callback(_noted)
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                if self._connection is None:
-                    self._connection = await self._connect()
-                self.revision = await _revision(self._connection)
-        except TimeoutError:
-            # When our own loop stood still for long, the answer may lie there unread.
-            if loop.time() - asked_at < _PATIENCE_SECONDS + _LATE_SECONDS:
-                raise
-            self._drop()
+            await _in_time(answer)
+        finally:
+            answer.cancel()
+
+    async def _answer(self) -> None:
+        if self._connection is None:
+            self._connection = await self._connect()
+        self.revision = await _revision(self._connection)
 
     def _lost(self, silence: BaseException) -> None:
         if self.is_away:
@@ -126,6 +126,30 @@ class Pulse:
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
+
+
+async def _in_time(answer: "asyncio.Task[None]") -> None:
+    """Wait for it, for as long as its silence may be our own.
+
+    Time alone proves nothing: while our loop stands still, an answer lies there unread. So it
+    has several looks: each takes its part of the patience, or as long as the loop stood still.
+    Nor is the end of a question waited for that is given up: the driver would tell a silent
+    server to roll back, and wait for that.
+
+    Raises:
+        TimeoutError: It did not come.
+    """
+    for _ in range(_LOOKS):
+        await asyncio.wait([answer], timeout=_PATIENCE_SECONDS / _LOOKS)
+        if answer.done():
+            return answer.result()
+    raise TimeoutError
+
+
+def _noted(answer: "asyncio.Task[None]") -> None:
+    """Nobody else may ask any more what became of it."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 _REVISION = "SELECT version_num FROM alembic_version"

@@ -1,6 +1,9 @@
 """How long the store is waited for, and who is told."""
 
 import asyncio
+import os
+import signal
+import socket
 import time
 from pathlib import Path
 
@@ -87,6 +90,60 @@ async def test_a_loop_that_stood_still_is_no_proof_that_the_store_is_away(
 def stand_still(seconds: float) -> None:
     """What a long computation does to everything else in the process."""
     time.sleep(seconds)
+
+
+async def test_a_silent_store_is_away_however_often_the_loop_stands_still() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        silent = Database(f"postgresql://nobody@127.0.0.1:{listener.getsockname()[1]}/nothing")
+        beat = asyncio.create_task(silent.pulse.beat())
+        rounds = 0
+        while not beat.done():
+            await asyncio.sleep(0)
+            stand_still(0.4)
+            rounds += 1
+
+    assert silent.pulse.is_away
+    assert rounds < 15
+
+
+async def test_a_store_that_falls_silent_between_two_statements_is_away(
+    postgres: str, template: str
+) -> None:
+    store = cloned(postgres, template)
+    async with store as database:
+        administrator = await asyncpg.connect(store.url)
+        try:
+            await database.pulse.beat()
+            async with administrator.transaction():
+                await administrator.execute("LOCK TABLE alembic_version")
+                began = time.monotonic()
+                beat = asyncio.create_task(database.pulse.beat())
+                stopped = await waiting_server(administrator)
+                os.kill(stopped, signal.SIGSTOP)
+                await asyncio.wait([beat], timeout=5)
+                took = time.monotonic() - began
+                was_away = database.pulse.is_away
+                os.kill(stopped, signal.SIGCONT)
+            await beat
+        finally:
+            await administrator.close()
+
+        assert was_away
+        assert took < 3
+        await database.pulse.beat()
+        assert not database.pulse.is_away
+
+
+async def waiting_server(administrator: asyncpg.Connection) -> int:
+    """The process of PostgreSQL that waits for the lock."""
+    waiting = (
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
+        "AND wait_event_type = 'Lock'"
+    )
+    async with asyncio.timeout(20):
+        while not (pid := await administrator.fetchval(waiting)):  # noqa: ASYNC110  of PostgreSQL
+            await asyncio.sleep(0.01)
+    return int(pid)
 
 
 async def test_a_store_that_refuses_for_want_of_connections_is_not_away(
