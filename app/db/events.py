@@ -218,8 +218,13 @@ async def stream_experiments_of_source(
         """),
         {"organization_id": organization_id, "source": source, "until": until},
     )
-    async for row in rows:
-        yield row
+    async for part in rows.partitions(_ROWS_TOGETHER):
+        for row in part:
+            yield row
+
+
+_ROWS_TOGETHER = 1_000
+"""Rows that are waited for at once: waiting for one costs more than making it."""
 
 
 async def select_facts_of_source(
@@ -265,8 +270,9 @@ async def stream_events(
         """),
         {"organization_id": organization_id, "until": until},
     )
-    async for row in rows:
-        yield row
+    async for part in rows.partitions(_ROWS_TOGETHER):
+        for row in part:
+            yield row
 
 
 async def select_archived_usage(
@@ -294,11 +300,15 @@ async def plan_by_index(tx: AsyncConnection) -> None:
 
     A plan that was made while a table was nearly empty reads all of it; kept for a connection's
     prepared statement, it is still used when the table has millions of rows. By index one plan
-    serves every batch; to plan for each would read its arrays once more.
+    serves every batch; to plan for each would read its arrays once more. Only of tables that
+    PostgreSQL never looked at is nothing so cheap as reading all of them, again for each row.
     """
     await tx.execute(
         text("""
             SELECT set_config('enable_seqscan', 'off', true),
-                   set_config('plan_cache_mode', 'force_generic_plan', true)
+                   set_config('plan_cache_mode',
+                              CASE WHEN reltuples > 0 THEN 'force_generic_plan'
+                                   ELSE 'force_custom_plan' END, true)
+            FROM pg_class WHERE oid = to_regclass('account')
         """)
     )

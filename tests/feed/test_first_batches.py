@@ -1,0 +1,26 @@
+"""The first batches of a store: PostgreSQL knows nothing of tables that nobody has looked at."""
+
+import time
+
+from app.db.engine import Database
+from resolvers.feed import accept_lines
+from resolvers.organizations import DEFAULT, find_organization
+from tests.conftest import FixedClock, event
+
+ACCOUNTS = 4_000
+
+
+async def test_what_fills_an_empty_store_is_stored_as_fast_as_what_comes_later(
+    database: Database, clock: FixedClock
+) -> None:
+    organization_id = (await find_organization(database, DEFAULT)).organization_id
+    seconds = []
+    for first in (0, ACCOUNTS):
+        names = [f"user{number}" for number in range(first, first + ACCOUNTS)]
+        lines = [event("user.upserted", "2026-10-01T00:00:00Z", username=name) for name in names]
+        begun = time.monotonic()
+        await accept_lines(database, organization_id, [lines], clock.now)
+        seconds.append(time.monotonic() - begun)
+
+    # Each account was compared with each other one, which took twelve times as long.
+    assert seconds[0] < 4 * seconds[1]
