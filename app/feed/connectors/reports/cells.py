@@ -12,6 +12,7 @@ each other) the table has less than is stated; the caller sees where.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple
 
 from app.domain.sizes import MEGABYTE
@@ -142,9 +143,17 @@ class _Side:
     def __init__(self, margins: Mapping[str, Margin], sizes: Mapping[str, int]) -> None:
         self.bytes = dict(sizes)
         self.room = {name: margin.experiments for name, margin in margins.items()}
+        self.open = {name for name in self.bytes if self._is_open(name)}
 
-    def open(self) -> list[str]:
-        return [name for name, left in self.bytes.items() if left and self.room[name]]
+    def take(self, name: str, size_bytes: int, cells: int) -> None:
+        """Place so many of its bytes, in so many cells that it had none in."""
+        self.bytes[name] -= size_bytes
+        self.room[name] -= cells
+        if not self._is_open(name):
+            self.open.discard(name)
+
+    def _is_open(self, name: str) -> bool:
+        return bool(self.bytes[name] and self.room[name])
 
 
 Choice = Callable[[int, int], tuple[int, ...]]
@@ -182,37 +191,43 @@ class _Attempt:
 
     def run(self) -> "_Attempt":
         """Place until nothing more can be."""
-        while (found := self._next()) is not None:
-            self._place(*found)
+        tightest = [
+            self._tightness(index, name)
+            for index, side in enumerate(self._sides)
+            for name in side.open
+        ]
+        heapify(tightest)
+        while tightest and all(side.open for side in self._sides):
+            *_, index, name = candidate = heappop(tightest)
+            # What changed since it was put there is there once more, as it is now.
+            if name in self._sides[index].open and candidate == self._tightness(index, name):
+                for changed in enumerate(self._place_next(index, name)):
+                    heappush(tightest, self._tightness(*changed))
         return self
 
-    def _next(self) -> tuple[Cell, int] | None:
-        rows, columns = self._sides
-        tightest = min(
-            ((side.room[name], -side.bytes[name], index, name)
-             for index, side in enumerate(self._sides) for name in side.open()),
-            default=None,
-        )  # fmt: skip
-        if tightest is None:
-            return None
-        room, _, index, name = tightest
-        own, other = (rows, columns) if index == 0 else (columns, rows)
-        partners = other.open()
-        if not partners:
-            return None
-        partner = self._partner(own.bytes[name], room, other, partners)
-        cell = (name, partner) if index == 0 else (partner, name)
-        return cell, min(own.bytes[name], other.bytes[partner])
+    def _tightness(self, index: int, name: str) -> tuple[int, int, int, str]:
+        side = self._sides[index]
+        return side.room[name], -side.bytes[name], index, name
 
-    def _partner(self, wanted: int, room: int, other: _Side, partners: Sequence[str]) -> str:
+    def _place_next(self, index: int, name: str) -> Cell:
+        """Place of a row (0) or a column (1) what one partner takes."""
+        own, other = self._sides[index], self._sides[1 - index]
+        partner = self._partner(own.bytes[name], own.room[name], other)
+        cell = (name, partner) if index == 0 else (partner, name)
+        self._place(cell, min(own.bytes[name], other.bytes[partner]))
+        return cell
+
+    def _partner(self, wanted: int, room: int, other: _Side) -> str:
         """One that takes all when there is room for one cell alone; else the best ranked."""
-        whole = [
-            name for name in partners
+        whole = self._whole(wanted, other) if room == 1 else ()
+        return min(whole or other.open, key=lambda name: self._rank(name, wanted, other))
+
+    def _whole(self, wanted: int, other: _Side) -> Sequence[str]:
+        return [
+            name for name in other.open
             if other.bytes[name] + _ROUNDING_BYTES >= wanted
             and (other.room[name] > 1 or other.bytes[name] - wanted <= _ROUNDING_BYTES)
         ]  # fmt: skip
-        some = whole if whole and room == 1 else partners
-        return min(some, key=lambda name: self._rank(name, wanted, other))
 
     def _rank(self, name: str, wanted: int, other: _Side) -> tuple[Any, ...]:
         return *self._choose(other.bytes[name] - wanted, other.room[name]), name
@@ -223,8 +238,7 @@ class _Attempt:
         if placed <= 0 or (cell not in self._bytes and not all(s.room[n] for n, s in sides)):
             return
         for name, side in sides:
-            side.bytes[name] -= placed
-            side.room[name] -= cell not in self._bytes
+            side.take(name, placed, cell not in self._bytes)
         self._bytes[cell] = self._bytes.get(cell, 0) + placed
 
     def cells(self, before: Mapping[Cell, Held]) -> dict[Cell, Held]:
