@@ -54,7 +54,7 @@ def settle() -> None:
 
     A batch of events, or a report, is tens of thousands of objects without a cycle among them.
     Looking through them, and through all modules each time, took a third of the time in which a
-    batch is stored or a report is read, and the event loop stood still meanwhile.
+    batch is stored, a report is read or one is imported, and the event loop stood still meanwhile.
     """
     gc.collect()
     gc.freeze()

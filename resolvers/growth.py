@@ -57,11 +57,16 @@ class Growth:
 
 
 class GrowthWithin:
-    """The same for one transaction that stores a great deal."""
+    """The same for one transaction that stores a great deal.
 
-    def __init__(self, tx: Transaction) -> None:
+    Args:
+        tx: The transaction.
+        known: How many events of its organization PostgreSQL may have looked at before.
+    """
+
+    def __init__(self, tx: Transaction, known: int) -> None:
         self._tx = tx
-        self._doubling = _Doubling(_WORTH_A_LOOK_WITHIN)
+        self._doubling = _Doubling(max(known, _WORTH_A_LOOK_WITHIN))
 
     async def stored(self, event_count: int) -> None:
         """Note that the transaction stored so many events more."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from app.db.engine import Database
 from app.db.store import open_store
-from app.main import system_clock
+from app.main import settle, system_clock
 from app.settings import Settings
 from resolvers.context import Clock
 from resolvers.growth import prepare_shelves
@@ -37,6 +37,7 @@ def with_store(
 ) -> T:
     """Run a command on the open store; one that is being served is joined."""
     settings = Settings.load(env_file)
+    settle()
 
     async def run() -> T:
         async with opened(settings, data_dir, system_clock) as database:
