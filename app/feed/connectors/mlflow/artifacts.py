@@ -14,8 +14,6 @@ from app.feed.connectors.mlflow.server import MlflowServer
 
 PROXIED = "mlflow-artifacts"
 _PROXY_PATH = "/api/2.0/mlflow-artifacts/artifacts"
-_ABOVE_A_RUN = 3
-"""How far the store's root lies above a run's folder: `<root>/<experiment>/<run>/artifacts`."""
 
 
 class StoredFile(NamedTuple):
@@ -81,19 +79,23 @@ class ArtifactStores:
         return Size(sum(file.size_bytes for file in files), max(written, default=None))
 
     def _files(self, folder: str) -> Iterable[StoredFile]:
-        protocol = _protocol(folder)
-        if protocol == PROXIED:
+        if _protocol(folder) == PROXIED:
             path = urlsplit(folder).path.strip("/")
             if self._destination is not None:
-                return self._files(f"{self._destination}/{path}")
+                return self._files_at(f"{self._destination}/{path}", self._destination)
             if self._server is None:
                 raise ForeignUnavailable(
                     f"{folder} cannot be listed: give --artifacts-destination or --tracking-url."
                 )
             return _files_of_proxy(self._server, path)
-        if not protocol:
-            return _files_of_folder(_local(folder))
-        return self._files_of_objects(folder)
+        return self._files_at(folder, None)
+
+    def _files_at(self, folder: str, root: str | None) -> Iterable[StoredFile]:
+        """The files below a folder or in a bucket; the store's root, if it is known."""
+        if _protocol(folder):
+            return self._files_of_objects(folder)
+        here = _local(folder)
+        return _files_of_folder(here, _root_above(here) if root is None else _local(root))
 
     def _files_of_objects(self, folder: str) -> Iterator[StoredFile]:
         parts = urlsplit(folder)
@@ -141,12 +143,25 @@ def _outermost(folders: Iterable[str]) -> Sequence[str]:
     return found
 
 
-def _files_of_folder(folder: Path) -> Iterator[StoredFile]:
+def _root_above(folder: Path) -> Path:
+    """The store in which a run's folder, or a logged model's, lies as MLflow lays them out.
+
+    `<root>/<experiment>/<run>/artifacts`, `<root>/<experiment>/models/m-<id>/artifacts`; with
+    workspaces below `<root>/workspaces/<name>`. A folder comes to be with its first file, so that
+    all between the root and the run may be missing.
+    """
+    above = [*folder.parents]
+    levels = 4 if above[0].name.startswith("m-") else 3
+    if len(above) > levels and above[levels].name == "workspaces":
+        levels += 1
+    return above[min(levels, len(above)) - 1]
+
+
+def _files_of_folder(folder: Path, root: Path) -> Iterator[StoredFile]:
     """The files below a folder; one that is not there holds nothing, if its store is there."""
     if not folder.is_dir():
-        above = folder.parents[min(_ABOVE_A_RUN, len(folder.parents)) - 1]
-        if not above.is_dir():
-            raise ForeignUnavailable(f"{folder} cannot be listed: {above} is not there.")
+        if not root.is_dir():
+            raise ForeignUnavailable(f"{folder} cannot be listed: {root} is not there.")
         return
     waiting = [folder]
     while waiting:
