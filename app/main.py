@@ -1,6 +1,5 @@
 """The application: routes, and what every response carries."""
 
-import gc
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
@@ -37,7 +36,7 @@ from app.web.security import SecurityHeaders
 from app.web.services import BodyBudget, Services, services_of
 from resolvers.audit import AuditTrail
 from resolvers.context import Clock
-from resolvers.feed import Intake
+from resolvers.feed import Intake, Taking
 
 _BODIES_IN_MEMORY = 4
 """How many of the largest batches are in memory at a time; of small ones, many more."""
@@ -49,25 +48,19 @@ def system_clock() -> datetime:
     return datetime.now(UTC)
 
 
-def settle() -> None:
-    """Let the garbage collector leave what is there for good alone, and look less often.
-
-    A batch of events, or a report, is tens of thousands of objects without a cycle among them.
-    Looking through them, and through all modules each time, took a third of the time in which a
-    batch is stored, a report is read or one is imported, and the event loop stood still meanwhile.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
-
-
-def create_app(settings: Settings, database: Database, clock: Clock = system_clock) -> Starlette:
+def create_app(
+    settings: Settings,
+    database: Database,
+    clock: Clock = system_clock,
+    intake: Taking | None = None,
+) -> Starlette:
     """The service on an open store.
 
     Args:
         settings: What this install chose.
         database: The store, migrated, the caller's to close.
         clock: What time it is; tests choose it.
+        intake: What stores events; None is this process itself.
     """
     metrics = Metrics(database)
     watchers: list[Watcher] = [metrics, *_traces(settings)]
@@ -106,7 +99,7 @@ def create_app(settings: Settings, database: Database, clock: Clock = system_clo
         settings=settings,
         database=database,
         clock=clock,
-        intake=Intake(database),
+        intake=intake or Intake(database),
         bodies=BodyBudget(_BODIES_IN_MEMORY * settings.feed_body_bytes),
         closed_documents=ClosedDocuments(_CLOSED_DOCUMENTS_BYTES),
         audit=AuditTrail(database),

@@ -99,7 +99,10 @@ class Settings(BaseSettings):
         None, description="A PostgreSQL ≥ 15; without it the service runs its own."
     )
     database_connections: int = Field(
-        10, ge=2, le=1000, description="Connections to PostgreSQL at the most, per process."
+        10,
+        ge=2,
+        le=1000,
+        description="Connections to PostgreSQL at the most, per process that answers requests.",
     )
     database_shared_snapshots: Switch = Field(
         True,

@@ -18,7 +18,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.cli.store import opened
-from app.main import create_app, settle, system_clock
+from app.main import create_app, system_clock
+from app.memory import settle
 from app.settings import Settings
 from app.web.pieces import dumps
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from app.db.engine import Database, Transaction
@@ -20,7 +20,7 @@ from app.domain.errors import (
     Problem,
     StoreUnavailable,
 )
-from app.domain.events import MOST_PROBLEMS, AnyEvent, decode_lines
+from app.domain.events import MOST_PROBLEMS, AnyEvent, decode_body, decode_lines
 from app.feed.ingest import Accepted, store_events
 from resolvers.growth import Growth, GrowthWithin
 
@@ -37,6 +37,28 @@ class _Waiting:
     outcome: "asyncio.Future[Accepted]"
 
 
+class Delivery(NamedTuple):
+    """A body of events, as it came for an organization; `media_type` is one of `MEDIA_TYPES`."""
+
+    organization_id: UUID
+    media_type: str
+    body: bytes
+    arrived_at: datetime
+
+
+class Taking(Protocol):
+    """What takes deliveries: an `Intake`, or the process that has one."""
+
+    async def take(self, delivery: Delivery) -> Accepted:
+        """Store a delivery's events, whole or not at all; answered after the commit.
+
+        Raises:
+            InvalidBatch: What is wrong with which event.
+            FeedBusy: Too many events are waiting already.
+            StoreUnavailable: The store cannot be reached; the batch may be sent again.
+        """
+
+
 class Intake:
     """Stores batches; those that arrive while one is being stored go in together, next.
 
@@ -50,6 +72,16 @@ class Intake:
         self._workers: dict[UUID, asyncio.Task[None]] = {}
         self._events = 0
         self._growth = Growth(database)
+
+    async def take(self, delivery: Delivery) -> Accepted:
+        """As `Taking` says."""
+        organization_id, media_type, body, now = delivery
+        try:
+            events = await _decoded(media_type, body, now)
+        except InvalidBatch as refusal:
+            await note_refusal(self._database, organization_id, refusal.event_count, now)
+            raise
+        return await self.accept(organization_id, events, now)
 
     async def accept(
         self, organization_id: UUID, events: Sequence[AnyEvent], now: datetime
@@ -124,6 +156,16 @@ def _some(queue: deque[_Waiting]) -> Iterator[_Waiting]:
 
 
 _MOST_WAITING = 100_000
+
+
+async def _decoded(media_type: str, body: bytes, now: datetime) -> list[AnyEvent]:
+    """Decoding a large body holds the interpreter, but not the event loop's turn."""
+    if len(body) < _LARGE_BODY:
+        return decode_body(media_type, body, now=now)
+    return await asyncio.to_thread(decode_body, media_type, body, now=now)
+
+
+_LARGE_BODY = 65_536
 
 
 async def accept_lines(

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Self
 
+import psutil
+
 CHARGEBACK = (sys.executable, "-m", "app")
 START_SECONDS = 90
 
@@ -101,6 +103,17 @@ class Served:
     @property
     def key(self) -> str:
         return self.said("API key: ")
+
+    @property
+    def feeder(self) -> psutil.Process:
+        """The process that stores the feed's events."""
+        children = psutil.Process(self.process.pid).children()
+        return next(each for each in children if "app.feeder" in each.cmdline())
+
+    def resident_bytes(self) -> int:
+        """What both processes have in memory; PostgreSQL's are not counted."""
+        both = (psutil.Process(self.process.pid), self.feeder)
+        return sum(int(each.memory_info().rss) for each in both)
 
     def stop(self, wish: signal.Signals = signal.SIGINT) -> int:
         """End it as a person would; its exit status."""

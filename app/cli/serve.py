@@ -1,7 +1,6 @@
 """`chargeback serve`: the one way to start the service."""
 
 import asyncio
-import ctypes
 import os
 import signal
 import socket
@@ -26,7 +25,9 @@ from app.domain.callers import Scope
 from app.domain.errors import ChargebackError
 from app.domain.months import Month
 from app.feed.generate import DEMO_ADMIN, OrganizationShape, generate_events
-from app.main import create_app, settle, system_clock
+from app.feeder import Feeder, spawned
+from app.main import create_app, system_clock
+from app.memory import settle, share_arenas
 from app.settings import LogFormat, Settings
 from app.web.logs import configure_logs
 from app.web.metrics import Metrics
@@ -46,45 +47,39 @@ class PortTaken(ChargebackError):
     code, status = "PORT_TAKEN", 503
 
 
-def _configure_logs(settings: Settings) -> None:
+def _log_format(settings: Settings) -> LogFormat:
     default = LogFormat.TEXT if sys.stderr.isatty() else LogFormat.JSON
-    configure_logs(settings.log_format or default, settings.log_level.upper())
+    return settings.log_format or default
 
 
 async def serve(settings: Settings, *, host: str, port: int, data_dir: Path, demo: bool) -> None:
     """Open the store, load the demo organization when asked to, and serve until a signal."""
-    _share_arenas()
-    _configure_logs(settings)
+    share_arenas()
+    configure_logs(_log_format(settings), settings.log_level.upper())
     with _listening(host, port) as listener:
         stderr.print("Starting PostgreSQL …" if settings.database_url is None else "Connecting …")
         async with (
+            spawned() as process,
             opened(settings, data_dir, system_clock) as database,
             database.pulse.watched(),
+            Feeder(process, database, settings, _log_format(settings)) as feeder,
         ):
             key = await _demo(database, settings, data_dir) if demo else None
             await record_start(database, settings, system_clock())
             address = f"http://{_shown(host)}:{listener.getsockname()[1]}"
-            await _answer(database, settings, listener, lambda: _greet(address, key))
+            await _answer(database, settings, feeder, listener, lambda: _greet(address, key))
             stderr.print("Stopping …")
 
 
-def _share_arenas() -> None:
-    """Let all threads allocate from two arenas, where the allocator is glibc's.
-
-    By itself it gives each thread one of its own, and keeps in it what a large request needed.
-    """
-    if hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        libc.mallopt(_M_ARENA_MAX, 2)
-
-
-_M_ARENA_MAX = -8
-
-
 async def _answer(
-    database: Database, settings: Settings, listener: socket.socket, on_ready: Callable[[], None]
+    database: Database,
+    settings: Settings,
+    feeder: Feeder,
+    listener: socket.socket,
+    on_ready: Callable[[], None],
 ) -> None:
     """Answer requests until a signal, and do the chores meanwhile."""
-    app = create_app(settings, database)
+    app = create_app(settings, database, intake=feeder)
     config = uvicorn.Config(
         app,
         http=BoundedProtocol,

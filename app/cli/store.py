@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from app.db.engine import Database
 from app.db.store import open_store
-from app.main import settle, system_clock
+from app.main import system_clock
+from app.memory import settle
 from app.settings import Settings
 from resolvers.context import Clock
 from resolvers.growth import prepare_shelves

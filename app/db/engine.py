@@ -87,6 +87,11 @@ class Database:
             server_settings={"application_name": "chargeback", "timezone": "UTC"},
         )
 
+    @property
+    def url(self) -> str:
+        """As it was given, for whoever else shall open it; it may hold a password."""
+        return self._dsn
+
     async def greet(self) -> None:
         """Log in and leave; the errors are the driver's own."""
         connection = await self._login()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 
@@ -18,6 +18,18 @@ class ChargebackError(Exception):
         super().__init__(message)
         self.details = details
         """Figures that a program may read: the limit, and the value that passed it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As it is, to another process: without its constructor, which takes other arguments."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(
+    kind: type[ChargebackError], args: tuple[Any, ...], attributes: dict[str, Any]
+) -> ChargebackError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 class InvalidMonth(ChargebackError):
@@ -363,6 +375,8 @@ class InvalidBatch(ChargebackError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
+        self.event_count = 0
+        """How many events the batch has, as far as whoever refuses it can tell."""
         count = len(self.problems)
         super().__init__(
             f"{count} bad {'event' if count == 1 else 'events'}; nothing of the batch was stored."

@@ -275,6 +275,38 @@ def count_batch(body: bytes) -> int:
         return 0
 
 
+ONE = "application/cloudevents+json"
+BATCH = "application/cloudevents-batch+json"
+LINES = "application/x-ndjson"
+MEDIA_TYPES = (ONE, BATCH, LINES)
+"""What a body of events may be: one, a JSON array, or one a line."""
+
+
+def decode_body(media_type: str, body: bytes, *, now: datetime) -> list[AnyEvent]:
+    """The events of a body of one of these media types.
+
+    Raises:
+        InvalidBatch: With each bad event's index, and how many events there are.
+    """
+    try:
+        if media_type == BATCH:
+            return decode_batch(body, now=now)
+        return decode_lines(_lines(media_type, body), now=now)
+    except InvalidBatch as refusal:
+        refusal.event_count = _count_events(media_type, body)
+        raise
+
+
+def _count_events(media_type: str, body: bytes) -> int:
+    if media_type == BATCH:
+        return count_batch(body)
+    return sum(1 for line in _lines(media_type, body) if line.strip())
+
+
+def _lines(media_type: str, body: bytes) -> list[bytes]:
+    return [body] if media_type == ONE else body.split(b"\n")
+
+
 def stored_event(type_: str, at: datetime, source: str, id_: str, data: str) -> AnyEvent:
     """An event as it was accepted, from what the store keeps of it."""
     content = msgspec.json.decode(data, type=_CONTENTS[type_])

@@ -1,24 +1,18 @@
 """The feed's endpoint: `POST /api/events`."""
 
-import asyncio
 import zlib
-from datetime import datetime
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from app.domain.callers import Caller, Scope
 from app.domain.errors import BodyTooLarge, InvalidArgument, InvalidBatch, UnsupportedBody
-from app.domain.events import AnyEvent, count_batch, decode_batch, decode_lines
+from app.domain.events import MEDIA_TYPES
 from app.web.auth import Guarded
 from app.web.errors import JsonResponse
 from app.web.services import services_of
-from resolvers.feed import note_refusal
+from resolvers.feed import Delivery
 
-ONE = "application/cloudevents+json"
-BATCH = "application/cloudevents-batch+json"
-LINES = "application/x-ndjson"
-MEDIA_TYPES = (ONE, BATCH, LINES)
 ENCODINGS = ("identity", "gzip")
 
 
@@ -29,16 +23,12 @@ async def post_events(request: Request, caller: Caller) -> Response:
     most_bytes = services.settings.feed_body_bytes
     async with services.bodies.reserve(_expected_bytes(request, encoding, most_bytes)):
         body = await _read(request, encoding, most_bytes)
-        now = services.now
-        # Decoding holds the interpreter for as long as it takes, but not the event loop's turn.
+        delivery = Delivery(caller.organization_id, media_type, body, services.now)
         try:
-            events = await asyncio.to_thread(_decode, media_type, body, now)
-        except InvalidBatch:
-            count = await asyncio.to_thread(_count, media_type, body)
-            services.metrics.count_events(refused=count)
-            await note_refusal(services.database, caller.organization_id, count, now)
+            accepted = await services.intake.take(delivery)
+        except InvalidBatch as refusal:
+            services.metrics.count_events(refused=refusal.event_count)
             raise
-        accepted = await services.intake.accept(caller.organization_id, events, now)
     services.metrics.count_events(accepted.accepted, accepted.duplicates)
     return JsonResponse({"accepted": accepted.accepted, "duplicates": accepted.duplicates})
 
@@ -99,23 +89,6 @@ async def _read(request: Request, encoding: str, most_bytes: int) -> bytes:
 def _gunzip() -> "zlib._Decompress":
     """Unpacks as much as it is told to and no more, so that a small body cannot grow large."""
     return zlib.decompressobj(wbits=31)
-
-
-def _decode(media_type: str, body: bytes, now: datetime) -> list[AnyEvent]:
-    if media_type == BATCH:
-        return decode_batch(body, now=now)
-    return decode_lines(_lines(media_type, body), now=now)
-
-
-def _count(media_type: str, body: bytes) -> int:
-    """How many events a body holds; 0 when it cannot be told."""
-    if media_type == BATCH:
-        return count_batch(body)
-    return sum(1 for line in _lines(media_type, body) if line.strip())
-
-
-def _lines(media_type: str, body: bytes) -> list[bytes]:
-    return [body] if media_type == ONE else body.split(b"\n")
 
 
 routes = [

@@ -15,9 +15,8 @@ from starlette.routing import BaseRoute, Route
 
 from app import __version__
 from app.domain.errors import CODES
-from app.domain.events import AnyEvent
+from app.domain.events import BATCH, LINES, ONE, AnyEvent
 from app.web.errors import JsonResponse
-from app.web.events import BATCH, LINES, ONE
 
 Schema: TypeAlias = dict[str, Any]
 

@@ -18,7 +18,7 @@ from app.web.metrics import Metrics
 from app.web.queries import RunningQueries
 from resolvers.audit import AuditTrail
 from resolvers.context import Clock
-from resolvers.feed import Intake
+from resolvers.feed import Taking
 
 
 class BodyBudget:
@@ -64,7 +64,7 @@ class Services:
     settings: Settings
     database: Database
     clock: Clock
-    intake: Intake
+    intake: Taking
     bodies: BodyBudget
     closed_documents: ClosedDocuments
     audit: AuditTrail

@@ -10,6 +10,7 @@ import pytest
 LAYERS = (
     ("app.__main__",),
     ("app.cli",),
+    ("app.feeder",),
     ("app.main",),
     ("app.web",),
     ("schema",),

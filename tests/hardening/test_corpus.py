@@ -77,13 +77,6 @@ def processor_seconds(service: Served) -> float:
     return (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def resident_bytes(service: Served) -> int:
-    """What the service's process has in memory."""
-    status = Path(f"/proc/{service.process.pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
-    return int(line.split()[1]) * 1024
-
-
 def test_nothing_in_the_corpus_does_harm(service: Served, attacks: Sequence[Attack]) -> None:
     assert len(attacks) > 1_000
     before = asked(service)
@@ -97,10 +90,10 @@ def test_five_more_rounds_of_the_corpus_leave_no_memory_behind(
     service: Served, attacks: Sequence[Attack]
 ) -> None:
     assert list(attacked(service, attacks)) == []
-    first = resident_bytes(service)
+    first = service.resident_bytes()
     for number in range(ROUNDS):
         assert list(attacked(service, attacks)) == []
-        grown = resident_bytes(service) - first
+        grown = service.resident_bytes() - first
         print(f"{first:,} bytes, round {number + 1}: {grown:+,}")  # noqa: T201  with -s
     assert grown < GROWTH_BYTES
 

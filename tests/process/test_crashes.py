@@ -109,7 +109,7 @@ class Sender:
 
 @dataclass
 class Install:
-    """A service on a folder, killed and started again, and what its store holds."""
+    """A service on a folder, its processes killed and started again, and what its store holds."""
 
     data_dir: Path
     served: Served
@@ -117,6 +117,11 @@ class Install:
     def kill_service(self) -> None:
         self.served.kill()
         self.served = Served(self.data_dir, words=())
+
+    def kill_feeder(self) -> None:
+        ended = self.served.feeder
+        ended.kill()
+        ended.wait(10)
 
     def kill_postgres(self) -> None:
         ended = postmaster(self.data_dir)
@@ -197,13 +202,13 @@ async def test_nothing_acknowledged_is_lost_and_no_batch_is_half_there(
 
 
 def _kill_one(installed: Install, senders: list[Sender], draws: random.Random) -> None:
-    """Kill the service or its PostgreSQL at a random moment once all clients are at work."""
+    """Kill one of the install's processes at a random moment once all clients are at work."""
     deadline = time.monotonic() + 30
     while not all(sender.acknowledged for sender in senders):
         assert time.monotonic() < deadline, "no batch is acknowledged"
         time.sleep(0.01)
     time.sleep(draws.uniform(0, 1.5))
-    draws.choice([installed.kill_service, installed.kill_postgres])()
+    draws.choice([installed.kill_service, installed.kill_feeder, installed.kill_postgres])()
     for sender in senders:
         sender.stop()
 

@@ -111,9 +111,7 @@ class Install:
 
     def megabytes(self) -> float:
         """What the service holds in memory."""
-        status = Path(f"/proc/{self.served.process.pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
-        return int(line.split()[1]) / 1024
+        return self.served.resident_bytes() / 2**20
 
 
 @pytest.fixture(scope="module")

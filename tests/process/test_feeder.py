@@ -1,0 +1,135 @@
+"""The process that stores events: it comes back, it leaves nothing behind, and it is seen."""
+
+import os
+import pickle
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from app.domain import errors
+from app.domain.errors import ChargebackError, InvalidBatch, Problem
+from tests.conftest import event
+from tests.served import Keyed, keyed
+
+POSTED = {"Content-Type": "application/x-ndjson"}
+
+
+@pytest.fixture
+def install(tmp_path: Path) -> Iterator[Keyed]:
+    with keyed(tmp_path) as install:
+        yield install
+
+
+def post(install: Keyed, *ids: str, seconds: float = 20) -> httpx.Response:
+    used = {"username": "ann", "channel": "sdk"}
+    lines = [event("usage.recorded", "2026-10-05T00:00:00Z", id=id, **used) for id in ids]
+    return httpx.post(
+        f"{install.url}/api/events",
+        content=b"\n".join(lines),
+        headers={"Authorization": install.key, **POSTED},
+        timeout=seconds,
+    )
+
+
+def until(seconds: float, found: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_killed_process_is_a_refusal_until_another_is_there(install: Keyed) -> None:
+    assert post(install, "a").json() == {"accepted": 1, "duplicates": 0}
+    ended = install.served.feeder
+    ended.kill()
+    ended.wait(10)
+
+    refused = post(install, "a", "b")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
+    assert refused.json()["error"] == "STORE_UNAVAILABLE"
+    until(10, lambda: post(install, "a", "b").status_code == 200)
+
+    assert post(install, "a", "b", "c").json() == {"accepted": 1, "duplicates": 2}
+    assert install.served.feeder.pid != ended.pid
+    assert any("the feed's process ended with status -9" in line for line in install.served.lines)
+
+
+def test_a_batch_that_the_process_had_when_it_was_killed_may_be_sent_again(
+    install: Keyed,
+) -> None:
+    assert post(install, "a").status_code == 200
+    feeder = install.served.feeder
+    feeder.suspend()
+    with pytest.raises(httpx.ReadTimeout):
+        post(install, "b", seconds=1)
+    feeder.kill()
+
+    until(10, lambda: post(install, "b", "c").status_code == 200)
+    assert post(install, "b", "c").json() == {"accepted": 0, "duplicates": 2}
+
+
+def test_it_ends_with_the_service_however_that_ends(tmp_path: Path) -> None:
+    for end in ("kill", "stop"):
+        with keyed(tmp_path) as install:
+            assert post(install, end).status_code == 200
+            feeder = install.served.feeder
+            getattr(install.served, end)()
+            psutil.wait_procs([feeder], timeout=10)
+            assert not feeder.is_running()
+
+
+def test_a_signal_to_all_processes_stops_them_cleanly(install: Keyed) -> None:
+    """As systemd and a terminal send it."""
+    assert post(install, "a").status_code == 200
+    os.kill(install.served.feeder.pid, signal.SIGTERM)
+    os.kill(install.served.feeder.pid, signal.SIGINT)
+
+    assert post(install, "b").json() == {"accepted": 1, "duplicates": 0}
+    assert install.served.stop(signal.SIGTERM) == 0
+    assert not any("ended with status" in line for line in install.served.lines)
+
+
+def test_its_statements_and_refusals_are_seen_where_the_requests_are(install: Keyed) -> None:
+    assert post(install, "a").status_code == 200
+    bad = httpx.post(
+        f"{install.url}/api/events",
+        content=b'{"type": "no.such"}\n{}',
+        headers={"Authorization": install.key, **POSTED},
+    )
+
+    assert (bad.status_code, bad.json()["error"]) == (400, "INVALID_BATCH")
+    assert [problem["index"] for problem in bad.json()["problems"]] == [0, 1]
+    metrics = httpx.get(f"{install.url}/metrics", headers={"Authorization": install.key}).text
+    counted = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if line[0] != "#")
+    assert float(counted['chargeback_statements_total{operation="post_events"}']) > 15
+    assert float(counted['chargeback_feed_events_total{outcome="refused"}']) == 2
+
+
+def subclasses(kind: type[ChargebackError]) -> Iterator[type[ChargebackError]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from subclasses(each)
+
+
+@pytest.mark.parametrize("kind", [*subclasses(ChargebackError)], ids=lambda kind: kind.__name__)
+def test_every_refusal_is_the_same_in_another_process(kind: type[ChargebackError]) -> None:
+    refusal = kind.__new__(kind, "What was wrong.")
+    ChargebackError.__init__(refusal, "What was wrong.", limit=3)
+    again = pickle.loads(pickle.dumps(refusal))  # noqa: S301  our own
+
+    assert (type(again), str(again), again.details) == (kind, "What was wrong.", {"limit": 3})
+
+
+def test_a_refusal_without_arguments_and_one_with_problems_arrive_whole() -> None:
+    busy = pickle.loads(pickle.dumps(errors.FeedBusy()))  # noqa: S301  our own
+    bad = InvalidBatch([Problem(2, "time", "must be earlier")])
+    bad.event_count = 7
+    told = pickle.loads(pickle.dumps(bad))  # noqa: S301  our own
+
+    assert str(busy) == str(errors.FeedBusy())
+    assert (str(told), told.problems, told.event_count) == (str(bad), bad.problems, 7)
