@@ -1,7 +1,9 @@
 """Months: closed so that their reports never change again, opened again, and checked."""
 
+import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from enum import Enum, auto
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -218,32 +220,61 @@ def _why_not(organization: Any, month: Month) -> str:
     return f"{month} cannot be opened before {latest}, the latest closed month."
 
 
-async def verify_month(database: Database, organization_id: UUID, month: Month) -> Sequence[str]:
-    """Compare a month with what all raw events say by the slow route.
+class Compared(Enum):
+    """What a month was compared with."""
 
-    Returns:
-        Each difference in words; none when the month is right. Of a closed month its figures
-        with their corrections are compared, and that no row changed since the close; of one
-        before the hand-over to live sources that alone.
+    EVENTS = auto()
+    """An open month: all that its rows say, with what all raw events say."""
+    EVENTS_AND_CLOSE = auto()
+    """A closed month: its figures with their corrections, with what all raw events say; and its
+    rows, with their hash of the close."""
+    CLOSE = auto()
+    """A month before the hand-over to live sources: its rows, with their hash of the close. What
+    events say of it is something else."""
+
+
+class Verified(NamedTuple):
+    """What a month was compared with, and each difference in words; none when it is right."""
+
+    compared: Compared
+    differences: Sequence[str]
+
+
+async def verify_month(database: Database, organization_id: UUID, month: Month) -> Verified:
+    """Compare a month with what all raw events say by the slow route, as far as it follows them.
+
+    Raises:
+        InvalidMonth: Neither it nor any later month has events.
     """
     async with database.transaction(organization_id) as tx:
         organization = await lock_organization(tx, organization_id)
-        expected = await _expected_rows(tx, organization, month)
-        closes = {row.month: row for row in await select_closes(tx, organization_id)}
         if organization.closed_through is None or organization.closed_through < month.first_day:
             _insist_on_rows(organization, month)
+            expected = await _expected_rows(tx, organization, month)
             rows = await stored_rows(tx, organization_id, month)
-            return list(differences(expected, rows, figures_only=False))
-        found: list[str] = []
-        if not _is_handed_over(organization, month):
-            rows = await corrected_rows(tx, organization_id, month)
-            found += differences(expected, rows, figures_only=True)
-        # A month before the first that was closed has no hash: it is closed, and has no rows.
-        close = closes.get(month.first_day)
-        rows_hash = await select_rows_hash(tx, organization_id, month.first_day)
-        if close is not None and rows_hash != close.rows_hash:
-            found.append("rows changed after the month was closed")
-        return found
+            found = differences(expected, rows, figures_only=False)
+            return Verified(Compared.EVENTS, list(found))
+        changed = await _changed_since_close(tx, organization_id, month)
+        if _is_handed_over(organization, month):
+            return Verified(Compared.CLOSE, changed)
+        expected = await _expected_rows(tx, organization, month)
+        rows = await corrected_rows(tx, organization_id, month)
+        found = differences(expected, rows, figures_only=True)
+        return Verified(Compared.EVENTS_AND_CLOSE, [*found, *changed])
+
+
+async def _changed_since_close(
+    tx: Transaction, organization_id: UUID, month: Month
+) -> Sequence[str]:
+    """A month before the first that was closed has no hash: it is closed, and has no rows."""
+    closes = {row.month: row.rows_hash for row in await select_closes(tx, organization_id)}
+    rows_hash = await select_rows_hash(tx, organization_id, month.first_day)
+    if rows_hash == closes.get(month.first_day, _HASH_OF_NO_ROWS):
+        return []
+    return ["rows changed after the month was closed"]
+
+
+_HASH_OF_NO_ROWS = hashlib.sha256().hexdigest()
 
 
 async def _expected_rows(tx: Transaction, organization: Any, month: Month) -> MonthRows:

@@ -192,8 +192,8 @@ async def verify_store(url: str, now: datetime, on_month: OnMonth) -> None:
         for organization in await list_organizations(database):
             for month in await _months_with_rows(database, organization, now):
                 on_month(organization.name, month)
-                wrong = await verify_month(database, organization.organization_id, month)
-                if wrong:
+                verified = await verify_month(database, organization.organization_id, month)
+                if wrong := verified.differences:
                     raise StoreIsWrong(f"{organization.name}, {month}: {wrong[0]}")
 
 

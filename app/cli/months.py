@@ -9,7 +9,14 @@ from app.db.engine import Database
 from app.domain.acts import OPERATOR
 from app.domain.errors import ChargebackError
 from app.domain.months import Month
-from resolvers.months import close_month, list_acts, list_months, reopen_month, verify_month
+from resolvers.months import (
+    Compared,
+    close_month,
+    list_acts,
+    list_months,
+    reopen_month,
+    verify_month,
+)
 from resolvers.organizations import find_organization
 
 
@@ -62,14 +69,26 @@ async def reopen(
 
 
 async def verify(database: Database, organization: str, month: Month) -> None:
-    """Compare a month with its raw events.
+    """Compare a month with its raw events, and say what was compared.
 
     Raises:
         MonthIsWrong: They differ; says where first, and how often.
     """
     found = await find_organization(database, organization)
-    wrong = await verify_month(database, found.organization_id, month)
-    if wrong:
+    verified = await verify_month(database, found.organization_id, month)
+    if wrong := verified.differences:
         more = f" ({len(wrong)} differences in all)" if len(wrong) > 1 else ""
         raise MonthIsWrong(f"{month}: {wrong[0]}{more}")
-    stdout.print(f"{month} is what its events say", markup=False, highlight=False)
+    stdout.print(f"{month}{_TOLD[verified.compared]}", markup=False, highlight=False)
+
+
+_TOLD = {
+    Compared.EVENTS: " is what its events say",
+    Compared.EVENTS_AND_CLOSE: (
+        ", with its corrections, is what its events say; no row changed since it was closed"
+    ),
+    Compared.CLOSE: (
+        ": no row changed since it was closed; it was not compared with events, since live "
+        "sources have taken over from what imported reports stated"
+    ),
+}

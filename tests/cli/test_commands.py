@@ -177,6 +177,10 @@ def test_months_are_closed_listed_verified_and_opened_again(store: Path) -> None
         "2026-09 is what its events say\n"
     )
     assert run("months", "close", "2026-09", data_dir=store).stdout == "closed 2026-09\n"
+    assert run("months", "verify", "2026-09", data_dir=store).stdout == (
+        "2026-09, with its corrections, is what its events say; "
+        "no row changed since it was closed\n"
+    )
     assert "closed" in run("months", "list", data_dir=store).stdout
     reopened = run("months", "reopen", "2026-09", "--reason", "a test", data_dir=store)
     assert reopened.stdout == "opened 2026-09 again\n"

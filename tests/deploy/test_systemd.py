@@ -170,7 +170,7 @@ def test_a_month_that_was_closed_is_closed_after_the_restore(installed: Booted) 
     listed = installed.shell(f"COLUMNS=160 {CHARGEBACK} months list")
 
     assert installed.shell(f"{CHARGEBACK} months verify 2026-10") == (
-        "2026-10 is what its events say"
+        "2026-10, with its corrections, is what its events say; no row changed since it was closed"
     )
     assert [line for line in listed.splitlines() if "2026-10" in line and "closed" in line]
 

@@ -12,7 +12,7 @@ from app.domain.acts import OPERATOR
 from app.domain.errors import InvalidMonth, MonthHandedOver
 from app.domain.months import Month
 from resolvers.imported_reports import import_reports
-from resolvers.months import close_month, reopen_month, verify_month
+from resolvers.months import Compared, close_month, reopen_month, verify_month
 from resolvers.organizations import DEFAULT, find_organization
 from tests.conftest import Feed, FixedClock, GraphQL, Rest, event
 from tests.imports.conftest import ImportReports, document, member, project, user, workspace
@@ -64,7 +64,7 @@ async def stocks(graphql: GraphQL, month: str) -> Any:
 async def verified(database: Database, *months: Month) -> None:
     found = await find_organization(database, DEFAULT)
     for month in months:
-        assert await verify_month(database, found.organization_id, month) == []
+        assert (await verify_month(database, found.organization_id, month)).differences == []
 
 
 @pytest.mark.parametrize("order", ["handed over first", "live first"])
@@ -101,6 +101,12 @@ async def test_live_sources_go_on_without_counting_anything_twice(
     # What September's report says is what it was: nothing corrects it.
     assert october["corrections"] == []
     await verified(database, Month(2026, 9), OCTOBER)
+    found = await find_organization(database, DEFAULT)
+    compared = [
+        (await verify_month(database, found.organization_id, month)).compared
+        for month in (Month(2026, 8), Month(2026, 9), OCTOBER)
+    ]
+    assert compared == [Compared.CLOSE, Compared.CLOSE, Compared.EVENTS]
     await hand_over(database, clock)
     assert await stocks(graphql, "2026-10") == october
 

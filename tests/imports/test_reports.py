@@ -30,7 +30,9 @@ GOLDEN: Json = orjson.loads((CONTRACT / "report.json").read_bytes())
 async def verified(database: Database, *months: str) -> None:
     found = await find_organization(database, DEFAULT)
     for month in months:
-        assert await verify_month(database, found.organization_id, Month.parse(month)) == []
+        assert (
+            await verify_month(database, found.organization_id, Month.parse(month))
+        ).differences == []
 
 
 async def shown(rest: Rest, month: str) -> bytes:

@@ -48,7 +48,7 @@ async def test_what_is_not_known_follows_from_the_facts(
     await _migrate(database, "upgrade", "head")
 
     assert await _rows(database) == stored
-    assert await verify_month(database, organization_id, months[1]) == []
+    assert (await verify_month(database, organization_id, months[1])).differences == []
 
 
 async def _migrate(database: Database, way: str, revision: str) -> None:

@@ -61,7 +61,7 @@ async def test_months_before_the_first_closed_one_are_closed_with_it(
 
     assert (after.content, after.headers["etag"]) == (before.content, before.headers["etag"])
     assert "immutable" in after.headers["cache-control"]
-    assert await verify_month(database, OWN, AUGUST) == []
+    assert (await verify_month(database, OWN, AUGUST)).differences == []
     assert await experiments(graphql, AUGUST) == 0
 
 
@@ -99,7 +99,7 @@ async def test_whatever_arrives_no_byte_of_a_closed_report_changes(
         assert document.content == before[0].content
         assert document.headers["etag"] == before[0].headers["etag"]
         assert await graphql(ONE, month="2026-09") == before[1]
-        assert await verify_month(database, OWN, SEPTEMBER) == []
+        assert (await verify_month(database, OWN, SEPTEMBER)).differences == []
 
 
 async def test_opening_the_first_closed_month_opens_those_before_it(
@@ -113,7 +113,7 @@ async def test_opening_the_first_closed_month_opens_those_before_it(
 
     assert [await experiments(graphql, month) for month in (AUGUST, SEPTEMBER)] == [1, 1]
     for month in AUGUST.through(Month(2026, 10)):
-        assert await verify_month(database, OWN, month) == []
+        assert (await verify_month(database, OWN, month)).differences == []
     answer = await graphql('{ chargebackReport(month: "2026-10") { corrections { amount } } }')
     assert answer["chargebackReport"]["corrections"] == []
 
@@ -146,7 +146,7 @@ async def test_a_licence_of_a_closed_month_before_the_first_event_is_a_correctio
         {"originMonth": month, "figure": "LICENSED_USERS", "amount": "1", "userName": "ann"}
         for month in ("2026-08", "2026-09")
     ]
-    assert await verify_month(database, OWN, AUGUST) == []
+    assert (await verify_month(database, OWN, AUGUST)).differences == []
 
 
 async def test_whoever_is_announced_after_the_close_is_charged_with_what_was_used_before_it(
@@ -169,7 +169,7 @@ async def test_whoever_is_announced_after_the_close_is_charged_with_what_was_use
         {"figure": "LICENSED_USERS", "amount": "1", "userName": "ann"},
         {"figure": "SDK_USAGE", "amount": "4", "userName": "ann"},
     ]
-    assert await verify_month(database, OWN, SEPTEMBER) == []
+    assert (await verify_month(database, OWN, SEPTEMBER)).differences == []
 
 
 @pytest.mark.parametrize("closed_meanwhile", [False, True])
@@ -193,7 +193,7 @@ async def test_what_came_late_and_is_taken_back_corrects_nothing(
     late = [row for report in answer["chargebackReports"] for row in report["corrections"]]
     amounts = [int(row["amount"]) for row in late if row["originMonth"] == "2026-08"]
     assert amounts == ([-1, 1] if closed_meanwhile else [])
-    assert await verify_month(database, OWN, AUGUST) == []
+    assert (await verify_month(database, OWN, AUGUST)).differences == []
 
 
 async def test_the_command_line_lists_corrections_below_the_report(

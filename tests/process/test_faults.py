@@ -79,7 +79,7 @@ class Install(NamedTuple):
         """What `chargeback months verify` does, without the second that a command takes."""
         database = Database(f"postgresql://postgres@/chargeback?host={self.socket_folder}")
         found = await find_organization(database, DEFAULT)
-        assert await verify_month(database, found.organization_id, self.month) == []
+        assert (await verify_month(database, found.organization_id, self.month)).differences == []
         await database.close()
 
 

@@ -113,7 +113,7 @@ async def test_a_size_that_comes_too_late_is_a_correction(
         ("UNMEASURED_EXPERIMENTS", "-1"),
     ]
     for month in (Month(2026, 9), Month(2026, 10)):
-        assert await verify_month(database, organization_id, month) == []
+        assert (await verify_month(database, organization_id, month)).differences == []
 
 
 async def test_a_creation_that_nobody_states_is_a_first_sign(
