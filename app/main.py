@@ -34,6 +34,7 @@ from app.web.observed import Observed
 from app.web.queries import RunningQueries
 from app.web.security import SecurityHeaders
 from app.web.services import BodyBudget, Services, services_of
+from app.web.shares import Shares
 from resolvers.audit import AuditTrail
 from resolvers.context import Clock
 from resolvers.feed import Intake, Taking
@@ -41,6 +42,8 @@ from resolvers.feed import Intake, Taking
 _BODIES_IN_MEMORY = 4
 """How many of the largest batches are in memory at a time; of small ones, many more."""
 _CLOSED_DOCUMENTS_BYTES = 67_108_864
+_ANSWERS_IN_MEMORY_BYTES = 805_306_368
+"""A full report of the largest supported organization over GraphQL holds 420 MB."""
 
 
 def system_clock() -> datetime:
@@ -105,6 +108,8 @@ def create_app(
         audit=AuditTrail(database),
         guesses=Guesses(),
         queries=RunningQueries(settings.queries_per_key),
+        downloads=Shares(max(1, database.connections // 2)),
+        answers=Shares(_ANSWERS_IN_MEMORY_BYTES),
         metrics=metrics,
     )
     return app

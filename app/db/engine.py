@@ -19,6 +19,7 @@ from app.db.failures import StoreErrors
 from app.db.islands import SCOPE, owner_scope, scope, select_role
 from app.db.pulse import Pulse
 from app.db.snapshot import STATEMENT_SECONDS, Snapshot
+from app.domain.errors import ServiceBusy
 
 Transaction = AsyncConnection
 """What commands hand down: an open transaction, theirs to commit."""
@@ -128,6 +129,7 @@ class Database:
         It commits at the end of the block, or leaves nothing behind.
 
         Raises:
+            ServiceBusy: No connection was free in time.
             StoreUnavailable: PostgreSQL cannot be reached.
         """
         return self._limited(_SCOPE, organization_id)
@@ -175,8 +177,8 @@ class Database:
 
     @property
     def has_spare(self) -> bool:
-        """Whether one more connection can be had at once."""
-        return not self._free.locked()
+        """Whether one more connection can be had, and others still have half of them."""
+        return not self._free.locked() and self.in_use <= self.connections // 2
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
@@ -197,6 +199,8 @@ class Database:
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await self._free.acquire()
+        except TimeoutError:
+            raise ServiceBusy from None
         finally:
             self.waiting -= 1
 
@@ -217,9 +221,9 @@ class Database:
                     await snapshot.stop_reading()
 
 
-_PATIENCE_SECONDS = 8
-"""Clients listen for 10 s: until then, late is better than refused. When the store goes away the
-pulse ends all waiting, in line too."""
+_PATIENCE_SECONDS = 4
+"""Clients listen for 10 s, and a request waits twice: to be let in, and to read. When the store
+goes away the pulse ends all waiting, in line too."""
 _CONNECT_SECONDS = 5
 _SCOPE = text(f"SELECT {SCOPE}")
 # The time-out is the transaction's, not the session's, which a pooler would refuse.

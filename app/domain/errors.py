@@ -287,6 +287,18 @@ class StoreNotIsolated(ChargebackError):
     code, status = "STORE_NOT_ISOLATED", 503
 
 
+class ServiceBusy(StoreUnavailable):
+    """Others have what the request needs: the connections, or the room for large answers."""
+
+    code = "SERVICE_BUSY"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The service is busy with other requests: try again in a few seconds, or ask for "
+            "less at a time."
+        )
+
+
 class StoreBehind(StoreUnavailable):
     """The store's tables are of an older version than the code."""
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
 from functools import update_wrapper
 from urllib.parse import parse_qsl, urlsplit
@@ -53,11 +53,13 @@ class Guarded(Route):
     ) -> None:
         async def guarded(request: Request) -> Response:
             caller = await authenticate(request)
-            with noting_forbidden(request, caller), ExitStack() as counted:
+            with noting_forbidden(request, caller):
                 caller.require(scope)
-                if is_query:
-                    counted.enter_context(services_of(request).queries.counting(caller.key_id))
-                return UntilSent(await endpoint(request, caller), counted.pop_all())
+                async with AsyncExitStack() as counted:
+                    if is_query:
+                        queries = services_of(request).queries
+                        counted.enter_context(queries.counting(caller.key_id))
+                    return UntilSent(await endpoint(request, caller), counted.pop_all())
 
         # What is observed of its requests goes by the endpoint's own name.
         update_wrapper(guarded, endpoint)

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -46,6 +46,8 @@ from schema.operations import MOST_ERRORS, InvalidDocument, Limits, Operation, U
 
 _LARGE = 1_000
 """From so many rows on, an answer is written in pieces."""
+_BYTES_PER_ROW = 500
+"""What a row of a full report takes, as a dictionary and as written."""
 _LONGEST_MESSAGE = 400
 _SHORT_TEXT = 2_000
 _PREPARED_QUERIES = 64
@@ -74,10 +76,10 @@ class GraphQLEndpoint:
 
     async def respond(self, request: Request) -> Response:
         """Answer one request."""
-        with ExitStack() as counted:
+        async with AsyncExitStack() as counted:
             return UntilSent(await self._answer(request, counted), counted.pop_all())
 
-    async def _answer(self, request: Request, counted: ExitStack) -> Response:
+    async def _answer(self, request: Request, counted: AsyncExitStack) -> Response:
         media_type = JSON
         try:
             media_type = answer_type(request.headers.get("accept"))
@@ -95,8 +97,10 @@ class GraphQLEndpoint:
             outcome = _Outcome({"errors": [told]}, refusal.status, refusal.headers)
         return _written(request, outcome, media_type)
 
-    async def _execute(self, request: Request, counted: ExitStack) -> tuple[ExecutionResult, int]:
-        """What executing came to, and how many rows it read."""
+    async def _execute(
+        self, request: Request, counted: AsyncExitStack
+    ) -> tuple[ExecutionResult, int]:
+        """What executing came to, and how many rows it read: a large answer has its room."""
         services = services_of(request)
         caller = await authenticate(request)
         asked = await read_asked(request, services.settings.graphql_body_bytes)
@@ -119,7 +123,13 @@ class GraphQLEndpoint:
                 caller, services.database, snapshot, services.settings, services.now, actor
             )
             await _insist_on_cost(operation, asked, context)
-            return await _noted(request, operation, asked, context), snapshot.row_count
+            result = await _noted(request, operation, asked, context)
+        if operation.is_query and snapshot.row_count >= _LARGE:
+            held = services.answers.taken(
+                caller.organization_id, snapshot.row_count * _BYTES_PER_ROW
+            )
+            await counted.enter_async_context(held)
+        return result, snapshot.row_count
 
     async def _prepare(self, asked: Asked, settings: Settings) -> Operation:
         """The operation asked for.

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -46,11 +46,11 @@ class UntilSent(Response):
     takes: that is when a query has ended.
     """
 
-    def __init__(self, response: Response, lasting: ExitStack) -> None:
+    def __init__(self, response: Response, lasting: AsyncExitStack) -> None:
         super().__init__()
         self._response, self._lasting = response, lasting
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response."""
-        with self._lasting:
+        async with self._lasting:
             await self._response(scope, receive, send)

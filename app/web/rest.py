@@ -22,6 +22,7 @@ from app.web.closed import ClosedDocument, packing
 from app.web.document import Totals, document, read_totals
 from app.web.errors import JsonResponse
 from app.web.packing import accepted, coding_for, packed
+from app.web.queries import UntilSent
 from app.web.services import services_of
 from resolvers.context import Context
 from resolvers.documents import keep_document, kept_document
@@ -40,6 +41,7 @@ async def chargeback_report(request: Request, caller: Caller) -> Response:
     if known is not None:
         return known
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(services.downloads.taken(caller.organization_id))
         snapshot = await stack.enter_async_context(
             services.database.snapshot(caller.organization_id)
         )
@@ -107,7 +109,8 @@ async def _closed(
     if body is not None:
         kept = ClosedDocument(totals.etag, totals.revision, body)
         memory.keep(key, kept)
-        return _kept(request, kept, is_gzipped=is_gzipped)
+        response = _kept(request, kept, is_gzipped=is_gzipped)
+        return response if found else await _with_room(request, context, response)
     headers = _headers(totals.etag, "gzip" if is_gzipped else None, is_closed=True)
     if _has(request, headers):
         return _not_modified(headers)
@@ -121,6 +124,14 @@ async def _closed(
             await keep_document(context.database, organization_id, month, totals.etag, made)
 
     return _Streamed(stack.pop_all(), chunks, headers, keep)
+
+
+async def _with_room(request: Request, context: Context, response: Response) -> Response:
+    """Bytes that nobody else has are held until they were read."""
+    async with AsyncExitStack() as stack:
+        answers, size = services_of(request).answers, len(response.body)
+        await stack.enter_async_context(answers.taken(context.caller.organization_id, size))
+        return UntilSent(response, stack.pop_all())
 
 
 async def _stored(context: Context, totals: Totals, *, is_gzipped: bool) -> bytes | None:

@@ -16,6 +16,7 @@ from app.web.closed import ClosedDocuments
 from app.web.guesses import Guesses
 from app.web.metrics import Metrics
 from app.web.queries import RunningQueries
+from app.web.shares import Shares
 from resolvers.audit import AuditTrail
 from resolvers.context import Clock
 from resolvers.feed import Taking
@@ -59,7 +60,11 @@ class BodyBudget:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The application's settings, its store, its clock, and the way of events into the store."""
+    """The application's settings, its store, its clock, and the way of events into the store.
+
+    `downloads` are documents that hold a connection while they are sent; `answers` the bytes of
+    large answers that are in memory.
+    """
 
     settings: Settings
     database: Database
@@ -70,6 +75,8 @@ class Services:
     audit: AuditTrail
     guesses: Guesses
     queries: RunningQueries
+    downloads: Shares
+    answers: Shares
     metrics: Metrics
 
     @property

@@ -1,0 +1,108 @@
+"""Those who ask for large answers and do not read them, on a running service."""
+
+import re
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import httpx
+import pytest
+
+from tests.conftest import event
+from tests.hardening.corpus import REPORT
+from tests.served import Keyed, keyed, minted, run
+
+USERS = 6_000
+LONG = "e" * 500
+"""Together a document of some 7 MB: more than sockets take from a service unread."""
+GIVEN_UP_SECONDS = 45
+"""A reader has 20 s, and one more for each 50 kB that lie unread in the service."""
+PATIENCE_SECONDS = 4
+CONNECTIONS = 4
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
+    """Few connections, and an organization with a large report beside the empty first one."""
+    folder = tmp_path_factory.mktemp("readers")
+    with keyed(folder, DATABASE_CONNECTIONS=str(CONNECTIONS)) as service:
+        run("organizations", "create", "large", data_dir=folder)
+        lines = b"\n".join(
+            event("user.upserted", "2026-10-05T00:00:00Z", id=str(number), source="/readers",
+                  username=f"{number}{LONG}", email=f"{number}@{LONG}")
+            for number in range(USERS)
+        )  # fmt: skip
+        (folder / "users.ndjson").write_bytes(lines)
+        words = ("--organization", "large", str(folder / "users.ndjson"))
+        assert f"accepted {USERS}" in run("import", *words, data_dir=folder).stdout
+        yield service
+
+
+@pytest.fixture(scope="module")
+def large_key(service: Keyed) -> str:
+    return minted(service.data_dir, "--organization", "large")[0]
+
+
+def asked(service: Keyed, key: str) -> socket.socket:
+    """A connection on which the report was asked for, and nothing is read."""
+    wire = socket.socket()
+    wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
+    wire.settimeout(60)
+    url = httpx.URL(service.url)
+    wire.connect((url.host, url.port))
+    target = f"{REPORT}?reportMonth=2026-10"
+    wire.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\n\r\n".encode())
+    return wire
+
+
+def download(service: Keyed, key: str) -> httpx.Response:
+    return httpx.get(
+        f"{service.url}{REPORT}?reportMonth=2026-10", headers={"Authorization": key}, timeout=20
+    )
+
+
+def connections_in_use(service: Keyed) -> int:
+    told = httpx.get(f"{service.url}/metrics", headers={"Authorization": service.key}).text
+    found = re.search(r"^chargeback_pool_connections_in_use (\d+)", told, re.MULTILINE)
+    assert found is not None
+    return int(found[1])
+
+
+def test_readers_who_do_not_read_take_the_service_from_nobody(
+    service: Keyed, large_key: str
+) -> None:
+    assert download(service, large_key).status_code == 200
+    with ExitStack() as readers:
+        for _ in range(2 * CONNECTIONS):
+            readers.enter_context(asked(service, large_key))
+        time.sleep(0.5)
+        began = time.monotonic()
+        viewer = httpx.post(
+            f"{service.url}/graphql",
+            json={"query": "{ viewer { username } }"},
+            headers={"Authorization": large_key},
+        )
+        elsewhere = download(service, service.key)
+        assert (viewer.status_code, elsewhere.status_code) == (200, 200)
+        assert time.monotonic() - began < PATIENCE_SECONDS / 2
+
+        refused = download(service, large_key)
+        assert PATIENCE_SECONDS - 1 < time.monotonic() - began < 2 * PATIENCE_SECONDS
+        assert (refused.status_code, refused.json()["error"]) == (503, "SERVICE_BUSY")
+        assert refused.headers["Retry-After"] == "2"
+
+    assert download(service, large_key).status_code == 200
+
+
+@pytest.mark.long
+@pytest.mark.timeout(120)
+def test_an_answer_that_nobody_reads_is_given_up(service: Keyed, large_key: str) -> None:
+    began = time.monotonic()
+    with asked(service, large_key):
+        time.sleep(1)
+        assert connections_in_use(service) > 0
+        while connections_in_use(service):
+            assert time.monotonic() - began < GIVEN_UP_SECONDS
+            time.sleep(0.5)
+        assert time.monotonic() - began > 15

@@ -1,0 +1,99 @@
+"""What large answers hold is shared: no organization has all of it, and nobody waits for ever."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from uuid import UUID
+
+import httpx
+import pytest
+
+from app.db.engine import Database
+from app.domain.errors import ServiceBusy
+from app.main import create_app
+from app.settings import Settings
+from app.web.shares import Shares
+from tests.conftest import Feed, FixedClock, event
+
+ONE, OTHER = UUID(int=1), UUID(int=2)
+
+
+async def test_one_organization_leaves_a_quarter_to_others() -> None:
+    shares = Shares(4, patience_seconds=0.01)
+    async with AsyncExitStack() as held:
+        for _ in range(3):
+            await held.enter_async_context(shares.taken(ONE))
+        with pytest.raises(ServiceBusy):
+            await held.enter_async_context(shares.taken(ONE))
+        await held.enter_async_context(shares.taken(OTHER))
+        with pytest.raises(ServiceBusy):
+            await held.enter_async_context(shares.taken(OTHER))
+
+    async with shares.taken(OTHER, 3):
+        pass
+
+
+async def test_what_is_more_than_all_of_one_is_all_of_one() -> None:
+    shares = Shares(100, patience_seconds=0.01)
+    async with shares.taken(ONE, 1_000_000):
+        with pytest.raises(ServiceBusy):
+            await shares.taken(ONE, 1).__aenter__()
+        async with shares.taken(OTHER, 25):
+            pass
+
+
+async def test_the_only_one_there_is_is_had_in_turn() -> None:
+    shares = Shares(1, patience_seconds=5)
+    turns: list[int] = []
+
+    async def take(number: int) -> None:
+        async with shares.taken(ONE):
+            turns.append(number)
+            await asyncio.sleep(0)
+            assert turns[-1] == number
+
+    await asyncio.gather(*(take(number) for number in range(10)))
+    assert sorted(turns) == list(range(10))
+
+
+async def test_who_is_cancelled_while_waiting_holds_nothing() -> None:
+    shares = Shares(1, patience_seconds=5)
+    async with shares.taken(ONE):
+        waiting = asyncio.create_task(shares.taken(OTHER).__aenter__())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+    async with shares.taken(OTHER):
+        pass
+
+
+USERS = '{ chargebackReport(month: "2026-10") { users { licensedUsers { username } } } }'
+
+
+async def test_a_large_answer_waits_for_room_and_a_small_one_needs_none(
+    database: Database, clock: FixedClock, feed: Feed, admin_key: str
+) -> None:
+    await feed(
+        *(
+            event("user.upserted", "2026-10-01T00:00:00Z", username=f"user-{number}")
+            for number in range(1_000)
+        )
+    )
+    application = create_app(Settings.load(admin_user_list="root"), database, clock)
+    room = Shares(1_000, patience_seconds=0.05)
+    application.state.services = replace(application.state.services, answers=room)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(application), base_url="http://chargeback.test"
+    ) as client:
+        client.headers["Authorization"] = admin_key
+        async with room.taken(ONE, 1_000):
+            refused = await client.post("/graphql", json={"query": USERS})
+            small = await client.post("/graphql", json={"query": "{ viewer { username } }"})
+        answers = [await client.post("/graphql", json={"query": USERS}) for _ in range(2)]
+    await application.state.services.audit.close()
+
+    assert refused.status_code == 503
+    assert refused.headers["retry-after"] == "2"
+    assert refused.json()["errors"][0]["extensions"] == {"code": "SERVICE_BUSY"}
+    assert small.json() == {"data": {"viewer": {"username": "root"}}}
+    assert ["errors" in answer.json() for answer in answers] == [False, False]
