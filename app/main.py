@@ -31,6 +31,7 @@ from app.web.guesses import Guesses
 from app.web.metrics import Metrics
 from app.web.observation import Watcher, observation
 from app.web.observed import Observed
+from app.web.once import GivenOnce
 from app.web.queries import RunningQueries
 from app.web.security import SecurityHeaders
 from app.web.services import BodyBudget, Services, services_of
@@ -87,6 +88,7 @@ def create_app(
                 slow_seconds=settings.slow_query_seconds,
             ),
             Middleware(SecurityHeaders),
+            Middleware(GivenOnce),
             Middleware(BodyPatience, seconds=settings.body_seconds),
             Middleware(GZipMiddleware, minimum_size=2_000, compresslevel=1),
         ],

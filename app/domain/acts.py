@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from app.domain.callers import Caller
+from app.domain.keys import without_secrets
 
 
 class Action(StrEnum):
@@ -92,7 +93,10 @@ UNFINISHED = "UNFINISHED"
 
 
 def entry_of(act: Act, actor: Actor, now: datetime, outcome: str = OK) -> AuditEntry:
-    """The line that an act leaves; what a stranger sent is cut to what a line can bear."""
+    """The line that an act leaves; what a stranger sent is cut to what a line can bear.
+
+    Whoever puts a key where it does not belong, into a path or a reason, leaves none of it here.
+    """
     return AuditEntry(
         _entry_id(now),
         now,
@@ -103,7 +107,7 @@ def entry_of(act: Act, actor: Actor, now: datetime, outcome: str = OK) -> AuditE
         actor.key_id,
         actor.address,
         actor.door,
-        json.dumps(act.detail),
+        without_secrets(json.dumps(act.detail)),
     )
 
 
@@ -112,7 +116,7 @@ _count = itertools.count()
 
 
 def _bearable(text: str) -> str:
-    shown = text[:_LONGEST_TARGET].encode(errors="replace").decode()
+    shown = without_secrets(text)[:_LONGEST_TARGET].encode(errors="replace").decode()
     return shown.replace("\0", "\N{SYMBOL FOR NULL}")
 
 

@@ -7,6 +7,8 @@ from math import ceil
 from typing import Any, ClassVar
 from uuid import UUID
 
+from app.domain.keys import without_secrets
+
 
 class ChargebackError(Exception):
     """A refusal that its caller may read: what was wrong, with which value, and what is right."""
@@ -15,7 +17,8 @@ class ChargebackError(Exception):
     status: ClassVar[int]
 
     def __init__(self, message: str = "", **details: int) -> None:
-        super().__init__(message)
+        # A value that is repeated may be a key in the wrong place.
+        super().__init__(without_secrets(message))
         self.details = details
         """Figures that a program may read: the limit, and the value that passed it."""
 

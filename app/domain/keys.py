@@ -22,6 +22,8 @@ _WRITTEN = re.compile(
     rf"([0-9A-Za-z]{{{_CHECKSUM_LENGTH}}})"
 )
 
+_SECRET = re.compile(rf"({_PREFIX}_[0-9A-Za-z]{{1,{_ID_LENGTH}}}_)[0-9A-Za-z]+")
+
 RANDOM_BYTES = 32
 """What a new key is made of: 8 bytes for the id, 24 (192 bits) for the secret."""
 
@@ -64,6 +66,11 @@ class KeyText(NamedTuple):
 
     def __str__(self) -> str:
         return f"{_PREFIX}_{self.key_id}_{self.secret}{self.checksum}"
+
+
+def without_secrets(text: str) -> str:
+    """A text in which keys, whole or in part, are cut short; their ids stay, to find them by."""
+    return _SECRET.sub(r"\1…", text)
 
 
 def _base62(value: bytes, length: int) -> str:

@@ -19,6 +19,7 @@ from app.domain.errors import (
     TooManyQueries,
     Unauthenticated,
 )
+from app.domain.keys import without_secrets
 from app.domain.scim.errors import ScimRefusal
 from app.web.logs import log
 from app.web.observation import observation
@@ -83,7 +84,11 @@ async def refuse(request: Request, error: Exception) -> Response:
     if isinstance(error, InvalidBatch):
         body["accepted"] = body["duplicates"] = 0
         body["problems"] = [
-            {"index": problem.index, "field": problem.field, "message": problem.message}
+            {
+                "index": problem.index,
+                "field": problem.field,
+                "message": without_secrets(problem.message),
+            }
             for problem in error.problems
         ]
     return JsonResponse(body, error.status, headers_of(error))

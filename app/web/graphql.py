@@ -20,6 +20,7 @@ from app.domain.errors import (
     QueryTooCostly,
     StoreUnavailable,
 )
+from app.domain.keys import without_secrets
 from app.settings import Settings
 from app.web.asked import (
     GRAPHQL_JSON,
@@ -93,7 +94,10 @@ class GraphQLEndpoint:
             document = {"errors": [_formatted(error)]}
             outcome = _Outcome(document, error.status, headers_of(error))
         except RequestRefused as refusal:
-            told = {"message": str(refusal), "extensions": {"code": "INVALID_QUERY"}}
+            told = {
+                "message": str(refusal),
+                "extensions": {"code": "INVALID_QUERY"},
+            }
             outcome = _Outcome({"errors": [told]}, refusal.status, refusal.headers)
         return _written(request, outcome, media_type)
 
@@ -274,7 +278,8 @@ def _format_error(error: GraphQLError) -> dict[str, Any]:
 
 
 def _shortened(message: str) -> str:
-    """Messages repeat what was sent, which may be long."""
+    """Messages repeat what was sent, which may be long, or a key in the wrong place."""
+    message = without_secrets(message)
     if len(message) <= _LONGEST_MESSAGE:
         return message
     half = _LONGEST_MESSAGE // 2

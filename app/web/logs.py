@@ -12,14 +12,12 @@ from typing import Any, TextIO
 import orjson
 import structlog
 
+from app.domain import keys
 from app.settings import LogFormat
 
 log = logging.getLogger("chargeback")
 
-_SECRETS = (
-    (re.compile(r"(cbk_[0-9A-Za-z]{1,12}_)[0-9A-Za-z]+"), r"\1…"),
-    (re.compile(r"(postgres(?:ql)?(?:\+\w+)?://[^\s:/@]*:)\S+@"), r"\1…@"),
-)
+_PASSWORD = re.compile(r"(postgres(?:ql)?(?:\+\w+)?://[^\s:/@]*:)\S+@")
 _QUIET = {
     # It tells of each connection that breaks, with a trace; that the store is away is said once.
     "sqlalchemy.pool": logging.CRITICAL,
@@ -47,9 +45,7 @@ def configure_logs(form: LogFormat, level: str, stream: TextIO = sys.stderr) -> 
 
 def without_secrets(line: str) -> str:
     """A line in which keys and passwords are cut short; a key's id stays, to find it by."""
-    for written, shown in _SECRETS:
-        line = written.sub(shown, line)
-    return line
+    return _PASSWORD.sub(r"\1…@", keys.without_secrets(line))
 
 
 def formatter(form: LogFormat, *, colors: bool) -> logging.Formatter:

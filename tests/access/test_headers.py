@@ -1,5 +1,7 @@
 """What every answer says to browsers, and the cookie of a session."""
 
+import json
+
 import httpx
 import pytest
 
@@ -123,3 +125,55 @@ async def test_nobody_is_sent_to_another_spelling_of_a_path(
     answer = await client.get(path, headers={"Host": "elsewhere.test"})
     assert answer.status_code == 404
     assert "location" not in answer.headers
+
+
+@pytest.mark.parametrize("name", ["Authorization", "Host", "Content-Type"])
+@pytest.mark.parametrize("path", ["/graphql", "/api/admin/chargeback/report", "/scim/v2/Users"])
+async def test_who_asks_and_whom_is_said_once(
+    client: httpx.AsyncClient, admin_key: str, name: str, path: str
+) -> None:
+    """A proxy may go by the one, and the service by the other; in either order."""
+    right = {"Authorization": admin_key, "Host": "chargeback.test", "Content-Type": "text/plain"}
+    for twice in ((right[name], "other"), ("other", right[name]), (right[name], right[name])):
+        headers = [*(right | {name: twice[0]}).items(), (name, twice[1])]
+        answer = await client.get(path, headers=headers)
+
+        assert answer.status_code == 400
+        assert f"The header {name} must be given once; got 2." in answer.text
+        assert "other" not in answer.text
+        assert {name: answer.headers[name] for name in ALWAYS} == ALWAYS
+
+
+ONE_EVENT = {"Content-Type": "application/cloudevents+json"}
+QUERIES_WITH_A_KEY = (
+    '{{ chargebackReport(month: "{key}") {{ reportDate }} }}',
+    'mutation {{ revokeApiKey(id: "{key}") {{ id }} }}',
+    "{{ {key} }}",
+)
+PATHS_WITH_A_KEY = (
+    "/api/admin/chargeback/report?reportMonth={key}",
+    "/api/admin/chargeback/report?organization={key}",
+    "/scim/v2/Users/{key}",
+    "/graphql?query={{viewer{{username}}}}&operationName={key}",
+)
+
+
+async def test_a_key_in_the_wrong_place_is_not_repeated(
+    client: httpx.AsyncClient, admin_key: str
+) -> None:
+    """As a key's id, a month, a name, a path: clients log what they are told."""
+    client.headers["Authorization"] = admin_key
+    event = {"specversion": "1.0", "id": "1", "source": "a", "type": admin_key}
+    answers = [
+        *[await client.get(path.format(key=admin_key)) for path in PATHS_WITH_A_KEY],
+        *[
+            await client.post("/graphql", json={"query": query.format(key=admin_key)})
+            for query in QUERIES_WITH_A_KEY
+        ],
+        await client.post("/api/events", content=json.dumps(event), headers=ONE_EVENT),
+    ]
+
+    _, key_id, secret = admin_key.split("_")
+    for answer in answers:
+        assert f"cbk_{key_id}_…" in answer.text, answer.url
+        assert secret[:20] not in answer.text, answer.url

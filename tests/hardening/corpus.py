@@ -18,7 +18,7 @@ from app.db.engine import Database
 from app.main import create_app
 from app.settings import Settings
 from tests.graphql.test_limits import bombs
-from tests.hardening.wire import Attack, Headers, request
+from tests.hardening.wire import KEY, Attack, Headers, request
 
 REPORT = "/api/admin/chargeback/report"
 ACCOUNTS = "/api/admin/service-accounts"
@@ -601,6 +601,7 @@ def _heads() -> _Named:
             "two at once",
             request("GET", plain).replace(b"close", b"keep-alive") + request("GET", plain),
         ),
+        ("two Hosts", request("GET", plain, [("Host", "a"), ("Host", "b")])),
         ("no Host", request("GET", plain).replace(b"Host: chargeback.test\r\n", b"")),
     ):
         yield name, raw if raw.endswith(b"\n") else raw + b"\r\n\r\n"
@@ -689,6 +690,9 @@ def _keys() -> _Named:
             yield f"{path} {value[:20]!r}", request("GET", path, [("Authorization", value)])
     two = [("Authorization", "nonsense"), ("Authorization", "other")]
     yield "two keys", request("GET", REPORT, two)
+    for pair in ((KEY, b"other"), (b"other", KEY), (KEY, KEY)):
+        both = [("Authorization", each) for each in pair]
+        yield "the key and another", request("GET", f"{REPORT}?reportMonth=2023-13", both)
     yield (
         "a cookie alone",
         request("POST", "/graphql", [*JSON, ("Cookie", "chargeback_session=a")], b"{}", key=False),

@@ -84,6 +84,15 @@ def test_nothing_in_the_corpus_does_harm(service: Served, attacks: Sequence[Atta
     assert asked(service) == before
 
 
+@pytest.mark.parametrize(
+    ("version", "hosts", "status"),
+    [("1.1", 0, 400), ("1.1", 1, 200), ("1.1", 2, 400), ("1.0", 0, 200), ("1.0", 2, 400)],
+)
+def test_a_request_names_one_host(service: Served, version: str, hosts: int, status: int) -> None:
+    lines = [f"GET /healthz HTTP/{version}", *["Host: a"] * hosts, "Connection: close", "", ""]
+    assert exchange(service.url, service.key, "\r\n".join(lines).encode()).status == status
+
+
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_five_more_rounds_of_the_corpus_leave_no_memory_behind(

@@ -88,8 +88,11 @@ def test_a_key_revoked_in_one_process_is_refused_by_the_other_at_once(service: K
 
 
 def test_no_key_is_found_in_the_store_or_in_any_log(service: Keyed) -> None:
-    """Used in every way there is, right and wrong."""
+    """Used in every way there is, right and wrong, and put where none belongs."""
     key, long_form = minted(service.data_dir, "--long-form", service.url)
+    reader = run(
+        "keys", "create", "--user", "root", "--scope", "report:read", data_dir=service.data_dir
+    ).stdout.split()[-1]
     mistyped = key[:-1] + ("a" if key[-1] != "a" else "b")
     with httpx.Client(base_url=service.url) as client:
         for sent in (key, f"Bearer {key}", long_form, mistyped, key[:40]):
@@ -98,12 +101,16 @@ def test_no_key_is_found_in_the_store_or_in_any_log(service: Keyed) -> None:
             client.get(f"{REPORT}?reportMonth=2026-99", headers=headers)
             client.post("/graphql", json={"query": "{"}, headers=headers)
             client.post("/api/events", content=b"{", headers=headers)
+        client.get(f"/scim/v2/Users/{key}", headers={"Authorization": reader})  # It may not.
+        reason = f'mutation {{ reopenMonth(month: "2020-01", reason: "{key}") {{ month }} }}'
+        for query in (f"query {key} {{ viewer {{ username }} }}", reason, f"{{ {key} }}"):
+            client.post("/graphql", json={"query": query}, headers={"Authorization": key})
         for posted in (key, mistyped):
             client.post("/signin", data={"key": posted})
             client.post("/signin", content=posted)
         token = client.cookies["chargeback_session"]
         client.post("/signout")
-    secrets = [key.split("_")[2][:32], service.key.split("_")[2][:32], token]
+    secrets = [key.split("_")[2][:20], service.key.split("_")[2][:32], token]
 
     owner = (service.data_dir / "postgres" / "owner").read_text()
     dump = subprocess.run(
