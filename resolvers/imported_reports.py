@@ -7,28 +7,19 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from app.db.closes import (
-    delete_corrections_from_later,
     insert_closes,
     mark_imported,
     select_acts,
     select_closes,
     update_closed_through,
-    update_hand_over,
 )
 from app.db.engine import Database, Transaction
-from app.db.events import stream_experiments_of_source
 from app.db.months import carry_forward
 from app.db.organizations import lock_organization
 from app.domain.acts import OPERATOR, Act, Action, Actor
 from app.domain.errors import InvalidBatch, InvalidMonth, InvalidReport, MonthTaken
 from app.domain.months import Month
-from app.feed.connectors.reports.changes import (
-    SOURCE,
-    Cells,
-    CellsTold,
-    Changes,
-    ended,
-)
+from app.feed.connectors.reports.changes import Changes
 from app.feed.connectors.reports.document import OpenReport, Report
 from app.feed.connectors.reports.stated import write_as_stated
 from app.feed.ingest import Accepted
@@ -38,6 +29,7 @@ from resolvers.audit import append
 from resolvers.context import Clock
 from resolvers.feed import CHUNK, store_lines
 from resolvers.growth import Growth
+from resolvers.hand_overs import cells_told, hand_over_to_live, withdraw_hand_over
 from resolvers.months import months_to_close
 from resolvers.sources import SourceRun, source_run
 
@@ -67,17 +59,17 @@ async def import_reports(
     *,
     clock: Clock,
     by: Actor = OPERATOR,
+    withdrawn: Month | None = None,
     hand_over: Month | None = None,
 ) -> Sequence[Imported]:
     """Import reports in the order of their months: all of them, or none.
 
-    With `hand_over` live sources take over from that month on, the one after the last report: the
-    imported experiments end, and the months before it stay as they are stated, whatever live
-    sources say of them.
+    With `hand_over` live sources take over from that month on (`resolvers/hand_overs.py`), once
+    the reports are imported; with `withdrawn` the hand-over of that month is taken back before.
 
     Raises:
-        InvalidMonth: A month has not ended, there are two reports of it, or `hand_over` is not
-            the month after the last report.
+        InvalidMonth: A month has not ended, there are two reports of it, or one of the other two
+            cannot be.
         InvalidReport: The feed refuses something that a report says.
         MonthTaken: A month is closed already, and not by this report.
     """
@@ -86,38 +78,18 @@ async def import_reports(
     name, kind = SOURCE_NAME, "report"
     async with source_run(database, organization_id, name, kind=kind, clock=clock) as run:
         async with database.transaction(organization_id) as tx:
+            if withdrawn is not None:
+                await withdraw_hand_over(tx, organization_id, withdrawn, clock, by)
             done = [await _import(tx, organization_id, report, clock, by) for report in ordered]
             brought = [each.accepted for each in done if each.accepted is not None]
             if hand_over is not None:
-                brought.append(await _hand_over(tx, organization_id, hand_over, clock))
+                brought.append(await hand_over_to_live(tx, organization_id, hand_over, clock, by))
             total = sum(brought, Accepted())
             await run.count(tx, total)
         for imported in done:
             _tell(run, imported)
     await Growth(database).stored(total.accepted)
     return done
-
-
-async def _hand_over(
-    tx: Transaction, organization_id: UUID, hand_over: Month, clock: Clock
-) -> Accepted:
-    """What live sources say counts from this month on, and nothing else does."""
-    organization = await lock_organization(tx, organization_id)
-    closes = await select_closes(tx, organization_id)
-    reported = [Month.containing(row.month) for row in closes if row.imported_digest is not None]
-    last = max(reported, default=None)
-    closed_through = organization.closed_through
-    if last is None or hand_over != last.plus(1) or closed_through != last.first_day:
-        after = "there is none" if last is None else f"the last is of {last}"
-        raise InvalidMonth(
-            f"--hand-over: must be the month after the last imported report, with no month closed "
-            f"after it; got {hand_over}, and {after}."
-        )
-    lines = ended(await _cells(tx, organization_id, last), hand_over.start)
-    chunks = iter(lambda: list(islice(lines, CHUNK)), [])
-    await update_hand_over(tx, organization_id, hand_over.first_day)
-    await delete_corrections_from_later(tx, organization_id, hand_over.first_day)
-    return await store_lines(tx, organization_id, chunks, clock())
 
 
 def _insist_on_months(ordered: Sequence[Report], clock: Clock) -> None:
@@ -161,7 +133,7 @@ async def _import(
     )
     opened = report.opened()
     before = await _before(tx, organization, month)
-    changes = Changes(opened, before, await _cells(tx, organization_id, month), again=again)
+    changes = Changes(opened, before, await cells_told(tx, organization_id, month), again=again)
     accepted = await _accept(tx, organization_id, report, changes.lines(), clock)
     stated = await _close_as_stated(tx, organization_id, opened, by, now)
     gaps = [] if organization.first_month is None else months_to_close(organization, month)[:-1]
@@ -204,14 +176,6 @@ async def _before(tx: Transaction, organization: Any, month: Month) -> MonthRows
             for name, row in rows.users.items()
         }
     return rows
-
-
-async def _cells(tx: Transaction, organization_id: UUID, month: Month) -> Cells:
-    """The imported experiments at a month's end, by what was told of them so far."""
-    told = CellsTold()
-    async for fact in stream_experiments_of_source(tx, organization_id, SOURCE, month.end):
-        told.take(fact.type, fact.data)
-    return told.cells()
 
 
 async def _accept(

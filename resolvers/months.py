@@ -196,11 +196,11 @@ async def reopen_month(
             begin = Month.containing(organization.first_event_at)
             first = min(month, begin) if earlier is None else month
             await delete_corrections(tx, organization_id, first.first_day, month.first_day)
-            await _write_open(tx, organization_id, list(max(first, begin).through(month)))
+            await write_open(tx, organization_id, list(max(first, begin).through(month)))
 
 
-async def _write_open(tx: Transaction, organization_id: UUID, months: Sequence[Month]) -> None:
-    """Work out the rows of these months, which are open again, from all raw events."""
+async def write_open(tx: Transaction, organization_id: UUID, months: Sequence[Month]) -> None:
+    """Work out the rows of these open months, in order, anew from all raw events."""
     for month in months:
         rows = await replayed_rows(tx, organization_id, month)
         await write_anew(tx, organization_id, month, rows)

@@ -30,6 +30,10 @@ class AuditAction(Enum):
     KEY_REVOKED = _value("KEY_REVOKED", "An API key was ended.")
     MONTH_CLOSED = _value("MONTH_CLOSED", "A month was closed.")
     MONTH_REOPENED = _value("MONTH_REOPENED", "A closed month was opened again.")
+    HANDED_OVER = _value(
+        "HANDED_OVER", "Live sources took over from a month on from what imported reports told."
+    )
+    HAND_OVER_WITHDRAWN = _value("HAND_OVER_WITHDRAWN", "That was taken back.")
     SIGNED_IN = _value("SIGNED_IN", "A browser's session began with a key.")
     SIGNED_OUT = _value("SIGNED_OUT", "A browser's session was ended.")
     REQUEST_REFUSED = _value(

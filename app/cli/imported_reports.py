@@ -128,13 +128,23 @@ async def import_documents(
     organization: str,
     reports: Sequence[Report],
     clock: Clock,
+    *,
+    withdrawn: Month | None = None,
     hand_over: Month | None = None,
 ) -> None:
     """Import reports, and print what became of each."""
     found = await find_organization(database, organization)
     done = await import_reports(
-        database, found.organization_id, reports, clock=clock, hand_over=hand_over
+        database,
+        found.organization_id,
+        reports,
+        clock=clock,
+        withdrawn=withdrawn,
+        hand_over=hand_over,
     )
+    if withdrawn is not None:
+        told = f"{withdrawn}: the hand-over is taken back; the imported experiments go on"
+        stdout.print(told, markup=False, highlight=False)
     for imported in done:
         for line in _told(imported):
             stdout.print(line, markup=False, highlight=False)
@@ -177,14 +187,20 @@ def import_report(
         str | None,
         typer.Option(help="The month from which live sources take over: that after the last."),
     ] = None,
+    withdraw_hand_over: Annotated[
+        str | None,
+        typer.Option(help="The month of a hand-over that is taken back, before anything else."),
+    ] = None,
     organization: InOrganization = DEFAULT,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:
     """Take over the monthly reports of another service: each becomes a closed month."""
     none = not files and not from_url
-    if (files and from_url) or (none and not hand_over) or (from_url and not (first and api_key)):
+    on_its_own = hand_over or withdraw_hand_over
+    if (files and from_url) or (none and not on_its_own) or (from_url and not (first and api_key)):
         raise InvalidArgument("Give files, or --from-url with --api-key and --from.")
+    withdrawn = Month.parse(withdraw_hand_over) if withdraw_hand_over else None
     taken_over = Month.parse(hand_over) if hand_over else None
     if from_url and first:
         until = Month.parse(last) if last else last_ended(system_clock())
@@ -195,6 +211,11 @@ def import_report(
         data_dir,
         env_file,
         lambda database, _: import_documents(
-            database, organization, reports, system_clock, taken_over
+            database,
+            organization,
+            reports,
+            system_clock,
+            withdrawn=withdrawn,
+            hand_over=taken_over,
         ),
     )

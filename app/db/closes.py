@@ -233,8 +233,10 @@ async def delete_corrections_from_later(
     )
 
 
-async def update_hand_over(tx: AsyncConnection, organization_id: UUID, hand_over: date) -> None:
-    """Say which month is the first that no imported report states."""
+async def update_hand_over(
+    tx: AsyncConnection, organization_id: UUID, hand_over: date | None
+) -> None:
+    """Say which month is the first that live sources tell; None when reports may go on."""
     await tx.execute(
         update(Organization)
         .where(Organization.organization_id == organization_id)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
-from app.db.closes import select_corrections_of_month
+from app.db.closes import NOWHERE, select_corrections_of_month
 from app.db.engine import Transaction
 from app.db.events import select_archived_usage, stream_events
 from app.db.months import (
@@ -155,16 +155,16 @@ def _forget_hidden_usage(rows: MonthRows, name: Name) -> None:
 
 def _correct(rows: MonthRows, late: Any) -> None:
     amount = int(late.amount)
-    if late.figure in _SUMMED_AS:
+    if late.figure in SUMMED_AS:
         for level, name in _corrected(late).items():
-            _add(rows.figures[level], name, Sums(**{_SUMMED_AS[late.figure]: amount}))
-    elif late.figure in _PRESENT_AS:
-        level = _PRESENT_AS[late.figure]
+            _add(rows.figures[level], name, Sums(**{SUMMED_AS[late.figure]: amount}))
+    elif late.figure in PRESENT_AS:
+        level = PRESENT_AS[late.figure]
         parts = (late.workspace, late.project, late.username)
         name = tuple(part for part in parts if part is not None)
         (rows.present[level].add if amount > 0 else rows.present[level].discard)(name)
     else:
-        field = _USED_AS[late.figure]
+        field = USED_AS[late.figure]
         user = rows.users.get((late.username,), UserRow())
         value = getattr(user, field) + amount
         rows.users[late.username,] = user._replace(**{field: type(getattr(user, field))(value)})
@@ -193,19 +193,19 @@ def _add(figures: dict[Name, Sums], name: Name, sums: Sums) -> None:
         del figures[name]
 
 
-_SUMMED_AS = {
+SUMMED_AS = {
     Figure.EXPERIMENTS: "experiments",
     Figure.UNMEASURED_EXPERIMENTS: "unmeasured",
     Figure.EXPERIMENTS_CREATED: "experiments_created",
     Figure.SIZE_BYTES: "size_bytes",
     Figure.BYTE_MICROSECONDS: "byte_microseconds",
 }
-_PRESENT_AS = {
+PRESENT_AS = {
     Figure.WORKSPACES: "workspaces",
     Figure.PROJECTS: "projects",
     Figure.MEMBERS: "members",
 }
-_USED_AS = {
+USED_AS = {
     Figure.LICENSED_USERS: "licensed",
     Figure.UI_USAGE: "ui_usage_count",
     Figure.SDK_USAGE: "sdk_usage_count",
@@ -244,6 +244,19 @@ def _keys(level: str, name: Name) -> tuple[UUID, ...]:
         return (user_id(*name),)
     own = {"projects": lambda: project_id(*name), "members": lambda: user_id(name[1])}
     return (workspace_id(name[0]), *([own[level]()] if level in own else ()))
+
+
+def correction_ids(level: str, name: Name) -> tuple[UUID, UUID, UUID]:
+    """Workspace, project and user of a level's own figure; nowhere is what does not matter."""
+    workspace, project, user = NOWHERE, NOWHERE, NOWHERE
+    if level == "users":
+        return workspace, project, user_id(*name)
+    workspace, *own = _keys(level, name)
+    if level == "projects":
+        (project,) = own
+    elif level == "members":
+        (user,) = own
+    return workspace, project, user
 
 
 def _account_row(month: Month, name: Name, user: UserRow) -> AccountMonthRow:

@@ -40,6 +40,11 @@ async def hand_over(database: Database, clock: FixedClock, month: Month = OCTOBE
     await import_reports(database, found.organization_id, [], clock=clock, hand_over=month)
 
 
+async def withdraw(database: Database, clock: FixedClock, month: Month = OCTOBER) -> None:
+    found = await find_organization(database, DEFAULT)
+    await import_reports(database, found.organization_id, [], clock=clock, withdrawn=month)
+
+
 async def live(feed: Feed) -> None:
     """What the platform itself tells: two runs of before, of which one grows, and a new one."""
     place = {"workspace": "lab", "project": "p", "username": "ann"}
@@ -169,3 +174,127 @@ async def test_a_month_before_the_hand_over_stays_closed(
             by=OPERATOR,
             now=clock.now,
         )
+
+
+SEEN = """
+query ($month: Month!) { chargebackReport(month: $month) {
+    numberOfExperiments totalSizeBytes
+    corrections { originMonth figure workspace project userName amount }
+    workspaces {
+        name numberOfExperiments averageSizeInMb
+        members { userName numberOfExperiments totalSizeBytes } formerMembers { userName }
+        projects { name numberOfExperiments totalSizeBytes }
+    }
+    users { licensedUsers { username sdkUsageCount uiUsageCount lastUsedAt numberOfExperiments } }
+} }
+"""
+
+
+async def seen(graphql: GraphQL, *months: str) -> list[Any]:
+    return [(await graphql(SEEN, month=month))["chargebackReport"] for month in months]
+
+
+async def test_what_is_withdrawn_was_never_handed_over(
+    import_: ImportReports, graphql: GraphQL, rest: Rest, database: Database, clock: FixedClock
+) -> None:
+    await import_(SEPTEMBER)
+    before = await seen(graphql, "2026-09", "2026-10", "2026-11")
+    await hand_over(database, clock)
+
+    await withdraw(database, clock)
+
+    assert await seen(graphql, "2026-09", "2026-10", "2026-11") == before
+    await verified(database, Month(2026, 9), OCTOBER)
+    # The reports may go on, and be handed over a month later.
+    october = {**SEPTEMBER, "reportDate": "2026-10"}
+    await import_(october)
+    await hand_over(database, clock, Month(2026, 11))
+    assert (await rest("2026-10"), (await stocks(graphql, "2026-11"))["numberOfExperiments"]) == (
+        october,
+        0,
+    )
+
+
+@pytest.mark.parametrize("order", ["handed over first", "live first"])
+async def test_what_live_sources_know_of_before_corrects_it_after_a_withdrawal(
+    import_: ImportReports,
+    feed: Feed,
+    graphql: GraphQL,
+    rest: Rest,
+    database: Database,
+    clock: FixedClock,
+    order: str,
+) -> None:
+    await import_(SEPTEMBER)
+    if order == "live first":
+        await live(feed)
+    await hand_over(database, clock)
+    if order == "handed over first":
+        await live(feed)
+
+    await withdraw(database, clock)
+
+    # Two imported experiments, and three of the live source: of which two are told of September,
+    # too, and one of each month since March.
+    october = await stocks(graphql, "2026-10")
+    assert (october["numberOfExperiments"], october["totalSizeBytes"]) == (5, 17 * MIB)
+    corrected = {
+        (each["workspace"], each["project"], each["userName"]): each["amount"]
+        for each in (await seen(graphql, "2026-10"))[0]["corrections"]
+        if (each["originMonth"], each["figure"]) == ("2026-09", "EXPERIMENTS")
+    }
+    assert {place: int(amount) for place, amount in corrected.items()} == {
+        ("lab", None, None): 2,
+        ("lab", "p", None): 2,
+        ("lab", None, "ann"): 2,
+        (None, None, "ann"): 2,
+    }
+    assert await rest("2026-09") == SEPTEMBER
+    every_month = list(Month(2026, 2).through(Month(2026, 11)))
+    await verified(database, *every_month[:-1])
+    # What comes now is late as ever.
+    await feed(event("usage.recorded", "2026-09-08T00:00:00Z", username="ann", channel="ui"))
+    await verified(database, *every_month[:-1])
+    # The same hand-over once more says the same as if it had been the first.
+    await hand_over(database, clock)
+    again = await stocks(graphql, "2026-10")
+    assert (again["numberOfExperiments"], again["corrections"]) == (3, [])
+    await verified(database, *every_month[:-1])
+
+
+async def test_a_hand_over_on_which_a_closed_month_rests_is_not_withdrawn(
+    import_: ImportReports, database: Database, clock: FixedClock
+) -> None:
+    await import_(SEPTEMBER)
+    with pytest.raises(InvalidMonth, match="got 2026-10, and there is none"):
+        await withdraw(database, clock)
+    await hand_over(database, clock)
+    with pytest.raises(InvalidMonth, match="live sources took over from 2026-10 on"):
+        await withdraw(database, clock, Month(2026, 9))
+    own_id = (await find_organization(database, DEFAULT)).organization_id
+    await close_month(database, own_id, OCTOBER, by=OPERATOR, now=clock.now)
+
+    with pytest.raises(InvalidMonth, match="chargeback months reopen 2026-10"):
+        await withdraw(database, clock)
+
+    await reopen_month(database, own_id, OCTOBER, reason="a test", by=OPERATOR, now=clock.now)
+    await withdraw(database, clock)
+    await verified(database, Month(2026, 9), OCTOBER)
+
+
+async def test_both_are_in_the_audit_log(
+    import_: ImportReports, graphql: GraphQL, database: Database, clock: FixedClock
+) -> None:
+    await import_(SEPTEMBER)
+    await hand_over(database, clock)
+    await hand_over(database, clock)
+    await withdraw(database, clock)
+
+    log = await graphql(
+        "{ auditLog(actions: [HANDED_OVER, HAND_OVER_WITHDRAWN]) { action target username } }"
+    )
+
+    assert [tuple(line.values()) for line in log["auditLog"]] == [
+        ("HAND_OVER_WITHDRAWN", "2026-10", "operator"),
+        ("HANDED_OVER", "2026-10", "operator"),
+    ]

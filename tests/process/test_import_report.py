@@ -57,6 +57,24 @@ def test_a_range_of_months_is_fetched_and_kept(other: Served, tmp_path: Path) ->
         assert orjson.loads(shown.stdout) == report(other, month, other.key)
 
 
+def test_a_hand_over_and_its_withdrawal_are_told(other: Served, tmp_path: Path) -> None:
+    following = "2026-10"
+    fetched(other.url, other.key, tmp_path, "--hand-over", following)
+    verified = run("months", "verify", MONTHS[1], data_dir=tmp_path)
+
+    withdrawn = run("import-report", "--withdraw-hand-over", following, data_dir=tmp_path)
+
+    assert verified.stdout == (
+        f"{MONTHS[1]}: no row changed since it was closed; it was not compared with events, since "
+        "live sources have taken over from what imported reports stated\n"
+    )
+    assert withdrawn.stdout == (
+        f"{following}: the hand-over is taken back; the imported experiments go on\n"
+    )
+    again = run("months", "verify", MONTHS[1], data_dir=tmp_path)
+    assert again.stdout == f"{MONTHS[1]}{CLOSED_AS_SAID}"
+
+
 def test_what_the_other_service_refuses_is_told_in_its_words(
     other: Served, tmp_path: Path
 ) -> None:

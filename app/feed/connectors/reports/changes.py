@@ -28,6 +28,8 @@ SOURCE = "/chargeback/imported-report"
 Cells = Mapping[str, Mapping[Cell, Held]]
 """By workspace: what imported experiments there are."""
 
+ENDED_BY_HAND_OVER = "ended/{name}/{at:%Y-%m}"
+"""The id of the fact that an experiment, by its name, ended with a hand-over."""
 _TICK = timedelta(microseconds=1)
 
 
@@ -210,7 +212,8 @@ def ended(cells: Cells, at: datetime) -> Iterator[bytes]:
         for cell, known in sorted(held.items()):
             for number in range(1, known.experiments + 1):
                 name = experiment_name(workspace, cell, number)
-                yield _line(f"ended/{name}/{at:%Y-%m}", "experiment.deleted", at, experiment=name)
+                id_ = ENDED_BY_HAND_OVER.format(name=name, at=at)
+                yield _line(id_, "experiment.deleted", at, experiment=name)
 
 
 def _line(id_: str, kind: str, at: datetime, **said: Any) -> bytes:
