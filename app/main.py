@@ -39,6 +39,7 @@ from app.web.shares import Shares
 from resolvers.audit import AuditTrail
 from resolvers.context import Clock
 from resolvers.feed import Intake, Taking
+from resolvers.keys import KeyHolders
 
 _BODIES_IN_MEMORY = 4
 """How many of the largest batches are in memory at a time; of small ones, many more."""
@@ -105,6 +106,7 @@ def create_app(
         database=database,
         clock=clock,
         intake=intake or Intake(database),
+        key_holders=KeyHolders(database),
         bodies=BodyBudget(_BODIES_IN_MEMORY * settings.feed_body_bytes),
         closed_documents=ClosedDocuments(_CLOSED_DOCUMENTS_BYTES),
         audit=AuditTrail(database),

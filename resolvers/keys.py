@@ -1,9 +1,11 @@
 """API keys and sessions: minted, shown, rotated, revoked; and who is behind one."""
 
+import asyncio
 import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
+from contextvars import Context, copy_context
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
@@ -16,8 +18,8 @@ from app.db.keys import (
     delete_sessions,
     insert_key,
     insert_session,
-    select_holder_of_key,
     select_holder_of_session,
+    select_holders_of_keys,
     select_key,
     select_keys,
     select_session,
@@ -195,8 +197,70 @@ async def _existing(tx: Any, organization_id: UUID, key_id: str) -> Any:
     return key
 
 
+class _Asked(NamedTuple):
+    """A key whose holder somebody waits for, and what that somebody is about."""
+
+    key_id: str
+    holder: "asyncio.Future[Any]"
+    context: Context
+
+
+class KeyHolders:
+    """Finds who is behind keys; those asked for while enough are looked up go together, next.
+
+    Nothing is remembered: every lookup begins after the requests that it answers, so that what
+    is revoked is refused from the next request on. But a hundred at once cost a few lookups.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._asked: list[_Asked] = []
+        self._lookups: set[asyncio.Task[None]] = set()
+
+    async def find(self, key_id: str) -> Any:
+        """A key with its user, the columns as attributes; None when there is no such key.
+
+        Raises:
+            StoreUnavailable: The store cannot be reached.
+        """
+        holder: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._asked.append(_Asked(key_id, holder, copy_context()))
+        self._begin()
+        return await holder
+
+    def _begin(self) -> None:
+        if not self._asked or len(self._lookups) >= _LOOKUPS_AT_ONCE:
+            return
+        together, self._asked = self._asked, []
+        # Its statement is noted for the first of them.
+        lookup = asyncio.create_task(self._look_up(together), context=together[0].context)
+        self._lookups.add(lookup)
+        lookup.add_done_callback(self._end)
+
+    def _end(self, lookup: "asyncio.Task[None]") -> None:
+        self._lookups.discard(lookup)
+        self._begin()
+
+    async def _look_up(self, together: Sequence[_Asked]) -> None:
+        key_ids = list({asked.key_id for asked in together})
+        try:
+            rows = await _holders(self.database, select_holders_of_keys(), key_ids=key_ids)
+        except Exception as error:
+            for asked in together:
+                if not asked.holder.done():
+                    asked.holder.set_exception(error)
+            return
+        found = {row.key_id: row for row in rows}
+        for asked in together:
+            if not asked.holder.done():
+                asked.holder.set_result(found.get(asked.key_id))
+
+
+_LOOKUPS_AT_ONCE = 2
+
+
 async def caller_of_key(
-    database: Database, written: str, settings: Settings, now: datetime
+    holders: KeyHolders, written: str, settings: Settings, now: datetime
 ) -> Caller:
     """Who is behind a key; one with a wrong checksum asks the store nothing.
 
@@ -206,20 +270,20 @@ async def caller_of_key(
     text = KeyText.parse(written)
     if text is None:
         raise Unauthenticated
-    holder = await _holder(database, select_holder_of_key(), key_id=text.key_id)
+    holder = await holders.find(text.key_id)
     # An unknown key costs the same comparison as a known one.
     kept = holder.secret_hash if holder is not None else bytes(32)
     if not hmac.compare_digest(text.secret_hash, kept):
         raise Unauthenticated(key_id=text.key_id)
     if not _is_valid(holder, now):
         raise Unauthenticated(holder.organization_id, holder.username, text.key_id)
-    await _note_use(database, holder, now)
+    await _note_use(holders.database, holder, now)
     return _caller(holder, settings)
 
 
 async def why_refused(database: Database, text: KeyText, settings: Settings) -> str | None:
     """Why a new key would be refused as things are, in the refusal's words; None if it works."""
-    holder = await _holder(database, select_holder_of_key(), key_id=text.key_id)
+    holder = await KeyHolders(database).find(text.key_id)
     caller = _caller(holder, settings)
     try:
         for scope in caller.scopes:
@@ -237,20 +301,21 @@ async def caller_of_session(
     Raises:
         Unauthenticated: There is no such session, or it or its key has ended.
     """
-    holder = await _holder(
+    found = await _holders(
         database, select_holder_of_session(), token_hash=_token_hash(token), now=now
     )
+    holder = found[0] if found else None
     if not _is_valid(holder, now):
         raise Unauthenticated
     await _note_use(database, holder, now)
     return _caller(holder, settings)
 
 
-async def _holder(database: Database, statement: Statement, **parameters: Any) -> Any:
-    """Whoever is found, with the columns as attributes; each request asks, so nothing is slow."""
+async def _holders(database: Database, statement: Statement, **parameters: Any) -> Sequence[Any]:
+    """Who is found, with the columns as attributes; each request asks, so nothing is slow."""
     async with database.snapshot(None) as snapshot:
         rows = await snapshot.rows(statement, parameters)
-    return SimpleNamespace(**rows[0]) if rows else None
+    return [SimpleNamespace(**row) for row in rows]
 
 
 def _is_valid(holder: Any, now: datetime) -> bool:

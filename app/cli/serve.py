@@ -33,7 +33,7 @@ from app.web.logs import configure_logs
 from app.web.metrics import Metrics
 from resolvers.audit import record_start
 from resolvers.feed import CHUNK, accept_lines
-from resolvers.keys import caller_of_key, create_key
+from resolvers.keys import KeyHolders, caller_of_key, create_key
 from resolvers.organizations import DEFAULT, find_organization
 
 DEMO_SEED = 2026
@@ -149,7 +149,9 @@ async def _demo(database: Database, settings: Settings, data_dir: Path) -> str |
     kept = data_dir / _DEMO_KEY_FILE
     key = kept.read_text().strip() if kept.is_file() else ""
     try:
-        (await caller_of_key(database, key, settings, system_clock())).require(Scope.ADMIN)
+        (await caller_of_key(KeyHolders(database), key, settings, system_clock())).require(
+            Scope.ADMIN
+        )
     except ChargebackError:
         key = await _mint_demo_key(database, organization.organization_id)
         _keep(kept, key)

@@ -6,11 +6,13 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     DateTime,
     LargeBinary,
     Select,
     String,
     and_,
+    any_,
     bindparam,
     delete,
     insert,
@@ -80,9 +82,10 @@ def _select_holder() -> Any:
 
 
 @compiled_once
-def select_holder_of_key() -> Select[Any]:
-    """The key of `key_id` with its user, or nothing."""
-    found: Select[Any] = _select_holder().where(ApiKey.key_id == bindparam("key_id", type_=String))
+def select_holders_of_keys() -> Select[Any]:
+    """Those of the keys `key_ids` that there are, each with its user."""
+    asked = any_(bindparam("key_ids", type_=ARRAY(String)))
+    found: Select[Any] = _select_holder().where(ApiKey.key_id == asked)
     return found
 
 

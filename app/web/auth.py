@@ -119,7 +119,7 @@ async def _caller_of_key(request: Request, key: str) -> Caller:
     if wait is not None and is_key and not services.guesses.may_ask(place, digest, now):
         raise TooManyGuesses(wait)
     try:
-        caller = await caller_of_key(services.database, key, services.settings, now)
+        caller = await caller_of_key(services.key_holders, key, services.settings, now)
     except Unauthenticated as refusal:
         raise _refused(request, place, refusal) from None
     services.guesses.note_good(digest)

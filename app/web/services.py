@@ -20,6 +20,7 @@ from app.web.shares import Shares
 from resolvers.audit import AuditTrail
 from resolvers.context import Clock
 from resolvers.feed import Taking
+from resolvers.keys import KeyHolders
 
 
 class BodyBudget:
@@ -70,6 +71,7 @@ class Services:
     database: Database
     clock: Clock
     intake: Taking
+    key_holders: KeyHolders
     bodies: BodyBudget
     closed_documents: ClosedDocuments
     audit: AuditTrail

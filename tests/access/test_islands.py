@@ -18,7 +18,7 @@ from app.domain.acts import OPERATOR
 from app.domain.errors import Forbidden, StoreNotIsolated
 from app.domain.ids import organization_id
 from app.settings import Settings
-from resolvers.keys import begin_session, caller_of_key
+from resolvers.keys import KeyHolders, begin_session, caller_of_key
 from resolvers.organizations import create_organization, ensure_default_organization
 from tests.conftest import NOW, Feed, FixedClock, MakeKey, administer, event, named
 
@@ -57,7 +57,7 @@ async def two(database: Database, feed: Feed, make_key: MakeKey, other_organizat
     for name in ("default", other_organization):
         await fill(database, name)
         key = await make_key("ann", organization=name)
-        caller = await caller_of_key(database, key, Settings.load(), NOW)
+        caller = await caller_of_key(KeyHolders(database), key, Settings.load(), NOW)
         await begin_session(database, caller, lasting=timedelta(hours=1), now=NOW, by=OPERATOR)
 
 

@@ -1,0 +1,80 @@
+"""Keys of requests that come at once are looked up together, and as if each came alone."""
+
+import asyncio
+
+import pytest
+
+from app.db.engine import Database
+from app.domain.acts import OPERATOR
+from app.domain.errors import StoreUnavailable, Unauthenticated
+from app.domain.ids import organization_id
+from app.domain.keys import KeyText
+from app.settings import Settings
+from resolvers.keys import KeyHolders, caller_of_key, revoke_key
+from tests.conftest import FixedClock, MakeKey, recorded
+
+
+def id_of(key: str) -> str:
+    text = KeyText.parse(key)
+    assert text is not None
+    return text.key_id
+
+
+async def test_many_at_once_cost_a_few_lookups_and_find_each_its_own(
+    database: Database, make_key: MakeKey
+) -> None:
+    users = ("ann", "bob", "cem")
+    asked = [(user, id_of(await make_key(user))) for user in users] * 20 + [("", "nobody")] * 20
+    holders = KeyHolders(database)
+
+    with recorded(database) as statements:
+        found = await asyncio.gather(*(holders.find(key_id) for _, key_id in asked))
+
+    assert [holder.username if holder else "" for holder in found] == [user for user, _ in asked]
+    assert 1 <= len(statements.texts) <= 4
+
+
+async def test_what_is_revoked_while_others_are_looked_up_is_refused_from_then_on(
+    database: Database, make_key: MakeKey, clock: FixedClock
+) -> None:
+    holders, settings = KeyHolders(database), Settings.load()
+    for _ in range(20):
+        key, other = await make_key("ann"), await make_key("bob")
+        assert (await caller_of_key(holders, key, settings, clock.now)).username == "ann"
+        busy = [
+            asyncio.create_task(caller_of_key(holders, each, settings, clock.now))
+            for each in [other, key] * 10
+        ]
+        await asyncio.sleep(0)
+        await revoke_key(
+            database, organization_id("default"), id_of(key), now=clock.now, by=OPERATOR
+        )
+
+        with pytest.raises(Unauthenticated):
+            await caller_of_key(holders, key, settings, clock.now)
+        told = await asyncio.gather(*busy, return_exceptions=True)
+        # Those that came before may have been in time.
+        assert {type(each).__name__ for each in told[1::2]} <= {"Caller", "Unauthenticated"}
+        assert {type(each).__name__ for each in told[::2]} == {"Caller"}
+
+
+async def test_one_who_gives_up_takes_nobody_along(database: Database, make_key: MakeKey) -> None:
+    holders, key_id = KeyHolders(database), id_of(await make_key("ann"))
+    gone, *waiting = [asyncio.create_task(holders.find(key_id)) for _ in range(10)]
+    await asyncio.sleep(0)
+    gone.cancel()
+
+    assert {holder.username for holder in await asyncio.gather(*waiting)} == {"ann"}
+    assert gone.cancelled()
+
+
+async def test_a_store_that_is_away_is_told_to_each(database: Database) -> None:
+    holders = KeyHolders(database)
+    await database.close()
+    database.pulse.is_watched = database.pulse.is_away = True
+
+    told = await asyncio.gather(
+        *(holders.find("nobody") for _ in range(10)), return_exceptions=True
+    )
+
+    assert {type(each) for each in told} == {StoreUnavailable}
