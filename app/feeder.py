@@ -22,7 +22,7 @@ import uvloop
 from app.db.engine import Database
 from app.domain.errors import ChargebackError, StoreUnavailable
 from app.feed.ingest import Accepted
-from app.memory import settle, share_arenas
+from app.memory import keep_little, settle
 from app.settings import LogFormat, Settings
 from app.web.logs import configure_logs
 from resolvers.feed import Delivery, Intake
@@ -301,7 +301,7 @@ def main() -> None:
     # A supervisor tells all processes to stop; this one stops when the one that needs it has.
     for wish in (signal.SIGINT, signal.SIGTERM):
         signal.signal(wish, signal.SIG_IGN)
-    share_arenas()
+    keep_little()
     uvloop.run(_work(socket.socket(fileno=int(sys.argv[1]))))
 
 

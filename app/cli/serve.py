@@ -27,7 +27,7 @@ from app.domain.months import Month
 from app.feed.generate import DEMO_ADMIN, OrganizationShape, generate_events
 from app.feeder import Feeder, spawned
 from app.main import create_app, system_clock
-from app.memory import settle, share_arenas
+from app.memory import keep_little, settle
 from app.settings import LogFormat, Settings
 from app.web.logs import configure_logs
 from app.web.metrics import Metrics
@@ -54,7 +54,7 @@ def _log_format(settings: Settings) -> LogFormat:
 
 async def serve(settings: Settings, *, host: str, port: int, data_dir: Path, demo: bool) -> None:
     """Open the store, load the demo organization when asked to, and serve until a signal."""
-    share_arenas()
+    keep_little()
     configure_logs(_log_format(settings), settings.log_level.upper())
     with _listening(host, port) as listener:
         stderr.print("Starting PostgreSQL …" if settings.database_url is None else "Connecting …")
