@@ -3,13 +3,15 @@
 import gzip
 import http.client
 import time
+import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode, urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import orjson
 import typer
@@ -47,8 +49,9 @@ def read_files(names: Sequence[str]) -> list[Report]:
 def _content(name: str) -> bytes:
     try:
         content = Path(name).read_bytes()
-        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-    except (OSError, EOFError) as error:
+        plain = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+        return plain.removeprefix(BOM_UTF8)
+    except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InvalidArgument(f"{name}: cannot be read: {reason}.") from error
 
@@ -57,11 +60,13 @@ def fetch(url: str, api_key: str, first: Month, last: Month) -> list[Report]:
     """The reports of a range of months from a running server, one after the other.
 
     Raises:
-        InvalidArgument: No http address, or an empty range.
+        InvalidArgument: No http address, a key that no header holds, or an empty range.
         ReportNotFetched: The server refuses one, or cannot be reached.
     """
     if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).netloc:
         raise InvalidArgument(f"--from-url: must begin with http:// or https://; got {url!r}.")
+    if not api_key.isascii() or not api_key.isprintable():
+        raise InvalidArgument("--api-key: must be one line of ASCII; is the whole key there?")
     months = list(first.through(last))
     if not months:
         raise InvalidArgument(f"--to: must not be earlier than --from; got {first} to {last}.")
@@ -89,17 +94,26 @@ def _answer(url: str, api_key: str, month: Month) -> bytes:
     )
     for wait in (*_WAITS_SECONDS, None):
         try:
-            with urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310  as above
+            with _opener.open(request, timeout=_TIMEOUT_SECONDS) as answer:
                 return _unpacked(answer)
         except HTTPError as error:
             if error.code not in _BUSY or wait is None:
                 raise ReportNotFetched(f"{url}: {month}: {_words(error)}") from None
-        except (URLError, OSError, http.client.HTTPException) as error:
+        except (URLError, OSError, EOFError, zlib.error, http.client.HTTPException) as error:
             if wait is None:
                 reason = getattr(error, "reason", None) or error
                 raise ReportNotFetched(f"{url}: {month}: cannot be reached: {reason}.") from None
         time.sleep(wait)
     raise AssertionError
+
+
+class _Stay(HTTPRedirectHandler):
+    """A redirect is not followed: the key is for the server that was named, and for no other."""
+
+    def redirect_request(self, *_: object) -> None: ...
+
+
+_opener = build_opener(_Stay)
 
 
 def _unpacked(answer: http.client.HTTPResponse) -> bytes:
@@ -111,6 +125,8 @@ def _unpacked(answer: http.client.HTTPResponse) -> bytes:
 
 def _words(error: HTTPError) -> str:
     """What the server said, as far as it is meant to be read."""
+    if location := error.headers.get("Location"):
+        return f"{error.code}: it is at {location}: name that server, if it is yours."
     try:
         said = orjson.loads(error.read())["msg"]
     except (orjson.JSONDecodeError, KeyError, TypeError, OSError):

@@ -2,7 +2,9 @@
 
 import gzip
 import sys
+import zlib
 from bisect import bisect_right
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import datetime
@@ -82,10 +84,12 @@ class EventFiles:
             task = progress.add_task(name, total=size)
             lines = _decompressed(source, stack)
             while chunk := list(islice(lines, CHUNK)):
+                if self._count == self._first_lines[-1]:
+                    chunk[0] = chunk[0].removeprefix(BOM_UTF8)
                 self._count += len(chunk)
                 yield chunk
                 _advance(progress, task, source, name)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise FileRefused(f"{name}: cannot be read: {reason}.") from error
 

@@ -46,7 +46,7 @@ def test_help_names_every_command() -> None:
 
 
 def test_events_come_from_gzip_and_standard_input_too(store: Path) -> None:
-    (store / "events.gz").write_bytes(gzip.compress(b"\n".join(EVENTS)))
+    (store / "events.gz").write_bytes(gzip.compress(b"\xef\xbb\xbf" + b"\n".join(EVENTS)))
 
     packed = run("import", str(store / "events.gz"), data_dir=store)
     piped = run("import", "-", data_dir=store, standard_input=b"\n".join(EVENTS))

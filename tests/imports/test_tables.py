@@ -26,6 +26,10 @@ DOCUMENT = (Path(__file__).parents[2] / "docs/files.md").read_text()
 AT = datetime(2026, 11, 2, tzinfo=UTC)
 
 
+PACKED = gzip.compress(b"username\n" + bytes(range(48, 100)) * 3)
+BROKEN_GZIP = PACKED[:12] + bytes(255 - each for each in PACKED[12:40]) + PACKED[40:]
+
+
 @pytest.fixture
 async def database_url(postgres: str, template: str) -> AsyncIterator[str]:
     """A store that commands open by themselves."""
@@ -229,6 +233,21 @@ HEADER = "experiment,workspace,project,username,size_bytes,created_at\n"
             ],
         ),
         (f"{HEADER}x,w,p,{'a' * 513},1,\n", ["table.csv:2: username: Expected `str` of length"]),
+        (
+            f"{HEADER}x,w,p,ann,-5,\ny,w,p,ann,99999999999999999999,\nz,w,p,ann,1e999999999,\n",
+            [
+                "table.csv:3: size_bytes: must be from -9223372036854775807 to 92233720368547758",
+                "table.csv:4: size_bytes: must be from -9223372036854775807 to 92233720368547758",
+            ],
+        ),
+        (
+            f"{HEADER}x,w,p,ann,-5,\n",
+            ["table.csv:2: size_bytes: Expected `int` >= 0"],
+        ),
+        (
+            f"{HEADER}x,w,p,ann,,0001-01-01T00:00:00+14:00\n",
+            ["table.csv:2: created_at: must be a moment of the years 1 to 9999 in UTC; got"],
+        ),
     ],
 )
 async def test_bad_cells_are_listed_by_row_and_column_and_nothing_is_stored(
@@ -260,7 +279,12 @@ async def test_bad_cells_are_listed_by_row_and_column_and_nothing_is_stored(
             "table.csv:2: username: is needed, since the row has an email",
         ),
         ("directory", "username\nann,bob\n", "table.csv:2: has 2 cells, and the header 1."),
-        ("directory", b"username\n\xff\xfe\n", "cannot be read"),
+        ("directory", b"username\n\xff\xfe\n", "cannot be read as utf-8"),
+        ("directory", "username".encode("utf-16"), "a mapping may say another encoding"),
+        ("directory", "email,username,email\n", "2 columns are called 'email'."),
+        ("directory", "a;b\n1;2\n", "Is ';' between its cells? A mapping says so: delimiter."),
+        ("usage", "username\tchannel\n", "Is '\\t' between its cells?"),
+        ("directory", BROKEN_GZIP, "cannot be read: Error -3 while decompressing data"),
         ("directory", b"PAR1 no parquet", "no Parquet file"),
         ("directory", b"\x1f\x8b\x08 no gzip", "cannot be read"),
     ],
@@ -270,6 +294,61 @@ async def test_a_file_that_cannot_be_read_is_refused(
 ) -> None:
     with pytest.raises((InvalidArgument, InvalidRows), match=re.escape(told)):
         await imported(database, tmp_path, text, table)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "utf_8", "utf-16"])
+async def test_a_mark_of_the_byte_order_is_no_part_of_the_first_name(
+    database: Database, tmp_path: Path, graphql: GraphQL, encoding: str
+) -> None:
+    file, mapping = tmp_path / "people.csv", tmp_path / "mapping.toml"
+    content = "username,email\nann,ann@x.test\n"
+    file.write_bytes(content.encode("utf-16" if encoding == "utf-16" else "utf-8-sig"))
+    mapping.write_text(
+        f"source = '/s'\ntable = 'directory'\nat = 2026-11-02\nencoding = '{encoding}'"
+    )
+
+    await run(database, file, read_mapping(mapping, None, complete=False))
+
+    users = (await report(graphql))["users"]["licensedUsers"]
+    assert [user["email"] for user in users if user["username"] == "ann"] == ["ann@x.test"]
+
+
+async def test_a_parquet_file_of_other_programs_is_read_as_it_is_meant(
+    database: Database, tmp_path: Path, graphql: GraphQL
+) -> None:
+    """Text may be bytes, and what pandas has no number for is NaN."""
+    file = tmp_path / "people.parquet"
+    columns = {
+        "username": pa.array([b"ann", "bö".encode()], pa.binary()),
+        "email": pa.array([float("nan"), float("nan")], pa.float64()),
+        "workspace": pa.array(["w", None], pa.string()),
+    }
+    pq.write_table(pa.table(columns), file)
+
+    await run(database, file, plain_mapping("/s", "directory", AT, complete=False))
+
+    users = (await report(graphql))["users"]["licensedUsers"]
+    assert {user["username"]: user["email"] for user in users} == {"ann": None, "bö": None}
+
+
+@pytest.mark.parametrize(
+    ("column", "told"),
+    [
+        (
+            pa.array([["ann", "bob"]]),
+            "people.parquet:1: username: must be text; got ['ann', 'bob']",
+        ),
+        (pa.array([b"\xff"], pa.binary()), "people.parquet:1: username: must be text; got b'"),
+    ],
+)
+async def test_a_cell_of_a_parquet_file_that_is_no_text_is_refused(
+    database: Database, tmp_path: Path, column: Any, told: str
+) -> None:
+    file = tmp_path / "people.parquet"
+    pq.write_table(pa.table({"username": column}), file)
+
+    with pytest.raises(InvalidRows, match=re.escape(told)):
+        await run(database, file, plain_mapping("/s", "directory", AT, complete=False))
 
 
 @pytest.mark.parametrize(
@@ -282,6 +361,10 @@ async def test_a_file_that_cannot_be_read_is_refused(
         ("source = '/s'\ntable = 'usage'\ncolumns.count = {}", "needs a column or a value"),
         ("source = '/s'\ntable = 'usage'\ndelimiter = ';;'", "delimiter: must be one character"),
         ("source = '/s'\ntable = 'usage'\nencoding = 'x'", "encoding: 'x' is not known"),
+        ("source = '/s'\ntable = 'usage'\nencoding = 'undefined'", "is not known"),
+        ("source = '/s'\ntable = 'usage'\ndelimiter = '\"'", "delimiter: must be one character"),
+        ("source = '/s'\ntable = 'usage'\ntime_format = '%Y %Y'", "time_format: '%Y %Y' cannot"),
+        ("source = '/s'\ntable = 'usage'\ntime_format = '%Q'", "time_format: '%Q' cannot"),
         ("source = '/s'\ntable = 'directory'\ncomplete = true", "needs one moment: give --at"),
         ("source =", "no mapping"),
     ],

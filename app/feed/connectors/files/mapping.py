@@ -1,10 +1,12 @@
 """A mapping: which table a file is, and what its columns are called there (TOML)."""
 
+import re
 import tomllib
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +89,7 @@ class Mapping:
         """
         cell = self.cells.get(column.name)
         found = None if cell is None else self._found(cell, row)
-        if found is None or (isinstance(found, str) and not found.strip()):
+        if _says_nothing(found):
             if column.required:
                 raise BadCell("is needed in each row")
             return None
@@ -102,6 +104,13 @@ class Mapping:
         if cell.values is not None and found is not None:
             return cell.values.get(str(found).strip(), found)
         return found
+
+
+def _says_nothing(found: Any) -> bool:
+    """An empty cell; a Parquet file that pandas wrote has NaN for it."""
+    if isinstance(found, str):
+        return not found.strip()
+    return found is None or (isinstance(found, float) and isnan(found))
 
 
 def plain_mapping(source: str, table: str, at: datetime | None, *, complete: bool) -> Mapping:
@@ -172,16 +181,34 @@ def _moment(stated: Any, where: str) -> datetime | None:
 
 
 def _insist_on_reading(written: Written, where: str) -> None:
-    if len(written.delimiter) != 1:
+    if len(written.delimiter) != 1 or written.delimiter in _NO_DELIMITERS:
         raise InvalidArgument(
-            f"{where}: delimiter: must be one character; got {written.delimiter!r}."
+            f"{where}: delimiter: must be one character, and no quote or end of a line; got "
+            f"{written.delimiter!r}."
         )
+    if written.time_format is not None:
+        _insist_on_time_format(written.time_format, where)
     try:
         "".encode(written.encoding)
-    except LookupError:
+    except (LookupError, ValueError):
         raise InvalidArgument(
             f"{where}: encoding: {written.encoding!r} is not known; utf-8 and latin-1 are."
         ) from None
+
+
+_NO_DELIMITERS = '"\r\n\0'
+
+
+def _insist_on_time_format(form: str, where: str) -> None:
+    try:
+        datetime.strptime(_SOME_MOMENT.strftime(form), form)  # noqa: DTZ007  nobody reads it
+    except (ValueError, re.error) as error:
+        raise InvalidArgument(
+            f"{where}: time_format: {form!r} cannot be read: {error}; it is like %d.%m.%Y %H:%M."
+        ) from None
+
+
+_SOME_MOMENT = datetime(2026, 11, 25, 13, 14, 15, tzinfo=UTC)
 
 
 def _cells(written: Written, columns: tuple[Column, ...]) -> dict[str, Cell]:

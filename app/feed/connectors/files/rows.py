@@ -1,8 +1,10 @@
 """The rows of a file, with the number that a person finds them by."""
 
+import codecs
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
 from contextlib import ExitStack
@@ -32,7 +34,12 @@ def rows_of(name: str, mapping: Mapping) -> Iterator[tuple[int, Row]]:
             begin = file.read(4)
         rows = _parquet(name, mapping) if begin == _PARQUET else _csv(name, mapping)
         yield from rows
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeError as error:
+        raise InvalidArgument(
+            f"{name}: cannot be read as {mapping.encoding}: {error}; a mapping may say another "
+            f"encoding, such as latin-1 or utf-16."
+        ) from error
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InvalidArgument(f"{name}: cannot be read: {reason}.") from error
 
@@ -43,7 +50,8 @@ def _csv(name: str, mapping: Mapping) -> Iterator[tuple[int, Row]]:
         packed = file.peek(2)[:2] == _GZIP
         binary = stack.enter_context(gzip.open(file)) if packed else file
         # A mark of the byte order before the first name is no part of it.
-        encoding = "utf-8-sig" if mapping.encoding.lower() == "utf-8" else mapping.encoding
+        is_utf8 = codecs.lookup(mapping.encoding).name == "utf-8"
+        encoding = "utf-8-sig" if is_utf8 else mapping.encoding
         text = io.TextIOWrapper(binary, encoding=encoding, newline="")
         reader = csv.reader(text, delimiter=mapping.delimiter, strict=True)
         header = [cell.strip() for cell in next(reader, [])]
@@ -89,6 +97,19 @@ def _insist_on_columns(name: str, mapping: Mapping, header: list[str]) -> None:
         if named and cell.column not in header:
             raise InvalidArgument(
                 f"{name}: there is no column {cell.column!r}; it has {', '.join(header)[:500]}."
+                f"{_other_delimiter(header)}"
             )
-    if not {cell.column for cell in mapping.cells.values()} & {*header}:
-        raise InvalidArgument(f"{name}: has none of the columns of {mapping.table}.")
+    wanted = {cell.column for cell in mapping.cells.values()} & {*header}
+    if not wanted:
+        raise InvalidArgument(
+            f"{name}: has none of the columns of {mapping.table}.{_other_delimiter(header)}"
+        )
+    for column in wanted:
+        if (count := header.count(str(column))) > 1:
+            raise InvalidArgument(f"{name}: {count} columns are called {column!r}.")
+
+
+def _other_delimiter(header: list[str]) -> str:
+    """A hint, when the whole header is one cell that something else seems to divide."""
+    found = [each for each in ";\t|," if len(header) == 1 and each in header[0]]
+    return f" Is {found[0]!r} between its cells? A mapping says so: delimiter." if found else ""

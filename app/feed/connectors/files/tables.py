@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal, DecimalException, InvalidOperation
 from typing import Any
 
 Value = Any
@@ -26,6 +26,14 @@ class Column:
 
 
 def _text(cell: Any, _: str | None) -> Value:
+    """Text; in Parquet files also as bytes, which older writers leave it as."""
+    if isinstance(cell, bytes):
+        try:
+            return cell.decode().strip()
+        except UnicodeDecodeError:
+            raise BadCell("must be text") from None
+    if isinstance(cell, list | dict):
+        raise BadCell("must be text")
     return str(cell).strip()
 
 
@@ -36,14 +44,22 @@ def _flag(cell: Any, _: str | None) -> Value:
     raise BadCell("must be true or false (also yes and no, 1 and 0)")
 
 
+_LARGEST = 2**63 - 1
+_TOO_LARGE = f"must be from -{_LARGEST} to {_LARGEST}"
+
+
 def number(cell: Any, times: Decimal = Decimal(1)) -> int:
     """A whole number; what is multiplied by a unit may have decimals, and is rounded half up."""
     try:
         found = Decimal(str(cell).strip()) * times
     except InvalidOperation:
         raise BadCell("must be a number") from None
+    except DecimalException:
+        raise BadCell(_TOO_LARGE) from None
     if not found.is_finite():
         raise BadCell("must be a number")
+    if abs(found) > _LARGEST:
+        raise BadCell(_TOO_LARGE)
     whole = found.to_integral_value(ROUND_HALF_UP)
     if times == 1 and whole != found:
         raise BadCell("must be a whole number")
@@ -58,7 +74,10 @@ def instant(cell: Any, form: str | None = None) -> datetime:
         found = datetime.combine(cell, time())
     else:
         found = _parsed(str(cell).strip(), form)
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    try:
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except OverflowError:
+        raise BadCell("must be a moment of the years 1 to 9999 in UTC") from None
 
 
 def _parsed(written: str, form: str | None) -> datetime:
