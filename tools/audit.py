@@ -1,10 +1,13 @@
 """Looks for known vulnerabilities in what the locks name: `make audit`.
 
-    python tools/audit.py [--osv-url URL] [LOCK …]
+    python tools/audit.py [--osv-url URL | --advisories FOLDER] [LOCK …]
 
 Ends with status 1 when there is one. Where no database of vulnerabilities can be reached, as
 offline or behind a mirror that has none, it says so in one line and ends well: no answer is no
 reason to stop a build, and no all-clear either.
+
+Without a network a folder serves: a copy of the repository pypa/advisory-database, or OSV's
+export for PyPI, unpacked. It knows what was known when it was copied, and so it is told.
 """
 
 import argparse
@@ -13,9 +16,13 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import yaml
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 ROOT = Path(__file__).parents[1]
 LOCKS = [ROOT / "requirements/runtime.lock", ROOT / "requirements/dev.lock"]
@@ -31,6 +38,87 @@ def audit(locks: Sequence[Path], databases: Sequence[Sequence[str]] = _DATABASES
         print("audit: nothing was checked: no database of vulnerabilities can be reached.")
         return 0
     return max([_report(lock, _audited(lock, database) or []) for lock in locks])
+
+
+def audit_by_folder(locks: Sequence[Path], folder: Path) -> int:
+    """The same by a copy of the advisories."""
+    known = list(_advisories(folder))
+    if not known:
+        print(f"audit: nothing was checked: there are no advisories in {folder}.")
+        return 0
+    newest = max(str(each.get("modified", "")) for each in known)[:10]
+    print(f"audit: {len(known):,} advisories, the newest of {newest}.")
+    return max([_report(lock, list(_known_of(lock, known))) for lock in locks])
+
+
+def _advisories(folder: Path) -> Iterator[dict[str, Any]]:
+    """Those in force, as OSV writes them: in JSON, or in YAML."""
+    for file in sorted(folder.rglob("*.*")):
+        if file.suffix in {".json", ".yaml"}:
+            text = file.read_text(encoding="utf-8")
+            read = json.loads(text) if file.suffix == ".json" else yaml.load(text, _YAML)  # noqa: S506
+            if isinstance(read, dict) and "affected" in read and "withdrawn" not in read:
+                yield read
+
+
+_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _known_of(lock: Path, known: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Each package of a lock with the advisories that name its version, as pip-audit says it."""
+    by_name: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+    for advisory in known:
+        for affected in advisory["affected"]:
+            name = canonicalize_name(affected.get("package", {}).get("name", ""))
+            by_name.setdefault(name, []).append((advisory["id"], affected))
+    for name, written in re.findall(
+        r"^([\w.-]+)==([^\s;\\]+)", lock.read_text(encoding="utf-8"), re.MULTILINE
+    ):
+        version = Version(written)
+        found = {
+            key: _fixes(affected)
+            for key, affected in by_name.get(canonicalize_name(name), ())
+            if _is_affected(version, affected)
+        }
+        vulns = [{"id": key, "fix_versions": fixes} for key, fixes in sorted(found.items())]
+        yield {"name": name, "version": written, "vulns": vulns}
+
+
+def _events(affected: Mapping[str, Any]) -> Iterator[Sequence[Mapping[str, str]]]:
+    for each in affected.get("ranges", ()):
+        if each["type"] == "ECOSYSTEM":
+            yield each["events"]
+
+
+def _fixes(affected: Mapping[str, Any]) -> list[str]:
+    return [
+        str(event["fixed"]) for events in _events(affected) for event in events if "fixed" in event
+    ]
+
+
+def _is_affected(version: Version, affected: Mapping[str, Any]) -> bool:
+    """Whether an advisory lists a version, or the last event of a range before it begins one."""
+    if any(_version(listed) == version for listed in affected.get("versions", ())):
+        return True
+    return any(_is_within(version, events) for events in _events(affected))
+
+
+def _is_within(version: Version, events: Sequence[Mapping[str, str]]) -> bool:
+    within = False
+    for kind, at in sorted(
+        ((kind, _version(at)) for event in events for kind, at in event.items()),
+        key=lambda event: event[1],
+    ):
+        if at < version or (at == version and kind != "last_affected"):
+            within = kind == "introduced"
+    return within
+
+
+def _version(written: object) -> Version:
+    try:
+        return Version(str(written))
+    except InvalidVersion:
+        return Version("0")
 
 
 def _is_reached(lock: Path, database: Sequence[str]) -> bool:
@@ -75,8 +163,11 @@ def main() -> int:
     """Read the command line."""
     words = argparse.ArgumentParser(description="Looks for known vulnerabilities.")
     words.add_argument("--osv-url", help="an OSV database to ask, instead of the public ones")
+    words.add_argument("--advisories", type=Path, help="a folder with a copy of the advisories")
     words.add_argument("locks", nargs="*", type=Path)
     wish = words.parse_args()
+    if wish.advisories:
+        return audit_by_folder(wish.locks or LOCKS, wish.advisories)
     own = [("--vulnerability-service=osv", f"--osv-url={wish.osv_url}")]
     return audit(wish.locks or LOCKS, own if wish.osv_url else _DATABASES)
 
