@@ -6,7 +6,7 @@ import zlib
 from bisect import bisect_right
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from io import BufferedReader
 from itertools import islice
@@ -244,18 +244,27 @@ async def import_tables(
     tables = TableFiles(files, mapping)
     if mapping.complete and mapping.at is not None:
         tables.known = await known_of_source(database, organization_id, mapping.source, mapping.at)
-    try:
-        if dry_run:
+    if dry_run:
+        with _told_by_row(tables):
             _show(await rehearse(database, organization_id, tables.chunks(), system_clock()))
-            return
-        async with source_run(
-            database, organization_id, mapping.source[:200], kind="file", clock=system_clock
-        ) as run:
+        return
+    async with source_run(
+        database, organization_id, mapping.source[:200], kind="file", clock=system_clock
+    ) as run:
+        # Within the run, which keeps why it failed.
+        with _told_by_row(tables):
             accepted = await run.accept(tables.chunks())
-    except InvalidBatch as batch:
-        raise tables.refusal(batch) from None
     _tell(accepted)
     stdout.print(f"from {tables.rows} rows", highlight=False)
+
+
+@contextmanager
+def _told_by_row(tables: TableFiles) -> Iterator[None]:
+    """What the feed refuses is told by file, row and column."""
+    try:
+        yield
+    except InvalidBatch as batch:
+        raise tables.refusal(batch) from None
 
 
 def _tell(accepted: Accepted) -> None:

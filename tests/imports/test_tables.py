@@ -260,10 +260,9 @@ async def test_bad_cells_are_listed_by_row_and_column_and_nothing_is_stored(
     assert first.endswith("nothing of any file was stored.")
     assert [each[: len(wanted)] for each, wanted in zip(listed, problems, strict=True)] == problems
     assert (await report(graphql))["workspaces"] == []
-    runs = await graphql("{ sources { name kind lastRun { outcome accepted } } }")
-    assert runs["sources"] == [
-        {"name": "/test", "kind": "file", "lastRun": {"outcome": "FAILED", "accepted": 0}}
-    ]
+    runs = await graphql("{ sources { name kind lastRun { outcome accepted error } } }")
+    failed = {"outcome": "FAILED", "accepted": 0, "error": str(refused.value)}
+    assert runs["sources"] == [{"name": "/test", "kind": "file", "lastRun": failed}]
 
 
 @pytest.mark.parametrize(

@@ -121,12 +121,13 @@ class TableFiles:
                 theirs = self.mapping.theirs(column.name)
                 got = repr(row.get(theirs))[:80]
                 self._problems.append(f"{name}:{self._number}: {theirs}: {problem}; got {got}")
-        if values.get("at") is None:
+        if "at" in values and values["at"] is None:
             values["at"] = self.mapping.at
-        if values["at"] is None:
-            theirs = self.mapping.theirs("at")
-            self._problems.append(f"{name}:{self._number}: {theirs}: is needed here, or --at")
-        elif len(values) == len(self.mapping.columns):
+            if self.mapping.at is None:
+                theirs = self.mapping.theirs("at")
+                self._problems.append(f"{name}:{self._number}: {theirs}: is needed here, or --at")
+                return
+        if len(values) == len(self.mapping.columns):
             getattr(self, f"_{self.mapping.table}")(name, values)
 
     def _event(self, kind: str, time: str, at: datetime, key: Sequence[Any], **said: Any) -> None:
