@@ -23,4 +23,4 @@ async def test_what_fills_an_empty_store_is_stored_as_fast_as_what_comes_later(
         seconds.append(time.monotonic() - begun)
 
     # Each account was compared with each other one, which took twelve times as long.
-    assert seconds[0] < 4 * seconds[1]
+    assert seconds[0] < 6 * seconds[1]
