@@ -303,7 +303,8 @@ def _boolean(value: Any, where: str) -> bool:
 def _text(value: Any, where: str) -> str:
     if not isinstance(value, str) or len(value) > LONGEST_TEXT or NUL in value:
         raise ScimRefusal(
-            f"{where}: must be a text of at most {LONGEST_TEXT} characters; got {_short(value)}."
+            f"{where}: must be a text of at most {LONGEST_TEXT} characters, none of them U+0000; "
+            f"got {_short(value)}."
         )
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise ScimRefusal(f"{where}: must not contain half a surrogate pair.")
