@@ -32,7 +32,7 @@ deploy: $(VENV)/.deploy ## check what deploys it: image, chart, compose, units, 
 
 .PHONY: test-long
 test-long: $(VENV)/.dev ## the property tests and the crash test in their long form: some hours
-	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest tests/report/test_invariants.py tests/months/test_corrections.py
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest tests/report/test_invariants.py tests/months/test_corrections.py tests/imports/test_any_reports.py
 	CRASH_ROUNDS=100 $(BIN)/python -m pytest -s tests/process/test_crashes.py
 
 mlflow: $(VENV)/.dev ## read real MLflow servers (installs MLflow into .venvs, 0.9 GB)

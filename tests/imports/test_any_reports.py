@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from app.domain.months import Month
 from app.feed.connectors.reports.document import Report, read_report
+from resolvers.feed import accept_lines
 from resolvers.imported_reports import import_reports
 from resolvers.months import verify_month
-from tests.conftest import FixedClock, cloned
+from resolvers.organizations import find_organization
+from tests.conftest import FixedClock, cloned, event
 from tests.doors import Doors
 from tests.imports.conftest import Json, document, member, ms, project, user, workspace
 
@@ -153,3 +155,68 @@ async def test_every_report_comes_back(doors: Doors, history: list[Json], togeth
     for month in Month.parse(history[0]["reportDate"]).through(last.plus(int(followed))):
         note(str(month))
         assert (await verify_month(doors.database, organization_id, month)).differences == []
+
+
+@st.composite
+def live_events(draw: st.DrawFn) -> list[bytes]:
+    """What a live source says of January to August 2024, of the same names and of others."""
+    return [draw(_live(number)) for number in range(draw(st.integers(0, 8)))]
+
+
+@st.composite
+def _live(draw: st.DrawFn, number: int) -> bytes:
+    at = datetime.fromtimestamp(draw(st.integers(ms(2024, 1, 1), ms(2024, 8, 1))) / 1000, UTC)
+    who = {"username": draw(st.sampled_from(NAMES))}
+    where = {"workspace": draw(st.sampled_from("vw"))}
+    facts: dict[str, Json] = {
+        "usage.recorded": {**who, "channel": "sdk", "count": 3},
+        "experiment.created": {
+            **who,
+            **where,
+            "project": "p",
+            "experiment": f"live-{number}",
+            "sizeBytes": 2**20,
+        },
+        "member.added": {**who, **where},
+        "user.upserted": {**who, "email": "live@x.test"},
+        "user.deleted": who,
+        "workspace.deleted": {"name": where["workspace"]},
+    }
+    kind = draw(st.sampled_from(sorted(facts)))
+    return event(kind, at.isoformat(), **facts[kind])
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(history=histories(), lines=live_events(), before=st.integers(0, 8))
+async def test_after_a_withdrawal_every_month_follows_from_its_events_again(
+    doors: Doors, history: list[Json], lines: list[bytes], before: int
+) -> None:
+    name, organization_id = await doors.organization()
+    following = Month.parse(history[-1]["reportDate"]).plus(1)
+
+    async def store(*some: bytes) -> None:
+        await accept_lines(doors.database, organization_id, [some], doors.clock.now)
+
+    await import_reports(doors.database, organization_id, map(read, history), clock=doors.clock)
+    await store(*lines[:before])
+    reports: list[Report] = []
+    await import_reports(
+        doors.database, organization_id, reports, clock=doors.clock, hand_over=following
+    )
+    await store(*lines[before:])
+    await import_reports(
+        doors.database, organization_id, reports, clock=doors.clock, withdrawn=following
+    )
+
+    for told in history:
+        assert (await doors.answer(name, told["reportDate"])).json() == documented(told)
+    organization = await find_organization(doors.database, name)
+    if organization.last_month is not None:
+        for month in Month(2023, 12).through(Month.containing(organization.last_month)):
+            note(str(month))
+            found = await verify_month(doors.database, organization_id, month)
+            assert found.differences == []
