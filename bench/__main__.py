@@ -30,7 +30,7 @@ def _options() -> argparse.Namespace:
     add("--feed-seconds", type=float, default=10, help="how long each size of batch is sent")
     add("--latency-seconds", type=float, default=10, help="how long health checks are asked")
     add("--quick", action="store_true", help="few rounds, two scales; renews no docs")
-    add("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to measure")
+    add("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to print; written nowhere")
     add("--without-postgraphile", action="store_true", help="needs no npm")
     options = parser.parse_args()
     if options.quick:
@@ -48,10 +48,11 @@ async def main(options: argparse.Namespace) -> None:
         told = await versions(store.url, with_postgraphile=not options.without_postgraphile)
         for part in options.only:
             await _MEASURES[part](run, store, options)
-            # A run that is broken off leaves what it has measured.
-            file = save(run, hardware, told, quick=options.quick)
+            if set(options.only) == set(PARTS):
+                # A run that is broken off leaves what it has measured.
+                file = save(run, hardware, told, quick=options.quick)
+                say(f"Written to {file.name}.")
     print(table(run))
-    say(f"Written to {file.name}.")
 
 
 async def _reports(run: Run, store: Store, options: Any) -> None:
