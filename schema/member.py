@@ -11,6 +11,7 @@ from resolvers.context import Context
 from resolvers.levels import UserKey
 from resolvers.rows import Grouped, Selection
 from resolvers.users import licensed_users
+from schema.descriptions import UNMEASURED
 from schema.execution import batched, column
 from schema.figures import hundredths
 from schema.scalars import BigInt
@@ -44,8 +45,7 @@ class Member:
     )
     unmeasured_experiments: int = column(
         "unmeasured",
-        description="Those of these experiments whose size nobody knows: they add "
-        "nothing to the sizes, which are those of all others.",
+        description=UNMEASURED,
     )
     experiments_created: int | None = column(
         description="Null when an imported report states the month; else "

@@ -4,6 +4,7 @@ from enum import Enum
 
 import strawberry
 
+from schema.descriptions import UNMEASURED
 from schema.execution import column
 from schema.figures import hundredths
 from schema.scalars import BigInt
@@ -33,8 +34,7 @@ class Project:
     )
     unmeasured_experiments: int = column(
         "unmeasured",
-        description="Those of its experiments whose size nobody knows: they add "
-        "nothing to the sizes, which are those of all others.",
+        description=UNMEASURED,
     )
     experiments_created: int | None = column(
         description="Null when an imported report states the month; else "

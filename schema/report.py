@@ -22,6 +22,7 @@ from resolvers.workspaces import (
 )
 from schema.arguments import AfterId, AfterUsername, First
 from schema.correction import Correction
+from schema.descriptions import UNMEASURED
 from schema.execution import batched, column, embedded
 from schema.month import MonthStatus, month_status
 from schema.organization import Organization
@@ -110,8 +111,7 @@ class ChargebackReport:
     )
     unmeasured_experiments: BigInt = column(
         "unmeasured",
-        description="Those of these experiments whose size nobody knows: they add "
-        "nothing to the sizes, which are those of all others.",
+        description=UNMEASURED,
     )
     total_size_in_mb: float = column(
         "size_bytes",

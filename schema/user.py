@@ -6,6 +6,7 @@ from typing import Annotated
 
 import strawberry
 
+from schema.descriptions import UNMEASURED
 from schema.execution import column
 from schema.figures import hundredths
 from schema.scalars import BigInt
@@ -98,8 +99,7 @@ class LicensedUser:
     )
     unmeasured_experiments: int = column(
         "unmeasured",
-        description="Those of these experiments whose size nobody knows: they add "
-        "nothing to the sizes, which are those of all others.",
+        description=UNMEASURED,
     )
     experiments_created: int | None = column(
         description="Null when an imported report states the month; else "

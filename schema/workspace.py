@@ -13,6 +13,7 @@ from resolvers.members import former_members_of_workspaces, members_of_workspace
 from resolvers.projects import former_projects_of_workspaces, projects_of_workspaces
 from resolvers.rows import Grouped, Selection
 from schema.arguments import AfterId, AfterUsername, First
+from schema.descriptions import UNMEASURED
 from schema.execution import batched, column
 from schema.figures import hundredths
 from schema.member import Member, MemberOrder
@@ -80,8 +81,7 @@ class Workspace:
     )
     unmeasured_experiments: int = column(
         "unmeasured",
-        description="Those of its experiments whose size nobody knows: they add "
-        "nothing to the sizes, which are those of all others.",
+        description=UNMEASURED,
     )
     experiments_created: int | None = column(
         description="Null when an imported report states the month; else "
