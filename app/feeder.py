@@ -201,11 +201,11 @@ class Feeder:
         try:
             while True:
                 await self._pass_on(current.line)
-                status = await current.process.wait()
+                await current.end()
+                status = current.process.returncode
                 _log.error("the feed's process ended with status %s", status)
                 current = await self._another()
         finally:
-            self._line = None
             await current.end()
 
     async def _another(self) -> Spawned:
@@ -226,15 +226,19 @@ class Feeder:
 
     async def _pass_on(self, line: _Line) -> None:
         """Until the process has gone; whoever waits for an answer then is told so."""
-        while received := await line.receive():
-            answer: _Answer = received[0]
-            waiting = self._waiting.get(answer.number)
-            if waiting is not None and not waiting.done():
-                waiting.set_result(answer)
-        self._line = None
-        for waiting in self._waiting.values():
-            if not waiting.done():
-                waiting.set_exception(StoreUnavailable())
+        try:
+            while received := await line.receive():
+                answer: _Answer = received[0]
+                waiting = self._waiting.get(answer.number)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(answer)
+        except Exception:
+            _log.exception("unexpected error while the feed's process was listened to")
+        finally:
+            self._line = None
+            for waiting in self._waiting.values():
+                if not waiting.done():
+                    waiting.set_exception(StoreUnavailable())
 
 
 def _told(answer: _Answer) -> Accepted:
