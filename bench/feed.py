@@ -8,8 +8,9 @@ import shutil
 import statistics
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -28,8 +29,6 @@ _CONNECTIONS = {1: 32, 100: 8, 5_000: 2}
 """Batches on their way at a time, by their size."""
 _KNOWN_BEFORE = 40_000
 """Events that are there already: the founding of the organization, and some of its work."""
-_SENT = 100_000
-"""Events that are sent at the most before they are sent again as others."""
 _IDLE_READS = 15
 _EVERY_SECONDS = 0.25
 _BESIDE = 0.25
@@ -85,41 +84,48 @@ async def measure_feed(seconds: float) -> list[Intake]:
     threads = ThreadPoolExecutor(max(_CONNECTIONS.values()) + 4)
     asyncio.get_running_loop().set_default_executor(threads)
     say(f"Feed: {seconds:g} s for each size of batch …")
-    lines = list(feed_lines(_KNOWN_BEFORE + _SENT))
+    lines = list(feed_lines(_KNOWN_BEFORE + _sent_in(seconds)))
+    measured = []
+    for size in _CONNECTIONS:
+        async with _fed(lines[:_KNOWN_BEFORE]) as client:
+            measured.append(await _measured(client, lines[_KNOWN_BEFORE:], size, seconds))
+        say(f"  batches of {size:,}: {measured[-1].shown()}")
+    return measured
+
+
+def _sent_in(seconds: float) -> int:
+    """So many events that few are sent again as others: facts of one thing would pile up."""
+    return max(100_000, int(seconds * 12_000))
+
+
+@asynccontextmanager
+async def _fed(lines: Sequence[bytes]) -> AsyncIterator[Client]:
+    """A service on a store of its own, which holds these events."""
     folder = CACHE / "feed"
     shutil.rmtree(folder, ignore_errors=True)
     async with opened(Settings.load(database_url=None), folder, system_clock) as database:
         organization_id = (await find_organization(database, DEFAULT)).organization_id
-        founding = (lines[at : at + CHUNK] for at in range(0, _KNOWN_BEFORE, CHUNK))
-        await accept_lines(database, organization_id, founding, system_clock())
-        key = await mint(database, organization_id)
-        headers = {"Authorization": key, **_HEADERS}
+        chunks = (lines[at : at + CHUNK] for at in range(0, len(lines), CHUNK))
+        await accept_lines(database, organization_id, chunks, system_clock())
+        headers = {"Authorization": await mint(database, organization_id), **_HEADERS}
         log = CACHE / "feed.log"
         async with serving(service_command(folder), log=log, headers=headers) as client:
-            measured = await _phases(client, headers, lines[_KNOWN_BEFORE:], seconds)
+            yield client
     shutil.rmtree(folder, ignore_errors=True)
-    return measured
 
 
-async def _phases(
-    client: Client, headers: dict[str, str], lines: Sequence[bytes], seconds: float
-) -> list[Intake]:
-    latest = orjson.loads(lines[-1])["time"][:7]
-    reader = Client(client.port, client.pid, headers)
+async def _measured(reader: Client, lines: Sequence[bytes], size: int, seconds: float) -> Intake:
+    month = orjson.loads(lines[0])["time"][:7]
     events = _Events(lines)
-    measured = []
-    for size, connections in _CONNECTIONS.items():
-        clients = [Client(client.port, client.pid, headers) for _ in range(connections)]
-        idle = [await _read(reader, latest) for _ in range(_IDLE_READS)]
-        found = await _phase(clients, size, events, seconds)
-        # Reports take processor time too, so that they are read beside a second run.
-        beside = max(seconds * _BESIDE, _LEAST_BESIDE_SECONDS)
-        reading = asyncio.create_task(_read_until(reader, latest, time.perf_counter() + beside))
-        await _phase(clients, size, events, beside)
-        during = await reading
-        measured.append(Intake(*found, statistics.median(idle), statistics.median(during)))
-        say(f"  batches of {size:,}: {measured[-1].shown()}")
-    return measured
+    clients = [reader.another() for _ in range(_CONNECTIONS[size])]
+    idle = [await _read(reader, month) for _ in range(_IDLE_READS)]
+    found = await _phase(clients, size, events, seconds)
+    # Reports take processor time too, so that they are read beside a second run.
+    beside = max(seconds * _BESIDE, _LEAST_BESIDE_SECONDS)
+    reading = asyncio.create_task(_read_until(reader, month, time.perf_counter() + beside))
+    await _phase(clients, size, events, beside)
+    during = await reading
+    return Intake(*found, statistics.median(idle), statistics.median(during))
 
 
 async def _read(reader: Client, month: str) -> float:

@@ -32,6 +32,10 @@ class Client:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
         self._used_at = 0.0
 
+    def another(self) -> "Client":
+        """Another connection to the same service, which sends the same headers."""
+        return Client(self.port, self.pid, self._headers)
+
     async def get(self, path: str, headers: Mapping[str, str] | None = None) -> bytes:
         """The body of an answer."""
         return await asyncio.to_thread(self.request, "GET", path, None, headers or {})
