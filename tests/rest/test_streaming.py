@@ -58,7 +58,11 @@ class Asgi:
     async def __call__(self, query: str) -> "Asgi":
         self._gone = asyncio.Event()
         self._asked = False
-        headers = {"authorization": self.key, "accept-encoding": self.encoding}
+        headers = {
+            "host": "chargeback.test",
+            "authorization": self.key,
+            "accept-encoding": self.encoding,
+        }
         scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
