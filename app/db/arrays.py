@@ -5,7 +5,7 @@ than PostgreSQL needs to store the rows. A text it passes on as it is, for Postg
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 
@@ -50,8 +50,12 @@ def array(values: Iterable[object]) -> str:
 
 
 def array_of_instants(values: Iterable[datetime | None]) -> str:
-    """Of instants with their zone; None is NULL."""
-    return "{" + ",".join([value.isoformat() if value else "NULL" for value in values]) + "}"
+    """Of instants, in UTC: PostgreSQL reads no offset of 16 hours or more; None is NULL."""
+    return "{" + ",".join([_in_utc(value) if value else "NULL" for value in values]) + "}"
+
+
+def _in_utc(value: datetime) -> str:
+    return (value if value.tzinfo is UTC else value.astimezone(UTC)).isoformat()
 
 
 def array_of_texts(values: Sequence[str | None]) -> str:

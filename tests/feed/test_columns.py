@@ -17,7 +17,9 @@ COLUMNS = Columns(
 words = st.text(
     st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 ) | st.sampled_from(["NULL", "null", "None", "{}", '"', "\\", '\\"', ",", ' " , " ', "\n", "'"])
-zones = st.sampled_from([UTC, timezone(timedelta(hours=-11, minutes=-30))])
+zones = st.sampled_from(
+    [UTC, *(timezone(timedelta(minutes=each)) for each in (-1439, -690, 960, 1439))]
+)
 # Within these an instant of each zone has a year in UTC.
 LATER_THAN, EARLIER_THAN = datetime(1, 1, 2), datetime(9999, 12, 30)  # noqa: DTZ001 - zones follow
 rows = st.tuples(
