@@ -104,13 +104,18 @@ class Spawned:
 
     @classmethod
     async def start(cls) -> Self:
-        """Start one; it is there in a second, and what it is told until then it finds."""
+        """Start one; it is there in a second, and what it is told until then it finds.
+
+        It imports from where we do: with `-m` the current folder would come first, whose `app.py`
+        is somebody else's.
+        """
         ours, its = socket.socketpair()
         with its:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                "-m",
-                __name__,
+                "-P",
+                "-c",
+                f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; main()",
                 str(its.fileno()),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=[its.fileno()],
@@ -307,10 +312,3 @@ def main() -> None:
         signal.signal(wish, signal.SIG_IGN)
     keep_little()
     uvloop.run(_work(socket.socket(fileno=int(sys.argv[1]))))
-
-
-if __name__ == "__main__":
-    # What this module pickles belongs to it by its name, which the other end knows.
-    from app.feeder import main as main_by_name
-
-    main_by_name()
