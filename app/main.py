@@ -16,6 +16,7 @@ from starlette.routing import Route
 from app.db.engine import Database
 from app.domain.errors import (
     ChargebackError,
+    FeedBusy,
     GraphiQLDisabled,
     TooManyGuesses,
     Unauthenticated,
@@ -34,7 +35,7 @@ from app.web.observed import Observed
 from app.web.once import GivenOnce
 from app.web.queries import RunningQueries
 from app.web.security import SecurityHeaders
-from app.web.services import BodyBudget, Services, services_of
+from app.web.services import Services, services_of
 from app.web.shares import Shares
 from resolvers.audit import AuditTrail
 from resolvers.context import Clock
@@ -43,6 +44,7 @@ from resolvers.keys import KeyHolders
 
 _BODIES_IN_MEMORY = 4
 """How many of the largest batches are in memory at a time; of small ones, many more."""
+_BODY_PATIENCE_SECONDS = 15.0
 _CLOSED_DOCUMENTS_BYTES = 67_108_864
 _ANSWERS_IN_MEMORY_BYTES = 805_306_368
 """A full report of the largest supported organization over GraphQL holds 420 MB."""
@@ -105,9 +107,9 @@ def create_app(
         settings=settings,
         database=database,
         clock=clock,
-        intake=intake or Intake(database),
+        intake=Intake(database) if intake is None else intake,
         key_holders=KeyHolders(database),
-        bodies=BodyBudget(_BODIES_IN_MEMORY * settings.feed_body_bytes),
+        bodies=_room_for_bodies(settings),
         closed_documents=ClosedDocuments(_CLOSED_DOCUMENTS_BYTES),
         audit=AuditTrail(database),
         guesses=Guesses(),
@@ -117,6 +119,11 @@ def create_app(
         metrics=metrics,
     )
     return app
+
+
+def _room_for_bodies(settings: Settings) -> Shares:
+    most = _BODIES_IN_MEMORY * settings.feed_body_bytes
+    return Shares(most, _BODY_PATIENCE_SECONDS, most_of_one=most, refusal=FeedBusy)
 
 
 def _traces(settings: Settings) -> Sequence[Watcher]:

@@ -21,7 +21,8 @@ async def post_events(request: Request, caller: Caller) -> Response:
     services = services_of(request)
     media_type, encoding = _media_type(request), _encoding(request)
     most_bytes = services.settings.feed_body_bytes
-    async with services.bodies.reserve(_expected_bytes(request, encoding, most_bytes)):
+    expected = _expected_bytes(request, encoding, most_bytes)
+    async with services.bodies.taken(caller.organization_id, expected):
         body = await _read(request, encoding, most_bytes)
         delivery = Delivery(caller.organization_id, media_type, body, services.now)
         try:

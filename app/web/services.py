@@ -1,8 +1,5 @@
 """What the routes work with, made once when the application is."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
@@ -10,7 +7,6 @@ from typing import cast
 from starlette.requests import HTTPConnection
 
 from app.db.engine import Database
-from app.domain.errors import FeedBusy
 from app.settings import Settings
 from app.web.closed import ClosedDocuments
 from app.web.guesses import Guesses
@@ -23,48 +19,12 @@ from resolvers.feed import Taking
 from resolvers.keys import KeyHolders
 
 
-class BodyBudget:
-    """How many bytes of bodies are in memory at a time; later senders are not read from yet.
-
-    Args:
-        most_bytes: All that may be in memory, of all requests together.
-        patience_seconds: How long a request waits for its part of it.
-    """
-
-    def __init__(self, most_bytes: int, patience_seconds: float = 15) -> None:
-        self._free = self._most = most_bytes
-        self._patience_seconds = patience_seconds
-        self._changed = asyncio.Condition()
-
-    @asynccontextmanager
-    async def reserve(self, count: int) -> AsyncIterator[None]:
-        """Hold a part of the budget for the length of a block.
-
-        Raises:
-            FeedBusy: No such part was free in time.
-        """
-        count = min(count, self._most)
-        async with self._changed:
-            try:
-                async with asyncio.timeout(self._patience_seconds):
-                    await self._changed.wait_for(lambda: self._free >= count)
-            except TimeoutError:
-                raise FeedBusy from None
-            self._free -= count
-        try:
-            yield
-        finally:
-            async with self._changed:
-                self._free += count
-                self._changed.notify_all()
-
-
 @dataclass(frozen=True, slots=True)
 class Services:
     """The application's settings, its store, its clock, and the way of events into the store.
 
-    `downloads` are documents that hold a connection while they are sent; `answers` the bytes of
-    large answers that are in memory.
+    `bodies` and `answers` are the bytes of batches, and of large answers, that are in memory;
+    `downloads` are documents that hold a connection while they are sent.
     """
 
     settings: Settings
@@ -72,7 +32,7 @@ class Services:
     clock: Clock
     intake: Taking
     key_holders: KeyHolders
-    bodies: BodyBudget
+    bodies: Shares
     closed_documents: ClosedDocuments
     audit: AuditTrail
     guesses: Guesses
