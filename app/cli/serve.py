@@ -55,14 +55,15 @@ def _log_format(settings: Settings) -> LogFormat:
 async def serve(settings: Settings, *, host: str, port: int, data_dir: Path, demo: bool) -> None:
     """Open the store, load the demo organization when asked to, and serve until a signal."""
     keep_little()
-    configure_logs(_log_format(settings), settings.log_level.upper())
+    log_format = _log_format(settings)
+    configure_logs(log_format, settings.log_level.upper())
     with _listening(host, port) as listener:
         stderr.print("Starting PostgreSQL …" if settings.database_url is None else "Connecting …")
         async with (
             spawned() as process,
             opened(settings, data_dir, system_clock) as database,
             database.pulse.watched(),
-            Feeder(process, database, settings, _log_format(settings)) as feeder,
+            Feeder(process, database, settings, log_format) as feeder,
         ):
             key = await _demo(database, settings, data_dir) if demo else None
             await record_start(database, settings, system_clock())

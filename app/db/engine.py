@@ -90,7 +90,7 @@ class Database:
 
     @property
     def url(self) -> str:
-        """As it was given, for whoever else shall open it; it may hold a password."""
+        """As the driver takes it, for whoever else shall open it; it may hold a password."""
         return self._dsn
 
     async def greet(self) -> None:

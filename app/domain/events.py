@@ -121,11 +121,6 @@ class Event(Struct, tag_field="type", gc=False):
     time: Instant
 
     @property
-    def type(self) -> str:
-        """The CloudEvents type."""
-        return cast("str", self.__struct_config__.tag)
-
-    @property
     def uid(self) -> UUID:
         """One value for (source, id): 128 bits of a hash, as a key of fixed size."""
         return event_id(self.source, self.id)
@@ -220,10 +215,11 @@ AnyEvent = (
 TYPES: dict[type, str] = {
     kind: cast("str", kind.__struct_config__.tag) for kind in Event.__subclasses__()
 }
+"""By class of event: its CloudEvents type."""
 EVENT_TYPES = tuple(TYPES.values())
 """Every type that the feed understands, in the order of a life: users, workspaces, … usage."""
 
-_KINDS: dict[str, Any] = dict(zip(EVENT_TYPES, Event.__subclasses__(), strict=True))
+_KINDS: dict[str, Any] = {name: kind for kind, name in TYPES.items()}
 _CONTENTS: dict[str, Any] = {name: get_type_hints(kind)["data"] for name, kind in _KINDS.items()}
 
 _DECODER: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
@@ -267,14 +263,6 @@ def decode_batch(body: bytes, *, now: datetime) -> list[AnyEvent]:
     return _checked(list(enumerate(events)), now, has_nul=_WRITTEN_NUL in exact)
 
 
-def count_batch(body: bytes) -> int:
-    """How many events a JSON array has, whatever is wrong with them; 0 when it is none."""
-    try:
-        return len(_RAW_BATCH_DECODER.decode(body))
-    except _MALFORMED:
-        return 0
-
-
 ONE = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 LINES = "application/x-ndjson"
@@ -298,9 +286,13 @@ def decode_body(media_type: str, body: bytes, *, now: datetime) -> list[AnyEvent
 
 
 def _count_events(media_type: str, body: bytes) -> int:
-    if media_type == BATCH:
-        return count_batch(body)
-    return sum(1 for line in _lines(media_type, body) if line.strip())
+    """How many events a body has, whatever is wrong with them; 0 when it cannot be told."""
+    if media_type != BATCH:
+        return sum(1 for line in _lines(media_type, body) if line.strip())
+    try:
+        return len(_RAW_BATCH_DECODER.decode(body))
+    except _MALFORMED:
+        return 0
 
 
 def _lines(media_type: str, body: bytes) -> list[bytes]:

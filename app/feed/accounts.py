@@ -42,8 +42,8 @@ async def store_accounts(batch: Batch) -> None:
 
 
 async def _touched(batch: Batch) -> set[UUID]:
-    spoken_of = {user_id(event.data.username) for event in batch.of(UserUpsertedEvent)}
-    spoken_of |= {user_id(event.data.username) for event in batch.of(UserDeletedEvent)}
+    said = batch.said_by(UserUpsertedEvent, UserDeletedEvent)
+    spoken_of = {user_id(fact.username) for fact in said}
     if batch.known_before is None or not batch.begins_earlier:
         return spoken_of
     return spoken_of | await select_accounts_born_before(

@@ -139,10 +139,10 @@ def _said(batch: Batch) -> Said:
 def _ended(batch: Batch) -> set[UUID]:
     """What the batch says that ended: users, workspaces, projects, memberships."""
     return {
-        *(user_id(event.data.username) for event in batch.of(UserDeletedEvent)),
-        *(workspace_id(event.data.name) for event in batch.of(WorkspaceDeletedEvent)),
-        *(project_id(e.data.workspace, e.data.name) for e in batch.of(ProjectDeletedEvent)),
-        *(member_id(e.data.workspace, e.data.username) for e in batch.of(MemberRemovedEvent)),
+        *(user_id(said.username) for said in batch.said_by(UserDeletedEvent)),
+        *(workspace_id(said.name) for said in batch.said_by(WorkspaceDeletedEvent)),
+        *(project_id(said.workspace, said.name) for said in batch.said_by(ProjectDeletedEvent)),
+        *(member_id(said.workspace, said.username) for said in batch.said_by(MemberRemovedEvent)),
     }
 
 

@@ -67,10 +67,11 @@ _GRAINS: Mapping[MonthTable, Any] = {
 
 async def facts_before(batch: Batch) -> Facts:
     """What was stored about the batch's experiments; to be asked before the batch is inserted."""
-    spoken_of = {experiment_id(e.data.experiment) for e in batch.of(ExperimentCreatedEvent)}
-    spoken_of |= {experiment_id(e.data.experiment) for e in batch.of(ExperimentResizedEvent)}
-    spoken_of |= {experiment_id(e.data.experiment) for e in batch.of(ExperimentDeletedEvent)}
+    spoken_of = {experiment_id(said.experiment) for said in batch.said_by(*_EVENTS)}
     return await _stored_facts(batch, spoken_of)
+
+
+_EVENTS = (ExperimentCreatedEvent, ExperimentResizedEvent, ExperimentDeletedEvent)
 
 
 async def store_experiments(batch: Batch, before: Facts, ended_projects: Collection[UUID]) -> None:
@@ -105,9 +106,6 @@ def _brought(batch: Batch) -> Facts:
             said = event.data
             facts[experiment_id(said.experiment)].append(_fact(uid, event.time, said))
     return facts
-
-
-_EVENTS = (ExperimentCreatedEvent, ExperimentResizedEvent, ExperimentDeletedEvent)
 
 
 def _fact(uid: UUID, at: datetime, said: Said) -> ExperimentFact:

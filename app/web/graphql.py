@@ -94,10 +94,7 @@ class GraphQLEndpoint:
             document = {"errors": [_formatted(error)]}
             outcome = _Outcome(document, error.status, headers_of(error))
         except RequestRefused as refusal:
-            told = {
-                "message": str(refusal),
-                "extensions": {"code": "INVALID_QUERY"},
-            }
+            told = {"message": str(refusal), "extensions": {"code": "INVALID_QUERY"}}
             outcome = _Outcome({"errors": [told]}, refusal.status, refusal.headers)
         return _written(request, outcome, media_type)
 
