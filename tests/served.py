@@ -57,16 +57,22 @@ def run(
 
 @dataclass
 class Served:
-    """A service that runs until `stop` or `kill`; what it printed is in `lines`."""
+    """A service that runs until `stop` or `kill`; what it printed is in `lines`.
+
+    `folder` is the one that it is started in.
+    """
 
     data_dir: Path
     words: tuple[str, ...] = ("--demo",)
     settings: dict[str, str] = field(default_factory=dict)
+    program: tuple[str, ...] = CHARGEBACK
+    folder: Path | None = None
     lines: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.process = subprocess.Popen(
-            (*CHARGEBACK, "serve", "--port", "0", "--data-dir", str(self.data_dir), *self.words),
+            (*self.program, "serve", "--port", "0", "--data-dir", str(self.data_dir), *self.words),
+            cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -112,9 +118,7 @@ class Served:
     def feeder(self) -> psutil.Process:
         """The process that stores the feed's events."""
         children = psutil.Process(self.process.pid).children()
-        return next(
-            each for each in children if any("app.feeder" in word for word in each.cmdline())
-        )
+        return next(each for each in children if "app.feeder" in " ".join(each.cmdline()))
 
     def resident_bytes(self) -> int:
         """What both processes have in memory; PostgreSQL's are not counted."""

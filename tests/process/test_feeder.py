@@ -3,8 +3,6 @@
 import os
 import pickle
 import signal
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +15,7 @@ import pytest
 from app.domain import errors
 from app.domain.errors import ChargebackError, InvalidBatch, Problem
 from tests.conftest import event
-from tests.served import START_SECONDS, Keyed, environment, keyed
+from tests.served import Keyed, Served, keyed
 
 POSTED = {"Content-Type": "application/x-ndjson"}
 
@@ -86,45 +84,14 @@ def test_it_ends_with_the_service_however_that_ends(tmp_path: Path) -> None:
             assert not feeder.is_running()
 
 
-def test_it_imports_nothing_from_the_folder_that_the_service_is_started_in(
-    tmp_path: Path,
-) -> None:
+def test_it_imports_nothing_from_the_folder_that_the_service_starts_in(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("raise SystemExit('of somebody else')\n")
-    service = Path(sys.executable).with_name("chargeback")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        (service, "serve", "--port", str(port), "--data-dir", tmp_path / "data"),
-        cwd=tmp_path,
-        stderr=subprocess.DEVNULL,
-        env=environment(),
-    )
-    try:
-        until(START_SECONDS, lambda: "app.feeder" in " ".join(words_of_children(process)))
-        until(START_SECONDS, lambda: answers(port))
-        feeder = next(
-            each
-            for each in psutil.Process(process.pid).children()
-            if "app.feeder" in " ".join(each.cmdline())
-        )
+    program = (str(Path(sys.executable).with_name("chargeback")),)
+    with Served(tmp_path / "data", words=(), program=program, folder=tmp_path) as served:
+        feeder = served.feeder
         time.sleep(2)  # Longer than one that cannot import itself lives.
         assert feeder.is_running()
         assert feeder.status() != psutil.STATUS_ZOMBIE
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def words_of_children(process: "subprocess.Popen[bytes]") -> Iterator[str]:
-    for each in psutil.Process(process.pid).children():
-        yield from each.cmdline()
-
-
-def answers(port: int) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 def test_a_signal_to_all_processes_stops_them_cleanly(install: Keyed) -> None:
