@@ -25,7 +25,7 @@ from app.domain.callers import Scope
 from app.domain.errors import ChargebackError
 from app.domain.months import Month
 from app.feed.generate import DEMO_ADMIN, OrganizationShape, generate_events
-from app.feeder import Feeder, spawned
+from app.feeder.keeping import Feeder, spawned
 from app.main import create_app, system_clock
 from app.memory import keep_little, settle
 from app.settings import LogFormat, Settings

@@ -1,0 +1,80 @@
+"""The process's end: it stores what it is handed, and says what became of it."""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from contextlib import suppress
+
+import uvloop
+
+from app.db.engine import Database
+from app.domain.errors import ChargebackError
+from app.feed.ingest import Accepted
+from app.feeder.line import Answer, Line, Note, Setup
+from app.memory import keep_little, settle
+from app.web.logs import configure_logs
+from resolvers.feed import Delivery, Intake
+
+_log = logging.getLogger(__name__)
+
+
+async def _work(end: socket.socket) -> None:
+    """Answer deliveries until nobody is left to answer."""
+    line = await Line.over(end)
+    if (received := await line.receive()) is None:
+        return
+    setup: Setup = received[0]
+    configure_logs(setup.log_format, setup.log_level.upper())
+    database = Database(
+        setup.url,
+        connections=setup.connections,
+        prepared_statements=setup.prepared_statements,
+    )
+    notes: list[Note] = []
+    database.watchers.append(lambda *note: notes.append(note))
+    settle()
+    try:
+        async with database.pulse.watched():
+            await _answer_all(line, Intake(database), notes)
+    finally:
+        await database.close()
+
+
+async def _answer_all(line: Line, intake: Intake, notes: list[Note]) -> None:
+    answering: set[asyncio.Task[None]] = set()
+
+    async def answer(number: int, delivery: Delivery) -> None:
+        outcome = await _outcome(intake, delivery)
+        executed = notes.copy()
+        notes.clear()
+        with suppress(OSError):  # Nobody may wait for it any more.
+            await line.send(Answer(number, outcome, executed))
+
+    while received := await line.receive():
+        (number, delivery), body = received
+        task = asyncio.create_task(answer(number, delivery._replace(body=body)))
+        answering.add(task)
+        task.add_done_callback(answering.discard)
+    if answering:
+        await asyncio.wait(answering)
+
+
+async def _outcome(intake: Intake, delivery: Delivery) -> Accepted | ChargebackError | None:
+    try:
+        return await intake.take(delivery)
+    except ChargebackError as refusal:
+        return refusal
+    except Exception:
+        _log.exception("unexpected error while events were stored")
+        return None
+
+
+def main() -> None:
+    """Run the process on the socket that the first argument names."""
+    # A supervisor tells all processes to stop; this one stops when the one that needs it has.
+    for wish in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(wish, signal.SIG_IGN)
+    keep_little()
+    uvloop.run(_work(socket.socket(fileno=int(sys.argv[1]))))
