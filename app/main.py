@@ -69,7 +69,8 @@ def create_app(
         clock: What time it is; tests choose it.
         intake: What stores events; None is this process itself.
     """
-    metrics = Metrics(database)
+    intake = intake or Intake(database)
+    metrics = Metrics(database, intake)
     watchers: list[Watcher] = [metrics, *_traces(settings)]
     database.watchers.append(_noting(watchers))
     app = Starlette(
@@ -107,7 +108,7 @@ def create_app(
         settings=settings,
         database=database,
         clock=clock,
-        intake=Intake(database) if intake is None else intake,
+        intake=intake,
         key_holders=KeyHolders(database),
         bodies=_room_for_bodies(settings),
         closed_documents=ClosedDocuments(_CLOSED_DOCUMENTS_BYTES),

@@ -49,6 +49,14 @@ class Delivery(NamedTuple):
 class Taking(Protocol):
     """What takes deliveries: an `Intake`, or the process that has one."""
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it takes deliveries at the moment, whatever the store does."""
+
+    @property
+    def restarts(self) -> int:
+        """How often it had to be started anew."""
+
     async def take(self, delivery: Delivery) -> Accepted:
         """Store a delivery's events, whole or not at all; answered after the commit.
 
@@ -65,6 +73,8 @@ class Intake:
     So a commit is shared by as many small batches as come during the one before, and a large one
     waits for nobody. Each batch is answered for itself, after the commit.
     """
+
+    is_up, restarts = True, 0
 
     def __init__(self, database: Database) -> None:
         self._database = database

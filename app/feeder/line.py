@@ -33,6 +33,10 @@ class Answer(NamedTuple):
     notes: list[Note]
 
 
+class Sign(NamedTuple):
+    """The process is ready for deliveries, and its loop runs: said each second."""
+
+
 class Line:
     """One end of the pair of sockets: whole messages, pickled by the same program's other end."""
 

@@ -12,7 +12,7 @@ import uvloop
 from app.db.engine import Database
 from app.domain.errors import ChargebackError
 from app.feed.ingest import Accepted
-from app.feeder.line import Answer, Line, Note, Setup
+from app.feeder.line import Answer, Line, Note, Setup, Sign
 from app.memory import keep_little, settle
 from app.web.logs import configure_logs
 from resolvers.feed import Delivery, Intake
@@ -37,9 +37,21 @@ async def _work(end: socket.socket) -> None:
     settle()
     try:
         async with database.pulse.watched():
+            signs = asyncio.create_task(_give_signs(line))
             await _answer_all(line, Intake(database), notes)
+            signs.cancel()
     finally:
         await database.close()
+
+
+async def _give_signs(line: Line) -> None:
+    with suppress(OSError):
+        while True:
+            await line.send(Sign())
+            await asyncio.sleep(_SIGN_SECONDS)
+
+
+_SIGN_SECONDS = 1.0
 
 
 async def _answer_all(line: Line, intake: Intake, notes: list[Note]) -> None:

@@ -14,13 +14,14 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 
 from app import __version__
 from app.db.engine import Database
 from app.domain.months import Month
 from app.web.observation import Observation
+from resolvers.feed import Taking
 
 # A series more for each counter, and of no use to Prometheus.
 disable_created_metrics()
@@ -35,7 +36,7 @@ class Metrics:
     Operations, codes and statuses are few; organizations are as many as the install has.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, intake: Taking) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
@@ -45,6 +46,7 @@ class Metrics:
         self._count_requests()
         self._count_statements()
         self._look_at_pool(database)
+        self.registry.register(_FeedProcess(intake))
         self.organizations = _Organizations()
         self.registry.register(self.organizations)
 
@@ -165,6 +167,26 @@ class Metrics:
         """All metrics as text, and their media type: the newer one for whoever asks for it."""
         write, media_type = choose_encoder(accept)
         return write(self.registry), media_type
+
+
+class _FeedProcess:
+    """What stores the feed's events."""
+
+    def __init__(self, intake: Taking) -> None:
+        self._intake = intake
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics, each without labels."""
+        yield GaugeMetricFamily(
+            "chargeback_feed_process_up",
+            "Whether the process that stores events is there and lives: 1 or 0.",
+            value=self._intake.is_up,
+        )
+        yield CounterMetricFamily(
+            "chargeback_feed_process_restarts",
+            "How often the process that stores events ended, or was silent, and was started anew.",
+            value=self._intake.restarts,
+        )
 
 
 class _Organizations:

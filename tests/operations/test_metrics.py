@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.db.engine import Database
 from app.web.metrics import Metrics
+from resolvers.feed import Intake
 from tests.conftest import Feed, FixedClock, GraphQL, event
 
 ROOT = Path(__file__).parents[2]
@@ -122,9 +123,10 @@ SUFFIX = {"counter": "_total", "info": "_info"}
 
 def families() -> dict[str, tuple[str, str]]:
     """Type and description of each metric, by the name that queries use."""
+    database = Database("postgresql://")
     return {
         each.name + SUFFIX.get(each.type, ""): (each.type, each.documentation)
-        for each in Metrics(Database("postgresql://")).registry.collect()
+        for each in Metrics(database, Intake(database)).registry.collect()
     }
 
 
