@@ -15,7 +15,7 @@ from app.feed.ingest import Accepted
 from app.feeder.line import Answer, Line, Note, Setup, Sign
 from app.memory import keep_little, settle
 from app.web.logs import configure_logs
-from resolvers.feed import Delivery, Intake
+from resolvers.feed import Delivery, Intake, Taking
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ async def _work(end: socket.socket) -> None:
     try:
         async with database.pulse.watched():
             signs = asyncio.create_task(_give_signs(line))
-            await _answer_all(line, Intake(database), notes)
+            await answer_all(line, Intake(database), notes)
             signs.cancel()
     finally:
         await database.close()
@@ -54,7 +54,8 @@ async def _give_signs(line: Line) -> None:
 _SIGN_SECONDS = 1.0
 
 
-async def _answer_all(line: Line, intake: Intake, notes: list[Note]) -> None:
+async def answer_all(line: Line, intake: Taking, notes: list[Note]) -> None:
+    """Answer deliveries, each as soon as it can be, until the line's other end has gone."""
     answering: set[asyncio.Task[None]] = set()
 
     async def answer(number: int, delivery: Delivery) -> None:
@@ -62,7 +63,7 @@ async def _answer_all(line: Line, intake: Intake, notes: list[Note]) -> None:
         executed = notes.copy()
         notes.clear()
         with suppress(OSError):  # Nobody may wait for it any more.
-            await line.send(Answer(number, outcome, executed))
+            await _say(line, Answer(number, outcome, executed))
 
     while received := await line.receive():
         (number, delivery), body = received
@@ -73,7 +74,17 @@ async def _answer_all(line: Line, intake: Intake, notes: list[Note]) -> None:
         await asyncio.wait(answering)
 
 
-async def _outcome(intake: Intake, delivery: Delivery) -> Accepted | ChargebackError | None:
+async def _say(line: Line, answer: Answer) -> None:
+    try:
+        await line.send(answer)
+    except OSError:
+        raise
+    except Exception:
+        _log.exception("unexpected error while the answer of a delivery was written")
+        await line.send(answer._replace(outcome=None))
+
+
+async def _outcome(intake: Taking, delivery: Delivery) -> Accepted | ChargebackError | None:
     try:
         return await intake.take(delivery)
     except ChargebackError as refusal:
