@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from app.db.engine import Database
+from app.db.engine import Database, Executed
 from app.domain.errors import (
     ChargebackError,
     FeedBusy,
@@ -139,14 +139,14 @@ def _traces(settings: Settings) -> Sequence[Watcher]:
     return [Traces(settings.traces_endpoint)]
 
 
-def _noting(watchers: Sequence[Watcher]) -> Callable[[str, float, int], None]:
+def _noting(watchers: Sequence[Watcher]) -> Callable[[Executed], None]:
     """Has each statement noted for the request that it belongs to."""
 
-    def note(text: str, seconds: float, rows: int) -> None:
+    def note(executed: Executed) -> None:
         observed = observation()
-        observed.note_statement(text, seconds, rows)
+        observed.note_statement(executed)
         for watcher in watchers:
-            watcher.executed(observed, text, seconds, rows)
+            watcher.executed(observed, executed)
 
     return note
 

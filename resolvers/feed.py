@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -35,6 +36,8 @@ class _Waiting:
     events: Sequence[AnyEvent]
     now: datetime
     outcome: "asyncio.Future[Accepted]"
+    context: Context
+    """In which it is stored, so that statements are noted for whoever sent it."""
 
 
 class Delivery(NamedTuple):
@@ -104,12 +107,14 @@ class Intake:
         """
         if self._events > _MOST_WAITING:
             raise FeedBusy
-        waiting = _Waiting(events, now, asyncio.get_running_loop().create_future())
+        outcome: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
         self._events += len(events)
-        self._waiting[organization_id].append(waiting)
+        self._waiting[organization_id].append(_Waiting(events, now, outcome, copy_context()))
         if organization_id not in self._workers:
-            self._workers[organization_id] = asyncio.create_task(self._work(organization_id))
-        return await waiting.outcome
+            # It works for many: nothing is noted for the one whose batch begins it.
+            worker = asyncio.create_task(self._work(organization_id), context=Context())
+            self._workers[organization_id] = worker
+        return await outcome
 
     async def _work(self, organization_id: UUID) -> None:
         queue = self._waiting[organization_id]
@@ -117,36 +122,39 @@ class Intake:
             while queue:
                 together = list(_some(queue))
                 try:
-                    await self._store(organization_id, together)
+                    stored = await self._stored(organization_id, together)
                 finally:
                     self._events -= sum(len(batch.events) for batch in together)
+                await self._growth.stored(stored)
         finally:
             del self._workers[organization_id]
 
-    async def _store(self, organization_id: UUID, together: Sequence[_Waiting]) -> None:
+    async def _stored(self, organization_id: UUID, together: Sequence[_Waiting]) -> int:
+        """How many events were; the statements of a shared commit are its first batch's."""
+        storing = self._store(organization_id, together)
+        return await asyncio.create_task(storing, context=together[0].context)
+
+    async def _store(self, organization_id: UUID, together: Sequence[_Waiting]) -> int:
         events = [event for batch in together for event in batch.events]
         try:
             async with self._database.transaction(organization_id) as tx:
                 await wait_briefly(tx)
                 stored = await store_events(tx, organization_id, events, together[-1].now)
         except Exception as error:
-            await self._store_apart(organization_id, together, error)
-            return
+            return await self._store_apart(organization_id, together, error)
         outcomes = iter(stored)
         for batch in together:
             accepted = Accepted.of(list(islice(outcomes, len(batch.events))))
             if not batch.outcome.done():
                 batch.outcome.set_result(accepted)
-        await self._growth.stored(sum(stored))
+        return sum(stored)
 
     async def _store_apart(
         self, organization_id: UUID, together: Sequence[_Waiting], error: Exception
-    ) -> None:
+    ) -> int:
         """What one batch cannot have must not be refused to the others."""
         if len(together) > 1 and not isinstance(error, StoreUnavailable):
-            for batch in together:
-                await self._store(organization_id, [batch])
-            return
+            return sum([await self._stored(organization_id, [batch]) for batch in together])
         # Whoever waits behind them need not find out for themselves, one after the other.
         behind = self._waiting[organization_id] if isinstance(error, StoreUnavailable) else deque()
         self._events -= sum(len(batch.events) for batch in behind)
@@ -154,6 +162,7 @@ class Intake:
             if not batch.outcome.done():
                 batch.outcome.set_exception(error)
         behind.clear()
+        return 0
 
 
 def _some(queue: deque[_Waiting]) -> Iterator[_Waiting]:

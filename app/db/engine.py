@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -23,6 +23,16 @@ from app.domain.errors import ServiceBusy
 
 Transaction = AsyncConnection
 """What commands hand down: an open transaction, theirs to commit."""
+
+
+class Executed(NamedTuple):
+    """A statement that was executed: its text, and how many rows it read or wrote."""
+
+    text: str
+    seconds: float
+    rows: int
+    ended_at_ns: int
+    """Nanoseconds since 1970."""
 
 
 class Database:
@@ -58,7 +68,7 @@ class Database:
             pool_size=connections,
             max_overflow=0,
         )
-        self.watchers: list[Callable[[str, float, int], None]] = []
+        self.watchers: list[Callable[[Executed], None]] = []
         event.listen(self._engine.sync_engine, "checkout", _refuse_broken)
         event.listen(self._engine.sync_engine, "before_cursor_execute", _note_begin)
         event.listen(self._engine.sync_engine, "after_cursor_execute", self._note_end)
@@ -106,9 +116,13 @@ class Database:
             connection.terminate()
 
     def note(self, text: str, seconds: float, rows: int) -> None:
-        """Tell the watchers of a statement: its text, its seconds, the rows read or written."""
+        """Tell the watchers of a statement that has just ended."""
+        self.tell(Executed(text, seconds, rows, time.time_ns()))
+
+    def tell(self, executed: Executed) -> None:
+        """Tell the watchers of a statement, whoever executed it."""
         for watch in self.watchers:
-            watch(text, seconds, rows)
+            watch(executed)
 
     def _note_end(self, connection: Connection, cursor: Any, text: str, *_: object) -> None:
         seconds = time.perf_counter() - connection.info["began_at"]

@@ -11,11 +11,13 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import count
 from typing import Self
 
+import structlog
+
 from app import __version__
 from app.db.engine import Database
 from app.domain.errors import ChargebackError, StoreUnavailable
 from app.feed.ingest import Accepted
-from app.feeder.line import Answer, Line, Setup, Sign
+from app.feeder.line import Answer, Line, Question, Setup, Sign
 from app.settings import LogFormat, Settings
 from resolvers.feed import Delivery
 
@@ -123,7 +125,7 @@ class Feeder:
             log_format=log_format,
             log_level=settings.log_level,
         )
-        self._note = database.note
+        self._tell = database.tell
         self._first = first
         self._silent_seconds = silent_seconds
         self._pauses = _Pauses()
@@ -160,7 +162,9 @@ class Feeder:
         answered: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answered
         try:
-            await self._line.send((number, delivery._replace(body=b"")), delivery.body)
+            logged = structlog.contextvars.get_contextvars()
+            question = Question(number, delivery._replace(body=b""), logged)
+            await self._line.send(question, delivery.body)
             answer = await answered
         except OSError:
             raise StoreUnavailable from None
@@ -168,8 +172,8 @@ class Feeder:
             self._waiting.pop(number, None)
         if answer is None:
             raise StoreUnavailable
-        for note in answer.notes:
-            self._note(*note)
+        for executed in answer.statements:
+            self._tell(executed)
         return _told(answer)
 
     async def _keep(self, current: Spawned) -> None:
@@ -245,6 +249,8 @@ class Feeder:
 
     def _hear(self, message: Answer | Sign) -> None:
         if isinstance(message, Sign):
+            for executed in message.statements:
+                self._tell(executed)
             return
         waiting = self._waiting.get(message.number)
         if waiting is not None and not waiting.done():

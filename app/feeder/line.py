@@ -4,14 +4,14 @@ import asyncio
 import pickle
 import socket
 import struct
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
+from app.db.engine import Executed
 from app.domain.errors import ChargebackError
 from app.feed.ingest import Accepted
 from app.settings import LogFormat
-
-Note = tuple[str, float, int]
-"""A statement that was executed: its text, its seconds, the rows that it read or wrote."""
+from resolvers.feed import Delivery
 
 
 class Setup(NamedTuple):
@@ -24,17 +24,31 @@ class Setup(NamedTuple):
     log_level: str
 
 
+class Question(NamedTuple):
+    """A delivery, less its body, and what each line of the log says that is caused by it."""
+
+    number: int
+    delivery: Delivery
+    logged: Mapping[str, Any]
+
+
 class Answer(NamedTuple):
-    """What became of a delivery, and the statements that were executed since the last answer."""
+    """What became of a delivery, and the statements that were executed for it.
+
+    Of deliveries that are stored in one transaction, its statements are the first one's.
+    """
 
     number: int
     outcome: Accepted | ChargebackError | None
     """None is a mistake of ours, which the process has logged."""
-    notes: list[Note]
+    statements: Sequence[Executed]
 
 
 class Sign(NamedTuple):
     """The process is ready for deliveries, and its loop runs: said each second."""
+
+    statements: Sequence[Executed]
+    """Those that were executed for no delivery since the sign before."""
 
 
 class Line:

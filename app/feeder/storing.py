@@ -5,14 +5,17 @@ import logging
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
+from contextvars import ContextVar
 
+import structlog
 import uvloop
 
-from app.db.engine import Database
+from app.db.engine import Database, Executed
 from app.domain.errors import ChargebackError
 from app.feed.ingest import Accepted
-from app.feeder.line import Answer, Line, Note, Setup, Sign
+from app.feeder.line import Answer, Line, Question, Setup, Sign
 from app.memory import keep_little, settle
 from app.web.logs import configure_logs
 from resolvers.feed import Delivery, Intake, Taking
@@ -32,42 +35,62 @@ async def _work(end: socket.socket) -> None:
         connections=setup.connections,
         prepared_statements=setup.prepared_statements,
     )
-    notes: list[Note] = []
-    database.watchers.append(lambda *note: notes.append(note))
+    statements = Statements()
+    database.watchers.append(statements.note)
     settle()
     try:
         async with database.pulse.watched():
-            signs = asyncio.create_task(_give_signs(line))
-            await answer_all(line, Intake(database), notes)
+            signs = asyncio.create_task(_give_signs(line, statements))
+            await answer_all(line, Intake(database))
             signs.cancel()
     finally:
         await database.close()
 
 
-async def _give_signs(line: Line) -> None:
+class Statements:
+    """Those that were executed, for the delivery in whose context they were, or for none."""
+
+    def __init__(self) -> None:
+        self._of_none: list[Executed] = []
+
+    def note(self, executed: Executed) -> None:
+        """One was executed."""
+        of_delivery = _of_delivery.get()
+        (self._of_none if of_delivery is None else of_delivery).append(executed)
+
+    def of_none(self) -> Sequence[Executed]:
+        """Those since it was asked before."""
+        asked, self._of_none = self._of_none, []
+        return asked
+
+
+_of_delivery: ContextVar[list[Executed] | None] = ContextVar("statements", default=None)
+
+
+async def _give_signs(line: Line, statements: Statements) -> None:
     with suppress(OSError):
         while True:
-            await line.send(Sign())
+            await line.send(Sign(statements.of_none()))
             await asyncio.sleep(_SIGN_SECONDS)
 
 
 _SIGN_SECONDS = 1.0
 
 
-async def answer_all(line: Line, intake: Taking, notes: list[Note]) -> None:
+async def answer_all(line: Line, intake: Taking) -> None:
     """Answer deliveries, each as soon as it can be, until the line's other end has gone."""
     answering: set[asyncio.Task[None]] = set()
 
-    async def answer(number: int, delivery: Delivery) -> None:
-        outcome = await _outcome(intake, delivery)
-        executed = notes.copy()
-        notes.clear()
+    async def answer(question: Question, body: bytes) -> None:
+        statements: list[Executed] = []
+        _of_delivery.set(statements)
+        with structlog.contextvars.bound_contextvars(**question.logged):
+            outcome = await _outcome(intake, question.delivery._replace(body=body))
         with suppress(OSError):  # Nobody may wait for it any more.
-            await _say(line, Answer(number, outcome, executed))
+            await _say(line, Answer(question.number, outcome, statements))
 
     while received := await line.receive():
-        (number, delivery), body = received
-        task = asyncio.create_task(answer(number, delivery._replace(body=body)))
+        task = asyncio.create_task(answer(*received))
         answering.add(task)
         task.add_done_callback(answering.discard)
     if answering:

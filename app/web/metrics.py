@@ -18,7 +18,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 
 from app import __version__
-from app.db.engine import Database
+from app.db.engine import Database, Executed
 from app.domain.months import Month
 from app.web.observation import Observation
 from resolvers.feed import Taking
@@ -133,13 +133,12 @@ class Metrics:
         """Count a request in."""
         self._in_progress.inc()
 
-    # Observers are all called alike; the text is the log's.
-    def executed(self, observed: Observation, text: str, seconds: float, rows: int) -> None:  # noqa: ARG002
+    def executed(self, observed: Observation, executed: Executed) -> None:
         """Count a statement."""
         operation = observed.operation
         self._statements.labels(operation).inc()
-        self._rows.labels(operation).inc(rows)
-        self._statement_seconds.observe(seconds)
+        self._rows.labels(operation).inc(executed.rows)
+        self._statement_seconds.observe(executed.seconds)
 
     def ended(self, observed: Observation) -> None:
         """Count a request out."""

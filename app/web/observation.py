@@ -7,6 +7,8 @@ from typing import Protocol
 
 from starlette.types import Scope
 
+from app.db.engine import Executed
+
 
 @dataclass(slots=True)
 class Observation:
@@ -48,13 +50,13 @@ class Observation:
         """Since its head was read."""
         return time.perf_counter() - self.began_at
 
-    def note_statement(self, text: str, seconds: float, rows: int) -> None:
+    def note_statement(self, executed: Executed) -> None:
         """A statement was executed for it."""
         self.statements += 1
-        self.rows += rows
-        self.statement_seconds += seconds
-        if seconds > self.slowest_seconds:
-            self.slowest_seconds, self.slowest_statement = seconds, text
+        self.rows += executed.rows
+        self.statement_seconds += executed.seconds
+        if executed.seconds > self.slowest_seconds:
+            self.slowest_seconds, self.slowest_statement = executed.seconds, executed.text
 
 
 class Watcher(Protocol):
@@ -63,7 +65,7 @@ class Watcher(Protocol):
     def began(self, observed: Observation) -> None:
         """A request came; which route it takes is not known yet."""
 
-    def executed(self, observed: Observation, text: str, seconds: float, rows: int) -> None:
+    def executed(self, observed: Observation, executed: Executed) -> None:
         """A statement ended, for a request or for none."""
 
     def ended(self, observed: Observation) -> None:

@@ -3,8 +3,6 @@
 Imported only where TRACES_ENDPOINT is set; the libraries are the extra `traces`.
 """
 
-import time
-
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -14,6 +12,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from starlette.datastructures import Headers
 
 from app import __version__
+from app.db.engine import Executed
 from app.web.logs import without_secrets
 from app.web.observation import Observation
 
@@ -47,23 +46,22 @@ class Traces:
         observed.span = span
         observed.trace_id = f"{span.get_span_context().trace_id:032x}"
 
-    def executed(self, observed: Observation, text: str, seconds: float, rows: int) -> None:
+    def executed(self, observed: Observation, executed: Executed) -> None:
         """A span that has ended already; of nobody's statements none."""
         if not isinstance(observed.span, Span):
             return
-        ended_at = time.time_ns()
         span = self._tracer.start_span(
-            text.split(maxsplit=1)[0],
+            executed.text.split(maxsplit=1)[0],
             set_span_in_context(observed.span),
             kind=SpanKind.CLIENT,
             attributes={
                 "db.system.name": "postgresql",
-                "db.query.text": text,
-                "db.response.returned_rows": rows,
+                "db.query.text": executed.text,
+                "db.response.returned_rows": executed.rows,
             },
-            start_time=ended_at - int(seconds * _NANOSECONDS),
+            start_time=executed.ended_at_ns - int(executed.seconds * _NANOSECONDS),
         )
-        span.end(ended_at)
+        span.end(executed.ended_at_ns)
 
     def ended(self, observed: Observation) -> None:
         """End the request's span, which has its name only now."""

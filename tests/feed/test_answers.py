@@ -11,7 +11,7 @@ import pytest
 from app.domain.errors import ChargebackError, InvalidArgument
 from app.domain.ids import organization_id
 from app.feed.ingest import Accepted
-from app.feeder.line import Answer, Line
+from app.feeder.line import Answer, Line, Question
 from app.feeder.storing import answer_all
 from resolvers.feed import Delivery, Taking
 from tests.conftest import NOW
@@ -35,7 +35,7 @@ class Telling:
 async def answered_by(intake: Taking) -> AsyncIterator[Line]:
     """The other end of a line on which that answers."""
     ours, its = [await Line.over(end) for end in socket.socketpair()]
-    answering = asyncio.create_task(answer_all(its, intake, []))
+    answering = asyncio.create_task(answer_all(its, intake))
     async with asyncio.timeout(10):
         yield ours
         ours.close()
@@ -46,7 +46,7 @@ async def answered_by(intake: Taking) -> AsyncIterator[Line]:
 
 async def outcome(line: Line, body: bytes) -> Accepted | ChargebackError | None:
     delivery = Delivery(organization_id("default"), "application/x-ndjson", b"", NOW)
-    await line.send((7, delivery), body)
+    await line.send(Question(7, delivery, {}), body)
     received = await line.receive()
     assert received is not None
     answer: Answer = received[0]

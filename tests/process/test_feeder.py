@@ -1,5 +1,6 @@
 """The process that stores events: it comes back, it leaves nothing behind, and it is seen."""
 
+import asyncio
 import os
 import pickle
 import signal
@@ -8,7 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import asyncpg
 import httpx
+import orjson
 import psutil
 import pytest
 
@@ -119,6 +122,34 @@ def test_its_statements_and_refusals_are_seen_where_the_requests_are(install: Ke
     counted = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if line[0] != "#")
     assert float(counted['chargeback_statements_total{operation="post_events"}']) > 15
     assert float(counted['chargeback_feed_events_total{outcome="refused"}']) == 2
+
+
+def administered(install: Keyed, command: str) -> None:
+    """A command of its PostgreSQL's superuser."""
+
+    async def administer() -> None:
+        folder = os.fsdecode((install.data_dir / "postgres/owner").read_bytes())
+        superuser = await asyncpg.connect(host=folder, user="postgres", database="chargeback")
+        await superuser.execute(command)
+        await superuser.close()
+
+    asyncio.run(administer())
+
+
+def test_an_unexpected_error_is_logged_by_its_request_and_the_next_batch_is_stored(
+    install: Keyed,
+) -> None:
+    administered(install, "ALTER TABLE event RENAME TO elsewhere")
+    failed = post(install, "a")
+    administered(install, "ALTER TABLE elsewhere RENAME TO event")
+
+    assert (failed.status_code, failed.json()["error"]) == (500, "INTERNAL")
+    assert post(install, "a").json() == {"accepted": 1, "duplicates": 0}
+    said = "unexpected error while events were stored"
+    until(10, lambda: any(said in line for line in install.served.lines))
+    (line,) = [orjson.loads(line) for line in install.served.lines if said in line]
+    assert "UndefinedTable" in line["exception"]
+    assert line["request_id"] == failed.headers["X-Request-ID"]
 
 
 def subclasses(kind: type[ChargebackError]) -> Iterator[type[ChargebackError]]:
