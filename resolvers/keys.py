@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -28,7 +29,13 @@ from app.db.keys import (
 from app.db.statements import Statement
 from app.domain.acts import OPERATOR, Act, Action, Actor
 from app.domain.callers import Caller, Scope
-from app.domain.errors import Forbidden, InvalidArgument, NotFound, Unauthenticated
+from app.domain.errors import (
+    Forbidden,
+    InvalidArgument,
+    NotFound,
+    ServiceBusy,
+    Unauthenticated,
+)
 from app.domain.events import NUL
 from app.domain.keys import RANDOM_BYTES, KeyText
 from app.settings import Settings
@@ -221,17 +228,25 @@ class KeyHolders:
         """A key with its user, the columns as attributes; None when there is no such key.
 
         Raises:
+            ServiceBusy: It was not found in time, whoever was looked up meanwhile.
             StoreUnavailable: The store cannot be reached.
         """
         holder: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._asked.append(_Asked(key_id, holder, copy_context()))
         self._begin()
-        return await holder
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                return await holder
+        except TimeoutError:
+            raise ServiceBusy from None
 
     def _begin(self) -> None:
-        if not self._asked or len(self._lookups) >= _LOOKUPS_AT_ONCE:
+        if len(self._lookups) >= _LOOKUPS_AT_ONCE:
             return
-        together, self._asked = self._asked, []
+        together = [asked for asked in self._asked if not asked.holder.done()]
+        self._asked.clear()
+        if not together:
+            return
         # Its statement is noted for the first of them.
         lookup = asyncio.create_task(self._look_up(together), context=together[0].context)
         self._lookups.add(lookup)
@@ -257,6 +272,8 @@ class KeyHolders:
 
 
 _LOOKUPS_AT_ONCE = 2
+_PATIENCE_SECONDS = 4.0
+"""To be let in: clients listen for 10 s, and what is read then may be waited for as long again."""
 
 
 async def caller_of_key(
@@ -270,6 +287,7 @@ async def caller_of_key(
     text = KeyText.parse(written)
     if text is None:
         raise Unauthenticated
+    let_in_by = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
     holder = await holders.find(text.key_id)
     # An unknown key costs the same comparison as a known one.
     kept = holder.secret_hash if holder is not None else bytes(32)
@@ -277,7 +295,7 @@ async def caller_of_key(
         raise Unauthenticated(key_id=text.key_id)
     if not _is_valid(holder, now):
         raise Unauthenticated(holder.organization_id, holder.username, text.key_id)
-    await _note_use(holders.database, holder, now)
+    await _note_use(holders.database, holder, now, let_in_by)
     return _caller(holder, settings)
 
 
@@ -301,13 +319,14 @@ async def caller_of_session(
     Raises:
         Unauthenticated: There is no such session, or it or its key has ended.
     """
+    let_in_by = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
     found = await _holders(
         database, select_holder_of_session(), token_hash=_token_hash(token), now=now
     )
     holder = found[0] if found else None
     if not _is_valid(holder, now):
         raise Unauthenticated
-    await _note_use(database, holder, now)
+    await _note_use(database, holder, now, let_in_by)
     return _caller(holder, settings)
 
 
@@ -328,12 +347,14 @@ def _is_valid(holder: Any, now: datetime) -> bool:
     )
 
 
-async def _note_use(database: Database, holder: Any, now: datetime) -> None:
+async def _note_use(database: Database, holder: Any, now: datetime, by: float) -> None:
+    """Now and then, and by that time of the loop: a request that comes later notes it, too."""
     noted = holder.last_used_at
     if noted is not None and now - noted < _USE_IS_NOTED_EVERY:
         return
-    async with database.transaction(holder.organization_id) as tx:
-        await update_key(tx, holder.organization_id, holder.key_id, last_used_at=now)
+    with suppress(TimeoutError, ServiceBusy):
+        async with asyncio.timeout_at(by), database.transaction(holder.organization_id) as tx:
+            await update_key(tx, holder.organization_id, holder.key_id, last_used_at=now)
 
 
 def _caller(holder: Any, settings: Settings) -> Caller:

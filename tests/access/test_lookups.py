@@ -1,16 +1,17 @@
 """Keys of requests that come at once are looked up together, and as if each came alone."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
 
 from app.db.engine import Database
 from app.domain.acts import OPERATOR
-from app.domain.errors import StoreUnavailable, Unauthenticated
+from app.domain.errors import ServiceBusy, StoreUnavailable, Unauthenticated
 from app.domain.ids import organization_id
 from app.domain.keys import KeyText
 from app.settings import Settings
-from resolvers.keys import KeyHolders, caller_of_key, revoke_key
+from resolvers.keys import KeyHolders, caller_of_key, list_keys, revoke_key
 from tests.conftest import FixedClock, MakeKey, recorded
 
 
@@ -58,14 +59,74 @@ async def test_what_is_revoked_while_others_are_looked_up_is_refused_from_then_o
         assert {type(each).__name__ for each in told[::2]} == {"Caller"}
 
 
-async def test_one_who_gives_up_takes_nobody_along(database: Database, make_key: MakeKey) -> None:
+@pytest.mark.parametrize("number", range(4))
+async def test_one_who_gives_up_takes_nobody_along(
+    database: Database, make_key: MakeKey, number: int
+) -> None:
     holders, key_id = KeyHolders(database), id_of(await make_key("ann"))
-    gone, *waiting = [asyncio.create_task(holders.find(key_id)) for _ in range(10)]
+    # The first and the second are looked up at once, each alone; the others go together.
+    waiting = [asyncio.create_task(holders.find(key_id)) for _ in range(10)]
     await asyncio.sleep(0)
+    gone = waiting.pop(number)
     gone.cancel()
 
-    assert {holder.username for holder in await asyncio.gather(*waiting)} == {"ann"}
+    async with asyncio.timeout(10):
+        assert {holder.username for holder in await asyncio.gather(*waiting)} == {"ann"}
     assert gone.cancelled()
+
+
+async def test_one_who_gives_up_while_looked_up_with_others_takes_nobody_along(
+    database: Database, make_key: MakeKey
+) -> None:
+    holders, key_id = KeyHolders(database), id_of(await make_key("ann"))
+    with recorded(database) as statements:
+        waiting = [asyncio.create_task(holders.find(key_id)) for _ in range(10)]
+        await waiting[0]
+        await asyncio.sleep(0)  # Now the others are looked up together.
+        gone = waiting.pop(2)
+        gone.cancel()
+
+        async with asyncio.timeout(10):
+            assert {holder.username for holder in await asyncio.gather(*waiting)} == {"ann"}
+    assert gone.cancelled()
+    assert len(statements.texts) <= 4
+
+
+async def test_no_connection_is_a_refusal_after_one_patience_whatever_round_it_is(
+    database: Database,
+) -> None:
+    async def refused(holders: KeyHolders) -> float:
+        began_at = asyncio.get_running_loop().time()
+        with pytest.raises(ServiceBusy):
+            await holders.find("nobody")
+        return asyncio.get_running_loop().time() - began_at
+
+    holders = KeyHolders(database)
+    async with AsyncExitStack() as stack:
+        for _ in range(database.connections):
+            await stack.enter_async_context(database.connection())
+        waited = await asyncio.gather(*(refused(holders) for _ in range(5)))
+
+    assert all(3 < seconds < 6 for seconds in waited), waited
+
+
+async def test_a_key_whose_use_cannot_be_noted_in_time_is_let_in(
+    database: Database, make_key: MakeKey, clock: FixedClock
+) -> None:
+    key, settings = await make_key("ann"), Settings.load()
+    organization = organization_id("default")
+    began_at = asyncio.get_running_loop().time()
+    async with database.transaction(organization) as tx:
+        await tx.exec_driver_sql("SELECT 1 FROM api_key FOR UPDATE")
+        caller = await caller_of_key(KeyHolders(database), key, settings, clock.now)
+    waited = asyncio.get_running_loop().time() - began_at
+
+    assert (caller.username, waited < 6) == ("ann", True)
+    (row,) = await list_keys(database, organization)
+    assert row.last_used_at is None
+    await caller_of_key(KeyHolders(database), key, settings, clock.now)
+    (row,) = await list_keys(database, organization)
+    assert row.last_used_at == clock.now
 
 
 async def test_a_store_that_is_away_is_told_to_each(database: Database) -> None:
