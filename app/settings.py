@@ -137,7 +137,7 @@ class Settings(BaseSettings):
     feed_body_bytes: int = Field(
         33_554_432,
         ge=1_000,
-        le=1_073_741_824,
+        le=134_217_728,
         description="The largest body that POST /api/events takes, as sent and as unpacked.",
     )
     graphql_body_bytes: int = Field(

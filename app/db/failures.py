@@ -34,8 +34,9 @@ _CANCELLED = "57014"
 _NOT_ITS_TURN = "55P03"
 # A statement that was prepared is not there, or another of its name is.
 _NOT_AS_PREPARED = ("26000", "42P05")
-# Data exceptions: U+0000 in a text, half a surrogate pair, a sum beyond 64 bits.
-_BAD_VALUE = "22"
+# Data exceptions: U+0000 in a text, half a surrogate pair, a sum beyond 64 bits; and what is
+# larger than PostgreSQL takes as one value.
+_BAD_VALUE = ("22", "54000")
 
 
 _POOLED = (
@@ -62,8 +63,15 @@ class StoreErrors:
         if isinstance(error, _AWAY) or state.startswith(_AWAY_STATES) or _is_lost(error):
             raise StoreUnavailable from error
         if state.startswith(_BAD_VALUE):
-            reason = str(getattr(error, "orig", error)).rpartition(": ")[2]
-            raise InvalidArgument(f"A value cannot be stored or compared: {reason}.") from error
+            raise InvalidArgument(
+                f"A value cannot be stored or compared: {_reason(error)}."
+            ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """In PostgreSQL's words; SQLAlchemy puts the kind of error before them."""
+    first, *_ = str(getattr(error, "orig", error)).splitlines()
+    return first.partition("'>: ")[2] or first
 
 
 def _is_lost(error: BaseException) -> bool:

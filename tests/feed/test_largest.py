@@ -1,0 +1,62 @@
+"""A body of the largest size that may be set fits what PostgreSQL takes as one value."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from app.db.engine import Database
+from app.domain.errors import InvalidArgument
+from app.domain.events import decode_lines, encode_facts
+from app.domain.ids import organization_id
+from app.settings import Settings, SettingsError
+from tests.conftest import NOW, event
+
+MOST_BYTES = 134_217_728
+POSTGRESQL_TAKES = 268_435_455
+"""As one array of jsonb, in its binary form: the data of a batch."""
+SMALLEST: dict[str, dict[str, Any]] = {
+    "user.upserted": {"username": "u"},
+    "user.deleted": {"username": "u"},
+    "workspace.upserted": {"name": "w"},
+    "workspace.deleted": {"name": "w"},
+    "member.added": {"workspace": "w", "username": "u"},
+    "member.removed": {"workspace": "w", "username": "u"},
+    "project.upserted": {"workspace": "w", "name": "p"},
+    "project.deleted": {"workspace": "w", "name": "p"},
+    "experiment.created": {"experiment": "e", "workspace": "w", "project": "p", "username": "u"},
+    "experiment.resized": {"experiment": "e", "sizeBytes": 1},
+    "experiment.deleted": {"experiment": "e"},
+    "usage.recorded": {"username": "u", "channel": "ui", "count": 1},
+}
+
+
+def test_a_larger_one_cannot_be_set() -> None:
+    assert Settings.load(feed_body_bytes=MOST_BYTES).feed_body_bytes == MOST_BYTES
+    with pytest.raises(SettingsError, match="less than or equal to 134217728"):
+        Settings.load(feed_body_bytes=MOST_BYTES + 1)
+
+
+@pytest.mark.parametrize("kind", SMALLEST)
+async def test_its_data_is_smaller_than_postgresql_takes(database: Database, kind: str) -> None:
+    """Of small events most is names of fields, which the body and the store write differently."""
+    line = event(kind, "2026-10-05T00:00:00Z", id="1", source="/", **SMALLEST[kind])
+    events = 1_000
+    data = encode_facts([each.data for each in decode_lines([line] * events, now=NOW)])
+
+    async with database.transaction(organization_id("default")) as tx:
+        size = await tx.scalar(
+            text("SELECT pg_column_size(CAST(:data AS jsonb))"), {"data": data.decode()}
+        )
+
+    assert size * MOST_BYTES / (events * len(line)) < POSTGRESQL_TAKES
+
+
+async def test_what_is_past_a_limit_of_postgresql_is_refused_in_its_words(
+    database: Database,
+) -> None:
+    async with database.upkeep() as tx:
+        await tx.execute(text("CREATE TABLE named (name text STORAGE PLAIN)"))
+    with pytest.raises(InvalidArgument, match="compared: row is too big: size 10032, maximum"):
+        async with database.upkeep() as tx:
+            await tx.execute(text("INSERT INTO named SELECT repeat('x', 10000)"))
