@@ -128,7 +128,7 @@ class Feeder:
         self._tell = database.tell
         self._first = first
         self._silent_seconds = silent_seconds
-        self._pauses = _Pauses()
+        self._pauses = Pauses()
         self._line: Line | None = None
         self._signs = 0
         self._numbers = count()
@@ -194,7 +194,7 @@ class Feeder:
 
     async def _another(self) -> Spawned:
         while True:
-            await asyncio.sleep(self._pauses.next())
+            await asyncio.sleep(self._pauses.next(time.monotonic()))
             try:
                 started = await Spawned.start()
             except Exception:
@@ -257,16 +257,15 @@ class Feeder:
             waiting.set_result(message)
 
 
-class _Pauses:
+class Pauses:
     """How long to wait before each new start: longer each time, until one lives for a while."""
 
     def __init__(self) -> None:
         self._last_seconds = 0.0
         self._last_at = -math.inf
 
-    def next(self) -> float:
-        """In seconds."""
-        now = time.monotonic()
+    def next(self, now: float) -> float:
+        """In seconds, as `now` is."""
         again = now - self._last_at < self._last_seconds + _LONG_SECONDS
         self._last_at = now
         self._last_seconds = min(2 * self._last_seconds, _LONG_SECONDS) if again else 1.0

@@ -3,10 +3,13 @@
 import asyncio
 import os
 import pickle
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -15,11 +18,16 @@ import orjson
 import psutil
 import pytest
 
+from app import __version__
 from app.domain import errors
 from app.domain.errors import ChargebackError, InvalidBatch, Problem
 from tests.conftest import event
-from tests.served import Keyed, Served, keyed
+from tests.served import Keyed, Served, keyed, minted
 
+OUTDATED = (
+    f"the files of the service are no longer those of version {__version__}: restart it; until "
+    "then it takes no events"
+)
 POSTED = {"Content-Type": "application/x-ndjson"}
 
 
@@ -40,6 +48,16 @@ def post(install: Keyed, *ids: str, seconds: float = 20) -> httpx.Response:
     )
 
 
+@contextmanager
+def sending(install: Keyed, *ids: str) -> Iterator[Future[httpx.Response]]:
+    """A batch that has been handed over when the block begins, and is answered at its end."""
+    with ThreadPoolExecutor(1) as senders:
+        sent = senders.submit(post, install, *ids)
+        time.sleep(1)
+        assert not sent.done()
+        yield sent
+
+
 def until(seconds: float, found: Callable[[], bool]) -> None:
     deadline = time.monotonic() + seconds
     while not found():
@@ -50,10 +68,11 @@ def until(seconds: float, found: Callable[[], bool]) -> None:
 def test_a_killed_process_is_a_refusal_until_another_is_there(install: Keyed) -> None:
     assert post(install, "a").json() == {"accepted": 1, "duplicates": 0}
     ended = install.served.feeder
-    ended.kill()
-    ended.wait(10)
+    ended.suspend()
+    with sending(install, "a", "b") as sent:
+        ended.kill()
 
-    refused = post(install, "a", "b")
+    refused = sent.result()
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
     assert refused.json()["error"] == "STORE_UNAVAILABLE"
     until(10, lambda: post(install, "a", "b").status_code == 200)
@@ -108,6 +127,60 @@ def test_a_signal_to_all_processes_stops_them_cleanly(install: Keyed) -> None:
     assert not any("ended with status" in line for line in install.served.lines)
 
 
+def test_a_batch_that_is_being_stored_when_the_service_stops_is_answered(
+    tmp_path: Path,
+) -> None:
+    with keyed(tmp_path) as install:
+        assert post(install, "a").status_code == 200
+        with sending_held_up(install, "b") as sent:
+            install.served.process.send_signal(signal.SIGTERM)
+            time.sleep(1)
+        assert sent.result().json() == {"accepted": 1, "duplicates": 0}
+        assert install.served.stop() == 0
+
+    with keyed(tmp_path) as install:
+        assert post(install, "a", "b").json() == {"accepted": 0, "duplicates": 2}
+
+
+def test_large_bodies_and_small_ones_get_through_side_by_side(install: Keyed) -> None:
+    """The large ones are larger than what the sockets between the processes hold."""
+    batches = {f"large-{n}": [f"large-{n}-{each}" for each in range(20_000)] for n in range(3)}
+    batches |= {f"small-{n}": [f"small-{n}"] for n in range(60)}
+    with ThreadPoolExecutor(16) as senders:
+        sent = {
+            name: senders.submit(post, install, *ids, seconds=60) for name, ids in batches.items()
+        }
+
+    told = {name: each.result().json() for name, each in sent.items()}
+    assert told == {name: {"accepted": len(ids), "duplicates": 0} for name, ids in batches.items()}
+
+
+def test_files_of_another_version_are_said_once_and_never_started(tmp_path: Path) -> None:
+    """As after an upgrade under a running service."""
+    files = tmp_path / "files"
+    for package in ("app", "schema", "resolvers"):
+        shutil.copytree(package, files / package)
+    settings = {"ADMIN_USER_LIST": "root", "PYTHONPATH": str(files)}
+    with Served(tmp_path / "data", words=(), settings=settings, folder=files) as served:
+        install = Keyed(served, minted(tmp_path / "data")[0])
+        assert post(install, "a").status_code == 200
+        (files / "app/__init__.py").write_text('__version__ = "99.0.0"\n')
+        served.feeder.kill()
+        until(20, lambda: any("restart it" in line for line in served.lines))
+        time.sleep(3)  # Longer than another start would be waited for.
+
+        refused = post(install, "a")
+        assert (refused.status_code, refused.json()["error"]) == (503, "STORE_UNAVAILABLE")
+        report = "/api/admin/chargeback/report?reportMonth=2026-10"
+        read = httpx.get(install.url + report, headers={"Authorization": install.key})
+        assert read.status_code == 200
+        errors = [orjson.loads(line)["event"] for line in served.lines if '"error"' in line]
+        assert errors == [
+            "the feed's process ended with status -9",
+            OUTDATED,
+        ]
+
+
 def test_its_statements_and_refusals_are_seen_where_the_requests_are(install: Keyed) -> None:
     assert post(install, "a").status_code == 200
     bad = httpx.post(
@@ -124,16 +197,31 @@ def test_its_statements_and_refusals_are_seen_where_the_requests_are(install: Ke
     assert float(counted['chargeback_feed_events_total{outcome="refused"}']) == 2
 
 
+async def superuser(install: Keyed) -> asyncpg.Connection:
+    folder = os.fsdecode((install.data_dir / "postgres/owner").read_bytes())
+    return await asyncpg.connect(host=folder, user="postgres", database="chargeback")
+
+
 def administered(install: Keyed, command: str) -> None:
     """A command of its PostgreSQL's superuser."""
 
     async def administer() -> None:
-        folder = os.fsdecode((install.data_dir / "postgres/owner").read_bytes())
-        superuser = await asyncpg.connect(host=folder, user="postgres", database="chargeback")
-        await superuser.execute(command)
-        await superuser.close()
+        connection = await superuser(install)
+        await connection.execute(command)
+        await connection.close()
 
     asyncio.run(administer())
+
+
+@contextmanager
+def sending_held_up(install: Keyed, *ids: str) -> Iterator[Future[httpx.Response]]:
+    """A batch that cannot be stored before the end of the block."""
+    with asyncio.Runner() as runner, ExitStack() as ends:
+        holder = runner.run(superuser(install))
+        runner.run(holder.execute("BEGIN; SELECT 1 FROM organization FOR UPDATE"))
+        sent = ends.enter_context(sending(install, *ids))
+        yield sent
+        runner.run(holder.close())
 
 
 def test_an_unexpected_error_is_logged_by_its_request_and_the_next_batch_is_stored(

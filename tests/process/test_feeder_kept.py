@@ -1,9 +1,14 @@
 """The service's end of the process that stores events: what it does about one that fails."""
 
 import asyncio
+import gc
+import os
+import resource
+import socket
+import struct
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from uuid import UUID
 
 import psutil
@@ -13,7 +18,8 @@ from app.db.engine import Database
 from app.domain.errors import StoreUnavailable
 from app.domain.ids import organization_id
 from app.feed.ingest import Accepted
-from app.feeder.keeping import Feeder, spawned
+from app.feeder.keeping import Feeder, Pauses, Spawned, spawned
+from app.feeder.line import Line
 from app.settings import LogFormat, Settings
 from app.web.observation import Observation, current, observation
 from resolvers.feed import Delivery
@@ -77,6 +83,108 @@ async def test_one_that_is_silent_is_ended_and_another_started(database: Databas
         await until(lambda: feeder.is_up)
         assert await feeder.take(delivery("a")) == Accepted(1, 0)
         assert feeder.restarts == 1
+
+
+async def test_one_that_ends_before_it_is_ready_is_replaced(database: Database) -> None:
+    async with (
+        spawned() as first,
+        Feeder(first, database, Settings.load(), LogFormat.TEXT) as feeder,
+    ):
+        waiting = asyncio.create_task(feeder.take(delivery("a")))
+        await asyncio.sleep(0.01)
+        assert not feeder.is_up
+        first.process.kill()
+
+        with pytest.raises(StoreUnavailable):
+            await waiting
+        with pytest.raises(StoreUnavailable):
+            await feeder.take(delivery("a"))
+        await until(lambda: feeder.is_up)
+        assert await feeder.take(delivery("a")) == Accepted(1, 0)
+
+
+async def test_one_that_dies_while_a_body_is_on_its_way_leaves_no_error_behind(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with kept(database) as feeder:
+        its().suspend()
+        large = delivery("a")._replace(body=b" " * 8_000_000)
+        waiting = [
+            asyncio.create_task(feeder.take(each)) for each in (delivery("b"), large, large)
+        ]
+        await asyncio.sleep(0.2)
+        its().kill()
+        told = {type(e) for e in await asyncio.gather(*waiting, return_exceptions=True)}
+        waiting.clear()
+        gc.collect()
+
+    assert told == {StoreUnavailable}
+    assert "never retrieved" not in caplog.text
+
+
+async def test_one_that_says_what_nobody_understands_is_replaced(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours, its_end = socket.socketpair()
+    short = await asyncio.create_subprocess_exec("sleep", "1")
+    broken = Spawned(short, await Line.over(ours))
+    async with Feeder(broken, database, Settings.load(), LogFormat.TEXT) as feeder:
+        waiting = asyncio.create_task(feeder.take(delivery("a")))
+        await asyncio.sleep(0.1)
+        its_end.sendall(struct.pack(">QQ", 3, 0) + b"no!")
+        with pytest.raises(StoreUnavailable):
+            await waiting
+
+        await until(lambda: feeder.is_up)
+        assert await feeder.take(delivery("a")) == Accepted(1, 0)
+    its_end.close()
+    assert "unexpected error while the feed's process was listened to" in caplog.text
+
+
+@contextmanager
+def room_for(files: int) -> Iterator[None]:
+    """No more files than so many can be opened within a block."""
+    free = [os.dup(0) for _ in range(files + 1)]
+    for each in free:
+        os.close(each)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[-1], before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize("files", [0, 2, 4])
+async def test_one_that_cannot_be_started_leaves_nothing_behind(files: int) -> None:
+    before = psutil.Process().num_fds()
+    with room_for(files), pytest.raises(OSError, match="Too many open files"):
+        await Spawned.start()
+
+    assert psutil.Process().num_fds() == before
+    assert not any("app.feeder" in " ".join(e.cmdline()) for e in psutil.Process().children())
+
+
+async def test_one_that_cannot_be_started_is_tried_again(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with kept(database) as feeder:
+        its().kill()
+        with room_for(0):
+            await until(lambda: "the feed's process cannot be started" in caplog.text)
+        await until(lambda: feeder.is_up)
+        assert await feeder.take(delivery("a")) == Accepted(1, 0)
+
+
+def test_pauses_grow_while_it_dies_again_at_once_and_are_short_after_it_has_lived() -> None:
+    pauses = Pauses()
+    now, told = 0.0, []
+    for lived in (0, 0, 0, 0, 0, 0, 29, 31, 31, 0):
+        now += lived
+        told.append(pauses.next(now))
+        now += told[-1]
+
+    assert told == [1, 2, 4, 8, 16, 30, 30, 1, 1, 2]
 
 
 async def test_one_that_is_at_work_for_longer_is_not(database: Database) -> None:
