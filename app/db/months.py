@@ -51,12 +51,46 @@ MEMBER_MONTH = MonthTable(
 USER_MONTH = MonthTable("user_month", ("user_id",), "username", "account", "user_id")
 MONTH_TABLES = (WORKSPACE_MONTH, PROJECT_MONTH, MEMBER_MONTH, USER_MONTH)
 
+_OF_MONTH = "FILTER (WHERE span.month = change.month)"
+_SUM = "kept.{0} + excluded.{0}"
+_LATEST = "greatest(kept.{0}, excluded.{0})"
+
+
+class _Added(NamedTuple):
+    """A column of month rows that changes add to; `{0}` stands for its name."""
+
+    type: str | None
+    """None where the column follows from others of the same change."""
+    total: str
+    """What the changes of the row's month, and of those before it, come to."""
+    kept: str
+    """How that goes into a row which is there."""
+
+
 _FIGURES = {
-    "experiments": "bigint",
-    "unmeasured": "bigint",
-    "experiments_created": "bigint",
-    "size_bytes": "bigint",
-    "byte_microseconds": "numeric",
+    "experiments": _Added("bigint", "sum({0})", _SUM),
+    "unmeasured": _Added("bigint", "sum({0})", _SUM),
+    "experiments_created": _Added("bigint", f"coalesce(sum({{0}}) {_OF_MONTH}, 0)", _SUM),
+    "size_bytes": _Added("bigint", "sum({0})", _SUM),
+    "byte_microseconds": _Added(
+        "numeric",
+        """sum(CASE WHEN span.month = change.month THEN {0}
+                    ELSE size_bytes * CAST(span.microseconds AS numeric) END)""",
+        _SUM,
+    ),
+}
+_USAGE = {
+    "ui_usage_count": _Added("bigint", f"coalesce(sum({{0}}) {_OF_MONTH}, 0)", _SUM),
+    "ui_used_at": _Added("timestamptz", f"max({{0}}) {_OF_MONTH}", _LATEST),
+    "sdk_usage_count": _Added("bigint", f"coalesce(sum({{0}}) {_OF_MONTH}, 0)", _SUM),
+    "sdk_used_at": _Added("timestamptz", f"max({{0}}) {_OF_MONTH}", _LATEST),
+    "last_used_at": _Added(None, "max(greatest(ui_used_at, sdk_used_at))", _LATEST),
+}
+_ADDED = {
+    WORKSPACE_MONTH.table: _FIGURES,
+    PROJECT_MONTH.table: _FIGURES,
+    MEMBER_MONTH.table: _FIGURES,
+    USER_MONTH.table: _FIGURES | _USAGE,
 }
 
 _SPAN = """unnest(CAST(:span_months AS date[]), CAST(:span_microseconds AS bigint[]))
@@ -127,6 +161,17 @@ class FiguresRow(NamedTuple):
     figures: Figures
 
 
+class UsageRow(NamedTuple):
+    """A user's usage within a month, as far as one batch tells it."""
+
+    month: Month
+    user_id: UUID
+    ui_usage_count: int
+    ui_used_at: datetime | None
+    sdk_usage_count: int
+    sdk_used_at: datetime | None
+
+
 async def add_figures(
     tx: AsyncConnection,
     organization_id: UUID,
@@ -136,67 +181,96 @@ async def add_figures(
 ) -> None:
     """Add to the rows of the months in which something changed, and its stocks to later ones.
 
-    Only rows of `months` are written: of a change before the first of them, the stocks.
+    Only rows of `months` are written: of a change before the first of them, the stocks. The rows
+    of users hold more; `add_to_users` writes them.
+    """
+    changes = [(row.month.first_day, *row.keys, *_amounts(row.figures)) for row in rows]
+    await _add(tx, organization_id, table, changes, months)
+
+
+async def add_to_users(
+    tx: AsyncConnection,
+    organization_id: UUID,
+    figures: Iterable[FiguresRow],
+    usage: Iterable[UsageRow],
+    months: Sequence[Month],
+) -> None:
+    """Add figures, as `add_figures` does, and usage to the rows of users, each written once.
+
+    Uses count in their month; later months learn of the last one.
     """
     changes = [
-        (
-            row.month.first_day,
-            *row.keys,
-            row.figures.experiments,
-            row.figures.unmeasured,
-            row.figures.experiments_created,
-            row.figures.size_bytes,
-            row.figures.byte_microseconds,
-        )
-        for row in rows
+        *((row.month.first_day, *row.keys, *_amounts(row.figures), *_NO_USAGE) for row in figures),
+        *((row.month.first_day, row.user_id, *_NO_FIGURES, *row[2:]) for row in usage),
     ]
-    await tx.execute(
-        _ADD_FIGURES[table.table],
-        {
-            "organization_id": organization_id,
-            **_figures_of(table).parameters(changes),
-            **_span(months),
-        },
+    await _add(tx, organization_id, USER_MONTH, changes, months)
+
+
+def _amounts(figures: Figures) -> tuple[int, ...]:
+    return (
+        figures.experiments,
+        figures.unmeasured,
+        figures.experiments_created,
+        figures.size_bytes,
+        figures.byte_microseconds,
     )
 
 
-@cache
-def _figures_of(table: MonthTable) -> Columns:
-    return Columns(month="date", **table.key_types, **_FIGURES)
+_NO_FIGURES = _amounts(Figures())
+_NO_USAGE = (0, None, 0, None)
 
 
-def _add_figures(table: MonthTable) -> Any:
+async def _add(
+    tx: AsyncConnection,
+    organization_id: UUID,
+    table: MonthTable,
+    changes: Sequence[Sequence[Any]],
+    months: Sequence[Month],
+) -> None:
+    if changes:
+        await tx.execute(
+            _ADD[table.table],
+            {
+                "organization_id": organization_id,
+                **_CHANGES[table.table].parameters(changes),
+                **_span(months),
+            },
+        )
+
+
+def _changes_of(table: MonthTable) -> Columns:
+    types = {name: added.type for name, added in _ADDED[table.table].items() if added.type}
+    return Columns(month="date", **table.key_types, **types)
+
+
+_CHANGES = {table.table: _changes_of(table) for table in MONTH_TABLES}
+
+
+def _adding(table: MonthTable) -> Any:
     keys = ", ".join(table.keys)
-    added = ", ".join(f"{column} = kept.{column} + excluded.{column}" for column in _FIGURES)
+    added = _ADDED[table.table]
+    totals = ", ".join(f"{each.total.format(name)} AS {name}" for name, each in added.items())
+    kept = ", ".join(f"{name} = {each.kept.format(name)}" for name, each in added.items())
     return text(f"""
-        WITH change AS (
-            SELECT * FROM {_figures_of(table).rows_as("change")}
-        ), total AS (
-            SELECT span.month, {keys}, sum(experiments) AS experiments,
-                   sum(unmeasured) AS unmeasured,
-                   sum(experiments_created) FILTER (WHERE span.month = change.month)
-                       AS experiments_created,
-                   sum(size_bytes) AS size_bytes,
-                   sum(CASE WHEN span.month = change.month THEN byte_microseconds
-                            ELSE size_bytes * CAST(span.microseconds AS numeric) END)
-                       AS byte_microseconds
-            FROM change JOIN {_SPAN} ON span.month >= change.month
+        WITH total AS (
+            SELECT span.month, {keys}, {totals}
+            FROM {_CHANGES[table.table].rows_as("change")} JOIN {_SPAN}
+              ON span.month >= change.month
             GROUP BY span.month, {keys}
         )
         INSERT INTO {table.table} AS kept
-               (organization_id, month, {keys}, {table.name}, {", ".join(_FIGURES)})
+               (organization_id, month, {keys}, {table.name}, {", ".join(added)})
         SELECT CAST(:organization_id AS uuid), total.month,
                {", ".join(f"total.{key}" for key in table.keys)}, named.{table.name},
-               total.experiments, total.unmeasured, coalesce(total.experiments_created, 0),
-               total.size_bytes, total.byte_microseconds
+               {", ".join(f"total.{name}" for name in added)}
         FROM total JOIN {table.named_in} AS named
           ON named.organization_id = :organization_id
          AND named.{table.named_by} = total.{table.named_by}
-        ON CONFLICT (organization_id, month, {keys}) DO UPDATE SET {added}
+        ON CONFLICT (organization_id, month, {keys}) DO UPDATE SET {kept}
     """)
 
 
-_ADD_FIGURES = {table.table: _add_figures(table) for table in MONTH_TABLES}
+_ADD = {table.table: _adding(table) for table in MONTH_TABLES}
 
 
 class PresenceRow(NamedTuple):
@@ -318,72 +392,6 @@ _SELECT_HIDDEN_USAGE = text(f"""
       ON shown.organization_id = :organization_id
      AND shown.month = asked.month AND shown.user_id = asked.user_id
     WHERE NOT shown.licensed
-""")
-
-
-class UsageRow(NamedTuple):
-    """A user's usage within a month, as far as one batch tells it."""
-
-    month: date
-    user_id: UUID
-    ui_usage_count: int
-    ui_used_at: datetime | None
-    sdk_usage_count: int
-    sdk_used_at: datetime | None
-
-
-async def add_usage(
-    tx: AsyncConnection,
-    organization_id: UUID,
-    rows: Sequence[UsageRow],
-    months: Sequence[Month],
-) -> None:
-    """Add counts to the months of use; later months learn of the last use.
-
-    Only rows of `months` are written.
-    """
-    await tx.execute(
-        _ADD_USAGE,
-        {"organization_id": organization_id, **_USAGE.parameters(rows), **_span(months)},
-    )
-
-
-_USAGE = Columns(
-    month="date",
-    user_id="uuid",
-    ui_usage_count="bigint",
-    ui_used_at="timestamptz",
-    sdk_usage_count="bigint",
-    sdk_used_at="timestamptz",
-)
-_ADD_USAGE = text(f"""
-    WITH used AS (
-        SELECT * FROM {_USAGE.rows_as("used")}
-    ), total AS (
-        SELECT span.month, user_id,
-               coalesce(sum(ui_usage_count) FILTER (WHERE span.month = used.month), 0)
-                   AS ui_usage_count,
-               max(ui_used_at) FILTER (WHERE span.month = used.month) AS ui_used_at,
-               coalesce(sum(sdk_usage_count) FILTER (WHERE span.month = used.month), 0)
-                   AS sdk_usage_count,
-               max(sdk_used_at) FILTER (WHERE span.month = used.month) AS sdk_used_at,
-               max(greatest(ui_used_at, sdk_used_at)) AS last_used_at
-        FROM used JOIN {_SPAN} ON span.month >= used.month
-        GROUP BY span.month, user_id
-    )
-    INSERT INTO user_month AS kept (organization_id, month, user_id, username, ui_usage_count,
-        ui_used_at, sdk_usage_count, sdk_used_at, last_used_at)
-    SELECT CAST(:organization_id AS uuid), total.month, total.user_id, account.username,
-           total.ui_usage_count, total.ui_used_at, total.sdk_usage_count, total.sdk_used_at,
-           total.last_used_at
-    FROM total JOIN account
-      ON account.organization_id = :organization_id AND account.user_id = total.user_id
-    ON CONFLICT (organization_id, month, user_id) DO UPDATE SET
-        ui_usage_count = kept.ui_usage_count + excluded.ui_usage_count,
-        ui_used_at = greatest(kept.ui_used_at, excluded.ui_used_at),
-        sdk_usage_count = kept.sdk_usage_count + excluded.sdk_usage_count,
-        sdk_used_at = greatest(kept.sdk_used_at, excluded.sdk_used_at),
-        last_used_at = greatest(kept.last_used_at, excluded.last_used_at)
 """)
 
 

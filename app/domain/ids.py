@@ -63,5 +63,8 @@ def project_id(workspace: str, name: str) -> UUID:
 
 
 def experiment_id(name: str) -> UUID:
-    """The key of an experiment, from the identifier that its platform gave it."""
-    return identity("experiment", name)
+    """The key of an experiment, from the identifier that its platform gave it.
+
+    As `identity` makes it; not remembered: there are many, and each is met but a few times.
+    """
+    return _hashed(b"experiment" + _measured(name))

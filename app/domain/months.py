@@ -94,7 +94,10 @@ def report_end(month: Month, now: datetime) -> datetime:
 
 def microseconds(span: timedelta) -> int:
     """A span of time, exactly."""
-    return span // timedelta(microseconds=1)
+    return span // _MICROSECOND
+
+
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def epoch_milliseconds(instant: datetime) -> int:

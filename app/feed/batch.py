@@ -9,6 +9,7 @@ from app.db.engine import Transaction
 from app.domain.events import AnyEvent, Event
 from app.domain.months import Month
 from app.feed.late import Late
+from app.feed.subjects import subject_of
 
 E = TypeVar("E", bound=Event)
 
@@ -18,6 +19,7 @@ class Fresh:
 
     Attributes:
         by_uid: Each by its uid.
+        subject_ids: The thing that each is about, in the same order.
         by_type: Those of each type, where there are any.
         earliest_at: When the earliest of them happened.
         latest_at: When the latest of them happened.
@@ -25,6 +27,7 @@ class Fresh:
 
     def __init__(self, by_uid: Mapping[UUID, AnyEvent]) -> None:
         self.by_uid = by_uid
+        self.subject_ids = [subject_of(event) for event in by_uid.values()]
         self.by_type: dict[type, list[Any]] = {}
         for event in by_uid.values():
             self.by_type.setdefault(type(event), []).append(event)

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -12,7 +12,6 @@ from app.db.events import select_experiments_of_projects, select_facts
 from app.db.months import (
     MEMBER_MONTH,
     PROJECT_MONTH,
-    USER_MONTH,
     WORKSPACE_MONTH,
     FiguresRow,
     MonthTable,
@@ -27,7 +26,6 @@ from app.domain.events import (
     ExperimentResizedEvent,
 )
 from app.domain.ids import (
-    experiment_id,
     project_id,
     user_id,
     workspace_id,
@@ -56,55 +54,66 @@ Moments = Mapping[UUID, Sequence[tuple[datetime, UUID]]]
 """By thing: when it ended, and the event that says so."""
 Difference = Mapping[tuple[Month, Place], Figures]
 
+_EVENTS = (ExperimentCreatedEvent, ExperimentResizedEvent, ExperimentDeletedEvent)
+
 # What a month row of each table is the sum of.
 _GRAINS: Mapping[MonthTable, Any] = {
     WORKSPACE_MONTH: lambda place: (place.workspace_id,),
     PROJECT_MONTH: lambda place: (place.workspace_id, place.project_id),
     MEMBER_MONTH: lambda place: (place.workspace_id, place.user_id),
-    USER_MONTH: lambda place: (place.user_id,),
 }
 
 
-async def facts_before(batch: Batch) -> Facts:
-    """What was stored about the batch's experiments; to be asked before the batch is inserted."""
-    spoken_of = {experiment_id(said.experiment) for said in batch.said_by(*_EVENTS)}
-    return await _stored_facts(batch, spoken_of)
+class Told(NamedTuple):
+    """What is told of a batch's experiments: before it, and by it."""
+
+    before: Facts
+    by_batch: Facts
 
 
-_EVENTS = (ExperimentCreatedEvent, ExperimentResizedEvent, ExperimentDeletedEvent)
-
-
-async def store_experiments(batch: Batch, before: Facts, ended_projects: Collection[UUID]) -> None:
-    """Add what the batch changes about its experiments, and those of projects that it ended."""
+async def experiments_of(batch: Batch) -> Told:
+    """What is told of the batch's experiments; to be asked before the batch is inserted."""
     brought = _brought(batch)
+    return Told(await _stored_facts(batch, brought), brought)
+
+
+async def store_experiments(
+    batch: Batch, told: Told, ended_projects: Collection[UUID]
+) -> Sequence[FiguresRow]:
+    """Add what the batch changes about its experiments, and those of projects that it ended.
+
+    Returns:
+        What is left to add to the rows of users.
+    """
+    brought = told.by_batch
     ended = await select_experiments_of_projects(batch.tx, batch.organization_id, ended_projects)
-    before = {**before, **await _stored_facts(batch, ended - {*brought})}
+    before = {**told.before, **await _stored_facts(batch, ended - {*brought})}
     if not before and not brought:
-        return
+        return ()
     difference = await _difference(batch, before, brought)
     for table, keys_of in _GRAINS.items():
         rows = _rows(difference, keys_of)
-        if rows:
-            await add_figures(batch.tx, batch.organization_id, table, rows, batch.months)
+        await add_figures(batch.tx, batch.organization_id, table, rows, batch.months)
     _book_late(batch, difference)
+    return _rows(difference, lambda place: (place.user_id,))
 
 
 async def _stored_facts(batch: Batch, experiments: Collection[UUID]) -> Facts:
     facts: dict[UUID, list[ExperimentFact]] = defaultdict(list)
-    for row in await select_facts(batch.tx, batch.organization_id, experiments, tuple(_DECODERS)):
-        facts[row.subject_id].append(
-            _fact(row.uid, row.occurred_at, _DECODERS[row.type](row.data))
-        )
+    for subject_id, uid, kind, at, data in await select_facts(
+        batch.tx, batch.organization_id, experiments, tuple(_DECODERS)
+    ):
+        facts[subject_id].append(_fact(uid, at, _DECODERS[kind](data)))
     return facts
 
 
 def _brought(batch: Batch) -> Facts:
     """What the batch itself says of experiments."""
     facts: dict[UUID, list[ExperimentFact]] = defaultdict(list)
-    for uid, event in batch.fresh.by_uid.items():
+    fresh = batch.fresh
+    for (uid, event), experiment in zip(fresh.by_uid.items(), fresh.subject_ids, strict=True):
         if isinstance(event, _EVENTS):
-            said = event.data
-            facts[experiment_id(said.experiment)].append(_fact(uid, event.time, said))
+            facts[experiment].append(_fact(uid, event.time, event.data))
     return facts
 
 

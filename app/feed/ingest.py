@@ -6,7 +6,7 @@ first: two orders of arrival write other differences with the same sum.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import compress
@@ -22,34 +22,17 @@ from app.db.organizations import lock_organization, update_span
 from app.domain.events import (
     TYPES,
     AnyEvent,
-    ExperimentCreatedEvent,
-    ExperimentDeletedEvent,
-    ExperimentResizedEvent,
-    MemberAddedEvent,
-    MemberRemovedEvent,
-    ProjectDeletedEvent,
-    ProjectUpsertedEvent,
     UsageRecordedEvent,
-    UserDeletedEvent,
-    UserUpsertedEvent,
-    WorkspaceDeletedEvent,
-    WorkspaceUpsertedEvent,
     encode_facts,
-)
-from app.domain.ids import (
-    experiment_id,
-    member_id,
-    project_id,
-    user_id,
-    workspace_id,
 )
 from app.domain.months import Month
 from app.feed.accounts import store_accounts
 from app.feed.batch import Batch, Fresh
 from app.feed.directory import store_directory
-from app.feed.experiments import facts_before, store_experiments
+from app.feed.experiments import experiments_of, store_experiments
 from app.feed.late import Late
-from app.feed.usage import store_usage
+from app.feed.subjects import parent_of
+from app.feed.usage import store_users
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +100,12 @@ def _counts(events: Sequence[AnyEvent], stored: Sequence[bool]) -> list[SourceCo
 
 async def _store(tx: Transaction, organization: Any, fresh: Fresh, now: datetime) -> None:
     batch = await _open_months(tx, organization, fresh)
-    experiments = await facts_before(batch)
+    experiments = await experiments_of(batch)
     data = encode_facts([event.data for event in fresh.by_uid.values()])
     await insert_events(tx, batch.organization_id, _columns(fresh), data, now)
     ended_projects = await store_directory(batch)
     await store_accounts(batch)
-    await store_experiments(batch, experiments, ended_projects)
-    await store_usage(batch)
+    await store_users(batch, await store_experiments(batch, experiments, ended_projects))
     if late := list(batch.late.rows()):
         await add_corrections(tx, batch.organization_id, batch.months[0].first_day, late)
     await update_span(
@@ -182,32 +164,8 @@ def _columns(fresh: Fresh) -> EventColumns:
         uid=list(fresh.by_uid),
         type=[TYPES[type(event)] for event in events],
         occurred_at=[event.time for event in events],
-        subject_id=[_SUBJECTS[type(event)](event.data) for event in events],
-        parent_id=[_parent(event) for event in events],
+        subject_id=fresh.subject_ids,
+        parent_id=[parent_of(event) for event in events],
         source=[event.source for event in events],
         id=[event.id for event in events],
     )
-
-
-_SUBJECTS: Mapping[type, Callable[[Any], UUID]] = {
-    UserUpsertedEvent: lambda said: user_id(said.username),
-    UserDeletedEvent: lambda said: user_id(said.username),
-    WorkspaceUpsertedEvent: lambda said: workspace_id(said.name),
-    WorkspaceDeletedEvent: lambda said: workspace_id(said.name),
-    MemberAddedEvent: lambda said: member_id(said.workspace, said.username),
-    MemberRemovedEvent: lambda said: member_id(said.workspace, said.username),
-    ProjectUpsertedEvent: lambda said: project_id(said.workspace, said.name),
-    ProjectDeletedEvent: lambda said: project_id(said.workspace, said.name),
-    ExperimentCreatedEvent: lambda said: experiment_id(said.experiment),
-    ExperimentResizedEvent: lambda said: experiment_id(said.experiment),
-    ExperimentDeletedEvent: lambda said: experiment_id(said.experiment),
-    UsageRecordedEvent: lambda said: user_id(said.username),
-}
-"""The thing that an event is about."""
-
-
-def _parent(event: AnyEvent) -> UUID | None:
-    """For a creation of an experiment its project."""
-    if isinstance(event, ExperimentCreatedEvent):
-        return project_id(event.data.workspace, event.data.project)
-    return None

@@ -19,7 +19,7 @@ from app.db.months import (
     PresenceRow,
     UsageRow,
     add_figures,
-    add_usage,
+    add_to_users,
     delete_rows,
     select_rows,
     set_accounts,
@@ -224,19 +224,22 @@ async def write_anew(
         ]
         if present:
             await set_presence(tx, organization_id, table, present)
-        figures = [
-            FiguresRow(month, _keys(level, name), Figures(*sums))
-            for name, sums in rows.figures[level].items()
-        ]
-        if figures:
+        if table is not USER_MONTH:
+            figures = _figures_of(rows, level, month)
             await add_figures(tx, organization_id, table, figures, [month])
     if rows.users:
         accounts = [_account_row(month, name, user) for name, user in rows.users.items()]
         await set_accounts(tx, organization_id, accounts)
-        usage = [
-            row for name, user in rows.users.items() for row in _usage_rows(month, name, user)
-        ]
-        await add_usage(tx, organization_id, usage, [month])
+    usage = [row for name, user in rows.users.items() for row in _usage_rows(month, name, user)]
+    owned = _figures_of(rows, "users", month)
+    await add_to_users(tx, organization_id, owned, usage, [month])
+
+
+def _figures_of(rows: MonthRows, level: str, month: Month) -> list[FiguresRow]:
+    return [
+        FiguresRow(month, _keys(level, name), Figures(*sums))
+        for name, sums in rows.figures[level].items()
+    ]
 
 
 def _keys(level: str, name: Name) -> tuple[UUID, ...]:
@@ -278,5 +281,5 @@ def _usage_rows(month: Month, name: Name, user: UserRow) -> Iterator[UsageRow]:
     """The month's usage, and an earlier one that says no more than when the last use was."""
     key = user_id(*name)
     ui, sdk = (user.ui_usage_count, user.ui_used_at), (user.sdk_usage_count, user.sdk_used_at)
-    yield UsageRow(month.first_day, key, *ui, *sdk)
-    yield UsageRow(month.plus(-1).first_day, key, 0, user.last_used_at, 0, None)
+    yield UsageRow(month, key, *ui, *sdk)
+    yield UsageRow(month.plus(-1), key, 0, user.last_used_at, 0, None)

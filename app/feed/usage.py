@@ -1,10 +1,14 @@
-"""Usage counts: the bulk of all events, and the simplest, since they only add up."""
+"""Usage counts: the bulk of all events, and the simplest, since they only add up.
+
+They stand in the rows of users, beside the figures of what the users own: a row is written once.
+"""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.db.months import UsageRow, add_usage
+from app.db.months import FiguresRow, UsageRow, add_to_users
 from app.domain.events import Channel, UsageRecordedEvent
 from app.domain.ids import user_id
 from app.domain.months import Month
@@ -31,16 +35,23 @@ class _Use:
                 self.sdk_used_at = at
 
 
-async def store_usage(batch: Batch) -> None:
-    """Add the batch's usage to the rows of its months and users."""
+async def store_users(batch: Batch, figures: Sequence[FiguresRow]) -> None:
+    """Add the batch's usage, and these figures of users, to the rows of its months and users."""
+    usage = _usage(batch)
+    await add_to_users(batch.tx, batch.organization_id, figures, usage, batch.months)
+    for row in usage:
+        if row.month < batch.months[0]:
+            batch.late.add_usage(row.month, row.user_id, row.ui_usage_count, row.sdk_usage_count)
+
+
+def _usage(batch: Batch) -> list[UsageRow]:
     uses: dict[tuple[Month, str], _Use] = defaultdict(_Use)
     for event in batch.of(UsageRecordedEvent):
         said = event.data
-        use = uses[Month.containing(event.time), said.username]
-        use.add(said.channel, said.uses, event.time)
-    rows = [
+        uses[Month.containing(event.time), said.username].add(said.channel, said.uses, event.time)
+    return [
         UsageRow(
-            month.first_day,
+            month,
             user_id(username),
             use.ui_usage_count,
             use.ui_used_at,
@@ -49,9 +60,3 @@ async def store_usage(batch: Batch) -> None:
         )
         for (month, username), use in uses.items()
     ]
-    if rows:
-        await add_usage(batch.tx, batch.organization_id, rows, batch.months)
-    for row in rows:
-        month = Month.containing(row.month)
-        if month < batch.months[0]:
-            batch.late.add_usage(month, row.user_id, row.ui_usage_count, row.sdk_usage_count)
