@@ -8,10 +8,11 @@ import shutil
 import statistics
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -84,18 +85,17 @@ async def measure_feed(seconds: float) -> list[Intake]:
     threads = ThreadPoolExecutor(max(_CONNECTIONS.values()) + 4)
     asyncio.get_running_loop().set_default_executor(threads)
     say(f"Feed: {seconds:g} s for each size of batch …")
-    lines = list(feed_lines(_KNOWN_BEFORE + _sent_in(seconds)))
     measured = []
     for size in _CONNECTIONS:
-        async with _fed(lines[:_KNOWN_BEFORE]) as client:
-            measured.append(await _measured(client, lines[_KNOWN_BEFORE:], size, seconds))
+        events = _Events(feed_lines(_KNOWN_BEFORE + _sent_at_most(seconds)))
+        async with _fed(events.lines(_KNOWN_BEFORE)) as client:
+            measured.append(await _measured(client, events, size, seconds))
         say(f"  batches of {size:,}: {measured[-1].shown()}")
     return measured
 
 
-def _sent_in(seconds: float) -> int:
-    """So many events that few are sent again as others: facts of one thing would pile up."""
-    return max(100_000, int(seconds * 12_000))
+def _sent_at_most(seconds: float) -> int:
+    return max(100_000, int(seconds * 30_000))
 
 
 @asynccontextmanager
@@ -114,9 +114,8 @@ async def _fed(lines: Sequence[bytes]) -> AsyncIterator[Client]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _measured(reader: Client, lines: Sequence[bytes], size: int, seconds: float) -> Intake:
-    month = orjson.loads(lines[0])["time"][:7]
-    events = _Events(lines)
+async def _measured(reader: Client, events: "_Events", size: int, seconds: float) -> Intake:
+    month = orjson.loads(events.lines(1)[0])["time"][:7]
     clients = [reader.another() for _ in range(_CONNECTIONS[size])]
     idle = [await _read(reader, month) for _ in range(_IDLE_READS)]
     found = await _phase(clients, size, events, seconds)
@@ -144,22 +143,27 @@ async def _read_until(reader: Client, month: str, end: float) -> list[float]:
 
 
 class _Events:
-    """Batches without end: the same facts again and again, with other ids and experiments."""
+    """The history of an organization, from which many clients take what comes next."""
 
-    def __init__(self, lines: Sequence[bytes]) -> None:
+    def __init__(self, lines: Iterator[bytes]) -> None:
         self._lines = lines
-        self._taken = 0
         self._lock = threading.Lock()
+
+    def lines(self, count: int) -> list[bytes]:
+        """The next so many events; no fact is told twice, under whatever id.
+
+        Raises:
+            RuntimeError: There are no more.
+        """
+        with self._lock:
+            taken = list(islice(self._lines, count))
+        if len(taken) < count:
+            raise RuntimeError("The organization's history is too short for so fast a feed.")
+        return taken
 
     def batch(self, size: int) -> bytes:
         """The next so many events, as a JSON array."""
-        with self._lock:
-            round_number, at = divmod(self._taken, len(self._lines))
-            self._taken += size
-        body = b"[" + b",".join(self._lines[at : at + size]) + b"]"
-        for name in (b'"id":"', b'"experiment":"'):
-            body = body.replace(name, b"%b%d-" % (name, round_number))
-        return body
+        return b"[" + b",".join(self.lines(size)) + b"]"
 
 
 async def _phase(

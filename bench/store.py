@@ -167,9 +167,12 @@ async def close_idle(url: str) -> None:
         await admin.close()
 
 
+_EVENTS_A_MONTH = 20_000
+"""Fewer than such an organization has in any but its first months."""
+
+
 def feed_lines(count: int) -> Iterator[bytes]:
     """Events of a lifelike organization, in the demo's mix, in order of time."""
-    shape = OrganizationShape(
-        workspaces=100, users=2_000, months=max(2, count // 60_000), usage_events_per_user=9
-    )
+    months = min(OrganizationShape.LIMITS["months"][1], max(2, count // _EVENTS_A_MONTH))
+    shape = OrganizationShape(workspaces=100, users=2_000, months=months, usage_events_per_user=9)
     return islice(generate_events(shape, seed=SEED, until=UNTIL), count)
