@@ -263,7 +263,7 @@ async def store_lines(
     """The same within the caller's transaction, which must not be committed after a refusal."""
     problems: list[Problem] = []
     total = Accepted()
-    growth = GrowthWithin(tx, await _known(tx, organization_id))
+    growth = GrowthWithin(tx, organization_id)
     index = 0
     for lines in chunks:
         try:
@@ -282,7 +282,3 @@ async def store_lines(
     if problems:
         raise InvalidBatch(problems[:MOST_PROBLEMS])
     return total
-
-
-async def _known(tx: Transaction, organization_id: UUID) -> int:
-    return sum(row.accepted for row in await select_feed_sources(tx, organization_id))

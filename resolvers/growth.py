@@ -4,8 +4,10 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
+from uuid import UUID
 
 from app.db.engine import Database, Transaction
+from app.db.feed import select_feed_sources
 from app.db.shelves import (
     add_shelves,
     analyze,
@@ -61,31 +63,44 @@ class GrowthWithin:
 
     Args:
         tx: The transaction.
-        known: How many events of its organization PostgreSQL may have looked at before.
+        organization_id: Whose events they are.
     """
 
-    def __init__(self, tx: Transaction, known: int) -> None:
-        self._tx = tx
-        self._doubling = _Doubling(max(known, _WORTH_A_LOOK_WITHIN))
+    def __init__(self, tx: Transaction, organization_id: UUID) -> None:
+        self._tx, self._organization_id = tx, organization_id
+        self._doubling = _Doubling(_WORTH_A_LOOK_WITHIN)
+        self._has_asked = False
 
     async def stored(self, event_count: int) -> None:
         """Note that the transaction stored so many events more."""
-        if self._doubling.reached_by(event_count):
+        if self._doubling.reached_by(event_count) and not await self._knew_more():
             await analyze_within(self._tx)
+
+    async def _knew_more(self) -> bool:
+        """Whether the organization had more events before: then they are waited for, once."""
+        if self._has_asked:
+            return False
+        self._has_asked = True
+        sources = await select_feed_sources(self._tx, self._organization_id)
+        before = sum(row.accepted for row in sources) - self._doubling.count
+        if before <= self._doubling.count:
+            return False
+        self._doubling.next = before
+        return True
 
 
 class _Doubling:
     """A count that says when it has come to so many, and then each time that it has doubled."""
 
     def __init__(self, first: int) -> None:
-        self._count, self._next = 0, first
+        self.count, self.next = 0, first
 
     def reached_by(self, more: int) -> bool:
         """Count on, and say whether that was the moment."""
-        self._count += more
-        if self._count < self._next:
+        self.count += more
+        if self.count < self.next:
             return False
-        self._next = 2 * self._count
+        self.next = 2 * self.count
         return True
 
 

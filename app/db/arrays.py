@@ -6,18 +6,27 @@ than PostgreSQL needs to store the rows. A text it passes on as it is, for Postg
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
+
+from app.domain.errors import InvalidArgument
 
 
 class Columns:
     """The columns of rows, by name and type: what a statement reads them from, and their values.
 
     Args:
+        rows: What rows come as, where they do: its fields must be the columns.
         types: PostgreSQL's type of each column, in the order in which rows name them.
+
+    Raises:
+        KeyError: A type that nobody has said yet how to write.
+        TypeError: The rows' fields are others, or in another order.
     """
 
-    def __init__(self, **types: str) -> None:
-        self._writers = {name: _WRITERS.get(type_, array) for name, type_ in types.items()}
+    def __init__(self, rows: type[NamedTuple] | None = None, /, **types: str) -> None:
+        if rows is not None and rows._fields != tuple(types):
+            raise TypeError(f"{rows.__name__} has {rows._fields}; its columns are {(*types,)}.")
+        self._writers = {name: _WRITERS[type_] for name, type_ in types.items()}
         arrays = ", ".join(read_array(name, type_) for name, type_ in types.items())
         self.names = ", ".join(types)
         self.unnested = f"unnest({arrays})"
@@ -59,10 +68,17 @@ def _in_utc(value: datetime) -> str:
 
 
 def array_of_texts(values: Sequence[str | None]) -> str:
-    """Of texts, none of which holds U+0000: PostgreSQL has no such text; None is NULL."""
+    """Of texts; None is NULL.
+
+    Raises:
+        InvalidArgument: A text holds U+0000: PostgreSQL has no such text.
+    """
     texts = [value for value in values if value is not None]
+    joined = "\0".join(texts)
+    if texts and joined.count("\0") != len(texts) - 1:
+        raise InvalidArgument("A value cannot be stored or compared: a text holds U+0000.")
     if texts and len(texts) == len(values):
-        return "{" + _quoted("\0".join(texts)).replace("\0", '","') + "}"
+        return "{" + _quoted(joined).replace("\0", '","') + "}"
     return "{" + ",".join(["NULL" if value is None else _quoted(value) for value in values]) + "}"
 
 
@@ -71,6 +87,7 @@ def _quoted(value: str) -> str:
 
 
 _WRITERS: Mapping[str, Callable[[Any], str]] = {
+    **dict.fromkeys(("bigint", "boolean", "date", "integer", "numeric", "uuid"), array),
     "text": array_of_texts,
     "timestamptz": array_of_instants,
 }

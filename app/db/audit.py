@@ -24,7 +24,10 @@ async def insert_entries(
 
 
 _ENTRIES = Columns(
-    entry_id="uuid", happened_at="timestamptz", **dict.fromkeys(AuditEntry._fields[2:], "text")
+    AuditEntry,
+    entry_id="uuid",
+    happened_at="timestamptz",
+    **dict.fromkeys(AuditEntry._fields[2:], "text"),
 )
 _INSERT_ENTRIES = text(f"""
     INSERT INTO audit_log (organization_id, entry_id, happened_at, action, target, outcome,

@@ -54,6 +54,7 @@ async def add_corrections(
 
 
 _CORRECTIONS = Columns(
+    CorrectionRow,
     origin_month="date",
     figure="text",
     workspace_id="uuid",

@@ -92,10 +92,10 @@ def _insert_named(table: str, columns: Columns) -> Any:
 
 # Parents before children, as their foreign keys want it.
 _NAMED: Mapping[type[NamedTuple], Columns] = {
-    NewAccount: Columns(user_id="uuid", username="text"),
-    NewWorkspace: Columns(workspace_id="uuid", name="text"),
-    NewProject: Columns(project_id="uuid", workspace_id="uuid", name="text"),
-    NewMembership: Columns(member_id="uuid", workspace_id="uuid", user_id="uuid"),
+    NewAccount: Columns(NewAccount, user_id="uuid", username="text"),
+    NewWorkspace: Columns(NewWorkspace, workspace_id="uuid", name="text"),
+    NewProject: Columns(NewProject, project_id="uuid", workspace_id="uuid", name="text"),
+    NewMembership: Columns(NewMembership, member_id="uuid", workspace_id="uuid", user_id="uuid"),
 }
 _INSERT_NAMED = {
     NewAccount: _insert_named("account", _NAMED[NewAccount]),
@@ -187,6 +187,7 @@ async def update_accounts(
 
 
 _ACCOUNTS = Columns(
+    AccountRow,
     user_id="uuid",
     email="text",
     role="text",

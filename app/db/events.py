@@ -64,6 +64,7 @@ async def insert_events(
 
 
 _EVENTS = Columns(
+    EventColumns,
     uid="uuid",
     type="text",
     occurred_at="timestamptz",
@@ -172,7 +173,7 @@ _BIRTHS = {
         WHERE born_at > era.after AND born_at <= era.until
     """,
 }
-_ERAS = Columns(thing_id="uuid", after="timestamptz", until="timestamptz")
+_ERAS = Columns(Era, thing_id="uuid", after="timestamptz", until="timestamptz")
 _FIRST_BIRTHS: Mapping[str, Any] = {
     kind: text(f"""
         SELECT era.thing_id, birth.born_at

@@ -38,7 +38,7 @@ async def add_counts(
 
 
 _COUNTS = Columns(
-    source="text", accepted="bigint", duplicates="bigint", last_event_at="timestamptz"
+    SourceCount, source="text", accepted="bigint", duplicates="bigint", last_event_at="timestamptz"
 )
 _ADD_COUNTS = text(f"""
     WITH by_source AS (

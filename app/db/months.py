@@ -345,6 +345,7 @@ async def set_accounts(
 
 
 _ACCOUNTS = Columns(
+    AccountMonthRow,
     month="date",
     user_id="uuid",
     licensed="boolean",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -48,17 +49,29 @@ async def write_stated(
     rows: Sequence[StatedRow],
 ) -> None:
     """Replace what these rows say; other columns stay."""
-    keys = ", ".join(table.keys)
-    columns = Columns(
-        **table.key_types, present="boolean", experiments="bigint", size_bytes="bigint"
+    values = ((*row.keys, row.present, row.experiments, row.size_bytes) for row in rows)
+    parameters = _stated_of(table).parameters(values)
+    await tx.execute(
+        _write_stated(table),
+        {"organization_id": organization_id, "month": month, **parameters},
     )
-    statement = text(f"""
+
+
+@cache
+def _stated_of(table: MonthTable) -> Columns:
+    return Columns(**table.key_types, present="boolean", experiments="bigint", size_bytes="bigint")
+
+
+@cache
+def _write_stated(table: MonthTable) -> Any:
+    keys = ", ".join(table.keys)
+    return text(f"""
         INSERT INTO {table.table} (organization_id, month, {keys}, {table.name},
                                    present, experiments, size_bytes)
         SELECT CAST(:organization_id AS uuid), CAST(:month AS date),
                {", ".join(f"said.{key}" for key in table.keys)}, named.{table.name},
                said.present, said.experiments, said.size_bytes
-        FROM {columns.rows_as("said")}
+        FROM {_stated_of(table).rows_as("said")}
         JOIN {table.named_in} AS named
           ON named.organization_id = :organization_id
          AND named.{table.named_by} = said.{table.named_by}
@@ -66,11 +79,6 @@ async def write_stated(
             present = excluded.present, experiments = excluded.experiments,
             size_bytes = excluded.size_bytes
     """)
-    values = ((*row.keys, row.present, row.experiments, row.size_bytes) for row in rows)
-    await tx.execute(
-        statement,
-        {"organization_id": organization_id, "month": month, **columns.parameters(values)},
-    )
 
 
 async def write_stated_users(
@@ -84,6 +92,7 @@ async def write_stated_users(
 
 
 _USERS = Columns(
+    StatedUser,
     user_id="uuid",
     licensed="boolean",
     email="text",

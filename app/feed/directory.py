@@ -83,14 +83,7 @@ async def store_directory(batch: Batch) -> set[UUID]:
 
 def _named(batch: Batch) -> Mapping[type[NamedTuple], Collection[tuple[Any, ...]]]:
     """All things that the events name, whatever they say of them."""
-    memberships = {
-        (said.workspace, said.username)
-        for said in batch.said_by(MemberAddedEvent, MemberRemovedEvent)
-    }
-    projects = {
-        (said.workspace, said.name)
-        for said in batch.said_by(ProjectUpsertedEvent, ProjectDeletedEvent)
-    } | {(said.workspace, said.project) for said in batch.said_by(ExperimentCreatedEvent)}
+    memberships, projects = _memberships_named(batch), _projects_named(batch)
     workspaces = {
         said.name for said in batch.said_by(WorkspaceUpsertedEvent, WorkspaceDeletedEvent)
     }.union(workspace for workspace, _ in (*memberships, *projects))
@@ -108,6 +101,21 @@ def _named(batch: Batch) -> Mapping[type[NamedTuple], Collection[tuple[Any, ...]
             (member_id(workspace, username), workspace_id(workspace), user_id(username))
             for workspace, username in memberships
         ],
+    }
+
+
+def _memberships_named(batch: Batch) -> set[tuple[str, str]]:
+    """As workspace and username."""
+    said_of = batch.said_by(MemberAddedEvent, MemberRemovedEvent)
+    return {(said.workspace, said.username) for said in said_of}
+
+
+def _projects_named(batch: Batch) -> set[tuple[str, str]]:
+    """As workspace and name."""
+    said_of = batch.said_by(ProjectUpsertedEvent, ProjectDeletedEvent)
+    created = batch.said_by(ExperimentCreatedEvent)
+    return {(said.workspace, said.name) for said in said_of} | {
+        (said.workspace, said.project) for said in created
     }
 
 

@@ -1,14 +1,17 @@
 """Rows that travel as arrays in text arrive as they were."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
+from typing import NamedTuple
 from uuid import UUID
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
 from app.db.arrays import Columns
 from app.db.engine import Database
+from app.domain.errors import InvalidArgument
 
 COLUMNS = Columns(
     word="text", key="uuid", number="numeric", day="date", at="timestamptz", truth="boolean"
@@ -31,6 +34,28 @@ rows = st.tuples(
     st.none() | st.booleans(),
 )
 Row = tuple[str | None, UUID | None, int | None, date | None, datetime | None, bool | None]
+
+
+def test_a_type_that_nobody_writes_is_no_column() -> None:
+    with pytest.raises(KeyError, match="jsonb"):
+        Columns(word="text", data="jsonb")
+
+
+def test_rows_with_other_fields_or_in_another_order_are_no_rows_of_the_columns() -> None:
+    class Named(NamedTuple):
+        key: UUID
+        name: str
+
+    assert Columns(Named, key="uuid", name="text").names == "key, name"
+    for types in ({"name": "text", "key": "uuid"}, {"key": "uuid"}):
+        with pytest.raises(TypeError, match="Named has"):
+            Columns(Named, **types)
+
+
+@pytest.mark.parametrize("words", [["a\0b"], ["a", "\0"], ["\0", None]])
+def test_a_text_that_postgresql_does_not_have_is_refused(words: list[str | None]) -> None:
+    with pytest.raises(InvalidArgument, match=r"a text holds U\+0000"):
+        Columns(word="text").parameters([(word,) for word in words])
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

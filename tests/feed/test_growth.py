@@ -13,7 +13,7 @@ from app.domain.months import Month
 from resolvers.feed import accept_lines
 from resolvers.growth import prepare_shelves, prune_events
 from resolvers.months import close_month, reopen_month, verify_month
-from tests.conftest import Feed, FixedClock, GraphQL, event
+from tests.conftest import NOW, Feed, FixedClock, GraphQL, event, recorded
 from tests.report.questions import ONE, STORING, less
 
 OWN: UUID = organization_id("default")
@@ -140,3 +140,26 @@ async def test_a_report_right_after_an_import_knows_how_large_its_tables_are(
             text("SELECT reltuples FROM pg_class WHERE relname IN ('user_month', 'account')")
         )
         assert set(found.scalars()) == {1_200}
+
+
+async def test_postgresql_looks_at_its_tables_once_a_transaction_has_stored_as_much_as_it_knew(
+    database: Database,
+) -> None:
+    async def stored(first: int, count: int) -> tuple[int, int]:
+        """How often it looked, and how often what it knew was read."""
+        lines = [
+            event("usage.recorded", "2026-10-06T00:00:00Z", id=str(number), **USED)
+            for number in range(first, first + count)
+        ]
+        chunks = [lines[start : start + 5_000] for start in range(0, count, 5_000)]
+        with recorded(database) as statements:
+            assert (await accept_lines(database, OWN, chunks, NOW)).accepted == count
+        looked = sum("ANALYZE" in text for text in statements.texts)
+        asked = sum("FROM feed_source" in text for text in statements.texts)
+        # Growth looks after the commit, of whatever transaction.
+        return looked - (count >= 1_000), asked
+
+    assert await stored(0, 1) == (0, 0)
+    assert await stored(1, 10_000) == (1, 1)
+    assert await stored(10_001, 10_000) == (0, 1)
+    assert await stored(20_001, 25_000) == (1, 1)
