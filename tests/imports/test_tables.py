@@ -26,7 +26,7 @@ DOCUMENT = (Path(__file__).parents[2] / "docs/files.md").read_text()
 AT = datetime(2026, 11, 2, tzinfo=UTC)
 
 
-PACKED = gzip.compress(b"username\n" + bytes(range(48, 100)) * 3)
+PACKED = gzip.compress(b"username\n" + bytes(range(48, 100)) * 3, mtime=0)
 BROKEN_GZIP = PACKED[:12] + bytes(255 - each for each in PACKED[12:40]) + PACKED[40:]
 
 
