@@ -8,7 +8,6 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -33,6 +32,7 @@ from app.web.metrics import Metrics
 from app.web.observation import Watcher, observation
 from app.web.observed import Observed
 from app.web.once import GivenOnce
+from app.web.packing import GZip
 from app.web.queries import RunningQueries
 from app.web.security import SecurityHeaders
 from app.web.services import Services, services_of
@@ -94,7 +94,7 @@ def create_app(
             Middleware(SecurityHeaders),
             Middleware(GivenOnce),
             Middleware(BodyPatience, seconds=settings.body_seconds),
-            Middleware(GZipMiddleware, minimum_size=2_000, compresslevel=1),
+            Middleware(GZip, minimum_size=2_000, compresslevel=1),
         ],
         lifespan=_until_stopped(watchers),
         exception_handlers={

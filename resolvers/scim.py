@@ -1,7 +1,7 @@
 """SCIM's commands: each changes what clients see, and says so to the feed, in one transaction."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
@@ -136,7 +136,7 @@ async def change_resource(
     resource_id: str,
     change: Callable[[Resource], Resource],
     *,
-    expected: str | None,
+    expected: Collection[str] | None,
     now: datetime,
 ) -> Shown:
     """Replace or patch a resource; one that stays as it was keeps its version.
@@ -147,7 +147,7 @@ async def change_resource(
         schema: Its kind.
         resource_id: Its id.
         change: From what a client may say of it now to what it says.
-        expected: The version that the client knows; None when it does not matter.
+        expected: The versions that the client knows; None when it does not matter.
         now: When.
 
     Raises:
@@ -173,7 +173,7 @@ async def remove_resource(
     schema: Schema,
     resource_id: str,
     *,
-    expected: str | None,
+    expected: Collection[str] | None,
     now: datetime,
 ) -> None:
     """Delete a user; or end a group's memberships, for its workspace and what it holds remain.
@@ -220,10 +220,11 @@ async def _stored(
     raise ScimNotFound(f"There is no {schema.name} with the id {resource_id[:80]!r}.", "")
 
 
-def _insist_on_version(stored: StoredResource, expected: str | None) -> None:
-    if expected is not None and expected != str(stored.version):
+def _insist_on_version(stored: StoredResource, expected: Collection[str] | None) -> None:
+    if expected is not None and str(stored.version) not in expected:
+        named = " or ".join(sorted(expected))
         raise ScimChanged(
-            f"The resource has the version {stored.version} now, and not {expected}.", ""
+            f"The resource has the version {stored.version} now, and not {named[:80]}.", ""
         )
 
 

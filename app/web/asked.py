@@ -147,7 +147,7 @@ class _Range(NamedTuple):
             return cls(media_type.strip().lower(), 1)
 
 
-def answer_type(accept: str | None) -> str:
+def answer_type(accept: str) -> str:
     """The media type that a client would rather have an answer in.
 
     The newer type must be asked for by its name: whoever takes anything gets what every client

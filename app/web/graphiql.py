@@ -14,6 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from app.web.packing import accepted
+from app.web.tags import is_known
+
 _FOLDER = Path(__file__).parent / "static"
 _CONTENT_TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -105,11 +108,10 @@ def _static(path: str) -> _File:
 def _answer(
     request: Request, file: _File, content_type: str, headers: dict[str, str], vary: str
 ) -> Response:
-    gzips = "gzip" in request.headers.get("accept-encoding", "")
+    gzips = "gzip" in accepted(request)
     tag = f'"{file.digest}-gzip"' if gzips else f'"{file.digest}"'
     headers = headers | {"etag": tag, "vary": vary}
-    known = request.headers.get("if-none-match", "")
-    if tag in known.replace("W/", "").split(", ") or known == "*":
+    if is_known(request, tag):
         return Response(status_code=304, headers=headers)
     if gzips:
         headers["content-encoding"] = "gzip"

@@ -39,6 +39,7 @@ from app.web.packing import coding_for, packed
 from app.web.pieces import dumps, in_turns, pieces
 from app.web.queries import UntilSent
 from app.web.services import services_of
+from app.web.tags import listed
 from resolvers.context import Context
 from resolvers.sizes import LARGEST_SUPPORTED, sizes_of_organization
 from schema import schema
@@ -83,7 +84,7 @@ class GraphQLEndpoint:
     async def _answer(self, request: Request, counted: AsyncExitStack) -> Response:
         media_type = JSON
         try:
-            media_type = answer_type(request.headers.get("accept"))
+            media_type = answer_type(listed(request, "accept"))
             result, row_count = await self._execute(request, counted)
             outcome = _executed(result, media_type)._replace(row_count=row_count)
         except UnclearOperation as unclear:

@@ -6,7 +6,11 @@ import zlib
 from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple, Protocol
 
+from starlette.middleware.gzip import GZipMiddleware, IdentityResponder
 from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
+
+from app.web.tags import listed
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -50,9 +54,20 @@ CODINGS = (
 
 def accepted(request: Request) -> frozenset[str]:
     """The codings that the client names and does not refuse."""
-    named = request.headers.get("accept-encoding", "").lower().replace(" ", "").split(",")
+    named = listed(request, "accept-encoding").lower().replace(" ", "").split(",")
     weighed = [each.partition(";q=") for each in named]
     return frozenset(name for name, _, weight in weighed if weight.strip("0.") or not weight)
+
+
+class GZip(GZipMiddleware):
+    """Starlette's, for clients who take gzip: it goes by the word, were it refused by `;q=0`."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, packed or not."""
+        if scope["type"] != "http" or "gzip" in accepted(Request(scope)):
+            await super().__call__(scope, receive, send)
+        else:
+            await IdentityResponder(self.app, self.minimum_size)(scope, receive, send)
 
 
 def coding_for(request: Request) -> Coding | None:

@@ -24,6 +24,7 @@ from app.web.errors import JsonResponse
 from app.web.packing import accepted, coding_for, packed
 from app.web.queries import UntilSent
 from app.web.services import services_of
+from app.web.tags import is_known
 from resolvers.context import Context
 from resolvers.documents import keep_document, kept_document
 from resolvers.levels import dictionaries
@@ -54,7 +55,7 @@ async def chargeback_report(request: Request, caller: Caller) -> Response:
             return await _closed(request, context, totals, stack)
         coding = coding_for(request)
         headers = _headers(totals.etag, coding.name if coding else None, is_closed=False)
-        if _has(request, headers):
+        if is_known(request, headers["ETag"]):
             return _not_modified(headers)
         chunks: AsyncIterator[bytes] = document(context, totals)
         if coding is not None:
@@ -92,7 +93,7 @@ def _known(
 
 def _kept(request: Request, kept: ClosedDocument, *, is_gzipped: bool) -> Response:
     headers = _headers(kept.tag, "gzip" if is_gzipped else None, is_closed=True)
-    if _has(request, headers):
+    if is_known(request, headers["ETag"]):
         return _not_modified(headers)
     return Response(kept.body, headers=headers, media_type="application/json")
 
@@ -112,7 +113,7 @@ async def _closed(
         response = _kept(request, kept, is_gzipped=is_gzipped)
         return response if found else await _with_room(request, context, response)
     headers = _headers(totals.etag, "gzip" if is_gzipped else None, is_closed=True)
-    if _has(request, headers):
+    if is_known(request, headers["ETag"]):
         return _not_modified(headers)
     whole: list[bytes] = []
     chunks = packing(document(context, totals), whole.append, as_packed=is_gzipped)
@@ -151,12 +152,6 @@ def _asked(request: Request) -> tuple[Month | None, str | None]:
     if len(organizations) > 1:
         raise InvalidArgument(f"organization must be given once; got {', '.join(organizations)}.")
     return Month.parse(months[0]) if months else None, organizations[0] if organizations else None
-
-
-def _has(request: Request, headers: Mapping[str, str]) -> bool:
-    """Whether the client has this document; `W/` before a tag does not matter for that."""
-    tags = request.headers.get("if-none-match", "").split(",")
-    return bool({tag.strip().removeprefix("W/") for tag in tags} & {headers["ETag"], "*"})
 
 
 def _not_modified(headers: Mapping[str, str]) -> Response:

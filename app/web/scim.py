@@ -1,7 +1,7 @@
 """SCIM 2.0 at `/scim/v2`: how directories push accounts and groups, and see what is there."""
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, NamedTuple, Self
 
 import orjson
@@ -22,6 +22,7 @@ from app.domain.scim.schemas import SCHEMAS, Resource, Schema, checked, projecte
 from app.web.auth import Guarded
 from app.web.errors import SCIM_MEDIA_TYPE, SCIM_PREFIX
 from app.web.services import services_of
+from app.web.tags import is_known, listed, tags_named
 from resolvers.scim import (
     MOST_RESULTS,
     Shown,
@@ -69,6 +70,9 @@ def _schema(request: Request) -> Schema:
     return next(schema for schema in SCHEMAS.values() if path.startswith(schema.endpoint))
 
 
+_PARAMETERS = ("filter", "startIndex", "count", "attributes", "excludedAttributes")
+
+
 class Wishes(NamedTuple):
     """What a client wants to see: which resources, and what of each."""
 
@@ -82,6 +86,9 @@ class Wishes(NamedTuple):
     def of(cls, request: Request) -> Self:
         """The parameters of a request."""
         asked = request.query_params
+        for name in _PARAMETERS:
+            if len(given := asked.getlist(name)) > 1:
+                raise ScimRefusal(f"{name}: must be given once; got {len(given)}.")
         return cls(
             asked.get("filter"),
             _number("startIndex", asked.get("startIndex", "1")),
@@ -189,20 +196,18 @@ def _one(request: Request, shown: Shown, status: int = 200) -> Response:
     """A resource; a client that has its version already gets none."""
     etag = f'W/"{shown.version}"'
     headers = {"ETag": etag}
-    if request.method == "GET" and etag in _tags(request, "if-none-match"):
+    if request.method == "GET" and is_known(request, etag):
         return ScimResponse(None, 304, headers)
     headers["Location"] = f"{_base(request)}{shown.schema.endpoint}/{shown.resource['id']}"
     return ScimResponse(_addressed(request, shown, Wishes.of(request)), status, headers)
 
 
-def _tags(request: Request, header: str) -> list[str]:
-    return [tag.strip() for tag in request.headers.get(header, "").split(",")]
-
-
-def _expected(request: Request) -> str | None:
-    """The version of `If-Match`, if it names one."""
-    stated = request.headers.get("if-match", "*").strip()
-    return None if stated == "*" else stated.removeprefix("W/").strip('"')
+def _expected(request: Request) -> Collection[str] | None:
+    """The versions that `If-Match` names; None when it was not given, or any will do."""
+    stated = listed(request, "if-match").strip()
+    if stated in {"", "*"}:
+        return None
+    return {tag.strip('"') for tag in tags_named(request, "if-match")} or {stated}
 
 
 async def _find(request: Request, caller: Caller) -> Response:

@@ -1,0 +1,130 @@
+"""What clients say they have and can read is understood alike wherever it is said."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import Feed, FixedClock, event
+from tests.scim.conftest import Directory
+
+REPORT = "/api/admin/chargeback/report?reportMonth=2026-10"
+STATIC = "/static/graphiql.js"
+Headers = list[tuple[str, str]]
+
+
+@pytest.fixture
+async def ann(client: httpx.AsyncClient, admin_key: str, clock: FixedClock) -> str:
+    """The address of a resource."""
+    directory = Directory(client, admin_key, clock)
+    return f"/scim/v2/Users/{(await directory.create('/Users', userName='ann'))['id']}"
+
+
+@pytest.fixture(params=["rest", "static", "scim"])
+def address(request: pytest.FixtureRequest, ann: str) -> str:
+    return {"rest": REPORT, "static": STATIC, "scim": ann}[request.param]
+
+
+def others(tag: str) -> dict[str, tuple[Headers, int]]:
+    """What is said to be had, beside the status of the answer."""
+    none_match = "If-None-Match"
+    strong = tag.removeprefix("W/")
+    return {
+        "the tag": ([(none_match, tag)], 304),
+        "weakly": ([(none_match, f"W/{strong}")], 304),
+        "in a list": ([(none_match, f'"a",{strong} , W/"b"')], 304),
+        "in a second line": ([(none_match, '"a"'), (none_match, strong)], 304),
+        "anything": ([(none_match, " * ")], 304),
+        "a star among others": ([(none_match, '"a", *')], 200),
+        "a star that is a tag": ([(none_match, '"*"')], 200),
+        "a star within a tag": ([(none_match, '"a, *, b"')], 200),
+        "without its quotes": ([(none_match, strong.strip('"'))], 200),
+        "half of it": ([(none_match, strong[:-1])], 200),
+        "quotes": ([(none_match, '"' * 999)], 200),
+        "bytes": ([(none_match, "\xff\xfe")], 200),
+        "nothing": ([(none_match, "")], 200),
+    }
+
+
+@pytest.mark.parametrize("said", others(""))
+async def test_what_a_client_has_is_understood(
+    client: httpx.AsyncClient, admin_key: str, address: str, said: str
+) -> None:
+    own = [("Authorization", admin_key), ("Accept-Encoding", "identity")]
+    tag = (await client.get(address, headers=own)).headers["etag"]
+    headers, status = others(tag)[said]
+    encoded = [(name.encode(), value.encode("latin-1")) for name, value in (*own, *headers)]
+
+    answer = await client.get(address, headers=encoded)
+
+    assert answer.status_code == status
+    assert (answer.content == b"") == (status == 304)
+    assert answer.headers["etag"] == tag
+
+
+@pytest.mark.parametrize(
+    ("accepts", "coding"),
+    [
+        (["gzip"], "gzip"),
+        (["br, GZIP;q=0.5"], "gzip"),
+        (["br", "gzip"], "gzip"),
+        (["gzip;q=0"], None),
+        (["gzip; q=0.000"], None),
+        (["xgzip"], None),
+        ([], None),
+    ],
+)
+@pytest.mark.parametrize("address", [REPORT, STATIC])
+async def test_what_a_client_unpacks_is_understood(
+    client: httpx.AsyncClient,
+    feed: Feed,
+    admin_key: str,
+    address: str,
+    accepts: list[str],
+    coding: str | None,
+) -> None:
+    await feed(event("user.upserted", "2026-10-01T00:00:00Z", username="ann"))
+    del client.headers["Accept-Encoding"]
+    headers = [("Authorization", admin_key), *(("Accept-Encoding", each) for each in accepts)]
+
+    answer = await client.get(address, headers=headers)
+
+    assert (answer.status_code, answer.headers.get("content-encoding")) == (200, coding)
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ([], 200),
+        (["*"], 200),
+        (['W/"1"'], 200),
+        (['"1"'], 200),
+        (["1"], 200),
+        (['W/"7", W/"1"'], 200),
+        (['"7"', '"1"'], 200),
+        (['W/"7"'], 412),
+        (['"1,7"'], 412),
+        (["W/"], 412),
+    ],
+)
+async def test_a_change_is_of_the_versions_that_a_client_knows(
+    client: httpx.AsyncClient, admin_key: str, ann: str, said: list[str], status: int
+) -> None:
+    headers = [("Authorization", admin_key), *(("If-Match", each) for each in said)]
+    changed: dict[str, Any] = {"userName": "ann", "displayName": "Ann"}
+
+    answer = await client.put(ann, json=changed, headers=headers)
+
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize("name", ["filter", "startIndex", "count", "attributes"])
+async def test_parameters_of_scim_are_given_once(
+    client: httpx.AsyncClient, admin_key: str, name: str
+) -> None:
+    answer = await client.get(
+        f"/scim/v2/Users?{name}=1&{name}=1", headers={"Authorization": admin_key}
+    )
+
+    assert answer.status_code == 400
+    assert answer.json()["detail"] == f"{name}: must be given once; got 2."
