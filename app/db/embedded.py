@@ -42,6 +42,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
+from app.memory import usable_bytes
+
 _log = logging.getLogger(__name__)
 
 _PORT = "5432"  # Names the socket's file; nothing listens on TCP.
@@ -52,7 +54,6 @@ _SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "max_connections": "100",
-    "shared_buffers": "128MB",
     "fsync": "on",
     "synchronous_commit": "on",
     # A statement ends when nobody waits for it, and a crashed server's last ones too: while one
@@ -65,6 +66,7 @@ _SETTINGS = {
     "log_rotation_age": "1d",
     "log_rotation_size": "0",
 }
+_LEAST_SHARED_MEGABYTES, _MOST_SHARED_MEGABYTES = 128, 1024
 _INITDB = (
     "--username=postgres",
     "--auth=trust",  # Who may connect is the socket folder's mode to say.
@@ -81,6 +83,12 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG, _PR_SET_SECUREBITS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 1, 28, 47, 2
 _SECBIT_NO_SETUID_FIXUP = 4
 _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
+
+
+def _shared_megabytes() -> int:
+    """A quarter of the memory for pages, as PostgreSQL advises; what is not touched takes none."""
+    quarter = usable_bytes() // 4 // 1_048_576
+    return min(max(quarter, _LEAST_SHARED_MEGABYTES), _MOST_SHARED_MEGABYTES)
 
 
 class EmbeddedPostgresError(Exception):
@@ -195,6 +203,7 @@ class EmbeddedPostgres:
         settings = _SETTINGS | {
             "unix_socket_directories": str(self._socket_folder),
             "log_directory": str(self._folder / "log"),
+            "shared_buffers": f"{_shared_megabytes()}MB",
         }
         words = [f"--{name}={value}" for name, value in settings.items()]
         self._child = programs.spawn("postgres", "-D", str(self._cluster), *words)

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from app.cli.store import opened
 from app.db.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from app.main import system_clock
+from app.memory import usable_bytes
 from app.settings import Settings
 from resolvers.organizations import list_organizations
 
@@ -187,6 +188,18 @@ async def test_text_is_in_code_point_order_and_time_in_utc(folder: Path) -> None
         zone = await statement(server.url, "SHOW timezone")
 
     assert (names, zone) == ("B_abé", "UTC")
+
+
+async def test_pages_are_kept_in_a_quarter_of_the_memory(folder: Path) -> None:
+    quarter = usable_bytes() // 4 // 1_048_576
+
+    async with EmbeddedPostgres(folder) as server:
+        shared = await statement(
+            server.url,
+            "SELECT setting::int * 8 / 1024 FROM pg_settings WHERE name = 'shared_buffers'",
+        )
+
+    assert shared == sorted([128, quarter, 1024])[1]
 
 
 async def test_no_other_user_can_enter(new_folder: Path) -> None:

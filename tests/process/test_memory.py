@@ -1,0 +1,44 @@
+"""How much memory the process takes itself to have, by files such as Linux shows."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from app.memory import usable_bytes
+
+INSTALLED = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+MEGABYTE = 1_048_576
+
+
+@pytest.mark.parametrize(
+    ("limits", "usable"),
+    [
+        ({}, INSTALLED),
+        ({"": 512 * MEGABYTE}, 512 * MEGABYTE),  # A container sees its own group as the topmost.
+        ({"system.slice/chargeback": 300 * MEGABYTE}, 300 * MEGABYTE),
+        ({"system.slice/chargeback": "max", "system.slice": 400 * MEGABYTE}, 400 * MEGABYTE),
+        ({"system.slice/chargeback": 600 * MEGABYTE, "": 500 * MEGABYTE}, 500 * MEGABYTE),
+        ({"system.slice/other": 200 * MEGABYTE}, INSTALLED),
+        ({"system.slice": 8 * INSTALLED}, INSTALLED),
+        ({"system.slice": "nothing that is known"}, INSTALLED),
+    ],
+)
+def test_the_least_limit_of_the_groups_around_counts(
+    tmp_path: Path, limits: dict[str, object], usable: int
+) -> None:
+    own_group, groups = tmp_path / "cgroup", tmp_path / "groups"
+    own_group.write_text("4:memory:/elsewhere\n0::/system.slice/chargeback\n")
+    (groups / "system.slice" / "chargeback").mkdir(parents=True)
+    (groups / "system.slice" / "other").mkdir()
+    for group, limit in limits.items():
+        (groups / group / "memory.max").write_text(f"{limit}\n")
+    assert usable_bytes(own_group, groups) == usable
+
+
+def test_without_groups_it_is_the_machine_s(tmp_path: Path) -> None:
+    assert usable_bytes(tmp_path / "none", tmp_path) == INSTALLED
+
+
+def test_of_this_process_it_is_something() -> None:
+    assert 64 * MEGABYTE < usable_bytes() <= INSTALLED
