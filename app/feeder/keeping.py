@@ -272,7 +272,8 @@ class Pauses:
         return self._last_seconds
 
 
-_LONG_SECONDS = 30.0
+_LONG_SECONDS = 10.0
+"""At the most; and how long one must have lived to be well. A start costs a processor a second."""
 
 
 def _told(answer: Answer) -> Accepted:

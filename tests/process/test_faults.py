@@ -245,6 +245,26 @@ async def test_a_cancelled_statement_is_a_refusal_and_the_next_one_is_served(
     assert all(orjson.loads(answer.body).keys() >= {"msg", "code"} for answer in refused)
 
 
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
+def test_reports_are_served_whatever_becomes_of_the_feed_s_process(
+    asking: Asking, installed: Install, fault: signal.Signals
+) -> None:
+    began_at = time.monotonic()
+    struck = installed.served.feeder
+    struck.send_signal(fault)
+    time.sleep(1)
+    if fault is signal.SIGSTOP:
+        struck.resume()
+    while (answer := send(installed, fault.name, 1)).status_code != 200:
+        assert answer.status_code == 503
+        assert time.monotonic() < began_at + 30
+        time.sleep(0.1)
+
+    asking.until_served(time.monotonic())
+    meanwhile = asking.between(began_at, time.monotonic() - 1)
+    assert {answer.status for answer in meanwhile} == {200}
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 256 MB, in memory."""
@@ -266,12 +286,12 @@ def fill(disk: Path) -> Path:
     return ballast
 
 
-def send(installed: Install, number: int) -> httpx.Response:
-    """A batch of 2,000 events that no other has."""
+def send(installed: Install, number: int | str, count: int = 2_000) -> httpx.Response:
+    """A batch of events that no other has."""
     moment = f"{installed.month}-01T00:00:00Z"
     lines = (
         event("workspace.upserted", moment, id=f"{number}-{index}", name=f"w{number}-{index}")
-        for index in range(2_000)
+        for index in range(count)
     )
     return httpx.post(
         f"{installed.served.url}/api/events",

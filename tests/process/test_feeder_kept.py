@@ -179,12 +179,12 @@ async def test_one_that_cannot_be_started_is_tried_again(
 def test_pauses_grow_while_it_dies_again_at_once_and_are_short_after_it_has_lived() -> None:
     pauses = Pauses()
     now, told = 0.0, []
-    for lived in (0, 0, 0, 0, 0, 0, 29, 31, 31, 0):
+    for lived in (0, 0, 0, 0, 0, 0, 9, 11, 11, 0):
         now += lived
         told.append(pauses.next(now))
         now += told[-1]
 
-    assert told == [1, 2, 4, 8, 16, 30, 30, 1, 1, 2]
+    assert told == [1, 2, 4, 8, 10, 10, 10, 1, 1, 2]
 
 
 async def test_one_that_is_at_work_for_longer_is_not(database: Database) -> None:
