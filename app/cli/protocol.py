@@ -1,8 +1,10 @@
 """HTTP as uvicorn speaks it, with bounds on the head of a request and on how slowly it is read."""
 
 import asyncio
+from http import HTTPStatus
 from typing import Any
 
+import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
@@ -64,7 +66,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
         super().data_received(data)
         if self._in_head and self._head_bytes > self.largest_head_bytes:
-            self._refuse(b"431 Request Header Fields Too Large")
+            self._refuse(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                f"The head of a request may have {self.largest_head_bytes} bytes at the most.",
+            )
 
     def on_headers_complete(self) -> None:
         """The head has ended; a body may follow."""
@@ -95,14 +100,25 @@ class BoundedProtocol(HttpToolsProtocol):
     def _give_up(self) -> None:
         self._patience = None
         if self._head_bytes:
-            self._refuse(b"408 Request Timeout")
+            self._refuse(
+                HTTPStatus.REQUEST_TIMEOUT,
+                f"The head of a request may take {self.head_seconds:g} seconds to arrive.",
+            )
         else:
             self.transport.close()  # Browsers open connections that they may never use.
 
-    def _refuse(self, status: bytes) -> None:
-        """Say why, and hang up."""
-        if not self.transport.is_closing():
-            self.transport.write(
-                b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-            )
-            self.transport.close()
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, in the words of uvicorn."""
+        self._refuse(HTTPStatus.BAD_REQUEST, msg)
+
+    def _refuse(self, status: HTTPStatus, message: str) -> None:
+        """Say why, as every refusal is said, and hang up."""
+        if self.transport.is_closing():
+            return
+        body = orjson.dumps({"msg": message, "code": int(status)})
+        head = (
+            f"HTTP/1.1 {status:d} {status.phrase}\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
