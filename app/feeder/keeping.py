@@ -28,6 +28,8 @@ _CONNECTIONS = 4
 _STOP_SECONDS = 10.0
 _SILENT_SECONDS = 30
 """Its loop stands still for a second beside the largest body that it takes unless told."""
+_LONGER_AT_FIRST = 4
+"""Until it is there: it imports for a second, and for a minute with little of a processor."""
 _OTHER_VERSION = 3
 # What is said here of another version must hold for each: it is asked before all else.
 _PROGRAM = f"""
@@ -107,7 +109,7 @@ class Feeder:
         database: The store, whose watchers are told of the process's statements too.
         settings: What this install chose.
         log_format: How the process writes its log.
-        silent_seconds: One that gives no sign of life for so long is ended.
+        silent_seconds: One that gives no sign of life for so long is ended; a new one has longer.
     """
 
     def __init__(
@@ -226,7 +228,7 @@ class Feeder:
         Only seconds count in which our own loop ran: while it stands still, signs are not read.
         """
         silent, heard = 0, self._signs
-        while silent < self._silent_seconds:
+        while silent < self._silent_seconds * (1 if heard else _LONGER_AT_FIRST):
             await asyncio.sleep(1)
             silent = silent + 1 if self._signs == heard else 0
             heard = self._signs

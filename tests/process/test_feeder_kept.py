@@ -85,6 +85,22 @@ async def test_one_that_is_silent_is_ended_and_another_started(database: Databas
         assert feeder.restarts == 1
 
 
+async def test_one_that_never_says_anything_is_ended_later_and_another_started(
+    database: Database,
+) -> None:
+    ours, its_end = socket.socketpair()
+    mute = await asyncio.create_subprocess_exec("sleep", "60")
+    first = Spawned(mute, await Line.over(ours))
+    async with Feeder(first, database, Settings.load(), LogFormat.TEXT, 1) as feeder:
+        await asyncio.sleep(2)  # Longer than one may be silent that has spoken before.
+        assert mute.returncode is None
+        await until(lambda: mute.returncode is not None)
+        its_end.close()
+
+        await until(lambda: feeder.is_up)
+        assert await feeder.take(delivery("a")) == Accepted(1, 0)
+
+
 async def test_one_that_ends_before_it_is_ready_is_replaced(database: Database) -> None:
     async with (
         spawned() as first,
@@ -191,7 +207,7 @@ async def test_one_that_is_at_work_for_longer_is_not(database: Database) -> None
     async with kept(database, silent_seconds=2) as feeder:
         async with held_up(database):
             waiting = asyncio.create_task(feeder.take(delivery("a")))
-            await asyncio.sleep(4)
+            await asyncio.sleep(3)
 
         assert await waiting == Accepted(1, 0)
         assert (feeder.is_up, feeder.restarts) == (True, 0)
