@@ -31,9 +31,10 @@ OUTDATED = (
 POSTED = {"Content-Type": "application/x-ndjson"}
 
 
-@pytest.fixture
-def install(tmp_path: Path) -> Iterator[Keyed]:
-    with keyed(tmp_path) as install:
+@pytest.fixture(scope="module")
+def install(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
+    """One service for whatever it outlives; each test sends events of its own."""
+    with keyed(tmp_path_factory.mktemp("feeder")) as install:
         yield install
 
 
@@ -75,7 +76,7 @@ def test_a_killed_process_is_a_refusal_until_another_is_there(install: Keyed) ->
     refused = sent.result()
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
     assert refused.json()["error"] == "STORE_UNAVAILABLE"
-    until(10, lambda: post(install, "a", "b").status_code == 200)
+    until(20, lambda: post(install, "a", "b").status_code == 200)
 
     assert post(install, "a", "b", "c").json() == {"accepted": 1, "duplicates": 2}
     assert install.served.feeder.pid != ended.pid
@@ -85,15 +86,15 @@ def test_a_killed_process_is_a_refusal_until_another_is_there(install: Keyed) ->
 def test_a_batch_that_the_process_had_when_it_was_killed_may_be_sent_again(
     install: Keyed,
 ) -> None:
-    assert post(install, "a").status_code == 200
+    assert post(install, "d").status_code == 200
     feeder = install.served.feeder
     feeder.suspend()
     with pytest.raises(httpx.ReadTimeout):
-        post(install, "b", seconds=1)
+        post(install, "e", seconds=1)
     feeder.kill()
 
-    until(10, lambda: post(install, "b", "c").status_code == 200)
-    assert post(install, "b", "c").json() == {"accepted": 0, "duplicates": 2}
+    until(20, lambda: post(install, "e", "f").status_code == 200)
+    assert post(install, "e", "f").json() == {"accepted": 0, "duplicates": 2}
 
 
 def test_it_ends_with_the_service_however_that_ends(tmp_path: Path) -> None:
@@ -116,15 +117,16 @@ def test_it_imports_nothing_from_the_folder_that_the_service_starts_in(tmp_path:
         assert feeder.status() != psutil.STATUS_ZOMBIE
 
 
-def test_a_signal_to_all_processes_stops_them_cleanly(install: Keyed) -> None:
+def test_a_signal_to_all_processes_stops_them_cleanly(tmp_path: Path) -> None:
     """As systemd and a terminal send it."""
-    assert post(install, "a").status_code == 200
-    os.kill(install.served.feeder.pid, signal.SIGTERM)
-    os.kill(install.served.feeder.pid, signal.SIGINT)
+    with keyed(tmp_path) as install:
+        assert post(install, "a").status_code == 200
+        os.kill(install.served.feeder.pid, signal.SIGTERM)
+        os.kill(install.served.feeder.pid, signal.SIGINT)
 
-    assert post(install, "b").json() == {"accepted": 1, "duplicates": 0}
-    assert install.served.stop(signal.SIGTERM) == 0
-    assert not any("ended with status" in line for line in install.served.lines)
+        assert post(install, "b").json() == {"accepted": 1, "duplicates": 0}
+        assert install.served.stop(signal.SIGTERM) == 0
+        assert not any("ended with status" in line for line in install.served.lines)
 
 
 def test_a_batch_that_is_being_stored_when_the_service_stops_is_answered(
@@ -182,7 +184,7 @@ def test_files_of_another_version_are_said_once_and_never_started(tmp_path: Path
 
 
 def test_its_statements_and_refusals_are_seen_where_the_requests_are(install: Keyed) -> None:
-    assert post(install, "a").status_code == 200
+    assert post(install, "h").status_code == 200
     bad = httpx.post(
         f"{install.url}/api/events",
         content=b'{"type": "no.such"}\n{}',
@@ -228,11 +230,11 @@ def test_an_unexpected_error_is_logged_by_its_request_and_the_next_batch_is_stor
     install: Keyed,
 ) -> None:
     administered(install, "ALTER TABLE event RENAME TO elsewhere")
-    failed = post(install, "a")
+    failed = post(install, "g")
     administered(install, "ALTER TABLE elsewhere RENAME TO event")
 
     assert (failed.status_code, failed.json()["error"]) == (500, "INTERNAL")
-    assert post(install, "a").json() == {"accepted": 1, "duplicates": 0}
+    assert post(install, "g").json() == {"accepted": 1, "duplicates": 0}
     said = "unexpected error while events were stored"
     until(10, lambda: any(said in line for line in install.served.lines))
     (line,) = [orjson.loads(line) for line in install.served.lines if said in line]
