@@ -30,7 +30,6 @@ _CONNECTIONS = {1: 32, 100: 8, 5_000: 2}
 """Batches on their way at a time, by their size."""
 _KNOWN_BEFORE = 40_000
 """Events that are there already: the founding of the organization, and some of its work."""
-_IDLE_READS = 15
 _EVERY_SECONDS = 0.25
 _BESIDE = 0.25
 """For so much of the time that it was measured alone the feed runs beside reports."""
@@ -79,7 +78,8 @@ class Intake:
 async def measure_feed(seconds: float) -> list[Intake]:
     """Post events of a lifelike organization, in batches of each size, for so long each.
 
-    Then for a quarter of that again, while a month's document is read four times a second.
+    Before it for a quarter of that time, and beside another quarter of it, a month's document is
+    read four times a second.
     """
     # Each client holds a thread while it waits for its answer.
     threads = ThreadPoolExecutor(max(_CONNECTIONS.values()) + 4)
@@ -117,10 +117,10 @@ async def _fed(lines: Sequence[bytes]) -> AsyncIterator[Client]:
 async def _measured(reader: Client, events: "_Events", size: int, seconds: float) -> Intake:
     month = orjson.loads(events.lines(1)[0])["time"][:7]
     clients = [reader.another() for _ in range(_CONNECTIONS[size])]
-    idle = [await _read(reader, month) for _ in range(_IDLE_READS)]
+    beside = max(seconds * _BESIDE, _LEAST_BESIDE_SECONDS)
+    idle = await _read_until(reader, month, time.perf_counter() + beside)
     found = await _phase(clients, size, events, seconds)
     # Reports take processor time too, so that they are read beside a second run.
-    beside = max(seconds * _BESIDE, _LEAST_BESIDE_SECONDS)
     reading = asyncio.create_task(_read_until(reader, month, time.perf_counter() + beside))
     await _phase(clients, size, events, beside)
     during = await reading
