@@ -158,25 +158,27 @@ class Feeder:
         Raises:
             StoreUnavailable: Also when the process is not there, or ends meanwhile.
         """
-        if self._line is None:
-            raise StoreUnavailable
-        number = next(self._numbers)
-        answered: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = answered
-        try:
-            logged = structlog.contextvars.get_contextvars()
-            question = Question(number, delivery._replace(body=b""), logged)
-            await self._line.send(question, delivery.body)
-            answer = await answered
-        except OSError:
-            raise StoreUnavailable from None
-        finally:
-            self._waiting.pop(number, None)
+        answer = await self._answer(self._line, delivery) if self._line is not None else None
         if answer is None:
             raise StoreUnavailable
         for executed in answer.statements:
             self._tell(executed)
         return _told(answer)
+
+    async def _answer(self, line: Line, delivery: Delivery) -> Answer | None:
+        """What the process says of a delivery; None when it ends before."""
+        number = next(self._numbers)
+        answered: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answered
+        logged = structlog.contextvars.get_contextvars()
+        question = Question(number, delivery._replace(body=b""), logged)
+        try:
+            await line.send(question, delivery.body)
+            return await answered
+        except OSError:
+            return None
+        finally:
+            del self._waiting[number]
 
     async def _keep(self, current: Spawned) -> None:
         """Pass on answers, and start another process whenever one ends, until cancelled."""
