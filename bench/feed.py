@@ -4,14 +4,16 @@ CPU seconds are those of the service, of the process that it stores events by, a
 """
 
 import asyncio
+import multiprocessing
 import shutil
 import statistics
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -114,31 +116,30 @@ async def _fed(lines: Sequence[bytes]) -> AsyncIterator[Client]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _measured(reader: Client, events: "_Events", size: int, seconds: float) -> Intake:
+async def _measured(client: Client, events: "_Events", size: int, seconds: float) -> Intake:
     month = orjson.loads(events.lines(1)[0])["time"][:7]
-    clients = [reader.another() for _ in range(_CONNECTIONS[size])]
+    clients = [client.another() for _ in range(_CONNECTIONS[size])]
     beside = max(seconds * _BESIDE, _LEAST_BESIDE_SECONDS)
-    idle = await _read_until(reader, month, time.perf_counter() + beside)
-    found = await _phase(clients, size, events, seconds)
-    # Reports take processor time too, so that they are read beside a second run.
-    reading = asyncio.create_task(_read_until(reader, month, time.perf_counter() + beside))
-    await _phase(clients, size, events, beside)
-    during = await reading
-    return Intake(*found, statistics.median(idle), statistics.median(during))
+    # By a process of its own: here the threads that send wait for each other's interpreter.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as reader:
+        read = partial(_read_for, client.another(), month, beside)
+        loop = asyncio.get_running_loop()
+        idle = await loop.run_in_executor(reader, read)
+        found = await _phase(clients, size, events, seconds)
+        # Reports take processor time too, so that they are read beside a second run.
+        during = loop.run_in_executor(reader, read)
+        await _phase(clients, size, events, beside)
+        return Intake(*found, statistics.median(idle), statistics.median(await during))
 
 
-async def _read(reader: Client, month: str) -> float:
-    """Seconds that a month's document takes."""
-    begin = time.perf_counter()
-    await reader.get(_REPORT.format(month))
-    return time.perf_counter() - begin
-
-
-async def _read_until(reader: Client, month: str, end: float) -> list[float]:
-    found = [await _read(reader, month)]
-    while time.perf_counter() < end:
-        await asyncio.sleep(_EVERY_SECONDS)
-        found.append(await _read(reader, month))
+def _read_for(client: Client, month: str, seconds: float) -> list[float]:
+    """Read a month's document for so long; the seconds that it took, each time."""
+    found = []
+    end = time.perf_counter() + seconds
+    while (begin := time.perf_counter()) < end:
+        client.request("GET", _REPORT.format(month), None, {})
+        found.append(time.perf_counter() - begin)
+        time.sleep(_EVERY_SECONDS)
     return found
 
 
