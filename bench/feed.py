@@ -97,7 +97,11 @@ async def measure_feed(seconds: float) -> list[Intake]:
 
 
 def _sent_at_most(seconds: float) -> int:
-    return max(100_000, int(seconds * 30_000))
+    return int((seconds + _beside(seconds)) * 30_000)
+
+
+def _beside(seconds: float) -> float:
+    return max(seconds * _BESIDE, _LEAST_BESIDE_SECONDS)
 
 
 @asynccontextmanager
@@ -119,7 +123,7 @@ async def _fed(lines: Sequence[bytes]) -> AsyncIterator[Client]:
 async def _measured(client: Client, events: "_Events", size: int, seconds: float) -> Intake:
     month = orjson.loads(events.lines(1)[0])["time"][:7]
     clients = [client.another() for _ in range(_CONNECTIONS[size])]
-    beside = max(seconds * _BESIDE, _LEAST_BESIDE_SECONDS)
+    beside = _beside(seconds)
     # By a process of its own: here the threads that send wait for each other's interpreter.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as reader:
         read = partial(_read_for, client.another(), month, beside)
