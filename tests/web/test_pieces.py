@@ -17,15 +17,20 @@ from app.web.packing import CODINGS, coding_for, packed
 from app.web.pieces import dumps, in_turns, pieces
 
 scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8)
-values = st.recursive(
-    scalars,
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(st.text(max_size=4), inner, max_size=4)
-        | st.builds(lambda element, count: [element] * count, inner, st.integers(100, 400))
-    ),
-    max_leaves=12,
-)
+
+
+def within(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4)
+
+
+def repeated(inner: st.SearchStrategy[Any], most: int) -> st.SearchStrategy[Any]:
+    return st.builds(lambda element, count: [element] * count, inner, st.integers(100, most))
+
+
+# Long lists within long ones, but no third time: that would be gigabytes.
+short = st.recursive(scalars, within, max_leaves=6)
+long = repeated(short, 400)
+values = st.recursive(short | long | repeated(long, 150), within, max_leaves=6)
 
 
 @settings(deadline=None)
