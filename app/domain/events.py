@@ -311,7 +311,7 @@ def stored_event(type_: str, at: datetime, source: str, id_: str, data: str) -> 
 def _whole_microseconds(text: bytes) -> bytes:
     """Cut what is finer than a microsecond: rounding up would move the last instant of a month."""
     plain = _without_escapes(text) if _ESCAPED_ASCII.search(text) else text
-    return _FINER.sub(rb"\1", plain) if b"." in plain else plain
+    return _FINER.sub(rb"\1", plain) if _SEVEN_DIGITS.search(plain) else plain
 
 
 def _without_escapes(text: bytes) -> bytes:
@@ -323,6 +323,7 @@ def _without_escapes(text: bytes) -> bytes:
 
 
 _ESCAPED_ASCII = re.compile(rb"\\u00[2-7]")
+_SEVEN_DIGITS = re.compile(rb"\.[0-9]{7}")
 _FINER = re.compile(rb'("(?:time|createdAt)"\s*:\s*"[0-9T:t -]{19}\.[0-9]{6})[0-9]+')
 _WRITTEN_NUL = b"\\u0000"
 

@@ -17,6 +17,8 @@ def identity(kind: str, *names: str) -> UUID:
 
 
 def _measured(name: str) -> bytes:
+    if name.isascii():
+        return f"{len(name)}:{name}".encode()
     encoded = name.encode()
     return b"%d:%b" % (len(encoded), encoded)
 

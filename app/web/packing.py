@@ -4,6 +4,7 @@ import asyncio
 import sys
 import zlib
 from collections.abc import AsyncIterator, Callable
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from starlette.middleware.gzip import GZipMiddleware, IdentityResponder
@@ -54,7 +55,12 @@ CODINGS = (
 
 def accepted(request: Request) -> frozenset[str]:
     """The codings that the client names and does not refuse."""
-    named = listed(request, "accept-encoding").lower().replace(" ", "").split(",")
+    return _accepted(listed(request, "accept-encoding"))
+
+
+@lru_cache(maxsize=100)
+def _accepted(header: str) -> frozenset[str]:
+    named = header.lower().replace(" ", "").split(",")
     weighed = [each.partition(";q=") for each in named]
     return frozenset(name for name, _, weight in weighed if weight.strip("0.") or not weight)
 
