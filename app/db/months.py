@@ -67,11 +67,14 @@ class _Added(NamedTuple):
     """How that goes into a row which is there."""
 
 
+_STOCK = _Added("bigint", "sum({0})", _SUM)
+_FLOW = _Added("bigint", f"coalesce(sum({{0}}) {_OF_MONTH}, 0)", _SUM)
+_LAST_OF_MONTH = _Added("timestamptz", f"max({{0}}) {_OF_MONTH}", _LATEST)
 _FIGURES = {
-    "experiments": _Added("bigint", "sum({0})", _SUM),
-    "unmeasured": _Added("bigint", "sum({0})", _SUM),
-    "experiments_created": _Added("bigint", f"coalesce(sum({{0}}) {_OF_MONTH}, 0)", _SUM),
-    "size_bytes": _Added("bigint", "sum({0})", _SUM),
+    "experiments": _STOCK,
+    "unmeasured": _STOCK,
+    "experiments_created": _FLOW,
+    "size_bytes": _STOCK,
     "byte_microseconds": _Added(
         "numeric",
         """sum(CASE WHEN span.month = change.month THEN {0}
@@ -80,10 +83,10 @@ _FIGURES = {
     ),
 }
 _USAGE = {
-    "ui_usage_count": _Added("bigint", f"coalesce(sum({{0}}) {_OF_MONTH}, 0)", _SUM),
-    "ui_used_at": _Added("timestamptz", f"max({{0}}) {_OF_MONTH}", _LATEST),
-    "sdk_usage_count": _Added("bigint", f"coalesce(sum({{0}}) {_OF_MONTH}, 0)", _SUM),
-    "sdk_used_at": _Added("timestamptz", f"max({{0}}) {_OF_MONTH}", _LATEST),
+    "ui_usage_count": _FLOW,
+    "ui_used_at": _LAST_OF_MONTH,
+    "sdk_usage_count": _FLOW,
+    "sdk_used_at": _LAST_OF_MONTH,
     "last_used_at": _Added(None, "max(greatest(ui_used_at, sdk_used_at))", _LATEST),
 }
 _ADDED = {
