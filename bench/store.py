@@ -168,7 +168,7 @@ async def close_idle(url: str) -> None:
 
 
 _EVENTS_A_MONTH = 20_000
-"""Fewer than such an organization has in any but its first months."""
+"""Fewer than such an organization has in a month on average; some months have fewer still."""
 
 
 def feed_lines(count: int) -> Iterator[bytes]:
