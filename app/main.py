@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 from starlette.applications import Starlette
@@ -12,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from app.clock import Clock, system_clock
 from app.db.engine import Database, Executed
 from app.domain.errors import (
     ChargebackError,
@@ -20,27 +20,26 @@ from app.domain.errors import (
     TooManyGuesses,
     Unauthenticated,
 )
+from app.observability.metrics import Metrics
+from app.observability.request_record import Watcher, observation
+from app.services.audit import AuditTrail
+from app.services.ingestion import Intake, Taking
+from app.services.keys import KeyHolders
 from app.settings import Settings, SettingsError
 from app.web import auth, events, health, openapi, rest, scim
-from app.web.bodies import BodyPatience
-from app.web.closed import ClosedDocuments
+from app.web.app_state import Services, services_of
+from app.web.closed_report_cache import ClosedDocuments
 from app.web.errors import headers_of, refuse, refuse_http
 from app.web.graphiql import asks_for_page, graphiql_page, graphiql_routes, signin_page
 from app.web.graphql import GraphQLEndpoint
-from app.web.guesses import Guesses
-from app.web.metrics import Metrics
-from app.web.observation import Watcher, observation
-from app.web.observed import Observed
-from app.web.once import GivenOnce
-from app.web.packing import GZip
-from app.web.queries import RunningQueries
-from app.web.security import SecurityHeaders
-from app.web.services import Services, services_of
-from app.web.shares import Shares
-from resolvers.audit import AuditTrail
-from resolvers.context import Clock
-from resolvers.feed import Intake, Taking
-from resolvers.keys import KeyHolders
+from app.web.limits.admission import Shares
+from app.web.limits.auth_throttle import Guesses
+from app.web.limits.concurrency import RunningQueries
+from app.web.middleware.body_timeout import BodyPatience
+from app.web.middleware.compression import GZip
+from app.web.middleware.duplicate_headers import GivenOnce
+from app.web.middleware.record_requests import Observed
+from app.web.middleware.security_headers import SecurityHeaders
 
 _BODIES_IN_MEMORY = 4
 """How many of the largest batches are in memory at a time; of small ones, many more."""
@@ -48,11 +47,6 @@ _BODY_PATIENCE_SECONDS = 15.0
 _CLOSED_DOCUMENTS_BYTES = 67_108_864
 _ANSWERS_IN_MEMORY_BYTES = 805_306_368
 """A full report of the largest supported organization over GraphQL holds 420 MB."""
-
-
-def system_clock() -> datetime:
-    """Now, in UTC."""
-    return datetime.now(UTC)
 
 
 def create_app(
@@ -131,7 +125,7 @@ def _traces(settings: Settings) -> Sequence[Watcher]:
     if settings.traces_endpoint is None:
         return []
     try:
-        from app.web.traces import Traces
+        from app.observability.traces import Traces
     except ImportError as error:
         raise SettingsError(
             f"TRACES_ENDPOINT needs the package {error.name}: install the extra 'traces'."

@@ -5,7 +5,7 @@ from typing import Any
 
 import uvloop
 
-from app.memory import settle
+from app.server.process_tuning import settle
 from bench.cases import cases, opened_bench
 from bench.execution import measure_execution
 from bench.feed import measure_feed

@@ -16,8 +16,8 @@ from statistics import median
 
 import uvloop
 
-from app.db.embedded import EmbeddedPostgres
-from app.db.store import with_database
+from app.postgres.embedded import EmbeddedPostgres
+from app.postgres.open import with_database
 from bench.feed import cpu_seconds, postgres_cpu_seconds
 from bench.machine import machine
 from bench.multiples import GRAPHQL, REPORT, REST, dropped, multiplied

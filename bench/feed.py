@@ -20,13 +20,13 @@ from typing import Any
 import orjson
 import psutil
 
-from app.cli.store import opened
-from app.main import system_clock
+from app.clock import system_clock
+from app.server.open_store import opened
+from app.services.ingestion import CHUNK, accept_lines
+from app.services.organizations import DEFAULT, find_organization
 from app.settings import Settings
 from bench.processes import Client, service_command, serving
 from bench.store import CACHE, feed_lines, mint, say
-from resolvers.feed import CHUNK, accept_lines
-from resolvers.organizations import DEFAULT, find_organization
 
 _CONNECTIONS = {1: 32, 100: 8, 5_000: 2}
 """Batches on their way at a time, by their size."""

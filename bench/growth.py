@@ -17,14 +17,14 @@ from uuid import UUID
 import orjson
 import uvloop
 
-from app.cli.store import opened
+from app.clock import system_clock
 from app.db.engine import Database
-from app.main import system_clock
+from app.server.open_store import opened
+from app.services.ingestion import CHUNK, accept_lines
+from app.services.organizations import DEFAULT, find_organization
 from app.settings import Settings
 from bench.processes import Client, service_command, serving
 from bench.store import CACHE, feed_lines, mint, say
-from resolvers.feed import CHUNK, accept_lines
-from resolvers.organizations import DEFAULT, find_organization
 
 _FOUNDING = 70_000
 _READS = 25

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.memory import settle
+from app.server.process_tuning import settle
 from bench.by_hand import ByHand
 from bench.store import MONTH
 

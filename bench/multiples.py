@@ -8,7 +8,6 @@ from typing import Any
 
 import asyncpg
 
-from app.db.store import with_database
 from app.db.tables import (
     Account,
     Base,
@@ -19,6 +18,7 @@ from app.db.tables import (
     Workspace,
     WorkspaceMonth,
 )
+from app.postgres.open import with_database
 from bench.measure import Timing, Timings, measured, peak
 from bench.ours import FULL
 from bench.processes import Client, service_command, serving

@@ -14,7 +14,7 @@ import asyncpg
 import orjson
 import uvloop
 
-from app.memory import settle
+from app.server.process_tuning import settle
 from bench import ours
 from bench.processes import service_command, serving
 from bench.store import MONTH, Store, benchmark_store

@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 from strawberry.schema.config import StrawberryConfig
 
-from app.main import system_clock
+from app.clock import system_clock
 from app.settings import Settings
-from app.web.document import document, read_totals
+from app.web.report_document import document, read_totals
 from bench.store import MONTH, Store
 from resolvers.context import Context
 from schema import schema

@@ -17,11 +17,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.cli.store import opened
-from app.main import create_app, system_clock
-from app.memory import settle
+from app.clock import system_clock
+from app.main import create_app
+from app.server.open_store import opened
+from app.server.process_tuning import settle
 from app.settings import Settings
-from app.web.pieces import dumps
+from app.web.json_stream import dumps
 
 _TICK_SECONDS = 0.001
 

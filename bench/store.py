@@ -14,20 +14,20 @@ from uuid import UUID
 import asyncpg
 
 from app.cli.imports import EventFiles
-from app.cli.store import opened
-from app.db.embedded import EmbeddedPostgres
+from app.clock import system_clock
 from app.db.engine import Database
-from app.db.store import with_database
-from app.domain.acts import OPERATOR
+from app.demo.generate import DEMO_ADMIN, OrganizationShape, generate_events
+from app.domain.audit import OPERATOR
 from app.domain.callers import Caller, Scope
 from app.domain.months import Month
-from app.feed.generate import DEMO_ADMIN, OrganizationShape, generate_events
-from app.main import system_clock
+from app.postgres.embedded import EmbeddedPostgres
+from app.postgres.open import with_database
+from app.server.open_store import opened
+from app.services.ingestion import accept_lines
+from app.services.keys import create_key
+from app.services.months import close_month
+from app.services.organizations import DEFAULT, find_organization
 from app.settings import Settings
-from resolvers.feed import accept_lines
-from resolvers.keys import create_key
-from resolvers.months import close_month
-from resolvers.organizations import DEFAULT, find_organization
 
 CACHE = Path(__file__).parent / ".cache"
 SEED = 2026

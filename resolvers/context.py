@@ -1,6 +1,5 @@
 """What a request carries on its way down."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from uuid import UUID
@@ -8,11 +7,9 @@ from uuid import UUID
 from app.db.engine import Database
 from app.db.levels import ReportMonth
 from app.db.snapshot import Snapshot
-from app.domain.acts import OPERATOR, Act, Actor
+from app.domain.audit import OPERATOR, Act, Actor
 from app.domain.callers import Caller
 from app.settings import Settings
-
-Clock = Callable[[], datetime]
 
 
 @dataclass(frozen=True, slots=True)

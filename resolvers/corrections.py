@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from app.db.closes import select_corrections_of_reports
+from app.db.month_closes import select_corrections_of_reports
 from resolvers.context import Context
 from resolvers.levels import ReportKey, grouped
 from resolvers.rows import Grouped, Selection

@@ -6,7 +6,7 @@ from typing import Any
 
 from app.db.levels import ReportMonth
 from app.db.reports import select_reports
-from app.domain.acts import Act, Action
+from app.domain.audit import Act, Action
 from app.domain.errors import InvalidArgument, OrganizationNotFound, ReportDisabled
 from app.domain.months import Month, microseconds, report_end
 from resolvers.context import Context

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import strawberry
 from strawberry import Info
 
+from app.services.ingestion import feed_activity
 from resolvers.context import Context
-from resolvers.feed import feed_activity
 from schema.scalars import BigInt
 
 

@@ -7,8 +7,8 @@ import strawberry
 from strawberry import Info
 
 from app.domain.callers import Scope
+from app.services.keys import MintedKey, list_keys
 from resolvers.context import Context
-from resolvers.keys import MintedKey, list_keys
 from schema.viewer import KeyScope
 
 

@@ -8,8 +8,8 @@ import strawberry
 from strawberry import Info
 
 from app.domain.months import Month
+from app.services.months import MonthState, list_acts, list_months
 from resolvers.context import Context
-from resolvers.months import MonthState, list_acts, list_months
 
 
 @strawberry.enum(description="Whether a month can still change.")

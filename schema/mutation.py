@@ -8,9 +8,9 @@ from strawberry import Info
 
 from app.domain.callers import Scope
 from app.domain.errors import InvalidArgument
+from app.services.keys import create_key, refuse_listed, revoke_key, rotate_key, username_of_key
+from app.services.months import MonthState, close_month, list_months, reopen_month
 from resolvers.context import Context
-from resolvers.keys import create_key, refuse_listed, revoke_key, rotate_key, username_of_key
-from resolvers.months import MonthState, close_month, list_months, reopen_month
 from schema.key import ApiKey, CreatedApiKey, api_key, created_api_key
 from schema.month import MonthArgument, ReportMonth, report_month
 from schema.viewer import KeyScope

@@ -9,8 +9,8 @@ import strawberry
 from strawberry import Info
 
 from app.domain.sources import Unplaced
+from app.services.sources import RunState, SourceState, list_runs, list_sources
 from resolvers.context import Context
-from resolvers.sources import RunState, SourceState, list_runs, list_sources
 
 
 @strawberry.enum(description="How a run of a source ended.")

@@ -17,22 +17,22 @@ import pytest
 from sqlalchemy import event as sqlalchemy_event
 from starlette.applications import Starlette
 
-from app.db.embedded import EmbeddedPostgres
 from app.db.engine import Database
 from app.db.migrations import upgrade
 from app.domain.callers import Scope
 from app.domain.events import decode_lines
-from app.feed.ingest import Accepted
+from app.ingest.store import Accepted
 from app.main import create_app
-from app.settings import Settings
-from resolvers.feed import Intake
-from resolvers.keys import create_key
-from resolvers.organizations import (
+from app.postgres.embedded import EmbeddedPostgres
+from app.services.ingestion import Intake
+from app.services.keys import create_key
+from app.services.organizations import (
     DEFAULT,
     create_organization,
     ensure_default_organization,
     find_organization,
 )
+from app.settings import Settings
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 """What the clock of a test says unless the test sets it."""

@@ -11,8 +11,8 @@ import httpx
 
 from app.db.engine import Database
 from app.domain.callers import Scope
+from app.services.organizations import create_organization, find_organization
 from app.settings import Settings
-from resolvers.organizations import create_organization, find_organization
 from tests.conftest import FixedClock, GraphQL, client_of, mint
 
 _numbers = count(1)

@@ -118,7 +118,9 @@ class Served:
     def feeder(self) -> psutil.Process:
         """The process that stores the feed's events."""
         children = psutil.Process(self.process.pid).children()
-        return next(each for each in children if "app.feeder" in " ".join(each.cmdline()))
+        return next(
+            each for each in children if "app.server.ingest_worker" in " ".join(each.cmdline())
+        )
 
     def resident_bytes(self) -> int:
         """What both processes have in memory; PostgreSQL's are not counted."""

@@ -3,9 +3,9 @@
 import sys
 
 from app.cli.commands import cli
-from app.cli.console import stderr
-from app.db.embedded import EmbeddedPostgresError
+from app.console import stderr
 from app.domain.errors import ChargebackError
+from app.postgres.embedded import EmbeddedPostgresError
 from app.settings import SettingsError
 
 

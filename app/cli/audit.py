@@ -8,14 +8,14 @@ from typing import Any
 
 import orjson
 
-from app.cli.console import stdout
 from app.cli.report import inert
+from app.clock import system_clock
+from app.console import stdout
 from app.db.audit import EntriesMatching
 from app.db.engine import Database
-from app.domain.acts import OPERATOR, AuditEntry
-from app.main import system_clock
-from resolvers.audit import export_audit_log
-from resolvers.organizations import find_organization
+from app.domain.audit import OPERATOR, AuditEntry
+from app.services.audit import export_audit_log
+from app.services.organizations import find_organization
 
 
 class AuditFormat(StrEnum):

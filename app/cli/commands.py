@@ -9,9 +9,7 @@ import uvloop
 from rich.table import Table
 
 from app import __version__
-from app.cli.aio import aio
 from app.cli.audit import AuditFormat, print_audit_log
-from app.cli.console import stderr, stdout
 from app.cli.database import backup, db, restore_backup
 from app.cli.feed import print_feed, prune
 from app.cli.imported_reports import import_report
@@ -20,27 +18,29 @@ from app.cli.mlflow import import_from_mlflow
 from app.cli.months import close, print_months, reopen, verify
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
 from app.cli.report import Format, print_report
-from app.cli.serve import DEMO_SEED
-from app.cli.serve import serve as serve_until_signal
 from app.cli.sources import sources
-from app.cli.store import with_store
+from app.cli.systemd import aio
+from app.clock import system_clock
+from app.console import stderr, stdout
 from app.db.audit import EntriesMatching
 from app.db.engine import Database
-from app.domain.acts import Action
+from app.demo.generate import OrganizationShape, generate_events
+from app.domain.audit import Action
 from app.domain.callers import Scope
 from app.domain.errors import InvalidArgument
 from app.domain.months import Month
-from app.feed.generate import OrganizationShape, generate_events
-from app.main import system_clock
-from app.settings import Settings
-from resolvers.growth import LEAST_DAYS
-from resolvers.keys import create_key, list_keys, revoke_key, rotate_key, why_refused
-from resolvers.organizations import (
+from app.server.open_store import with_store
+from app.server.serve import DEMO_SEED
+from app.server.serve import serve as serve_until_signal
+from app.services.keys import create_key, list_keys, revoke_key, rotate_key, why_refused
+from app.services.organizations import (
     DEFAULT,
     create_organization,
     find_organization,
     list_organizations,
 )
+from app.services.retention import LEAST_DAYS
+from app.settings import Settings
 
 cli = typer.Typer(
     no_args_is_help=True,

@@ -9,13 +9,12 @@ from typing import Annotated, TypeVar
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from app.cli.console import stderr, stdout
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile
-from app.db.store import reached
+from app.clock import system_clock
+from app.console import stderr, stdout
 from app.domain.months import Month
-from app.main import system_clock
-from app.settings import Settings
-from resolvers.upkeep import (
+from app.postgres.open import reached
+from app.services.store_admin import (
     OnMonth,
     back_up,
     backup_file,
@@ -26,6 +25,7 @@ from resolvers.upkeep import (
     restore,
     upgrade_store,
 )
+from app.settings import Settings
 
 T = TypeVar("T")
 

@@ -4,11 +4,11 @@ from datetime import datetime
 
 from rich.table import Table
 
-from app.cli.console import stdout
+from app.console import stdout
 from app.db.engine import Database
-from resolvers.feed import feed_activity
-from resolvers.growth import prune_events
-from resolvers.organizations import find_organization
+from app.services.ingestion import feed_activity
+from app.services.organizations import find_organization
+from app.services.retention import prune_events
 
 
 async def print_feed(database: Database, organization: str, days: int) -> None:

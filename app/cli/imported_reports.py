@@ -17,17 +17,16 @@ import orjson
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from app.cli.console import stderr, stdout
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
-from app.cli.store import with_store
+from app.clock import Clock, system_clock
+from app.connectors.reports.document import Report, read_report
+from app.console import stderr, stdout
 from app.db.engine import Database
 from app.domain.errors import InvalidArgument, ReportNotFetched
 from app.domain.months import Month
-from app.feed.connectors.reports.document import Report, read_report
-from app.main import system_clock
-from resolvers.context import Clock
-from resolvers.imported_reports import Imported, import_reports
-from resolvers.organizations import DEFAULT, find_organization
+from app.server.open_store import with_store
+from app.services.imported_reports import Imported, import_reports
+from app.services.organizations import DEFAULT, find_organization
 
 _PATH = "/api/admin/chargeback/report"
 _TIMEOUT_SECONDS = 120

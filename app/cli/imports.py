@@ -25,23 +25,23 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from app.cli.console import stderr, stdout
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
-from app.cli.store import with_store
+from app.clock import system_clock
+from app.connectors.files.events import TableFiles
+from app.connectors.files.mapping import Mapping, plain_mapping, read_mapping
+from app.connectors.files.tables import BadCell, instant
+from app.console import stderr, stdout
 from app.db.engine import Database
 from app.db.months import MonthTotals
 from app.domain.errors import ChargebackError, InvalidArgument, InvalidBatch
 from app.domain.months import Month
-from app.feed.connectors.files.events import TableFiles
-from app.feed.connectors.files.mapping import Mapping, plain_mapping, read_mapping
-from app.feed.connectors.files.tables import BadCell, instant
-from app.feed.ingest import Accepted
-from app.main import system_clock
+from app.ingest.store import Accepted
+from app.server.open_store import with_store
+from app.services.import_dry_run import Rehearsal, known_of_source, rehearse
+from app.services.ingestion import CHUNK, accept_lines
+from app.services.organizations import DEFAULT, find_organization
+from app.services.sources import source_run
 from app.settings import Settings
-from resolvers.feed import CHUNK, accept_lines
-from resolvers.files import Rehearsal, known_of_source, rehearse
-from resolvers.organizations import DEFAULT, find_organization
-from resolvers.sources import source_run
 
 STDIN = "-"
 

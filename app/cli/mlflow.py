@@ -14,18 +14,18 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from app.cli.console import stderr, stdout
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
-from app.cli.store import with_store
+from app.clock import system_clock
+from app.connectors.mlflow.facts import DEFAULT_WORKSPACE, OWNER_TAG
+from app.connectors.mlflow.mapping import FORMS
+from app.connectors.mlflow.options import MlflowOptions
+from app.connectors.mlflow.reading import Progress as Told
+from app.console import stderr, stdout
 from app.db.engine import Database
-from app.feed.connectors.mlflow.facts import DEFAULT_WORKSPACE, OWNER_TAG
-from app.feed.connectors.mlflow.mapping import FORMS
-from app.feed.connectors.mlflow.options import MlflowOptions
-from app.feed.connectors.mlflow.reading import Progress as Told
-from app.main import system_clock
-from resolvers.mlflow import import_mlflow
-from resolvers.organizations import DEFAULT, find_organization
-from resolvers.sources import SourceRun
+from app.server.open_store import with_store
+from app.services.mlflow import import_mlflow
+from app.services.organizations import DEFAULT, find_organization
+from app.services.sources import SourceRun
 
 
 def import_from_mlflow(

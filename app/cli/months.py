@@ -4,12 +4,12 @@ from datetime import datetime
 
 from rich.table import Table
 
-from app.cli.console import stdout
+from app.console import stdout
 from app.db.engine import Database
-from app.domain.acts import OPERATOR
+from app.domain.audit import OPERATOR
 from app.domain.errors import ChargebackError
 from app.domain.months import Month
-from resolvers.months import (
+from app.services.months import (
     Compared,
     close_month,
     list_acts,
@@ -17,7 +17,7 @@ from resolvers.months import (
     reopen_month,
     verify_month,
 )
-from resolvers.organizations import find_organization
+from app.services.organizations import find_organization
 
 
 class MonthIsWrong(ChargebackError):

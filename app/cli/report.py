@@ -10,20 +10,20 @@ from typing import Any
 
 from rich.table import Table
 
-from app.cli.console import stdout
+from app.clock import system_clock
+from app.console import stdout
 from app.db.engine import Database
-from app.domain.acts import Action
+from app.domain.audit import Action
 from app.domain.callers import Caller, Scope
 from app.domain.months import Month
 from app.domain.sizes import megabytes
-from app.main import system_clock
+from app.services.audit import append
+from app.services.organizations import find_organization
 from app.settings import Settings
-from app.web.document import document, read_totals
-from resolvers.audit import append
+from app.web.report_document import document, read_totals
 from resolvers.context import Context
 from resolvers.corrections import corrections_of_reports
 from resolvers.levels import dictionaries
-from resolvers.organizations import find_organization
 from resolvers.report import report
 from resolvers.rows import Grouped
 from resolvers.workspaces import workspaces_of_reports

@@ -6,23 +6,23 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from app.cli.console import stderr, stdout
 from app.cli.mlflow import print_brought, shown_progress
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
-from app.cli.store import with_store
+from app.clock import system_clock
+from app.console import stderr, stdout
 from app.db.engine import Database
 from app.domain.errors import ChargebackError, InvalidArgument
 from app.domain.sources import Outcome
-from app.main import system_clock
-from app.settings import Settings
-from resolvers.connections import (
+from app.server.open_store import with_store
+from app.services.organizations import DEFAULT, find_organization
+from app.services.source_config import (
     Connection,
     find_connection,
     read_connections,
     run_connection,
 )
-from resolvers.organizations import DEFAULT, find_organization
-from resolvers.sources import RunState, list_runs, list_sources
+from app.services.sources import RunState, list_runs, list_sources
+from app.settings import Settings
 
 sources = typer.Typer(help="What is connected: list, show, run.")
 

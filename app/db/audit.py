@@ -9,9 +9,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.arrays import Columns
 from app.db.tables import AuditLog
-from app.domain.acts import AuditEntry
+from app.db.unnest import Columns
+from app.domain.audit import AuditEntry
 
 
 async def insert_entries(

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.arrays import Columns
+from app.db.unnest import Columns
 from app.domain.timelines import Life
 
 

@@ -1,6 +1,6 @@
 """Connections to the store: `transaction()` to write, `snapshot()` to read.
 
-Both see the rows of the organization that they name, and no others (`app/db/islands.py`).
+Both see the rows of the organization that they name, and no others (`app/db/row_security.py`).
 """
 
 import asyncio
@@ -15,10 +15,10 @@ from sqlalchemy import Connection, TextClause, event, text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from app.db.failures import StoreErrors
-from app.db.islands import SCOPE, owner_scope, scope, select_role
-from app.db.pulse import Pulse
+from app.db.error_translation import StoreErrors
+from app.db.row_security import SCOPE, owner_scope, scope, select_role
 from app.db.snapshot import STATEMENT_SECONDS, Snapshot
+from app.db.store_monitor import Pulse
 from app.domain.errors import ServiceBusy
 
 Transaction = AsyncConnection

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.arrays import Columns, array, read_array
+from app.db.unnest import Columns, array, read_array
 
 
 class EventColumns(NamedTuple):

@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.arrays import Columns
+from app.db.unnest import Columns
 from app.domain.months import Month
 from app.domain.timelines import Figures
 

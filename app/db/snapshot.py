@@ -13,8 +13,8 @@ from uuid import UUID
 
 import asyncpg
 
-from app.db.failures import DRIVER_ERRORS, StoreErrors
-from app.db.islands import scope_command
+from app.db.error_translation import DRIVER_ERRORS, StoreErrors
+from app.db.row_security import scope_command
 from app.db.statements import Statement
 from app.domain.errors import Forbidden
 

@@ -86,7 +86,7 @@ class Event(Base):
     """One accepted usage event; `uid` stands for (source, id), and is there once.
 
     Partitioned by `shelf`: 0 is kept for ever; usage lies on the shelf of the year in which it
-    arrived, which is archived and dropped as a whole (`app/db/shelves.py`). A unique key across
+    arrived, which is archived and dropped as a whole (`app/db/partitions.py`). A unique key across
     partitions cannot be had: batches of one organization take turns, and look before they insert.
     There is no foreign key on purpose: it would be checked for each of many millions of rows,
     while the organization's row is locked by the batch anyway.

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from starlette.requests import Request
 
-from app.domain.acts import Act, Action, Actor, Door
+from app.domain.audit import Act, Action, Actor, Door
 from app.domain.callers import DEFAULT_ORGANIZATION, Caller
 from app.domain.errors import ChargebackError, Forbidden, Unauthenticated
 from app.domain.ids import organization_id
-from app.web.services import services_of
+from app.web.app_state import services_of
 from resolvers.context import Context
 
 

@@ -11,18 +11,18 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from app.domain.acts import Actor
+from app.domain.audit import Actor
 from app.domain.callers import Caller, Scope
 from app.domain.errors import ChargebackError, Forbidden, TooManyGuesses, Unauthenticated
 from app.domain.keys import KeyText
+from app.observability.request_record import observation
+from app.services.keys import begin_session, caller_of_key, caller_of_session, end_session
+from app.web.app_state import services_of
 from app.web.audit import actor_of, address_of, door_of, note_bad_key, note_forbidden
 from app.web.errors import headers_of
 from app.web.graphiql import signin_page
-from app.web.guesses import MOST_BAD_KEYS, place_of
-from app.web.observation import observation
-from app.web.queries import UntilSent
-from app.web.services import services_of
-from resolvers.keys import begin_session, caller_of_key, caller_of_session, end_session
+from app.web.limits.auth_throttle import MOST_BAD_KEYS, place_of
+from app.web.limits.concurrency import UntilSent
 
 COOKIE = "chargeback_session"
 CLIENT_HEADER = "X-Chargeback-Client"

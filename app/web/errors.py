@@ -21,9 +21,9 @@ from app.domain.errors import (
 )
 from app.domain.keys import without_secrets
 from app.domain.scim.errors import ScimRefusal
-from app.web.logs import log
-from app.web.observation import observation
-from app.web.security import secure_headers
+from app.observability.logs import log
+from app.observability.request_record import observation
+from app.web.middleware.security_headers import secure_headers
 
 _RETRY_AFTER_SECONDS = "2"
 

@@ -8,10 +8,10 @@ from starlette.responses import Response
 from app.domain.callers import Caller, Scope
 from app.domain.errors import BodyTooLarge, InvalidArgument, InvalidBatch, UnsupportedBody
 from app.domain.events import MEDIA_TYPES
+from app.services.ingestion import Delivery
+from app.web.app_state import services_of
 from app.web.auth import Guarded
 from app.web.errors import JsonResponse
-from app.web.services import services_of
-from resolvers.feed import Delivery
 
 ENCODINGS = ("identity", "gzip")
 

@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from app.web.packing import accepted
-from app.web.tags import is_known
+from app.web.conditional import is_known
+from app.web.middleware.compression import accepted
 
 _FOLDER = Path(__file__).parent / "static"
 _CONTENT_TYPES = {

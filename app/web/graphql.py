@@ -12,7 +12,7 @@ from graphql import ExecutionResult, GraphQLError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from app.domain.acts import OK, UNFINISHED
+from app.domain.audit import OK, UNFINISHED
 from app.domain.errors import (
     ChargebackError,
     Forbidden,
@@ -21,8 +21,15 @@ from app.domain.errors import (
     StoreUnavailable,
 )
 from app.domain.keys import without_secrets
+from app.observability.logs import log
+from app.observability.request_record import observation
 from app.settings import Settings
-from app.web.asked import (
+from app.web.app_state import services_of
+from app.web.audit import actor_of, note_acts, note_forbidden
+from app.web.auth import authenticate, noting_forbidden
+from app.web.conditional import listed
+from app.web.errors import headers_of
+from app.web.graphql_request import (
     GRAPHQL_JSON,
     JSON,
     Asked,
@@ -30,16 +37,9 @@ from app.web.asked import (
     answer_type,
     read_asked,
 )
-from app.web.audit import actor_of, note_acts, note_forbidden
-from app.web.auth import authenticate, noting_forbidden
-from app.web.errors import headers_of
-from app.web.logs import log
-from app.web.observation import observation
-from app.web.packing import coding_for, packed
-from app.web.pieces import dumps, in_turns, pieces
-from app.web.queries import UntilSent
-from app.web.services import services_of
-from app.web.tags import listed
+from app.web.json_stream import dumps, in_turns, pieces
+from app.web.limits.concurrency import UntilSent
+from app.web.middleware.compression import coding_for, packed
 from resolvers.context import Context
 from resolvers.sizes import LARGEST_SUPPORTED, sizes_of_organization
 from schema import schema

@@ -9,10 +9,10 @@ from starlette.routing import Route
 from app.db.migrations import is_behind
 from app.domain.callers import DEFAULT_ORGANIZATION, Scope
 from app.domain.errors import Forbidden, StoreBehind, StoreUnavailable
+from app.services.organizations import list_organizations
+from app.web.app_state import Services, services_of
 from app.web.auth import authenticate, noting_forbidden
 from app.web.errors import JsonResponse
-from app.web.services import Services, services_of
-from resolvers.organizations import list_organizations
 
 
 async def healthz(_: Request) -> Response:

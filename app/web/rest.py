@@ -12,21 +12,21 @@ from starlette.routing import Route
 from starlette.types import Receive, Send
 from starlette.types import Scope as Connection
 
-from app.domain.acts import OK, Act, Action
+from app.domain.audit import OK, Act, Action
 from app.domain.callers import Caller, Scope
 from app.domain.errors import InvalidArgument, InvalidMonth
 from app.domain.months import Month
+from app.services.document_cache import keep_document, kept_document
+from app.web.app_state import services_of
 from app.web.audit import actor_of, note_acts, note_download
 from app.web.auth import Guarded
-from app.web.closed import ClosedDocument, packing
-from app.web.document import Totals, document, read_totals
+from app.web.closed_report_cache import ClosedDocument, packing
+from app.web.conditional import is_known
 from app.web.errors import JsonResponse
-from app.web.packing import accepted, coding_for, packed
-from app.web.queries import UntilSent
-from app.web.services import services_of
-from app.web.tags import is_known
+from app.web.limits.concurrency import UntilSent
+from app.web.middleware.compression import accepted, coding_for, packed
+from app.web.report_document import Totals, document, read_totals
 from resolvers.context import Context
-from resolvers.documents import keep_document, kept_document
 from resolvers.levels import dictionaries
 from resolvers.users import UsersMatching, licensed_users_of_reports
 

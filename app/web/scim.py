@@ -19,11 +19,7 @@ from app.domain.scim.errors import (
 )
 from app.domain.scim.patches import patched
 from app.domain.scim.schemas import SCHEMAS, Resource, Schema, checked, projected
-from app.web.auth import Guarded
-from app.web.errors import SCIM_MEDIA_TYPE, SCIM_PREFIX
-from app.web.services import services_of
-from app.web.tags import is_known, listed, tags_named
-from resolvers.scim import (
+from app.services.scim import (
     MOST_RESULTS,
     Shown,
     change_resource,
@@ -32,6 +28,10 @@ from resolvers.scim import (
     list_resources,
     remove_resource,
 )
+from app.web.app_state import services_of
+from app.web.auth import Guarded
+from app.web.conditional import is_known, listed, tags_named
+from app.web.errors import SCIM_MEDIA_TYPE, SCIM_PREFIX
 
 _MESSAGES = "urn:ietf:params:scim:api:messages:2.0"
 _CORE = "urn:ietf:params:scim:schemas:core:2.0"

@@ -11,11 +11,11 @@ from sqlalchemy.exc import DBAPIError
 
 from app import __version__
 from app.db.engine import Database
-from app.domain.acts import Act, Action, Actor, Door
+from app.domain.audit import Act, Action, Actor, Door
 from app.domain.callers import Scope
 from app.domain.ids import organization_id
+from app.services.audit import AuditTrail, record_start
 from app.settings import Settings
-from resolvers.audit import AuditTrail, record_start
 from tests.conftest import NOW, Feed, GraphQL, MakeKey, Rest, event, recorded
 
 AT = "2026-09-10T00:00:00Z"

@@ -9,7 +9,7 @@ from app.db.engine import Database
 from app.domain.keys import KeyText
 from app.main import create_app
 from app.settings import Settings
-from app.web.guesses import place_of
+from app.web.limits.auth_throttle import place_of
 from tests.conftest import FixedClock, GraphQL, MakeKey, recorded
 
 PATH = "/api/admin/chargeback/report"

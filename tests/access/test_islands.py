@@ -10,16 +10,16 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
 from app.db.engine import Database
-from app.db.islands import ROLE, SIGN_IN_TABLES
 from app.db.migrations import upgrade
+from app.db.row_security import ROLE, SIGN_IN_TABLES
 from app.db.statements import Statement
 from app.db.tables import Base, Workspace
-from app.domain.acts import OPERATOR
+from app.domain.audit import OPERATOR
 from app.domain.errors import Forbidden, StoreNotIsolated
 from app.domain.ids import organization_id
+from app.services.keys import KeyHolders, begin_session, caller_of_key
+from app.services.organizations import create_organization, ensure_default_organization
 from app.settings import Settings
-from resolvers.keys import KeyHolders, begin_session, caller_of_key
-from resolvers.organizations import create_organization, ensure_default_organization
 from tests.conftest import NOW, Feed, FixedClock, MakeKey, administer, event, named
 
 AT = "2026-10-10T00:00:00Z"

@@ -6,12 +6,12 @@ from contextlib import AsyncExitStack
 import pytest
 
 from app.db.engine import Database
-from app.domain.acts import OPERATOR
+from app.domain.audit import OPERATOR
 from app.domain.errors import ServiceBusy, StoreUnavailable, Unauthenticated
 from app.domain.ids import organization_id
 from app.domain.keys import KeyText
+from app.services.keys import KeyHolders, caller_of_key, list_keys, revoke_key
 from app.settings import Settings
-from resolvers.keys import KeyHolders, caller_of_key, list_keys, revoke_key
 from tests.conftest import FixedClock, MakeKey, recorded
 
 

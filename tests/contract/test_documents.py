@@ -10,11 +10,11 @@ import pytest
 from graphql import parse, validate
 
 from app import __version__
+from app.demo.generate import OrganizationShape, generate_events
 from app.domain.callers import Scope
 from app.domain.errors import CODES, ChargebackError
 from app.domain.events import EVENT_TYPES, TYPES, decode_lines
 from app.domain.keys import KeyText
-from app.feed.generate import OrganizationShape, generate_events
 from app.settings import Settings
 from schema import schema
 from tests.conftest import CONTRACT, NOW, Feed, FixedClock, GraphQL, MakeKey

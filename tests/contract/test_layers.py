@@ -10,18 +10,21 @@ import pytest
 LAYERS = (
     ("app.__main__",),
     ("app.cli",),
-    ("app.feeder",),
+    ("app.server",),
     ("app.main",),
     ("app.web",),
     ("schema",),
+    ("app.observability",),
+    ("app.services",),
     ("resolvers",),
-    ("app.feed",),
+    ("app.connectors", "app.demo"),
+    ("app.ingest",),
+    ("app.postgres",),
     ("app.db",),
-    ("app.settings",),
+    ("app.settings", "app.console", "app.clock"),
     ("app.domain",),
     ("app",),
 )
-# Rows and their contract are plain data, that execution is written against.
 SOURCES = sorted(
     path
     for folder in ("app", "schema", "resolvers")
@@ -29,15 +32,15 @@ SOURCES = sorted(
     if "versions" not in path.parts
 )
 ONLY_IN = {
-    "sqlalchemy": ("app.db",),
-    "alembic": ("app.db",),
-    "asyncpg": ("app.db", "app.domain.ids"),
+    "sqlalchemy": ("app.db", "app.postgres"),
+    "alembic": ("app.db", "app.postgres"),
+    "asyncpg": ("app.db", "app.postgres", "app.domain.ids"),
     "strawberry": ("schema", "app.web.graphql"),
     "graphql": ("schema", "app.web.graphql"),
-    "starlette": ("app.web", "app.main"),
+    "starlette": ("app.web", "app.server", "app.main", "app.observability"),
     "typer": ("app.cli",),
-    "rich": ("app.cli",),
-    "uvicorn": ("app.cli",),
+    "rich": ("app.cli", "app.server", "app.console"),
+    "uvicorn": ("app.server",),
 }
 
 

@@ -18,10 +18,10 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from app.db.embedded import EmbeddedPostgres
 from app.db.engine import Database
-from app.db.store import with_database
 from app.domain.errors import StoreUnavailable
+from app.postgres.embedded import EmbeddedPostgres
+from app.postgres.open import with_database
 from tests.conftest import administer, event
 from tests.served import CHARGEBACK, Served, environment
 

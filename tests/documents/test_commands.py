@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from app.db.embedded import EmbeddedPostgres, bin_folder
 from app.db.engine import Database
-from app.db.store import with_database
-from resolvers.connections import read_connections
+from app.postgres.embedded import EmbeddedPostgres, bin_folder
+from app.postgres.open import with_database
+from app.services.source_config import read_connections
 from tests.conftest import administer
 from tests.documents.desk import TOKEN, Desk
 from tests.documents.pages import (

@@ -11,8 +11,8 @@ from app.cli.feed import print_feed
 from app.db.engine import Database
 from app.domain.callers import Scope
 from app.domain.errors import InvalidBatch
-from resolvers.feed import accept_lines
-from resolvers.organizations import find_organization
+from app.services.ingestion import accept_lines
+from app.services.organizations import find_organization
 from tests.conftest import Feed, FixedClock, GraphQL, MakeKey, event
 
 ACTIVITY = """{ feed {

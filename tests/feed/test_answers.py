@@ -10,10 +10,10 @@ import pytest
 
 from app.domain.errors import ChargebackError, InvalidArgument
 from app.domain.ids import organization_id
-from app.feed.ingest import Accepted
-from app.feeder.line import Answer, Line, Question
-from app.feeder.storing import answer_all
-from resolvers.feed import Delivery, Taking
+from app.ingest.store import Accepted
+from app.server.ingest_worker.channel import Answer, Line, Question
+from app.server.ingest_worker.worker import answer_all
+from app.services.ingestion import Delivery, Taking
 from tests.conftest import NOW
 
 

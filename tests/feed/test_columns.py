@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from app.db.arrays import Columns
 from app.db.engine import Database
+from app.db.unnest import Columns
 from app.domain.errors import InvalidArgument
 
 COLUMNS = Columns(

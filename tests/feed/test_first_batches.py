@@ -3,8 +3,8 @@
 import time
 
 from app.db.engine import Database
-from resolvers.feed import accept_lines
-from resolvers.organizations import DEFAULT, find_organization
+from app.services.ingestion import accept_lines
+from app.services.organizations import DEFAULT, find_organization
 from tests.conftest import FixedClock, event
 
 ACCOUNTS = 4_000

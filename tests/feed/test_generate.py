@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 import pytest
 
+from app.demo.generate import DEMO_ADMIN, OrganizationShape, generate_events
 from app.domain.events import EVENT_TYPES, decode_lines
-from app.feed.generate import DEMO_ADMIN, OrganizationShape, generate_events
 
 Event = dict[str, Any]
 

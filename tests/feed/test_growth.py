@@ -7,12 +7,12 @@ import pytest
 from sqlalchemy import text
 
 from app.db.engine import Database
-from app.domain.acts import OPERATOR
+from app.domain.audit import OPERATOR
 from app.domain.ids import organization_id
 from app.domain.months import Month
-from resolvers.feed import accept_lines
-from resolvers.growth import prepare_shelves, prune_events
-from resolvers.months import close_month, reopen_month, verify_month
+from app.services.ingestion import accept_lines
+from app.services.months import close_month, reopen_month, verify_month
+from app.services.retention import prepare_shelves, prune_events
 from tests.conftest import NOW, Feed, FixedClock, GraphQL, event, recorded
 from tests.report.questions import ONE, STORING, less
 

@@ -19,9 +19,9 @@ from app.db.engine import Database
 from app.db.tables import Base
 from app.domain.errors import InvalidBatch, Problem
 from app.domain.events import EVENT_TYPES, decode_batch, decode_lines
-from app.feed.ingest import Accepted
-from resolvers.feed import CHUNK, Intake, accept_lines
-from resolvers.organizations import create_organization, find_organization
+from app.ingest.store import Accepted
+from app.services.ingestion import CHUNK, Intake, accept_lines
+from app.services.organizations import create_organization, find_organization
 from tests.conftest import NOW, cloned, event
 
 _OF_NO_EVENT = {"organization", "api_key", "session", "audit_log", "feed_day", "feed_source"}

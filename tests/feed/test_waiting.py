@@ -8,7 +8,7 @@ from sqlalchemy import text
 from app.db.engine import Database
 from app.db.organizations import lock_organization
 from app.domain.callers import Scope
-from resolvers.organizations import DEFAULT, ensure_default_organization, find_organization
+from app.services.organizations import DEFAULT, ensure_default_organization, find_organization
 from tests.conftest import FixedClock, GraphQL, MakeKey
 
 OTHERS_SECONDS = 5

@@ -7,8 +7,8 @@ import pytest
 
 from app.db.engine import Database
 from app.domain.callers import Scope
+from app.services.organizations import create_organization
 from app.settings import Settings
-from resolvers.organizations import create_organization
 from tests.conftest import Feed, FixedClock, GraphQL, client_of, cloned, event, mint
 
 # In code-point order: capitals first, then small letters, then others.

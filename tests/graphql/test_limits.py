@@ -16,7 +16,7 @@ from graphql.language import OperationDefinitionNode
 from app.db.engine import Database
 from app.domain.errors import PastLimit, TooManyQueries
 from app.settings import Settings
-from app.web.queries import RunningQueries
+from app.web.limits.concurrency import RunningQueries
 from resolvers.sizes import LARGEST_SUPPORTED, Size
 from schema import schema
 from schema.limits import Measures, count_tokens, measure

@@ -14,8 +14,8 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from app.cli.protocol import BoundedProtocol
 from app.db.engine import Database
+from app.server.http_protocol import BoundedProtocol
 from app.settings import Settings
 from tests.conftest import FixedClock, client_of
 from tests.hardening.corpus import CONTENT_TYPES, written_to

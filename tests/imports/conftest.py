@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 import pytest
 
+from app.connectors.reports.document import read_report
 from app.db.engine import Database
-from app.feed.connectors.reports.document import read_report
-from resolvers.imported_reports import Imported, import_reports
-from resolvers.organizations import DEFAULT, find_organization
+from app.services.imported_reports import Imported, import_reports
+from app.services.organizations import DEFAULT, find_organization
 from tests.conftest import FixedClock
 
 CREATED = 1_500_000_000_000

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
+from app.connectors.reports.document import Report, read_report
 from app.domain.months import Month
-from app.feed.connectors.reports.document import Report, read_report
-from resolvers.feed import accept_lines
-from resolvers.imported_reports import import_reports
-from resolvers.months import verify_month
-from resolvers.organizations import find_organization
+from app.services.imported_reports import import_reports
+from app.services.ingestion import accept_lines
+from app.services.months import verify_month
+from app.services.organizations import find_organization
 from tests.conftest import FixedClock, cloned, event
 from tests.doors import Doors
 from tests.imports.conftest import Json, document, member, ms, project, user, workspace

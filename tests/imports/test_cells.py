@@ -5,9 +5,9 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 
+from app.connectors.reports.cells import Held, Margin, fill
+from app.connectors.reports.document import Size
 from app.domain.sizes import MEGABYTE
-from app.feed.connectors.reports.cells import Held, Margin, fill
-from app.feed.connectors.reports.document import Size
 
 Run = tuple[str, str, int]
 """A project, an owner and bytes."""

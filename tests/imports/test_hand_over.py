@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from app.db.engine import Database
-from app.domain.acts import OPERATOR
+from app.domain.audit import OPERATOR
 from app.domain.errors import InvalidMonth, MonthHandedOver
 from app.domain.months import Month
-from resolvers.imported_reports import import_reports
-from resolvers.months import Compared, close_month, reopen_month, verify_month
-from resolvers.organizations import DEFAULT, find_organization
+from app.services.imported_reports import import_reports
+from app.services.months import Compared, close_month, reopen_month, verify_month
+from app.services.organizations import DEFAULT, find_organization
 from tests.conftest import Feed, FixedClock, GraphQL, Rest, event
 from tests.imports.conftest import ImportReports, document, member, project, user, workspace
 

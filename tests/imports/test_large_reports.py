@@ -9,9 +9,9 @@ import pytest
 
 from app.db.engine import Database
 from app.domain.months import Month
-from app.memory import settle
-from resolvers.months import verify_month
-from resolvers.organizations import DEFAULT, find_organization
+from app.server.process_tuning import settle
+from app.services.months import verify_month
+from app.services.organizations import DEFAULT, find_organization
 from tests.conftest import Rest
 from tests.imports.companies import Company
 from tests.imports.conftest import ImportReports, Json

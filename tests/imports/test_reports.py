@@ -6,11 +6,11 @@ import orjson
 import pytest
 
 from app.db.engine import Database
-from app.domain.acts import OPERATOR
+from app.domain.audit import OPERATOR
 from app.domain.errors import InvalidMonth, InvalidReport, MonthTaken
 from app.domain.months import Month
-from resolvers.months import reopen_month, verify_month
-from resolvers.organizations import DEFAULT, find_organization
+from app.services.months import reopen_month, verify_month
+from app.services.organizations import DEFAULT, find_organization
 from tests.conftest import CONTRACT, Feed, FixedClock, GraphQL, Rest, event
 from tests.imports.conftest import (
     ImportReports,

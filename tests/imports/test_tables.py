@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 
 from app.cli.commands import cli
 from app.cli.imports import import_tables
+from app.connectors.files.mapping import plain_mapping, read_mapping
 from app.db.engine import Database
 from app.domain.errors import ChargebackError, InvalidArgument, InvalidRows
-from app.feed.connectors.files.mapping import plain_mapping, read_mapping
-from resolvers.organizations import DEFAULT, find_organization
+from app.services.organizations import DEFAULT, find_organization
 from tests.conftest import GraphQL, cloned
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/files.md").read_text()

@@ -9,12 +9,12 @@ from sqlalchemy import Connection, text
 
 from app.db.engine import Database
 from app.db.migrations import alembic_config
-from app.domain.acts import OPERATOR
+from app.demo.generate import OrganizationShape, generate_events
+from app.domain.audit import OPERATOR
 from app.domain.months import Month
-from app.feed.generate import OrganizationShape, generate_events
-from resolvers.feed import accept_lines
-from resolvers.months import close_month, verify_month
-from resolvers.organizations import DEFAULT, find_organization
+from app.services.ingestion import accept_lines
+from app.services.months import close_month, verify_month
+from app.services.organizations import DEFAULT, find_organization
 from tests.conftest import FixedClock, event
 
 UNTIL = datetime(2026, 11, 20, tzinfo=UTC)

@@ -9,11 +9,11 @@ import pytest
 
 from app.cli.report import Format, print_report
 from app.db.engine import Database
-from app.domain.acts import OPERATOR
+from app.domain.audit import OPERATOR
 from app.domain.ids import organization_id
 from app.domain.months import Month
+from app.services.months import close_due_months, close_month, reopen_month, verify_month
 from app.settings import Settings
-from resolvers.months import close_due_months, close_month, reopen_month, verify_month
 from tests.conftest import Feed, FixedClock, GraphQL, Rest, event
 from tests.report.questions import ONE
 

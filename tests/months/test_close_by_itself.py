@@ -12,8 +12,8 @@ import asyncpg
 
 from app.db.engine import Database
 from app.domain.months import Month
-from resolvers.months import MONTH_CLOSE_BY_ITSELF, close_due_months, list_acts
-from resolvers.organizations import DEFAULT, find_organization
+from app.services.months import MONTH_CLOSE_BY_ITSELF, close_due_months, list_acts
+from app.services.organizations import DEFAULT, find_organization
 from tests.conftest import Feed, FixedClock, cloned, event
 from tests.served import Served, run
 

@@ -19,11 +19,11 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from app.domain.acts import OPERATOR
+from app.domain.audit import OPERATOR
 from app.domain.events import decode_lines
 from app.domain.months import Month
-from resolvers.feed import Intake
-from resolvers.months import close_month, reopen_month, verify_month
+from app.services.ingestion import Intake
+from app.services.months import close_month, reopen_month, verify_month
 from tests.conftest import NOW, FixedClock, cloned
 from tests.doors import Doors
 from tests.report.feeds import FIRST_MONTH, LAST_MONTH, feeds

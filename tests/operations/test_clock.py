@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from app.cli.chores import Chores
 from app.db.engine import Database
+from app.server.background_jobs import Chores
 from app.settings import Settings
 from tests.conftest import Feed, FixedClock, GraphQL, event
 

@@ -14,8 +14,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from app.observability.logs import formatter, without_secrets
 from app.settings import LogFormat, Settings, SettingsError
-from app.web.logs import formatter, without_secrets
 from tests.served import Served, run
 
 TOKEN = "a-token-that-nobody-may-see"

@@ -12,8 +12,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.db.engine import Database
-from app.web.metrics import Metrics
-from resolvers.feed import Intake
+from app.observability.metrics import Metrics
+from app.services.ingestion import Intake
 from tests.conftest import Feed, FixedClock, GraphQL, event
 
 ROOT = Path(__file__).parents[2]

@@ -12,9 +12,9 @@ import pytest
 
 from app.db.engine import Database
 from app.db.statements import Statement
-from app.db.store import open_store
 from app.domain.errors import StatementCancelled, StoreUnavailable
-from resolvers.organizations import DEFAULT, find_organization
+from app.postgres.open import open_store
+from app.services.organizations import DEFAULT, find_organization
 from tests.conftest import cloned
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.db.embedded import bin_folder
+from app.postgres.embedded import bin_folder
 from tests.served import Keyed, Served, keyed, minted, run
 
 REPORT = "/api/admin/chargeback/report"

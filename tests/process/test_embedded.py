@@ -17,16 +17,16 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.cli.store import opened
-from app.db.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from app.main import system_clock
-from app.memory import usable_bytes
+from app.clock import system_clock
+from app.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from app.postgres.memory import usable_bytes
+from app.server.open_store import opened
+from app.services.organizations import list_organizations
 from app.settings import Settings
-from resolvers.organizations import list_organizations
 
 OWNER = """
 import asyncio, pathlib, sys
-from app.db.embedded import EmbeddedPostgres
+from app.postgres.embedded import EmbeddedPostgres
 
 async def main():
     async with EmbeddedPostgres(pathlib.Path(sys.argv[1])) as server:
@@ -38,7 +38,7 @@ asyncio.run(main())
 # Root ignores permission bits, so it becomes nobody: after its imports, which nobody may not read.
 REFUSED = """
 import asyncio, os, pathlib, sys
-from app.db.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from app.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
 
 if os.geteuid() == 0:
     os.seteuid(65534)

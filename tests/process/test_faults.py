@@ -20,10 +20,10 @@ import orjson
 import pytest
 
 from app.db.engine import Database
+from app.demo.generate import OrganizationShape, generate_events
 from app.domain.months import Month
-from app.feed.generate import OrganizationShape, generate_events
-from resolvers.months import verify_month
-from resolvers.organizations import DEFAULT, find_organization
+from app.services.months import verify_month
+from app.services.organizations import DEFAULT, find_organization
 from tests.conftest import event
 from tests.process.faults import Answer, Asking
 from tests.served import Served, run

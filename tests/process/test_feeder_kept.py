@@ -17,12 +17,12 @@ import pytest
 from app.db.engine import Database
 from app.domain.errors import StoreUnavailable
 from app.domain.ids import organization_id
-from app.feed.ingest import Accepted
-from app.feeder.keeping import Feeder, Pauses, Spawned, spawned
-from app.feeder.line import Line
+from app.ingest.store import Accepted
+from app.observability.request_record import Observation, current, observation
+from app.server.ingest_worker.channel import Line
+from app.server.ingest_worker.supervisor import Feeder, Pauses, Spawned, spawned
+from app.services.ingestion import Delivery
 from app.settings import LogFormat, Settings
-from app.web.observation import Observation, current, observation
-from resolvers.feed import Delivery
 from tests.conftest import NOW, event
 
 OWN, OTHER = organization_id("default"), organization_id("other")
@@ -44,7 +44,8 @@ def its() -> psutil.Process:
     (found,) = [
         each
         for each in psutil.Process().children()
-        if "app.feeder" in " ".join(each.cmdline()) and each.status() != psutil.STATUS_ZOMBIE
+        if "app.server.ingest_worker" in " ".join(each.cmdline())
+        and each.status() != psutil.STATUS_ZOMBIE
     ]
     return found
 
@@ -178,7 +179,9 @@ async def test_one_that_cannot_be_started_leaves_nothing_behind(files: int) -> N
         await Spawned.start()
 
     assert psutil.Process().num_fds() == before
-    assert not any("app.feeder" in " ".join(e.cmdline()) for e in psutil.Process().children())
+    assert not any(
+        "app.server.ingest_worker" in " ".join(e.cmdline()) for e in psutil.Process().children()
+    )
 
 
 async def test_one_that_cannot_be_started_is_tried_again(

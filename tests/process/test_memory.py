@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.memory import usable_bytes
+from app.postgres.memory import usable_bytes
 
 INSTALLED = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 MEGABYTE = 1_048_576

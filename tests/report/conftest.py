@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from app.db.engine import Database
-from app.feed.ingest import Accepted
-from resolvers.organizations import create_organization
+from app.ingest.store import Accepted
+from app.services.organizations import create_organization
 from tests.conftest import Feed, FixedClock, GraphQL, Rest, cloned
 from tests.report.questions import ONE
 

@@ -21,8 +21,8 @@ from app.cli.report import Format, print_report
 from app.db.engine import Database
 from app.domain.events import decode_lines
 from app.domain.months import Month
+from app.services.ingestion import Intake
 from app.settings import Settings
-from resolvers.feed import Intake
 from tests.conftest import NOW, FixedClock, event
 from tests.doors import Doors
 from tests.report.feeds import (

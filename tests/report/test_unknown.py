@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.db.engine import Database
-from app.domain.acts import OPERATOR
+from app.domain.audit import OPERATOR
 from app.domain.months import Month
-from resolvers.months import close_month, verify_month
-from resolvers.organizations import find_organization
+from app.services.months import close_month, verify_month
+from app.services.organizations import find_organization
 from tests.conftest import Feed, FixedClock, GraphQL, event
 
 SIZES = """

@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import text
 
 from app.db.engine import Database
-from app.domain.acts import OPERATOR
+from app.domain.audit import OPERATOR
 from app.domain.ids import organization_id
 from app.domain.months import Month
+from app.services.months import close_month, reopen_month
 from app.settings import Settings
-from resolvers.months import close_month, reopen_month
 from tests.conftest import Feed, FixedClock, client_of, event, recorded
 
 REPORT = "/api/admin/chargeback/report?reportMonth=2026-09"

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from app.db.engine import Database
-from resolvers.organizations import create_organization
+from app.services.organizations import create_organization
 from tests.conftest import CONTRACT, Feed, FixedClock, GraphQL, Rest, event
 
 # 1618908727587 ms: what the documented example calls `users.createdAt`.

@@ -13,9 +13,9 @@ from sqlalchemy import AsyncAdaptedQueuePool
 from app.db.engine import Database
 from app.domain.callers import Scope
 from app.main import create_app
+from app.services.ingestion import accept_lines
+from app.services.organizations import create_organization, find_organization
 from app.settings import Settings
-from resolvers.feed import accept_lines
-from resolvers.organizations import create_organization, find_organization
 from tests.conftest import FixedClock, cloned, event, mint
 
 CHUNK = 20_000

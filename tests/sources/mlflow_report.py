@@ -3,13 +3,13 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from app.clock import system_clock
+from app.connectors.mlflow.options import MlflowOptions
 from app.db.engine import Database
 from app.domain.months import Month
-from app.feed.connectors.mlflow.options import MlflowOptions
-from app.main import system_clock
-from resolvers.mlflow import import_mlflow
-from resolvers.organizations import DEFAULT, find_organization
-from resolvers.sources import RunState, SourceRun, list_runs
+from app.services.mlflow import import_mlflow
+from app.services.organizations import DEFAULT, find_organization
+from app.services.sources import RunState, SourceRun, list_runs
 from tests.conftest import FixedClock, GraphQL
 
 MIB = 1024 * 1024

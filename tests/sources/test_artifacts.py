@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from app.connectors.mlflow.artifacts import ArtifactStores, Size
 from app.domain.errors import ForeignUnavailable
-from app.feed.connectors.mlflow.artifacts import ArtifactStores, Size
 
 LAYOUTS = (
     "1/0f34/artifacts",

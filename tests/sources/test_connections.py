@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
+from app.clock import system_clock
+from app.connectors.mlflow.facts import Experiment
+from app.connectors.mlflow.mapping import WorkspaceRule
+from app.connectors.mlflow.options import MlflowOptions
 from app.db.engine import Database
 from app.domain.errors import ForeignUnavailable, InvalidArgument
-from app.feed.connectors.mlflow.facts import Experiment
-from app.feed.connectors.mlflow.mapping import WorkspaceRule
-from app.feed.connectors.mlflow.options import MlflowOptions
-from app.main import system_clock
-from resolvers.connections import due_connections, read_connections
-from resolvers.mlflow import import_mlflow
-from resolvers.organizations import DEFAULT, find_organization
-from resolvers.sources import list_runs, source_run
+from app.services.mlflow import import_mlflow
+from app.services.organizations import DEFAULT, find_organization
+from app.services.source_config import due_connections, read_connections
+from app.services.sources import list_runs, source_run
 from tests.conftest import NOW, FixedClock
 
 

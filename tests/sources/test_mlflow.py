@@ -17,14 +17,14 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from app.clock import system_clock
+from app.connectors.mlflow.options import MlflowOptions
 from app.db.engine import Database
 from app.domain.errors import ForeignUnavailable
 from app.domain.months import Month
-from app.feed.connectors.mlflow.options import MlflowOptions
-from app.main import system_clock
-from resolvers.mlflow import brought_by_mlflow
-from resolvers.organizations import create_organization, find_organization
-from resolvers.sources import source_run
+from app.services.mlflow import brought_by_mlflow
+from app.services.organizations import create_organization, find_organization
+from app.services.sources import source_run
 from tests.conftest import FixedClock, GraphQL, administer, cloned, named
 from tests.served import CHARGEBACK, Served, environment
 from tests.sources.mlflow_install import (

@@ -10,8 +10,8 @@ from sqlalchemy import text
 from app.db.engine import Database
 from app.domain.errors import InvalidArgument, InvalidBatch, SourceBusy
 from app.domain.sources import Brought, MemoryKey, Outcome, Unplaced
-from resolvers.organizations import DEFAULT, find_organization
-from resolvers.sources import SourceRun, list_runs, list_sources, source_run
+from app.services.organizations import DEFAULT, find_organization
+from app.services.sources import SourceRun, list_runs, list_sources, source_run
 from tests.conftest import FixedClock, GraphQL, cloned, event
 from tests.served import CHARGEBACK, environment
 

@@ -8,8 +8,8 @@ import pytest
 
 from app.domain.events import decode_lines
 from app.domain.months import Month
-from resolvers.feed import Intake
-from resolvers.organizations import DEFAULT, find_organization
+from app.services.ingestion import Intake
+from app.services.organizations import DEFAULT, find_organization
 from tests.conftest import NOW, cloned, event
 
 MakeStore = Callable[..., Awaitable[str]]

@@ -8,8 +8,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app.db.dumps import DumpFailed, NoDump, StoreInUse, select_row_counts
-from resolvers.upkeep import (
+from app.postgres.dumps import DumpFailed, NoDump, StoreInUse, select_row_counts
+from app.services.store_admin import (
     StoreIsWrong,
     StoreNotEmpty,
     back_up,

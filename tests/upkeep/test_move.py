@@ -9,10 +9,10 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import pytest
 
-from app.db.dumps import DumpFailed, StoreInUse, select_row_counts
-from app.db.embedded import EmbeddedPostgres
 from app.domain.errors import StoreUnavailable
-from resolvers.upkeep import StoreNotEmpty, back_up, move
+from app.postgres.dumps import DumpFailed, StoreInUse, select_row_counts
+from app.postgres.embedded import EmbeddedPostgres
+from app.services.store_admin import StoreNotEmpty, back_up, move
 from tests.conftest import NOW
 from tests.upkeep.conftest import MakeStore, some_events, told
 

@@ -3,13 +3,18 @@
 import asyncpg
 import pytest
 
-from app.db.dumps import select_row_counts
 from app.db.engine import Database
 from app.db.migrations import upgrade
 from app.domain.errors import StoreUnavailable
-from resolvers.feed import accept_lines
-from resolvers.organizations import DEFAULT, find_organization
-from resolvers.upkeep import pending_migrations, rehearse_upgrade, upgrade_store, verify_store
+from app.postgres.dumps import select_row_counts
+from app.services.ingestion import accept_lines
+from app.services.organizations import DEFAULT, find_organization
+from app.services.store_admin import (
+    pending_migrations,
+    rehearse_upgrade,
+    upgrade_store,
+    verify_store,
+)
 from tests.conftest import NOW
 from tests.upkeep.conftest import MakeStore, execute, some_events, told
 

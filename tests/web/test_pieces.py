@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from app.web.packing import CODINGS, coding_for, packed
-from app.web.pieces import dumps, in_turns, pieces
+from app.web.json_stream import dumps, in_turns, pieces
+from app.web.middleware.compression import CODINGS, coding_for, packed
 
 scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8)
 

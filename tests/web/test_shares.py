@@ -12,7 +12,7 @@ from app.db.engine import Database
 from app.domain.errors import ServiceBusy
 from app.main import create_app
 from app.settings import Settings
-from app.web.shares import Shares
+from app.web.limits.admission import Shares
 from tests.conftest import Feed, FixedClock, event
 
 ONE, OTHER = UUID(int=1), UUID(int=2)

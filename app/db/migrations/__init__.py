@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.islands import secure
+from app.db.row_security import secure
 from app.domain.errors import StoreUnavailable
 
 _log = logging.getLogger(__name__)

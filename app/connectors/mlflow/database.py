@@ -1,0 +1,318 @@
+"""Reading a tracking store, and the users of the basic-auth app, from their databases.
+
+The statements are written so that PostgreSQL, MySQL and SQLite all understand them.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from app.connectors.mlflow.facts import (
+    DAY_MS,
+    DEFAULT_WORKSPACE,
+    HOUR_MS,
+    OWNER_TAG,
+    Account,
+    Bucket,
+    Experiment,
+    Model,
+    ModelVersion,
+    Run,
+    Trace,
+    owner_of,
+)
+from app.db.external_database import ForeignDatabase
+from app.domain.errors import ForeignUnavailable
+
+TESTED_STORES = {"0584bdc529eb": "2.22", "bda7b8c39065": "3.1", "dc11669786a5": "3.17"}
+"""The `alembic_version` of tracking stores that the tests have read, by MLflow's version."""
+TESTED_AUTH = {"8606fa83a998": "2.22 and 3.1", "f1a2b3c4d5e6": "3.17"}
+"""The `alembic_version_auth` of the basic-auth app's databases."""
+_PAGE = 2_000
+
+
+class DatabaseStore:
+    """A tracking store, read from its database.
+
+    Args:
+        database: MLflow's backend store.
+        tags: Which tags of experiments the mapping asks for.
+        owner_tag: Which tag of a run names its owner, before its `user_id` does.
+    """
+
+    def __init__(
+        self, database: ForeignDatabase, *, tags: Sequence[str], owner_tag: str = OWNER_TAG
+    ) -> None:
+        self._database = database
+        # `key` is a word of MySQL's; an empty list is no list in SQL.
+        self._key = database.quoted("key")
+        self._tags = [*tags, ""]
+        self._owner_tag = owner_tag
+        self._tables: frozenset[str] = frozenset()
+
+    async def check(self, *, untested: bool) -> None:
+        """Insist on a schema that the tests have read.
+
+        Raises:
+            ForeignUnavailable: It is no tracking store, or one of an untested version.
+        """
+        self._tables = await self._database.tables()
+        await _check_version(self._database, "alembic_version", TESTED_STORES, untested=untested)
+
+    async def workspaces(self) -> Sequence[str]:
+        """The names of all workspaces, whether the feature is on or off."""
+        if "workspaces" not in self._tables:
+            return []
+        rows = await self._database.rows("SELECT name FROM workspaces ORDER BY name")
+        return [row.name for row in rows]
+
+    async def experiments(self) -> Sequence[Experiment]:
+        """All experiments, deleted ones included, by id."""
+        tags: dict[str, dict[str, str]] = {}
+        for row in await self._database.rows(
+            f"SELECT experiment_id, {self._key} AS tag, value "  # noqa: S608  a constant
+            f"FROM experiment_tags WHERE {self._key} IN :tags",
+            {"tags": self._tags},
+        ):
+            tags.setdefault(str(row.experiment_id), {})[row.tag] = row.value or ""
+        workspace = "workspace" if "workspaces" in self._tables else "NULL AS workspace"
+        rows = await self._database.rows(
+            f"SELECT experiment_id, name, {workspace}, creation_time, "  # noqa: S608  constants
+            "last_update_time, artifact_location FROM experiments ORDER BY experiment_id"
+        )
+        return [
+            Experiment(
+                str(row.experiment_id),
+                row.name,
+                row.workspace or DEFAULT_WORKSPACE,
+                row.creation_time,
+                row.last_update_time,
+                row.artifact_location or "",
+                tags.get(str(row.experiment_id), {}),
+            )
+            for row in rows
+        ]
+
+    async def run_buckets(self) -> Mapping[Bucket, str]:
+        """The fingerprints of all runs, by experiment and day: one statement, few rows."""
+        return await self._buckets(
+            "SELECT experiment_id, start_time - start_time % :width AS bucket, count(*) AS c1, "
+            "sum(start_time) AS c2, sum(coalesce(end_time, 0)) AS c3, "
+            "sum(coalesce(deleted_time, 0)) AS c4, "
+            "sum(CASE WHEN lifecycle_stage = 'deleted' THEN 1 ELSE 0 END) AS c5 "
+            "FROM runs WHERE start_time IS NOT NULL GROUP BY experiment_id, bucket",
+            {"width": DAY_MS},
+        )
+
+    async def runs(
+        self, experiment_id: str, buckets: Sequence[int]
+    ) -> AsyncIterator[Sequence[Run]]:
+        """The runs in these buckets, by start; a page at a time."""
+        for start, end in _spans(buckets, DAY_MS):
+            async for rows in self._pages(
+                "SELECT run_uuid AS id, experiment_id, user_id, start_time AS at_, end_time, "
+                "status, artifact_uri FROM runs WHERE experiment_id = :experiment_id "
+                "AND start_time >= :start AND start_time < :end_ "
+                "AND (start_time > :after OR (start_time = :after AND run_uuid > :after_id)) "
+                "ORDER BY start_time, run_uuid LIMIT :page",
+                {"experiment_id": int(experiment_id), "start": start, "end_": end},
+            ):
+                owners = await self._tagged("tags", "run_uuid", self._owner_tag, rows)
+                yield [self._run(row, owners.get(row.id)) for row in rows]
+
+    def _run(self, row: Any, tagged: str | None) -> Run:
+        return Run(
+            row.id,
+            str(row.experiment_id),
+            owner_of(tagged, row.user_id),
+            row.at_,
+            row.end_time,
+            row.status in {"RUNNING", "SCHEDULED"},
+            row.artifact_uri or "",
+        )
+
+    async def model_buckets(self) -> Mapping[Bucket, str]:
+        """The fingerprints of all logged models, one bucket an experiment; MLflow 2 has none."""
+        if "logged_models" not in self._tables:
+            return {}
+        return await self._buckets(
+            "SELECT experiment_id, 0 AS bucket, count(*) AS c1, "
+            "sum(last_updated_timestamp_ms) AS c2, sum(creation_timestamp_ms) AS c3, 0 AS c4, "
+            "sum(CASE WHEN lifecycle_stage = 'deleted' THEN 1 ELSE 0 END) AS c5 "
+            "FROM logged_models GROUP BY experiment_id"
+        )
+
+    async def models(self, experiment_id: str) -> Sequence[Model]:
+        """The logged models of an experiment, by id."""
+        rows = await self._database.rows(
+            "SELECT model_id AS id, source_run_id, creation_timestamp_ms, "
+            "last_updated_timestamp_ms, artifact_location FROM logged_models "
+            "WHERE experiment_id = :experiment_id ORDER BY model_id",
+            {"experiment_id": int(experiment_id)},
+        )
+        owners = await self._tagged("logged_model_tags", "model_id", self._owner_tag, rows)
+        return [
+            Model(
+                row.id,
+                experiment_id,
+                row.source_run_id or None,
+                owners.get(row.id),
+                row.creation_timestamp_ms,
+                row.last_updated_timestamp_ms,
+                row.artifact_location,
+            )
+            for row in rows
+        ]
+
+    async def model_versions(self) -> Sequence[ModelVersion]:
+        """All versions of all registered models."""
+        rows = await self._database.rows(
+            "SELECT name, version, coalesce(storage_location, source, '') AS location "
+            "FROM model_versions ORDER BY name, version"
+        )
+        return [ModelVersion(row.name, row.version, row.location) for row in rows]
+
+    async def trace_buckets(self) -> Mapping[Bucket, str]:
+        """The fingerprints of all traces, by experiment and hour; none before MLflow 2.14."""
+        if "trace_info" not in self._tables:
+            return {}
+        return await self._buckets(
+            "SELECT experiment_id, timestamp_ms - timestamp_ms % :width AS bucket, "
+            "count(*) AS c1, sum(timestamp_ms) AS c2, 0 AS c3, 0 AS c4, 0 AS c5 "
+            "FROM trace_info GROUP BY experiment_id, bucket",
+            {"width": HOUR_MS},
+        )
+
+    async def traces(
+        self, experiment_id: str, buckets: Sequence[int]
+    ) -> AsyncIterator[Sequence[Trace]]:
+        """The traces in these buckets, by start; a page at a time."""
+        for start, end in _spans(buckets, HOUR_MS):
+            async for rows in self._pages(
+                "SELECT request_id AS id, timestamp_ms AS at_ FROM trace_info "
+                "WHERE experiment_id = :experiment_id "
+                "AND timestamp_ms >= :start AND timestamp_ms < :end_ "
+                "AND (timestamp_ms > :after OR (timestamp_ms = :after AND request_id > :after_id))"
+                " ORDER BY timestamp_ms, request_id LIMIT :page",
+                {"experiment_id": int(experiment_id), "start": start, "end_": end},
+            ):
+                table = "trace_request_metadata"
+                users = await self._tagged(table, "request_id", OWNER_TAG, rows)
+                users |= await self._tagged(table, "request_id", "mlflow.trace.user", rows)
+                yield [Trace(row.id, users.get(row.id) or None, row.at_) for row in rows]
+
+    async def _buckets(
+        self, statement: str, parameters: Mapping[str, int] | None = None
+    ) -> Mapping[Bucket, str]:
+        rows = await self._database.rows(statement, parameters)
+        return {
+            Bucket(str(row.experiment_id), int(row.bucket)): "/".join(
+                str(int(part)) for part in (row.c1, row.c2, row.c3, row.c4, row.c5)
+            )
+            for row in rows
+        }
+
+    async def _pages(
+        self, statement: str, parameters: dict[str, Any]
+    ) -> AsyncIterator[Sequence[Any]]:
+        after, after_id = -1, ""
+        while rows := await self._database.rows(
+            statement, parameters | {"after": after, "after_id": after_id, "page": _PAGE}
+        ):
+            yield rows
+            if len(rows) < _PAGE:
+                return
+            after, after_id = rows[-1].at_, rows[-1].id
+
+    async def _tagged(self, table: str, key: str, tag: str, rows: Sequence[Any]) -> dict[str, str]:
+        """What a tag says of these rows."""
+        name, value = self._key, "value"
+        if table == "logged_model_tags":
+            name, value = "tag_key", "tag_value"
+        found = await self._database.rows(
+            f"SELECT {key} AS id, {value} AS value FROM {table} "  # noqa: S608  constants
+            f"WHERE {key} IN :ids AND {name} = :tag",
+            {"ids": [row.id for row in rows] or [""], "tag": tag},
+        )
+        return {row.id: row.value for row in found if row.value}
+
+
+class DatabaseDirectory:
+    """The users of the basic-auth app, read from its database."""
+
+    def __init__(self, database: ForeignDatabase) -> None:
+        self._database = database
+
+    async def check(self, *, untested: bool) -> None:
+        """Insist on a schema that the tests have read.
+
+        Raises:
+            ForeignUnavailable: It is no basic-auth database, or one of an untested version.
+        """
+        # Before MLflow 3 the table had the name that the tracking store's has.
+        names = ("alembic_version_auth", "alembic_version")
+        there = await self._database.tables()
+        table = next((name for name in names if name in there), names[0])
+        await _check_version(self._database, table, TESTED_AUTH, untested=untested)
+
+    async def accounts(self) -> Sequence[Account]:
+        """All users by username, each with what they have a role in, or else a permission for."""
+        if "roles" not in await self._database.tables():
+            return await self._permitted()
+        rows = await self._database.rows(
+            "SELECT users.username, roles.workspace AS allowed FROM users "
+            "LEFT JOIN user_role_assignments ON user_role_assignments.user_id = users.id "
+            "LEFT JOIN roles ON roles.id = user_role_assignments.role_id "
+            "ORDER BY users.username"
+        )
+        return [Account(username, workspaces=some) for username, some in _allowed(rows)]
+
+    async def _permitted(self) -> Sequence[Account]:
+        """The same before MLflow knew roles: whoever creates an experiment may manage it."""
+        rows = await self._database.rows(
+            "SELECT users.username, permitted.experiment_id AS allowed FROM users "
+            "LEFT JOIN experiment_permissions AS permitted ON permitted.user_id = users.id "
+            "AND permitted.permission <> 'NO_PERMISSIONS' ORDER BY users.username"
+        )
+        return [Account(username, experiments=some) for username, some in _allowed(rows)]
+
+
+def _allowed(rows: Iterable[Any]) -> Iterator[tuple[str, frozenset[str]]]:
+    """By username, in the order of rows, what users are allowed to see."""
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        some = found.setdefault(row.username, set())
+        if row.allowed is not None:
+            some.add(str(row.allowed))
+    return ((username, frozenset(some)) for username, some in found.items())
+
+
+async def _check_version(
+    database: ForeignDatabase, table: str, tested: Mapping[str, str], *, untested: bool
+) -> None:
+    if table not in await database.tables():
+        raise ForeignUnavailable(
+            f"{database.shown} has no table {table}: it is not a database of MLflow's."
+        )
+    found = {
+        row.version_num
+        for row in await database.rows(
+            f"SELECT version_num FROM {table}"  # noqa: S608  one of two constants
+        )
+    }
+    if not found & set(tested) and not untested:
+        versions = ", ".join(f"{name} (MLflow {version})" for name, version in tested.items())
+        raise ForeignUnavailable(
+            f"{database.shown}: {table} says {', '.join(sorted(found)) or 'nothing'}; tested are "
+            f"{versions}. --untested-version reads it all the same; or read it over REST."
+        )
+
+
+def _spans(buckets: Sequence[int], width_ms: int) -> Sequence[tuple[int, int]]:
+    """Buckets that follow each other are read as one span."""
+    spans: list[tuple[int, int]] = []
+    for start in sorted(buckets):
+        if spans and spans[-1][1] == start:
+            spans[-1] = (spans[-1][0], start + width_ms)
+        else:
+            spans.append((start, start + width_ms))
+    return spans

@@ -1,1 +1,0 @@
-"""From usage events to the rows of the store, and events made from a seed."""

@@ -1,0 +1,62 @@
+"""What comes too late: facts about closed months become corrections, booked in an open one."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import date
+from uuid import UUID
+
+from app.db.month_closes import NOWHERE, CorrectionRow
+from app.domain.figures import Figure
+from app.domain.months import Month
+from app.domain.timelines import Figures, Place
+
+
+class Late:
+    """Amounts that closed months lack, by month, figure and place.
+
+    Args:
+        since: The first day of the first month that is corrected at all; None is every month. The
+            months before are what imported reports state, whatever is known of them now.
+    """
+
+    def __init__(self, since: date | None = None) -> None:
+        self._since = since
+        self._amounts: dict[tuple[Month, Figure, UUID, UUID, UUID], int] = defaultdict(int)
+
+    def add(
+        self,
+        origin: Month,
+        figure: Figure,
+        amount: int,
+        *,
+        workspace_id: UUID = NOWHERE,
+        project_id: UUID = NOWHERE,
+        user_id: UUID = NOWHERE,
+    ) -> None:
+        """Add an amount to a figure of a closed month."""
+        if self._since is None or origin.first_day >= self._since:
+            self._amounts[origin, figure, workspace_id, project_id, user_id] += amount
+
+    def add_figures(self, origin: Month, place: Place, figures: Figures) -> None:
+        """Add what a place's experiments contribute to a closed month."""
+        for figure, amount in (
+            (Figure.EXPERIMENTS, figures.experiments),
+            (Figure.UNMEASURED_EXPERIMENTS, figures.unmeasured),
+            (Figure.EXPERIMENTS_CREATED, figures.experiments_created),
+            (Figure.SIZE_BYTES, figures.size_bytes),
+            (Figure.BYTE_MICROSECONDS, figures.byte_microseconds),
+        ):
+            self.add(origin, figure, amount, **place._asdict())
+
+    def add_usage(self, origin: Month, user_id: UUID, ui_uses: int, sdk_uses: int) -> None:
+        """Add a user's uses of both channels to a closed month."""
+        self.add(origin, Figure.UI_USAGE, ui_uses, user_id=user_id)
+        self.add(origin, Figure.SDK_USAGE, sdk_uses, user_id=user_id)
+
+    def rows(self) -> Iterator[CorrectionRow]:
+        """All amounts that are not nothing."""
+        for (origin, figure, workspace_id, project_id, user_id), amount in self._amounts.items():
+            if amount:
+                yield CorrectionRow(
+                    origin.first_day, figure, workspace_id, project_id, user_id, amount
+                )

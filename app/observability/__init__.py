@@ -1,0 +1,1 @@
+"""What operators see: the record of each request, logs, metrics and traces."""

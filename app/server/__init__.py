@@ -1,0 +1,1 @@
+"""`chargeback serve`: process wiring, protocol limits, background jobs and the ingest worker."""

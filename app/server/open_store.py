@@ -1,0 +1,46 @@
+"""The store, as commands open it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from app.clock import Clock, system_clock
+from app.db.engine import Database
+from app.postgres.open import open_store
+from app.server.process_tuning import settle
+from app.services.organizations import ensure_default_organization
+from app.services.retention import prepare_shelves
+from app.settings import Settings
+
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def opened(settings: Settings, data_dir: Path, clock: Clock) -> AsyncIterator[Database]:
+    """The store that the settings name, with its first organization."""
+    async with open_store(
+        settings.database_url,
+        data_dir / "postgres",
+        connections=settings.database_connections,
+        shared_snapshots=settings.database_shared_snapshots,
+        prepared_statements=settings.database_prepared_statements,
+    ) as database:
+        await ensure_default_organization(database, clock())
+        await prepare_shelves(database, clock())
+        yield database
+
+
+def with_store(
+    data_dir: Path, env_file: Path | None, command: Callable[[Database, Settings], Awaitable[T]]
+) -> T:
+    """Run a command on the open store; one that is being served is joined."""
+    settings = Settings.load(env_file)
+    settle()
+
+    async def run() -> T:
+        async with opened(settings, data_dir, system_clock) as database:
+            return await command(database, settings)
+
+    return asyncio.run(run())

@@ -1,0 +1,216 @@
+"""`chargeback serve`: the one way to start the service."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from uuid import UUID
+
+import uvicorn
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from app import __version__
+from app.clock import system_clock
+from app.console import stderr, stdout
+from app.db.engine import Database
+from app.demo.generate import DEMO_ADMIN, OrganizationShape, generate_events
+from app.domain.callers import Scope
+from app.domain.errors import ChargebackError
+from app.domain.months import Month
+from app.main import create_app
+from app.observability.logs import configure_logs
+from app.observability.metrics import Metrics
+from app.server.background_jobs import Chores
+from app.server.http_protocol import BoundedProtocol
+from app.server.ingest_worker.supervisor import Feeder, spawned
+from app.server.open_store import opened
+from app.server.process_tuning import keep_little, settle
+from app.server.source_scheduler import sources_at_intervals
+from app.services.audit import record_start
+from app.services.ingestion import CHUNK, accept_lines
+from app.services.keys import KeyHolders, caller_of_key, create_key
+from app.services.organizations import DEFAULT, find_organization
+from app.settings import LogFormat, Settings
+
+DEMO_SEED = 2026
+_DEMO_KEY_FILE = "demo.key"
+_GRACE_SECONDS = 10
+
+
+class PortTaken(ChargebackError):
+    """The address to listen on cannot be had."""
+
+    code, status = "PORT_TAKEN", 503
+
+
+def _log_format(settings: Settings) -> LogFormat:
+    default = LogFormat.TEXT if sys.stderr.isatty() else LogFormat.JSON
+    return settings.log_format or default
+
+
+async def serve(settings: Settings, *, host: str, port: int, data_dir: Path, demo: bool) -> None:
+    """Open the store, load the demo organization when asked to, and serve until a signal."""
+    keep_little()
+    log_format = _log_format(settings)
+    configure_logs(log_format, settings.log_level.upper())
+    with _listening(host, port) as listener:
+        stderr.print("Starting PostgreSQL …" if settings.database_url is None else "Connecting …")
+        async with (
+            spawned() as process,
+            opened(settings, data_dir, system_clock) as database,
+            database.pulse.watched(),
+            Feeder(process, database, settings, log_format) as feeder,
+        ):
+            key = await _demo(database, settings, data_dir) if demo else None
+            await record_start(database, settings, system_clock())
+            address = f"http://{_shown(host)}:{listener.getsockname()[1]}"
+            await _answer(database, settings, feeder, listener, lambda: _greet(address, key))
+            stderr.print("Stopping …")
+
+
+async def _answer(
+    database: Database,
+    settings: Settings,
+    feeder: Feeder,
+    listener: socket.socket,
+    on_ready: Callable[[], None],
+) -> None:
+    """Answer requests until a signal, and do the chores meanwhile."""
+    app = create_app(settings, database, intake=feeder)
+    config = uvicorn.Config(
+        app,
+        http=BoundedProtocol,
+        log_level="warning",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+    )
+    metrics: Metrics = app.state.services.metrics
+    chores = Chores(database, settings, clock=system_clock, on_jump=metrics.count_clock_jump)
+    doing = asyncio.create_task(chores.run())
+    settle()
+    async with sources_at_intervals(database, settings.sources_file):
+        await _Server(config, on_ready).serve(sockets=[listener])
+    doing.cancel()
+    await asyncio.wait([doing])
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it is ready, and leaves what follows a signal to its caller."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Unlike uvicorn's own, raise no signal anew: PostgreSQL is still to be stopped."""
+        loop = asyncio.get_running_loop()
+        for wish in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(wish, self.handle_exit, wish, None)
+        yield
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Take the address before anything else is started."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise PortTaken(
+            f"Cannot listen on {host}:{port}: {reason}. Choose another with --port."
+        ) from None
+    with listener:
+        listener.setblocking(False)
+        yield listener
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+async def _demo(database: Database, settings: Settings, data_dir: Path) -> str | None:
+    """Load the demo organization into an empty store; a key for its admin, the same each time."""
+    organization = await find_organization(database, DEFAULT)
+    if organization.first_month is None:
+        await _load_demo(database, organization.organization_id)
+    kept = data_dir / _DEMO_KEY_FILE
+    key = kept.read_text().strip() if kept.is_file() else ""
+    try:
+        (await caller_of_key(KeyHolders(database), key, settings, system_clock())).require(
+            Scope.ADMIN
+        )
+    except ChargebackError:
+        key = await _mint_demo_key(database, organization.organization_id)
+        _keep(kept, key)
+    return key
+
+
+def _keep(file: Path, key: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch(mode=0o600)
+    file.write_text(f"{key}\n")
+
+
+async def _mint_demo_key(database: Database, organization_id: UUID) -> str:
+    minted = await create_key(
+        database,
+        organization_id,
+        username=DEMO_ADMIN,
+        scopes=[Scope.ADMIN],
+        label="demo",
+        expires_at=None,
+        now=system_clock(),
+    )
+    return str(minted.text)
+
+
+async def _load_demo(database: Database, organization_id: UUID) -> None:
+    now = system_clock()
+    lines = generate_events(OrganizationShape(), seed=DEMO_SEED, until=now)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=stderr) as progress:
+        task = progress.add_task("Loading the demo organization …")
+
+        def chunks() -> Iterator[list[bytes]]:
+            count = 0
+            while chunk := list(islice(lines, CHUNK)):
+                yield chunk
+                count += len(chunk)
+                told = f"Loading the demo organization … {count:,} events"
+                progress.update(task, description=told)
+
+        await accept_lines(database, organization_id, chunks(), now)
+
+
+def _greet(address: str, key: str | None) -> None:
+    """What a newcomer needs next; scripts read the line of the key."""
+    last_month = Month.containing(system_clock()).plus(-1)
+    report = f"{address}/api/admin/chargeback/report?reportMonth={last_month}"
+    lines = [
+        f"Chargeback admin API {__version__} is ready.",
+        f"GraphiQL: {address}/graphql",
+        f"REST: {report}",
+    ]
+    if key is not None:
+        lines += [
+            f"API key: {key}",
+            "Sign in to GraphiQL with the key, or try:",
+            f"  curl -sS -H 'Authorization: {key}' '{report}'",
+        ]
+    stdout.print("\n".join(lines), markup=False, highlight=False)
+    stderr.print("Ctrl-C stops it.")

@@ -1,0 +1,1 @@
+"""Use cases that write: each runs in one transaction, which it opens itself."""

@@ -1,0 +1,277 @@
+"""Sources: what is connected, its runs, and the way by which a run stores what it brings.
+
+async with source_run(database, organization_id, "mlflow", kind="mlflow", clock=clock) as run:
+    known = await run.recall("experiment")
+    await run.accept(chunks)               # all or nothing, as `chargeback import` does
+    run.leave_out("run 8f31", "it has no owner")
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from app.clock import Clock
+from app.db.engine import Database, Transaction
+from app.db.sources import (
+    add_to_run,
+    begin_run,
+    end_run,
+    lock_source,
+    select_memory,
+    select_runs,
+    select_sources,
+    write_memory,
+)
+from app.domain.errors import (
+    ChargebackError,
+    InvalidArgument,
+    InvalidBatch,
+    NotFound,
+    SourceBusy,
+    StoreUnavailable,
+)
+from app.domain.events import NUL, decode_lines
+from app.domain.sources import Brought, MemoryKey, Outcome, Unplaced
+from app.ingest.store import Accepted
+from app.services.ingestion import CHUNK, store_lines
+from app.services.retention import Growth
+
+LISTED = 100
+"""A run lists no more of what it could not place; it counts all."""
+_MOST_RUNS = 400
+_LONGEST_ERROR = 2_000
+
+
+class RunState(NamedTuple):
+    """A run of a source: what it brought, what it could not place, and how it ended.
+
+    `finished_at` is None while it runs, and when it was interrupted.
+    """
+
+    number: int
+    started_at: datetime
+    finished_at: datetime | None
+    outcome: Outcome
+    accepted: int
+    duplicates: int
+    unplaced_count: int
+    unplaced: Sequence[Unplaced]
+    error: str | None
+
+
+class SourceState(NamedTuple):
+    """A source and its last run; None before the first."""
+
+    name: str
+    kind: str
+    connected_at: datetime
+    last_run: RunState | None
+
+
+class SourceRun:
+    """One run of a source, which nobody else runs meanwhile.
+
+    Attributes:
+        total: What became of the events that it brought.
+        unplaced: What it could not place, the first `LISTED` of it.
+        unplaced_count: How much it could not place.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        organization_id: UUID,
+        name: str,
+        number: int,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._growth = Growth(database)
+        self._organization_id = organization_id
+        self._name = name
+        self._clock = clock
+        self.number = number
+        self.total = Accepted()
+        self.unplaced: list[Unplaced] = []
+        self.unplaced_count = 0
+        self._counted = self._listed = 0
+
+    async def accept(
+        self,
+        chunks: Iterable[Sequence[bytes]],
+        *,
+        remembered: Mapping[MemoryKey, str | None] | None = None,
+    ) -> Accepted:
+        """Store a stream of events, and what to remember of them: all of it, or nothing.
+
+        Args:
+            chunks: Lines, one event each, some at a time.
+            remembered: What to know at the next run; None forgets.
+
+        Raises:
+            InvalidBatch: With the bad lines, counted from 0; nothing was stored.
+            SourceBusy: Another run has begun: the store was away in between.
+        """
+        async with self._database.transaction(self._organization_id) as tx:
+            accepted = await store_lines(tx, self._organization_id, chunks, self._clock())
+            if remembered:
+                await write_memory(tx, self._organization_id, self._name, remembered)
+            await self.count(tx, accepted)
+        await self._growth.stored(accepted.accepted)
+        self.total += accepted
+        self._counted, self._listed = self.unplaced_count, len(self.unplaced)
+        return accepted
+
+    async def bring(self, brought: Brought) -> Accepted:
+        """Store what a connector brings; an event that the feed refuses is left out, and said."""
+        for unplaced in brought.unplaced:
+            self.leave_out(*unplaced)
+        lines = list(self._good(brought.lines))
+        chunks = [lines[start : start + CHUNK] for start in range(0, len(lines), CHUNK)]
+        return await self.accept(chunks, remembered=brought.remembered)
+
+    def leave_out(self, what: str, why: str) -> None:
+        """Note that something has no place in the feed; stored with what is brought next."""
+        self.unplaced_count += 1
+        if len(self.unplaced) < LISTED:
+            self.unplaced.append(Unplaced(what.replace(NUL, ""), why.replace(NUL, "")))
+
+    async def recall(self, family: str, keys: Sequence[str] | None = None) -> dict[str, str]:
+        """What was remembered in a family at these keys, or at all."""
+        async with self._database.transaction(self._organization_id) as tx:
+            rows = await select_memory(tx, self._organization_id, self._name, family, keys)
+        return {row.key: row.value for row in rows}
+
+    def _good(self, lines: Sequence[bytes]) -> Sequence[bytes]:
+        """The events that the feed takes; each pass finds some of the others."""
+        while True:
+            try:
+                decode_lines(lines, now=self._clock())
+            except InvalidBatch as refusal:
+                problems = {problem.index: problem for problem in refusal.problems}
+                for index, problem in problems.items():
+                    self.leave_out(
+                        lines[index].decode(errors="replace")[:200],
+                        f"{problem.field or 'event'}: {problem.message}",
+                    )
+                lines = [line for at, line in enumerate(lines) if at not in problems]
+            else:
+                return lines
+
+    async def count(self, tx: Transaction, accepted: Accepted) -> None:
+        """Count what a transaction of the caller stored, as part of that transaction.
+
+        Raises:
+            SourceBusy: Another run has begun.
+        """
+        current = await add_to_run(
+            tx,
+            self._organization_id,
+            self._name,
+            self.number,
+            accepted=accepted.accepted,
+            duplicates=accepted.duplicates,
+            unplaced_count=self.unplaced_count - self._counted,
+            unplaced=self.unplaced[self._listed :],
+        )
+        if not current:
+            raise SourceBusy(f"Another run of source {self._name!r} has begun; this one ends.")
+
+    async def finish(self, outcome: Outcome, error: str | None) -> None:
+        """Note how the run ended, and what was left out at last."""
+        async with self._database.transaction(self._organization_id) as tx:
+            if self._counted < self.unplaced_count:
+                await self.count(tx, Accepted())
+            await end_run(
+                tx,
+                self._organization_id,
+                self._name,
+                self.number,
+                outcome=outcome,
+                error=error,
+                now=self._clock(),
+            )
+
+
+@asynccontextmanager
+async def source_run(
+    database: Database, organization_id: UUID, name: str, *, kind: str, clock: Clock
+) -> AsyncIterator[SourceRun]:
+    """Run a source for the length of the block; it is connected by its first run.
+
+    The source is locked by an open transaction, so that the lock ends with the process, too.
+
+    Raises:
+        InvalidArgument: The name is empty or too long.
+        SourceBusy: It runs already, here or in another process.
+    """
+    if not 1 <= len(name) <= 200 or NUL in name:
+        raise InvalidArgument(
+            f"source: must be 1 to 200 characters without U+0000; got {name[:80]!r}."
+        )
+    async with database.transaction(organization_id) as lock:
+        if not await lock_source(lock, organization_id, name):
+            raise SourceBusy(f"Source {name!r} is being read already: wait for that run to end.")
+        async with database.transaction(organization_id) as tx:
+            number = await begin_run(tx, organization_id, name, kind, clock())
+        run = SourceRun(database, organization_id, name, number, clock)
+        try:
+            yield run
+        except BaseException as error:
+            with suppress(StoreUnavailable, SourceBusy):
+                await run.finish(*_ended_by(error))
+            raise
+        await run.finish(Outcome.DONE, None)
+
+
+def _ended_by(error: BaseException) -> tuple[Outcome, str | None]:
+    if not isinstance(error, Exception):
+        return Outcome.INTERRUPTED, None
+    told = str(error) if isinstance(error, ChargebackError) else repr(error)
+    return Outcome.FAILED, told.replace(NUL, "")[:_LONGEST_ERROR]
+
+
+async def list_sources(database: Database, organization_id: UUID) -> Sequence[SourceState]:
+    """The sources of an organization by name, each with its last run."""
+    async with database.transaction(organization_id) as tx:
+        rows = await select_sources(tx, organization_id)
+    return [
+        SourceState(
+            row.source, row.kind, row.connected_at, None if row.number is None else _state(row)
+        )
+        for row in rows
+    ]
+
+
+async def list_runs(
+    database: Database, organization_id: UUID, name: str, first: int = 20
+) -> Sequence[RunState]:
+    """The last runs of a source, the latest first.
+
+    Raises:
+        InvalidArgument: `first` is not from 1 to 400.
+        NotFound: There is no such source.
+    """
+    if not 1 <= first <= _MOST_RUNS:
+        raise InvalidArgument(f"first: must be from 1 to {_MOST_RUNS}; got {first}.")
+    async with database.transaction(organization_id) as tx:
+        rows = await select_runs(tx, organization_id, name, first)
+    if not rows:
+        raise NotFound(f"There is no source {name!r}.")
+    return [_state(row) for row in rows]
+
+
+def _state(row: Any) -> RunState:
+    return RunState(
+        row.number,
+        row.started_at,
+        row.finished_at,
+        Outcome(row.outcome),
+        row.accepted,
+        row.duplicates,
+        row.unplaced_count,
+        [Unplaced(each["what"], each["why"]) for each in row.unplaced],
+        row.error,
+    )
