@@ -21,24 +21,24 @@ from app.domain.errors import (
     Unauthenticated,
 )
 from app.observability.metrics import Metrics
-from app.observability.request_record import Watcher, observation
+from app.observability.request_record import RequestObserver, observation
 from app.services.audit import AuditTrail
-from app.services.ingestion import Intake, Taking
-from app.services.keys import KeyHolders
+from app.services.ingestion import GroupCommitIngestor, Ingestor
+from app.services.keys import KeyLoader
 from app.settings import Settings, SettingsError
 from app.web import auth, events, health, openapi, rest, scim
-from app.web.app_state import Services, services_of
-from app.web.closed_report_cache import ClosedDocuments
+from app.web.app_state import AppState, get_app_state
+from app.web.closed_report_cache import ClosedReportCache
 from app.web.errors import headers_of, refuse, refuse_http
 from app.web.graphiql import asks_for_page, graphiql_page, graphiql_routes, signin_page
 from app.web.graphql import GraphQLEndpoint
-from app.web.limits.admission import Shares
-from app.web.limits.auth_throttle import Guesses
-from app.web.limits.concurrency import RunningQueries
-from app.web.middleware.body_timeout import BodyPatience
+from app.web.limits.admission import TenantCapacity
+from app.web.limits.auth_throttle import AuthThrottle
+from app.web.limits.concurrency import ConcurrencyLimit
+from app.web.middleware.body_timeout import BodyTimeout
 from app.web.middleware.compression import GZip
-from app.web.middleware.duplicate_headers import GivenOnce
-from app.web.middleware.record_requests import Observed
+from app.web.middleware.duplicate_headers import RejectDuplicateHeaders
+from app.web.middleware.record_requests import RecordRequests
 from app.web.middleware.security_headers import SecurityHeaders
 
 _BODIES_IN_MEMORY = 4
@@ -53,7 +53,7 @@ def create_app(
     settings: Settings,
     database: Database,
     clock: Clock = system_clock,
-    intake: Taking | None = None,
+    intake: Ingestor | None = None,
 ) -> Starlette:
     """The service on an open store.
 
@@ -63,9 +63,9 @@ def create_app(
         clock: What time it is; tests choose it.
         intake: What stores events; None is this process itself.
     """
-    intake = intake or Intake(database)
+    intake = intake or GroupCommitIngestor(database)
     metrics = Metrics(database, intake)
-    watchers: list[Watcher] = [metrics, *_traces(settings)]
+    watchers: list[RequestObserver] = [metrics, *_traces(settings)]
     database.watchers.append(_noting(watchers))
     app = Starlette(
         routes=[
@@ -80,14 +80,14 @@ def create_app(
         ],
         middleware=[
             Middleware(
-                Observed,
+                RecordRequests,
                 watchers=watchers,
                 id_header=settings.request_id_header,
                 slow_seconds=settings.slow_query_seconds,
             ),
             Middleware(SecurityHeaders),
-            Middleware(GivenOnce),
-            Middleware(BodyPatience, seconds=settings.body_seconds),
+            Middleware(RejectDuplicateHeaders),
+            Middleware(BodyTimeout, seconds=settings.body_seconds),
             Middleware(GZip, minimum_size=2_000, compresslevel=1),
         ],
         lifespan=_until_stopped(watchers),
@@ -98,30 +98,30 @@ def create_app(
     )
     # Nobody is sent on to another spelling of a path: by http:// the key would go in clear.
     app.router.redirect_slashes = False
-    app.state.services = Services(
+    app.state.services = AppState(
         settings=settings,
         database=database,
         clock=clock,
         intake=intake,
-        key_holders=KeyHolders(database),
+        key_holders=KeyLoader(database),
         bodies=_room_for_bodies(settings),
-        closed_documents=ClosedDocuments(_CLOSED_DOCUMENTS_BYTES),
+        closed_documents=ClosedReportCache(_CLOSED_DOCUMENTS_BYTES),
         audit=AuditTrail(database),
-        guesses=Guesses(),
-        queries=RunningQueries(settings.queries_per_key),
-        downloads=Shares(max(1, database.connections // 2)),
-        answers=Shares(_ANSWERS_IN_MEMORY_BYTES),
+        guesses=AuthThrottle(),
+        queries=ConcurrencyLimit(settings.queries_per_key),
+        downloads=TenantCapacity(max(1, database.connections // 2)),
+        answers=TenantCapacity(_ANSWERS_IN_MEMORY_BYTES),
         metrics=metrics,
     )
     return app
 
 
-def _room_for_bodies(settings: Settings) -> Shares:
+def _room_for_bodies(settings: Settings) -> TenantCapacity:
     most = _BODIES_IN_MEMORY * settings.feed_body_bytes
-    return Shares(most, _BODY_PATIENCE_SECONDS, most_of_one=most, refusal=FeedBusy)
+    return TenantCapacity(most, _BODY_PATIENCE_SECONDS, most_of_one=most, refusal=FeedBusy)
 
 
-def _traces(settings: Settings) -> Sequence[Watcher]:
+def _traces(settings: Settings) -> Sequence[RequestObserver]:
     if settings.traces_endpoint is None:
         return []
     try:
@@ -133,7 +133,7 @@ def _traces(settings: Settings) -> Sequence[Watcher]:
     return [Traces(settings.traces_endpoint)]
 
 
-def _noting(watchers: Sequence[Watcher]) -> Callable[[Executed], None]:
+def _noting(watchers: Sequence[RequestObserver]) -> Callable[[Executed], None]:
     """Has each statement noted for the request that it belongs to."""
 
     def note(executed: Executed) -> None:
@@ -146,7 +146,7 @@ def _noting(watchers: Sequence[Watcher]) -> Callable[[Executed], None]:
 
 
 def _until_stopped(
-    watchers: Sequence[Watcher],
+    watchers: Sequence[RequestObserver],
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     """A clean stop leaves nothing unwritten, and nothing unsent."""
 
@@ -170,7 +170,7 @@ def _graphql(endpoint: GraphQLEndpoint) -> Any:
     async def graphql(request: Request) -> Response:
         if not asks_for_page(request):
             return await endpoint.respond(request)
-        if not services_of(request).settings.graphiql_enabled:
+        if not get_app_state(request).settings.graphiql_enabled:
             raise GraphiQLDisabled
         try:
             await auth.authenticate(request)

@@ -5,7 +5,7 @@ from typing import Any
 
 import uvloop
 
-from app.server.process_tuning import settle
+from app.server.process_tuning import tune_gc
 from bench.cases import cases, opened_bench
 from bench.execution import measure_execution
 from bench.feed import measure_feed
@@ -41,7 +41,7 @@ def _options() -> argparse.Namespace:
 
 async def main(options: argparse.Namespace) -> None:
     run, hardware = Run({}, {}, {}, [], {}), machine()
-    settle()  # As the service does, for all that runs in this process.
+    tune_gc()  # As the service does, for all that runs in this process.
     if not options.without_postgraphile:
         install()
     async with benchmark_store() as store:

@@ -1,4 +1,4 @@
-"""Taking events in over HTTP, into a store of their own: events a second, and reports beside it.
+"""Ingestor events in over HTTP, into a store of their own: events a second, and reports beside it.
 
 CPU seconds are those of the service, of the process that it stores events by, and of PostgreSQL.
 """
@@ -41,7 +41,7 @@ _HEADERS = {"Content-Type": "application/cloudevents-batch+json"}
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
+class GroupCommitIngestor:
     """What was measured with batches of one size."""
 
     batch: int
@@ -77,7 +77,7 @@ class Intake:
         }
 
 
-async def measure_feed(seconds: float) -> list[Intake]:
+async def measure_feed(seconds: float) -> list[GroupCommitIngestor]:
     """Post events of a lifelike organization, in batches of each size, for so long each.
 
     Before it for a quarter of that time, and beside another quarter of it, a month's document is
@@ -120,7 +120,9 @@ async def _fed(lines: Sequence[bytes]) -> AsyncIterator[Client]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _measured(client: Client, events: "_Events", size: int, seconds: float) -> Intake:
+async def _measured(
+    client: Client, events: "_Events", size: int, seconds: float
+) -> GroupCommitIngestor:
     month = orjson.loads(events.lines(1)[0])["time"][:7]
     clients = [client.another() for _ in range(_CONNECTIONS[size])]
     beside = _beside(seconds)
@@ -133,7 +135,9 @@ async def _measured(client: Client, events: "_Events", size: int, seconds: float
         # Reports take processor time too, so that they are read beside a second run.
         during = loop.run_in_executor(reader, read)
         await _phase(clients, size, events, beside)
-        return Intake(*found, statistics.median(idle), statistics.median(await during))
+        return GroupCommitIngestor(
+            *found, statistics.median(idle), statistics.median(await during)
+        )
 
 
 def _read_for(client: Client, month: str, seconds: float) -> list[float]:

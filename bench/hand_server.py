@@ -12,13 +12,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.server.process_tuning import settle
+from app.server.process_tuning import tune_gc
 from bench.by_hand import ByHand
 from bench.store import MONTH
 
 
 async def serve(url: str, organization_id: UUID) -> None:
-    settle()  # What helps the product helps it as much.
+    tune_gc()  # What helps the product helps it as much.
     async with asyncpg.create_pool(url, min_size=2, max_size=4) as pool:
         by_hand = ByHand(pool, organization_id, MONTH)
 

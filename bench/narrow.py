@@ -14,7 +14,7 @@ import asyncpg
 import orjson
 import uvloop
 
-from app.server.process_tuning import settle
+from app.server.process_tuning import tune_gc
 from bench import ours
 from bench.processes import service_command, serving
 from bench.store import MONTH, Store, benchmark_store
@@ -68,7 +68,7 @@ class ItsSql:
 
 async def main() -> None:
     """Print a row for each part of the product."""
-    settle()
+    tune_gc()
     print("| what | 10 % ms | median ms |\n| --- | ---: | ---: |")
     async with benchmark_store() as store, asyncpg.create_pool(store.url, min_size=1) as pool:
         its_sql, product = await ItsSql.noted(store, pool), ours.InProcess(store)

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from app.clock import system_clock
 from app.main import create_app
 from app.server.open_store import opened
-from app.server.process_tuning import settle
+from app.server.process_tuning import tune_gc
 from app.settings import Settings
 from app.web.json_stream import dumps
 
@@ -63,7 +63,7 @@ async def serve(folder: Path) -> None:
         app.router.routes.append(Route("/stalls", ticks.show))
         listener = socket.create_server(("127.0.0.1", 0))
         print(f"listening {listener.getsockname()[1]}", flush=True)
-        settle()
+        tune_gc()
         ticking = asyncio.create_task(ticks.run())
         config = uvicorn.Config(app, log_level="warning", access_log=False)
         await uvicorn.Server(config).serve(sockets=[listener])

@@ -116,7 +116,7 @@ async def _load(database: Database, organization_id: UUID, file: Path) -> None:
     say(f"Loading {file.name} through the product's import …")
     chunks = EventFiles([str(file)]).chunks()
     accepted = await accept_lines(database, organization_id, chunks, system_clock())
-    say(f"Accepted {accepted.accepted:,} events.")
+    say(f"IngestResult {accepted.accepted:,} events.")
     async with database.engine.connect() as connection:
         raw = await connection.execution_options(isolation_level="AUTOCOMMIT")
         await raw.exec_driver_sql("VACUUM ANALYZE")

@@ -7,7 +7,7 @@ from uuid import UUID
 from app.db.engine import Database
 from app.db.levels import ReportMonth
 from app.db.snapshot import Snapshot
-from app.domain.audit import OPERATOR, Act, Actor
+from app.domain.audit import OPERATOR, Actor, AuditEvent
 from app.domain.callers import Caller
 from app.settings import Settings
 
@@ -27,4 +27,4 @@ class Context:
     now: datetime
     actor: Actor = OPERATOR
     reports: dict[tuple[UUID, date], ReportMonth] = field(default_factory=dict)
-    acts: list[Act] = field(default_factory=list)
+    acts: list[AuditEvent] = field(default_factory=list)

@@ -6,7 +6,7 @@ from typing import Any
 
 from app.db.levels import ReportMonth
 from app.db.reports import select_reports
-from app.domain.audit import Act, Action
+from app.domain.audit import Action, AuditEvent
 from app.domain.errors import InvalidArgument, OrganizationNotFound, ReportDisabled
 from app.domain.months import Month, microseconds, report_end
 from resolvers.context import Context
@@ -66,7 +66,7 @@ async def _reports(
     )
     if not rows:
         raise OrganizationNotFound(f"There is no organization {organization!r}.")
-    context.acts.append(Act(chosen, Action.REPORT_READ, _span(months)))
+    context.acts.append(AuditEvent(chosen, Action.REPORT_READ, _span(months)))
     for month, row in zip(months, rows, strict=True):
         context.reports[chosen, month.first_day] = _report_month(month, row, context.now)
     columns = dict(statement.columns)

@@ -21,7 +21,7 @@ from schema.operations import Operation
 ANY_KEY = None
 """A valid key, whatever its scopes."""
 
-NEEDS: Mapping[str, Scope | None] = {
+REQUIRED_SCOPES: Mapping[str, Scope | None] = {
     "viewer": ANY_KEY,
     "chargebackReport": Scope.REPORT_READ,
     "chargebackReports": Scope.REPORT_READ,
@@ -49,7 +49,7 @@ def require_scopes(operation: Operation, caller: Caller) -> None:
     for name in root_fields(operation):
         if name.startswith("__"):
             continue
-        scope = NEEDS.get(name, Scope.ADMIN)
+        scope = REQUIRED_SCOPES.get(name, Scope.ADMIN)
         if scope is not ANY_KEY:
             caller.require(scope)
 

@@ -157,7 +157,7 @@ def batched(
         graphql_type: The field's type; by default the function's return annotation.
         description: The field's description.
         deprecation_reason: Why the field should not be used any more.
-        permission_classes: Asked for each parent, as on any field.
+        permission_classes: GraphQLRequest for each parent, as on any field.
         extensions: Field extensions. They see each parent's own objects, as on any field.
     """
     declared = BatchedField(
@@ -282,7 +282,7 @@ class BatchedField(StrawberryField):
 class Parents(NamedTuple):
     """Takes the place of the source when a batched field is resolved for a whole level."""
 
-    turn: "Turn"
+    turn: "LevelBatch"
     keys: Sequence[Any]
 
 
@@ -305,7 +305,7 @@ class BatchResolver(StrawberryResolver[Any]):
 # What a selection takes of rows
 
 
-class Deviation(Exception):
+class FallbackNeeded(Exception):
     """Something here must be completed the standard way."""
 
 
@@ -327,7 +327,7 @@ class Leaf:
         if NoneType not in kinds:
             return self.coerce(values, kinds)
         if self.required:
-            raise Deviation("null in a required field")
+            raise FallbackNeeded("null in a required field")
         present = [value for value in values if value is not None]
         coerced = iter(self.coerce(present, kinds - {NoneType}))
         return [None if value is None else next(coerced) for value in values]
@@ -339,13 +339,13 @@ class Leaf:
         if as_is is not None and kinds == {as_is.kind} and as_is.holds(values):
             return values
         if not all(map(is_inert, kinds)):
-            raise Deviation("an exception, an awaitable or the like in a column")
+            raise FallbackNeeded("an exception, an awaitable or the like in a column")
         if isinstance(self.type_, GraphQLEnumType) and len(kinds) == 1:
             names = {value: coerce(value) for value in set(values)}
             return [names[value] for value in values]
         coerced = list(map(coerce, values))
         if not {NoneType, UndefinedType}.isdisjoint(map(type, coerced)):
-            raise Deviation("a scalar made null of a value")
+            raise FallbackNeeded("a scalar made null of a value")
         return coerced
 
 
@@ -489,7 +489,7 @@ def all_columns(definition: Any) -> set[str]:
 # Executing
 
 
-class Completed(NamedTuple):
+class CompletedValue(NamedTuple):
     """A list or object that is ready for the response."""
 
     value: Any
@@ -524,7 +524,7 @@ class Level:
         self.loader.batch = None  # it would keep the results until the executor is collected
         levels = self.levels
         if levels.optimistic:
-            levels.turn = levels.turn or Turn(levels)
+            levels.turn = levels.turn or LevelBatch(levels)
             results = await levels.turn.join(self, keys)
             if levels.optimistic:
                 return results
@@ -579,7 +579,7 @@ def split(answer: Grouped | Exception) -> Iterable[Answer]:
     return [(answer.columns, group) for group in answer.groups]
 
 
-class Turn:
+class LevelBatch:
     """The levels that begin in one turn of the event loop, completed side by side.
 
     They are over together: if one of them deviates, all are completed the standard way, and
@@ -632,7 +632,7 @@ class Turn:
         if not level.breadth_first:
             return [level.wrap(each) for each in split(await self.fetch(level, keys))]
         values = await self.complete(level, keys)
-        return [None if value is None else Completed(value) for value in values]
+        return [None if value is None else CompletedValue(value) for value in values]
 
     async def complete(self, level: Level, keys: Sequence[Any]) -> list[Any]:
         """Fetch and complete the rows of all these keys, breadth first."""
@@ -643,7 +643,7 @@ class Turn:
         if level.many:
             return [list(islice(completed, len(group))) for group in grouped.groups]
         if level.required and not all(grouped.groups):
-            raise Deviation("null in a required field")
+            raise FallbackNeeded("null in a required field")
         return [next(completed) if group else None for group in grouped.groups]
 
     async def fetch(self, level: Level, keys: Sequence[Any]) -> Grouped:
@@ -721,7 +721,7 @@ class Levels:
         self.known: dict[tuple[Any, ...], list[Level]] = {}
         self.optimistic = isinstance(executor, BreadthFirstExecutor) and executor.is_plain()
         self.answers: dict[tuple[Level, Any], Answer] = {}
-        self.turn: Turn | None = None
+        self.turn: LevelBatch | None = None
 
     @staticmethod
     def of(info: Any) -> "Levels":
@@ -733,7 +733,7 @@ class Levels:
 
     def level(self, declared: BatchedField, info: Any, arguments: dict[str, Any]) -> Level:
         """The level of a field: one for all the parents of which the same is asked."""
-        here = self.known.setdefault(place_of(info._raw_info.path), [])
+        here = self.known.setdefault(client_network(info._raw_info.path), [])
         for level in here:
             if level.arguments == arguments:
                 level.info = info
@@ -742,7 +742,7 @@ class Levels:
         return here[-1]
 
 
-def place_of(path: Path | None) -> tuple[Any, ...]:
+def client_network(path: Path | None) -> tuple[Any, ...]:
     """Where in the response a field is, whatever the list indices."""
     keys = []
     while path is not None:
@@ -775,7 +775,7 @@ class BreadthFirstExecutor(StrawberryGraphQLCoreExecutionContext):
         position_context: Any,
     ) -> Any:
         """Take what is complete already."""
-        if type(result) is Completed:
+        if type(result) is CompletedValue:
             return result.value
         return super().complete_value(
             return_type, field_details_list, info, path, result, position_context

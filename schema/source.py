@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import strawberry
 from strawberry import Info
 
-from app.domain.sources import Unplaced
+from app.domain.sources import SkippedItem
 from app.services.sources import RunState, SourceState, list_runs, list_sources
 from resolvers.context import Context
 
@@ -90,7 +90,7 @@ def _run(state: RunState) -> SourceRun:
     )
 
 
-def _things(unplaced: Sequence[Unplaced]) -> list[UnplacedThing]:
+def _things(unplaced: Sequence[SkippedItem]) -> list[UnplacedThing]:
     return [UnplacedThing(what=each.what, why=each.why) for each in unplaced]
 
 

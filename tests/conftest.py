@@ -21,10 +21,10 @@ from app.db.engine import Database
 from app.db.migrations import upgrade
 from app.domain.callers import Scope
 from app.domain.events import decode_lines
-from app.ingest.store import Accepted
+from app.ingest.store import IngestResult
 from app.main import create_app
 from app.postgres.embedded import EmbeddedPostgres
-from app.services.ingestion import Intake
+from app.services.ingestion import GroupCommitIngestor
 from app.services.keys import create_key
 from app.services.organizations import (
     DEFAULT,
@@ -88,7 +88,7 @@ async def template(postgres: str) -> str:
     """The name of a migrated database with the default organization, to be cloned."""
     await administer(postgres, f"CREATE DATABASE {_TEMPLATE}")
     database = Database(named(postgres, _TEMPLATE), connections=1)
-    async with database.upkeep() as tx:
+    async with database.owner_transaction() as tx:
         await upgrade(tx)
     await ensure_default_organization(database, NOW)
     await database.close()
@@ -158,10 +158,12 @@ class Feed:
     clock: FixedClock
     organization: str = DEFAULT
 
-    async def __call__(self, *lines: bytes) -> Accepted:
+    async def __call__(self, *lines: bytes) -> IngestResult:
         found = await find_organization(self.database, self.organization)
         events = decode_lines(lines, now=self.clock.now)
-        return await Intake(self.database).accept(found.organization_id, events, self.clock.now)
+        return await GroupCommitIngestor(self.database).accept(
+            found.organization_id, events, self.clock.now
+        )
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ async def print_feed(database: Database, organization: str, days: int) -> None:
     """Print the sources, and the latest days on which anything arrived."""
     found = await find_organization(database, organization)
     activity = await feed_activity(database, found.organization_id, days=days)
-    sources = Table("Source", "Accepted", "Duplicates", "Last event", "Last received")
+    sources = Table("Source", "IngestResult", "Duplicates", "Last event", "Last received")
     for row in activity.sources:
         moments = (f"{at:%Y-%m-%d %H:%M:%S}" for at in (row.last_event_at, row.last_received_at))
         sources.add_row(row.source, f"{row.accepted:,}", f"{row.duplicates:,}", *moments)
-    by_day = Table("Day", "Accepted", "Duplicates", "Refused", "Refused batches")
+    by_day = Table("Day", "IngestResult", "Duplicates", "Refused", "Refused batches")
     for row in activity.days:
         counts = (row.accepted, row.duplicates, row.refused, row.refused_batches)
         by_day.add_row(str(row.day), *(f"{count:,}" for count in counts))

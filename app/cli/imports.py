@@ -35,7 +35,7 @@ from app.db.engine import Database
 from app.db.months import MonthTotals
 from app.domain.errors import ChargebackError, InvalidArgument, InvalidBatch
 from app.domain.months import Month
-from app.ingest.store import Accepted
+from app.ingest.store import IngestResult
 from app.server.open_store import with_store
 from app.services.import_dry_run import Rehearsal, known_of_source, rehearse
 from app.services.ingestion import CHUNK, accept_lines
@@ -267,7 +267,7 @@ def _told_by_row(tables: TableFiles) -> Iterator[None]:
         raise tables.refusal(batch) from None
 
 
-def _tell(accepted: Accepted) -> None:
+def _tell(accepted: IngestResult) -> None:
     stdout.print(f"accepted {accepted.accepted}, duplicates {accepted.duplicates}")
 
 

@@ -126,7 +126,7 @@ async def print_runs(database: Database, organization: str, name: str, first: in
     _print_unplaced(name, runs[0])
 
 
-_RUN = ("Started", "Finished", "Outcome", "Accepted", "Duplicates", "Not placed")
+_RUN = ("Started", "Finished", "Outcome", "IngestResult", "Duplicates", "Not placed")
 
 
 def _cells(run: RunState | None) -> list[str]:

@@ -10,11 +10,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.unnest import Columns
-from app.domain.timelines import Life
+from app.domain.timelines import Lifespan
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class EntityKind:
     """A kind of thing that lives: its table, and its key within the organization.
 
     `parents` are the columns of the things whose death is its death too.
@@ -25,16 +25,16 @@ class Kind:
     parents: tuple[str, ...]
 
 
-WORKSPACE = Kind("workspace", "workspace_id", ())
-PROJECT = Kind("project", "project_id", ("workspace_id",))
-MEMBERSHIP = Kind("membership", "member_id", ("workspace_id", "user_id"))
+WORKSPACE = EntityKind("workspace", "workspace_id", ())
+PROJECT = EntityKind("project", "project_id", ("workspace_id",))
+MEMBERSHIP = EntityKind("membership", "member_id", ("workspace_id", "user_id"))
 
 
-class Thing(NamedTuple):
+class Entity(NamedTuple):
     """A workspace, project or membership: its parents (as its kind names them) and its lives."""
 
     parents: tuple[UUID, ...]
-    lives: Sequence[Life]
+    lives: Sequence[Lifespan]
 
 
 class NewAccount(NamedTuple):
@@ -108,29 +108,34 @@ _INSERT_NAMED = {
 async def select_things(
     tx: AsyncConnection,
     organization_id: UUID,
-    kind: Kind,
+    kind: EntityKind,
     keys: Collection[UUID],
     *,
     by: str | None = None,
-) -> dict[UUID, Thing]:
+) -> dict[UUID, Entity]:
     """The things with these keys or, with `by`, those whose parent column has one of them."""
     if not keys:
         return {}
     statement = text(f"""
-        SELECT {kind.key}, born_at, died_at{"".join(f", {parent}" for parent in kind.parents)}
+        SELECT {kind.key}, started_at, ended_at{"".join(f", {parent}" for parent in kind.parents)}
         FROM {kind.table}
         WHERE organization_id = :organization_id
           AND {by or kind.key} = ANY(CAST(:keys AS uuid[]))
     """)
     found = await tx.execute(statement, {"organization_id": organization_id, "keys": list(keys)})
     return {
-        key: Thing(tuple(parents), [Life(*life) for life in zip(born_at, died_at, strict=True)])
-        for key, born_at, died_at, *parents in found
+        key: Entity(
+            tuple(parents), [Lifespan(*life) for life in zip(started_at, ended_at, strict=True)]
+        )
+        for key, started_at, ended_at, *parents in found
     }
 
 
 async def update_lives(
-    tx: AsyncConnection, organization_id: UUID, kind: Kind, lives: Mapping[UUID, Sequence[Life]]
+    tx: AsyncConnection,
+    organization_id: UUID,
+    kind: EntityKind,
+    lives: Mapping[UUID, Sequence[Lifespan]],
 ) -> None:
     """Replace the lives of these things.
 
@@ -147,16 +152,18 @@ async def update_lives(
     )
 
 
-_LIVES = Columns(key="uuid", rank="integer", born_at="timestamptz", died_at="timestamptz")
+_LIVES = Columns(key="uuid", rank="integer", started_at="timestamptz", ended_at="timestamptz")
 _UPDATE_LIVES = {
     kind.table: text(f"""
         UPDATE {kind.table} AS thing SET
-            born_at = coalesce(changed.born_at, '{{}}'),
-            died_at = coalesce(changed.died_at, '{{}}')
+            started_at = coalesce(changed.started_at, '{{}}'),
+            ended_at = coalesce(changed.ended_at, '{{}}')
         FROM (
             SELECT key,
-                   array_agg(born_at ORDER BY rank) FILTER (WHERE born_at IS NOT NULL) AS born_at,
-                   array_agg(died_at ORDER BY rank) FILTER (WHERE born_at IS NOT NULL) AS died_at
+                   array_agg(started_at ORDER BY rank)
+                       FILTER (WHERE started_at IS NOT NULL) AS started_at,
+                   array_agg(ended_at ORDER BY rank)
+                       FILTER (WHERE started_at IS NOT NULL) AS ended_at
             FROM {_LIVES.rows_as("life")}
             GROUP BY key
         ) AS changed
@@ -173,8 +180,8 @@ class AccountRow(NamedTuple):
     email: str | None
     role: str | None
     suspended: bool
-    born_at: datetime
-    died_at: datetime | None
+    started_at: datetime
+    ended_at: datetime | None
 
 
 async def update_accounts(
@@ -192,12 +199,12 @@ _ACCOUNTS = Columns(
     email="text",
     role="text",
     suspended="boolean",
-    born_at="timestamptz",
-    died_at="timestamptz",
+    started_at="timestamptz",
+    ended_at="timestamptz",
 )
 _UPDATE_ACCOUNTS = text(f"""
     UPDATE account SET email = now.email, role = now.role, suspended = now.suspended,
-                       born_at = now.born_at, died_at = now.died_at
+                       started_at = now.started_at, ended_at = now.ended_at
     FROM {_ACCOUNTS.rows_as("now")}
     WHERE account.organization_id = :organization_id AND account.user_id = now.user_id
 """)
@@ -210,7 +217,7 @@ async def select_accounts_born_before(
     found = await tx.execute(
         text("""
             SELECT user_id FROM account
-            WHERE organization_id = :organization_id AND born_at < :instant
+            WHERE organization_id = :organization_id AND started_at < :instant
         """),
         {"organization_id": organization_id, "instant": instant},
     )
@@ -221,7 +228,7 @@ async def select_account(tx: AsyncConnection, organization_id: UUID, username: s
     """The account of that username: all columns, or None."""
     found = await tx.execute(
         text("""
-            SELECT user_id, username, email, role, suspended, born_at, died_at FROM account
+            SELECT user_id, username, email, role, suspended, started_at, ended_at FROM account
             WHERE organization_id = :organization_id AND username = :username
         """),
         {"organization_id": organization_id, "username": username},

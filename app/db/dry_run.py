@@ -29,7 +29,7 @@ async def rehearse(
     engine = database.engine.sync_engine
     event.listen(engine, "before_cursor_execute", note)
     try:
-        async with database.upkeep() as tx:
+        async with database.owner_transaction() as tx:
             await command(tx)
             raise _TakenBack
     except _TakenBack:

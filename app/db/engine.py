@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from app.db.error_translation import StoreErrors
 from app.db.row_security import SCOPE, owner_scope, scope, select_role
 from app.db.snapshot import STATEMENT_SECONDS, Snapshot
-from app.db.store_monitor import Pulse
+from app.db.store_monitor import StoreMonitor
 from app.domain.errors import ServiceBusy
 
 Transaction = AsyncConnection
@@ -74,7 +74,7 @@ class Database:
         event.listen(self._engine.sync_engine, "after_cursor_execute", self._note_end)
         self._opened: set[asyncpg.Connection] = set()
         self._logins: set[asyncio.Task[asyncpg.Connection]] = set()
-        self.pulse = Pulse(self._login, self._drop_all)
+        self.pulse = StoreMonitor(self._login, self._drop_all)
 
     async def _connect(self) -> asyncpg.Connection:
         login = asyncio.create_task(self._login())
@@ -103,7 +103,7 @@ class Database:
         """As the driver takes it, for whoever else shall open it; it may hold a password."""
         return self._dsn
 
-    async def greet(self) -> None:
+    async def check_login(self) -> None:
         """Log in and leave; the errors are the driver's own."""
         connection = await self._login()
         await connection.close()
@@ -148,7 +148,7 @@ class Database:
         """
         return self._limited(_SCOPE, organization_id)
 
-    def sign_in(self) -> AbstractAsyncContextManager[Transaction]:
+    def unscoped_read(self) -> AbstractAsyncContextManager[Transaction]:
         """Reads what must be known before anybody is: all organizations, keys, accounts.
 
         Raises:
@@ -157,7 +157,7 @@ class Database:
         return self._limited(_SCOPE_IN_TIME, None)
 
     @asynccontextmanager
-    async def upkeep(self) -> AsyncIterator[Transaction]:
+    async def owner_transaction(self) -> AsyncIterator[Transaction]:
         """A transaction of the tables' owner, for migrations: it sees all rows.
 
         Raises:

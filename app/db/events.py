@@ -128,7 +128,7 @@ class Era(NamedTuple):
 async def select_first_births(
     tx: AsyncConnection, organization_id: UUID, eras: Sequence[Era], births: str
 ) -> Sequence[Any]:
-    """The first birth in each era that has one: thing_id, born_at.
+    """The first birth in each era that has one: thing_id, started_at.
 
     `births` is one of the `…_BIRTHS` below: what the existence of that kind of thing follows from.
     """
@@ -159,27 +159,27 @@ _BIRTHS = {
                AND occurred_at > era.after AND occurred_at <= era.until))
     """,
     "workspace": """
-        SELECT min(born_at) FROM (
-            SELECT occurred_at AS born_at FROM event
+        SELECT min(started_at) FROM (
+            SELECT occurred_at AS started_at FROM event
             WHERE organization_id = :organization_id AND subject_id = era.thing_id
               AND type = 'workspace.upserted'
             UNION ALL
-            SELECT unnest(born_at) FROM project
+            SELECT unnest(started_at) FROM project
             WHERE organization_id = :organization_id AND workspace_id = era.thing_id
             UNION ALL
-            SELECT unnest(born_at) FROM membership
+            SELECT unnest(started_at) FROM membership
             WHERE organization_id = :organization_id AND workspace_id = era.thing_id
         ) AS birth
-        WHERE born_at > era.after AND born_at <= era.until
+        WHERE started_at > era.after AND started_at <= era.until
     """,
 }
 _ERAS = Columns(Era, thing_id="uuid", after="timestamptz", until="timestamptz")
 _FIRST_BIRTHS: Mapping[str, Any] = {
     kind: text(f"""
-        SELECT era.thing_id, birth.born_at
+        SELECT era.thing_id, birth.started_at
         FROM {_ERAS.rows_as("era")}
-        CROSS JOIN LATERAL ({births}) AS birth (born_at)
-        WHERE birth.born_at IS NOT NULL
+        CROSS JOIN LATERAL ({births}) AS birth (started_at)
+        WHERE birth.started_at IS NOT NULL
     """)
     for kind, births in _BIRTHS.items()
 }

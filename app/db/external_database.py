@@ -17,7 +17,7 @@ _MYSQL = ("mysql", "mariadb")
 _SQLITE = ("sqlite",)
 
 
-class ForeignDatabase:
+class ExternalDatabase:
     """A database that is read with the same few statements, whichever kind it is.
 
     Args:

@@ -74,7 +74,7 @@ def _select_holder() -> Any:
             Account.email,
             Account.role,
             Account.suspended,
-            Account.died_at,
+            Account.ended_at,
         )
         .join(Organization, Organization.organization_id == ApiKey.organization_id)
         .outerjoin(Account, account)

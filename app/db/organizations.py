@@ -74,7 +74,7 @@ async def lock_organization(tx: AsyncConnection, organization_id: UUID) -> Any:
     return locked.one()
 
 
-async def wait_briefly(tx: AsyncConnection) -> None:
+async def set_lock_timeout(tx: AsyncConnection) -> None:
     """Let this transaction's statements give up rather than wait for long.
 
     Another batch, such as an import of years, may hold the organization; a disk may be slow.

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.tables import Source, SourceMemory, SourceRun
 from app.domain.ids import identity
-from app.domain.sources import MemoryKey, Unplaced
+from app.domain.sources import MemoryKey, SkippedItem
 
 _KEPT_RUNS = 400
 
@@ -86,7 +86,7 @@ async def add_to_run(
     accepted: int,
     duplicates: int,
     unplaced_count: int,
-    unplaced: Sequence[Unplaced],
+    unplaced: Sequence[SkippedItem],
 ) -> bool:
     """Count what a run brought; False when it is no longer the source's run."""
     added = await tx.execute(

@@ -31,7 +31,7 @@ _SILENT = (
 """No answer, or that of a server which is starting or stopping: it serves nobody."""
 
 
-class Pulse:
+class StoreMonitor:
     """The state of the store as last seen.
 
     Args:

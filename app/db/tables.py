@@ -178,7 +178,7 @@ class FeedDay(Base):
 
 
 class Account(Base):
-    """A user as the facts describe them now; `born_at` is null while only named, not announced."""
+    """A user as the facts describe them now; `started_at` is null until the user is announced."""
 
     __tablename__ = "account"
 
@@ -188,8 +188,8 @@ class Account(Base):
     email: Mapped[str | None]
     role: Mapped[str | None]
     suspended: Mapped[Flag]
-    born_at: Mapped[MaybeInstant]
-    died_at: Mapped[MaybeInstant]
+    started_at: Mapped[MaybeInstant]
+    ended_at: Mapped[MaybeInstant]
 
     __table_args__ = (
         _of_organization(of="organization"),
@@ -198,15 +198,15 @@ class Account(Base):
 
 
 class Workspace(Base):
-    """A workspace and its lives: `born_at[i]` to `died_at[i]`, null when it still exists."""
+    """A workspace and its lives: `started_at[i]` to `ended_at[i]`, null when it still exists."""
 
     __tablename__ = "workspace"
 
     organization_id: Mapped[Key]
     workspace_id: Mapped[Key]
     name: Mapped[Name]
-    born_at: Mapped[Moments]
-    died_at: Mapped[Moments]
+    started_at: Mapped[Moments]
+    ended_at: Mapped[Moments]
 
     __table_args__ = (_of_organization(of="organization"),)
 
@@ -220,8 +220,8 @@ class Project(Base):
     project_id: Mapped[Key]
     workspace_id: Mapped[Reference]
     name: Mapped[Name]
-    born_at: Mapped[Moments]
-    died_at: Mapped[Moments]
+    started_at: Mapped[Moments]
+    ended_at: Mapped[Moments]
 
     __table_args__ = (
         _of_organization("workspace_id", of="workspace"),
@@ -238,8 +238,8 @@ class Membership(Base):
     member_id: Mapped[Key]
     workspace_id: Mapped[Reference]
     user_id: Mapped[Reference]
-    born_at: Mapped[Moments]
-    died_at: Mapped[Moments]
+    started_at: Mapped[Moments]
+    ended_at: Mapped[Moments]
 
     __table_args__ = (
         _of_organization("workspace_id", of="workspace"),

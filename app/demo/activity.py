@@ -6,7 +6,7 @@ from app.demo import facts
 from app.demo.event_queue import Fact, Instant
 from app.demo.history import DAY, HOUR, POSITION_BITS
 from app.demo.people import Member, Project, User
-from app.demo.simulation import Stage
+from app.demo.simulation import Simulation
 
 _MINUTE = HOUR // 60
 # One that large grows no more: the feed takes no experiment above 2**50 bytes.
@@ -22,7 +22,7 @@ class Activity:
 
     __slots__ = ("_done", "_month", "_per_month", "_planned", "_rhythm", "_stage")
 
-    def __init__(self, stage: Stage, per_month: int, percent: int, *, at_night: bool) -> None:
+    def __init__(self, stage: Simulation, per_month: int, percent: int, *, at_night: bool) -> None:
         self._stage = stage
         self._per_month = per_month * percent
         """In hundredths."""
@@ -68,7 +68,7 @@ class Usage(Activity):
 
     __slots__ = ("_channel", "_life", "_most", "_user")
 
-    def __init__(self, stage: Stage, user: User, channel: str) -> None:
+    def __init__(self, stage: Simulation, user: User, channel: str) -> None:
         habit = user.habit
         percent = habit.ui if channel == "ui" else habit.sdk
         per_month = stage.shape.usage_events_per_user
@@ -93,7 +93,7 @@ class Laboratory:
 
     __slots__ = ("_first", "_stage", "_started")
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Simulation) -> None:
         self._stage = stage
         self._first = stage.draws.bits(64)
         self._started = 0
@@ -117,7 +117,7 @@ class Experiment:
 
     __slots__ = ("_life", "_name", "_project", "_size_bytes", "_stage")
 
-    def __init__(self, stage: Stage, name: str, project: Project, size_bytes: int) -> None:
+    def __init__(self, stage: Simulation, name: str, project: Project, size_bytes: int) -> None:
         self._stage = stage
         self._name = name
         self._project, self._life = project, project.lives
@@ -175,7 +175,7 @@ class Work(Activity):
 
     __slots__ = ("_laboratory", "_member", "_turn")
 
-    def __init__(self, stage: Stage, laboratory: Laboratory, member: Member) -> None:
+    def __init__(self, stage: Simulation, laboratory: Laboratory, member: Member) -> None:
         habit = member.user.habit
         per_month = stage.shape.experiments_per_member
         super().__init__(stage, per_month, habit.experiments, at_night=habit.at_night)

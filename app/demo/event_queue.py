@@ -12,21 +12,21 @@ Instant: TypeAlias = int
 """Microseconds since 1970 in UTC."""
 Fact: TypeAlias = tuple[str, str, Mapping[str, object]]
 """An event before it has a time and an id: type, source, data."""
-Act: TypeAlias = Callable[[Instant], Iterable[Fact]]
+ScheduledAction: TypeAlias = Callable[[Instant], Iterable[Fact]]
 """Does what happens at an instant, if it still can, and says so."""
 
 
-class Agenda:
+class EventQueue:
     """Acts by the time at which they are due, those of one instant in the order of entry."""
 
     __slots__ = ("_acts", "_end", "_entered")
 
     def __init__(self, end: Instant) -> None:
-        self._acts: list[tuple[Instant, int, Act]] = []
+        self._acts: list[tuple[Instant, int, ScheduledAction]] = []
         self._end = end
         self._entered = 0
 
-    def enter(self, at: Instant, act: Act) -> None:
+    def enter(self, at: Instant, act: ScheduledAction) -> None:
         """Have it done at that time; never when that is not before the end."""
         if at < self._end:
             self._entered += 1

@@ -11,14 +11,14 @@ from datetime import datetime
 
 import orjson
 
-from app.demo.event_queue import Agenda, Fact, Instant
+from app.demo.event_queue import EventQueue, Fact, Instant
 from app.demo.history import History, instant_of, written
 from app.demo.names import DEMO_ADMIN
 from app.demo.plan import plan_users, plan_workspaces
-from app.demo.scenario import Story
-from app.demo.seeded_random import Draws
+from app.demo.scenario import Scenario
+from app.demo.seeded_random import SeededRandom
 from app.demo.shape import OrganizationShape
-from app.demo.simulation import Stage
+from app.demo.simulation import Simulation
 
 __all__ = ["DEMO_ADMIN", "OrganizationShape", "generate_events"]
 
@@ -41,11 +41,11 @@ def generate_events(shape: OrganizationShape, *, seed: int, until: datetime) -> 
     """
     if seed < 0:
         raise ValueError(f"seed is {seed}: allowed is a whole number from 0")
-    draws = Draws(seed)
+    draws = SeededRandom(seed)
     history = History(until, shape.months, draws)
-    stage = Stage(shape, draws, history, Agenda(history.end))
+    stage = Simulation(shape, draws, history, EventQueue(history.end))
     users = plan_users(shape, draws)
-    Story(stage, users, plan_workspaces(shape, draws, users)).begin()
+    Scenario(stage, users, plan_workspaces(shape, draws, users)).begin()
     return _lines(stage.agenda, history, _run_name(shape, seed, until))
 
 
@@ -55,7 +55,7 @@ def _run_name(shape: OrganizationShape, seed: int, until: datetime) -> str:
     return hashlib.blake2b(told.encode(), digest_size=6).hexdigest()
 
 
-def _lines(agenda: Agenda, history: History, run_name: str) -> Iterator[bytes]:
+def _lines(agenda: EventQueue, history: History, run_name: str) -> Iterator[bytes]:
     latest = history.start - 1
     for number, (due, fact) in enumerate(agenda.facts()):
         latest = max(due, latest + 1)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from app.demo.event_queue import Instant
-from app.demo.seeded_random import Draws
+from app.demo.seeded_random import SeededRandom
 from app.domain.months import Month, microseconds
 
 _SECOND = 1_000_000
@@ -61,7 +61,7 @@ class History:
 
     __slots__ = ("_draws", "_starts", "end", "months", "night", "office", "start")
 
-    def __init__(self, until: datetime, months: int, draws: Draws) -> None:
+    def __init__(self, until: datetime, months: int, draws: SeededRandom) -> None:
         first = first_month(until, months)
         self._draws = draws
         self.start = instant_of(first.start)

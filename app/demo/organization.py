@@ -10,7 +10,7 @@ from app.demo.activity import Laboratory, Usage, Work
 from app.demo.event_queue import Fact, Instant
 from app.demo.names import moved_email
 from app.demo.people import Member, Project, User, Workspace
-from app.demo.simulation import Stage
+from app.demo.simulation import Simulation
 
 
 class Organization:
@@ -18,7 +18,7 @@ class Organization:
 
     __slots__ = ("_laboratory", "_stage")
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Simulation) -> None:
         self._stage = stage
         self._laboratory = Laboratory(stage)
 

@@ -17,7 +17,7 @@ from app.demo.people import (
     User,
     Workspace,
 )
-from app.demo.seeded_random import Draws, apportion
+from app.demo.seeded_random import SeededRandom, apportion
 from app.demo.shape import OrganizationShape
 
 # Every ten people; the first is needed where there are but few.
@@ -30,7 +30,7 @@ _MANY_PEOPLE = 1_000_000
 _LARGEST_DETOUR = 6
 
 
-def plan_users(shape: OrganizationShape, draws: Draws) -> list[User]:
+def plan_users(shape: OrganizationShape, draws: SeededRandom) -> list[User]:
     """Two admins, then people with a service account here and there, in the order of coming."""
     rotation = draws.below(_MANY_PEOPLE)
     users = [_admin(number) for number in range(len(names.ADMINS))]
@@ -67,7 +67,7 @@ def _user(
 
 
 def plan_workspaces(
-    shape: OrganizationShape, draws: Draws, users: Sequence[User]
+    shape: OrganizationShape, draws: SeededRandom, users: Sequence[User]
 ) -> list[Workspace]:
     """Workspaces with their projects and their team; a few are large, most are small."""
     weights = _weights(shape.workspaces, draws)
@@ -82,7 +82,7 @@ def plan_workspaces(
     return workspaces
 
 
-def _weights(count: int, draws: Draws) -> list[int]:
+def _weights(count: int, draws: SeededRandom) -> list[int]:
     """A power law: the departments named first are larger, but not strictly."""
     positions = [number + draws.below(_LARGEST_DETOUR) for number in range(count)]
     weights = [0] * count
@@ -100,7 +100,10 @@ def _workspace(number: int, project_count: int, size_bits: int) -> Workspace:
 
 
 def _fill_teams(
-    workspaces: Sequence[Workspace], sizes: Sequence[int], users: Sequence[User], draws: Draws
+    workspaces: Sequence[Workspace],
+    sizes: Sequence[int],
+    users: Sequence[User],
+    draws: SeededRandom,
 ) -> None:
     """All users in turn, each time around in another order, so that all get about as many.
 

@@ -5,11 +5,11 @@ from functools import partial
 from itertools import chain
 from typing import NamedTuple, TypeAlias, TypeVar
 
-from app.demo.event_queue import Act, Fact, Instant
+from app.demo.event_queue import Fact, Instant, ScheduledAction
 from app.demo.history import DAY, HOUR
 from app.demo.organization import Organization
 from app.demo.people import Project, User, Workspace
-from app.demo.simulation import Stage
+from app.demo.simulation import Simulation
 
 # The first day's import of what was there before; the first people come to work at six.
 _FOUNDING_HOURS = 5
@@ -25,24 +25,24 @@ T = TypeVar("T")
 ProjectEnd: TypeAlias = Callable[[Project, Instant], Iterable[Fact]]
 
 
-class Fate(NamedTuple):
+class Career(NamedTuple):
     """What happens to a user after so many percent, at least and at most, of the time left."""
 
     act: Callable[[User, Instant], Iterable[Fact]]
     percents: tuple[int, int]
 
 
-class Story:
+class Scenario:
     """Enters into the agenda what is going to happen."""
 
     def __init__(
-        self, stage: Stage, users: Sequence[User], workspaces: Sequence[Workspace]
+        self, stage: Simulation, users: Sequence[User], workspaces: Sequence[Workspace]
     ) -> None:
         self._stage = stage
         self._organization = Organization(stage)
         self._users = users
         self._workspaces = workspaces
-        self._fates: list[Fate | None] = []
+        self._fates: list[Career | None] = []
         self._project_ends: list[ProjectEnd | None] = []
 
     def begin(self) -> None:
@@ -63,7 +63,7 @@ class Story:
 
     def _found(self, users: Sequence[User], workspaces: Sequence[Workspace]) -> None:
         pause = _FOUNDING_HOURS * HOUR // (2 * len(users) + len(workspaces))
-        acts: Iterator[Act] = chain(
+        acts: Iterator[ScheduledAction] = chain(
             (partial(self.import_user, user) for user in users),
             (partial(self.open_workspace, workspace) for workspace in workspaces),
             (partial(self.settle, user) for user in users),
@@ -71,7 +71,9 @@ class Story:
         founding = partial(self._found_next, acts, min(pause, _LONGEST_PAUSE))
         self._stage.agenda.enter(self._stage.history.start, founding)
 
-    def _found_next(self, acts: Iterator[Act], pause: Instant, now: Instant) -> Iterable[Fact]:
+    def _found_next(
+        self, acts: Iterator[ScheduledAction], pause: Instant, now: Instant
+    ) -> Iterable[Fact]:
         """Do one act of the founding, and enter the rest of them for a moment later."""
         act = next(acts, None)
         if act is None:
@@ -115,7 +117,7 @@ class Story:
         found = [workspace for workspace in self._workspaces if workspace.exists]
         return [self._stage.draws.pick(found)]
 
-    def _enter_later(self, now: Instant, percents: tuple[int, int], act: Act) -> None:
+    def _enter_later(self, now: Instant, percents: tuple[int, int], act: ScheduledAction) -> None:
         """Have it happen after so many percent, at least and at most, of the time that is left."""
         self._stage.agenda.enter(self._stage.history.later(now, *percents), act)
 
@@ -199,15 +201,15 @@ class Story:
         if fate is not None:
             self._enter_later(now, fate.percents, partial(fate.act, user))
 
-    def _deck(self) -> list[Fate | None]:
+    def _deck(self) -> list[Career | None]:
         return [
             *9 * [None],
-            *3 * [Fate(self.leave, (20, 90))],
-            *3 * [Fate(self.move, (15, 90))],
-            *2 * [Fate(self.be_suspended, (20, 90))],
-            Fate(self.leave_for_a_while, (10, 50)),
-            Fate(self.pause, (15, 60)),
-            Fate(self._organization.readdress, (10, 90)),
+            *3 * [Career(self.leave, (20, 90))],
+            *3 * [Career(self.move, (15, 90))],
+            *2 * [Career(self.be_suspended, (20, 90))],
+            Career(self.leave_for_a_while, (10, 50)),
+            Career(self.pause, (15, 60)),
+            Career(self._organization.readdress, (10, 90)),
         ]
 
     def leave(self, user: User, now: Instant) -> Iterable[Fact]:

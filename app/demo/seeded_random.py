@@ -13,7 +13,7 @@ T = TypeVar("T")
 _BITS = 64
 
 
-class Draws:
+class SeededRandom:
     """A stream of draws that follows from a seed."""
 
     __slots__ = ("bits",)

@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass
 
-from app.demo.event_queue import Agenda
+from app.demo.event_queue import EventQueue
 from app.demo.history import History
-from app.demo.seeded_random import Draws
+from app.demo.seeded_random import SeededRandom
 from app.demo.shape import OrganizationShape
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Simulation:
     """The sizes, the chance, the time, and what is still to come."""
 
     shape: OrganizationShape
-    draws: Draws
+    draws: SeededRandom
     history: History
-    agenda: Agenda
+    agenda: EventQueue

@@ -36,7 +36,7 @@ class Action(StrEnum):
     AUDIT_EXPORTED = "AUDIT_EXPORTED"
 
 
-class Door(StrEnum):
+class Channel(StrEnum):
     """The way that somebody came in."""
 
     GRAPHQL = "GRAPHQL"
@@ -50,22 +50,22 @@ class Actor:
     """Who acts, by which key, from where; None where that is not known."""
 
     username: str | None
-    door: Door
+    door: Channel
     key_id: str | None = None
     address: str | None = None
 
     @classmethod
-    def of(cls, caller: Caller, door: Door, address: str | None) -> "Actor":
+    def of(cls, caller: Caller, door: Channel, address: str | None) -> "Actor":
         """The actor behind a request."""
         return cls(caller.username, door, caller.key_id, address)
 
 
-OPERATOR = Actor("operator", Door.COMMAND_LINE)
+OPERATOR = Actor("operator", Channel.COMMAND_LINE)
 """Who does what the command line does: whoever has the service's account."""
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class AuditEvent:
     """Something done to what belongs to an organization: a month, a key, a path."""
 
     organization_id: UUID
@@ -94,7 +94,7 @@ UNFINISHED = "UNFINISHED"
 """The outcome of what ended before its answer: it took too long, or nobody waited for it."""
 
 
-def entry_of(act: Act, actor: Actor, now: datetime, outcome: str = OK) -> AuditEntry:
+def entry_of(act: AuditEvent, actor: Actor, now: datetime, outcome: str = OK) -> AuditEntry:
     """The line that an act leaves; what a stranger sent is cut to what a line can bear.
 
     Whoever puts a key where it does not belong, into a path or a reason, leaves none of it here.

@@ -15,7 +15,7 @@ class Outcome(StrEnum):
     INTERRUPTED = "INTERRUPTED"
 
 
-class Unplaced(NamedTuple):
+class SkippedItem(NamedTuple):
     """Something that a source has and that the feed has no place for: what it is, and why."""
 
     what: str
@@ -30,7 +30,7 @@ class MemoryKey(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
+class SourceBatch:
     """What a source brings at a time; stored whole, together with what it is to remember of it.
 
     Attributes:
@@ -41,4 +41,4 @@ class Brought:
 
     lines: Sequence[bytes] = ()
     remembered: Mapping[MemoryKey, str | None] = field(default_factory=dict)
-    unplaced: Sequence[Unplaced] = ()
+    unplaced: Sequence[SkippedItem] = ()

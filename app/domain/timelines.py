@@ -20,7 +20,7 @@ from app.domain.months import Month
 T = TypeVar("T")
 
 
-class Life(NamedTuple):
+class Lifespan(NamedTuple):
     """From the first moment that a thing exists to the first at which it does not."""
 
     born: datetime
@@ -31,23 +31,23 @@ class Life(NamedTuple):
         return self.born <= instant and (self.died is None or instant < self.died)
 
 
-def lives(births: Iterable[datetime], deaths: Iterable[datetime]) -> list[Life]:
+def lives(births: Iterable[datetime], deaths: Iterable[datetime]) -> list[Lifespan]:
     """The lives of a thing that facts create and destroy, in order.
 
     A birth within a life changes nothing, nor does a death outside of one. A thing that is created
     and deleted in one instant has an empty life: it was there, and is seen at no time.
     """
     ends = sorted(deaths)
-    found: list[Life] = []
+    found: list[Lifespan] = []
     for born in sorted(births):
         if found and (found[-1].died is None or born <= found[-1].died):
             continue
         following = bisect_left(ends, born)
-        found.append(Life(born, ends[following] if following < len(ends) else None))
+        found.append(Lifespan(born, ends[following] if following < len(ends) else None))
     return found
 
 
-def exists_before(found: Sequence[Life], end: datetime) -> bool:
+def exists_before(found: Sequence[Lifespan], end: datetime) -> bool:
     """Whether the thing exists at the last instant before `end`."""
     return any(life.born < end and (life.died is None or life.died >= end) for life in found)
 
@@ -83,10 +83,10 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class AccountLife:
+class AccountLifespan:
     """One life of a user's account, with what was said of it; never nothing."""
 
-    life: Life
+    life: Lifespan
     facts: Sequence[AccountFact]
 
     def in_month(self, month: Month) -> Account:
@@ -115,7 +115,7 @@ class AccountLife:
         return any(fact.created_at == self.life.born for fact in self.facts)
 
 
-def account_lives(facts: Iterable[AccountFact]) -> list[AccountLife]:
+def account_lives(facts: Iterable[AccountFact]) -> list[AccountLifespan]:
     """The lives of an account.
 
     It is born by being announced, and at the earlier moment that an announcement calls its
@@ -128,10 +128,10 @@ def account_lives(facts: Iterable[AccountFact]) -> list[AccountLife]:
         fact.created_at for fact in said if fact.created_at and fact.created_at < fact.occurred_at
     }
     found = lives(births, (fact.occurred_at for fact in ordered if fact.deleted))
-    return [AccountLife(life, _said_during(life, said)) for life in found]
+    return [AccountLifespan(life, _said_during(life, said)) for life in found]
 
 
-def account_in(found: Sequence[AccountLife], month: Month) -> Account | None:
+def account_in(found: Sequence[AccountLifespan], month: Month) -> Account | None:
     """The account in that month, from the latest of its lives; None when it was not created yet.
 
     A licensed user is one created before the month ended and not deleted before it began.
@@ -140,7 +140,7 @@ def account_in(found: Sequence[AccountLife], month: Month) -> Account | None:
     return begun[-1].in_month(month) if begun else None
 
 
-def _said_during(life: Life, said: Sequence[AccountFact]) -> Sequence[AccountFact]:
+def _said_during(life: Lifespan, said: Sequence[AccountFact]) -> Sequence[AccountFact]:
     during = [
         fact
         for fact in said

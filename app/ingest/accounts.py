@@ -15,7 +15,7 @@ from app.domain.events import UserDeletedEvent, UserUpserted, UserUpsertedEvent
 from app.domain.figures import Figure
 from app.domain.ids import user_id
 from app.domain.months import Month
-from app.domain.timelines import Account, AccountFact, AccountLife, account_in, account_lives
+from app.domain.timelines import Account, AccountFact, AccountLifespan, account_in, account_lives
 from app.ingest.batch import Batch
 
 _decode = msgspec.json.Decoder(UserUpserted).decode
@@ -76,7 +76,7 @@ def _fact(row: Any) -> AccountFact:
 
 
 def _changed_months(
-    batch: Batch, key: UUID, before: Sequence[AccountLife], after: Sequence[AccountLife]
+    batch: Batch, key: UUID, before: Sequence[AccountLifespan], after: Sequence[AccountLifespan]
 ) -> Iterable[AccountMonthRow]:
     for month in batch.months:
         account = account_in(after, month)
@@ -86,7 +86,7 @@ def _changed_months(
 
 
 def _late_licences(
-    batch: Batch, key: UUID, before: Sequence[AccountLife], after: Sequence[AccountLife]
+    batch: Batch, key: UUID, before: Sequence[AccountLifespan], after: Sequence[AccountLifespan]
 ) -> Iterable[tuple[tuple[date, UUID], int]]:
     """The closed months in which the user is licensed by now and was not (1), or the reverse."""
     for month in batch.closed:
@@ -106,7 +106,7 @@ async def _book_late(batch: Batch, licences: Mapping[tuple[date, UUID], int]) ->
         batch.late.add_usage(month, row.user_id, ui_uses, sdk_uses)
 
 
-def _licences(found: Sequence[AccountLife], month: Month) -> int:
+def _licences(found: Sequence[AccountLifespan], month: Month) -> int:
     account = account_in(found, month)
     return int(account is not None and account.licensed)
 
@@ -126,7 +126,7 @@ def _month_row(month: Month, key: UUID, account: Account) -> AccountMonthRow:
     )
 
 
-def _account_row(key: UUID, found: Sequence[AccountLife], last: Month) -> AccountRow:
+def _account_row(key: UUID, found: Sequence[AccountLifespan], last: Month) -> AccountRow:
     """The account as it is now: no fact is later than the last month."""
     now = found[-1].in_month(last)
     return AccountRow(

@@ -8,13 +8,13 @@ from uuid import UUID
 from app.db.engine import Transaction
 from app.domain.events import AnyEvent, Event
 from app.domain.months import Month
-from app.ingest.corrections import Late
+from app.ingest.corrections import CorrectionLedger
 from app.ingest.subjects import subject_of
 
 E = TypeVar("E", bound=Event)
 
 
-class Fresh:
+class NewEvents:
     """The events of a batch that were not stored before, and never none.
 
     Attributes:
@@ -54,12 +54,12 @@ class Batch:
 
     tx: Transaction
     organization_id: UUID
-    fresh: Fresh
+    fresh: NewEvents
     closed: Sequence[Month]
     months: Sequence[Month]
     first_before: Month | None
     known_before: Month | None
-    late: Late
+    late: CorrectionLedger
 
     def of(self, kind: type[E]) -> Sequence[E]:
         """Its events of one type."""

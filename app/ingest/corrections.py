@@ -11,7 +11,7 @@ from app.domain.months import Month
 from app.domain.timelines import Figures, Place
 
 
-class Late:
+class CorrectionLedger:
     """Amounts that closed months lack, by month, figure and place.
 
     Args:

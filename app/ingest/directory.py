@@ -11,12 +11,12 @@ from app.db.directory import (
     MEMBERSHIP,
     PROJECT,
     WORKSPACE,
-    Kind,
+    Entity,
+    EntityKind,
     NewAccount,
     NewMembership,
     NewProject,
     NewWorkspace,
-    Thing,
     insert_named,
     select_things,
     update_lives,
@@ -50,7 +50,7 @@ from app.domain.ids import (
     workspace_id,
 )
 from app.domain.months import Month
-from app.domain.timelines import Life, exists_before, lives
+from app.domain.timelines import Lifespan, exists_before, lives
 from app.ingest.batch import Batch
 
 DEATHS = ("user.deleted", "workspace.deleted", "project.deleted", "member.removed")
@@ -122,7 +122,7 @@ def _projects_named(batch: Batch) -> set[tuple[str, str]]:
 _OF_USERS = (UserUpsertedEvent, UserDeletedEvent, UsageRecordedEvent, ExperimentCreatedEvent)
 
 
-Said = Mapping[Kind, Mapping[UUID, Sequence[datetime]]]
+Said = Mapping[EntityKind, Mapping[UUID, Sequence[datetime]]]
 
 
 def _said(batch: Batch) -> Said:
@@ -154,7 +154,9 @@ def _ended(batch: Batch) -> set[UUID]:
     }
 
 
-async def _touched(batch: Batch, kind: Kind, said: Said, ended: set[UUID]) -> dict[UUID, Thing]:
+async def _touched(
+    batch: Batch, kind: EntityKind, said: Said, ended: set[UUID]
+) -> dict[UUID, Entity]:
     """The things of a kind whose lives the batch may change."""
     keys = ended | {*said[kind]}
     found = await select_things(batch.tx, batch.organization_id, kind, keys)
@@ -168,7 +170,7 @@ async def _touched(batch: Batch, kind: Kind, said: Said, ended: set[UUID]) -> di
     return touched
 
 
-def _is_known(found: Sequence[Life], moments: Iterable[datetime]) -> bool:
+def _is_known(found: Sequence[Lifespan], moments: Iterable[datetime]) -> bool:
     return all(
         any(life.born <= moment and (life.died is None or moment <= life.died) for life in found)
         for moment in moments
@@ -176,7 +178,7 @@ def _is_known(found: Sequence[Life], moments: Iterable[datetime]) -> bool:
 
 
 async def _renew(
-    batch: Batch, kind: Kind, table: MonthTable, things: Mapping[UUID, Thing]
+    batch: Batch, kind: EntityKind, table: MonthTable, things: Mapping[UUID, Entity]
 ) -> None:
     if not things:
         return
@@ -205,7 +207,7 @@ _COUNTED_AS = {
 
 
 def _presence(
-    months: Sequence[Month], before: Sequence[Life], after: Sequence[Life]
+    months: Sequence[Month], before: Sequence[Lifespan], after: Sequence[Lifespan]
 ) -> Iterable[tuple[Month, bool]]:
     """The months at whose end the thing exists now and did not, or the reverse."""
     for month in months:
@@ -214,19 +216,21 @@ def _presence(
             yield month, present
 
 
-def _month_keys(table: MonthTable, key: UUID, thing: Thing) -> tuple[UUID, ...]:
+def _month_keys(table: MonthTable, key: UUID, thing: Entity) -> tuple[UUID, ...]:
     """The key of a thing's month rows: a membership's is its workspace and its user."""
     return thing.parents if table is MEMBER_MONTH else (*thing.parents, key)
 
 
-async def _lives(batch: Batch, kind: Kind, things: Mapping[UUID, Thing]) -> dict[UUID, list[Life]]:
+async def _lives(
+    batch: Batch, kind: EntityKind, things: Mapping[UUID, Entity]
+) -> dict[UUID, list[Lifespan]]:
     deaths = await _deaths(batch, things)
     eras = [era for key in things for era in _eras(key, deaths[key])]
     births: dict[UUID, list[datetime]] = defaultdict(list)
-    for key, born_at in await select_first_births(
+    for key, started_at in await select_first_births(
         batch.tx, batch.organization_id, eras, kind.table
     ):
-        births[key].append(born_at)
+        births[key].append(started_at)
     return {key: lives(births[key], deaths[key]) for key in things}
 
 
@@ -235,7 +239,7 @@ def _eras(key: UUID, deaths: Sequence[datetime]) -> Iterable[Era]:
     return (Era(key, after, until) for after, until in pairwise(bounds))
 
 
-async def _deaths(batch: Batch, things: Mapping[UUID, Thing]) -> dict[UUID, list[datetime]]:
+async def _deaths(batch: Batch, things: Mapping[UUID, Entity]) -> dict[UUID, list[datetime]]:
     """When each thing, or something that it is part of, ended."""
     subjects = {*things}.union(*(thing.parents for thing in things.values()))
     ended: dict[UUID, list[datetime]] = defaultdict(list)

@@ -212,7 +212,7 @@ USED_AS = {
 }
 
 
-async def write_anew(
+async def replace_rows(
     tx: Transaction, organization_id: UUID, month: Month, rows: MonthRows
 ) -> None:
     """Replace a month's rows."""

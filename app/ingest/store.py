@@ -27,8 +27,8 @@ from app.domain.events import (
 )
 from app.domain.months import Month
 from app.ingest.accounts import store_accounts
-from app.ingest.batch import Batch, Fresh
-from app.ingest.corrections import Late
+from app.ingest.batch import Batch, NewEvents
+from app.ingest.corrections import CorrectionLedger
 from app.ingest.directory import store_directory
 from app.ingest.experiments import experiments_of, store_experiments
 from app.ingest.subjects import parent_of
@@ -36,7 +36,7 @@ from app.ingest.usage import store_users
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class IngestResult:
     """What became of a batch: events that were stored, and events that were there already."""
 
     accepted: int = 0
@@ -48,8 +48,8 @@ class Accepted:
         accepted = sum(stored)
         return cls(accepted, len(stored) - accepted)
 
-    def __add__(self, other: "Accepted") -> "Accepted":
-        return Accepted(self.accepted + other.accepted, self.duplicates + other.duplicates)
+    def __add__(self, other: "IngestResult") -> "IngestResult":
+        return IngestResult(self.accepted + other.accepted, self.duplicates + other.duplicates)
 
 
 async def store_events(
@@ -73,7 +73,7 @@ async def store_events(
     uids = [event.uid for event in events]
     stored = _met_first(uids, await select_known(tx, organization_id, uids))
     if any(stored):
-        fresh = Fresh(dict(zip(compress(uids, stored), compress(events, stored), strict=True)))
+        fresh = NewEvents(dict(zip(compress(uids, stored), compress(events, stored), strict=True)))
         await _store(tx, organization, fresh, now)
     await add_counts(tx, organization_id, _counts(events, stored), now)
     return stored
@@ -98,7 +98,7 @@ def _counts(events: Sequence[AnyEvent], stored: Sequence[bool]) -> list[SourceCo
     ]
 
 
-async def _store(tx: Transaction, organization: Any, fresh: Fresh, now: datetime) -> None:
+async def _store(tx: Transaction, organization: Any, fresh: NewEvents, now: datetime) -> None:
     batch = await _open_months(tx, organization, fresh)
     experiments = await experiments_of(batch)
     data = encode_facts([event.data for event in fresh.by_uid.values()])
@@ -121,7 +121,7 @@ async def _store(tx: Transaction, organization: Any, fresh: Fresh, now: datetime
     )
 
 
-async def _open_months(tx: Transaction, organization: Any, fresh: Fresh) -> Batch:
+async def _open_months(tx: Transaction, organization: Any, fresh: NewEvents) -> Batch:
     """Give the open months up to the batch's latest the rows that follow from those before."""
     begin, end = Month.containing(fresh.earliest_at), Month.containing(fresh.latest_at)
     known = _month_of(organization.first_month)
@@ -145,7 +145,7 @@ async def _open_months(tx: Transaction, organization: Any, fresh: Fresh) -> Batc
         months=list(first.through(last)),
         first_before=first_before,
         known_before=known_before[0] if known_before else None,
-        late=Late(since=organization.hand_over),
+        late=CorrectionLedger(since=organization.hand_over),
     )
 
 
@@ -158,7 +158,7 @@ def _measured_from(batch: Batch, channel: str) -> datetime | None:
     return min(used, default=None)
 
 
-def _columns(fresh: Fresh) -> EventColumns:
+def _columns(fresh: NewEvents) -> EventColumns:
     events = list(fresh.by_uid.values())
     return EventColumns(
         uid=list(fresh.by_uid),

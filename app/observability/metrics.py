@@ -20,8 +20,8 @@ from prometheus_client.exposition import choose_encoder
 from app import __version__
 from app.db.engine import Database, Executed
 from app.domain.months import Month
-from app.observability.request_record import Observation
-from app.services.ingestion import Taking
+from app.observability.request_record import RequestRecord
+from app.services.ingestion import Ingestor
 
 # A series more for each counter, and of no use to Prometheus.
 disable_created_metrics()
@@ -36,7 +36,7 @@ class Metrics:
     Operations, codes and statuses are few; organizations are as many as the install has.
     """
 
-    def __init__(self, database: Database, intake: Taking) -> None:
+    def __init__(self, database: Database, intake: Ingestor) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
@@ -129,18 +129,18 @@ class Metrics:
         for name, (help_, look) in shown.items():
             Gauge(name, help_, registry=self.registry).set_function(look)
 
-    def began(self, observed: Observation) -> None:  # noqa: ARG002  its route is not known yet
+    def began(self, observed: RequestRecord) -> None:  # noqa: ARG002  its route is not known yet
         """Count a request in."""
         self._in_progress.inc()
 
-    def executed(self, observed: Observation, executed: Executed) -> None:
+    def executed(self, observed: RequestRecord, executed: Executed) -> None:
         """Count a statement."""
         operation = observed.operation
         self._statements.labels(operation).inc()
         self._rows.labels(operation).inc(executed.rows)
         self._statement_seconds.observe(executed.seconds)
 
-    def ended(self, observed: Observation) -> None:
+    def ended(self, observed: RequestRecord) -> None:
         """Count a request out."""
         operation = observed.operation
         self._in_progress.dec()
@@ -171,7 +171,7 @@ class Metrics:
 class _FeedProcess:
     """What stores the feed's events."""
 
-    def __init__(self, intake: Taking) -> None:
+    def __init__(self, intake: Ingestor) -> None:
         self._intake = intake
 
     def collect(self) -> Iterator[Metric]:

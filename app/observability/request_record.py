@@ -11,7 +11,7 @@ from app.db.engine import Executed
 
 
 @dataclass(slots=True)
-class Observation:
+class RequestRecord:
     """One request: what it asked, who asked, and what it has cost so far."""
 
     request_id: str
@@ -59,16 +59,16 @@ class Observation:
             self.slowest_seconds, self.slowest_statement = executed.seconds, executed.text
 
 
-class Watcher(Protocol):
+class RequestObserver(Protocol):
     """What looks on: metrics, traces."""
 
-    def began(self, observed: Observation) -> None:
+    def began(self, observed: RequestRecord) -> None:
         """A request came; which route it takes is not known yet."""
 
-    def executed(self, observed: Observation, executed: Executed) -> None:
+    def executed(self, observed: RequestRecord, executed: Executed) -> None:
         """A statement ended, for a request or for none."""
 
-    def ended(self, observed: Observation) -> None:
+    def ended(self, observed: RequestRecord) -> None:
         """The last byte was sent, or could not be."""
 
     def close(self) -> None:
@@ -76,9 +76,9 @@ class Watcher(Protocol):
 
 
 _NOBODY = "-"
-current: ContextVar[Observation | None] = ContextVar("observation", default=None)
+current: ContextVar[RequestRecord | None] = ContextVar("observation", default=None)
 
 
-def observation() -> Observation:
+def observation() -> RequestRecord:
     """The current request's; outside of any, one that nobody reads."""
-    return current.get() or Observation(_NOBODY, {})
+    return current.get() or RequestRecord(_NOBODY, {})

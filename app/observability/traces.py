@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from app import __version__
 from app.db.engine import Executed
 from app.observability.logs import without_secrets
-from app.observability.request_record import Observation
+from app.observability.request_record import RequestRecord
 
 _W3C = TraceContextTextMapPropagator()
 _NANOSECONDS = 1_000_000_000
@@ -37,7 +37,7 @@ class Traces:
         """Send what is left."""
         self._provider.shutdown()
 
-    def began(self, observed: Observation) -> None:
+    def began(self, observed: RequestRecord) -> None:
         """Begin a span, below the caller's when it sent `traceparent`."""
         caller = _W3C.extract(dict(Headers(scope=observed.scope)))
         span = self._tracer.start_span("request", caller, kind=SpanKind.SERVER)
@@ -46,7 +46,7 @@ class Traces:
         observed.span = span
         observed.trace_id = f"{span.get_span_context().trace_id:032x}"
 
-    def executed(self, observed: Observation, executed: Executed) -> None:
+    def executed(self, observed: RequestRecord, executed: Executed) -> None:
         """A span that has ended already; of nobody's statements none."""
         if not isinstance(observed.span, Span):
             return
@@ -63,7 +63,7 @@ class Traces:
         )
         span.end(executed.ended_at_ns)
 
-    def ended(self, observed: Observation) -> None:
+    def ended(self, observed: RequestRecord) -> None:
         """End the request's span, which has its name only now."""
         span = observed.span
         if not isinstance(span, Span):

@@ -129,7 +129,7 @@ _SEAL = b"\nsha256 of what is before this line: "
 _SEAL_BYTES = len(_SEAL) + 64
 
 
-def insist_on_dump(file: Path) -> None:
+def verify_dump(file: Path) -> None:
     """Refuse what is no whole dump before anything is touched.
 
     Raises:
@@ -213,7 +213,7 @@ def _without_password(url: str) -> tuple[str, Mapping[str, str]]:
 async def replaced(url: str) -> AsyncIterator[None]:
     """An empty schema for the length of a block, in place of the store's; what was is kept aside.
 
-    It comes back when the block fails, and goes when the block succeeds. Services that start in
+    It comes back when the block fails, and goes when the block succeeds. AppState that start in
     the meantime wait at the lock that migrations take, and those that run are refused.
 
     Raises:
@@ -223,7 +223,7 @@ async def replaced(url: str) -> AsyncIterator[None]:
     connection = await _connected(url)
     try:
         await connection.execute(f"SELECT pg_advisory_lock({LOCK})")
-        await _insist_on_solitude(connection)
+        await _require_exclusive_access(connection)
         schema = await connection.fetchval("SELECT quote_ident(current_schema())")
         await connection.execute(_SET_ASIDE.format(schema=schema, aside=_ASIDE))
         try:
@@ -250,7 +250,7 @@ _BRING_BACK = """
 """
 
 
-async def insist_on_solitude(url: str) -> None:
+async def require_exclusive_access(url: str) -> None:
     """Refuse a store that a service or another command is connected to.
 
     Raises:
@@ -259,12 +259,12 @@ async def insist_on_solitude(url: str) -> None:
     """
     connection = await _connected(url)
     try:
-        await _insist_on_solitude(connection)
+        await _require_exclusive_access(connection)
     finally:
         await connection.close()
 
 
-async def _insist_on_solitude(connection: asyncpg.Connection) -> None:
+async def _require_exclusive_access(connection: asyncpg.Connection) -> None:
     others = await connection.fetchval("""
         SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid()

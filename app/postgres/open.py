@@ -47,7 +47,7 @@ async def open_store(
         )
         stack.push_async_callback(database.close)
         await _greet(database)
-        async with database.upkeep() as tx:
+        async with database.owner_transaction() as tx:
             await upgrade(tx)
         yield database
 
@@ -55,7 +55,7 @@ async def open_store(
 async def _greet(database: Database) -> None:
     """Log in once: whoever starts the service may read why that fails, a client may not."""
     try:
-        await database.greet()
+        await database.check_login()
     except DRIVER_ERRORS as error:
         reason = str(error) or "no answer in time"
         raise StoreUnavailable(f"PostgreSQL cannot be reached: {reason}.") from None

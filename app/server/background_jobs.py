@@ -24,7 +24,7 @@ def steady_clock() -> float:
     return time.clock_gettime(which)
 
 
-class Chores:
+class BackgroundJobs:
     """One process's.
 
     Args:

@@ -8,7 +8,7 @@ import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedHttpProtocol(HttpToolsProtocol):
     """Gives up connections whose heads never end, and those that ask and then hardly read.
 
     A head is a request line and headers; it may end neither in time nor in size. uvicorn's own

@@ -9,7 +9,7 @@ from typing import TypeVar
 from app.clock import Clock, system_clock
 from app.db.engine import Database
 from app.postgres.open import open_store
-from app.server.process_tuning import settle
+from app.server.process_tuning import tune_gc
 from app.services.organizations import ensure_default_organization
 from app.services.retention import prepare_shelves
 from app.settings import Settings
@@ -37,7 +37,7 @@ def with_store(
 ) -> T:
     """Run a command on the open store; one that is being served is joined."""
     settings = Settings.load(env_file)
-    settle()
+    tune_gc()
 
     async def run() -> T:
         async with opened(settings, data_dir, system_clock) as database:

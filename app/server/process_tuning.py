@@ -4,7 +4,7 @@ import ctypes
 import gc
 
 
-def settle() -> None:
+def tune_gc() -> None:
     """Let the garbage collector leave what is there for good alone, and look less often.
 
     A batch of events, or a report, is tens of thousands of objects without a cycle among them.
@@ -18,7 +18,7 @@ def settle() -> None:
     gc.set_threshold(100_000, 5, 20)
 
 
-def keep_little() -> None:
+def trim_malloc() -> None:
     """Have memory given back that a large request needed, where the allocator is glibc's.
 
     By itself it gives each thread an arena of its own, and keeps in them what was freed; and after

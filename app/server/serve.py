@@ -25,15 +25,15 @@ from app.domain.months import Month
 from app.main import create_app
 from app.observability.logs import configure_logs
 from app.observability.metrics import Metrics
-from app.server.background_jobs import Chores
-from app.server.http_protocol import BoundedProtocol
-from app.server.ingest_worker.supervisor import Feeder, spawned
+from app.server.background_jobs import BackgroundJobs
+from app.server.http_protocol import BoundedHttpProtocol
+from app.server.ingest_worker.supervisor import IngestWorkerClient, spawned
 from app.server.open_store import opened
-from app.server.process_tuning import keep_little, settle
+from app.server.process_tuning import trim_malloc, tune_gc
 from app.server.source_scheduler import sources_at_intervals
 from app.services.audit import record_start
 from app.services.ingestion import CHUNK, accept_lines
-from app.services.keys import KeyHolders, caller_of_key, create_key
+from app.services.keys import KeyLoader, caller_of_key, create_key
 from app.services.organizations import DEFAULT, find_organization
 from app.settings import LogFormat, Settings
 
@@ -55,7 +55,7 @@ def _log_format(settings: Settings) -> LogFormat:
 
 async def serve(settings: Settings, *, host: str, port: int, data_dir: Path, demo: bool) -> None:
     """Open the store, load the demo organization when asked to, and serve until a signal."""
-    keep_little()
+    trim_malloc()
     log_format = _log_format(settings)
     configure_logs(log_format, settings.log_level.upper())
     with _listening(host, port) as listener:
@@ -64,7 +64,7 @@ async def serve(settings: Settings, *, host: str, port: int, data_dir: Path, dem
             spawned() as process,
             opened(settings, data_dir, system_clock) as database,
             database.pulse.watched(),
-            Feeder(process, database, settings, log_format) as feeder,
+            IngestWorkerClient(process, database, settings, log_format) as feeder,
         ):
             key = await _demo(database, settings, data_dir) if demo else None
             await record_start(database, settings, system_clock())
@@ -76,7 +76,7 @@ async def serve(settings: Settings, *, host: str, port: int, data_dir: Path, dem
 async def _answer(
     database: Database,
     settings: Settings,
-    feeder: Feeder,
+    feeder: IngestWorkerClient,
     listener: socket.socket,
     on_ready: Callable[[], None],
 ) -> None:
@@ -84,7 +84,7 @@ async def _answer(
     app = create_app(settings, database, intake=feeder)
     config = uvicorn.Config(
         app,
-        http=BoundedProtocol,
+        http=BoundedHttpProtocol,
         log_level="warning",
         log_config=None,
         access_log=False,
@@ -94,9 +94,11 @@ async def _answer(
         forwarded_allow_ips=list(settings.trusted_proxies),
     )
     metrics: Metrics = app.state.services.metrics
-    chores = Chores(database, settings, clock=system_clock, on_jump=metrics.count_clock_jump)
+    chores = BackgroundJobs(
+        database, settings, clock=system_clock, on_jump=metrics.count_clock_jump
+    )
     doing = asyncio.create_task(chores.run())
-    settle()
+    tune_gc()
     async with sources_at_intervals(database, settings.sources_file):
         await _Server(config, on_ready).serve(sockets=[listener])
     doing.cancel()
@@ -151,7 +153,7 @@ async def _demo(database: Database, settings: Settings, data_dir: Path) -> str |
     kept = data_dir / _DEMO_KEY_FILE
     key = kept.read_text().strip() if kept.is_file() else ""
     try:
-        (await caller_of_key(KeyHolders(database), key, settings, system_clock())).require(
+        (await caller_of_key(KeyLoader(database), key, settings, system_clock())).require(
             Scope.ADMIN
         )
     except ChargebackError:

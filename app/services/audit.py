@@ -13,7 +13,7 @@ from uuid import UUID
 from app import __version__
 from app.db.audit import EntriesMatching, insert_entries, select_entries, stream_entries
 from app.db.engine import Database, Transaction
-from app.domain.audit import OK, Act, Action, Actor, AuditEntry, Door, entry_of
+from app.domain.audit import OK, Action, Actor, AuditEntry, AuditEvent, Channel, entry_of
 from app.domain.errors import InvalidArgument, StoreUnavailable
 from app.domain.events import NUL
 from app.domain.ids import organization_id
@@ -31,7 +31,7 @@ _MOST_WAITING = 100_000
 
 
 async def append(
-    tx: Transaction, actor: Actor, act: Act, now: datetime, *, outcome: str = OK
+    tx: Transaction, actor: Actor, act: AuditEvent, now: datetime, *, outcome: str = OK
 ) -> None:
     """Write of an act within its own transaction: both are stored, or neither."""
     await insert_entries(tx, act.organization_id, [entry_of(act, actor, now, outcome)])
@@ -52,7 +52,7 @@ class AuditTrail:
         self._writer: asyncio.Task[None] | None = None
 
     def record(
-        self, acts: Iterable[Act], actor: Actor, now: datetime, *, outcome: str = OK
+        self, acts: Iterable[AuditEvent], actor: Actor, now: datetime, *, outcome: str = OK
     ) -> None:
         """Note acts, to be written soon."""
         for act in acts:
@@ -117,9 +117,9 @@ def _lose(organization: UUID, entry: AuditEntry) -> None:
 async def record_start(database: Database, settings: Settings, now: datetime) -> None:
     """Note that a service starts, with its settings, in the operators' organization."""
     own = organization_id(DEFAULT)
-    act = Act(own, Action.SERVICE_STARTED, __version__, settings.shown)
+    act = AuditEvent(own, Action.SERVICE_STARTED, __version__, settings.shown)
     async with database.transaction(own) as tx:
-        await append(tx, Actor(None, Door.SERVICE), act, now)
+        await append(tx, Actor(None, Channel.SERVICE), act, now)
 
 
 async def read_audit_log(
@@ -142,7 +142,7 @@ async def read_audit_log(
     chosen = context.caller.choose(organization)
     _check(matching)
     seen = None if after is None else _entry_id(after)
-    context.acts.append(Act(chosen, Action.AUDIT_READ, after or ""))
+    context.acts.append(AuditEvent(chosen, Action.AUDIT_READ, after or ""))
     async with context.database.transaction(chosen) as tx:
         return await select_entries(tx, chosen, matching, first, seen)
 
@@ -170,7 +170,7 @@ async def export_audit_log(
 ) -> AsyncGenerator[Any, None]:
     """All lines of an organization's log that match, the earliest first; the export's own last."""
     async with database.transaction(organization) as tx:
-        await append(tx, actor, Act(organization, Action.AUDIT_EXPORTED, ""), now)
+        await append(tx, actor, AuditEvent(organization, Action.AUDIT_EXPORTED, ""), now)
     async with database.transaction(organization) as tx:
         async for row in stream_entries(tx, organization, matching):
             yield row

@@ -26,11 +26,11 @@ from app.db.month_closes import (
     update_hand_over,
 )
 from app.db.organizations import lock_organization
-from app.domain.audit import Act, Action, Actor
+from app.domain.audit import Action, Actor, AuditEvent
 from app.domain.errors import InvalidMonth
 from app.domain.months import Month
 from app.ingest.reconcile import lacking
-from app.ingest.store import Accepted
+from app.ingest.store import IngestResult
 from app.services.audit import append
 from app.services.ingestion import CHUNK, store_lines
 from app.services.months import write_open
@@ -38,7 +38,7 @@ from app.services.months import write_open
 
 async def hand_over_to_live(
     tx: Transaction, organization_id: UUID, month: Month, clock: Clock, by: Actor
-) -> Accepted:
+) -> IngestResult:
     """What live sources say counts from this month on, and nothing else does.
 
     The imported experiments end, and the months before stay as they are stated, whatever live
@@ -60,7 +60,7 @@ async def hand_over_to_live(
     await update_hand_over(tx, organization_id, month.first_day)
     await delete_corrections_from_later(tx, organization_id, month.first_day)
     if organization.hand_over != month.first_day:
-        await append(tx, by, Act(organization_id, Action.HANDED_OVER, str(month)), clock())
+        await append(tx, by, AuditEvent(organization_id, Action.HANDED_OVER, str(month)), clock())
     return await store_lines(tx, organization_id, chunks, clock())
 
 
@@ -95,7 +95,9 @@ async def withdraw_hand_over(
         last = Month.containing(organization.last_month)
         await write_open(tx, organization_id, list(month.through(last)))
     await _book_what_came_since(tx, organization_id, organization.first_event_at, month)
-    await append(tx, by, Act(organization_id, Action.HAND_OVER_WITHDRAWN, str(month)), clock())
+    await append(
+        tx, by, AuditEvent(organization_id, Action.HAND_OVER_WITHDRAWN, str(month)), clock()
+    )
 
 
 def _insist_on_hand_over(organization: Any, month: Month) -> None:

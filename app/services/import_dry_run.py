@@ -9,14 +9,14 @@ from app.connectors.files.events import Known, known_of
 from app.db.engine import Database
 from app.db.events import select_facts_of_source
 from app.db.months import MonthTotals, select_totals
-from app.ingest.store import Accepted
+from app.ingest.store import IngestResult
 from app.services.ingestion import store_lines
 
 
 class Rehearsal(NamedTuple):
     """What an import would do: what it would accept, and each month's totals before and after."""
 
-    accepted: Accepted
+    accepted: IngestResult
     before: Mapping[date, MonthTotals]
     after: Mapping[date, MonthTotals]
 

@@ -20,17 +20,17 @@ from app.db.month_closes import (
 )
 from app.db.months import carry_forward
 from app.db.organizations import lock_organization
-from app.domain.audit import OPERATOR, Act, Action, Actor
+from app.domain.audit import OPERATOR, Action, Actor, AuditEvent
 from app.domain.errors import InvalidBatch, InvalidMonth, InvalidReport, MonthTaken
 from app.domain.months import Month
 from app.ingest.rebuild import stored_rows
 from app.ingest.replay import MonthRows
-from app.ingest.store import Accepted
+from app.ingest.store import IngestResult
 from app.services.audit import append
 from app.services.cutover import cells_told, hand_over_to_live, withdraw_hand_over
 from app.services.ingestion import CHUNK, store_lines
 from app.services.months import months_to_close
-from app.services.retention import Growth
+from app.services.retention import AnalyzeTrigger
 from app.services.sources import SourceRun, source_run
 
 SOURCE_NAME = "imported reports"
@@ -47,7 +47,7 @@ class Imported(NamedTuple):
     """
 
     month: Month
-    accepted: Accepted | None
+    accepted: IngestResult | None
     stated: int = 0
     gaps: Sequence[Month] = ()
 
@@ -84,11 +84,11 @@ async def import_reports(
             brought = [each.accepted for each in done if each.accepted is not None]
             if hand_over is not None:
                 brought.append(await hand_over_to_live(tx, organization_id, hand_over, clock, by))
-            total = sum(brought, Accepted())
+            total = sum(brought, IngestResult())
             await run.count(tx, total)
         for imported in done:
             _tell(run, imported)
-    await Growth(database).stored(total.accepted)
+    await AnalyzeTrigger(database).stored(total.accepted)
     return done
 
 
@@ -184,7 +184,7 @@ async def _accept(
     report: Report,
     lines: Iterator[bytes],
     clock: Clock,
-) -> Accepted:
+) -> IngestResult:
     chunks = iter(lambda: list(islice(lines, CHUNK)), [])
     try:
         return await store_lines(tx, organization_id, chunks, clock())
@@ -215,7 +215,9 @@ async def _close_as_stated(
     await update_closed_through(tx, organization_id, month.first_day, last_month)
     for each in closing:
         detail = {"report": report.origin, "sha256": report.digest} if each == month else {}
-        await append(tx, by, Act(organization_id, Action.MONTH_CLOSED, str(each), detail), now)
+        await append(
+            tx, by, AuditEvent(organization_id, Action.MONTH_CLOSED, str(each), detail), now
+        )
     return stated
 
 

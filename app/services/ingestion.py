@@ -13,7 +13,7 @@ from uuid import UUID
 
 from app.db.engine import Database, Transaction
 from app.db.feed import add_refusal, select_feed_days, select_feed_sources
-from app.db.organizations import wait_briefly
+from app.db.organizations import set_lock_timeout
 from app.domain.errors import (
     FeedBusy,
     InvalidArgument,
@@ -22,8 +22,8 @@ from app.domain.errors import (
     StoreUnavailable,
 )
 from app.domain.events import MOST_PROBLEMS, AnyEvent, decode_body, decode_lines
-from app.ingest.store import Accepted, store_events
-from app.services.retention import Growth, GrowthWithin
+from app.ingest.store import IngestResult, store_events
+from app.services.retention import AnalyzeTrigger, AnalyzeTriggerWithin
 
 CHUNK = 5_000
 """Events that are worked on at once; a larger batch takes no more memory."""
@@ -35,12 +35,12 @@ class _Waiting:
 
     events: Sequence[AnyEvent]
     now: datetime
-    outcome: "asyncio.Future[Accepted]"
+    outcome: "asyncio.Future[IngestResult]"
     context: Context
     """In which it is stored, so that statements are noted for whoever sent it."""
 
 
-class Delivery(NamedTuple):
+class IngestRequest(NamedTuple):
     """A body of events, as it came for an organization; `media_type` is one of `MEDIA_TYPES`."""
 
     organization_id: UUID
@@ -49,8 +49,8 @@ class Delivery(NamedTuple):
     arrived_at: datetime
 
 
-class Taking(Protocol):
-    """What takes deliveries: an `Intake`, or the process that has one."""
+class Ingestor(Protocol):
+    """What takes deliveries: an `GroupCommitIngestor`, or the process that has one."""
 
     @property
     def is_up(self) -> bool:
@@ -60,7 +60,7 @@ class Taking(Protocol):
     def restarts(self) -> int:
         """How often it had to be started anew."""
 
-    async def take(self, delivery: Delivery) -> Accepted:
+    async def take(self, delivery: IngestRequest) -> IngestResult:
         """Store a delivery's events, whole or not at all; answered after the commit.
 
         Raises:
@@ -70,7 +70,7 @@ class Taking(Protocol):
         """
 
 
-class Intake:
+class GroupCommitIngestor:
     """Stores batches; those that arrive while one is being stored go in together, next.
 
     So a commit is shared by as many small batches as come during the one before, and a large one
@@ -84,10 +84,10 @@ class Intake:
         self._waiting: dict[UUID, deque[_Waiting]] = defaultdict(deque)
         self._workers: dict[UUID, asyncio.Task[None]] = {}
         self._events = 0
-        self._growth = Growth(database)
+        self._growth = AnalyzeTrigger(database)
 
-    async def take(self, delivery: Delivery) -> Accepted:
-        """As `Taking` says."""
+    async def take(self, delivery: IngestRequest) -> IngestResult:
+        """As `Ingestor` says."""
         organization_id, media_type, body, now = delivery
         try:
             events = await _decoded(media_type, body, now)
@@ -98,7 +98,7 @@ class Intake:
 
     async def accept(
         self, organization_id: UUID, events: Sequence[AnyEvent], now: datetime
-    ) -> Accepted:
+    ) -> IngestResult:
         """Store a batch, whole or not at all.
 
         Raises:
@@ -107,7 +107,7 @@ class Intake:
         """
         if self._events > _MOST_WAITING:
             raise FeedBusy
-        outcome: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
+        outcome: asyncio.Future[IngestResult] = asyncio.get_running_loop().create_future()
         self._events += len(events)
         self._waiting[organization_id].append(_Waiting(events, now, outcome, copy_context()))
         if organization_id not in self._workers:
@@ -138,13 +138,13 @@ class Intake:
         events = [event for batch in together for event in batch.events]
         try:
             async with self._database.transaction(organization_id) as tx:
-                await wait_briefly(tx)
+                await set_lock_timeout(tx)
                 stored = await store_events(tx, organization_id, events, together[-1].now)
         except Exception as error:
             return await self._store_apart(organization_id, together, error)
         outcomes = iter(stored)
         for batch in together:
-            accepted = Accepted.of(list(islice(outcomes, len(batch.events))))
+            accepted = IngestResult.of(list(islice(outcomes, len(batch.events))))
             if not batch.outcome.done():
                 batch.outcome.set_result(accepted)
         return sum(stored)
@@ -189,7 +189,7 @@ _LARGE_BODY = 65_536
 
 async def accept_lines(
     database: Database, organization_id: UUID, chunks: Iterable[Sequence[bytes]], now: datetime
-) -> Accepted:
+) -> IngestResult:
     """Store a stream of lines (NDJSON) in one transaction, chunk by chunk.
 
     Blank lines count as lines and hold nothing.
@@ -204,7 +204,7 @@ async def accept_lines(
     except InvalidBatch:
         await note_refusal(database, organization_id, counted.lines, now)
         raise
-    await Growth(database).stored(accepted.accepted)
+    await AnalyzeTrigger(database).stored(accepted.accepted)
     return accepted
 
 
@@ -259,11 +259,11 @@ MOST_DAYS = 400
 
 async def store_lines(
     tx: Transaction, organization_id: UUID, chunks: Iterable[Sequence[bytes]], now: datetime
-) -> Accepted:
+) -> IngestResult:
     """The same within the caller's transaction, which must not be committed after a refusal."""
     problems: list[Problem] = []
-    total = Accepted()
-    growth = GrowthWithin(tx, organization_id)
+    total = IngestResult()
+    growth = AnalyzeTriggerWithin(tx, organization_id)
     index = 0
     for lines in chunks:
         try:
@@ -275,7 +275,7 @@ async def store_lines(
             if events and not problems:
                 stored = await store_events(tx, organization_id, events, now)
                 await growth.stored(sum(stored))
-                total += Accepted.of(stored)
+                total += IngestResult.of(stored)
         index += len(lines)
         if len(problems) >= MOST_PROBLEMS:
             break

@@ -27,7 +27,7 @@ from app.db.keys import (
     update_key,
 )
 from app.db.statements import Statement
-from app.domain.audit import OPERATOR, Act, Action, Actor
+from app.domain.audit import OPERATOR, Action, Actor, AuditEvent
 from app.domain.callers import Caller, Scope
 from app.domain.errors import (
     Forbidden,
@@ -77,7 +77,9 @@ async def create_key(
     async with database.transaction(organization_id) as tx:
         row = await _mint(tx, organization_id, text, username, scopes, label, expires_at, now)
         told = {"username": username, "label": label, "scopes": row.scopes}
-        await append(tx, by, Act(organization_id, Action.KEY_CREATED, text.key_id, told), now)
+        await append(
+            tx, by, AuditEvent(organization_id, Action.KEY_CREATED, text.key_id, told), now
+        )
     return MintedKey(row, text)
 
 
@@ -135,7 +137,9 @@ async def revoke_key(
         if key.revoked_at is None:
             await update_key(tx, organization_id, key_id, revoked_at=now)
             told = {"username": key.username}
-            await append(tx, by, Act(organization_id, Action.KEY_REVOKED, key_id, told), now)
+            await append(
+                tx, by, AuditEvent(organization_id, Action.KEY_REVOKED, key_id, told), now
+            )
         return await select_key(tx, organization_id, key_id)
 
 
@@ -164,7 +168,7 @@ async def rotate_key(
         ends = min(now + overlap, old.expires_at or now + overlap)
         await update_key(tx, organization_id, key_id, expires_at=ends)
         told = {"username": old.username, "new": text.key_id, "ends": ends.isoformat()}
-        await append(tx, by, Act(organization_id, Action.KEY_ROTATED, key_id, told), now)
+        await append(tx, by, AuditEvent(organization_id, Action.KEY_ROTATED, key_id, told), now)
     return MintedKey(row, text)
 
 
@@ -204,7 +208,7 @@ async def _existing(tx: Any, organization_id: UUID, key_id: str) -> Any:
     return key
 
 
-class _Asked(NamedTuple):
+class PendingLookup(NamedTuple):
     """A key whose holder somebody waits for, and what that somebody is about."""
 
     key_id: str
@@ -212,7 +216,7 @@ class _Asked(NamedTuple):
     context: Context
 
 
-class KeyHolders:
+class KeyLoader:
     """Finds who is behind keys; those asked for while enough are looked up go together, next.
 
     Nothing is remembered: every lookup begins after the requests that it answers, so that what
@@ -221,7 +225,7 @@ class KeyHolders:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self._asked: list[_Asked] = []
+        self._asked: list[PendingLookup] = []
         self._lookups: set[asyncio.Task[None]] = set()
 
     async def find(self, key_id: str) -> Any:
@@ -232,7 +236,7 @@ class KeyHolders:
             StoreUnavailable: The store cannot be reached.
         """
         holder: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._asked.append(_Asked(key_id, holder, copy_context()))
+        self._asked.append(PendingLookup(key_id, holder, copy_context()))
         self._begin()
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
@@ -256,7 +260,7 @@ class KeyHolders:
         self._lookups.discard(lookup)
         self._begin()
 
-    async def _look_up(self, together: Sequence[_Asked]) -> None:
+    async def _look_up(self, together: Sequence[PendingLookup]) -> None:
         key_ids = list({asked.key_id for asked in together})
         try:
             rows = await _holders(self.database, select_holders_of_keys(), key_ids=key_ids)
@@ -277,7 +281,7 @@ _PATIENCE_SECONDS = 4.0
 
 
 async def caller_of_key(
-    holders: KeyHolders, written: str, settings: Settings, now: datetime
+    holders: KeyLoader, written: str, settings: Settings, now: datetime
 ) -> Caller:
     """Who is behind a key; one with a wrong checksum asks the store nothing.
 
@@ -301,7 +305,7 @@ async def caller_of_key(
 
 async def why_refused(database: Database, text: KeyText, settings: Settings) -> str | None:
     """Why a new key would be refused as things are, in the refusal's words; None if it works."""
-    holder = await KeyHolders(database).find(text.key_id)
+    holder = await KeyLoader(database).find(text.key_id)
     caller = _caller(holder, settings)
     try:
         for scope in caller.scopes:
@@ -342,7 +346,7 @@ def _is_valid(holder: Any, now: datetime) -> bool:
         holder is not None
         and holder.revoked_at is None
         and (holder.expires_at is None or now < holder.expires_at)
-        and holder.died_at is None
+        and holder.ended_at is None
         and not holder.suspended
     )
 
@@ -390,14 +394,14 @@ async def begin_session(
             created_at=now,
             expires_at=now + lasting,
         )
-        await append(tx, by, Act(own, Action.SIGNED_IN, caller.key_id), now)
+        await append(tx, by, AuditEvent(own, Action.SIGNED_IN, caller.key_id), now)
     return token
 
 
 async def end_session(database: Database, token: str, *, now: datetime, by: Actor) -> None:
     """Sign out; again is no error."""
     token_hash = _token_hash(token)
-    async with database.sign_in() as tx:
+    async with database.unscoped_read() as tx:
         session = await select_session(tx, token_hash)
     if session is None:
         return
@@ -405,7 +409,7 @@ async def end_session(database: Database, token: str, *, now: datetime, by: Acto
     actor = replace(by, username=session.username, key_id=session.key_id)
     async with database.transaction(own) as tx:
         await delete_sessions(tx, own, token_hash=token_hash)
-        await append(tx, actor, Act(own, Action.SIGNED_OUT, session.key_id), now)
+        await append(tx, actor, AuditEvent(own, Action.SIGNED_OUT, session.key_id), now)
 
 
 def _token_hash(token: str) -> bytes:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from app.clock import Clock
 from app.connectors.mlflow.artifacts import ArtifactStores
-from app.connectors.mlflow.checkpoint import Recall
+from app.connectors.mlflow.checkpoint import LoadCheckpoint
 from app.connectors.mlflow.connector import read_mlflow
 from app.connectors.mlflow.database import DatabaseDirectory, DatabaseStore
 from app.connectors.mlflow.events import EventWriter
@@ -18,9 +18,9 @@ from app.connectors.mlflow.reading import Progress, Reading
 from app.connectors.mlflow.rest import RestDirectory, RestStore
 from app.connectors.mlflow.server import MlflowServer
 from app.db.engine import Database
-from app.db.external_database import ForeignDatabase
+from app.db.external_database import ExternalDatabase
 from app.domain.errors import InvalidArgument
-from app.domain.sources import Brought
+from app.domain.sources import SourceBatch
 from app.services.sources import SourceRun, source_run
 
 KIND = "mlflow"
@@ -51,8 +51,8 @@ async def import_mlflow(
 
 
 async def brought_by_mlflow(
-    name: str, options: MlflowOptions, *, recall: Recall, now: datetime, progress: Progress
-) -> AsyncIterator[Brought]:
+    name: str, options: MlflowOptions, *, recall: LoadCheckpoint, now: datetime, progress: Progress
+) -> AsyncIterator[SourceBatch]:
     """What changed since what is recalled, some at a time; each is to be stored before the next.
 
     Raises:
@@ -101,7 +101,7 @@ async def _store(
 ) -> TrackingStore:
     """The database where one is named: it tells more, and costs the server nothing."""
     if options.store is not None:
-        database = await stack.enter_async_context(ForeignDatabase(options.store))
+        database = await stack.enter_async_context(ExternalDatabase(options.store))
         store = DatabaseStore(database, tags=rule.tags, owner_tag=options.owner_tag)
         await store.check(untested=options.untested_version)
         return store
@@ -115,7 +115,7 @@ async def _directory(
 ) -> Directory | None:
     """The users of the basic-auth app: from its database, or from a server that wants a user."""
     if options.auth_store is not None:
-        database = await stack.enter_async_context(ForeignDatabase(options.auth_store))
+        database = await stack.enter_async_context(ExternalDatabase(options.auth_store))
         directory = DatabaseDirectory(database)
         await directory.check(untested=options.untested_version)
         return directory

@@ -24,16 +24,16 @@ from app.db.organizations import (
     select_organization_by_id,
     select_organizations,
 )
-from app.domain.audit import Act, Action, Actor, Door
+from app.domain.audit import Action, Actor, AuditEvent, Channel
 from app.domain.errors import InvalidArgument, InvalidMonth, MonthHandedOver, MonthNotClosed
 from app.domain.events import NUL
 from app.domain.months import Month
 from app.ingest.rebuild import (
     corrected_rows,
     differences,
+    replace_rows,
     replayed_rows,
     stored_rows,
-    write_anew,
 )
 from app.ingest.replay import MonthRows
 from app.services.audit import append
@@ -102,7 +102,7 @@ async def close_month(
             await insert_closes(tx, organization_id, days, username=_name(by), now=now)
             await update_closed_through(tx, organization_id, month.first_day, last_month)
         for each in closing:
-            await append(tx, by, Act(organization_id, Action.MONTH_CLOSED, str(each)), now)
+            await append(tx, by, AuditEvent(organization_id, Action.MONTH_CLOSED, str(each)), now)
     return closing
 
 
@@ -139,7 +139,7 @@ async def close_due_months(
     Several processes may do so at a time: each month is closed once.
     """
     due = Month.containing(now - timedelta(days=after_days)).plus(-1)
-    async with database.sign_in() as tx:
+    async with database.unscoped_read() as tx:
         organizations = await select_organizations(tx)
     closed: list[tuple[str, Month]] = []
     for organization in organizations:
@@ -148,7 +148,7 @@ async def close_due_months(
                 database,
                 organization.organization_id,
                 due,
-                by=Actor(MONTH_CLOSE_BY_ITSELF, Door.SERVICE),
+                by=Actor(MONTH_CLOSE_BY_ITSELF, Channel.SERVICE),
                 now=now,
             )
             closed += [(organization.name, month) for month in months]
@@ -189,7 +189,7 @@ async def reopen_month(
         await delete_close(
             tx, organization_id, month.first_day, username=_name(by), reason=reason, now=now
         )
-        act = Act(organization_id, Action.MONTH_REOPENED, str(month), {"reason": reason})
+        act = AuditEvent(organization_id, Action.MONTH_REOPENED, str(month), {"reason": reason})
         await append(tx, by, act, now)
         await update_closed_through(tx, organization_id, earlier, organization.last_month)
         if organization.first_event_at is not None:
@@ -203,7 +203,7 @@ async def write_open(tx: Transaction, organization_id: UUID, months: Sequence[Mo
     """Work out the rows of these open months, in order, anew from all raw events."""
     for month in months:
         rows = await replayed_rows(tx, organization_id, month)
-        await write_anew(tx, organization_id, month, rows)
+        await replace_rows(tx, organization_id, month, rows)
     if months:
         await lower_first_month(tx, organization_id, months[0].first_day)
 

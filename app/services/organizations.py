@@ -11,7 +11,7 @@ from app.db.organizations import (
     select_organization,
     select_organizations,
 )
-from app.domain.audit import OPERATOR, Act, Action, entry_of
+from app.domain.audit import OPERATOR, Action, AuditEvent, entry_of
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import AlreadyExists, InvalidArgument, OrganizationNotFound
 from app.domain.events import NUL
@@ -34,7 +34,7 @@ async def create_organization(database: Database, name: str, now: datetime) -> N
     async with database.transaction(organization_id(name)) as tx:
         if not await insert_organization(tx, organization_id(name), name, now):
             raise AlreadyExists(f"There is an organization {name!r} already.")
-        act = Act(organization_id(name), Action.ORGANIZATION_CREATED, name)
+        act = AuditEvent(organization_id(name), Action.ORGANIZATION_CREATED, name)
         await insert_entries(tx, act.organization_id, [entry_of(act, OPERATOR, now)])
 
 
@@ -48,7 +48,7 @@ async def ensure_default_organization(database: Database, now: datetime) -> None
 
 async def list_organizations(database: Database) -> Sequence[Any]:
     """All organizations, by name."""
-    async with database.sign_in() as tx:
+    async with database.unscoped_read() as tx:
         return await select_organizations(tx)
 
 

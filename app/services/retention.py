@@ -1,4 +1,4 @@
-"""Growth: usage events are archived and dropped, a year of arrival at a time."""
+"""AnalyzeTrigger: usage events are archived and dropped, a year of arrival at a time."""
 
 import logging
 from collections.abc import Sequence
@@ -33,12 +33,12 @@ class Cleared(NamedTuple):
 
 async def prepare_shelves(database: Database, now: datetime) -> None:
     """Make room for this year's and the next year's usage events."""
-    async with database.upkeep() as tx:
+    async with database.owner_transaction() as tx:
         await lock_shelves(tx)
         await add_shelves(tx, now)
 
 
-class Growth:
+class AnalyzeTrigger:
     """Has PostgreSQL look at its tables each time that a store has doubled since the last look."""
 
     def __init__(self, database: Database) -> None:
@@ -49,7 +49,7 @@ class Growth:
         """Note that so many events were stored; the look may fail, the events are there."""
         if self._doubling.reached_by(event_count):
             try:
-                async with self._database.upkeep() as tx:
+                async with self._database.owner_transaction() as tx:
                     await analyze(tx)
             except StoreUnavailable:
                 return
@@ -58,7 +58,7 @@ class Growth:
                 _log.exception("unexpected error while PostgreSQL looked at its tables")
 
 
-class GrowthWithin:
+class AnalyzeTriggerWithin:
     """The same for one transaction that stores a great deal.
 
     Args:
@@ -116,10 +116,10 @@ async def prune_events(database: Database, *, after_days: int, now: datetime) ->
     """
     before_year = (now - timedelta(days=after_days)).astimezone(UTC).year
     cleared = []
-    async with database.upkeep() as tx:
+    async with database.owner_transaction() as tx:
         years = await select_shelves(tx, before_year)
     for year in years:
-        async with database.upkeep() as tx:
+        async with database.owner_transaction() as tx:
             await lock_shelves(tx)
             if year in await select_shelves(tx, before_year):
                 cleared.append(Cleared(year, await clear_shelf(tx, year)))

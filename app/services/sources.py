@@ -33,10 +33,10 @@ from app.domain.errors import (
     StoreUnavailable,
 )
 from app.domain.events import NUL, decode_lines
-from app.domain.sources import Brought, MemoryKey, Outcome, Unplaced
-from app.ingest.store import Accepted
+from app.domain.sources import MemoryKey, Outcome, SkippedItem, SourceBatch
+from app.ingest.store import IngestResult
 from app.services.ingestion import CHUNK, store_lines
-from app.services.retention import Growth
+from app.services.retention import AnalyzeTrigger
 
 LISTED = 100
 """A run lists no more of what it could not place; it counts all."""
@@ -57,7 +57,7 @@ class RunState(NamedTuple):
     accepted: int
     duplicates: int
     unplaced_count: int
-    unplaced: Sequence[Unplaced]
+    unplaced: Sequence[SkippedItem]
     error: str | None
 
 
@@ -88,13 +88,13 @@ class SourceRun:
         clock: Clock,
     ) -> None:
         self._database = database
-        self._growth = Growth(database)
+        self._growth = AnalyzeTrigger(database)
         self._organization_id = organization_id
         self._name = name
         self._clock = clock
         self.number = number
-        self.total = Accepted()
-        self.unplaced: list[Unplaced] = []
+        self.total = IngestResult()
+        self.unplaced: list[SkippedItem] = []
         self.unplaced_count = 0
         self._counted = self._listed = 0
 
@@ -103,7 +103,7 @@ class SourceRun:
         chunks: Iterable[Sequence[bytes]],
         *,
         remembered: Mapping[MemoryKey, str | None] | None = None,
-    ) -> Accepted:
+    ) -> IngestResult:
         """Store a stream of events, and what to remember of them: all of it, or nothing.
 
         Args:
@@ -124,7 +124,7 @@ class SourceRun:
         self._counted, self._listed = self.unplaced_count, len(self.unplaced)
         return accepted
 
-    async def bring(self, brought: Brought) -> Accepted:
+    async def bring(self, brought: SourceBatch) -> IngestResult:
         """Store what a connector brings; an event that the feed refuses is left out, and said."""
         for unplaced in brought.unplaced:
             self.leave_out(*unplaced)
@@ -136,7 +136,7 @@ class SourceRun:
         """Note that something has no place in the feed; stored with what is brought next."""
         self.unplaced_count += 1
         if len(self.unplaced) < LISTED:
-            self.unplaced.append(Unplaced(what.replace(NUL, ""), why.replace(NUL, "")))
+            self.unplaced.append(SkippedItem(what.replace(NUL, ""), why.replace(NUL, "")))
 
     async def recall(self, family: str, keys: Sequence[str] | None = None) -> dict[str, str]:
         """What was remembered in a family at these keys, or at all."""
@@ -160,7 +160,7 @@ class SourceRun:
             else:
                 return lines
 
-    async def count(self, tx: Transaction, accepted: Accepted) -> None:
+    async def count(self, tx: Transaction, accepted: IngestResult) -> None:
         """Count what a transaction of the caller stored, as part of that transaction.
 
         Raises:
@@ -183,7 +183,7 @@ class SourceRun:
         """Note how the run ended, and what was left out at last."""
         async with self._database.transaction(self._organization_id) as tx:
             if self._counted < self.unplaced_count:
-                await self.count(tx, Accepted())
+                await self.count(tx, IngestResult())
             await end_run(
                 tx,
                 self._organization_id,
@@ -272,6 +272,6 @@ def _state(row: Any) -> RunState:
         row.accepted,
         row.duplicates,
         row.unplaced_count,
-        [Unplaced(each["what"], each["why"]) for each in row.unplaced],
+        [SkippedItem(each["what"], each["why"]) for each in row.unplaced],
         row.error,
     )

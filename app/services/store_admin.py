@@ -18,11 +18,11 @@ from app.domain.errors import ChargebackError
 from app.domain.months import Month
 from app.postgres.dumps import (
     DumpFailed,
-    insist_on_dump,
-    insist_on_solitude,
     read_dump,
     replaced,
+    require_exclusive_access,
     select_row_counts,
+    verify_dump,
     write_dump,
 )
 from app.services.months import list_months, verify_month
@@ -48,7 +48,7 @@ class StoreIsWrong(ChargebackError):
 
 async def pending_migrations(url: str) -> Sequence[str]:
     """What an upgrade would run, in order, each as `0002 What it does`."""
-    async with _opened(url) as database, database.upkeep() as tx:
+    async with _opened(url) as database, database.owner_transaction() as tx:
         return await pending(tx)
 
 
@@ -62,7 +62,7 @@ async def upgrade_store(url: str, *, lock_seconds: int = LOCK_SECONDS) -> None:
     Raises:
         StoreUnavailable: A table was in use for longer, or the server cannot be reached.
     """
-    async with _opened(url) as database, database.upkeep() as tx:
+    async with _opened(url) as database, database.owner_transaction() as tx:
         await upgrade(tx, lock_seconds=lock_seconds)
 
 
@@ -129,7 +129,7 @@ async def restore(
     Raises:
         NoDump, DumpFailed, StoreInUse, StoreNotEmpty, StoreIsWrong: The store is as it was.
     """
-    insist_on_dump(file)
+    verify_dump(file)
     if not replace and (await select_row_counts(url)).get("event"):
         raise StoreNotEmpty(
             "The store holds events: add --replace to put the backup in its place."
@@ -157,7 +157,7 @@ async def move(
         DumpFailed, StoreInUse, StoreNotEmpty, StoreIsWrong: The target is as it was.
     """
     await upgrade_store(source)
-    await insist_on_solitude(source)
+    await require_exclusive_access(source)
     if (await select_row_counts(target)).get("event"):
         raise StoreNotEmpty("The database to move to holds events already: choose another.")
     with tempfile.TemporaryDirectory() as folder:
@@ -171,7 +171,7 @@ async def move(
 
 
 async def _made_current(url: str) -> None:
-    async with _opened(url) as database, database.upkeep() as tx:
+    async with _opened(url) as database, database.owner_transaction() as tx:
         await migrate(tx)
 
 

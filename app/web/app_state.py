@@ -10,17 +10,17 @@ from app.clock import Clock
 from app.db.engine import Database
 from app.observability.metrics import Metrics
 from app.services.audit import AuditTrail
-from app.services.ingestion import Taking
-from app.services.keys import KeyHolders
+from app.services.ingestion import Ingestor
+from app.services.keys import KeyLoader
 from app.settings import Settings
-from app.web.closed_report_cache import ClosedDocuments
-from app.web.limits.admission import Shares
-from app.web.limits.auth_throttle import Guesses
-from app.web.limits.concurrency import RunningQueries
+from app.web.closed_report_cache import ClosedReportCache
+from app.web.limits.admission import TenantCapacity
+from app.web.limits.auth_throttle import AuthThrottle
+from app.web.limits.concurrency import ConcurrencyLimit
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
+class AppState:
     """The application's settings, its store, its clock, and the way of events into the store.
 
     `bodies` and `answers` are the bytes of batches, and of large answers, that are in memory;
@@ -30,15 +30,15 @@ class Services:
     settings: Settings
     database: Database
     clock: Clock
-    intake: Taking
-    key_holders: KeyHolders
-    bodies: Shares
-    closed_documents: ClosedDocuments
+    intake: Ingestor
+    key_holders: KeyLoader
+    bodies: TenantCapacity
+    closed_documents: ClosedReportCache
     audit: AuditTrail
-    guesses: Guesses
-    queries: RunningQueries
-    downloads: Shares
-    answers: Shares
+    guesses: AuthThrottle
+    queries: ConcurrencyLimit
+    downloads: TenantCapacity
+    answers: TenantCapacity
     metrics: Metrics
 
     @property
@@ -47,6 +47,6 @@ class Services:
         return self.clock()
 
 
-def services_of(connection: HTTPConnection) -> Services:
+def get_app_state(connection: HTTPConnection) -> AppState:
     """The services of the application that a request came to."""
-    return cast("Services", connection.app.state.services)
+    return cast("AppState", connection.app.state.services)

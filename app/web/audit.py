@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from starlette.requests import Request
 
-from app.domain.audit import Act, Action, Actor, Door
+from app.domain.audit import Action, Actor, AuditEvent, Channel
 from app.domain.callers import DEFAULT_ORGANIZATION, Caller
 from app.domain.errors import ChargebackError, Forbidden, Unauthenticated
 from app.domain.ids import organization_id
-from app.web.app_state import services_of
+from app.web.app_state import get_app_state
 from resolvers.context import Context
 
 
@@ -17,10 +17,10 @@ def address_of(request: Request) -> str | None:
     return request.client.host if request.client is not None else None
 
 
-def door_of(request: Request) -> Door:
+def door_of(request: Request) -> Channel:
     """GraphQL with what belongs to GraphiQL, or REST."""
     path = request.url.path
-    return Door.GRAPHQL if path in {"/graphql", "/signin", "/signout"} else Door.REST
+    return Channel.GRAPHQL if path in {"/graphql", "/signin", "/signout"} else Channel.REST
 
 
 def actor_of(request: Request, caller: Caller) -> Actor:
@@ -30,28 +30,28 @@ def actor_of(request: Request, caller: Caller) -> Actor:
 
 def note_acts(request: Request, context: Context, outcome: str) -> None:
     """What a request did, and how it ended."""
-    services_of(request).audit.record(context.acts, context.actor, context.now, outcome=outcome)
+    get_app_state(request).audit.record(context.acts, context.actor, context.now, outcome=outcome)
 
 
 def note_download(request: Request, context: Context) -> None:
     """A report leaves as a whole document."""
     acts = [replace(act, action=Action.REPORT_DOWNLOADED) for act in context.acts]
-    services_of(request).audit.record(acts, context.actor, context.now)
+    get_app_state(request).audit.record(acts, context.actor, context.now)
 
 
 def note_forbidden(request: Request, caller: Caller) -> None:
     """A caller who is known asked for what is not theirs."""
-    services = services_of(request)
-    act = Act(caller.organization_id, Action.REQUEST_REFUSED, _what(request))
+    services = get_app_state(request)
+    act = AuditEvent(caller.organization_id, Action.REQUEST_REFUSED, _what(request))
     services.audit.record([act], actor_of(request, caller), services.now, outcome=Forbidden.code)
 
 
 def note_bad_key(request: Request, refusal: Unauthenticated, error: ChargebackError) -> None:
     """A key was no good: told to whose it is, or to the operators when it is nobody's."""
-    services = services_of(request)
+    services = get_app_state(request)
     own = refusal.organization_id or organization_id(DEFAULT_ORGANIZATION)
     actor = Actor(refusal.username, door_of(request), refusal.key_id, address_of(request))
-    act = Act(own, Action.REQUEST_REFUSED, _what(request))
+    act = AuditEvent(own, Action.REQUEST_REFUSED, _what(request))
     services.audit.record([act], actor, services.now, outcome=error.code)
 
 

@@ -17,12 +17,12 @@ from app.domain.errors import ChargebackError, Forbidden, TooManyGuesses, Unauth
 from app.domain.keys import KeyText
 from app.observability.request_record import observation
 from app.services.keys import begin_session, caller_of_key, caller_of_session, end_session
-from app.web.app_state import services_of
+from app.web.app_state import get_app_state
 from app.web.audit import actor_of, address_of, door_of, note_bad_key, note_forbidden
 from app.web.errors import headers_of
 from app.web.graphiql import signin_page
-from app.web.limits.auth_throttle import MOST_BAD_KEYS, place_of
-from app.web.limits.concurrency import UntilSent
+from app.web.limits.auth_throttle import MOST_BAD_KEYS, client_network
+from app.web.limits.concurrency import HoldUntilSent
 
 COOKIE = "chargeback_session"
 CLIENT_HEADER = "X-Chargeback-Client"
@@ -30,7 +30,7 @@ CLIENT_HEADER = "X-Chargeback-Client"
 _LONGEST_KEY = 4096
 
 
-class Guarded(Route):
+class AuthenticatedRoute(Route):
     """A route for callers whose key has a scope; the one way to have a caller.
 
     Args:
@@ -57,9 +57,9 @@ class Guarded(Route):
                 caller.require(scope)
                 async with AsyncExitStack() as counted:
                     if is_query:
-                        queries = services_of(request).queries
+                        queries = get_app_state(request).queries
                         counted.enter_context(queries.counting(caller.key_id))
-                    return UntilSent(await endpoint(request, caller), counted.pop_all())
+                    return HoldUntilSent(await endpoint(request, caller), counted.pop_all())
 
         # What is observed of its requests goes by the endpoint's own name.
         update_wrapper(guarded, endpoint)
@@ -92,7 +92,7 @@ async def authenticate(request: Request) -> Caller:
 
 
 async def _caller(request: Request) -> Caller:
-    services = services_of(request)
+    services = get_app_state(request)
     authorization = request.headers.get("authorization")
     if authorization is not None:
         return await _caller_of_key(request, _key_in_header(authorization))
@@ -110,9 +110,9 @@ _SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
 async def _caller_of_key(request: Request, key: str) -> Caller:
-    services = services_of(request)
+    services = get_app_state(request)
     digest = hashlib.sha256(key.encode(errors="replace")).digest()
-    place, now = place_of(address_of(request)), services.now
+    place, now = client_network(address_of(request)), services.now
     wait = services.guesses.wait(place, now)
     # What has a wrong checksum asks the store nothing, and takes nobody's turn.
     is_key = KeyText.parse(key) is not None
@@ -128,7 +128,7 @@ async def _caller_of_key(request: Request, key: str) -> Caller:
 
 def _refused(request: Request, place: str, refusal: Unauthenticated) -> ChargebackError:
     """A bad key is counted and noted; of those too many only the first is noted."""
-    services = services_of(request)
+    services = get_app_state(request)
     count = services.guesses.note_bad(place, services.now)
     wait = services.guesses.wait(place, services.now)
     error = refusal if wait is None else TooManyGuesses(wait)
@@ -146,7 +146,7 @@ def _key_in_header(authorization: str) -> str:
 
 async def sign_in(request: Request) -> Response:
     """Exchange a key for a session, then show GraphiQL."""
-    services = services_of(request)
+    services = get_app_state(request)
     _insist_on_own_origin(request)
     key = await _key_in_form(request)
     try:
@@ -185,7 +185,7 @@ async def sign_out(request: Request) -> Response:
     _insist_on_own_origin(request)
     token = request.cookies.get(COOKIE)
     if token is not None:
-        services = services_of(request)
+        services = get_app_state(request)
         nobody = Actor(None, door_of(request), address=address_of(request))
         await end_session(services.database, token, now=services.now, by=nobody)
     return _with_cookie(request, "", 0)

@@ -1,4 +1,4 @@
-"""Documents of closed months, kept packed: asked for again, they cost no query.
+"""Documents of closed months, kept compressed: asked for again, they cost no query.
 
 They are kept in the store, for all processes, and the last ones in memory. What is in memory is
 known to be right as long as nothing in the organization has changed: its revision comes with the
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.domain.months import Month
-from app.web.middleware.compression import gzip_packer, packed
+from app.web.middleware.compression import compress, gzip_packer
 
 SMALL = 6
 """How hard gzip tries: these bytes are made once and sent often."""
@@ -37,7 +37,7 @@ Key = tuple[UUID, Month, bool]
 """The organization, the month, and whether the document is gzipped."""
 
 
-class ClosedDocuments:
+class ClosedReportCache:
     """The documents that were asked for last, up to a number of bytes."""
 
     def __init__(self, most_bytes: int) -> None:
@@ -70,10 +70,10 @@ class ClosedDocuments:
 async def packing(
     chunks: AsyncIterator[bytes], keep: Callable[[bytes], None], *, as_packed: bool
 ) -> AsyncIterator[bytes]:
-    """Pass a document on, packed or as it is, and keep it packed once it was read to its end."""
+    """Pass a document on, compressed or as it is, and keep it once it was read to its end."""
     kept = bytearray()
     if as_packed:
-        async for part in packed(chunks, gzip_packer(SMALL)):
+        async for part in compress(chunks, gzip_packer(SMALL)):
             kept += part
             yield part
     else:

@@ -8,9 +8,9 @@ from starlette.responses import Response
 from app.domain.callers import Caller, Scope
 from app.domain.errors import BodyTooLarge, InvalidArgument, InvalidBatch, UnsupportedBody
 from app.domain.events import MEDIA_TYPES
-from app.services.ingestion import Delivery
-from app.web.app_state import services_of
-from app.web.auth import Guarded
+from app.services.ingestion import IngestRequest
+from app.web.app_state import get_app_state
+from app.web.auth import AuthenticatedRoute
 from app.web.errors import JsonResponse
 
 ENCODINGS = ("identity", "gzip")
@@ -18,13 +18,13 @@ ENCODINGS = ("identity", "gzip")
 
 async def post_events(request: Request, caller: Caller) -> Response:
     """Store a batch of usage events; the answer comes after the commit."""
-    services = services_of(request)
+    services = get_app_state(request)
     media_type, encoding = _media_type(request), _encoding(request)
     most_bytes = services.settings.feed_body_bytes
     expected = _expected_bytes(request, encoding, most_bytes)
     async with services.bodies.taken(caller.organization_id, expected):
         body = await _read(request, encoding, most_bytes)
-        delivery = Delivery(caller.organization_id, media_type, body, services.now)
+        delivery = IngestRequest(caller.organization_id, media_type, body, services.now)
         try:
             accepted = await services.intake.take(delivery)
         except InvalidBatch as refusal:
@@ -93,5 +93,7 @@ def _gunzip() -> "zlib._Decompress":
 
 
 routes = [
-    Guarded("/api/events", post_events, scope=Scope.EVENTS_WRITE, methods=["POST"], is_query=False)
+    AuthenticatedRoute(
+        "/api/events", post_events, scope=Scope.EVENTS_WRITE, methods=["POST"], is_query=False
+    )
 ]

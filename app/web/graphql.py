@@ -24,7 +24,7 @@ from app.domain.keys import without_secrets
 from app.observability.logs import log
 from app.observability.request_record import observation
 from app.settings import Settings
-from app.web.app_state import services_of
+from app.web.app_state import get_app_state
 from app.web.audit import actor_of, note_acts, note_forbidden
 from app.web.auth import authenticate, noting_forbidden
 from app.web.conditional import listed
@@ -32,14 +32,14 @@ from app.web.errors import headers_of
 from app.web.graphql_request import (
     GRAPHQL_JSON,
     JSON,
-    Asked,
+    GraphQLRequest,
     RequestRefused,
-    answer_type,
-    read_asked,
+    negotiate_media_type,
+    parse_request,
 )
 from app.web.json_stream import dumps, in_turns, pieces
-from app.web.limits.concurrency import UntilSent
-from app.web.middleware.compression import coding_for, packed
+from app.web.limits.concurrency import HoldUntilSent
+from app.web.middleware.compression import compress, negotiate_encoding
 from resolvers.context import Context
 from resolvers.sizes import LARGEST_SUPPORTED, sizes_of_organization
 from schema import schema
@@ -79,12 +79,12 @@ class GraphQLEndpoint:
     async def respond(self, request: Request) -> Response:
         """Answer one request."""
         async with AsyncExitStack() as counted:
-            return UntilSent(await self._answer(request, counted), counted.pop_all())
+            return HoldUntilSent(await self._answer(request, counted), counted.pop_all())
 
     async def _answer(self, request: Request, counted: AsyncExitStack) -> Response:
         media_type = JSON
         try:
-            media_type = answer_type(listed(request, "accept"))
+            media_type = negotiate_media_type(listed(request, "accept"))
             result, row_count = await self._execute(request, counted)
             outcome = _executed(result, media_type)._replace(row_count=row_count)
         except UnclearOperation as unclear:
@@ -103,9 +103,9 @@ class GraphQLEndpoint:
         self, request: Request, counted: AsyncExitStack
     ) -> tuple[ExecutionResult, int]:
         """What executing came to, and how many rows it read: a large answer has its room."""
-        services = services_of(request)
+        services = get_app_state(request)
         caller = await authenticate(request)
-        asked = await read_asked(request, services.settings.graphql_body_bytes)
+        asked = await parse_request(request, services.settings.graphql_body_bytes)
         counted.enter_context(services.queries.counting(caller.key_id))
         operation = await self._prepare(asked, services.settings)
         observed = observation()
@@ -133,7 +133,7 @@ class GraphQLEndpoint:
             await counted.enter_async_context(held)
         return result, snapshot.row_count
 
-    async def _prepare(self, asked: Asked, settings: Settings) -> Operation:
+    async def _prepare(self, asked: GraphQLRequest, settings: Settings) -> Operation:
         """The operation asked for.
 
         A short text is remembered, since clients ask the same again; a long one is read in a
@@ -147,7 +147,7 @@ class GraphQLEndpoint:
 
 
 async def _noted(
-    request: Request, operation: Operation, asked: Asked, context: Context
+    request: Request, operation: Operation, asked: GraphQLRequest, context: Context
 ) -> ExecutionResult:
     """Execute an operation, and note for the audit log what came of it."""
     introspection = context.settings.graphql_introspection_enabled
@@ -206,7 +206,7 @@ async def _timed(operation: Operation, settings: Settings) -> AsyncIterator[None
         raise
 
 
-async def _insist_on_cost(operation: Operation, asked: Asked, context: Context) -> None:
+async def _insist_on_cost(operation: Operation, asked: GraphQLRequest, context: Context) -> None:
     """Most queries pass on an organization of any size: only for others is theirs counted."""
     limit = context.settings.graphql_cost
     cost = schema.cost(operation, asked.variables, LARGEST_SUPPORTED)
@@ -245,10 +245,10 @@ def _written(request: Request, outcome: _Outcome, media_type: str) -> Response:
     headers = {"Vary": "Accept", **outcome.headers}
     if outcome.row_count < _LARGE:
         return Response(dumps(document), outcome.status, headers, media_type)
-    chunks, coding = in_turns(pieces(document)), coding_for(request)
+    chunks, coding = in_turns(pieces(document)), negotiate_encoding(request)
     headers["Vary"] = "Accept, Accept-Encoding"
     if coding is not None:
-        chunks, headers["Content-Encoding"] = packed(chunks, coding.packer()), coding.name
+        chunks, headers["Content-Encoding"] = compress(chunks, coding.packer()), coding.name
     return StreamingResponse(chunks, outcome.status, headers, media_type)
 
 

@@ -27,7 +27,7 @@ class RequestRefused(Exception):
         self.headers = headers or {}
 
 
-class Asked(Struct):
+class GraphQLRequest(Struct):
     """A query, and what it is to be executed with."""
 
     query: str
@@ -36,7 +36,7 @@ class Asked(Struct):
     extensions: dict[str, Any] | None = None
 
 
-async def read_asked(request: Request, most_bytes: int) -> Asked:
+async def parse_request(request: Request, most_bytes: int) -> GraphQLRequest:
     """The query in a request's address or body.
 
     Args:
@@ -121,9 +121,9 @@ def _from_address(request: Request) -> bytes:
         raise RequestRefused(400, f"variables and extensions must be JSON: {error}.") from None
 
 
-def _decode(document: bytes, expected: str) -> Asked:
+def _decode(document: bytes, expected: str) -> GraphQLRequest:
     try:
-        return msgspec.json.decode(document, type=Asked)
+        return msgspec.json.decode(document, type=GraphQLRequest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         reason = str(error)
     except RecursionError:
@@ -147,7 +147,7 @@ class _Range(NamedTuple):
             return cls(media_type.strip().lower(), 1)
 
 
-def answer_type(accept: str) -> str:
+def negotiate_media_type(accept: str) -> str:
     """The media type that a client would rather have an answer in.
 
     The newer type must be asked for by its name: whoever takes anything gets what every client

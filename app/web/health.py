@@ -10,7 +10,7 @@ from app.db.migrations import is_behind
 from app.domain.callers import DEFAULT_ORGANIZATION, Scope
 from app.domain.errors import Forbidden, StoreBehind, StoreUnavailable
 from app.services.organizations import list_organizations
-from app.web.app_state import Services, services_of
+from app.web.app_state import AppState, get_app_state
 from app.web.auth import authenticate, noting_forbidden
 from app.web.errors import JsonResponse
 
@@ -27,7 +27,7 @@ async def readyz(request: Request) -> Response:
         StoreUnavailable: It does not answer.
         StoreBehind: Its tables are of an older version.
     """
-    pulse = services_of(request).database.pulse
+    pulse = get_app_state(request).database.pulse
     if not pulse.is_watched:
         await pulse.beat()
     if pulse.is_away:
@@ -44,14 +44,14 @@ async def metrics(request: Request) -> Response:
         Forbidden: The key is no admin's of the first organization.
         Unauthenticated: Neither METRICS_TOKEN nor a key.
     """
-    services = services_of(request)
+    services = get_app_state(request)
     await _insist_on_operator(request, services)
     await _look_at_organizations(services)
     body, media_type = services.metrics.written(request.headers.get("accept", ""))
     return Response(body, headers={"Content-Type": media_type, "Cache-Control": "no-store"})
 
 
-async def _insist_on_operator(request: Request, services: Services) -> None:
+async def _insist_on_operator(request: Request, services: AppState) -> None:
     """The token works without the store: that it is away is what metrics are to tell."""
     token = services.settings.metrics_token
     sent = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
@@ -67,7 +67,7 @@ async def _insist_on_operator(request: Request, services: Services) -> None:
             )
 
 
-async def _look_at_organizations(services: Services) -> None:
+async def _look_at_organizations(services: AppState) -> None:
     organizations, database = services.metrics.organizations, services.database
     organizations.now, organizations.rows = services.now, ()
     # Whoever waits for a connection has need of it; the next look is soon.

@@ -12,19 +12,19 @@ from starlette.routing import Route
 from starlette.types import Receive, Send
 from starlette.types import Scope as Connection
 
-from app.domain.audit import OK, Act, Action
+from app.domain.audit import OK, Action, AuditEvent
 from app.domain.callers import Caller, Scope
 from app.domain.errors import InvalidArgument, InvalidMonth
 from app.domain.months import Month
 from app.services.document_cache import keep_document, kept_document
-from app.web.app_state import services_of
+from app.web.app_state import get_app_state
 from app.web.audit import actor_of, note_acts, note_download
-from app.web.auth import Guarded
+from app.web.auth import AuthenticatedRoute
 from app.web.closed_report_cache import ClosedDocument, packing
 from app.web.conditional import is_known
 from app.web.errors import JsonResponse
-from app.web.limits.concurrency import UntilSent
-from app.web.middleware.compression import accepted, coding_for, packed
+from app.web.limits.concurrency import HoldUntilSent
+from app.web.middleware.compression import accepted, compress, negotiate_encoding
 from app.web.report_document import Totals, document, read_totals
 from resolvers.context import Context
 from resolvers.levels import dictionaries
@@ -36,7 +36,7 @@ COMPATIBILITY_VERSION = "3.50.0"
 
 async def chargeback_report(request: Request, caller: Caller) -> Response:
     """The report of a month as one JSON document; without a month, the current one's."""
-    services = services_of(request)
+    services = get_app_state(request)
     month, organization = _asked(request)
     known = _known(request, caller, month, organization)
     if known is not None:
@@ -53,18 +53,18 @@ async def chargeback_report(request: Request, caller: Caller) -> Response:
         note_download(request, context)
         if totals.is_closed:
             return await _closed(request, context, totals, stack)
-        coding = coding_for(request)
+        coding = negotiate_encoding(request)
         headers = _headers(totals.etag, coding.name if coding else None, is_closed=False)
         if is_known(request, headers["ETag"]):
             return _not_modified(headers)
         chunks: AsyncIterator[bytes] = document(context, totals)
         if coding is not None:
-            chunks = packed(chunks, coding.packer())
+            chunks = compress(chunks, coding.packer())
         return _Streamed(stack.pop_all(), chunks, headers)
 
 
 def _headers(tag: str, coding: str | None, *, is_closed: bool) -> dict[str, str]:
-    """A strong tag: other bytes, packed ones too, have another."""
+    """A strong tag: other bytes, compressed ones too, have another."""
     fresh = "immutable, max-age=31536000" if is_closed else "no-cache"
     headers = {
         "ETag": f'"{tag}{f"-{coding}" if coding else ""}"',
@@ -78,7 +78,7 @@ def _known(
     request: Request, caller: Caller, month: Month | None, organization: str | None
 ) -> Response | None:
     """A closed month's document from memory, when nothing has changed since it was closed."""
-    services = services_of(request)
+    services = get_app_state(request)
     is_own = organization is None or organization == caller.organization
     if month is None or not is_own or not services.settings.chargeback_usage_report_enabled:
         return None
@@ -86,7 +86,7 @@ def _known(
     found = services.closed_documents.get(key, revision=caller.revision)
     if found is None:
         return None
-    act = Act(caller.organization_id, Action.REPORT_DOWNLOADED, str(month))
+    act = AuditEvent(caller.organization_id, Action.REPORT_DOWNLOADED, str(month))
     services.audit.record([act], actor_of(request, caller), services.now)
     return _kept(request, found, is_gzipped=key[2])
 
@@ -102,7 +102,7 @@ async def _closed(
     request: Request, context: Context, totals: Totals, stack: AsyncExitStack
 ) -> Response:
     """A closed month's document from memory, from the store, or made, and then kept in both."""
-    memory, is_gzipped = services_of(request).closed_documents, "gzip" in accepted(request)
+    memory, is_gzipped = get_app_state(request).closed_documents, "gzip" in accepted(request)
     organization_id, month = totals.report[0], Month.containing(totals.report[1])
     key = (organization_id, month, is_gzipped)
     found = memory.get(key, tag=totals.etag)
@@ -130,9 +130,9 @@ async def _closed(
 async def _with_room(request: Request, context: Context, response: Response) -> Response:
     """Bytes that nobody else has are held until they were read."""
     async with AsyncExitStack() as stack:
-        answers, size = services_of(request).answers, len(response.body)
+        answers, size = get_app_state(request).answers, len(response.body)
         await stack.enter_async_context(answers.taken(context.caller.organization_id, size))
-        return UntilSent(response, stack.pop_all())
+        return HoldUntilSent(response, stack.pop_all())
 
 
 async def _stored(context: Context, totals: Totals, *, is_gzipped: bool) -> bytes | None:
@@ -181,7 +181,7 @@ class _Streamed(StreamingResponse):
 
 async def service_accounts(request: Request, caller: Caller) -> Response:
     """The service accounts of the caller's organization, by name."""
-    services = services_of(request)
+    services = get_app_state(request)
     async with services.database.snapshot(caller.organization_id) as snapshot:
         actor, now = actor_of(request, caller), services.now
         context = Context(caller, services.database, snapshot, services.settings, now, actor)
@@ -205,7 +205,7 @@ async def is_alive(_: Request) -> Response:
 def _also_under_clientlib(path: str, endpoint: Any) -> list[Route]:
     """Some clients put the name of a library before every path."""
     paths = (path, f"/clientlib{path}")
-    return [Guarded(each, endpoint, scope=Scope.REPORT_READ) for each in paths]
+    return [AuthenticatedRoute(each, endpoint, scope=Scope.REPORT_READ) for each in paths]
 
 
 routes = [

@@ -28,8 +28,8 @@ from app.services.scim import (
     list_resources,
     remove_resource,
 )
-from app.web.app_state import services_of
-from app.web.auth import Guarded
+from app.web.app_state import get_app_state
+from app.web.auth import AuthenticatedRoute
 from app.web.conditional import is_known, listed, tags_named
 from app.web.errors import SCIM_MEDIA_TYPE, SCIM_PREFIX
 
@@ -73,7 +73,7 @@ def _schema(request: Request) -> Schema:
 _PARAMETERS = ("filter", "startIndex", "count", "attributes", "excludedAttributes")
 
 
-class Wishes(NamedTuple):
+class ListQuery(NamedTuple):
     """What a client wants to see: which resources, and what of each."""
 
     matching: str | None = None
@@ -125,24 +125,24 @@ def _names(body: Resource, name: str) -> Sequence[str]:
 
 
 async def _list(request: Request, caller: Caller) -> Response:
-    return await _answer(request, caller, [_schema(request)], Wishes.of(request))
+    return await _answer(request, caller, [_schema(request)], ListQuery.of(request))
 
 
 async def _search(request: Request, caller: Caller) -> Response:
-    wishes = Wishes.searched(await _body(request))
+    wishes = ListQuery.searched(await _body(request))
     return await _answer(request, caller, [_schema(request)], wishes)
 
 
 async def _search_all(request: Request, caller: Caller) -> Response:
-    wishes = Wishes.searched(await _body(request))
+    wishes = ListQuery.searched(await _body(request))
     return await _answer(request, caller, list(SCHEMAS.values()), wishes)
 
 
 async def _answer(
-    request: Request, caller: Caller, schemas: Sequence[Schema], wishes: Wishes
+    request: Request, caller: Caller, schemas: Sequence[Schema], wishes: ListQuery
 ) -> Response:
     """One list of the resources of these kinds, one kind after the other."""
-    database, total, shown = services_of(request).database, 0, list[Resource]()
+    database, total, shown = get_app_state(request).database, 0, list[Resource]()
     start, count = max(wishes.start, 1), min(max(wishes.most, 0), MOST_RESULTS)
     for schema in schemas:
         found = await list_resources(
@@ -168,7 +168,7 @@ def _listed(resources: list[Resource], total: int, start: int = 1) -> Resource:
     }
 
 
-def _addressed(request: Request, shown: Shown, wishes: Wishes) -> Resource:
+def _addressed(request: Request, shown: Shown, wishes: ListQuery) -> Resource:
     """The resource with its addresses, and only what the client wants to see of it."""
     base = _base(request)
     resource = shown.resource
@@ -184,7 +184,7 @@ def _base(request: Request) -> str:
 
 
 async def _create(request: Request, caller: Caller) -> Response:
-    schema, services = _schema(request), services_of(request)
+    schema, services = _schema(request), get_app_state(request)
     body = await _body(request)
     shown = await create_resource(
         services.database, caller.organization_id, schema, body, services.now
@@ -199,7 +199,7 @@ def _one(request: Request, shown: Shown, status: int = 200) -> Response:
     if request.method == "GET" and is_known(request, etag):
         return ScimResponse(None, 304, headers)
     headers["Location"] = f"{_base(request)}{shown.schema.endpoint}/{shown.resource['id']}"
-    return ScimResponse(_addressed(request, shown, Wishes.of(request)), status, headers)
+    return ScimResponse(_addressed(request, shown, ListQuery.of(request)), status, headers)
 
 
 def _expected(request: Request) -> Collection[str] | None:
@@ -213,7 +213,7 @@ def _expected(request: Request) -> Collection[str] | None:
 async def _find(request: Request, caller: Caller) -> Response:
     schema = _schema(request)
     shown = await find_resource(
-        services_of(request).database, caller.organization_id, schema, request.path_params["id"]
+        get_app_state(request).database, caller.organization_id, schema, request.path_params["id"]
     )
     return _one(request, shown)
 
@@ -232,7 +232,7 @@ async def _patch(request: Request, caller: Caller) -> Response:
 async def _change(
     request: Request, caller: Caller, change: Callable[[Resource], Resource]
 ) -> Response:
-    services = services_of(request)
+    services = get_app_state(request)
     shown = await change_resource(
         services.database,
         caller.organization_id,
@@ -246,7 +246,7 @@ async def _change(
 
 
 async def _delete(request: Request, caller: Caller) -> Response:
-    services = services_of(request)
+    services = get_app_state(request)
     await remove_resource(
         services.database,
         caller.organization_id,
@@ -363,7 +363,7 @@ async def _nothing(request: Request, _: Caller) -> Response:
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
-def _routes() -> list[Guarded]:
+def _routes() -> list[AuthenticatedRoute]:
     types, one_type = _discovery(_resource_type)
     schemas, one_schema = _discovery(_described)
     paths: dict[str, Answer] = {
@@ -384,7 +384,9 @@ def _routes() -> list[Guarded]:
         "/{path:path}": _nothing,
     }
     return [
-        Guarded(f"{SCIM_PREFIX}{path}", answer, scope=Scope.EVENTS_WRITE, methods=_METHODS)
+        AuthenticatedRoute(
+            f"{SCIM_PREFIX}{path}", answer, scope=Scope.EVENTS_WRITE, methods=_METHODS
+        )
         for path, answer in paths.items()
     ]
 

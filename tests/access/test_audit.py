@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app import __version__
 from app.db.engine import Database
-from app.domain.audit import Act, Action, Actor, Door
+from app.domain.audit import Action, Actor, AuditEvent, Channel
 from app.domain.callers import Scope
 from app.domain.ids import organization_id
 from app.services.audit import AuditTrail, record_start
@@ -169,8 +169,8 @@ async def test_pages_follow_from_the_last_id_and_filters_narrow(
 ) -> None:
     trail = AuditTrail(database)
     for number in range(7):
-        act = Act(OWN, Action.MONTH_CLOSED, f"{number}")
-        trail.record([act], Actor(f"u{number % 2}", Door.SERVICE), NOW)
+        act = AuditEvent(OWN, Action.MONTH_CLOSED, f"{number}")
+        trail.record([act], Actor(f"u{number % 2}", Channel.SERVICE), NOW)
     await trail.close()
 
     seen: list[str] = []
@@ -227,14 +227,14 @@ async def test_no_line_is_changed_by_the_application_or_by_the_owner(
     database: Database, words: str
 ) -> None:
     trail = AuditTrail(database)
-    trail.record([Act(OWN, Action.AUDIT_READ, "")], Actor("ann", Door.REST), NOW)
+    trail.record([AuditEvent(OWN, Action.AUDIT_READ, "")], Actor("ann", Channel.REST), NOW)
     await trail.close()
 
     with pytest.raises(DBAPIError, match="permission denied for table audit_log"):
         async with database.transaction(OWN) as tx:
             await tx.execute(text(words))
     with pytest.raises(DBAPIError, match="append-only"):
-        async with database.upkeep() as tx:
+        async with database.owner_transaction() as tx:
             await tx.execute(text(words))
     assert await stored(database) == [("AUDIT_READ", "")]
 
@@ -243,10 +243,10 @@ async def test_many_reads_share_a_statement_and_none_is_lost_by_a_stop(
     database: Database,
 ) -> None:
     trail = AuditTrail(database)
-    actor = Actor("ann", Door.REST)
+    actor = Actor("ann", Channel.REST)
     with recorded(database) as statements:
         for number in range(500):
-            trail.record([Act(OWN, Action.REPORT_READ, f"{number}")], actor, NOW)
+            trail.record([AuditEvent(OWN, Action.REPORT_READ, f"{number}")], actor, NOW)
         await trail.close()
 
     assert len([each for each in statements.texts if "INSERT INTO audit_log" in each]) == 1
@@ -255,7 +255,7 @@ async def test_many_reads_share_a_statement_and_none_is_lost_by_a_stop(
 
 async def test_lines_are_written_soon_by_themselves(database: Database) -> None:
     trail = AuditTrail(database)
-    trail.record([Act(OWN, Action.REPORT_READ, "soon")], Actor("ann", Door.REST), NOW)
+    trail.record([AuditEvent(OWN, Action.REPORT_READ, "soon")], Actor("ann", Channel.REST), NOW)
     for _ in range(100):
         await asyncio.sleep(0.1)
         if await stored(database):

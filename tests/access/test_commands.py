@@ -91,7 +91,7 @@ async def rows_of_default(database: Database) -> list[str]:
     """All that is stored of the organization."""
     own = organization_id("default")
     rows: list[str] = []
-    async with database.upkeep() as tx:
+    async with database.owner_transaction() as tx:
         for table in sorted(Base.metadata.tables):
             shown = f"SELECT to_jsonb({table})::text FROM {table}"
             found = await tx.execute(text(f"{shown} WHERE organization_id = '{own}' ORDER BY 1"))

@@ -9,7 +9,7 @@ from app.db.engine import Database
 from app.domain.keys import KeyText
 from app.main import create_app
 from app.settings import Settings
-from app.web.limits.auth_throttle import place_of
+from app.web.limits.auth_throttle import client_network
 from tests.conftest import FixedClock, GraphQL, MakeKey, recorded
 
 PATH = "/api/admin/chargeback/report"
@@ -150,4 +150,4 @@ async def test_places_are_counted_apart(database: Database, clock: FixedClock) -
     ],
 )
 def test_an_address_stands_for_a_host_or_a_network(address: str | None, place: str) -> None:
-    assert place_of(address) == place
+    assert client_network(address) == place

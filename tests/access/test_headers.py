@@ -50,7 +50,7 @@ async def test_an_answer_to_our_own_mistake_carries_them_too(
     client: httpx.AsyncClient, database: Database, make_key: MakeKey
 ) -> None:
     key = await make_key("root")
-    async with database.upkeep() as tx:
+    async with database.owner_transaction() as tx:
         await tx.exec_driver_sql("ALTER TABLE month_close RENAME TO gone")
     answer = await client.get("/api/admin/chargeback/report", headers={"Authorization": key})
 

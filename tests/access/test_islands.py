@@ -17,7 +17,7 @@ from app.db.tables import Base, Workspace
 from app.domain.audit import OPERATOR
 from app.domain.errors import Forbidden, StoreNotIsolated
 from app.domain.ids import organization_id
-from app.services.keys import KeyHolders, begin_session, caller_of_key
+from app.services.keys import KeyLoader, begin_session, caller_of_key
 from app.services.organizations import create_organization, ensure_default_organization
 from app.settings import Settings
 from tests.conftest import NOW, Feed, FixedClock, MakeKey, administer, event, named
@@ -57,12 +57,12 @@ async def two(database: Database, feed: Feed, make_key: MakeKey, other_organizat
     for name in ("default", other_organization):
         await fill(database, name)
         key = await make_key("ann", organization=name)
-        caller = await caller_of_key(KeyHolders(database), key, Settings.load(), NOW)
+        caller = await caller_of_key(KeyLoader(database), key, Settings.load(), NOW)
         await begin_session(database, caller, lasting=timedelta(hours=1), now=NOW, by=OPERATOR)
 
 
 async def test_every_table_has_its_policies_or_is_out_of_reach(database: Database) -> None:
-    async with database.upkeep() as tx:
+    async with database.owner_transaction() as tx:
         found = await tx.execute(
             text(f"""
                 SELECT relname, relrowsecurity, relispartition,
@@ -103,7 +103,7 @@ async def test_the_role_has_no_way_past_the_policies(database: Database) -> None
 
 async def stored(database: Database, table: str) -> dict[UUID, int]:
     """The rows of a table by organization."""
-    async with database.upkeep() as tx:
+    async with database.owner_transaction() as tx:
         found = await tx.execute(
             text(f"SELECT organization_id, count(*) FROM {table} GROUP BY organization_id")
         )
@@ -123,7 +123,7 @@ async def test_a_transaction_sees_the_rows_of_its_organization_alone(database: D
 @pytest.mark.usefixtures("two")
 async def test_signing_in_sees_of_all_organizations_what_it_needs(database: Database) -> None:
     for table in TABLES:
-        async with database.sign_in() as tx:
+        async with database.unscoped_read() as tx:
             seen = (await tx.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one()
         rows = await stored(database, table)
         assert seen == (sum(rows.values()) if table in SIGN_IN_TABLES else 0)
@@ -145,7 +145,7 @@ async def test_nothing_of_another_organization_can_be_written(database: Database
         with pytest.raises(DBAPIError, match=r"row-level security|must be owner|permission"):
             async with database.transaction(OWN) as tx:
                 await tx.execute(text(words))
-    async with database.sign_in() as tx:
+    async with database.unscoped_read() as tx:
         assert (await tx.execute(text("UPDATE organization SET name = 'x'"))).rowcount == 0
 
 
@@ -205,7 +205,7 @@ async def test_a_mere_owner_of_the_database_is_bound_too(
 ) -> None:
     async with owned_by(postgres, name, rights) as database:
         for _ in range(2):
-            async with database.upkeep() as tx:
+            async with database.owner_transaction() as tx:
                 await upgrade(tx)
         await ensure_default_organization(database, NOW)
         await create_organization(database, "other", NOW)
@@ -217,7 +217,7 @@ async def test_a_mere_owner_of_the_database_is_bound_too(
             assert await count(database, table, OWN) > 0
         async with database.transaction(OWN) as tx:
             assert (await tx.execute(text("SELECT current_user"))).scalar_one() == role
-        async with database.upkeep() as tx:
+        async with database.owner_transaction() as tx:
             found = await tx.execute(text("SELECT count(DISTINCT organization_id) FROM event"))
             assert found.scalar_one() == 2
         # Without a scope, as somebody with the password might ask.
@@ -231,7 +231,7 @@ async def test_an_owner_who_may_create_roles_gets_the_role(postgres: str) -> Non
         # On this server another install made the role: it takes one that is allowed to give it.
         await administer(postgres, f"GRANT {ROLE} TO role_maker WITH ADMIN OPTION")
         await administer(postgres, f"REVOKE SET OPTION FOR {ROLE} FROM role_maker")
-        async with database.upkeep() as tx:
+        async with database.owner_transaction() as tx:
             await upgrade(tx)
         async with database.transaction(OWN) as tx:
             assert (await tx.execute(text("SELECT current_user"))).scalar_one() == ROLE
@@ -240,5 +240,5 @@ async def test_an_owner_who_may_create_roles_gets_the_role(postgres: str) -> Non
 async def test_an_owner_whom_no_policy_binds_is_refused(postgres: str) -> None:
     async with owned_by(postgres, "free_owner", "NOCREATEROLE BYPASSRLS") as database:
         with pytest.raises(StoreNotIsolated, match="ALTER ROLE free_owner"):
-            async with database.upkeep() as tx:
+            async with database.owner_transaction() as tx:
                 await upgrade(tx)

@@ -10,7 +10,7 @@ from app.domain.audit import OPERATOR
 from app.domain.errors import ServiceBusy, StoreUnavailable, Unauthenticated
 from app.domain.ids import organization_id
 from app.domain.keys import KeyText
-from app.services.keys import KeyHolders, caller_of_key, list_keys, revoke_key
+from app.services.keys import KeyLoader, caller_of_key, list_keys, revoke_key
 from app.settings import Settings
 from tests.conftest import FixedClock, MakeKey, recorded
 
@@ -26,7 +26,7 @@ async def test_many_at_once_cost_a_few_lookups_and_find_each_its_own(
 ) -> None:
     users = ("ann", "bob", "cem")
     asked = [(user, id_of(await make_key(user))) for user in users] * 20 + [("", "nobody")] * 20
-    holders = KeyHolders(database)
+    holders = KeyLoader(database)
 
     with recorded(database) as statements:
         found = await asyncio.gather(*(holders.find(key_id) for _, key_id in asked))
@@ -38,7 +38,7 @@ async def test_many_at_once_cost_a_few_lookups_and_find_each_its_own(
 async def test_what_is_revoked_while_others_are_looked_up_is_refused_from_then_on(
     database: Database, make_key: MakeKey, clock: FixedClock
 ) -> None:
-    holders, settings = KeyHolders(database), Settings.load()
+    holders, settings = KeyLoader(database), Settings.load()
     for _ in range(20):
         key, other = await make_key("ann"), await make_key("bob")
         assert (await caller_of_key(holders, key, settings, clock.now)).username == "ann"
@@ -63,7 +63,7 @@ async def test_what_is_revoked_while_others_are_looked_up_is_refused_from_then_o
 async def test_one_who_gives_up_takes_nobody_along(
     database: Database, make_key: MakeKey, number: int
 ) -> None:
-    holders, key_id = KeyHolders(database), id_of(await make_key("ann"))
+    holders, key_id = KeyLoader(database), id_of(await make_key("ann"))
     # The first and the second are looked up at once, each alone; the others go together.
     waiting = [asyncio.create_task(holders.find(key_id)) for _ in range(10)]
     await asyncio.sleep(0)
@@ -78,7 +78,7 @@ async def test_one_who_gives_up_takes_nobody_along(
 async def test_one_who_gives_up_while_looked_up_with_others_takes_nobody_along(
     database: Database, make_key: MakeKey
 ) -> None:
-    holders, key_id = KeyHolders(database), id_of(await make_key("ann"))
+    holders, key_id = KeyLoader(database), id_of(await make_key("ann"))
     with recorded(database) as statements:
         waiting = [asyncio.create_task(holders.find(key_id)) for _ in range(10)]
         await waiting[0]
@@ -95,13 +95,13 @@ async def test_one_who_gives_up_while_looked_up_with_others_takes_nobody_along(
 async def test_no_connection_is_a_refusal_after_one_patience_whatever_round_it_is(
     database: Database,
 ) -> None:
-    async def refused(holders: KeyHolders) -> float:
+    async def refused(holders: KeyLoader) -> float:
         began_at = asyncio.get_running_loop().time()
         with pytest.raises(ServiceBusy):
             await holders.find("nobody")
         return asyncio.get_running_loop().time() - began_at
 
-    holders = KeyHolders(database)
+    holders = KeyLoader(database)
     async with AsyncExitStack() as stack:
         for _ in range(database.connections):
             await stack.enter_async_context(database.connection())
@@ -118,19 +118,19 @@ async def test_a_key_whose_use_cannot_be_noted_in_time_is_let_in(
     began_at = asyncio.get_running_loop().time()
     async with database.transaction(organization) as tx:
         await tx.exec_driver_sql("SELECT 1 FROM api_key FOR UPDATE")
-        caller = await caller_of_key(KeyHolders(database), key, settings, clock.now)
+        caller = await caller_of_key(KeyLoader(database), key, settings, clock.now)
     waited = asyncio.get_running_loop().time() - began_at
 
     assert (caller.username, waited < 6) == ("ann", True)
     (row,) = await list_keys(database, organization)
     assert row.last_used_at is None
-    await caller_of_key(KeyHolders(database), key, settings, clock.now)
+    await caller_of_key(KeyLoader(database), key, settings, clock.now)
     (row,) = await list_keys(database, organization)
     assert row.last_used_at == clock.now
 
 
 async def test_a_store_that_is_away_is_told_to_each(database: Database) -> None:
-    holders = KeyHolders(database)
+    holders = KeyLoader(database)
     await database.close()
     database.pulse.is_watched = database.pulse.is_away = True
 

@@ -12,7 +12,7 @@ UNKNOWN = "cbk_0CK8cYeiijyT_S8vf6xk1lYBOsz8jrWqNarZNUDz423NY1cBYA1"
 """Well formed, with the right checksum, and nobody's."""
 
 Keys = dict[str, str | None]
-Door = Callable[[httpx.AsyncClient, str | None, str], Awaitable[int]]
+Channel = Callable[[httpx.AsyncClient, str | None, str], Awaitable[int]]
 
 
 @pytest.fixture
@@ -104,7 +104,12 @@ def _status(answer: httpx.Response) -> int:
     ],
 )
 async def test_who_gets_in(
-    client: httpx.AsyncClient, keys: Keys, door: Door, caller: str, of_default: int, of_other: int
+    client: httpx.AsyncClient,
+    keys: Keys,
+    door: Channel,
+    caller: str,
+    of_default: int,
+    of_other: int,
 ) -> None:
     found = [await door(client, keys[caller], name) for name in ("default", "other")]
 

@@ -9,9 +9,9 @@ from app.db.engine import Database
 from app.domain.callers import Scope
 from app.main import create_app
 from app.settings import Settings
-from app.web.auth import Guarded
+from app.web.auth import AuthenticatedRoute
 from schema import schema
-from schema.access import ANY_KEY, NEEDS
+from schema.access import ANY_KEY, REQUIRED_SCOPES
 from tests.access.everything import root_fields, routes
 from tests.conftest import Feed, FixedClock, GraphQL, MakeKey, event
 
@@ -32,7 +32,7 @@ PUBLIC = {
 
 
 def test_each_root_field_says_what_it_takes_and_no_other_is_named() -> None:
-    assert {field.name for field in FIELDS} == set(NEEDS)
+    assert {field.name for field in FIELDS} == set(REQUIRED_SCOPES)
 
 
 def test_every_type_is_reached_through_the_root_fields_alone() -> None:
@@ -86,7 +86,7 @@ async def test_a_key_without_the_scope_is_refused_at_each_field(
 ) -> None:
     keys = {scope: await make_key(ann, scope) for scope in Scope}
     for field in FIELDS:
-        wanted = NEEDS[field.name]
+        wanted = REQUIRED_SCOPES[field.name]
         for scope, key in keys.items():
             refused = await code(graphql, field.query(), key) == "FORBIDDEN"
             may = wanted is ANY_KEY or scope in {wanted, Scope.ADMIN}
@@ -120,7 +120,9 @@ async def test_a_refused_mutation_does_nothing(
 
 
 def test_each_route_says_what_it_takes_or_why_it_takes_nothing(application: Starlette) -> None:
-    unguarded = {route.path for route in routes(application) if not isinstance(route, Guarded)}
+    unguarded = {
+        route.path for route in routes(application) if not isinstance(route, AuthenticatedRoute)
+    }
 
     assert unguarded == set(PUBLIC)
 
@@ -130,7 +132,7 @@ async def test_a_key_without_the_scope_is_refused_at_each_route(
 ) -> None:
     keys = {scope: await make_key(ann, scope) for scope in Scope}
     for route in routes(application):
-        if not isinstance(route, Guarded):
+        if not isinstance(route, AuthenticatedRoute):
             continue
         for method in (route.methods or set()) - {"HEAD"}:
             for scope, key in keys.items():

@@ -20,7 +20,7 @@ from app.domain.ids import organization_id
 from app.main import create_app
 from app.settings import Settings
 from app.web import rest
-from app.web.auth import Guarded
+from app.web.auth import AuthenticatedRoute
 from tests.access.everything import RootField, root_fields, routes
 from tests.conftest import Feed, FixedClock, GraphQL, MakeKey, client_of, event
 
@@ -29,7 +29,7 @@ OWN = organization_id("default")
 MARK = "islander"
 """Stands in every name of the organization that is not to be seen."""
 DEPTH = 5
-NAMING = {each.path for each in rest.routes if isinstance(each, Guarded)}
+NAMING = {each.path for each in rest.routes if isinstance(each, AuthenticatedRoute)}
 """The routes on which another organization can be named."""
 
 
@@ -72,7 +72,7 @@ async def walk(
         event("workspace.upserted", AT, name="own"),
     )
     key_id = theirs.split("_")[1]
-    async with database.upkeep() as tx:
+    async with database.owner_transaction() as tx:
         found = await tx.execute(
             text(f"""
                 SELECT workspace_id::text FROM workspace WHERE organization_id = '{OWN}'
@@ -90,7 +90,7 @@ async def walk(
 async def rows_of_default(database: Database) -> dict[str, list[str]]:
     """All that is stored of the organization, but for when its keys were used."""
     stored = {}
-    async with database.upkeep() as tx:
+    async with database.owner_transaction() as tx:
         for table in sorted(Base.metadata.tables):
             shown = f"(to_jsonb({table}) - 'last_used_at')::text"
             found = await tx.execute(

@@ -180,11 +180,13 @@ USAGE = {"workspace": "vision", "username": "ada", "channel": "ui"}
 async def test_without_the_setting_the_error_says_which(folder: Path, postgres: str) -> None:
     with pgbouncer(folder, postgres, "owner", 2) as store:
         one, other = (Database(store.pooled, connections=1) for _ in range(2))
-        async with one.upkeep():
+        async with one.owner_transaction():
             pass
-        async with other.upkeep():  # It has the connection that `one` prepared its statement on.
+        async with (
+            other.owner_transaction()
+        ):  # It has the connection that `one` prepared its statement on.
             with pytest.raises(StoreUnavailable, match="DATABASE_PREPARED_STATEMENTS=false"):
-                async with one.upkeep():
+                async with one.owner_transaction():
                     pass
         await one.close()
         await other.close()

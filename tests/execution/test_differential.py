@@ -39,7 +39,7 @@ worlds = st.builds(
 
 
 class Documents:
-    """Draws queries, with the fragments that they spread."""
+    """SeededRandom queries, with the fragments that they spread."""
 
     def __init__(self, draw: Callable[[Any], Any], without: set[str]) -> None:
         self.draw, self.without = draw, without

@@ -10,10 +10,10 @@ import pytest
 
 from app.domain.errors import ChargebackError, InvalidArgument
 from app.domain.ids import organization_id
-from app.ingest.store import Accepted
-from app.server.ingest_worker.channel import Answer, Line, Question
+from app.ingest.store import IngestResult
+from app.server.ingest_worker.channel import Channel, WorkerRequest, WorkerResponse
 from app.server.ingest_worker.worker import answer_all
-from app.services.ingestion import Delivery, Taking
+from app.services.ingestion import Ingestor, IngestRequest
 from tests.conftest import NOW
 
 
@@ -25,16 +25,16 @@ class Telling:
     is_up: bool = True
     restarts: int = 0
 
-    async def take(self, delivery: Delivery) -> Accepted:
+    async def take(self, delivery: IngestRequest) -> IngestResult:
         if delivery.body in self.outcomes:
             raise self.outcomes[delivery.body]
-        return Accepted(1, 0)
+        return IngestResult(1, 0)
 
 
 @asynccontextmanager
-async def answered_by(intake: Taking) -> AsyncIterator[Line]:
+async def answered_by(intake: Ingestor) -> AsyncIterator[Channel]:
     """The other end of a line on which that answers."""
-    ours, its = [await Line.over(end) for end in socket.socketpair()]
+    ours, its = [await Channel.over(end) for end in socket.socketpair()]
     answering = asyncio.create_task(answer_all(its, intake))
     async with asyncio.timeout(10):
         yield ours
@@ -44,12 +44,12 @@ async def answered_by(intake: Taking) -> AsyncIterator[Line]:
         await asyncio.sleep(0)  # Sockets are closed in the loop's next turn.
 
 
-async def outcome(line: Line, body: bytes) -> Accepted | ChargebackError | None:
-    delivery = Delivery(organization_id("default"), "application/x-ndjson", b"", NOW)
-    await line.send(Question(7, delivery, {}), body)
+async def outcome(line: Channel, body: bytes) -> IngestResult | ChargebackError | None:
+    delivery = IngestRequest(organization_id("default"), "application/x-ndjson", b"", NOW)
+    await line.send(WorkerRequest(7, delivery, {}), body)
     received = await line.receive()
     assert received is not None
-    answer: Answer = received[0]
+    answer: WorkerResponse = received[0]
     assert answer.number == 7
     return answer.outcome
 
@@ -61,7 +61,7 @@ async def test_what_cannot_be_written_is_told_as_a_mistake_and_the_next_is_answe
     unwritable.__dict__["cause"] = lambda: None
     async with answered_by(Telling({b"bad": unwritable})) as line:
         assert await outcome(line, b"bad") is None
-        assert await outcome(line, b"good") == Accepted(1, 0)
+        assert await outcome(line, b"good") == IngestResult(1, 0)
 
     assert "while the answer of a delivery was written" in caplog.text
 
@@ -71,7 +71,7 @@ async def test_an_unexpected_error_is_told_as_a_mistake_and_the_next_is_answered
 ) -> None:
     async with answered_by(Telling({b"bad": ZeroDivisionError("oh")})) as line:
         assert await outcome(line, b"bad") is None
-        assert await outcome(line, b"good") == Accepted(1, 0)
+        assert await outcome(line, b"good") == IngestResult(1, 0)
 
     assert "while events were stored" in caplog.text
     assert "ZeroDivisionError: oh" in caplog.text

@@ -61,7 +61,7 @@ def test_a_text_that_postgresql_does_not_have_is_refused(words: list[str | None]
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(rows, min_size=1))
 async def test_every_value_comes_back(database: Database, sent: list[Row]) -> None:
-    async with database.upkeep() as tx:
+    async with database.owner_transaction() as tx:
         found = await tx.execute(
             text(f"SELECT {COLUMNS.names} FROM {COLUMNS.rows_as('sent')}"),
             COLUMNS.parameters(sent),

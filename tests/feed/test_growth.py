@@ -36,7 +36,7 @@ STORED = datetime(2024, 11, 1, tzinfo=UTC)
 
 async def shelves(database: Database) -> dict[int, int]:
     """How many events lie on each shelf."""
-    async with database.upkeep() as tx:
+    async with database.owner_transaction() as tx:
         found = await tx.execute(text("SELECT shelf, count(*) FROM event GROUP BY 1 ORDER BY 1"))
         return {row[0]: row[1] for row in found}
 
@@ -135,7 +135,7 @@ async def test_a_report_right_after_an_import_knows_how_large_its_tables_are(
     ]
     await accept_lines(database, OWN, [users], clock.now)
 
-    async with database.upkeep() as tx:
+    async with database.owner_transaction() as tx:
         found = await tx.execute(
             text("SELECT reltuples FROM pg_class WHERE relname IN ('user_month', 'account')")
         )
@@ -156,7 +156,7 @@ async def test_postgresql_looks_at_its_tables_once_a_transaction_has_stored_as_m
             assert (await accept_lines(database, OWN, chunks, NOW)).accepted == count
         looked = sum("ANALYZE" in text for text in statements.texts)
         asked = sum("FROM feed_source" in text for text in statements.texts)
-        # Growth looks after the commit, of whatever transaction.
+        # AnalyzeTrigger looks after the commit, of whatever transaction.
         return looked - (count >= 1_000), asked
 
     assert await stored(0, 1) == (0, 0)

@@ -19,8 +19,8 @@ from app.db.engine import Database
 from app.db.tables import Base
 from app.domain.errors import InvalidBatch, Problem
 from app.domain.events import EVENT_TYPES, decode_batch, decode_lines
-from app.ingest.store import Accepted
-from app.services.ingestion import CHUNK, Intake, accept_lines
+from app.ingest.store import IngestResult
+from app.services.ingestion import CHUNK, GroupCommitIngestor, accept_lines
 from app.services.organizations import create_organization, find_organization
 from tests.conftest import NOW, cloned, event
 
@@ -43,7 +43,7 @@ class Organization:
     id: UUID
     name: str
 
-    async def accept(self, *lines: bytes, chunk: int = CHUNK) -> Accepted:
+    async def accept(self, *lines: bytes, chunk: int = CHUNK) -> IngestResult:
         """Store lines in one transaction, `chunk` of them at a time."""
         return await accept_lines(self.database, self.id, _chunks(lines, chunk), NOW)
 
@@ -58,7 +58,7 @@ class Organization:
     async def rows(self) -> dict[str, list[tuple[Any, ...]]]:
         """Everything stored for it, less its id and the moments of arrival."""
         found = {}
-        async with self.database.upkeep() as tx:
+        async with self.database.owner_transaction() as tx:
             for table in [*_TABLES, "organization"]:
                 stored = Base.metadata.tables[table].c
                 columns = [
@@ -155,7 +155,7 @@ async def test_every_type_is_accepted(organization: Organization) -> None:
     assert {orjson.loads(line)["type"] for line in ONE_OF_EACH} == {*EVENT_TYPES}
     assert len(EVENT_TYPES) == 12
 
-    assert await organization.accept(*ONE_OF_EACH) == Accepted(accepted=12, duplicates=0)
+    assert await organization.accept(*ONE_OF_EACH) == IngestResult(accepted=12, duplicates=0)
 
     rows = await organization.rows()
     assert len(rows["event"]) == 12
@@ -164,8 +164,8 @@ async def test_every_type_is_accepted(organization: Organization) -> None:
 
 
 async def test_no_lines_are_a_batch_of_nothing(organization: Organization) -> None:
-    assert await organization.accept() == Accepted(0, 0)
-    assert await organization.accept(b"", b"\n", b"  \r\n", b"\t") == Accepted(0, 0)
+    assert await organization.accept() == IngestResult(0, 0)
+    assert await organization.accept(b"", b"\n", b"  \r\n", b"\t") == IngestResult(0, 0)
     assert await organization.is_empty()
 
 
@@ -173,7 +173,7 @@ async def test_blank_lines_hold_nothing_and_are_counted(organization: Organizati
     lines = (b"\n", upserted() + b"\r\n", b"", b"  \t\n", b'{"type": "x"}', b"\n", b"nonsense")
 
     assert [problem.index for problem in await organization.refusal(*lines)] == [4, 6]
-    assert await organization.accept(*lines[:4], used()) == Accepted(2, 0)
+    assert await organization.accept(*lines[:4], used()) == IngestResult(2, 0)
 
 
 async def test_unknown_fields_are_ignored(organization: Organization) -> None:
@@ -182,7 +182,7 @@ async def test_unknown_fields_are_ignored(organization: Organization) -> None:
         subject="ann", datacontenttype="application/json", traceparent="00-1", extra={"time": 5},
     )  # fmt: skip
 
-    assert await organization.accept(line) == Accepted(1, 0)
+    assert await organization.accept(line) == IngestResult(1, 0)
     [account] = (await organization.rows())["account"]
     assert account[1:3] == ("ann", "ann@x.org")
 
@@ -202,8 +202,8 @@ async def test_null_in_an_optional_field_says_nothing(
     fields = orjson.loads(line)
     said = {key: value for key, value in fields["data"].items() if value is not None}
 
-    assert await organization.accept(line) == Accepted(1, 0)
-    assert await other.accept(altered(line, data=said)) == Accepted(1, 0)
+    assert await organization.accept(line) == IngestResult(1, 0)
+    assert await other.accept(altered(line, data=said)) == IngestResult(1, 0)
     of_months = [table for table in _TABLES if table.endswith("_month")]
     rows, expected = await organization.rows(), await other.rows()
     assert {table: rows[table] for table in of_months} == {
@@ -241,7 +241,7 @@ LARGEST = "\U0001f600" * 512
 async def test_what_is_within_the_bounds_is_accepted(
     organization: Organization, line: bytes
 ) -> None:
-    assert await organization.accept(line) == Accepted(1, 0)
+    assert await organization.accept(line) == IngestResult(1, 0)
 
     assert len((await organization.rows())["event"]) == 1
 
@@ -499,7 +499,7 @@ async def test_an_event_that_is_twice_in_a_batch_is_stored_once(
 ) -> None:
     line = used(count=5)
 
-    assert await organization.accept(line, upserted(), line, line) == Accepted(2, 2)
+    assert await organization.accept(line, upserted(), line, line) == IngestResult(2, 2)
     assert len((await organization.rows())["event"]) == 2
     [month] = (await organization.rows())["user_month"]
     assert 5 in month
@@ -511,7 +511,7 @@ async def test_duplicates_in_another_chunk_of_the_batch_are_seen(
 ) -> None:
     lines = [used(count=5), upserted()]
 
-    assert await organization.accept(*lines, *lines, *lines, chunk=2) == Accepted(2, 4)
+    assert await organization.accept(*lines, *lines, *lines, chunk=2) == IngestResult(2, 4)
 
 
 async def test_a_batch_that_is_sent_again_changes_nothing(organization: Organization) -> None:
@@ -519,8 +519,8 @@ async def test_a_batch_that_is_sent_again_changes_nothing(organization: Organiza
     before = await organization.rows()
     revision = await _revision(organization)
 
-    assert await organization.accept(*ONE_OF_EACH) == Accepted(0, 12)
-    assert await organization.accept(*reversed(ONE_OF_EACH), chunk=1) == Accepted(0, 12)
+    assert await organization.accept(*ONE_OF_EACH) == IngestResult(0, 12)
+    assert await organization.accept(*reversed(ONE_OF_EACH), chunk=1) == IngestResult(0, 12)
     assert await organization.rows() == before
     assert await _revision(organization) == revision
 
@@ -535,7 +535,7 @@ async def test_what_is_new_in_a_batch_of_known_events_is_stored(
 ) -> None:
     await organization.accept(*ONE_OF_EACH[:8])
 
-    assert await organization.accept(*ONE_OF_EACH) == Accepted(4, 8)
+    assert await organization.accept(*ONE_OF_EACH) == IngestResult(4, 8)
 
     await other.accept(*ONE_OF_EACH)
     assert await organization.rows() == await other.rows()
@@ -554,9 +554,9 @@ async def test_source_and_id_together_identify_an_event(
         altered(line, source="a", id="bc"),
     ]
 
-    assert await organization.accept(*similar) == Accepted(5, 0)
+    assert await organization.accept(*similar) == IngestResult(5, 0)
     # An organization knows nothing of another's.
-    assert await other.accept(*similar) == Accepted(5, 0)
+    assert await other.accept(*similar) == IngestResult(5, 0)
 
 
 async def test_of_two_events_with_one_identity_the_first_counts(
@@ -565,8 +565,8 @@ async def test_of_two_events_with_one_identity_the_first_counts(
     line = used(count=5)
     forged = altered(line, data={"username": "ann", "channel": "ui", "count": 7})
 
-    assert await organization.accept(line, forged) == Accepted(1, 1)
-    assert await organization.accept(forged) == Accepted(0, 1)
+    assert await organization.accept(line, forged) == IngestResult(1, 1)
+    assert await organization.accept(forged) == IngestResult(0, 1)
     [stored] = (await organization.rows())["event"]
     assert {"username": "ann", "channel": "ui", "count": 5} in stored
 
@@ -576,7 +576,7 @@ async def test_a_refused_batch_may_be_sent_again_when_it_is_mended(
 ) -> None:
     await organization.refusal(*ONE_OF_EACH, used(count=-1))
 
-    assert await organization.accept(*ONE_OF_EACH, used(count=1)) == Accepted(13, 0)
+    assert await organization.accept(*ONE_OF_EACH, used(count=1)) == IngestResult(13, 0)
 
 
 async def test_a_refusal_leaves_what_was_there(organization: Organization) -> None:
@@ -615,7 +615,7 @@ async def test_two_clients_that_send_the_same_events_at_once_store_them_once(
         organization.accept(*lines, chunk=40), organization.accept(*reversed(lines), chunk=70)
     )
 
-    assert first + second == Accepted(accepted=200, duplicates=200)
+    assert first + second == IngestResult(accepted=200, duplicates=200)
     await other.accept(*lines)
     assert await organization.rows() == await other.rows()
 
@@ -624,7 +624,7 @@ async def test_batches_that_overlap_and_arrive_at_once_make_the_same_rows(
     organization: Organization, other: Organization
 ) -> None:
     lives = [_life(number) for number in range(40)]
-    intake, commands = Intake(organization.database), []
+    intake, commands = GroupCommitIngestor(organization.database), []
     for start in range(0, 40, 4):
         # Each life is in two batches: one of an intake's, one of a command's.
         batch = [line for life in lives[start : start + 8] for line in life]
@@ -643,7 +643,7 @@ async def test_batches_that_overlap_and_arrive_at_once_make_the_same_rows(
 async def test_an_intake_answers_each_of_the_batches_that_it_stores_together(
     organization: Organization,
 ) -> None:
-    intake = Intake(organization.database)
+    intake = GroupCommitIngestor(organization.database)
     [first] = decode_lines([used()], now=NOW)
     [second] = decode_lines([used()], now=NOW)
     batches = [[first], [first, second], [second, second], []]
@@ -653,7 +653,12 @@ async def test_an_intake_answers_each_of_the_batches_that_it_stores_together(
     )
 
     # Whoever comes first with an event has it accepted; the others have a duplicate of it.
-    assert answers == [Accepted(1, 0), Accepted(1, 1), Accepted(0, 2), Accepted(0, 0)]
+    assert answers == [
+        IngestResult(1, 0),
+        IngestResult(1, 1),
+        IngestResult(0, 2),
+        IngestResult(0, 0),
+    ]
 
 
 async def test_organizations_are_fed_side_by_side(
@@ -663,7 +668,7 @@ async def test_organizations_are_fed_side_by_side(
 
     answers = await asyncio.gather(organization.accept(*lines), other.accept(*lines))
 
-    assert [*answers] == [Accepted(40, 0), Accepted(40, 0)]
+    assert [*answers] == [IngestResult(40, 0), IngestResult(40, 0)]
     assert await organization.rows() == await other.rows()
 
 
@@ -676,10 +681,10 @@ async def test_a_batch_larger_than_a_chunk_is_stored_whole(
     lines = [line for number in range(CHUNK // 2) for line in _life(number)]
     assert len(lines) == 2 * CHUNK
 
-    assert await organization.accept(*lines, lines[0]) == Accepted(2 * CHUNK, 1)
+    assert await organization.accept(*lines, lines[0]) == IngestResult(2 * CHUNK, 1)
 
     # In the other order, and in chunks that cut lives apart, it makes the same rows.
-    assert await other.accept(*reversed(lines), chunk=1_999) == Accepted(2 * CHUNK, 0)
+    assert await other.accept(*reversed(lines), chunk=1_999) == IngestResult(2 * CHUNK, 0)
     rows = await organization.rows()
     assert len(rows["event"]) == 2 * CHUNK
     assert rows == await other.rows()

@@ -55,8 +55,8 @@ async def test_its_data_is_smaller_than_postgresql_takes(database: Database, kin
 async def test_what_is_past_a_limit_of_postgresql_is_refused_in_its_words(
     database: Database,
 ) -> None:
-    async with database.upkeep() as tx:
+    async with database.owner_transaction() as tx:
         await tx.execute(text("CREATE TABLE named (name text STORAGE PLAIN)"))
     with pytest.raises(InvalidArgument, match="compared: row is too big: size 10032, maximum"):
-        async with database.upkeep() as tx:
+        async with database.owner_transaction() as tx:
             await tx.execute(text("INSERT INTO named SELECT repeat('x', 10000)"))

@@ -16,7 +16,7 @@ from graphql.language import OperationDefinitionNode
 from app.db.engine import Database
 from app.domain.errors import PastLimit, TooManyQueries
 from app.settings import Settings
-from app.web.limits.concurrency import RunningQueries
+from app.web.limits.concurrency import ConcurrencyLimit
 from resolvers.sizes import LARGEST_SUPPORTED, Size
 from schema import schema
 from schema.limits import Measures, count_tokens, measure
@@ -477,7 +477,7 @@ async def test_a_key_has_so_many_queries_at_a_time_and_another_key_its_own(
 
 
 def test_a_query_that_ended_counts_no_more_however_it_ended() -> None:
-    running = RunningQueries(1)
+    running = ConcurrencyLimit(1)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError), running.counting("key"):
             _ = 1 // 0

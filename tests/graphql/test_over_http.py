@@ -474,7 +474,7 @@ async def test_an_unforeseen_error_says_nothing_of_itself_and_is_logged(
     shared: Shared, asked: GraphQL, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A table that is gone stands for whatever nobody thought of."""
-    async with shared.database.upkeep() as tx:
+    async with shared.database.owner_transaction() as tx:
         await tx.exec_driver_sql("ALTER TABLE project_month RENAME TO gone")
     try:
         query = '{ chargebackReport(month: "2026-10") { workspaces { projects { name } } } }'
@@ -484,7 +484,7 @@ async def test_an_unforeseen_error_says_nothing_of_itself_and_is_logged(
             headers={"Authorization": asked.key},
         )
     finally:
-        async with shared.database.upkeep() as tx:
+        async with shared.database.owner_transaction() as tx:
             await tx.exec_driver_sql("ALTER TABLE gone RENAME TO project_month")
     error, *_ = answer.json()["errors"]
     assert (error["message"], error["extensions"]) == ("Unexpected error.", {"code": "INTERNAL"})

@@ -15,7 +15,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from app.db.engine import Database
-from app.server.http_protocol import BoundedProtocol
+from app.server.http_protocol import BoundedHttpProtocol
 from app.settings import Settings
 from tests.conftest import FixedClock, client_of
 from tests.hardening.corpus import CONTENT_TYPES, written_to
@@ -90,7 +90,7 @@ async def test_a_large_body_that_moves_may_take_longer(impatient: httpx.AsyncCli
     assert "INVALID_QUERY" in answer.text
 
 
-class Impatient(BoundedProtocol):
+class Impatient(BoundedHttpProtocol):
     head_seconds = 0.5
     largest_head_bytes = 10_000
     reader_seconds = 0.5

@@ -9,7 +9,7 @@ import pytest
 
 from app.db.engine import Database
 from app.domain.months import Month
-from app.server.process_tuning import settle
+from app.server.process_tuning import tune_gc
 from app.services.months import verify_month
 from app.services.organizations import DEFAULT, find_organization
 from tests.conftest import Rest
@@ -64,7 +64,7 @@ async def test_a_year_of_a_large_organization(
     import_: ImportReports, rest: Rest, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The figures in docs/import-report.md: `make import-large` prints them."""
-    settle()  # As every command does.
+    tune_gc()  # As every command does.
     seconds, computed = await imported(Company(1_000, 20_000), 12, import_, rest)
 
     first, *later = seconds

@@ -399,7 +399,7 @@ async def test_much_at_once_renews_the_statistics(database: Database, tmp_path: 
 
     await imported(database, tmp_path, HEADER + rows)
 
-    async with database.upkeep() as tx:
+    async with database.owner_transaction() as tx:
         counted = await tx.execute(
             text("SELECT reltuples FROM pg_class WHERE relname = 'workspace_month'")
         )

@@ -55,18 +55,18 @@ async def _migrate(database: Database, way: str, revision: str) -> None:
     def run(connection: Connection) -> None:
         getattr(command, way)(alembic_config(connection), revision)
 
-    async with database.upkeep() as tx:
+    async with database.owner_transaction() as tx:
         await tx.run_sync(run)
 
 
 async def _months(database: Database) -> list[Month]:
-    async with database.upkeep() as tx:
+    async with database.owner_transaction() as tx:
         found = await tx.scalars(text("SELECT DISTINCT month FROM workspace_month ORDER BY month"))
         return [Month.containing(day) for day in found]
 
 
 async def _rows(database: Database) -> dict[str, list[Any]]:
-    async with database.upkeep() as tx:
+    async with database.owner_transaction() as tx:
         return {
             table: sorted((await tx.execute(text(f"SELECT * FROM {table}"))).all(), key=str)
             for table in _TABLES

@@ -19,14 +19,14 @@ from tests.conftest import cloned
 async def empty(postgres: str, template: str) -> Any:
     """A database without any table."""
     async with cloned(postgres, template) as database:
-        async with database.upkeep() as tx:
+        async with database.owner_transaction() as tx:
             await tx.execute(text("DROP SCHEMA public CASCADE"))
             await tx.execute(text("CREATE SCHEMA public"))
         yield database
 
 
 async def tables(database: Database) -> set[str]:
-    async with database.upkeep() as tx:
+    async with database.owner_transaction() as tx:
         found = await tx.execute(
             text("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
         )
@@ -34,7 +34,7 @@ async def tables(database: Database) -> set[str]:
 
 
 async def test_upgrading_leads_to_the_declared_schema(empty: Database) -> None:
-    async with empty.upkeep() as tx:
+    async with empty.owner_transaction() as tx:
         await upgrade(tx)
         drift = await tx.run_sync(differences)
 
@@ -55,7 +55,7 @@ def _is_declared(_: Any, name: str | None, kind: str, *__: Any) -> bool:
 async def test_names_are_ordered_by_code_point_whatever_the_database_does(
     database: Database,
 ) -> None:
-    async with database.upkeep() as tx:
+    async with database.owner_transaction() as tx:
         found = await tx.execute(
             text("""
                 SELECT table_name, column_name FROM information_schema.columns
@@ -69,7 +69,7 @@ async def test_names_are_ordered_by_code_point_whatever_the_database_does(
 
 async def test_upgrading_twice_changes_nothing(empty: Database) -> None:
     for _ in range(2):
-        async with empty.upkeep() as tx:
+        async with empty.owner_transaction() as tx:
             await upgrade(tx)
 
     assert "workspace_month" in await tables(empty)
@@ -77,7 +77,7 @@ async def test_upgrading_twice_changes_nothing(empty: Database) -> None:
 
 async def test_two_processes_may_upgrade_at_once(empty: Database) -> None:
     async def one() -> None:
-        async with empty.upkeep() as tx:
+        async with empty.owner_transaction() as tx:
             await upgrade(tx)
 
     await asyncio.gather(one(), one(), one())
@@ -86,16 +86,16 @@ async def test_two_processes_may_upgrade_at_once(empty: Database) -> None:
 
 
 async def test_downgrading_leaves_no_table(empty: Database) -> None:
-    async with empty.upkeep() as tx:
+    async with empty.owner_transaction() as tx:
         await upgrade(tx)
-    async with empty.upkeep() as tx:
+    async with empty.owner_transaction() as tx:
         await tx.run_sync(lambda sync: command.downgrade(alembic_config(sync), "base"))
 
     assert await tables(empty) == {"alembic_version"}
 
 
 async def test_an_upgrade_does_not_wait_for_ever_for_a_table_in_use(empty: Database) -> None:
-    async with empty.upkeep() as tx:
+    async with empty.owner_transaction() as tx:
         await upgrade(tx)
         waits = await tx.execute(text("SHOW lock_timeout"))
 

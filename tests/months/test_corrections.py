@@ -22,7 +22,7 @@ from sqlalchemy import text
 from app.domain.audit import OPERATOR
 from app.domain.events import decode_lines
 from app.domain.months import Month
-from app.services.ingestion import Intake
+from app.services.ingestion import GroupCommitIngestor
 from app.services.months import close_month, reopen_month, verify_month
 from tests.conftest import NOW, FixedClock, cloned
 from tests.doors import Doors
@@ -139,7 +139,7 @@ class Play:
                 # Checked as of late: an account may have been created after the clock's time.
                 decoded = decode_lines(list(step), now=NOW)
                 for organization_id in (self.own_id, self.twin_id):
-                    await Intake(self.doors.database).accept(
+                    await GroupCommitIngestor(self.doors.database).accept(
                         organization_id, decoded, self.doors.clock.now
                     )
 
@@ -176,7 +176,7 @@ class Play:
 
     async def acts(self) -> list[Month]:
         """The months that somebody closed and nobody opened again."""
-        async with self.doors.database.upkeep() as tx:
+        async with self.doors.database.owner_transaction() as tx:
             days = await tx.scalars(
                 text("SELECT month FROM month_close WHERE organization_id = :id ORDER BY month"),
                 {"id": self.own_id},
@@ -226,7 +226,7 @@ class Play:
 
     async def _rows_add_up(self) -> None:
         """As above, of what GraphQL rounds: the rows, exactly."""
-        async with self.doors.database.upkeep() as tx:
+        async with self.doors.database.owner_transaction() as tx:
             corrected = await _byte_microseconds(tx, self.own_id)
             wanted = await _byte_microseconds(tx, self.twin_id)
             late = await tx.execute(_LATE, {"id": self.own_id})

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from app.db.engine import Database
-from app.server.background_jobs import Chores
+from app.server.background_jobs import BackgroundJobs
 from app.settings import Settings
 from tests.conftest import Feed, FixedClock, GraphQL, event
 
@@ -19,7 +19,7 @@ class Process:
         self.clock = clock
         self.steady = 0.0
         self.jumps = 0
-        self.chores = Chores(
+        self.chores = BackgroundJobs(
             database,
             Settings.load(month_close_after_days=5),
             clock=clock,

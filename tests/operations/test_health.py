@@ -55,7 +55,7 @@ async def test_a_store_behind_this_version_is_not_ready(
         if revision
         else text("DELETE FROM alembic_version")
     )
-    async with database.upkeep() as tx:
+    async with database.owner_transaction() as tx:
         await tx.execute(change)
 
     answer = await client.get("/readyz")

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.db.engine import Database
 from app.observability.metrics import Metrics
-from app.services.ingestion import Intake
+from app.services.ingestion import GroupCommitIngestor
 from tests.conftest import Feed, FixedClock, GraphQL, event
 
 ROOT = Path(__file__).parents[2]
@@ -126,7 +126,7 @@ def families() -> dict[str, tuple[str, str]]:
     database = Database("postgresql://")
     return {
         each.name + SUFFIX.get(each.type, ""): (each.type, each.documentation)
-        for each in Metrics(database, Intake(database)).registry.collect()
+        for each in Metrics(database, GroupCommitIngestor(database)).registry.collect()
     }
 
 

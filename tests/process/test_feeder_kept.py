@@ -17,11 +17,11 @@ import pytest
 from app.db.engine import Database
 from app.domain.errors import StoreUnavailable
 from app.domain.ids import organization_id
-from app.ingest.store import Accepted
-from app.observability.request_record import Observation, current, observation
-from app.server.ingest_worker.channel import Line
-from app.server.ingest_worker.supervisor import Feeder, Pauses, Spawned, spawned
-from app.services.ingestion import Delivery
+from app.ingest.store import IngestResult
+from app.observability.request_record import RequestRecord, current, observation
+from app.server.ingest_worker.channel import Channel
+from app.server.ingest_worker.supervisor import Backoff, IngestWorkerClient, WorkerProcess, spawned
+from app.services.ingestion import IngestRequest
 from app.settings import LogFormat, Settings
 from tests.conftest import NOW, event
 
@@ -29,11 +29,13 @@ OWN, OTHER = organization_id("default"), organization_id("other")
 
 
 @asynccontextmanager
-async def kept(database: Database, silent_seconds: int = 30) -> AsyncIterator[Feeder]:
+async def kept(database: Database, silent_seconds: int = 30) -> AsyncIterator[IngestWorkerClient]:
     """A process that takes deliveries, for the length of a block."""
     async with (
         spawned() as first,
-        Feeder(first, database, Settings.load(), LogFormat.TEXT, silent_seconds) as feeder,
+        IngestWorkerClient(
+            first, database, Settings.load(), LogFormat.TEXT, silent_seconds
+        ) as feeder,
     ):
         await until(lambda: feeder.is_up)
         yield feeder
@@ -50,9 +52,9 @@ def its() -> psutil.Process:
     return found
 
 
-def delivery(*ids: str, of: UUID = OWN) -> Delivery:
+def delivery(*ids: str, of: UUID = OWN) -> IngestRequest:
     lines = [event("workspace.upserted", "2026-10-05T00:00:00Z", id=id, name=id) for id in ids]
-    return Delivery(of, "application/x-ndjson", b"\n".join(lines), NOW)
+    return IngestRequest(of, "application/x-ndjson", b"\n".join(lines), NOW)
 
 
 async def until(met: Callable[[], bool], seconds: float = 20) -> None:
@@ -82,7 +84,7 @@ async def test_one_that_is_silent_is_ended_and_another_started(database: Databas
         await until(lambda: not silent.is_running())
 
         await until(lambda: feeder.is_up)
-        assert await feeder.take(delivery("a")) == Accepted(1, 0)
+        assert await feeder.take(delivery("a")) == IngestResult(1, 0)
         assert feeder.restarts == 1
 
 
@@ -91,21 +93,21 @@ async def test_one_that_never_says_anything_is_ended_later_and_another_started(
 ) -> None:
     ours, its_end = socket.socketpair()
     mute = await asyncio.create_subprocess_exec("sleep", "60")
-    first = Spawned(mute, await Line.over(ours))
-    async with Feeder(first, database, Settings.load(), LogFormat.TEXT, 1) as feeder:
+    first = WorkerProcess(mute, await Channel.over(ours))
+    async with IngestWorkerClient(first, database, Settings.load(), LogFormat.TEXT, 1) as feeder:
         await asyncio.sleep(2)  # Longer than one may be silent that has spoken before.
         assert mute.returncode is None
         await until(lambda: mute.returncode is not None)
         its_end.close()
 
         await until(lambda: feeder.is_up)
-        assert await feeder.take(delivery("a")) == Accepted(1, 0)
+        assert await feeder.take(delivery("a")) == IngestResult(1, 0)
 
 
 async def test_one_that_ends_before_it_is_ready_is_replaced(database: Database) -> None:
     async with (
         spawned() as first,
-        Feeder(first, database, Settings.load(), LogFormat.TEXT) as feeder,
+        IngestWorkerClient(first, database, Settings.load(), LogFormat.TEXT) as feeder,
     ):
         waiting = asyncio.create_task(feeder.take(delivery("a")))
         await asyncio.sleep(0.01)
@@ -117,7 +119,7 @@ async def test_one_that_ends_before_it_is_ready_is_replaced(database: Database) 
         with pytest.raises(StoreUnavailable):
             await feeder.take(delivery("a"))
         await until(lambda: feeder.is_up)
-        assert await feeder.take(delivery("a")) == Accepted(1, 0)
+        assert await feeder.take(delivery("a")) == IngestResult(1, 0)
 
 
 async def test_one_that_dies_while_a_body_is_on_its_way_leaves_no_error_behind(
@@ -144,8 +146,8 @@ async def test_one_that_says_what_nobody_understands_is_replaced(
 ) -> None:
     ours, its_end = socket.socketpair()
     short = await asyncio.create_subprocess_exec("sleep", "1")
-    broken = Spawned(short, await Line.over(ours))
-    async with Feeder(broken, database, Settings.load(), LogFormat.TEXT) as feeder:
+    broken = WorkerProcess(short, await Channel.over(ours))
+    async with IngestWorkerClient(broken, database, Settings.load(), LogFormat.TEXT) as feeder:
         waiting = asyncio.create_task(feeder.take(delivery("a")))
         await asyncio.sleep(0.1)
         its_end.sendall(struct.pack(">QQ", 3, 0) + b"no!")
@@ -153,7 +155,7 @@ async def test_one_that_says_what_nobody_understands_is_replaced(
             await waiting
 
         await until(lambda: feeder.is_up)
-        assert await feeder.take(delivery("a")) == Accepted(1, 0)
+        assert await feeder.take(delivery("a")) == IngestResult(1, 0)
     its_end.close()
     assert "unexpected error while the feed's process was listened to" in caplog.text
 
@@ -176,7 +178,7 @@ def room_for(files: int) -> Iterator[None]:
 async def test_one_that_cannot_be_started_leaves_nothing_behind(files: int) -> None:
     before = psutil.Process().num_fds()
     with room_for(files), pytest.raises(OSError, match="Too many open files"):
-        await Spawned.start()
+        await WorkerProcess.start()
 
     assert psutil.Process().num_fds() == before
     assert not any(
@@ -192,11 +194,11 @@ async def test_one_that_cannot_be_started_is_tried_again(
         with room_for(0):
             await until(lambda: "the feed's process cannot be started" in caplog.text)
         await until(lambda: feeder.is_up)
-        assert await feeder.take(delivery("a")) == Accepted(1, 0)
+        assert await feeder.take(delivery("a")) == IngestResult(1, 0)
 
 
 def test_pauses_grow_while_it_dies_again_at_once_and_are_short_after_it_has_lived() -> None:
-    pauses = Pauses()
+    pauses = Backoff()
     now, told = 0.0, []
     for lived in (0, 0, 0, 0, 0, 0, 9, 11, 11, 0):
         now += lived
@@ -212,13 +214,15 @@ async def test_one_that_is_at_work_for_longer_is_not(database: Database) -> None
             waiting = asyncio.create_task(feeder.take(delivery("a")))
             await asyncio.sleep(3)
 
-        assert await waiting == Accepted(1, 0)
+        assert await waiting == IngestResult(1, 0)
         assert (feeder.is_up, feeder.restarts) == (True, 0)
 
 
-async def asked(feeder: Feeder, request_id: str, delivery: Delivery) -> Accepted:
+async def asked(
+    feeder: IngestWorkerClient, request_id: str, delivery: IngestRequest
+) -> IngestResult:
     """Taken within a request."""
-    current.set(Observation(request_id, {}))
+    current.set(RequestRecord(request_id, {}))
     return await feeder.take(delivery)
 
 
@@ -245,7 +249,7 @@ async def test_statements_are_told_to_the_request_that_they_were_executed_for(
             await asyncio.sleep(0.5)
         await asyncio.gather(waits, *shares)
         many = delivery(*map(str, range(1_000)))
-        assert await asked(feeder, "many", many) == Accepted(1_000, 0)
+        assert await asked(feeder, "many", many) == IngestResult(1_000, 0)
         await until(lambda: any("ANALYZE" in text for _, text in told))
 
     counts = Counter(request_id for request_id, _ in told)

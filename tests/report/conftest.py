@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from app.db.engine import Database
-from app.ingest.store import Accepted
+from app.ingest.store import IngestResult
 from app.services.organizations import create_organization
 from tests.conftest import Feed, FixedClock, GraphQL, Rest, cloned
 from tests.report.questions import ONE
@@ -45,10 +45,10 @@ class ArrivingFeed(Feed):
 
     arrival: str = "at once"
 
-    async def __call__(self, *lines: bytes) -> Accepted:
+    async def __call__(self, *lines: bytes) -> IngestResult:
         if self.arrival == "at once":
             return await super().__call__(*lines)
-        total = Accepted()
+        total = IngestResult()
         for line in reversed(lines) if self.arrival == "backwards" else lines:
             total += await super().__call__(line)
         return total

@@ -157,7 +157,7 @@ class World:
 
 
 @dataclass
-class AccountLife:
+class AccountLifespan:
     """A user from creation to deletion, and what was said meanwhile."""
 
     born: datetime
@@ -165,7 +165,7 @@ class AccountLife:
     said: list[Fact] = field(default_factory=list)
 
 
-def lives_of(facts: Sequence[Fact], username: str) -> list[AccountLife]:
+def lives_of(facts: Sequence[Fact], username: str) -> list[AccountLifespan]:
     """The lives of a user; a creation that an announcement dates back begins one as well."""
     own = [
         fact
@@ -177,7 +177,7 @@ def lives_of(facts: Sequence[Fact], username: str) -> list[AccountLife]:
         created_at = fact.data.get("createdAt")
         if created_at is not None and _instant(created_at) < fact.at:
             moments.append((_instant(created_at), 0, -1, fact))
-    found: list[AccountLife] = []
+    found: list[AccountLifespan] = []
     for at, _, key, fact in sorted(moments, key=lambda moment: moment[:3]):
         alive = bool(found) and found[-1].died is None
         if fact.type == "user.deleted":
@@ -186,7 +186,7 @@ def lives_of(facts: Sequence[Fact], username: str) -> list[AccountLife]:
             continue
         # What comes at the very instant of a death comes before it.
         if not alive:
-            found.append(AccountLife(at))
+            found.append(AccountLifespan(at))
         if key != -1:
             found[-1].said.append(fact)
     for life in found:

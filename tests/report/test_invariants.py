@@ -21,7 +21,7 @@ from app.cli.report import Format, print_report
 from app.db.engine import Database
 from app.domain.events import decode_lines
 from app.domain.months import Month
-from app.services.ingestion import Intake
+from app.services.ingestion import GroupCommitIngestor
 from app.settings import Settings
 from tests.conftest import NOW, FixedClock, event
 from tests.doors import Doors
@@ -61,7 +61,7 @@ class ReportDoors(Doors):
     async def store(self, *batches: Sequence[bytes]) -> str:
         """A new organization that was sent these batches, one after the other."""
         name, organization_id = await self.organization()
-        intake = Intake(self.database)
+        intake = GroupCommitIngestor(self.database)
         for batch in batches:
             # Checked as of late: an account may have been created after the clock's time.
             decoded = decode_lines(batch, now=NOW)

@@ -22,7 +22,7 @@ def schema_of(document: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 async def test_every_rest_route_is_listed_and_needs_the_key(client: httpx.AsyncClient) -> None:
-    """Asked without a key itself: a client has to begin somewhere."""
+    """GraphQLRequest without a key itself: a client has to begin somewhere."""
     found = await document(client)
     assert found["openapi"] == "3.1.0"
     assert found["security"] == [{"key": []}]

@@ -136,7 +136,7 @@ async def test_the_report_says_what_was_logged_and_then_what_changed(
         assert sizes(await report(graphql, clock, other_organization)) == NEXT_SIZES
 
         # A source that has forgotten everything tells the same facts under the same ids.
-        async with database.upkeep() as tx:
+        async with database.owner_transaction() as tx:
             await tx.execute(text("DELETE FROM source_memory"))
         forgetful = await read(database, **by_database)
         assert forgetful.total.duplicates > 15

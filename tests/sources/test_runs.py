@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from app.db.engine import Database
 from app.domain.errors import InvalidArgument, InvalidBatch, SourceBusy
-from app.domain.sources import Brought, MemoryKey, Outcome, Unplaced
+from app.domain.sources import MemoryKey, Outcome, SkippedItem, SourceBatch
 from app.services.organizations import DEFAULT, find_organization
 from app.services.sources import SourceRun, list_runs, list_sources, source_run
 from tests.conftest import FixedClock, GraphQL, cloned, event
@@ -111,7 +111,7 @@ async def test_a_run_whose_process_ended_is_interrupted_by_the_next(
 ) -> None:
     left = source_run(database, default, "tracker", kind="files", clock=clock)
     run = await left.__aenter__()
-    async with database.upkeep() as tx:
+    async with database.owner_transaction() as tx:
         # The run's connection breaks, as when its process is killed.
         await tx.execute(
             text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
@@ -150,7 +150,9 @@ async def test_a_connector_leaves_out_what_the_feed_refuses(
     database: Database, default: UUID, clock: FixedClock
 ) -> None:
     bad = event("project.upserted", LATE, id="q", workspace="w", name="q")
-    brought = Brought([bad, PROJECT, b"{}"], unplaced=[Unplaced("run 1", "it has no owner")])
+    brought = SourceBatch(
+        [bad, PROJECT, b"{}"], unplaced=[SkippedItem("run 1", "it has no owner")]
+    )
     async with source_run(database, default, "tracker", kind="files", clock=clock) as run:
         assert (await run.bring(brought)).accepted == 1
 

@@ -8,7 +8,7 @@ import pytest
 
 from app.domain.events import decode_lines
 from app.domain.months import Month
-from app.services.ingestion import Intake
+from app.services.ingestion import GroupCommitIngestor
 from app.services.organizations import DEFAULT, find_organization
 from tests.conftest import NOW, cloned, event
 
@@ -27,7 +27,9 @@ async def make_store(postgres: str, template: str) -> AsyncIterator[MakeStore]:
         stores.append(store)
         if lines:
             found = await find_organization(database, DEFAULT)
-            await Intake(database).accept(found.organization_id, decode_lines(lines, now=NOW), NOW)
+            await GroupCommitIngestor(database).accept(
+                found.organization_id, decode_lines(lines, now=NOW), NOW
+            )
         await database.close()
         return store.url
 

@@ -71,7 +71,7 @@ async def test_this_release_starts_reads_and_writes_on_the_schema_of_the_next(
     await execute(url, LATER)
 
     database = Database(url, connections=2)
-    async with database.upkeep() as tx:
+    async with database.owner_transaction() as tx:
         await upgrade(tx)
     found = await find_organization(database, DEFAULT)
     accepted = await accept_lines(database, found.organization_id, iter([some_events()]), NOW)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from app.web.json_stream import dumps, in_turns, pieces
-from app.web.middleware.compression import CODINGS, coding_for, packed
+from app.web.middleware.compression import CODINGS, compress, negotiate_encoding
 
 scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8)
 
@@ -79,7 +79,7 @@ async def test_packed_chunks_unpack_to_what_they_were(coding: Any) -> None:
         for number in range(50):
             yield b"%d," % number * 1_000
 
-    found = b"".join([part async for part in packed(chunks(), coding.packer())])
+    found = b"".join([part async for part in compress(chunks(), coding.packer())])
     unpack = {"gzip": gzip.decompress, "zstd": zstd.decompress}[coding.name]
     assert unpack(found) == b"".join([chunk async for chunk in chunks()])
     assert len(found) < 20_000
@@ -99,5 +99,5 @@ async def test_packed_chunks_unpack_to_what_they_were(coding: Any) -> None:
 )
 def test_the_best_coding_that_the_client_takes_is_chosen(header: str, name: str | None) -> None:
     scope = {"type": "http", "headers": [(b"accept-encoding", header.encode())]}
-    coding = coding_for(Request(scope))
+    coding = negotiate_encoding(Request(scope))
     assert (coding.name if coding else None) == name

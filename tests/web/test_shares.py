@@ -12,14 +12,14 @@ from app.db.engine import Database
 from app.domain.errors import ServiceBusy
 from app.main import create_app
 from app.settings import Settings
-from app.web.limits.admission import Shares
+from app.web.limits.admission import TenantCapacity
 from tests.conftest import Feed, FixedClock, event
 
 ONE, OTHER = UUID(int=1), UUID(int=2)
 
 
 async def test_one_organization_leaves_a_quarter_to_others() -> None:
-    shares = Shares(4, patience_seconds=0.01)
+    shares = TenantCapacity(4, patience_seconds=0.01)
     async with AsyncExitStack() as held:
         for _ in range(3):
             await held.enter_async_context(shares.taken(ONE))
@@ -34,7 +34,7 @@ async def test_one_organization_leaves_a_quarter_to_others() -> None:
 
 
 async def test_what_is_more_than_all_of_one_is_all_of_one() -> None:
-    shares = Shares(100, patience_seconds=0.01)
+    shares = TenantCapacity(100, patience_seconds=0.01)
     async with shares.taken(ONE, 1_000_000):
         with pytest.raises(ServiceBusy):
             await shares.taken(ONE, 1).__aenter__()
@@ -43,7 +43,7 @@ async def test_what_is_more_than_all_of_one_is_all_of_one() -> None:
 
 
 async def test_the_only_one_there_is_is_had_in_turn() -> None:
-    shares = Shares(1, patience_seconds=5)
+    shares = TenantCapacity(1, patience_seconds=5)
     turns: list[int] = []
 
     async def take(number: int) -> None:
@@ -57,7 +57,7 @@ async def test_the_only_one_there_is_is_had_in_turn() -> None:
 
 
 async def test_who_is_cancelled_while_waiting_holds_nothing() -> None:
-    shares = Shares(1, patience_seconds=5)
+    shares = TenantCapacity(1, patience_seconds=5)
     async with shares.taken(ONE):
         waiting = asyncio.create_task(shares.taken(OTHER).__aenter__())
         await asyncio.sleep(0)
@@ -80,7 +80,7 @@ async def test_a_large_answer_waits_for_room_and_a_small_one_needs_none(
         )
     )
     application = create_app(Settings.load(admin_user_list="root"), database, clock)
-    room = Shares(1_000, patience_seconds=0.05)
+    room = TenantCapacity(1_000, patience_seconds=0.05)
     application.state.services = replace(application.state.services, answers=room)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(application), base_url="http://chargeback.test"

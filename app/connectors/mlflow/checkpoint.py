@@ -20,13 +20,13 @@ import msgspec
 import orjson
 
 from app.connectors.mlflow.facts import DAY_MS, Bucket
-from app.domain.sources import Brought, MemoryKey, Unplaced
+from app.domain.sources import MemoryKey, SkippedItem, SourceBatch
 
 RUN_BUCKETS, MODEL_BUCKETS, TRACE_BUCKETS = "run-buckets", "model-buckets", "trace-buckets"
 PROJECTS, WORKSPACES, USERS, MEMBERS, DUE = "project", "workspace", "user", "member", "due"
 
 
-class Recall(Protocol):
+class LoadCheckpoint(Protocol):
     """What was remembered in a family, of these keys or of all."""
 
     def __call__(
@@ -64,7 +64,7 @@ class Draft:
 
     lines: list[bytes] = field(default_factory=list)
     remembered: dict[MemoryKey, str | None] = field(default_factory=dict)
-    unplaced: list[Unplaced] = field(default_factory=list)
+    unplaced: list[SkippedItem] = field(default_factory=list)
 
     def remember(self, family: str, key: str, value: str | None) -> None:
         """Know this at the next reading; None forgets."""
@@ -72,11 +72,11 @@ class Draft:
 
     def leave_out(self, what: str, why: str) -> None:
         """Note what has no place."""
-        self.unplaced.append(Unplaced(what, why))
+        self.unplaced.append(SkippedItem(what, why))
 
-    def brought(self) -> Brought:
+    def brought(self) -> SourceBatch:
         """All of it, to be stored whole."""
-        return Brought(self.lines, self.remembered, self.unplaced)
+        return SourceBatch(self.lines, self.remembered, self.unplaced)
 
 
 def runs_of(experiment_id: str) -> str:
@@ -90,7 +90,7 @@ def models_of(experiment_id: str) -> str:
 
 
 async def changed_buckets(
-    recall: Recall, family: str, fingerprints: Mapping[Bucket, str]
+    recall: LoadCheckpoint, family: str, fingerprints: Mapping[Bucket, str]
 ) -> Mapping[str, Sequence[int]]:
     """The buckets that are not as they were, by experiment; those that are gone included."""
     known = await recall(family)

@@ -9,10 +9,10 @@ from app.connectors.mlflow.reading import Reading
 from app.connectors.mlflow.runs import read_runs
 from app.connectors.mlflow.sizes import read_sizes
 from app.connectors.mlflow.traces import read_traces
-from app.domain.sources import Brought
+from app.domain.sources import SourceBatch
 
 
-async def read_mlflow(reading: Reading) -> AsyncIterator[Brought]:
+async def read_mlflow(reading: Reading) -> AsyncIterator[SourceBatch]:
     """Everything that changed since the last reading, some at a time.
 
     Each piece is to be stored whole with what is remembered of it, before the next is asked for;

@@ -20,7 +20,7 @@ from app.connectors.mlflow.facts import (
     Trace,
     owner_of,
 )
-from app.db.external_database import ForeignDatabase
+from app.db.external_database import ExternalDatabase
 from app.domain.errors import ForeignUnavailable
 
 TESTED_STORES = {"0584bdc529eb": "2.22", "bda7b8c39065": "3.1", "dc11669786a5": "3.17"}
@@ -40,7 +40,7 @@ class DatabaseStore:
     """
 
     def __init__(
-        self, database: ForeignDatabase, *, tags: Sequence[str], owner_tag: str = OWNER_TAG
+        self, database: ExternalDatabase, *, tags: Sequence[str], owner_tag: str = OWNER_TAG
     ) -> None:
         self._database = database
         # `key` is a word of MySQL's; an empty list is no list in SQL.
@@ -239,7 +239,7 @@ class DatabaseStore:
 class DatabaseDirectory:
     """The users of the basic-auth app, read from its database."""
 
-    def __init__(self, database: ForeignDatabase) -> None:
+    def __init__(self, database: ExternalDatabase) -> None:
         self._database = database
 
     async def check(self, *, untested: bool) -> None:
@@ -287,7 +287,7 @@ def _allowed(rows: Iterable[Any]) -> Iterator[tuple[str, frozenset[str]]]:
 
 
 async def _check_version(
-    database: ForeignDatabase, table: str, tested: Mapping[str, str], *, untested: bool
+    database: ExternalDatabase, table: str, tested: Mapping[str, str], *, untested: bool
 ) -> None:
     if table not in await database.tables():
         raise ForeignUnavailable(

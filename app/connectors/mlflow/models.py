@@ -21,7 +21,7 @@ from app.connectors.mlflow.mapping import Place
 from app.connectors.mlflow.people import People
 from app.connectors.mlflow.reading import Reading
 from app.connectors.mlflow.runs import run_deleted, tell_run
-from app.domain.sources import Brought
+from app.domain.sources import SourceBatch
 
 
 class LoggedModel(msgspec.Struct, array_like=True):
@@ -36,7 +36,7 @@ read_logged_model = msgspec.json.Decoder(LoggedModel).decode
 
 async def read_models(
     reading: Reading, places: Mapping[str, Place], people: People
-) -> AsyncIterator[Brought]:
+) -> AsyncIterator[SourceBatch]:
     """Logged models: their files count for the run that logged them, or for themselves."""
     fingerprints = await reading.store.model_buckets()
     changed = await changed_buckets(reading.recall, MODEL_BUCKETS, fingerprints)
@@ -103,7 +103,7 @@ async def _tell_gone(
 
 async def read_versions(
     reading: Reading, experiments: Sequence[Experiment]
-) -> AsyncIterator[Brought]:
+) -> AsyncIterator[SourceBatch]:
     """Registered versions whose files belong to no experiment: nobody is charged for them."""
     draft = Draft()
     roots = [f"{each.artifact_location.rstrip('/')}/" for each in experiments]

@@ -9,7 +9,7 @@ from app.connectors.mlflow.events import EventWriter
 from app.connectors.mlflow.facts import Account
 from app.connectors.mlflow.mapping import Place
 from app.connectors.mlflow.reading import Reading
-from app.domain.sources import Brought
+from app.domain.sources import SourceBatch
 
 UNKNOWN_OWNER = "(unknown)"
 """Who owns a run that names nobody: its bytes are there all the same."""
@@ -160,7 +160,7 @@ async def people_known(reading: Reading) -> People:
 
 async def read_accounts(
     reading: Reading, places: Mapping[str, Place], people: People
-) -> AsyncIterator[Brought]:
+) -> AsyncIterator[SourceBatch]:
     """The accounts of the basic-auth app; last, since who logs runs is known longer."""
     draft = Draft()
     reading.insist_on_most("users", *people.lost())

@@ -18,7 +18,7 @@ from app.connectors.mlflow.facts import Experiment
 from app.connectors.mlflow.mapping import Place
 from app.connectors.mlflow.reading import Reading
 from app.connectors.mlflow.runs import place_line, run_deleted
-from app.domain.sources import Brought
+from app.domain.sources import SourceBatch
 
 Places = Mapping[str, Place]
 """Where each experiment is counted, by its id."""
@@ -41,7 +41,7 @@ _read = msgspec.json.Decoder(_Told).decode
 
 async def read_projects(
     reading: Reading, experiments: Sequence[Experiment], places: Places
-) -> AsyncIterator[Brought]:
+) -> AsyncIterator[SourceBatch]:
     """Projects that are new, have another place, or are gone; and MLflow's workspaces."""
     known = {key: _read(value) for key, value in (await reading.recall(PROJECTS)).items()}
     gone = known.keys() - {each.experiment_id for each in experiments}
@@ -58,7 +58,7 @@ async def read_projects(
         yield await _gone(reading, experiment_id, before.place, places)
 
 
-async def _workspaces(reading: Reading, experiments: Sequence[Experiment]) -> Brought:
+async def _workspaces(reading: Reading, experiments: Sequence[Experiment]) -> SourceBatch:
     """MLflow's workspaces, those that hold nothing yet included, where it keeps any.
 
     What experiments are in is there, whether or not it is listed: a server with the feature
@@ -79,7 +79,7 @@ async def _workspaces(reading: Reading, experiments: Sequence[Experiment]) -> Br
     return draft.brought()
 
 
-def _new(reading: Reading, experiment: Experiment, places: Places) -> Brought:
+def _new(reading: Reading, experiment: Experiment, places: Places) -> SourceBatch:
     draft = Draft()
     _announce(reading, draft, experiment, places, experiment.created_ms or reading.now_ms)
     return draft.brought()
@@ -105,7 +105,7 @@ def _announce(
 
 async def _moved(
     reading: Reading, experiment: Experiment, before: _Told, places: Places
-) -> Brought:
+) -> SourceBatch:
     """An experiment that was renamed, or is mapped elsewhere now, takes its runs along."""
     updated = experiment.updated_ms or 0
     at = updated if updated > before.updated_ms else reading.now_ms
@@ -123,7 +123,7 @@ async def _moved(
     return draft.brought()
 
 
-async def _gone(reading: Reading, experiment_id: str, place: Place, places: Places) -> Brought:
+async def _gone(reading: Reading, experiment_id: str, place: Place, places: Places) -> SourceBatch:
     """An experiment that was deleted for good, with its runs."""
     draft = Draft()
     draft.remember(PROJECTS, experiment_id, None)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.connectors.mlflow.artifacts import ArtifactStores
-from app.connectors.mlflow.checkpoint import Recall
+from app.connectors.mlflow.checkpoint import LoadCheckpoint
 from app.connectors.mlflow.events import EventWriter
 from app.connectors.mlflow.facts import Directory, TrackingStore
 from app.connectors.mlflow.mapping import WorkspaceRule
@@ -37,7 +37,7 @@ class Reading:
     artifacts: ArtifactStores
     rule: WorkspaceRule
     events: EventWriter
-    recall: Recall
+    recall: LoadCheckpoint
     now_ms: int
     settle_ms: int
     relist: bool

@@ -20,7 +20,7 @@ from app.connectors.mlflow.facts import Run
 from app.connectors.mlflow.mapping import Place
 from app.connectors.mlflow.people import UNKNOWN_OWNER, People
 from app.connectors.mlflow.reading import Reading
-from app.domain.sources import Brought
+from app.domain.sources import SourceBatch
 
 _EARLIEST_MS = 946_684_800_000
 _SKEW_MS = 300_000
@@ -28,7 +28,7 @@ _SKEW_MS = 300_000
 
 async def read_runs(
     reading: Reading, places: Mapping[str, Place], people: People
-) -> AsyncIterator[Brought]:
+) -> AsyncIterator[SourceBatch]:
     """Runs of the buckets that changed, by experiment."""
     fingerprints = await reading.store.run_buckets()
     changed = await changed_buckets(reading.recall, RUN_BUCKETS, fingerprints)
@@ -56,7 +56,7 @@ def _facts(
     known: Mapping[str, str],
     place: Place,
     last: Draft,
-) -> Brought:
+) -> SourceBatch:
     """What some runs say; those of a time that cannot be are told at last."""
     draft = Draft()
     for run in runs:

@@ -20,13 +20,13 @@ from app.connectors.mlflow.checkpoint import (
 from app.connectors.mlflow.models import read_logged_model
 from app.connectors.mlflow.reading import Reading
 from app.domain.errors import ChargebackError
-from app.domain.sources import Brought
+from app.domain.sources import SourceBatch
 
 _AT_A_TIME = 256
 _LISTING = "runs whose artifacts are listed"
 
 
-async def read_sizes(reading: Reading) -> AsyncIterator[Brought]:
+async def read_sizes(reading: Reading) -> AsyncIterator[SourceBatch]:
     """List what is due, or everything; each piece is remembered, so that none is listed twice."""
     due = {key: read_due(value) for key, value in (await reading.recall(DUE)).items()}
     if reading.relist:
@@ -71,7 +71,7 @@ async def _measured(
     runs: Mapping[str, Known],
     models: Mapping[str, Sequence[str]],
     due: Mapping[str, Due],
-) -> Brought:
+) -> SourceBatch:
     draft = Draft()
     folders = [[run.folder, *models.get(run_id, ())] for run_id, run in runs.items()]
     sizes = await asyncio.to_thread(reading.artifacts.measure, folders)

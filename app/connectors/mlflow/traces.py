@@ -11,10 +11,10 @@ from app.connectors.mlflow.checkpoint import (
 from app.connectors.mlflow.facts import Bucket, Trace
 from app.connectors.mlflow.mapping import Place
 from app.connectors.mlflow.reading import Reading
-from app.domain.sources import Brought
+from app.domain.sources import SourceBatch
 
 
-async def read_traces(reading: Reading, places: Mapping[str, Place]) -> AsyncIterator[Brought]:
+async def read_traces(reading: Reading, places: Mapping[str, Place]) -> AsyncIterator[SourceBatch]:
     """Traces of the buckets that changed; those told before are duplicates to the feed."""
     fingerprints = await reading.store.trace_buckets()
     changed = await changed_buckets(reading.recall, TRACE_BUCKETS, fingerprints)
@@ -25,7 +25,7 @@ async def read_traces(reading: Reading, places: Mapping[str, Place]) -> AsyncIte
         if there and experiment_id in places:
             async for traces in reading.store.traces(experiment_id, there):
                 nobody += sum(trace.user is None for trace in traces)
-                yield Brought(_uses(reading, traces))
+                yield SourceBatch(_uses(reading, traces))
         last = Draft()
         if nobody:
             what = f"{nobody} traces of experiment {places[experiment_id].project}"

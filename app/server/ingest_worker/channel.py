@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, Self
 
 from app.db.engine import Executed
 from app.domain.errors import ChargebackError
-from app.ingest.store import Accepted
-from app.services.ingestion import Delivery
+from app.ingest.store import IngestResult
+from app.services.ingestion import IngestRequest
 from app.settings import LogFormat
 
 
@@ -24,34 +24,34 @@ class Setup(NamedTuple):
     log_level: str
 
 
-class Question(NamedTuple):
+class WorkerRequest(NamedTuple):
     """A delivery, less its body, and what each line of the log says that is caused by it."""
 
     number: int
-    delivery: Delivery
+    delivery: IngestRequest
     logged: Mapping[str, Any]
 
 
-class Answer(NamedTuple):
+class WorkerResponse(NamedTuple):
     """What became of a delivery, and the statements that were executed for it.
 
     Of deliveries that are stored in one transaction, its statements are the first one's.
     """
 
     number: int
-    outcome: Accepted | ChargebackError | None
+    outcome: IngestResult | ChargebackError | None
     """None is a mistake of ours, which the process has logged."""
     statements: Sequence[Executed]
 
 
-class Sign(NamedTuple):
+class Heartbeat(NamedTuple):
     """The process is ready for deliveries, and its loop runs: said each second."""
 
     statements: Sequence[Executed]
     """Those that were executed for no delivery since the sign before."""
 
 
-class Line:
+class Channel:
     """One end of the pair of sockets: whole messages, pickled by the same program's other end."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

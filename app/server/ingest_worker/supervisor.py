@@ -16,9 +16,15 @@ import structlog
 from app import __version__
 from app.db.engine import Database
 from app.domain.errors import ChargebackError, StoreUnavailable
-from app.ingest.store import Accepted
-from app.server.ingest_worker.channel import Answer, Line, Question, Setup, Sign
-from app.services.ingestion import Delivery
+from app.ingest.store import IngestResult
+from app.server.ingest_worker.channel import (
+    Channel,
+    Heartbeat,
+    Setup,
+    WorkerRequest,
+    WorkerResponse,
+)
+from app.services.ingestion import IngestRequest
 from app.settings import LogFormat, Settings
 
 _log = logging.getLogger(__name__)
@@ -43,10 +49,10 @@ main()
 """
 
 
-class Spawned:
+class WorkerProcess:
     """A process that was started and waits to be told what to do."""
 
-    def __init__(self, process: asyncio.subprocess.Process, line: Line) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, line: Channel) -> None:
         self.process, self.line = process, line
 
     @classmethod
@@ -71,7 +77,7 @@ class Spawned:
                     start_new_session=True,  # A terminal's Ctrl-C is for us, who then tell it.
                 )
             undo.push_async_callback(_killed, process)
-            line = await Line.over(ours)
+            line = await Channel.over(ours)
             undo.pop_all()
         return cls(process, line)
 
@@ -92,16 +98,16 @@ async def _killed(process: asyncio.subprocess.Process) -> None:
 
 
 @asynccontextmanager
-async def spawned() -> AsyncIterator[Spawned]:
+async def spawned() -> AsyncIterator[WorkerProcess]:
     """The process for the length of a block, started early: it takes a while to be there."""
-    started = await Spawned.start()
+    started = await WorkerProcess.start()
     try:
         yield started
     finally:
         await started.end()
 
 
-class Feeder:
+class IngestWorkerClient:
     """The process as `serve` hands deliveries to it, for the length of a context.
 
     Args:
@@ -114,7 +120,7 @@ class Feeder:
 
     def __init__(
         self,
-        first: Spawned,
+        first: WorkerProcess,
         database: Database,
         settings: Settings,
         log_format: LogFormat,
@@ -130,13 +136,13 @@ class Feeder:
         self._tell = database.tell
         self._first = first
         self._silent_seconds = silent_seconds
-        self._pauses = Pauses()
-        self._line: Line | None = None
+        self._pauses = Backoff()
+        self._line: Channel | None = None
         self._signs = 0
         self._numbers = count()
-        self._waiting: dict[int, asyncio.Future[Answer | None]] = {}
+        self._waiting: dict[int, asyncio.Future[WorkerResponse | None]] = {}
         self.restarts = 0
-        """As `Taking` says."""
+        """As `Ingestor` says."""
 
     async def __aenter__(self) -> Self:
         await self._begin(self._first)
@@ -149,11 +155,11 @@ class Feeder:
 
     @property
     def is_up(self) -> bool:
-        """As `Taking` says: while the process has given a sign of life, and has not ended."""
+        """As `Ingestor` says: while the process has given a sign of life, and has not ended."""
         return self._line is not None and self._signs > 0
 
-    async def take(self, delivery: Delivery) -> Accepted:
-        """As `Taking` says.
+    async def take(self, delivery: IngestRequest) -> IngestResult:
+        """As `Ingestor` says.
 
         Raises:
             StoreUnavailable: Also when the process is not there, or ends meanwhile.
@@ -165,13 +171,15 @@ class Feeder:
             self._tell(executed)
         return _told(answer)
 
-    async def _answer(self, line: Line, delivery: Delivery) -> Answer | None:
+    async def _answer(self, line: Channel, delivery: IngestRequest) -> WorkerResponse | None:
         """What the process says of a delivery; None when it ends before."""
         number = next(self._numbers)
-        answered: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        answered: asyncio.Future[WorkerResponse | None] = (
+            asyncio.get_running_loop().create_future()
+        )
         self._waiting[number] = answered
         logged = structlog.contextvars.get_contextvars()
-        question = Question(number, delivery._replace(body=b""), logged)
+        question = WorkerRequest(number, delivery._replace(body=b""), logged)
         try:
             await line.send(question, delivery.body)
             return await answered
@@ -180,7 +188,7 @@ class Feeder:
         finally:
             del self._waiting[number]
 
-    async def _keep(self, current: Spawned) -> None:
+    async def _keep(self, current: WorkerProcess) -> None:
         """Pass on answers, and start another process whenever one ends, until cancelled."""
         try:
             while await self._listen(current) != _OTHER_VERSION:
@@ -196,11 +204,11 @@ class Feeder:
         finally:
             await current.end()
 
-    async def _another(self) -> Spawned:
+    async def _another(self) -> WorkerProcess:
         while True:
             await asyncio.sleep(self._pauses.next(time.monotonic()))
             try:
-                started = await Spawned.start()
+                started = await WorkerProcess.start()
             except Exception:
                 _log.exception("the feed's process cannot be started")
             else:
@@ -208,13 +216,13 @@ class Feeder:
                 await self._begin(started)
                 return started
 
-    async def _begin(self, started: Spawned) -> None:
+    async def _begin(self, started: WorkerProcess) -> None:
         with suppress(OSError):  # That it has gone is found out by whoever listens to it.
             await started.line.send(self._setup)
         self._signs = 0
         self._line = started.line
 
-    async def _listen(self, current: Spawned) -> int | None:
+    async def _listen(self, current: WorkerProcess) -> int | None:
         """Pass on what it says until it ends, by itself or for its silence; its exit status."""
         watch = asyncio.create_task(self._watch(current.process))
         try:
@@ -237,7 +245,7 @@ class Feeder:
         _log.error("the feed's process gave no sign of life for %s s: it is killed", silent)
         await _killed(process)
 
-    async def _pass_on(self, line: Line) -> None:
+    async def _pass_on(self, line: Channel) -> None:
         """Until the process has gone; whoever waits for an answer then is told so."""
         try:
             while received := await line.receive():
@@ -251,8 +259,8 @@ class Feeder:
                 if not waiting.done():
                     waiting.set_result(None)
 
-    def _hear(self, message: Answer | Sign) -> None:
-        if isinstance(message, Sign):
+    def _hear(self, message: WorkerResponse | Heartbeat) -> None:
+        if isinstance(message, Heartbeat):
             for executed in message.statements:
                 self._tell(executed)
             return
@@ -261,7 +269,7 @@ class Feeder:
             waiting.set_result(message)
 
 
-class Pauses:
+class Backoff:
     """How long to wait before each new start: longer each time, until one lives for a while."""
 
     def __init__(self) -> None:
@@ -280,7 +288,7 @@ _LONG_SECONDS = 10.0
 """At the most; and how long one must have lived to be well. A start costs a processor a second."""
 
 
-def _told(answer: Answer) -> Accepted:
+def _told(answer: WorkerResponse) -> IngestResult:
     if isinstance(answer.outcome, ChargebackError):
         raise answer.outcome
     if answer.outcome is None:

@@ -14,18 +14,24 @@ import uvloop
 
 from app.db.engine import Database, Executed
 from app.domain.errors import ChargebackError
-from app.ingest.store import Accepted
+from app.ingest.store import IngestResult
 from app.observability.logs import configure_logs
-from app.server.ingest_worker.channel import Answer, Line, Question, Setup, Sign
-from app.server.process_tuning import keep_little, settle
-from app.services.ingestion import Delivery, Intake, Taking
+from app.server.ingest_worker.channel import (
+    Channel,
+    Heartbeat,
+    Setup,
+    WorkerRequest,
+    WorkerResponse,
+)
+from app.server.process_tuning import trim_malloc, tune_gc
+from app.services.ingestion import GroupCommitIngestor, Ingestor, IngestRequest
 
 _log = logging.getLogger(__name__)
 
 
 async def _work(end: socket.socket) -> None:
-    """Answer deliveries until nobody is left to answer."""
-    line = await Line.over(end)
+    """WorkerResponse deliveries until nobody is left to answer."""
+    line = await Channel.over(end)
     if (received := await line.receive()) is None:
         return
     setup: Setup = received[0]
@@ -37,11 +43,11 @@ async def _work(end: socket.socket) -> None:
     )
     statements = Statements()
     database.watchers.append(statements.note)
-    settle()
+    tune_gc()
     try:
         async with database.pulse.watched():
             signs = asyncio.create_task(_give_signs(line, statements))
-            await answer_all(line, Intake(database))
+            await answer_all(line, GroupCommitIngestor(database))
             signs.cancel()
     finally:
         await database.close()
@@ -67,27 +73,27 @@ class Statements:
 _of_delivery: ContextVar[list[Executed] | None] = ContextVar("statements", default=None)
 
 
-async def _give_signs(line: Line, statements: Statements) -> None:
+async def _give_signs(line: Channel, statements: Statements) -> None:
     with suppress(OSError):
         while True:
-            await line.send(Sign(statements.of_none()))
+            await line.send(Heartbeat(statements.of_none()))
             await asyncio.sleep(_SIGN_SECONDS)
 
 
 _SIGN_SECONDS = 1.0
 
 
-async def answer_all(line: Line, intake: Taking) -> None:
-    """Answer deliveries, each as soon as it can be, until the line's other end has gone."""
+async def answer_all(line: Channel, intake: Ingestor) -> None:
+    """Answer requests as they are stored, until the other end of the channel has gone."""
     answering: set[asyncio.Task[None]] = set()
 
-    async def answer(question: Question, body: bytes) -> None:
+    async def answer(question: WorkerRequest, body: bytes) -> None:
         statements: list[Executed] = []
         _of_delivery.set(statements)
         with structlog.contextvars.bound_contextvars(**question.logged):
             outcome = await _outcome(intake, question.delivery._replace(body=body))
         with suppress(OSError):  # Nobody may wait for it any more.
-            await _say(line, Answer(question.number, outcome, statements))
+            await _say(line, WorkerResponse(question.number, outcome, statements))
 
     while received := await line.receive():
         task = asyncio.create_task(answer(*received))
@@ -97,7 +103,7 @@ async def answer_all(line: Line, intake: Taking) -> None:
         await asyncio.wait(answering)
 
 
-async def _say(line: Line, answer: Answer) -> None:
+async def _say(line: Channel, answer: WorkerResponse) -> None:
     try:
         await line.send(answer)
     except OSError:
@@ -107,7 +113,9 @@ async def _say(line: Line, answer: Answer) -> None:
         await line.send(answer._replace(outcome=None))
 
 
-async def _outcome(intake: Taking, delivery: Delivery) -> Accepted | ChargebackError | None:
+async def _outcome(
+    intake: Ingestor, delivery: IngestRequest
+) -> IngestResult | ChargebackError | None:
     try:
         return await intake.take(delivery)
     except ChargebackError as refusal:
@@ -122,5 +130,5 @@ def main() -> None:
     # A supervisor tells all processes to stop; this one stops when the one that needs it has.
     for wish in (signal.SIGINT, signal.SIGTERM):
         signal.signal(wish, signal.SIG_IGN)
-    keep_little()
+    trim_malloc()
     uvloop.run(_work(socket.socket(fileno=int(sys.argv[1]))))

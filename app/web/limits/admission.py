@@ -16,7 +16,7 @@ from app.domain.errors import ChargebackError, ServiceBusy
 _PATIENCE_SECONDS = 4.0
 
 
-class Shares:
+class TenantCapacity:
     """Something of which there is so much, of whatever unit.
 
     Args:

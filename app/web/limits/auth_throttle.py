@@ -22,7 +22,7 @@ class _Place:
     turns: int = 0
 
 
-class Guesses:
+class AuthThrottle:
     """Bad keys by place, and the keys that were good, in this process.
 
     A place that has sent too many is told to wait. What it sends then is still looked at: a key
@@ -79,7 +79,7 @@ def _forget(remembered: "OrderedDict[Any, Any]") -> None:
         remembered.popitem(last=False)
 
 
-def place_of(address: str | None) -> str:
+def client_network(address: str | None) -> str:
     """Whom an address stands for: a host; in IPv6 its network, whose addresses are anybody's."""
     try:
         ip = ipaddress.ip_address(address or "")

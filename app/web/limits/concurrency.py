@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from app.domain.errors import TooManyQueries
 
 
-class RunningQueries:
+class ConcurrencyLimit:
     """Counts the queries that run in this process, by key.
 
     Args:
@@ -39,7 +39,7 @@ class RunningQueries:
                 del self._running[key_id]
 
 
-class UntilSent(Response):
+class HoldUntilSent(Response):
     """A response, and what lasts until its last byte was sent or could not be.
 
     A large answer is in memory, or holds a connection to the store, for as long as its reader

@@ -10,7 +10,7 @@ _BYTES_PER_SECOND = 50_000
 """Each second's worth of body buys another second: a large body may take long, if it moves."""
 
 
-class BodyPatience:
+class BodyTimeout:
     """Middleware that lets a request's body take some seconds, and more as it grows.
 
     A route that reads a slower one gets `BodyTooSlow`. Only the time spent waiting for the client

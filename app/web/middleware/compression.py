@@ -24,7 +24,7 @@ _FAST = 1
 _ZSTD_LEVEL = 3
 
 
-class Packer(Protocol):
+class Compressor(Protocol):
     """Compresses a stream."""
 
     def compress(self, chunk: bytes, /) -> bytes:
@@ -38,10 +38,10 @@ class Coding(NamedTuple):
     """A content coding, by its name in HTTP."""
 
     name: str
-    packer: Callable[[], Packer]
+    packer: Callable[[], Compressor]
 
 
-def gzip_packer(level: int = _FAST) -> Packer:
+def gzip_packer(level: int = _FAST) -> Compressor:
     """Compresses to gzip."""
     return zlib.compressobj(level=level, wbits=GZIP_FORMAT)
 
@@ -69,20 +69,20 @@ class GZip(GZipMiddleware):
     """Starlette's, for clients who take gzip: it goes by the word, were it refused by `;q=0`."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, packed or not."""
+        """Answer, compressed or not."""
         if scope["type"] != "http" or "gzip" in accepted(Request(scope)):
             await super().__call__(scope, receive, send)
         else:
             await IdentityResponder(self.app, self.minimum_size)(scope, receive, send)
 
 
-def coding_for(request: Request) -> Coding | None:
+def negotiate_encoding(request: Request) -> Coding | None:
     """The best coding that the client understands; None when it understands none of ours."""
     names = accepted(request)
     return next((coding for coding in CODINGS if coding.name in names), None)
 
 
-async def packed(chunks: AsyncIterator[bytes], packer: Packer) -> AsyncIterator[bytes]:
+async def compress(chunks: AsyncIterator[bytes], packer: Compressor) -> AsyncIterator[bytes]:
     """The chunks compressed; the next is made while one is being compressed."""
     coming: asyncio.Future[bytes] | None = None
     async for chunk in chunks:

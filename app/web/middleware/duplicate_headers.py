@@ -14,7 +14,7 @@ from app.web.errors import refuse
 _ONCE = ("Host", "Authorization", "Content-Type")
 
 
-class GivenOnce:
+class RejectDuplicateHeaders:
     """Middleware that refuses what is ambiguous."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.domain.errors import ChargebackError
 from app.observability.logs import log
-from app.observability.request_record import Observation, Watcher, current
+from app.observability.request_record import RequestObserver, RequestRecord, current
 from app.web.errors import fail
 
 RESPONSE_HEADER = "X-Request-ID"
@@ -23,7 +23,7 @@ _QUIET = frozenset({"healthz", "readyz", "metrics", "staticfiles"})
 _LONGEST_STATEMENT = 4_000
 
 
-class Observed:
+class RecordRequests:
     """Middleware around all others.
 
     Args:
@@ -34,7 +34,11 @@ class Observed:
     """
 
     def __init__(
-        self, app: ASGIApp, watchers: Sequence[Watcher], id_header: str, slow_seconds: float
+        self,
+        app: ASGIApp,
+        watchers: Sequence[RequestObserver],
+        id_header: str,
+        slow_seconds: float,
     ) -> None:
         self._app = app
         self._watchers = watchers
@@ -46,7 +50,7 @@ class Observed:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        observed = Observation(self._request_id(scope), scope)
+        observed = RequestRecord(self._request_id(scope), scope)
         here = current.set(observed)
         try:
             with structlog.contextvars.bound_contextvars(request_id=observed.request_id):
@@ -54,7 +58,7 @@ class Observed:
         finally:
             current.reset(here)
 
-    async def _answer(self, observed: Observation, receive: Receive, send: Send) -> None:
+    async def _answer(self, observed: RequestRecord, receive: Receive, send: Send) -> None:
         for watcher in self._watchers:
             watcher.began(observed)
         try:
@@ -70,7 +74,7 @@ class Observed:
         given = Headers(scope=scope).get(self._id_header, "") if self._id_header else ""
         return given if _WELL_FORMED.fullmatch(given) else secrets.token_hex(16)
 
-    def _log(self, observed: Observation) -> None:
+    def _log(self, observed: RequestRecord) -> None:
         is_quiet = observed.operation in _QUIET
         facts = _facts(observed)
         log.log(logging.DEBUG if is_quiet else logging.INFO, "request", extra=facts)
@@ -80,7 +84,7 @@ class Observed:
             log.warning("slow query", extra=facts | more)
 
 
-def _noting(observed: Observation, send: Send) -> Send:
+def _noting(observed: RequestRecord, send: Send) -> Send:
     """Sends on, with the request's id among the headers."""
 
     async def noting(message: Message) -> None:
@@ -93,7 +97,9 @@ def _noting(observed: Observation, send: Send) -> Send:
     return noting
 
 
-async def _give_up(observed: Observation, error: Exception, receive: Receive, send: Send) -> None:
+async def _give_up(
+    observed: RequestRecord, error: Exception, receive: Receive, send: Send
+) -> None:
     """Our own mistake is an answer as long as none has begun; then it can only break off."""
     if observed.status == 0:
         response = await fail(Request(observed.scope), error)
@@ -109,7 +115,7 @@ async def _give_up(observed: Observation, error: Exception, receive: Receive, se
     raise error
 
 
-def _facts(observed: Observation) -> dict[str, Any]:
+def _facts(observed: RequestRecord) -> dict[str, Any]:
     client = observed.scope.get("client")
     facts = {
         "method": observed.scope["method"],

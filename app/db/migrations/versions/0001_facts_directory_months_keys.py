@@ -35,8 +35,8 @@ def upgrade() -> None:
         sa.Column("email", sa.String(), nullable=True),
         sa.Column("role", sa.String(), nullable=True),
         sa.Column("suspended", sa.Boolean(), server_default=sa.text("false"), nullable=False),
-        sa.Column("born_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("died_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
             ["organization_id"],
             ["organization.organization_id"],
@@ -156,13 +156,13 @@ def upgrade() -> None:
         sa.Column("workspace_id", sa.Uuid(), nullable=False),
         sa.Column("name", sa.String(collation="C"), nullable=False),
         sa.Column(
-            "born_at",
+            "started_at",
             postgresql.ARRAY(sa.DateTime(timezone=True)),
             server_default="{}",
             nullable=False,
         ),
         sa.Column(
-            "died_at",
+            "ended_at",
             postgresql.ARRAY(sa.DateTime(timezone=True)),
             server_default="{}",
             nullable=False,
@@ -215,13 +215,13 @@ def upgrade() -> None:
         sa.Column("workspace_id", sa.Uuid(), nullable=False),
         sa.Column("user_id", sa.Uuid(), nullable=False),
         sa.Column(
-            "born_at",
+            "started_at",
             postgresql.ARRAY(sa.DateTime(timezone=True)),
             server_default="{}",
             nullable=False,
         ),
         sa.Column(
-            "died_at",
+            "ended_at",
             postgresql.ARRAY(sa.DateTime(timezone=True)),
             server_default="{}",
             nullable=False,
@@ -249,13 +249,13 @@ def upgrade() -> None:
         sa.Column("workspace_id", sa.Uuid(), nullable=False),
         sa.Column("name", sa.String(collation="C"), nullable=False),
         sa.Column(
-            "born_at",
+            "started_at",
             postgresql.ARRAY(sa.DateTime(timezone=True)),
             server_default="{}",
             nullable=False,
         ),
         sa.Column(
-            "died_at",
+            "ended_at",
             postgresql.ARRAY(sa.DateTime(timezone=True)),
             server_default="{}",
             nullable=False,

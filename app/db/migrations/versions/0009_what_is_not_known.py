@@ -42,8 +42,8 @@ _UNMEASURED = """
           AND type = 'experiment.deleted'
           AND occurred_at >= placed.occurred_at AND occurred_at < span.until
     ) AND NOT EXISTS (
-        SELECT FROM unnest(project.died_at) AS death (died_at)
-        WHERE died_at >= placed.occurred_at AND died_at < span.until
+        SELECT FROM unnest(project.ended_at) AS death (ended_at)
+        WHERE ended_at >= placed.occurred_at AND ended_at < span.until
     ) AND NOT EXISTS (
         SELECT FROM event AS said
         WHERE said.organization_id = span.organization_id
