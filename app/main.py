@@ -87,7 +87,7 @@ def create_app(
             ),
             Middleware(SecurityHeaders),
             Middleware(RejectDuplicateHeaders),
-            Middleware(BodyTimeout, seconds=settings.body_seconds),
+            Middleware(BodyTimeout, seconds=settings.body_timeout_seconds),
             Middleware(GZip, minimum_size=2_000, compresslevel=1),
         ],
         lifespan=_until_stopped(watchers),
@@ -108,7 +108,7 @@ def create_app(
         closed_documents=ClosedReportCache(_CLOSED_DOCUMENTS_BYTES),
         audit=AuditTrail(database),
         guesses=AuthThrottle(),
-        queries=ConcurrencyLimit(settings.queries_per_key),
+        queries=ConcurrencyLimit(settings.max_concurrent_queries_per_key),
         downloads=TenantCapacity(max(1, database.connections // 2)),
         answers=TenantCapacity(_ANSWERS_IN_MEMORY_BYTES),
         metrics=metrics,
@@ -117,7 +117,7 @@ def create_app(
 
 
 def _room_for_bodies(settings: Settings) -> TenantCapacity:
-    most = _BODIES_IN_MEMORY * settings.feed_body_bytes
+    most = _BODIES_IN_MEMORY * settings.feed_max_body_bytes
     return TenantCapacity(most, _BODY_PATIENCE_SECONDS, most_of_one=most, refusal=FeedBusy)
 
 

@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     database_url: Annotated[str | None, BeforeValidator(_postgres_url)] = Field(
         None, description="A PostgreSQL ≥ 15; without it the service runs its own."
     )
-    database_connections: int = Field(
+    database_pool_size: int = Field(
         10,
         ge=2,
         le=1000,
@@ -134,37 +134,37 @@ class Settings(BaseSettings):
         description="Archive and drop the usage events of each year of arrival that ended so many "
         "days ago; by default never. For so long, duplicates are known as such.",
     )
-    feed_body_bytes: int = Field(
+    feed_max_body_bytes: int = Field(
         33_554_432,
         ge=1_000,
         le=134_217_728,
         description="The largest body that POST /api/events takes, as sent and as unpacked.",
     )
-    graphql_body_bytes: int = Field(
+    graphql_max_body_bytes: int = Field(
         1_000_000, ge=1_000, le=100_000_000, description="The largest body of a GraphQL request."
     )
-    graphql_tokens: int = Field(
+    graphql_max_tokens: int = Field(
         4_000, ge=100, le=1_000_000, description="The most tokens of a GraphQL query."
     )
-    graphql_depth: int = Field(
+    graphql_max_depth: int = Field(
         12, ge=5, le=100, description="How deep a GraphQL query may nest fields."
     )
-    graphql_aliases: int = Field(
+    graphql_max_aliases: int = Field(
         50, ge=1, le=100_000, description="The most aliases of a GraphQL query."
     )
-    graphql_directives: int = Field(
+    graphql_max_directives: int = Field(
         100, ge=1, le=100_000, description="The most directives of a GraphQL query."
     )
-    graphql_cost: int = Field(
+    graphql_max_cost: int = Field(
         50_000_000,
         ge=1_000,
         le=10_000_000_000,
         description="The most that a GraphQL query may cost: values that its answer may hold.",
     )
-    graphql_seconds: int = Field(
+    graphql_timeout_seconds: int = Field(
         8, ge=1, le=3600, description="How long a GraphQL query may take."
     )
-    queries_per_key: int = Field(
+    max_concurrent_queries_per_key: int = Field(
         50,
         ge=1,
         le=10_000,
@@ -183,13 +183,13 @@ class Settings(BaseSettings):
         description="Addresses or networks of proxies, comma separated, whose X-Forwarded-For and "
         "X-Forwarded-Proto are believed.",
     )
-    body_seconds: int = Field(
+    body_timeout_seconds: int = Field(
         20,
         ge=1,
         le=3600,
         description="How long a request's body may take to arrive, beside a second per 50 kB.",
     )
-    session_hours: int = Field(
+    session_lifetime_hours: int = Field(
         12, ge=1, le=720, description="How long a sign-in lasts in the browser."
     )
     log_format: Annotated[LogFormat | None, BeforeValidator(_or_none)] = Field(

@@ -32,7 +32,9 @@ class Doors:
     async def opened(cls, database: Database, clock: FixedClock) -> AsyncIterator[Self]:
         """An application on a store, whose queries may cost what they like."""
         key = await mint(database, clock, "root", Scope.ADMIN)
-        listed = Settings.load(admin_user_list="root", graphql_cost=10**10, graphql_seconds=600)
+        listed = Settings.load(
+            admin_user_list="root", graphql_max_cost=10**10, graphql_timeout_seconds=600
+        )
         async with client_of(database, listed, clock) as client:
             yield cls(database, client, clock, GraphQL(client, key))
 

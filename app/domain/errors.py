@@ -142,7 +142,7 @@ class TooManyTokens(PastLimit):
     code, status = "TOO_MANY_TOKENS", 400
     words = (
         "A query may have {limit} tokens (names, values, punctuation) at the most; this has "
-        "{value}. Use fragments and variables, or ask in several queries (GRAPHQL_TOKENS sets "
+        "{value}. Use fragments and variables, or ask in several queries (GRAPHQL_MAX_TOKENS sets "
         "the limit)."
     )
 
@@ -153,7 +153,7 @@ class QueryTooDeep(PastLimit):
     code, status = "QUERY_TOO_DEEP", 400
     words = (
         "A query may nest {limit} fields at the most; this nests {value}. Ask for inner objects "
-        "in a query of their own (GRAPHQL_DEPTH sets the limit)."
+        "in a query of their own (GRAPHQL_MAX_DEPTH sets the limit)."
     )
 
 
@@ -164,7 +164,7 @@ class TooManyAliases(PastLimit):
     words = (
         "A query may have {limit} aliases at the most, those of a fragment counted wherever it "
         "is spread; this has {value}. Ask in several queries, or for a range with "
-        "chargebackReports (GRAPHQL_ALIASES sets the limit)."
+        "chargebackReports (GRAPHQL_MAX_ALIASES sets the limit)."
     )
 
 
@@ -175,7 +175,7 @@ class TooManyDirectives(PastLimit):
     words = (
         "A query may use {limit} directives at the most, those of a fragment counted wherever "
         "it is spread; this uses {value}. Put one on a fragment instead of on each field "
-        "(GRAPHQL_DIRECTIVES sets the limit)."
+        "(GRAPHQL_MAX_DIRECTIVES sets the limit)."
     )
 
 
@@ -186,7 +186,7 @@ class QueryTooCostly(PastLimit):
     words = (
         "A query may cost {limit} at the most; this costs {value}, the values that its answer "
         "may hold. Ask for fewer fields, fewer months at a time, or pages with the argument "
-        "first (GRAPHQL_COST sets the limit)."
+        "first (GRAPHQL_MAX_COST sets the limit)."
     )
 
 
@@ -196,7 +196,7 @@ class TooManyQueries(PastLimit):
     code, status = "TOO_MANY_QUERIES", 429
     words = (
         "{limit} queries of one key may run at a time; this is number {value}. Wait for an "
-        "answer before asking on (QUERIES_PER_KEY sets the limit)."
+        "answer before asking on (MAX_CONCURRENT_QUERIES_PER_KEY sets the limit)."
     )
 
 
@@ -334,7 +334,7 @@ class QueryTimedOut(ChargebackError):
         super().__init__(
             f"A query may take {limit} seconds at the most; this took longer and was stopped. "
             "Ask for fewer fields, fewer months at a time, or pages with the argument first "
-            "(GRAPHQL_SECONDS sets the limit).",
+            "(GRAPHQL_TIMEOUT_SECONDS sets the limit).",
             limit=limit,
         )
 
@@ -358,7 +358,7 @@ class BodyTooSlow(ChargebackError):
     def __init__(self, seconds: float) -> None:
         super().__init__(
             f"The body did not arrive in time: it may take {seconds:g} seconds, and a second more "
-            "for every 50 kB of it. Send less at a time (BODY_SECONDS sets the limit)."
+            "for every 50 kB of it. Send less at a time (BODY_TIMEOUT_SECONDS sets the limit)."
         )
 
 

@@ -114,7 +114,7 @@ class Metrics:
                 lambda: database.in_use,
             ),
             "chargeback_pool_connections_limit": (
-                "Connections to PostgreSQL that requests may hold: DATABASE_CONNECTIONS.",
+                "Connections to PostgreSQL that requests may hold: DATABASE_POOL_SIZE.",
                 lambda: database.connections,
             ),
             "chargeback_pool_waiting": (

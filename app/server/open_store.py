@@ -23,7 +23,7 @@ async def opened(settings: Settings, data_dir: Path, clock: Clock) -> AsyncItera
     async with open_store(
         settings.database_url,
         data_dir / "postgres",
-        connections=settings.database_connections,
+        connections=settings.database_pool_size,
         shared_snapshots=settings.database_shared_snapshots,
         prepared_statements=settings.database_prepared_statements,
     ) as database:

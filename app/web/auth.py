@@ -155,7 +155,7 @@ async def sign_in(request: Request) -> Response:
             caller.require(Scope.REPORT_READ)
     except ChargebackError as refusal:
         return await signin_page(request, _words(refusal), refusal.status, headers_of(refusal))
-    lasting = timedelta(hours=services.settings.session_hours)
+    lasting = timedelta(hours=services.settings.session_lifetime_hours)
     actor = actor_of(request, caller)
     token = await begin_session(
         services.database, caller, lasting=lasting, now=services.now, by=actor

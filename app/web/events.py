@@ -20,7 +20,7 @@ async def post_events(request: Request, caller: Caller) -> Response:
     """Store a batch of usage events; the answer comes after the commit."""
     services = get_app_state(request)
     media_type, encoding = _media_type(request), _encoding(request)
-    most_bytes = services.settings.feed_body_bytes
+    most_bytes = services.settings.feed_max_body_bytes
     expected = _expected_bytes(request, encoding, most_bytes)
     async with services.bodies.taken(caller.organization_id, expected):
         body = await _read(request, encoding, most_bytes)

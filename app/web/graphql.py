@@ -105,7 +105,7 @@ class GraphQLEndpoint:
         """What executing came to, and how many rows it read: a large answer has its room."""
         services = get_app_state(request)
         caller = await authenticate(request)
-        asked = await parse_request(request, services.settings.graphql_body_bytes)
+        asked = await parse_request(request, services.settings.graphql_max_body_bytes)
         counted.enter_context(services.queries.counting(caller.key_id))
         operation = await self._prepare(asked, services.settings)
         observed = observation()
@@ -178,10 +178,10 @@ def _code(cause: BaseException) -> str:
 
 def _limits(settings: Settings) -> Limits:
     return Limits(
-        tokens=settings.graphql_tokens,
-        depth=settings.graphql_depth,
-        aliases=settings.graphql_aliases,
-        directives=settings.graphql_directives,
+        tokens=settings.graphql_max_tokens,
+        depth=settings.graphql_max_depth,
+        aliases=settings.graphql_max_aliases,
+        directives=settings.graphql_max_directives,
     )
 
 
@@ -196,7 +196,7 @@ async def _timed(operation: Operation, settings: Settings) -> AsyncIterator[None
 
     A mutation is one transaction, which its caller must know to be done or not.
     """
-    seconds = settings.graphql_seconds
+    seconds = settings.graphql_timeout_seconds
     try:
         async with asyncio.timeout(seconds if operation.is_query else None) as patience:
             yield
@@ -208,7 +208,7 @@ async def _timed(operation: Operation, settings: Settings) -> AsyncIterator[None
 
 async def _insist_on_cost(operation: Operation, asked: GraphQLRequest, context: Context) -> None:
     """Most queries pass on an organization of any size: only for others is theirs counted."""
-    limit = context.settings.graphql_cost
+    limit = context.settings.graphql_max_cost
     cost = schema.cost(operation, asked.variables, LARGEST_SUPPORTED)
     if cost > limit and not _NAMES_ORGANIZATION.search(asked.query):
         sizes = await sizes_of_organization(context)

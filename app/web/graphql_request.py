@@ -98,7 +98,7 @@ async def _read_body(request: Request, most_bytes: int) -> bytes:
 def _too_large(got: int, most: int) -> BodyTooLarge:
     return BodyTooLarge(
         f"A query may have {most} bytes at the most; got {got} or more. Use fragments and "
-        "variables, or ask in several queries (GRAPHQL_BODY_BYTES sets the limit).",
+        "variables, or ask in several queries (GRAPHQL_MAX_BODY_BYTES sets the limit).",
         limit=most,
         value=got,
     )

@@ -133,7 +133,7 @@ def queries(field: RootField, walk: Walk) -> Iterator[str]:
 @pytest.fixture
 async def costly(database: Database, clock: FixedClock, walk: Walk) -> AsyncIterator[GraphQL]:
     """Asks whatever it costs, so that the limits hide nothing."""
-    settings = Settings.load(admin_user_list="root", graphql_cost=1_000_000_000)
+    settings = Settings.load(admin_user_list="root", graphql_max_cost=1_000_000_000)
     async with client_of(database, settings, clock) as client:
         yield GraphQL(client, walk.key)
 

@@ -8,25 +8,30 @@ from app.settings import Settings, SettingsError, SettingsFile, settings_file_of
 
 
 def test_a_new_setting_goes_to_the_end_in_quotes() -> None:
-    file = SettingsFile("# ours\nADMIN_USER_LIST=ada\n").with_setting("SESSION_HOURS", "6")
+    file = SettingsFile("# ours\nADMIN_USER_LIST=ada\n").with_setting(
+        "SESSION_LIFETIME_HOURS", "6"
+    )
 
-    assert file.text == "# ours\nADMIN_USER_LIST=ada\nSESSION_HOURS='6'\n"
+    assert file.text == "# ours\nADMIN_USER_LIST=ada\nSESSION_LIFETIME_HOURS='6'\n"
 
 
 def test_of_several_lines_of_a_setting_one_stays_in_the_place_of_the_last() -> None:
     file = SettingsFile(
-        "SESSION_HOURS=1\n# between\nexport SESSION_HOURS = 2\nADMIN_USER_LIST=ada\n"
+        "SESSION_LIFETIME_HOURS=1\n# between\n"
+        "export SESSION_LIFETIME_HOURS = 2\nADMIN_USER_LIST=ada\n"
     )
 
-    assert file.with_setting("SESSION_HOURS", "3").text == (
-        "# between\nSESSION_HOURS='3'\nADMIN_USER_LIST=ada\n"
+    assert file.with_setting("SESSION_LIFETIME_HOURS", "3").text == (
+        "# between\nSESSION_LIFETIME_HOURS='3'\nADMIN_USER_LIST=ada\n"
     )
 
 
 def test_an_empty_value_takes_the_lines_out() -> None:
-    file = SettingsFile("SESSION_HOURS=1\n#SESSION_HOURS=2\n").with_setting("SESSION_HOURS", "")
+    file = SettingsFile("SESSION_LIFETIME_HOURS=1\n#SESSION_LIFETIME_HOURS=2\n").with_setting(
+        "SESSION_LIFETIME_HOURS", ""
+    )
 
-    assert file.text == "#SESSION_HOURS=2\n"
+    assert file.text == "#SESSION_LIFETIME_HOURS=2\n"
 
 
 @pytest.mark.parametrize(
@@ -42,7 +47,11 @@ def test_any_value_comes_back_as_it_was(tmp_path: Path, value: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("SESION_HOURS", "1", "There is no setting 'SESION_HOURS'. Did you mean SESSION_HOURS?"),
+        (
+            "SESION_LIFETIME_HOURS",
+            "1",
+            "There is no setting 'SESION_LIFETIME_HOURS'. Did you mean SESSION_LIFETIME_HOURS?",
+        ),
         ("ADMIN_USER_LIST", "a\nb", "holds no line break"),
         ("ADMIN_USER_LIST", "${HOME}", "holds no line break and no"),
     ],
@@ -53,9 +62,9 @@ def test_what_a_file_cannot_hold_is_refused(name: str, value: str, said: str) ->
 
 
 def test_a_value_that_would_stop_the_start_is_refused() -> None:
-    file = SettingsFile("").with_setting("SESSION_HOURS", "zero")
+    file = SettingsFile("").with_setting("SESSION_LIFETIME_HOURS", "zero")
 
-    with pytest.raises(SettingsError, match="SESSION_HOURS='zero' is not allowed"):
+    with pytest.raises(SettingsError, match="SESSION_LIFETIME_HOURS='zero' is not allowed"):
         file.insist_on_good_values()
 
 

@@ -59,11 +59,11 @@ def test_it_writes_units_user_folders_and_settings_and_enables_both(root: Path) 
 
 def test_installing_again_keeps_the_settings(root: Path) -> None:
     install(root)
-    aio("update-config", "SESSION_HOURS=6", "ADMIN_USER_LIST=ada,bob", root=root)
+    aio("update-config", "SESSION_LIFETIME_HOURS=6", "ADMIN_USER_LIST=ada,bob", root=root)
     install(root)
 
     lines = (root / "etc/default/chargeback").read_text().splitlines()
-    assert lines[-2:] == ["SESSION_HOURS='6'", "ADMIN_USER_LIST='ada,bob'"]
+    assert lines[-2:] == ["SESSION_LIFETIME_HOURS='6'", "ADMIN_USER_LIST='ada,bob'"]
 
 
 def test_another_program_of_its_name_stays(root: Path) -> None:

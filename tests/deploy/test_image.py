@@ -165,11 +165,13 @@ ASK = (
 
 def test_a_bad_setting_ends_it_with_one_line() -> None:
     ended = subprocess.run(
-        (*PODMAN, "run", "--rm", *ALONE, "--env", "SESSION_HOURS=never", IMAGE),
+        (*PODMAN, "run", "--rm", *ALONE, "--env", "SESSION_LIFETIME_HOURS=never", IMAGE),
         capture_output=True,
         text=True,
         check=False,
     )
 
     assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1].startswith("Error: SESSION_HOURS='never' is not allowed")
+    assert ended.stderr.splitlines()[-1].startswith(
+        "Error: SESSION_LIFETIME_HOURS='never' is not allowed"
+    )

@@ -178,9 +178,9 @@ def test_a_month_that_was_closed_is_closed_after_the_restore(installed: Booted) 
 def test_a_bad_setting_is_refused_before_it_is_written(installed: Booted) -> None:
     before = installed("cat", "/etc/default/chargeback")
 
-    said = installed(CHARGEBACK, "aio", "update-config", "SESSION_HOURS=zero", status=1)
+    said = installed(CHARGEBACK, "aio", "update-config", "SESSION_LIFETIME_HOURS=zero", status=1)
 
-    assert "SESSION_HOURS='zero' is not allowed" in said
+    assert "SESSION_LIFETIME_HOURS='zero' is not allowed" in said
     assert installed("cat", "/etc/default/chargeback") == before
 
 

@@ -32,9 +32,9 @@ SMALLEST: dict[str, dict[str, Any]] = {
 
 
 def test_a_larger_one_cannot_be_set() -> None:
-    assert Settings.load(feed_body_bytes=MOST_BYTES).feed_body_bytes == MOST_BYTES
+    assert Settings.load(feed_max_body_bytes=MOST_BYTES).feed_max_body_bytes == MOST_BYTES
     with pytest.raises(SettingsError, match="less than or equal to 134217728"):
-        Settings.load(feed_body_bytes=MOST_BYTES + 1)
+        Settings.load(feed_max_body_bytes=MOST_BYTES + 1)
 
 
 @pytest.mark.parametrize("kind", SMALLEST)

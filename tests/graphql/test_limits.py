@@ -27,10 +27,10 @@ from tests.graphql.test_statements import FULL_REPORT
 
 DEFAULTS = Settings.load()
 LIMITS = Limits(
-    DEFAULTS.graphql_tokens,
-    DEFAULTS.graphql_depth,
-    DEFAULTS.graphql_aliases,
-    DEFAULTS.graphql_directives,
+    DEFAULTS.graphql_max_tokens,
+    DEFAULTS.graphql_max_depth,
+    DEFAULTS.graphql_max_aliases,
+    DEFAULTS.graphql_max_directives,
 )
 
 
@@ -58,17 +58,17 @@ DIRECTIVES = (
 @pytest.mark.parametrize(
     ("query", "setting", "value", "code"),
     [
-        (DEEP, "graphql_depth", 5, "QUERY_TOO_DEEP"),
+        (DEEP, "graphql_max_depth", 5, "QUERY_TOO_DEEP"),
         # a, b, c, and d twice
-        (ALIASES, "graphql_aliases", 5, "TOO_MANY_ALIASES"),
+        (ALIASES, "graphql_max_aliases", 5, "TOO_MANY_ALIASES"),
         # on viewer, on the second spread, and on username twice
-        (DIRECTIVES, "graphql_directives", 4, "TOO_MANY_DIRECTIVES"),
+        (DIRECTIVES, "graphql_max_directives", 4, "TOO_MANY_DIRECTIVES"),
         # { viewer { 97 times username } }
-        (f"{{ viewer {{ {'username ' * 97} }} }}", "graphql_tokens", 102, "TOO_MANY_TOKENS"),
+        (f"{{ viewer {{ {'username ' * 97} }} }}", "graphql_max_tokens", 102, "TOO_MANY_TOKENS"),
         # the report, 7 workspaces, and of each a name, 7 members and their names
         (
             REPORT.format("workspaces { name members(first: 999) { userName } }"),
-            "graphql_cost",
+            "graphql_max_cost",
             1 + 7 + 7 + 49 + 49,
             "QUERY_TOO_COSTLY",
         ),
@@ -107,13 +107,13 @@ async def test_what_is_at_the_limit_passes_and_what_is_past_it_is_refused(
 async def test_a_body_of_another_size_is_refused_by_another_setting(
     shared: Shared, asked: GraphQL, clock: FixedClock
 ) -> None:
-    async with limited(shared, asked, clock, graphql_body_bytes=1_000) as other:
+    async with limited(shared, asked, clock, graphql_max_body_bytes=1_000) as other:
         answer = await other.response("{ viewer { username } } #" + "x" * 1_000)
     (error,) = answer["errors"]
     assert error["extensions"]["code"] == "BODY_TOO_LARGE"
     assert error["extensions"]["limit"] == 1_000
     assert error["extensions"]["value"] > 1_000
-    assert "GRAPHQL_BODY_BYTES" in error["message"]
+    assert "GRAPHQL_MAX_BODY_BYTES" in error["message"]
 
 
 # Bombs: what expands to 2^n fields, in a text that grows with n.
@@ -194,7 +194,7 @@ def worked(query: str) -> int:
     try:
         operation = schema.prepare(query, None, LIMITS)
         cost = schema.cost(operation, None, LARGEST_SUPPORTED)
-        assert cost > DEFAULTS.graphql_cost
+        assert cost > DEFAULTS.graphql_max_cost
     except (PastLimit, InvalidDocument):
         pass
     finally:
@@ -311,7 +311,7 @@ def test_a_full_report_of_the_largest_supported_organization_passes() -> None:
     month = {"month": "2026-10"}
     rest = schema.cost(prepared(FULL_REPORT), month, LARGEST_SUPPORTED)
     everything = schema.cost(prepared(full_document()), month, LARGEST_SUPPORTED)
-    assert rest < everything < DEFAULTS.graphql_cost
+    assert rest < everything < DEFAULTS.graphql_max_cost
 
 
 async def test_what_would_cost_too_much_of_a_large_organization_passes_on_a_small_one(
@@ -319,7 +319,7 @@ async def test_what_would_cost_too_much_of_a_large_organization_passes_on_a_smal
 ) -> None:
     query = f"""{{ chargebackReports(from: "2024-11", to: "2026-10") {{
         {selection("ChargebackReport")} }} }}"""
-    assert schema.cost(prepared(query), None, LARGEST_SUPPORTED) > DEFAULTS.graphql_cost
+    assert schema.cost(prepared(query), None, LARGEST_SUPPORTED) > DEFAULTS.graphql_max_cost
     assert len((await asked(query))["chargebackReports"]) == 24
 
 
@@ -374,7 +374,7 @@ async def test_introspection_is_as_deep_as_tools_need_it(
         schema_description=True,
         input_value_deprecation=True,
     )
-    async with limited(shared, asked, clock, graphql_depth=5) as other:
+    async with limited(shared, asked, clock, graphql_max_depth=5) as other:
         assert (await other(query))["__schema"]["types"]
 
 
@@ -421,7 +421,7 @@ async def test_a_query_that_takes_too_long_is_stopped_and_its_statement_cancelle
     shared: Shared, asked: GraphQL, clock: FixedClock, table: str
 ) -> None:
     body = {"query": FULL_REPORT, "variables": {"month": "2026-10"}}
-    async with limited(shared, asked, clock, graphql_seconds=1) as other:
+    async with limited(shared, asked, clock, graphql_timeout_seconds=1) as other:
         async with Lock(shared.database, table):
             answer = await other.client.post(
                 "/graphql", json=body, headers={"Authorization": asked.key}
@@ -432,7 +432,7 @@ async def test_a_query_that_takes_too_long_is_stopped_and_its_statement_cancelle
         assert int(answer.headers["retry-after"]) > 0
         (error,) = answer.json()["errors"]
         assert error["extensions"] == {"code": "QUERY_TIMED_OUT", "limit": 1}
-        assert "GRAPHQL_SECONDS" in error["message"]
+        assert "GRAPHQL_TIMEOUT_SECONDS" in error["message"]
         # The connections are as good as new.
         for _ in range(10):
             assert await other(FULL_REPORT, month="2026-10")
@@ -444,7 +444,7 @@ async def test_a_key_has_so_many_queries_at_a_time_and_another_key_its_own(
     query = 'mutation { createApiKey(username: "root", scopes: [REPORT_READ]) { secret } }'
     other_key = (await asked(query))["createApiKey"]["secret"]
     body = {"query": FULL_REPORT, "variables": {"month": "2026-10"}}
-    async with limited(shared, asked, clock, queries_per_key=2) as other:
+    async with limited(shared, asked, clock, max_concurrent_queries_per_key=2) as other:
 
         async def ask(key: str = asked.key, query: object = body) -> httpx.Response:
             return await other.client.post("/graphql", json=query, headers={"Authorization": key})
@@ -462,7 +462,7 @@ async def test_a_key_has_so_many_queries_at_a_time_and_another_key_its_own(
         assert int(by_rest.headers["retry-after"]) > 0
         assert by_rest.json() == {
             "msg": "2 queries of one key may run at a time; this is number 3. Wait for an answer "
-            "before asking on (QUERIES_PER_KEY sets the limit).",
+            "before asking on (MAX_CONCURRENT_QUERIES_PER_KEY sets the limit).",
             "code": 429,
             "error": "TOO_MANY_QUERIES",
             "limit": 2,

@@ -26,7 +26,7 @@ CONNECTIONS = 4
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
     """Few connections, and an organization with a large report beside the empty first one."""
     folder = tmp_path_factory.mktemp("readers")
-    with keyed(folder, DATABASE_CONNECTIONS=str(CONNECTIONS)) as service:
+    with keyed(folder, DATABASE_POOL_SIZE=str(CONNECTIONS)) as service:
         run("organizations", "create", "large", data_dir=folder)
         lines = b"\n".join(
             event("user.upserted", "2026-10-05T00:00:00Z", id=str(number), source="/readers",

@@ -36,7 +36,7 @@ async def impatient(
     database: Database, clock: FixedClock, admin_key: str
 ) -> AsyncIterator[httpx.AsyncClient]:
     """The application with a second's patience for bodies, and an admin's key."""
-    settings = Settings.load(admin_user_list="root", body_seconds=1)
+    settings = Settings.load(admin_user_list="root", body_timeout_seconds=1)
     async with client_of(database, settings, clock) as client:
         client.headers["Authorization"] = admin_key
         yield client
@@ -59,7 +59,7 @@ async def test_a_body_that_trickles_in_is_given_up(
     if path in READ_BY:
         assert took > 0.9
         assert answer.status_code == 408, answer.text
-        assert "BODY_SECONDS" in answer.text
+        assert "BODY_TIMEOUT_SECONDS" in answer.text
 
 
 async def test_others_are_answered_while_bodies_trickle_in(impatient: httpx.AsyncClient) -> None:

@@ -145,7 +145,7 @@ def test_a_clean_stop_leaves_no_read_out_of_the_log(tmp_path: Path) -> None:
     kept = lines(service, action="REPORT_DOWNLOADED")
     assert len(kept) == 30
     [start] = lines(service, action="SERVICE_STARTED")
-    assert start["detail"]["session_hours"] == 12
+    assert start["detail"]["session_lifetime_hours"] == 12
 
 
 def test_the_log_is_exported_as_csv_and_that_is_noted(service: Keyed) -> None:

@@ -128,7 +128,7 @@ class IngestWorkerClient:
     ) -> None:
         self._setup = Setup(
             url=database.url,
-            connections=min(_CONNECTIONS, settings.database_connections),
+            connections=min(_CONNECTIONS, settings.database_pool_size),
             prepared_statements=settings.database_prepared_statements,
             log_format=log_format,
             log_level=settings.log_level,
