@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import strawberry
 from strawberry import Info
 
-from app.domain.sources import SkippedItem
-from app.services.sources import RunState, SourceState, list_runs, list_sources
+from app.domain.sources import SkippedItem as SkippedItemRow
+from app.services.sources import SourceRunState, SourceState, list_source_runs, list_sources
 from resolvers.context import Context
 
 
@@ -29,12 +29,14 @@ class RunOutcome(Enum):
     )
 
 
-@strawberry.type(description="Something that a source has and that the report has no place for.")
-class UnplacedThing:
-    """Something that a source has and that the report has no place for."""
+@strawberry.type(
+    description="Something that a run of a source skipped because the report cannot count it."
+)
+class SkippedItem:
+    """Something that a run of a source skipped."""
 
-    what: str = strawberry.field(description="What it is, in the source's words.")
-    why: str = strawberry.field(description="Why it has no place.")
+    item: str = strawberry.field(description="What was skipped, in the source's words.")
+    reason: str = strawberry.field(description="Why it was skipped.")
 
 
 @strawberry.type(description="One run of a source.")
@@ -52,10 +54,10 @@ class SourceRun:
     duplicates: int = strawberry.field(
         description="Events that it brought and that were stored already."
     )
-    unplaced_count: int = strawberry.field(description="Things that it could not place.")
-    unplaced: list[UnplacedThing] = strawberry.field(
-        description="What it could not place, in the order found: the first 100. Empty when it "
-        "placed everything."
+    skipped_count: int = strawberry.field(description="How many items the run skipped.")
+    skipped: list[SkippedItem] = strawberry.field(
+        description="The first 100 skipped items, in the order found. Empty when nothing was "
+        "skipped."
     )
     error: str | None = strawberry.field(
         description="Null when it did not fail; else what stopped it."
@@ -76,7 +78,7 @@ class Source:
     )
 
 
-def _run(state: RunState) -> SourceRun:
+def _run(state: SourceRunState) -> SourceRun:
     return SourceRun(
         number=state.number,
         started_at=state.started_at,
@@ -84,14 +86,14 @@ def _run(state: RunState) -> SourceRun:
         outcome=RunOutcome[state.outcome.name],
         accepted=state.accepted,
         duplicates=state.duplicates,
-        unplaced_count=state.unplaced_count,
-        unplaced=_things(state.unplaced),
+        skipped_count=state.skipped_count,
+        skipped=_to_skipped_items(state.skipped),
         error=state.error,
     )
 
 
-def _things(unplaced: Sequence[SkippedItem]) -> list[UnplacedThing]:
-    return [UnplacedThing(what=each.what, why=each.why) for each in unplaced]
+def _to_skipped_items(rows: Sequence[SkippedItemRow]) -> list[SkippedItem]:
+    return [SkippedItem(item=row.item, reason=row.reason) for row in rows]
 
 
 def _source(state: SourceState) -> Source:
@@ -118,5 +120,5 @@ async def source_runs(
     """The last runs of a source of the caller's organization."""
     context = info.context
     organization_id = context.caller.organization_id
-    runs = await list_runs(context.database, organization_id, source, first)
+    runs = await list_source_runs(context.database, organization_id, source, first)
     return [_run(state) for state in runs]

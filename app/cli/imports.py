@@ -28,8 +28,8 @@ from rich.table import Table
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
 from app.clock import system_clock
 from app.connectors.files.events import TableFiles
-from app.connectors.files.mapping import Mapping, plain_mapping, read_mapping
-from app.connectors.files.tables import BadCell, instant
+from app.connectors.files.mapping import Mapping, default_mapping, read_mapping
+from app.connectors.files.tables import InvalidValue, parse_timestamp
 from app.console import stderr, stdout
 from app.db.engine import Database
 from app.db.months import MonthTotals
@@ -37,10 +37,10 @@ from app.domain.errors import ChargebackError, InvalidArgument, InvalidBatch
 from app.domain.months import Month
 from app.ingest.store import IngestResult
 from app.server.open_store import with_store
-from app.services.import_dry_run import Rehearsal, known_of_source, rehearse
+from app.services.import_dry_run import DryRun, dry_run_import, read_known_entities
 from app.services.ingestion import CHUNK, accept_lines
 from app.services.organizations import DEFAULT, find_organization
-from app.services.sources import source_run
+from app.services.sources import open_source_run
 from app.settings import Settings
 
 STDIN = "-"
@@ -182,8 +182,8 @@ def import_files(
 
 def _moment(written: str | None) -> datetime | None:
     try:
-        return None if written is None else instant(written)
-    except BadCell as problem:
+        return None if written is None else parse_timestamp(written)
+    except InvalidValue as problem:
         raise InvalidArgument(f"--at: {problem}; got {written!r}.") from None
 
 
@@ -205,7 +205,7 @@ def _mapping(
         return None
     if table is None or source is None:
         raise InvalidArgument("--table and --source go together.")
-    return plain_mapping(source, table, at, complete=complete)
+    return default_mapping(source, table, at, complete=complete)
 
 
 async def import_events(
@@ -219,7 +219,7 @@ async def import_events(
     events = EventFiles(files)
     try:
         if dry_run:
-            _show(await rehearse(database, organization_id, events.chunks(), system_clock()))
+            _show(await dry_run_import(database, organization_id, events.chunks(), system_clock()))
             return
         accepted = await accept_lines(database, organization_id, events.chunks(), system_clock())
     except InvalidBatch as batch:
@@ -243,12 +243,14 @@ async def import_tables(
     """
     tables = TableFiles(files, mapping)
     if mapping.complete and mapping.at is not None:
-        tables.known = await known_of_source(database, organization_id, mapping.source, mapping.at)
+        tables.known = await read_known_entities(
+            database, organization_id, mapping.source, mapping.at
+        )
     if dry_run:
         with _told_by_row(tables):
-            _show(await rehearse(database, organization_id, tables.chunks(), system_clock()))
+            _show(await dry_run_import(database, organization_id, tables.chunks(), system_clock()))
         return
-    async with source_run(
+    async with open_source_run(
         database, organization_id, mapping.source[:200], kind="file", clock=system_clock
     ) as run:
         # Within the run, which keeps why it failed.
@@ -271,7 +273,7 @@ def _tell(accepted: IngestResult) -> None:
     stdout.print(f"accepted {accepted.accepted}, duplicates {accepted.duplicates}")
 
 
-def _show(rehearsal: Rehearsal) -> None:
+def _show(rehearsal: DryRun) -> None:
     """The months that would change, figure by figure."""
     accepted = rehearsal.accepted
     stdout.print(

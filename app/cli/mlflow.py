@@ -16,16 +16,16 @@ from rich.progress import (
 
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
 from app.clock import system_clock
-from app.connectors.mlflow.facts import DEFAULT_WORKSPACE, OWNER_TAG
-from app.connectors.mlflow.mapping import FORMS
+from app.connectors.mlflow.load_context import ProgressCallback
+from app.connectors.mlflow.mapping import WORKSPACE_RULE_FORMS
 from app.connectors.mlflow.options import MlflowOptions
-from app.connectors.mlflow.reading import Progress as Told
+from app.connectors.mlflow.records import DEFAULT_WORKSPACE, OWNER_TAG
 from app.console import stderr, stdout
 from app.db.engine import Database
 from app.server.open_store import with_store
 from app.services.mlflow import import_mlflow
 from app.services.organizations import DEFAULT, find_organization
-from app.services.sources import SourceRun
+from app.services.sources import ActiveSourceRun
 
 
 def import_from_mlflow(
@@ -45,7 +45,8 @@ def import_from_mlflow(
         typer.Option(help="Where the server keeps mlflow-artifacts: a folder or s3://…"),
     ] = None,
     workspace_from: Annotated[
-        str, typer.Option(help=f"How the workspace of an experiment is found: {FORMS}.")
+        str,
+        typer.Option(help=f"How the workspace of an experiment is found: {WORKSPACE_RULE_FORMS}."),
     ] = "workspace",
     otherwise: Annotated[
         str, typer.Option(help="The workspace where that finds none.")
@@ -109,20 +110,20 @@ async def _read_once(
     print_brought(name, run)
 
 
-def print_brought(name: str, run: SourceRun) -> None:
+def print_brought(name: str, run: ActiveSourceRun) -> None:
     """Say what a run brought."""
     stdout.print(
         f"{name}: accepted {run.total.accepted}, duplicates {run.total.duplicates}, "
-        f"not placed {run.unplaced_count}",
+        f"skipped {run.skipped_count}",
         markup=False,
         highlight=False,
     )
-    if run.unplaced_count:
+    if run.skipped_count:
         stderr.print(f"chargeback sources show {name} says what and why.", highlight=False)
 
 
 @contextmanager
-def shown_progress() -> Iterator[Told]:
+def shown_progress() -> Iterator[ProgressCallback]:
     """A bar for each thing that is read."""
     columns = (
         TextColumn("{task.description}"),

@@ -12,16 +12,16 @@ from app.clock import system_clock
 from app.console import stderr, stdout
 from app.db.engine import Database
 from app.domain.errors import ChargebackError, InvalidArgument
-from app.domain.sources import Outcome
+from app.domain.sources import RunOutcome
 from app.server.open_store import with_store
 from app.services.organizations import DEFAULT, find_organization
 from app.services.source_config import (
-    Connection,
-    find_connection,
-    read_connections,
-    run_connection,
+    SourceConfig,
+    find_source_config,
+    read_source_configs,
+    run_source,
 )
-from app.services.sources import RunState, list_runs, list_sources
+from app.services.sources import SourceRunState, list_source_runs, list_sources
 from app.settings import Settings
 
 sources = typer.Typer(help="What is connected: list, show, run.")
@@ -47,7 +47,7 @@ def show_source(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:
-    """List the last runs of a source, and what the last one could not place."""
+    """List the last runs of a source, and what the last one skipped."""
     with_store(
         data_dir, env_file, lambda database, _: print_runs(database, organization, name, first)
     )
@@ -65,12 +65,12 @@ def run_sources(
 
     async def command(database: Database, settings: Settings) -> None:
         known = configured(settings)
-        await _run(database, [find_connection(known, name) for name in names or []] or known)
+        await _run(database, [find_source_config(known, name) for name in names or []] or known)
 
     with_store(data_dir, env_file, command)
 
 
-def configured(settings: Settings) -> Sequence[Connection]:
+def configured(settings: Settings) -> Sequence[SourceConfig]:
     """The sources of SOURCES_FILE.
 
     Raises:
@@ -78,7 +78,7 @@ def configured(settings: Settings) -> Sequence[Connection]:
     """
     if settings.sources_file is None:
         raise InvalidArgument("SOURCES_FILE is not set: it names the file that lists the sources.")
-    return read_connections(settings.sources_file)
+    return read_source_configs(settings.sources_file)
 
 
 class SourcesFailed(ChargebackError):
@@ -87,13 +87,13 @@ class SourcesFailed(ChargebackError):
     code, status = "SOURCE_UNAVAILABLE", 502
 
 
-async def _run(database: Database, connections: Sequence[Connection]) -> None:
+async def _run(database: Database, connections: Sequence[SourceConfig]) -> None:
     """One that fails does not keep the others from running."""
     failed = []
     for connection in connections:
         try:
             with shown_progress() as told:
-                run = await run_connection(database, connection, clock=system_clock, progress=told)
+                run = await run_source(database, connection, clock=system_clock, progress=told)
             print_brought(connection.name, run)
         except ChargebackError as error:
             stderr.print(f"{connection.name}: {error}", markup=False, highlight=False)
@@ -103,7 +103,7 @@ async def _run(database: Database, connections: Sequence[Connection]) -> None:
 
 
 async def print_sources(database: Database, organization: str) -> None:
-    """Print the sources by name, each with its last run, then what those could not place."""
+    """Print the sources by name, each with its last run, then what those skipped."""
     found = await find_organization(database, organization)
     sources = await list_sources(database, found.organization_id)
     table = Table("Source", "Kind", *_RUN)
@@ -112,38 +112,38 @@ async def print_sources(database: Database, organization: str) -> None:
     stdout.print(table)
     for source in sources:
         if source.last_run is not None:
-            _print_unplaced(source.name, source.last_run)
+            _print_skipped(source.name, source.last_run)
 
 
 async def print_runs(database: Database, organization: str, name: str, first: int) -> None:
-    """Print the last runs of a source, then what the last one could not place."""
+    """Print the last runs of a source, then what the last one skipped."""
     found = await find_organization(database, organization)
-    runs = await list_runs(database, found.organization_id, name, first)
+    runs = await list_source_runs(database, found.organization_id, name, first)
     table = Table("Run", *_RUN)
     for run in runs:
         table.add_row(str(run.number), *_cells(run))
     stdout.print(table)
-    _print_unplaced(name, runs[0])
+    _print_skipped(name, runs[0])
 
 
-_RUN = ("Started", "Finished", "Outcome", "IngestResult", "Duplicates", "Not placed")
+_RUN = ("Started", "Finished", "Outcome", "Accepted", "Duplicates", "Skipped")
 
 
-def _cells(run: RunState | None) -> list[str]:
+def _cells(run: SourceRunState | None) -> list[str]:
     if run is None:
         return [""] * len(_RUN)
     finished = f"{run.finished_at:%Y-%m-%d %H:%M}" if run.finished_at else ""
-    counts = (run.accepted, run.duplicates, run.unplaced_count)
+    counts = (run.accepted, run.duplicates, run.skipped_count)
     outcome = run.outcome.lower()
     return [f"{run.started_at:%Y-%m-%d %H:%M}", finished, outcome, *map(str, counts)]
 
 
-def _print_unplaced(name: str, run: RunState) -> None:
-    if run.outcome is Outcome.FAILED:
+def _print_skipped(name: str, run: SourceRunState) -> None:
+    if run.outcome is RunOutcome.FAILED:
         _print(f"{name}: failed: {run.error}")
-    for thing in run.unplaced:
-        _print(f"{name}: {thing.what}: {thing.why}")
-    if more := run.unplaced_count - len(run.unplaced):
+    for skipped in run.skipped:
+        _print(f"{name}: {skipped.item}: {skipped.reason}")
+    if more := run.skipped_count - len(run.skipped):
         _print(f"{name}: and {more} more")
 
 

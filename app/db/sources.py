@@ -10,9 +10,9 @@ from sqlalchemy import delete, select, text
 from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.tables import Source, SourceMemory, SourceRun
+from app.db.tables import Source, SourceCheckpoint, SourceRun
 from app.domain.ids import identity
-from app.domain.sources import MemoryKey, SkippedItem
+from app.domain.sources import CheckpointKey, SkippedItem
 
 _KEPT_RUNS = 400
 
@@ -85,8 +85,8 @@ async def add_to_run(
     *,
     accepted: int,
     duplicates: int,
-    unplaced_count: int,
-    unplaced: Sequence[SkippedItem],
+    skipped_count: int,
+    skipped: Sequence[SkippedItem],
 ) -> bool:
     """Count what a run brought; False when it is no longer the source's run."""
     added = await tx.execute(
@@ -94,8 +94,8 @@ async def add_to_run(
             UPDATE source_run SET
                 accepted = accepted + :accepted,
                 duplicates = duplicates + :duplicates,
-                unplaced_count = unplaced_count + :unplaced_count,
-                unplaced = unplaced || CAST(:unplaced AS jsonb)
+                skipped_count = skipped_count + :skipped_count,
+                skipped = skipped || CAST(:skipped AS jsonb)
             WHERE organization_id = :organization_id AND source = :source AND number = :number
               AND outcome = 'RUNNING'
             RETURNING number
@@ -106,8 +106,8 @@ async def add_to_run(
             "number": number,
             "accepted": accepted,
             "duplicates": duplicates,
-            "unplaced_count": unplaced_count,
-            "unplaced": orjson.dumps([each._asdict() for each in unplaced]).decode(),
+            "skipped_count": skipped_count,
+            "skipped": orjson.dumps([each._asdict() for each in skipped]).decode(),
         },
     )
     return added.first() is not None
@@ -146,7 +146,7 @@ async def select_sources(tx: AsyncConnection, organization_id: UUID) -> Sequence
     """The sources by name, each with its last run, whose columns are null before the first.
 
     Columns: source, kind, connected_at, number, started_at, finished_at, outcome, accepted,
-    duplicates, unplaced_count, unplaced, error.
+    duplicates, skipped_count, skipped, error.
     """
     last = (
         select(*_RUN)
@@ -174,8 +174,8 @@ _RUN = (
     SourceRun.outcome,
     SourceRun.accepted,
     SourceRun.duplicates,
-    SourceRun.unplaced_count,
-    SourceRun.unplaced,
+    SourceRun.skipped_count,
+    SourceRun.skipped,
     SourceRun.error,
 )
 
@@ -193,7 +193,7 @@ async def select_runs(
     return found.all()
 
 
-async def select_memory(
+async def select_checkpoint(
     tx: AsyncConnection,
     organization_id: UUID,
     source: str,
@@ -201,31 +201,31 @@ async def select_memory(
     keys: Sequence[str] | None,
 ) -> Sequence[Any]:
     """What a source remembers in a family: key, value; of these keys, or of all."""
-    wanted = select(SourceMemory.key, SourceMemory.value).where(
-        SourceMemory.organization_id == organization_id,
-        SourceMemory.source == source,
-        SourceMemory.family == family,
+    wanted = select(SourceCheckpoint.key, SourceCheckpoint.value).where(
+        SourceCheckpoint.organization_id == organization_id,
+        SourceCheckpoint.source == source,
+        SourceCheckpoint.family == family,
     )
     if keys is None:
-        return (await tx.execute(wanted.order_by(SourceMemory.key))).all()
+        return (await tx.execute(wanted.order_by(SourceCheckpoint.key))).all()
     found = await tx.execute(
         wanted.where(text("key = any(CAST(:keys AS text[]))")), {"keys": list(keys)}
     )
     return found.all()
 
 
-async def write_memory(
+async def write_checkpoint(
     tx: AsyncConnection,
     organization_id: UUID,
     source: str,
-    remembered: Mapping[MemoryKey, str | None],
+    checkpoint: Mapping[CheckpointKey, str | None],
 ) -> None:
     """Remember what has a value, forget what has none."""
     where = {"organization_id": organization_id, "source": source}
-    kept = {key: value for key, value in remembered.items() if value is not None}
+    kept = {key: value for key, value in checkpoint.items() if value is not None}
     await tx.execute(
         text("""
-            INSERT INTO source_memory (organization_id, source, family, key, value)
+            INSERT INTO source_checkpoint (organization_id, source, family, key, value)
             SELECT CAST(:organization_id AS uuid), CAST(:source AS varchar), family, key, value
             FROM unnest(CAST(:families AS text[]), CAST(:keys AS text[]), CAST(:values AS text[]))
                  AS told (family, key, value)
@@ -234,19 +234,19 @@ async def write_memory(
         """),
         where | _columns(kept) | {"values": list(kept.values())},
     )
-    if len(kept) < len(remembered):
+    if len(kept) < len(checkpoint):
         await tx.execute(
             text("""
-                DELETE FROM source_memory
+                DELETE FROM source_checkpoint
                 WHERE organization_id = :organization_id AND source = :source
                   AND (family, key) IN (
                       SELECT family, key
                       FROM unnest(CAST(:families AS text[]), CAST(:keys AS text[]))
                            AS gone (family, key))
             """),
-            where | _columns([key for key, value in remembered.items() if value is None]),
+            where | _columns([key for key, value in checkpoint.items() if value is None]),
         )
 
 
-def _columns(keys: Mapping[MemoryKey, Any] | Sequence[MemoryKey]) -> dict[str, list[str]]:
+def _columns(keys: Mapping[CheckpointKey, Any] | Sequence[CheckpointKey]) -> dict[str, list[str]]:
     return {"families": [each.family for each in keys], "keys": [each.key for each in keys]}

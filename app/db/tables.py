@@ -447,18 +447,18 @@ class SourceRun(Base):
     outcome: Mapped[str]
     accepted: Mapped[Amount]
     duplicates: Mapped[Amount]
-    unplaced_count: Mapped[Amount]
-    # The first of them: `[{"what": …, "why": …}]`.
-    unplaced: Mapped[list[dict[str, str]]] = mapped_column(JSONB, server_default="[]")
+    skipped_count: Mapped[Amount]
+    # The first of them: `[{"item": …, "reason": …}]`.
+    skipped: Mapped[list[dict[str, str]]] = mapped_column(JSONB, server_default="[]")
     error: Mapped[str | None]
 
     __table_args__ = (_of_organization("source", of="source"),)
 
 
-class SourceMemory(Base):
+class SourceCheckpoint(Base):
     """What a source needs to know of what it brought, so that the next run reads what changed."""
 
-    __tablename__ = "source_memory"
+    __tablename__ = "source_checkpoint"
 
     organization_id: Mapped[Key]
     source: Mapped[str] = mapped_column(String(collation="C"), primary_key=True)

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from app.demo import facts
+from app.demo.entities import Member, Project, User
 from app.demo.event_queue import Fact, Instant
 from app.demo.history import DAY, HOUR, POSITION_BITS
-from app.demo.people import Member, Project, User
 from app.demo.simulation import Simulation
 
 _MINUTE = HOUR // 60
@@ -20,18 +20,20 @@ _SCATTER = 0x9E3779B97F4A7C15
 class Activity:
     """Something that is done so many times a month, until nobody is left to do it."""
 
-    __slots__ = ("_done", "_month", "_per_month", "_planned", "_rhythm", "_stage")
+    __slots__ = ("_done", "_month", "_per_month", "_planned", "_rhythm", "_simulation")
 
-    def __init__(self, stage: Simulation, per_month: int, percent: int, *, at_night: bool) -> None:
-        self._stage = stage
+    def __init__(
+        self, simulation: Simulation, per_month: int, percent: int, *, at_night: bool
+    ) -> None:
+        self._simulation = simulation
         self._per_month = per_month * percent
         """In hundredths."""
-        self._rhythm = stage.history.night if at_night else stage.history.office
+        self._rhythm = simulation.history.night if at_night else simulation.history.office
         self._month = self._planned = self._done = 0
 
     def begin(self, now: Instant) -> None:
-        """Plan the month that runs, and enter the first time from now on."""
-        self._month = self._stage.history.month_at(now)
+        """Plan the month that runs, and schedule the first time from now on."""
+        self._month = self._simulation.history.month_at(now)
         self._planned = self._times_in_month()
         self._enter_next(now)
 
@@ -44,23 +46,25 @@ class Activity:
         while at < now:
             while self._done == self._planned:
                 self._month += 1
-                if self._month >= len(self._stage.history.months):
+                if self._month >= len(self._simulation.history.months):
                     return
                 self._planned, self._done = self._times_in_month(), 0
             at = self._next_instant()
-        self._stage.agenda.enter(at, self)
+        self._simulation.queue.schedule(at, self)
 
     def _next_instant(self) -> Instant:
-        position = (self._done << POSITION_BITS) + self._stage.draws.bits(POSITION_BITS)
+        position = (self._done << POSITION_BITS) + self._simulation.rng.bits(POSITION_BITS)
         self._done += 1
         return self._rhythm.instant(self._month, position // self._planned)
 
     def _times_in_month(self) -> int:
-        if not self._stage.shape.lifelike:
+        if not self._simulation.shape.lifelike:
             return self._per_month // 100
-        month = self._stage.history.months[self._month]
-        percent = _QUIET_MONTHS.get(month.number, 100) * self._stage.draws.between(40, 160) // 100
-        return self._stage.draws.hundredth(self._per_month * percent // 100)
+        month = self._simulation.history.months[self._month]
+        percent = (
+            _QUIET_MONTHS.get(month.number, 100) * self._simulation.rng.between(40, 160) // 100
+        )
+        return self._simulation.rng.hundredth(self._per_month * percent // 100)
 
 
 class Usage(Activity):
@@ -68,11 +72,11 @@ class Usage(Activity):
 
     __slots__ = ("_channel", "_life", "_most", "_user")
 
-    def __init__(self, stage: Simulation, user: User, channel: str) -> None:
+    def __init__(self, simulation: Simulation, user: User, channel: str) -> None:
         habit = user.habit
         percent = habit.ui if channel == "ui" else habit.sdk
-        per_month = stage.shape.usage_events_per_user
-        super().__init__(stage, per_month, percent, at_night=habit.at_night)
+        per_month = simulation.shape.usage_events_per_user
+        super().__init__(simulation, per_month, percent, at_night=habit.at_night)
         self._user, self._life, self._channel = user, user.lives, channel
         self._most = habit.most_ui_uses if channel == "ui" else habit.most_sdk_uses
 
@@ -83,49 +87,51 @@ class Usage(Activity):
         self._enter_next(now)
         if self._user.suspended:
             return ()
-        draws = self._stage.draws
-        count = 1 + draws.below(1 + draws.below(self._most))
+        rng = self._simulation.rng
+        count = 1 + rng.below(1 + rng.below(self._most))
         return (facts.usage_recorded(self._user, self._channel, count),)
 
 
 class Laboratory:
     """Starts experiments, and gives each a name of its own."""
 
-    __slots__ = ("_first", "_stage", "_started")
+    __slots__ = ("_first", "_simulation", "_started")
 
-    def __init__(self, stage: Simulation) -> None:
-        self._stage = stage
-        self._first = stage.draws.bits(64)
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self._first = simulation.rng.bits(64)
         self._started = 0
 
     def start(self, project: Project, user: User, now: Instant) -> Fact:
         """An experiment that lives on for itself."""
         self._started += 1
         name = f"{(self._first + self._started * _SCATTER) % 2**64:016x}"
-        draws, lifelike = self._stage.draws, self._stage.shape.lifelike
-        power = 16 + project.workspace.size_bits + draws.below(10) + draws.below(9)
-        size_bytes = (1 << power) + draws.bits(power)
+        rng, lifelike = self._simulation.rng, self._simulation.shape.lifelike
+        power = 16 + project.workspace.size_bits + rng.below(10) + rng.below(9)
+        size_bytes = (1 << power) + rng.bits(power)
         if not lifelike:
             return facts.experiment_created(name, project, user, size_bytes)
-        unknown = draws.percent(5)
-        Experiment(self._stage, name, project, size_bytes).begin(now, unknown)
+        unknown = rng.percent(5)
+        Experiment(self._simulation, name, project, size_bytes).begin(now, unknown)
         return facts.experiment_created(name, project, user, None if unknown else size_bytes)
 
 
 class Experiment:
     """What becomes of an experiment, until it is deleted or its project is."""
 
-    __slots__ = ("_life", "_name", "_project", "_size_bytes", "_stage")
+    __slots__ = ("_life", "_name", "_project", "_simulation", "_size_bytes")
 
-    def __init__(self, stage: Simulation, name: str, project: Project, size_bytes: int) -> None:
-        self._stage = stage
+    def __init__(
+        self, simulation: Simulation, name: str, project: Project, size_bytes: int
+    ) -> None:
+        self._simulation = simulation
         self._name = name
         self._project, self._life = project, project.lives
         self._size_bytes = size_bytes
 
     def begin(self, now: Instant, size_unknown: bool) -> None:
         """It runs on and grows, or is done at once."""
-        if size_unknown or self._stage.draws.percent(55):
+        if size_unknown or self._simulation.rng.percent(55):
             self._enter_growth(now)
         else:
             self._enter_end(now)
@@ -134,9 +140,9 @@ class Experiment:
         """It logged more: at most as much again."""
         if not self._exists():
             return ()
-        draws = self._stage.draws
-        self._size_bytes += 1 + draws.below(self._size_bytes)
-        if self._size_bytes < _LARGE and draws.percent(40):
+        rng = self._simulation.rng
+        self._size_bytes += 1 + rng.below(self._size_bytes)
+        if self._size_bytes < _LARGE and rng.percent(40):
             self._enter_growth(now)
         else:
             self._enter_end(now)
@@ -146,7 +152,7 @@ class Experiment:
         """Its owner needed the space and kept the best checkpoints only."""
         if not self._exists():
             return ()
-        self._size_bytes //= self._stage.draws.between(2, 10)
+        self._size_bytes //= self._simulation.rng.between(2, 10)
         self._enter_end(now)
         return (facts.experiment_resized(self._name, self._size_bytes),)
 
@@ -158,16 +164,20 @@ class Experiment:
         return self._project.exists and self._project.lives == self._life
 
     def _enter_growth(self, now: Instant) -> None:
-        agenda, draws = self._stage.agenda, self._stage.draws
-        agenda.enter(now + 10 * _MINUTE + draws.below(30 * HOUR), self.grow)
+        queue, rng = self._simulation.queue, self._simulation.rng
+        queue.schedule(now + 10 * _MINUTE + rng.below(30 * HOUR), self.grow)
 
     def _enter_end(self, now: Instant) -> None:
-        agenda, history, draws = self._stage.agenda, self._stage.history, self._stage.draws
-        chance = draws.below(100)
+        queue, history, rng = (
+            self._simulation.queue,
+            self._simulation.history,
+            self._simulation.rng,
+        )
+        chance = rng.below(100)
         if chance < 35:
-            agenda.enter(history.workday_after(now + draws.below(200 * DAY)), self.delete)
+            queue.schedule(history.workday_after(now + rng.below(200 * DAY)), self.delete)
         elif chance < 47:
-            agenda.enter(history.workday_after(now + draws.below(120 * DAY)), self.shrink)
+            queue.schedule(history.workday_after(now + rng.below(120 * DAY)), self.shrink)
 
 
 class Work(Activity):
@@ -175,10 +185,10 @@ class Work(Activity):
 
     __slots__ = ("_laboratory", "_member", "_turn")
 
-    def __init__(self, stage: Simulation, laboratory: Laboratory, member: Member) -> None:
+    def __init__(self, simulation: Simulation, laboratory: Laboratory, member: Member) -> None:
         habit = member.user.habit
-        per_month = stage.shape.experiments_per_member
-        super().__init__(stage, per_month, habit.experiments, at_night=habit.at_night)
+        per_month = simulation.shape.experiments_per_member
+        super().__init__(simulation, per_month, habit.experiments, at_night=habit.at_night)
         self._laboratory = laboratory
         self._member = member
         self._turn = 0
@@ -197,10 +207,10 @@ class Work(Activity):
         """The next of their projects; another when it is gone, and now and then to try one."""
         projects = self._member.projects
         turn = self._turn = (self._turn + 1) % len(projects)
-        curious = self._stage.shape.lifelike and self._stage.draws.percent(6)
+        curious = self._simulation.shape.lifelike and self._simulation.rng.percent(6)
         if curious or not projects[turn].exists:
             found = self._member.workspace.open_projects
             if not found:
                 return None
-            projects[turn] = self._stage.draws.pick(found)
+            projects[turn] = self._simulation.rng.pick(found)
         return projects[turn]

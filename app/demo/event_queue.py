@@ -1,7 +1,7 @@
 """What is still to happen, in the order of time.
 
 Each thing that lives keeps one entry, its next act, and puts the following one in when that comes:
-so the agenda grows with what exists, not with what happens.
+so the queue grows with what exists, not with what happens.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,7 +26,7 @@ class EventQueue:
         self._end = end
         self._entered = 0
 
-    def enter(self, at: Instant, act: ScheduledAction) -> None:
+    def schedule(self, at: Instant, act: ScheduledAction) -> None:
         """Have it done at that time; never when that is not before the end."""
         if at < self._end:
             self._entered += 1

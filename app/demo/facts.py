@@ -1,8 +1,8 @@
 """What each event says: the types and fields of spec section 5, and who reports them."""
 
+from app.demo.entities import Project, User, Workspace
 from app.demo.event_queue import Fact, Instant
 from app.demo.history import written
-from app.demo.people import Project, User, Workspace
 
 PLATFORM = "/demo/platform"
 SDK_GATEWAY = "/demo/sdk-gateway"

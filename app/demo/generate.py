@@ -41,12 +41,12 @@ def generate_events(shape: OrganizationShape, *, seed: int, until: datetime) -> 
     """
     if seed < 0:
         raise ValueError(f"seed is {seed}: allowed is a whole number from 0")
-    draws = SeededRandom(seed)
-    history = History(until, shape.months, draws)
-    stage = Simulation(shape, draws, history, EventQueue(history.end))
-    users = plan_users(shape, draws)
-    Scenario(stage, users, plan_workspaces(shape, draws, users)).begin()
-    return _lines(stage.agenda, history, _run_name(shape, seed, until))
+    rng = SeededRandom(seed)
+    history = History(until, shape.months, rng)
+    simulation = Simulation(shape, rng, history, EventQueue(history.end))
+    users = plan_users(shape, rng)
+    Scenario(simulation, users, plan_workspaces(shape, rng, users)).begin()
+    return _lines(simulation.queue, history, _run_name(shape, seed, until))
 
 
 def _run_name(shape: OrganizationShape, seed: int, until: datetime) -> str:
@@ -55,9 +55,9 @@ def _run_name(shape: OrganizationShape, seed: int, until: datetime) -> str:
     return hashlib.blake2b(told.encode(), digest_size=6).hexdigest()
 
 
-def _lines(agenda: EventQueue, history: History, run_name: str) -> Iterator[bytes]:
+def _lines(queue: EventQueue, history: History, run_name: str) -> Iterator[bytes]:
     latest = history.start - 1
-    for number, (due, fact) in enumerate(agenda.facts()):
+    for number, (due, fact) in enumerate(queue.facts()):
         latest = max(due, latest + 1)
         if latest >= history.end:
             return

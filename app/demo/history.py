@@ -61,9 +61,9 @@ class History:
 
     __slots__ = ("_draws", "_starts", "end", "months", "night", "office", "start")
 
-    def __init__(self, until: datetime, months: int, draws: SeededRandom) -> None:
+    def __init__(self, until: datetime, months: int, rng: SeededRandom) -> None:
         first = first_month(until, months)
-        self._draws = draws
+        self._draws = rng
         self.start = instant_of(first.start)
         self.end = instant_of(until)
         self.months = [

@@ -7,20 +7,20 @@ from collections.abc import Iterable
 
 from app.demo import facts
 from app.demo.activity import Laboratory, Usage, Work
+from app.demo.entities import Member, Project, User, Workspace
 from app.demo.event_queue import Fact, Instant
 from app.demo.names import moved_email
-from app.demo.people import Member, Project, User, Workspace
 from app.demo.simulation import Simulation
 
 
 class Organization:
     """Keeps who and what exists true to what has been said."""
 
-    __slots__ = ("_laboratory", "_stage")
+    __slots__ = ("_laboratory", "_simulation")
 
-    def __init__(self, stage: Simulation) -> None:
-        self._stage = stage
-        self._laboratory = Laboratory(stage)
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self._laboratory = Laboratory(simulation)
 
     def create_user(self, user: User, created_at: Instant, now: Instant) -> Iterable[Fact]:
         """The account is there, and begins to be used."""
@@ -29,7 +29,7 @@ class Organization:
         user.exists, user.suspended = True, False
         user.lives += 1
         for channel in ("ui", "sdk"):
-            Usage(self._stage, user, channel).begin(now)
+            Usage(self._simulation, user, channel).begin(now)
         return (facts.user_created(user, created_at),)
 
     def delete_user(self, user: User, now: Instant) -> Iterable[Fact]:
@@ -105,14 +105,14 @@ class Organization:
         user.members.append(member)
         workspace.members.append(member)
         if member.projects:
-            Work(self._stage, self._laboratory, member).begin(now)
+            Work(self._simulation, self._laboratory, member).begin(now)
         return (facts.member_added(workspace, user),)
 
     def _projects_to_work_on(self, workspace: Workspace) -> list[Project]:
         """Different ones, the older more often: that is where most people are."""
-        found, draws = workspace.open_projects, self._stage.draws
-        count = min(self._stage.shape.projects_per_member, len(found))
-        first = min(draws.below(len(found)), draws.below(len(found))) if found else 0
+        found, rng = workspace.open_projects, self._simulation.rng
+        count = min(self._simulation.shape.projects_per_member, len(found))
+        first = min(rng.below(len(found)), rng.below(len(found))) if found else 0
         return [found[(first + place) % len(found)] for place in range(count)]
 
     def remove_member(self, member: Member, _now: Instant) -> Iterable[Fact]:

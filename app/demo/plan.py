@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from app.demo import names
-from app.demo.people import (
+from app.demo.entities import (
     ADMIN,
     ENGINEER,
     EVERYBODY,
@@ -30,9 +30,9 @@ _MANY_PEOPLE = 1_000_000
 _LARGEST_DETOUR = 6
 
 
-def plan_users(shape: OrganizationShape, draws: SeededRandom) -> list[User]:
+def plan_users(shape: OrganizationShape, rng: SeededRandom) -> list[User]:
     """Two admins, then people with a service account here and there, in the order of coming."""
-    rotation = draws.below(_MANY_PEOPLE)
+    rotation = rng.below(_MANY_PEOPLE)
     users = [_admin(number) for number in range(len(names.ADMINS))]
     services = people = 0
     while len(users) < shape.users:
@@ -67,24 +67,24 @@ def _user(
 
 
 def plan_workspaces(
-    shape: OrganizationShape, draws: SeededRandom, users: Sequence[User]
+    shape: OrganizationShape, rng: SeededRandom, users: Sequence[User]
 ) -> list[Workspace]:
     """Workspaces with their projects and their team; a few are large, most are small."""
-    weights = _weights(shape.workspaces, draws)
+    weights = _weights(shape.workspaces, rng)
     projects = apportion(
         shape.projects, weights, least=shape.projects_per_member, most=shape.projects
     )
     workspaces = [
-        _workspace(number, count, draws.below(4) - 1) for number, count in enumerate(projects)
+        _workspace(number, count, rng.below(4) - 1) for number, count in enumerate(projects)
     ]
     members = apportion(shape.memberships, weights, least=1, most=shape.users)
-    _fill_teams(workspaces, members, users, draws)
+    _fill_teams(workspaces, members, users, rng)
     return workspaces
 
 
-def _weights(count: int, draws: SeededRandom) -> list[int]:
+def _weights(count: int, rng: SeededRandom) -> list[int]:
     """A power law: the departments named first are larger, but not strictly."""
-    positions = [number + draws.below(_LARGEST_DETOUR) for number in range(count)]
+    positions = [number + rng.below(_LARGEST_DETOUR) for number in range(count)]
     weights = [0] * count
     for rank, number in enumerate(sorted(range(count), key=positions.__getitem__)):
         weights[number] = 10**9 // (rank + 3)
@@ -103,7 +103,7 @@ def _fill_teams(
     workspaces: Sequence[Workspace],
     sizes: Sequence[int],
     users: Sequence[User],
-    draws: SeededRandom,
+    rng: SeededRandom,
 ) -> None:
     """All users in turn, each time around in another order, so that all get about as many.
 
@@ -114,7 +114,7 @@ def _fill_teams(
         passed: list[User] = []
         while len(workspace.team) < size:
             if not waiting:
-                waiting.extend(draws.shuffled(users))
+                waiting.extend(rng.shuffled(users))
             user = waiting.popleft()
             if user.places and user.places[-1] is workspace:
                 passed.append(user)

@@ -5,10 +5,10 @@ from functools import partial
 from itertools import chain
 from typing import NamedTuple, TypeAlias, TypeVar
 
+from app.demo.entities import Project, User, Workspace
 from app.demo.event_queue import Fact, Instant, ScheduledAction
 from app.demo.history import DAY, HOUR
 from app.demo.organization import Organization
-from app.demo.people import Project, User, Workspace
 from app.demo.simulation import Simulation
 
 # The first day's import of what was there before; the first people come to work at six.
@@ -33,13 +33,13 @@ class Career(NamedTuple):
 
 
 class Scenario:
-    """Enters into the agenda what is going to happen."""
+    """Enters into the queue what is going to happen."""
 
     def __init__(
-        self, stage: Simulation, users: Sequence[User], workspaces: Sequence[Workspace]
+        self, simulation: Simulation, users: Sequence[User], workspaces: Sequence[Workspace]
     ) -> None:
-        self._stage = stage
-        self._organization = Organization(stage)
+        self._simulation = simulation
+        self._organization = Organization(simulation)
         self._users = users
         self._workspaces = workspaces
         self._fates: list[Career | None] = []
@@ -54,11 +54,11 @@ class Scenario:
         self._enter_closings(workspaces)
 
     def _founding_users(self) -> Sequence[User]:
-        percent = _FOUNDING_USERS_PERCENT if self._stage.shape.lifelike else 100
+        percent = _FOUNDING_USERS_PERCENT if self._simulation.shape.lifelike else 100
         return self._users[: max(3, len(self._users) * percent // 100)]
 
     def _founding_workspaces(self) -> Sequence[Workspace]:
-        percent = _FOUNDING_WORKSPACES_PERCENT if self._stage.shape.lifelike else 100
+        percent = _FOUNDING_WORKSPACES_PERCENT if self._simulation.shape.lifelike else 100
         return self._workspaces[: max(1, len(self._workspaces) * percent // 100)]
 
     def _found(self, users: Sequence[User], workspaces: Sequence[Workspace]) -> None:
@@ -69,34 +69,34 @@ class Scenario:
             (partial(self.settle, user) for user in users),
         )
         founding = partial(self._found_next, acts, min(pause, _LONGEST_PAUSE))
-        self._stage.agenda.enter(self._stage.history.start, founding)
+        self._simulation.queue.schedule(self._simulation.history.start, founding)
 
     def _found_next(
         self, acts: Iterator[ScheduledAction], pause: Instant, now: Instant
     ) -> Iterable[Fact]:
-        """Do one act of the founding, and enter the rest of them for a moment later."""
+        """Do one act of the founding, and schedule the rest of them for a moment later."""
         act = next(acts, None)
         if act is None:
             return ()
         rest = partial(self._found_next, acts, pause)
-        self._stage.agenda.enter(now + 1 + self._stage.draws.below(pause), rest)
+        self._simulation.queue.schedule(now + 1 + self._simulation.rng.below(pause), rest)
         return act(now)
 
     def _enter_spread(
         self, those: Sequence[T], act: Callable[[T, Instant], Iterable[Fact]], percent: int
     ) -> None:
         """Have it happen to one after the other, in working hours of that part of the history."""
-        history = self._stage.history
+        history = self._simulation.history
         span = (history.end - history.start - _LAST_OPENING) * percent // 100
         for number, one in enumerate(those):
             at = history.start + span * (number + 1) // (len(those) + 1)
-            self._stage.agenda.enter(history.workday_after(at), partial(act, one))
+            self._simulation.queue.schedule(history.workday_after(at), partial(act, one))
 
     def import_user(self, user: User, now: Instant) -> Iterable[Fact]:
         """A user whose account is older than the history."""
-        age = self._stage.draws.below(_OLDEST_ACCOUNT)
+        age = self._simulation.rng.below(_OLDEST_ACCOUNT)
         self._enter_fate(user, now)
-        return self._organization.create_user(user, self._stage.history.start - 1 - age, now)
+        return self._organization.create_user(user, self._simulation.history.start - 1 - age, now)
 
     def join(self, user: User, now: Instant) -> Iterable[Fact]:
         """A new user, with an account and a first membership."""
@@ -107,7 +107,7 @@ class Scenario:
         """Memberships: the one at home at once; the others too, or as work brings them."""
         open_places = [place for place in user.places if place.exists] or self._any_workspace()
         add = self._organization.add_member
-        if not self._stage.shape.lifelike:
+        if not self._simulation.shape.lifelike:
             return [fact for place in open_places for fact in add(user, place, now)]
         for place in open_places[1:]:
             self._enter_later(now, (2, 50), partial(add, user, place))
@@ -115,17 +115,17 @@ class Scenario:
 
     def _any_workspace(self) -> list[Workspace]:
         found = [workspace for workspace in self._workspaces if workspace.exists]
-        return [self._stage.draws.pick(found)]
+        return [self._simulation.rng.pick(found)]
 
     def _enter_later(self, now: Instant, percents: tuple[int, int], act: ScheduledAction) -> None:
         """Have it happen after so many percent, at least and at most, of the time that is left."""
-        self._stage.agenda.enter(self._stage.history.later(now, *percents), act)
+        self._simulation.queue.schedule(self._simulation.history.later(now, *percents), act)
 
     def open_workspace(self, workspace: Workspace, now: Instant) -> Iterable[Fact]:
         """A workspace with its first projects."""
         facts = list(self._organization.create_workspace(workspace, now))
         first = len(workspace.projects)
-        if self._stage.shape.lifelike:
+        if self._simulation.shape.lifelike:
             first = 1 + first // 2
         for project in workspace.projects[:first]:
             facts += self.open_project(project, now)
@@ -135,15 +135,15 @@ class Scenario:
 
     def start_workspace(self, workspace: Workspace, now: Instant) -> Iterable[Fact]:
         """A new workspace; of its team, those who have an account come in the days after."""
-        history, draws = self._stage.history, self._stage.draws
+        history, rng = self._simulation.history, self._simulation.rng
         for user in workspace.team:
             add = partial(self._organization.add_member, user, workspace)
-            self._stage.agenda.enter(history.workday_after(now + draws.below(10 * DAY)), add)
+            self._simulation.queue.schedule(history.workday_after(now + rng.below(10 * DAY)), add)
         return self.open_workspace(workspace, now)
 
     def open_project(self, project: Project, now: Instant) -> Iterable[Fact]:
         """A project; the first of a workspace stays, of the others three in ten end one day."""
-        if self._stage.shape.lifelike and project is not project.workspace.projects[0]:
+        if self._simulation.shape.lifelike and project is not project.workspace.projects[0]:
             end = self._next_project_end()
             if end is not None:
                 self._enter_later(now, (15, 80), partial(end, project))
@@ -152,7 +152,7 @@ class Scenario:
     def _next_project_end(self) -> ProjectEnd | None:
         if not self._project_ends:
             ends = [*7 * [None], *2 * [self._organization.delete_project], self.restart_project]
-            self._project_ends = self._stage.draws.shuffled(ends)
+            self._project_ends = self._simulation.rng.shuffled(ends)
         return self._project_ends.pop()
 
     def restart_project(self, project: Project, now: Instant) -> Iterable[Fact]:
@@ -164,9 +164,9 @@ class Scenario:
 
     def _enter_closings(self, founded: Sequence[Workspace]) -> None:
         """Of every fourteen workspaces one is closed for good and one for a while, small ones."""
-        if not self._stage.shape.lifelike or len(founded) < _FEWEST_FOR_CLOSING:
+        if not self._simulation.shape.lifelike or len(founded) < _FEWEST_FOR_CLOSING:
             return
-        start = self._stage.history.start
+        start = self._simulation.history.start
         count = 1 + len(founded) // 14
         smallest = sorted(founded[1:], key=lambda workspace: len(workspace.team))[: 2 * count]
         for workspace in smallest[::2]:
@@ -176,10 +176,10 @@ class Scenario:
 
     def close_workspace(self, workspace: Workspace, now: Instant) -> Iterable[Fact]:
         """A workspace is deleted; who has no other one left finds one."""
-        history, draws = self._stage.history, self._stage.draws
+        history, rng = self._simulation.history, self._simulation.rng
         for user in [member.user for member in workspace.members if len(member.user.members) == 1]:
-            at = history.workday_after(now + draws.below(3 * DAY))
-            self._stage.agenda.enter(at, partial(self.resettle, user))
+            at = history.workday_after(now + rng.below(3 * DAY))
+            self._simulation.queue.schedule(at, partial(self.resettle, user))
         return self._organization.delete_workspace(workspace, now)
 
     def restart_workspace(self, workspace: Workspace, now: Instant) -> Iterable[Fact]:
@@ -193,10 +193,10 @@ class Scenario:
 
     def _enter_fate(self, user: User, now: Instant) -> None:
         """What becomes of a person, dealt like cards so that even a small company has it all."""
-        if not self._stage.shape.lifelike or user.role == "ADMIN" or user.service_account:
+        if not self._simulation.shape.lifelike or user.role == "ADMIN" or user.service_account:
             return
         if not self._fates:
-            self._fates = self._stage.draws.shuffled(self._deck())
+            self._fates = self._simulation.rng.shuffled(self._deck())
         fate = self._fates.pop()
         if fate is not None:
             self._enter_later(now, fate.percents, partial(fate.act, user))
@@ -214,9 +214,9 @@ class Scenario:
 
     def leave(self, user: User, now: Instant) -> Iterable[Fact]:
         """The memberships end; the account goes when somebody gets to it."""
-        history, draws = self._stage.history, self._stage.draws
-        at = history.workday_after(now + draws.below(10 * DAY))
-        self._stage.agenda.enter(at, partial(self._organization.delete_user, user))
+        history, rng = self._simulation.history, self._simulation.rng
+        at = history.workday_after(now + rng.below(10 * DAY))
+        self._simulation.queue.schedule(at, partial(self._organization.delete_user, user))
         return self._organization.remove_from_all(user, now)
 
     def leave_for_a_while(self, user: User, now: Instant) -> Iterable[Fact]:
@@ -237,7 +237,7 @@ class Scenario:
         ]
         if not elsewhere or not user.members:
             return ()
-        to = self._stage.draws.pick(elsewhere)
+        to = self._simulation.rng.pick(elsewhere)
         user.places[0] = to
         removed = self._organization.remove_member(user.members[0], now)
         return (*removed, *self._organization.add_member(user, to, now))
@@ -253,6 +253,6 @@ class Scenario:
 
     def be_suspended(self, user: User, now: Instant) -> Iterable[Fact]:
         """Most come back."""
-        if self._stage.draws.percent(70):
+        if self._simulation.rng.percent(70):
             self._enter_later(now, (5, 40), partial(self._organization.readmit, user))
         return self._organization.suspend(user, now)

@@ -14,7 +14,7 @@ _BITS = 64
 
 
 class SeededRandom:
-    """A stream of draws that follows from a seed."""
+    """A stream of rng that follows from a seed."""
 
     __slots__ = ("bits",)
 

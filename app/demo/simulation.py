@@ -13,6 +13,6 @@ class Simulation:
     """The sizes, the chance, the time, and what is still to come."""
 
     shape: OrganizationShape
-    draws: SeededRandom
+    rng: SeededRandom
     history: History
-    agenda: EventQueue
+    queue: EventQueue

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 
-class Outcome(StrEnum):
+class RunOutcome(StrEnum):
     """How a run of a source ended."""
 
     RUNNING = "RUNNING"
@@ -18,11 +18,11 @@ class Outcome(StrEnum):
 class SkippedItem(NamedTuple):
     """Something that a source has and that the feed has no place for: what it is, and why."""
 
-    what: str
-    why: str
+    item: str
+    reason: str
 
 
-class MemoryKey(NamedTuple):
+class CheckpointKey(NamedTuple):
     """Under what a source remembers something."""
 
     family: str
@@ -35,10 +35,10 @@ class SourceBatch:
 
     Attributes:
         lines: Events, one CloudEvent in JSON each.
-        remembered: What to know at the next run; None forgets.
-        unplaced: What could not become an event.
+        checkpoint: What to know at the next run; None forgets.
+        skipped: What could not become an event.
     """
 
     lines: Sequence[bytes] = ()
-    remembered: Mapping[MemoryKey, str | None] = field(default_factory=dict)
-    unplaced: Sequence[SkippedItem] = ()
+    checkpoint: Mapping[CheckpointKey, str | None] = field(default_factory=dict)
+    skipped: Sequence[SkippedItem] = ()

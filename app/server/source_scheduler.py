@@ -11,10 +11,10 @@ from app.console import stderr
 from app.db.engine import Database
 from app.domain.errors import ChargebackError, SourceBusy, StoreUnavailable
 from app.services.source_config import (
-    Connection,
-    due_connections,
-    read_connections,
-    run_connection,
+    SourceConfig,
+    find_due_sources,
+    read_source_configs,
+    run_source,
 )
 
 _LOOK_SECONDS = 15
@@ -30,7 +30,7 @@ async def sources_at_intervals(database: Database, file: Path | None) -> AsyncIt
     Raises:
         InvalidArgument: The file cannot be read, or says something that it must not.
     """
-    running = asyncio.create_task(_run_due(database, read_connections(file) if file else []))
+    running = asyncio.create_task(_run_due(database, read_source_configs(file) if file else []))
     try:
         yield
     finally:
@@ -38,23 +38,21 @@ async def sources_at_intervals(database: Database, file: Path | None) -> AsyncIt
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def _run_due(database: Database, connections: Sequence[Connection]) -> None:
+async def _run_due(database: Database, connections: Sequence[SourceConfig]) -> None:
     """Run what is due, one source at a time, until cancelled."""
     while any(connection.every for connection in connections):
         try:
-            for connection in await due_connections(database, connections, system_clock()):
+            for connection in await find_due_sources(database, connections, system_clock()):
                 await _run(database, connection)
         except StoreUnavailable:
             _log.info("The store is away; sources are run when it is back.")
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-async def _run(database: Database, connection: Connection) -> None:
+async def _run(database: Database, connection: SourceConfig) -> None:
     """What stops one source is in its run, and does not stop the others."""
     try:
-        run = await run_connection(
-            database, connection, clock=system_clock, progress=lambda *_: None
-        )
+        run = await run_source(database, connection, clock=system_clock, progress=lambda *_: None)
     except SourceBusy:
         return
     except ChargebackError as error:
@@ -63,9 +61,7 @@ async def _run(database: Database, connection: Connection) -> None:
         _log.exception("Source %s failed.", connection.name)
     else:
         total = run.total
-        _say(
-            f"Source {connection.name}: {total.accepted} events, {run.unplaced_count} not placed."
-        )
+        _say(f"Source {connection.name}: {total.accepted} events, {run.skipped_count} skipped.")
 
 
 def _say(line: str) -> None:

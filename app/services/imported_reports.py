@@ -31,7 +31,7 @@ from app.services.cutover import cells_told, hand_over_to_live, withdraw_hand_ov
 from app.services.ingestion import CHUNK, store_lines
 from app.services.months import months_to_close
 from app.services.retention import AnalyzeTrigger
-from app.services.sources import SourceRun, source_run
+from app.services.sources import ActiveSourceRun, open_source_run
 
 SOURCE_NAME = "imported reports"
 
@@ -76,7 +76,7 @@ async def import_reports(
     ordered = sorted(reports, key=lambda report: report.month)
     _insist_on_months(ordered, clock)
     name, kind = SOURCE_NAME, "report"
-    async with source_run(database, organization_id, name, kind=kind, clock=clock) as run:
+    async with open_source_run(database, organization_id, name, kind=kind, clock=clock) as run:
         async with database.transaction(organization_id) as tx:
             if withdrawn is not None:
                 await withdraw_hand_over(tx, organization_id, withdrawn, clock, by)
@@ -106,14 +106,14 @@ def _insist_on_months(ordered: Sequence[Report], clock: Clock) -> None:
             )
 
 
-def _tell(run: SourceRun, imported: Imported) -> None:
+def _tell(run: ActiveSourceRun, imported: Imported) -> None:
     if imported.stated:
-        run.leave_out(
+        run.skip(
             f"report of {imported.month}",
             f"{imported.stated} figures stand as it states them, and its events say otherwise",
         )
     for gap in imported.gaps:
-        run.leave_out(f"report of {gap}", "there was none: the month is as the one before left it")
+        run.skip(f"report of {gap}", "there was none: the month is as the one before left it")
 
 
 async def _import(

@@ -219,7 +219,7 @@ class PendingLookup(NamedTuple):
 class KeyLoader:
     """Finds who is behind keys; those asked for while enough are looked up go together, next.
 
-    Nothing is remembered: every lookup begins after the requests that it answers, so that what
+    Nothing is checkpoint: every lookup begins after the requests that it answers, so that what
     is revoked is refused from the next request on. But a hundred at once cost a few lookups.
     """
 

@@ -9,19 +9,19 @@ from app.clock import Clock
 from app.connectors.mlflow.artifacts import ArtifactStores
 from app.connectors.mlflow.checkpoint import LoadCheckpoint
 from app.connectors.mlflow.connector import read_mlflow
-from app.connectors.mlflow.database import DatabaseDirectory, DatabaseStore
-from app.connectors.mlflow.events import EventWriter
-from app.connectors.mlflow.facts import Directory, TrackingStore
+from app.connectors.mlflow.database import DatabaseAccountDirectory, DatabaseStore
+from app.connectors.mlflow.event_writer import EventWriter
+from app.connectors.mlflow.http_client import MlflowClient
+from app.connectors.mlflow.load_context import LoadContext, ProgressCallback
 from app.connectors.mlflow.mapping import WorkspaceRule
 from app.connectors.mlflow.options import MlflowOptions
-from app.connectors.mlflow.reading import Progress, Reading
-from app.connectors.mlflow.rest import RestDirectory, RestStore
-from app.connectors.mlflow.server import MlflowServer
+from app.connectors.mlflow.records import AccountDirectory, TrackingStore
+from app.connectors.mlflow.rest import RestAccountDirectory, RestStore
 from app.db.engine import Database
 from app.db.external_database import ExternalDatabase
 from app.domain.errors import InvalidArgument
 from app.domain.sources import SourceBatch
-from app.services.sources import SourceRun, source_run
+from app.services.sources import ActiveSourceRun, open_source_run
 
 KIND = "mlflow"
 
@@ -33,8 +33,8 @@ async def import_mlflow(
     options: MlflowOptions,
     *,
     clock: Clock,
-    progress: Progress,
-) -> SourceRun:
+    progress: ProgressCallback,
+) -> ActiveSourceRun:
     """Bring what changed since the last run of this source.
 
     Raises:
@@ -42,16 +42,21 @@ async def import_mlflow(
         InvalidArgument: An option is wrong.
         SourceBusy: The source is being read already.
     """
-    async with source_run(database, organization_id, name, kind=KIND, clock=clock) as run:
-        async for brought in brought_by_mlflow(
-            name, options, recall=run.recall, now=clock(), progress=progress
+    async with open_source_run(database, organization_id, name, kind=KIND, clock=clock) as run:
+        async for brought in read_mlflow_batches(
+            name, options, load_checkpoint=run.load_checkpoint, now=clock(), progress=progress
         ):
-            await run.bring(brought)
+            await run.store_batch(brought)
     return run
 
 
-async def brought_by_mlflow(
-    name: str, options: MlflowOptions, *, recall: LoadCheckpoint, now: datetime, progress: Progress
+async def read_mlflow_batches(
+    name: str,
+    options: MlflowOptions,
+    *,
+    load_checkpoint: LoadCheckpoint,
+    now: datetime,
+    progress: ProgressCallback,
 ) -> AsyncIterator[SourceBatch]:
     """What changed since what is recalled, some at a time; each is to be stored before the next.
 
@@ -60,13 +65,13 @@ async def brought_by_mlflow(
         InvalidArgument: An option is wrong.
     """
     async with _opened(options) as (rule, store, directory, artifacts):
-        reading = Reading(
+        reading = LoadContext(
             store=store,
             directory=directory,
             artifacts=artifacts,
             rule=rule,
             events=EventWriter(f"/mlflow/{name}"),
-            recall=recall,
+            load_checkpoint=load_checkpoint,
             now_ms=int(now.timestamp() * 1000),
             settle_ms=timedelta(days=options.settle_days) // timedelta(milliseconds=1),
             relist=options.relist,
@@ -80,9 +85,9 @@ async def brought_by_mlflow(
 @asynccontextmanager
 async def _opened(
     options: MlflowOptions,
-) -> AsyncIterator[tuple[WorkspaceRule, TrackingStore, Directory | None, ArtifactStores]]:
+) -> AsyncIterator[tuple[WorkspaceRule, TrackingStore, AccountDirectory | None, ArtifactStores]]:
     rule = WorkspaceRule.parse(options.workspace_from, options.otherwise)
-    server = MlflowServer(options.tracking_url) if options.tracking_url else None
+    server = MlflowClient(options.tracking_url) if options.tracking_url else None
     async with AsyncExitStack() as stack:
         store = await _store(options, rule, server, stack)
         directory = await _directory(options, server, stack)
@@ -96,7 +101,7 @@ async def _opened(
 async def _store(
     options: MlflowOptions,
     rule: WorkspaceRule,
-    server: MlflowServer | None,
+    server: MlflowClient | None,
     stack: AsyncExitStack,
 ) -> TrackingStore:
     """The database where one is named: it tells more, and costs the server nothing."""
@@ -111,14 +116,14 @@ async def _store(
 
 
 async def _directory(
-    options: MlflowOptions, server: MlflowServer | None, stack: AsyncExitStack
-) -> Directory | None:
+    options: MlflowOptions, server: MlflowClient | None, stack: AsyncExitStack
+) -> AccountDirectory | None:
     """The users of the basic-auth app: from its database, or from a server that wants a user."""
     if options.auth_store is not None:
         database = await stack.enter_async_context(ExternalDatabase(options.auth_store))
-        directory = DatabaseDirectory(database)
+        directory = DatabaseAccountDirectory(database)
         await directory.check(untested=options.untested_version)
         return directory
-    if options.store is None and server is not None and server.signs_in:
-        return RestDirectory(server)
+    if options.store is None and server is not None and server.has_credentials:
+        return RestAccountDirectory(server)
     return None

@@ -10,21 +10,21 @@ from typing import Any, NamedTuple
 import msgspec
 
 from app.clock import Clock
+from app.connectors.mlflow.load_context import ProgressCallback
 from app.connectors.mlflow.options import MlflowOptions
-from app.connectors.mlflow.reading import Progress
 from app.db.engine import Database
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import InvalidArgument, NotFound
 from app.services.mlflow import KIND as MLFLOW
 from app.services.mlflow import import_mlflow
 from app.services.organizations import find_organization
-from app.services.sources import SourceRun, list_sources
+from app.services.sources import ActiveSourceRun, list_sources
 
 _INTERVAL = re.compile(r"([1-9][0-9]{0,4})(m|h|d)")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
-class Connection(NamedTuple):
+class SourceConfig(NamedTuple):
     """A source of a sources file; `every` is None when the service does not run it by itself."""
 
     name: str
@@ -33,7 +33,7 @@ class Connection(NamedTuple):
     options: MlflowOptions
 
 
-def read_connections(file: Path) -> Sequence[Connection]:
+def read_source_configs(file: Path) -> Sequence[SourceConfig]:
     """The sources that a file of TOML names, in its order: a table each, by name.
 
     Raises:
@@ -46,7 +46,7 @@ def read_connections(file: Path) -> Sequence[Connection]:
     return [_connection(f"{file}: [{name}]", name, table) for name, table in tables.items()]
 
 
-def _connection(where: str, name: str, table: Any) -> Connection:
+def _connection(where: str, name: str, table: Any) -> SourceConfig:
     if not isinstance(table, dict):
         raise InvalidArgument(f"{where} must be a table.")
     options = dict(table)
@@ -58,7 +58,7 @@ def _connection(where: str, name: str, table: Any) -> Connection:
         found = msgspec.convert(options, MlflowOptions)
     except msgspec.ValidationError as error:
         raise InvalidArgument(f"{where}: {error}.") from None
-    return Connection(name, organization, _interval(where, every), found)
+    return SourceConfig(name, organization, _interval(where, every), found)
 
 
 def _interval(where: str, written: Any) -> timedelta | None:
@@ -70,7 +70,7 @@ def _interval(where: str, written: Any) -> timedelta | None:
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
-def find_connection(connections: Sequence[Connection], name: str) -> Connection:
+def find_source_config(connections: Sequence[SourceConfig], name: str) -> SourceConfig:
     """The connection of that name.
 
     Raises:
@@ -83,9 +83,9 @@ def find_connection(connections: Sequence[Connection], name: str) -> Connection:
     raise NotFound(f"The sources file has no source {name!r}; it has: {names}.")
 
 
-async def run_connection(
-    database: Database, connection: Connection, *, clock: Clock, progress: Progress
-) -> SourceRun:
+async def run_source(
+    database: Database, connection: SourceConfig, *, clock: Clock, progress: ProgressCallback
+) -> ActiveSourceRun:
     """Run a source once.
 
     Raises:
@@ -103,9 +103,9 @@ async def run_connection(
     )
 
 
-async def due_connections(
-    database: Database, connections: Sequence[Connection], now: datetime
-) -> Sequence[Connection]:
+async def find_due_sources(
+    database: Database, connections: Sequence[SourceConfig], now: datetime
+) -> Sequence[SourceConfig]:
     """Those that the service runs by itself and that began last so long ago, or never."""
     due = []
     for connection in connections:

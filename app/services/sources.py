@@ -1,9 +1,9 @@
 """Sources: what is connected, its runs, and the way by which a run stores what it brings.
 
-async with source_run(database, organization_id, "mlflow", kind="mlflow", clock=clock) as run:
-    known = await run.recall("experiment")
+async with open_source_run(database, organization_id, "mlflow", kind="mlflow", clock=clock) as run:
+    known = await run.load_checkpoint("experiment")
     await run.accept(chunks)               # all or nothing, as `chargeback import` does
-    run.leave_out("run 8f31", "it has no owner")
+    run.skip("run 8f31", "it has no owner")
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -19,10 +19,10 @@ from app.db.sources import (
     begin_run,
     end_run,
     lock_source,
-    select_memory,
+    select_checkpoint,
     select_runs,
     select_sources,
-    write_memory,
+    write_checkpoint,
 )
 from app.domain.errors import (
     ChargebackError,
@@ -33,7 +33,7 @@ from app.domain.errors import (
     StoreUnavailable,
 )
 from app.domain.events import NUL, decode_lines
-from app.domain.sources import MemoryKey, Outcome, SkippedItem, SourceBatch
+from app.domain.sources import CheckpointKey, RunOutcome, SkippedItem, SourceBatch
 from app.ingest.store import IngestResult
 from app.services.ingestion import CHUNK, store_lines
 from app.services.retention import AnalyzeTrigger
@@ -44,7 +44,7 @@ _MOST_RUNS = 400
 _LONGEST_ERROR = 2_000
 
 
-class RunState(NamedTuple):
+class SourceRunState(NamedTuple):
     """A run of a source: what it brought, what it could not place, and how it ended.
 
     `finished_at` is None while it runs, and when it was interrupted.
@@ -53,11 +53,11 @@ class RunState(NamedTuple):
     number: int
     started_at: datetime
     finished_at: datetime | None
-    outcome: Outcome
+    outcome: RunOutcome
     accepted: int
     duplicates: int
-    unplaced_count: int
-    unplaced: Sequence[SkippedItem]
+    skipped_count: int
+    skipped: Sequence[SkippedItem]
     error: str | None
 
 
@@ -67,16 +67,16 @@ class SourceState(NamedTuple):
     name: str
     kind: str
     connected_at: datetime
-    last_run: RunState | None
+    last_run: SourceRunState | None
 
 
-class SourceRun:
+class ActiveSourceRun:
     """One run of a source, which nobody else runs meanwhile.
 
     Attributes:
         total: What became of the events that it brought.
-        unplaced: What it could not place, the first `LISTED` of it.
-        unplaced_count: How much it could not place.
+        skipped: What it could not place, the first `LISTED` of it.
+        skipped_count: How much it could not place.
     """
 
     def __init__(
@@ -94,21 +94,21 @@ class SourceRun:
         self._clock = clock
         self.number = number
         self.total = IngestResult()
-        self.unplaced: list[SkippedItem] = []
-        self.unplaced_count = 0
+        self.skipped: list[SkippedItem] = []
+        self.skipped_count = 0
         self._counted = self._listed = 0
 
     async def accept(
         self,
         chunks: Iterable[Sequence[bytes]],
         *,
-        remembered: Mapping[MemoryKey, str | None] | None = None,
+        checkpoint: Mapping[CheckpointKey, str | None] | None = None,
     ) -> IngestResult:
         """Store a stream of events, and what to remember of them: all of it, or nothing.
 
         Args:
             chunks: Lines, one event each, some at a time.
-            remembered: What to know at the next run; None forgets.
+            checkpoint: What to know at the next run; None forgets.
 
         Raises:
             InvalidBatch: With the bad lines, counted from 0; nothing was stored.
@@ -116,32 +116,34 @@ class SourceRun:
         """
         async with self._database.transaction(self._organization_id) as tx:
             accepted = await store_lines(tx, self._organization_id, chunks, self._clock())
-            if remembered:
-                await write_memory(tx, self._organization_id, self._name, remembered)
+            if checkpoint:
+                await write_checkpoint(tx, self._organization_id, self._name, checkpoint)
             await self.count(tx, accepted)
         await self._growth.stored(accepted.accepted)
         self.total += accepted
-        self._counted, self._listed = self.unplaced_count, len(self.unplaced)
+        self._counted, self._listed = self.skipped_count, len(self.skipped)
         return accepted
 
-    async def bring(self, brought: SourceBatch) -> IngestResult:
+    async def store_batch(self, brought: SourceBatch) -> IngestResult:
         """Store what a connector brings; an event that the feed refuses is left out, and said."""
-        for unplaced in brought.unplaced:
-            self.leave_out(*unplaced)
+        for skipped in brought.skipped:
+            self.skip(*skipped)
         lines = list(self._good(brought.lines))
         chunks = [lines[start : start + CHUNK] for start in range(0, len(lines), CHUNK)]
-        return await self.accept(chunks, remembered=brought.remembered)
+        return await self.accept(chunks, checkpoint=brought.checkpoint)
 
-    def leave_out(self, what: str, why: str) -> None:
+    def skip(self, what: str, why: str) -> None:
         """Note that something has no place in the feed; stored with what is brought next."""
-        self.unplaced_count += 1
-        if len(self.unplaced) < LISTED:
-            self.unplaced.append(SkippedItem(what.replace(NUL, ""), why.replace(NUL, "")))
+        self.skipped_count += 1
+        if len(self.skipped) < LISTED:
+            self.skipped.append(SkippedItem(what.replace(NUL, ""), why.replace(NUL, "")))
 
-    async def recall(self, family: str, keys: Sequence[str] | None = None) -> dict[str, str]:
-        """What was remembered in a family at these keys, or at all."""
+    async def load_checkpoint(
+        self, family: str, keys: Sequence[str] | None = None
+    ) -> dict[str, str]:
+        """What was checkpoint in a family at these keys, or at all."""
         async with self._database.transaction(self._organization_id) as tx:
-            rows = await select_memory(tx, self._organization_id, self._name, family, keys)
+            rows = await select_checkpoint(tx, self._organization_id, self._name, family, keys)
         return {row.key: row.value for row in rows}
 
     def _good(self, lines: Sequence[bytes]) -> Sequence[bytes]:
@@ -152,7 +154,7 @@ class SourceRun:
             except InvalidBatch as refusal:
                 problems = {problem.index: problem for problem in refusal.problems}
                 for index, problem in problems.items():
-                    self.leave_out(
+                    self.skip(
                         lines[index].decode(errors="replace")[:200],
                         f"{problem.field or 'event'}: {problem.message}",
                     )
@@ -173,16 +175,16 @@ class SourceRun:
             self.number,
             accepted=accepted.accepted,
             duplicates=accepted.duplicates,
-            unplaced_count=self.unplaced_count - self._counted,
-            unplaced=self.unplaced[self._listed :],
+            skipped_count=self.skipped_count - self._counted,
+            skipped=self.skipped[self._listed :],
         )
         if not current:
             raise SourceBusy(f"Another run of source {self._name!r} has begun; this one ends.")
 
-    async def finish(self, outcome: Outcome, error: str | None) -> None:
+    async def finish(self, outcome: RunOutcome, error: str | None) -> None:
         """Note how the run ended, and what was left out at last."""
         async with self._database.transaction(self._organization_id) as tx:
-            if self._counted < self.unplaced_count:
+            if self._counted < self.skipped_count:
                 await self.count(tx, IngestResult())
             await end_run(
                 tx,
@@ -196,9 +198,9 @@ class SourceRun:
 
 
 @asynccontextmanager
-async def source_run(
+async def open_source_run(
     database: Database, organization_id: UUID, name: str, *, kind: str, clock: Clock
-) -> AsyncIterator[SourceRun]:
+) -> AsyncIterator[ActiveSourceRun]:
     """Run a source for the length of the block; it is connected by its first run.
 
     The source is locked by an open transaction, so that the lock ends with the process, too.
@@ -216,21 +218,21 @@ async def source_run(
             raise SourceBusy(f"Source {name!r} is being read already: wait for that run to end.")
         async with database.transaction(organization_id) as tx:
             number = await begin_run(tx, organization_id, name, kind, clock())
-        run = SourceRun(database, organization_id, name, number, clock)
+        run = ActiveSourceRun(database, organization_id, name, number, clock)
         try:
             yield run
         except BaseException as error:
             with suppress(StoreUnavailable, SourceBusy):
                 await run.finish(*_ended_by(error))
             raise
-        await run.finish(Outcome.DONE, None)
+        await run.finish(RunOutcome.DONE, None)
 
 
-def _ended_by(error: BaseException) -> tuple[Outcome, str | None]:
+def _ended_by(error: BaseException) -> tuple[RunOutcome, str | None]:
     if not isinstance(error, Exception):
-        return Outcome.INTERRUPTED, None
+        return RunOutcome.INTERRUPTED, None
     told = str(error) if isinstance(error, ChargebackError) else repr(error)
-    return Outcome.FAILED, told.replace(NUL, "")[:_LONGEST_ERROR]
+    return RunOutcome.FAILED, told.replace(NUL, "")[:_LONGEST_ERROR]
 
 
 async def list_sources(database: Database, organization_id: UUID) -> Sequence[SourceState]:
@@ -245,9 +247,9 @@ async def list_sources(database: Database, organization_id: UUID) -> Sequence[So
     ]
 
 
-async def list_runs(
+async def list_source_runs(
     database: Database, organization_id: UUID, name: str, first: int = 20
-) -> Sequence[RunState]:
+) -> Sequence[SourceRunState]:
     """The last runs of a source, the latest first.
 
     Raises:
@@ -263,15 +265,15 @@ async def list_runs(
     return [_state(row) for row in rows]
 
 
-def _state(row: Any) -> RunState:
-    return RunState(
+def _state(row: Any) -> SourceRunState:
+    return SourceRunState(
         row.number,
         row.started_at,
         row.finished_at,
-        Outcome(row.outcome),
+        RunOutcome(row.outcome),
         row.accepted,
         row.duplicates,
-        row.unplaced_count,
-        [SkippedItem(each["what"], each["why"]) for each in row.unplaced],
+        row.skipped_count,
+        [SkippedItem(each["item"], each["reason"]) for each in row.skipped],
         row.error,
     )

@@ -16,7 +16,7 @@ import pytest
 from app.db.engine import Database
 from app.postgres.embedded import EmbeddedPostgres, bin_folder
 from app.postgres.open import with_database
-from app.services.source_config import read_connections
+from app.services.source_config import read_source_configs
 from tests.conftest import administer
 from tests.documents.desk import TOKEN, Desk
 from tests.documents.pages import (
@@ -152,7 +152,7 @@ def test_the_sources_file_that_is_shown_is_one(tmp_path: Path) -> None:
     file = tmp_path / "sources.toml"
     file.write_text(shown)
 
-    assert [(each.name, each.every) for each in read_connections(file)] == [
+    assert [(each.name, each.every) for each in read_source_configs(file)] == [
         ("tracking", timedelta(hours=1))
     ]
 

@@ -250,16 +250,17 @@ async def test_a_report_that_does_not_add_up_stands_and_says_where(
         {**place, "figure": "EXPERIMENTS", "amount": "-1"},
         {**place, "figure": "SIZE_BYTES", "amount": "-1048576"},
     ]
-    sources = await graphql("{ sources { name lastRun { outcome unplaced { what why } } } }")
+    sources = await graphql("{ sources { name lastRun { outcome skipped { item reason } } } }")
     assert sources["sources"] == [
         {
             "name": "imported reports",
             "lastRun": {
                 "outcome": "DONE",
-                "unplaced": [
+                "skipped": [
                     {
-                        "what": "report of 2024-03",
-                        "why": "2 figures stand as it states them, and its events say otherwise",
+                        "item": "report of 2024-03",
+                        "reason": "2 figures stand as it states them, and its events say "
+                        "otherwise",
                     }
                 ],
             },

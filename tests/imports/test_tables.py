@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from app.cli.commands import cli
 from app.cli.imports import import_tables
-from app.connectors.files.mapping import plain_mapping, read_mapping
+from app.connectors.files.mapping import default_mapping, read_mapping
 from app.db.engine import Database
 from app.domain.errors import ChargebackError, InvalidArgument, InvalidRows
 from app.services.organizations import DEFAULT, find_organization
@@ -80,7 +80,7 @@ async def imported(
     """Import a CSV file whose columns have our names."""
     file = tmp_path / "table.csv"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    mapping = plain_mapping(
+    mapping = default_mapping(
         "/test", table, options.get("at", AT), complete=options.get("complete", False)
     )
     await run(database, file, mapping)
@@ -121,7 +121,7 @@ async def test_a_directory_in_parquet_has_types(
     }
     pq.write_table(pa.table(dict(columns)), file)
 
-    await run(database, file, plain_mapping("/test", "directory", AT, complete=False))
+    await run(database, file, default_mapping("/test", "directory", AT, complete=False))
 
     found = await report(graphql)
     users = {each["username"]: each for each in found["users"]["licensedUsers"]}
@@ -324,7 +324,7 @@ async def test_a_parquet_file_of_other_programs_is_read_as_it_is_meant(
     }
     pq.write_table(pa.table(columns), file)
 
-    await run(database, file, plain_mapping("/s", "directory", AT, complete=False))
+    await run(database, file, default_mapping("/s", "directory", AT, complete=False))
 
     users = (await report(graphql))["users"]["licensedUsers"]
     assert {user["username"]: user["email"] for user in users} == {"ann": None, "bö": None}
@@ -347,7 +347,7 @@ async def test_a_cell_of_a_parquet_file_that_is_no_text_is_refused(
     pq.write_table(pa.table({"username": column}), file)
 
     with pytest.raises(InvalidRows, match=re.escape(told)):
-        await run(database, file, plain_mapping("/s", "directory", AT, complete=False))
+        await run(database, file, default_mapping("/s", "directory", AT, complete=False))
 
 
 @pytest.mark.parametrize(

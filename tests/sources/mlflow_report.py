@@ -9,7 +9,7 @@ from app.db.engine import Database
 from app.domain.months import Month
 from app.services.mlflow import import_mlflow
 from app.services.organizations import DEFAULT, find_organization
-from app.services.sources import RunState, SourceRun, list_runs
+from app.services.sources import ActiveSourceRun, SourceRunState, list_source_runs
 from tests.conftest import FixedClock, GraphQL
 
 MIB = 1024 * 1024
@@ -31,7 +31,7 @@ query ($month: Month!, $organization: String) {
 
 async def read(
     database: Database, organization: str = DEFAULT, name: str = "mlflow", **options: Any
-) -> SourceRun:
+) -> ActiveSourceRun:
     """Run the source once."""
     found = await find_organization(database, organization)
     return await import_mlflow(
@@ -44,9 +44,9 @@ async def read(
     )
 
 
-async def last_run(database: Database, name: str = "mlflow") -> RunState:
+async def last_run(database: Database, name: str = "mlflow") -> SourceRunState:
     found = await find_organization(database, DEFAULT)
-    return (await list_runs(database, found.organization_id, name))[0]
+    return (await list_source_runs(database, found.organization_id, name))[0]
 
 
 async def report(graphql: GraphQL, clock: FixedClock, organization: str = DEFAULT) -> Any:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.connectors.mlflow.artifacts import ArtifactStores, Size
+from app.connectors.mlflow.artifacts import ArtifactSize, ArtifactStores
 from app.domain.errors import ForeignUnavailable
 
 LAYOUTS = (
@@ -31,12 +31,12 @@ def test_a_run_whose_workspace_holds_no_file_yet_is_empty(
     folder = tmp_path / "store" / layout
     (tmp_path / "store" / "workspaces").mkdir(parents=True)
 
-    assert stores.measure([[str(folder)]]) == [Size(0, None)]
+    assert stores.measure([[str(folder)]]) == [ArtifactSize(0, None)]
 
     folder.mkdir(parents=True)
     (folder / "a.bin").write_bytes(b"x" * 7)
     [found] = stores.measure([[folder.as_uri()]])
-    assert isinstance(found, Size)
+    assert isinstance(found, ArtifactSize)
     assert found.size_bytes == 7
 
 
@@ -56,7 +56,7 @@ def test_below_the_destination_of_the_proxy_whatever_is_missing_is_empty(
 ) -> None:
     stores = ArtifactStores(destination=str(tmp_path), server=None, parallel=1)
 
-    assert stores.measure([[f"mlflow-artifacts:/{layout}"]]) == [Size(0, None)]
+    assert stores.measure([[f"mlflow-artifacts:/{layout}"]]) == [ArtifactSize(0, None)]
     tmp_path.rmdir()
     [found] = stores.measure([[f"mlflow-artifacts:/{layout}"]])
     assert isinstance(found, ForeignUnavailable)

@@ -22,9 +22,9 @@ from app.connectors.mlflow.options import MlflowOptions
 from app.db.engine import Database
 from app.domain.errors import ForeignUnavailable
 from app.domain.months import Month
-from app.services.mlflow import brought_by_mlflow
+from app.services.mlflow import read_mlflow_batches
 from app.services.organizations import create_organization, find_organization
-from app.services.sources import source_run
+from app.services.sources import open_source_run
 from tests.conftest import FixedClock, GraphQL, administer, cloned, named
 from tests.served import CHARGEBACK, Served, environment
 from tests.sources.mlflow_install import (
@@ -96,9 +96,9 @@ async def test_the_report_says_what_was_logged_and_then_what_changed(
         assert sizes(first) == FIRST_SIZES
         assert uses(first) == FIRST_USES
         assert {user["email"] for user in first["users"]["licensedUsers"]} == {None}
-        unplaced = (await last_run(database)).unplaced
-        assert [each.what for each in unplaced] == ["model version net/2"], unplaced
-        assert "s3://elsewhere/net" in unplaced[0].why
+        skipped = (await last_run(database)).skipped
+        assert [each.item for each in skipped] == ["model version net/2"], skipped
+        assert "s3://elsewhere/net" in skipped[0].reason
 
         # Over REST, artifacts through the proxy, the report is the same.
         by_rest = address.replace("://", f"://admin:{PASSWORD}@")
@@ -137,7 +137,7 @@ async def test_the_report_says_what_was_logged_and_then_what_changed(
 
         # A source that has forgotten everything tells the same facts under the same ids.
         async with database.owner_transaction() as tx:
-            await tx.execute(text("DELETE FROM source_memory"))
+            await tx.execute(text("DELETE FROM source_checkpoint"))
         forgetful = await read(database, **by_database)
         assert forgetful.total.duplicates > 15
         third = await report(graphql, clock)
@@ -207,17 +207,17 @@ async def stopped_readings(database: Database, clock: FixedClock, **options: Any
     organization_id = (await find_organization(database, "stopped")).organization_id
 
     async def read_on() -> None:
-        async with source_run(
+        async with open_source_run(
             database, organization_id, "mlflow", kind="mlflow", clock=system_clock
         ) as run:
-            async for brought in brought_by_mlflow(
+            async for brought in read_mlflow_batches(
                 "mlflow",
                 MlflowOptions(**options),
-                recall=run.recall,
+                load_checkpoint=run.load_checkpoint,
                 now=system_clock(),
                 progress=lambda *_: None,
             ):
-                if (await run.bring(brought)).accepted:
+                if (await run.store_batch(brought)).accepted:
                     raise Stopped
 
     for stops in count():
@@ -328,13 +328,13 @@ async def test_a_store_in_postgresql_with_artifacts_in_s3(
             store.url, "import-mlflow", *words, "--otherwise", "everybody", **object_store
         )
 
-        assert "not placed 0" in done.stdout, done.stdout + done.stderr
+        assert "skipped 0" in done.stdout, done.stdout + done.stderr
         assert shown(store.url) == BY_PREFIX
         # Without credentials the sizes are unknown, which is said; nothing becomes 0.
         again = chargeback(
             store.url, "import-mlflow", *words, "--otherwise", "everybody", "--relist"
         )
-        assert "accepted 0, duplicates 0, not placed 3" in again.stdout, again.stderr
+        assert "accepted 0, duplicates 0, skipped 3" in again.stdout, again.stderr
         assert shown(store.url) == BY_PREFIX
 
 
@@ -350,10 +350,10 @@ async def test_a_store_in_mysql_with_artifacts_in_a_folder(
 
         done = chargeback(store.url, "import-mlflow", *words, "--otherwise", "everybody")
 
-        assert "not placed 0" in done.stdout, done.stdout + done.stderr
+        assert "skipped 0" in done.stdout, done.stdout + done.stderr
         assert shown(store.url) == BY_TAG
         again = chargeback(store.url, "import-mlflow", *words, "--otherwise", "everybody")
-        assert "accepted 0, duplicates 0, not placed 0" in again.stdout, again.stderr
+        assert "accepted 0, duplicates 0, skipped 0" in again.stdout, again.stderr
 
         # The same from a file: by a command, and by the service itself.
         sources = tmp_path / "sources.toml"
@@ -362,11 +362,11 @@ async def test_a_store_in_mysql_with_artifacts_in_a_folder(
         sources.write_text(f"[mlflow]\n{options}{by_team}[other]\n{options}")
         settings = {"SOURCES_FILE": str(sources)}
         ran = chargeback(store.url, "sources", "run", "mlflow", **settings)
-        assert "mlflow: accepted 0, duplicates 0, not placed 0" in ran.stdout, ran.stderr
+        assert "mlflow: accepted 0, duplicates 0, skipped 0" in ran.stdout, ran.stderr
         # Of these, `other` never ran and is due; `mlflow` is not for an hour.
         with Served(tmp_path / "served", (), {"DATABASE_URL": store.url, **settings}) as served:
             line = await asyncio.to_thread(ran_by_itself, served)
-        assert re.fullmatch(r"Source other: [1-9][0-9]* events, 0 not placed\.", line)
+        assert re.fullmatch(r"Source other: [1-9][0-9]* events, 0 skipped\.", line)
 
 
 async def test_what_names_nobody_or_has_no_run_is_counted_and_what_cannot_be_is_said(
@@ -393,14 +393,14 @@ async def test_what_names_nobody_or_has_no_run_is_counted_and_what_cannot_be_is_
         "formerMembers": {"(unknown)": (1, 0.5)},
     }
     assert uses(found) == {"ann": (None, 1)}
-    (unplaced,) = (await last_run(database)).unplaced
-    assert unplaced.what == f"run {ids['future']}"
+    (skipped,) = (await last_run(database)).skipped
+    assert skipped.item == f"run {ids['future']}"
 
     # Its files away, the run's size is unknown, and stays as it was last known.
     shutil.rmtree(folder)
     await read(database, store=tracking, relist=True)
     assert sizes(await report(graphql, clock)) == sizes(found)
-    whats = {each.what for each in (await last_run(database)).unplaced}
+    whats = {each.item for each in (await last_run(database)).skipped}
     assert f"size of run {ids['nobody']}" in whats
 
     # Whoever reads them for the first time now knows no size at all, and is told so.

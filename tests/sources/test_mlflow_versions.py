@@ -36,7 +36,7 @@ FIRST_SIZES = {
 }
 # bob logged two runs. His three traces say nothing of him in MLflow 2.
 BOB_USES = {"mlflow-2.22": 2, "mlflow-3.1": 5}
-UNPLACED = {"mlflow-2.22": ["3 traces of experiment asr"], "mlflow-3.1": []}
+SKIPPED = {"mlflow-2.22": ["3 traces of experiment asr"], "mlflow-3.1": []}
 # b is gone with its 0.25, a in the bin with its bytes; e holds 0.5. carl may read no more.
 NEXT_SIZES = {
     "default": FIRST_SIZES["default"],
@@ -86,8 +86,8 @@ async def test_an_older_mlflow_is_read_by_database_and_over_rest(
         assert sizes(found) == FIRST_SIZES
         users = {"admin": 0, "ann": 2, "bob": BOB_USES[version], "carl": 0}
         assert uses(found) == {name: (None, count) for name, count in users.items()}
-        unplaced = [each.what for each in (await last_run(database)).unplaced]
-        assert unplaced == UNPLACED[version]
+        skipped = [each.item for each in (await last_run(database)).skipped]
+        assert skipped == SKIPPED[version]
         again = await read(database, **by_database)
         assert (again.total.accepted, again.total.duplicates) == (0, 0)
 
@@ -96,7 +96,7 @@ async def test_an_older_mlflow_is_read_by_database_and_over_rest(
         assert sizes(found) == over_rest(FIRST_SIZES)
         assert uses(found) == {name: (None, users[name]) for name in ("ann", "bob")}
         # Whom it does not list is said.
-        assert rest.unplaced_count == len(unplaced) + 1
+        assert rest.skipped_count == len(skipped) + 1
 
         ids = log(programs, "older_next_month", address, LOGGED=json.dumps(ids))
         collect_garbage(programs, tmp_path, address, ids["b"])

@@ -9,16 +9,16 @@ from sqlalchemy import text
 
 from app.db.engine import Database
 from app.domain.errors import InvalidArgument, InvalidBatch, SourceBusy
-from app.domain.sources import MemoryKey, Outcome, SkippedItem, SourceBatch
+from app.domain.sources import CheckpointKey, RunOutcome, SkippedItem, SourceBatch
 from app.services.organizations import DEFAULT, find_organization
-from app.services.sources import SourceRun, list_runs, list_sources, source_run
+from app.services.sources import ActiveSourceRun, list_source_runs, list_sources, open_source_run
 from tests.conftest import FixedClock, GraphQL, cloned, event
 from tests.served import CHARGEBACK, environment
 
 SOURCES = """
 { sources { name kind connectedAt lastRun {
-    number startedAt finishedAt outcome accepted duplicates unplacedCount
-    unplaced { what why } error } } }
+    number startedAt finishedAt outcome accepted duplicates skippedCount
+    skipped { item reason } error } } }
 """
 PROJECT = event("project.upserted", "2026-10-01T00:00:00Z", id="p", workspace="w", name="p")
 LATE = "2026-11-24T12:06:00Z"
@@ -35,9 +35,9 @@ async def default(database: Database) -> UUID:
 async def test_a_run_says_what_it_brought_and_what_not(
     database: Database, default: UUID, clock: FixedClock, graphql: GraphQL
 ) -> None:
-    async with source_run(database, default, "tracker", kind="files", clock=clock) as run:
+    async with open_source_run(database, default, "tracker", kind="files", clock=clock) as run:
         await run.accept([[PROJECT], [PROJECT]])
-        run.leave_out("row 7", "it has no owner")
+        run.skip("row 7", "it has no owner")
 
     assert await graphql(SOURCES) == {
         "sources": [
@@ -52,8 +52,8 @@ async def test_a_run_says_what_it_brought_and_what_not(
                     "outcome": "DONE",
                     "accepted": 1,
                     "duplicates": 1,
-                    "unplacedCount": 1,
-                    "unplaced": [{"what": "row 7", "why": "it has no owner"}],
+                    "skippedCount": 1,
+                    "skipped": [{"item": "row 7", "reason": "it has no owner"}],
                     "error": None,
                 },
             }
@@ -64,15 +64,17 @@ async def test_a_run_says_what_it_brought_and_what_not(
 async def test_two_runs_of_a_source_never_overlap(
     database: Database, default: UUID, clock: FixedClock
 ) -> None:
-    async with source_run(database, default, "tracker", kind="files", clock=clock) as run:
+    async with open_source_run(database, default, "tracker", kind="files", clock=clock) as run:
         with pytest.raises(SourceBusy):
-            async with source_run(database, default, "tracker", kind="files", clock=clock):
+            async with open_source_run(database, default, "tracker", kind="files", clock=clock):
                 pass
-        async with source_run(database, default, "other", kind="files", clock=clock):
+        async with open_source_run(database, default, "other", kind="files", clock=clock):
             pass
         await run.accept([[PROJECT]])
 
-    assert [each.outcome for each in await list_runs(database, default, "tracker")] == ["DONE"]
+    assert [each.outcome for each in await list_source_runs(database, default, "tracker")] == [
+        "DONE"
+    ]
 
 
 async def test_of_many_runs_that_begin_at_once_one_goes_on(
@@ -80,7 +82,7 @@ async def test_of_many_runs_that_begin_at_once_one_goes_on(
 ) -> None:
     async def one() -> bool:
         try:
-            async with source_run(database, default, "tracker", kind="files", clock=clock):
+            async with open_source_run(database, default, "tracker", kind="files", clock=clock):
                 await asyncio.sleep(0.2)
         except SourceBusy:
             return False
@@ -94,22 +96,22 @@ async def test_a_run_that_fails_says_why_and_keeps_what_it_brought(
     database: Database, default: UUID, clock: FixedClock
 ) -> None:
     async def failing() -> None:
-        async with source_run(database, default, "tracker", kind="files", clock=clock) as run:
+        async with open_source_run(database, default, "tracker", kind="files", clock=clock) as run:
             await run.accept([[PROJECT]])
             raise InvalidArgument("The tracker does not answer.")
 
     with pytest.raises(InvalidArgument):
         await failing()
 
-    (found,) = await list_runs(database, default, "tracker")
-    assert (found.outcome, found.error) == (Outcome.FAILED, "The tracker does not answer.")
+    (found,) = await list_source_runs(database, default, "tracker")
+    assert (found.outcome, found.error) == (RunOutcome.FAILED, "The tracker does not answer.")
     assert found.accepted == 1
 
 
 async def test_a_run_whose_process_ended_is_interrupted_by_the_next(
     database: Database, default: UUID, clock: FixedClock
 ) -> None:
-    left = source_run(database, default, "tracker", kind="files", clock=clock)
+    left = open_source_run(database, default, "tracker", kind="files", clock=clock)
     run = await left.__aenter__()
     async with database.owner_transaction() as tx:
         # The run's connection breaks, as when its process is killed.
@@ -117,71 +119,71 @@ async def test_a_run_whose_process_ended_is_interrupted_by_the_next(
             text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
         )
 
-    async with source_run(database, default, "tracker", kind="files", clock=clock) as following:
+    async with open_source_run(
+        database, default, "tracker", kind="files", clock=clock
+    ) as following:
         # The one that lost its lock must not go on beside it.
         with pytest.raises(SourceBusy):
             await run.accept([[PROJECT]])
         assert (await following.accept([[PROJECT]])).accepted == 1
 
-    outcomes = [each.outcome for each in await list_runs(database, default, "tracker")]
-    assert outcomes == [Outcome.DONE, Outcome.INTERRUPTED]
+    outcomes = [each.outcome for each in await list_source_runs(database, default, "tracker")]
+    assert outcomes == [RunOutcome.DONE, RunOutcome.INTERRUPTED]
 
 
 async def test_what_is_brought_and_what_is_remembered_is_stored_together_or_not(
     database: Database, default: UUID, clock: FixedClock
 ) -> None:
-    key, gone = MemoryKey("page", "next"), MemoryKey("page", "last")
+    key, gone = CheckpointKey("page", "next"), CheckpointKey("page", "last")
     bad = event("project.upserted", LATE, workspace="w", name="q")
-    async with source_run(database, default, "tracker", kind="files", clock=clock) as run:
-        await run.accept([[PROJECT]], remembered={key: "7", gone: "1"})
+    async with open_source_run(database, default, "tracker", kind="files", clock=clock) as run:
+        await run.accept([[PROJECT]], checkpoint={key: "7", gone: "1"})
         with pytest.raises(InvalidBatch):
-            await run.accept([[bad]], remembered={key: "8"})
-        assert await run.recall("page") == {"next": "7", "last": "1"}
-        await run.accept([], remembered={gone: None})
+            await run.accept([[bad]], checkpoint={key: "8"})
+        assert await run.load_checkpoint("page") == {"next": "7", "last": "1"}
+        await run.accept([], checkpoint={gone: None})
 
-    async with source_run(database, default, "tracker", kind="files", clock=clock) as run:
-        assert await run.recall("page", ["next", "last"]) == {"next": "7"}
-        assert await run.recall("other") == {}
-    async with source_run(database, default, "other", kind="files", clock=clock) as run:
-        assert await run.recall("page") == {}
+    async with open_source_run(database, default, "tracker", kind="files", clock=clock) as run:
+        assert await run.load_checkpoint("page", ["next", "last"]) == {"next": "7"}
+        assert await run.load_checkpoint("other") == {}
+    async with open_source_run(database, default, "other", kind="files", clock=clock) as run:
+        assert await run.load_checkpoint("page") == {}
 
 
 async def test_a_connector_leaves_out_what_the_feed_refuses(
     database: Database, default: UUID, clock: FixedClock
 ) -> None:
     bad = event("project.upserted", LATE, id="q", workspace="w", name="q")
-    brought = SourceBatch(
-        [bad, PROJECT, b"{}"], unplaced=[SkippedItem("run 1", "it has no owner")]
-    )
-    async with source_run(database, default, "tracker", kind="files", clock=clock) as run:
-        assert (await run.bring(brought)).accepted == 1
+    brought = SourceBatch([bad, PROJECT, b"{}"], skipped=[SkippedItem("run 1", "it has no owner")])
+    async with open_source_run(database, default, "tracker", kind="files", clock=clock) as run:
+        assert (await run.store_batch(brought)).accepted == 1
 
     (source,) = await list_sources(database, default)
     assert source.last_run is not None
-    assert source.last_run.unplaced_count == 3
-    whys = {each.why[:5] for each in source.last_run.unplaced}
+    assert source.last_run.skipped_count == 3
+    whys = {each.reason[:5] for each in source.last_run.skipped}
     assert whys == {"it ha", "event", "time:"}
 
 
 async def test_a_run_lists_the_first_hundred_that_it_could_not_place_and_counts_all(
     database: Database, default: UUID, clock: FixedClock
 ) -> None:
-    async with source_run(database, default, "tracker", kind="files", clock=clock) as run:
+    async with open_source_run(database, default, "tracker", kind="files", clock=clock) as run:
         for number in range(130):
-            run.leave_out(f"row {number}", "it has no owner")
+            run.skip(f"row {number}", "it has no owner")
             if number % 40 == 0:
                 await run.accept([])
 
-    (found,) = await list_runs(database, default, "tracker")
-    assert found.unplaced_count == 130
-    assert [each.what for each in found.unplaced] == [f"row {number}" for number in range(100)]
+    (found,) = await list_source_runs(database, default, "tracker")
+    assert found.skipped_count == 130
+    assert [each.item for each in found.skipped] == [f"row {number}" for number in range(100)]
 
 
 async def test_sources_of_another_organization_are_not_seen(
     database: Database, clock: FixedClock, graphql: GraphQL, other_organization: str
 ) -> None:
     other = (await find_organization(database, other_organization)).organization_id
-    async with source_run(database, other, "tracker", kind="files", clock=clock):
+    async with open_source_run(database, other, "tracker", kind="files", clock=clock):
         pass
 
     assert await graphql(SOURCES) == {"sources": []}
@@ -194,7 +196,7 @@ async def test_a_bad_name_is_refused(
     database: Database, default: UUID, clock: FixedClock, name: str
 ) -> None:
     with pytest.raises(InvalidArgument):
-        async with source_run(database, default, name, kind="files", clock=clock):
+        async with open_source_run(database, default, name, kind="files", clock=clock):
             pass
 
     assert await list_sources(database, default) == []
@@ -206,12 +208,12 @@ async def test_the_command_line_lists_sources_and_their_runs(
     store = cloned(postgres, template)
     async with store as database:
         found = await find_organization(database, DEFAULT)
-        run: SourceRun
-        async with source_run(
+        run: ActiveSourceRun
+        async with open_source_run(
             database, found.organization_id, "tracker", kind="files", clock=clock
         ) as run:
             await run.accept([[PROJECT]])
-            run.leave_out("row 7", "it has no owner")
+            run.skip("row 7", "it has no owner")
 
         listed = chargeback(store.url, "sources")
         runs = chargeback(store.url, "sources", "show", "tracker")

@@ -16,14 +16,14 @@ from typing import Any
 import orjson
 
 from app.connectors.files.mapping import Mapping
-from app.connectors.files.rows import rows_of
-from app.connectors.files.tables import BadCell
+from app.connectors.files.rows import read_rows
+from app.connectors.files.tables import InvalidValue
 from app.domain.errors import InvalidBatch, InvalidRows
 
 MOST_PROBLEMS = 100
 CHUNK = 5_000
 
-Known = dict[str, set[tuple[str, ...]]]
+KnownEntities = dict[str, set[tuple[str, ...]]]
 """What a source said that exists, by the type of event that ends it."""
 
 # Which column of ours a field of an event comes from.
@@ -55,7 +55,7 @@ class TableFiles:
 
     names: Sequence[str]
     mapping: Mapping
-    known: Known = field(default_factory=dict)
+    known: KnownEntities = field(default_factory=dict)
     rows: int = 0
 
     def __post_init__(self) -> None:
@@ -66,7 +66,7 @@ class TableFiles:
         self._time_of = array("B")
         self._alike: dict[bytes, int] = defaultdict(int)
         self._told: dict[str, tuple[int, str]] = {}
-        self._seen: Known = defaultdict(set)
+        self._seen: KnownEntities = defaultdict(set)
         self._number = 0
 
     def chunks(self) -> Iterator[Sequence[bytes]]:
@@ -78,7 +78,7 @@ class TableFiles:
         """
         for name in self.names:
             self._first_events.append(len(self._row_of))
-            for number, row in rows_of(name, self.mapping):
+            for number, row in read_rows(name, self.mapping):
                 self._number = number
                 self.rows += 1
                 self._take(name, row)
@@ -117,7 +117,7 @@ class TableFiles:
         for column in self.mapping.columns:
             try:
                 values[column.name] = self.mapping.value(column, row)
-            except BadCell as problem:
+            except InvalidValue as problem:
                 theirs = self.mapping.theirs(column.name)
                 got = repr(row.get(theirs))[:80]
                 self._problems.append(f"{name}:{self._number}: {theirs}: {problem}; got {got}")
@@ -256,14 +256,14 @@ _ENDED_BY = {
 }
 
 
-def known_of(facts: Sequence[Any]) -> Known:
+def collect_known_entities(facts: Sequence[Any]) -> KnownEntities:
     """What exists by the word of a source.
 
     Args:
         facts: Its facts of users, members and experiments, in the order in which they apply:
             type, data.
     """
-    known: Known = defaultdict(set)
+    known: KnownEntities = defaultdict(set)
     for fact in facts:
         said = orjson.loads(fact.data)
         match fact.type:

@@ -13,12 +13,20 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from app.connectors.files.tables import KINDS, TABLES, BadCell, Column, Value, instant, number
+from app.connectors.files.tables import (
+    KINDS,
+    TABLES,
+    Column,
+    InvalidValue,
+    Value,
+    parse_integer,
+    parse_timestamp,
+)
 from app.domain.errors import InvalidArgument
 from app.domain.events import Identifier
 
 
-class Cell(Struct, forbid_unknown_fields=True):
+class ColumnSource(Struct, forbid_unknown_fields=True):
     """How a column of ours is filled: from one of theirs, or with one value for all rows.
 
     Attributes:
@@ -34,12 +42,12 @@ class Cell(Struct, forbid_unknown_fields=True):
     times: float | int = 1
 
 
-class Written(Struct, forbid_unknown_fields=True):
+class MappingFile(Struct, forbid_unknown_fields=True):
     """The file of a mapping."""
 
     source: Identifier
     table: str
-    columns: dict[str, str | Cell] = {}
+    columns: dict[str, str | ColumnSource] = {}
     at: Any = None
     complete: bool = False
     delimiter: str = ","
@@ -64,7 +72,7 @@ class Mapping:
 
     source: str
     table: str
-    cells: MappingOf[str, Cell]
+    cells: MappingOf[str, ColumnSource]
     at: datetime | None
     complete: bool
     delimiter: str = ","
@@ -85,19 +93,19 @@ class Mapping:
         """The value of a column in a row; None when the row does not say it.
 
         Raises:
-            BadCell: It is missing and needed, or not what the column holds.
+            InvalidValue: It is missing and needed, or not what the column holds.
         """
         cell = self.cells.get(column.name)
         found = None if cell is None else self._found(cell, row)
         if _says_nothing(found):
             if column.required:
-                raise BadCell("is needed in each row")
+                raise InvalidValue("is needed in each row")
             return None
         if column.kind == "number":
-            return number(found, Decimal(str(cell.times)) if cell else Decimal(1))
+            return parse_integer(found, Decimal(str(cell.times)) if cell else Decimal(1))
         return KINDS[column.kind](found, self.time_format)
 
-    def _found(self, cell: Cell, row: MappingOf[str, Any]) -> Any:
+    def _found(self, cell: ColumnSource, row: MappingOf[str, Any]) -> Any:
         if cell.column is None:
             return cell.value
         found = row.get(cell.column)
@@ -113,9 +121,9 @@ def _says_nothing(found: Any) -> bool:
     return found is None or (isinstance(found, float) and isnan(found))
 
 
-def plain_mapping(source: str, table: str, at: datetime | None, *, complete: bool) -> Mapping:
+def default_mapping(source: str, table: str, at: datetime | None, *, complete: bool) -> Mapping:
     """The mapping of a file whose columns have our names."""
-    return _checked(Written(source, table, at=at, complete=complete), "--table")
+    return _checked(MappingFile(source, table, at=at, complete=complete), "--table")
 
 
 def read_mapping(path: Path, at: datetime | None, *, complete: bool) -> Mapping:
@@ -130,7 +138,7 @@ def read_mapping(path: Path, at: datetime | None, *, complete: bool) -> Mapping:
         InvalidArgument: It cannot be read, or is none; says where.
     """
     try:
-        written = msgspec.convert(tomllib.loads(path.read_text()), Written)
+        written = msgspec.convert(tomllib.loads(path.read_text()), MappingFile)
     except OSError as error:
         raise InvalidArgument(f"{path}: cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
@@ -140,7 +148,7 @@ def read_mapping(path: Path, at: datetime | None, *, complete: bool) -> Mapping:
     return _checked(written, str(path))
 
 
-def _checked(written: Written, where: str) -> Mapping:
+def _checked(written: MappingFile, where: str) -> Mapping:
     columns = TABLES.get(written.table)
     if columns is None:
         raise InvalidArgument(
@@ -153,7 +161,7 @@ def _checked(written: Written, where: str) -> Mapping:
                 f"{where}: columns: {written.table} has no column {name!r}; it has "
                 f"{', '.join(sorted(known))}."
             )
-        if isinstance(cell, Cell) and (cell.column is None) == (cell.value is None):
+        if isinstance(cell, ColumnSource) and (cell.column is None) == (cell.value is None):
             raise InvalidArgument(f"{where}: columns.{name}: needs a column or a value.")
     _insist_on_reading(written, where)
     at = _moment(written.at, where)
@@ -175,12 +183,12 @@ def _checked(written: Written, where: str) -> Mapping:
 
 def _moment(stated: Any, where: str) -> datetime | None:
     try:
-        return None if stated is None else instant(stated)
-    except BadCell as problem:
+        return None if stated is None else parse_timestamp(stated)
+    except InvalidValue as problem:
         raise InvalidArgument(f"{where}: at: {problem}; got {stated!r}.") from None
 
 
-def _insist_on_reading(written: Written, where: str) -> None:
+def _insist_on_reading(written: MappingFile, where: str) -> None:
     if len(written.delimiter) != 1 or written.delimiter in _NO_DELIMITERS:
         raise InvalidArgument(
             f"{where}: delimiter: must be one character, and no quote or end of a line; got "
@@ -211,11 +219,11 @@ def _insist_on_time_format(form: str, where: str) -> None:
 _SOME_MOMENT = datetime(2026, 11, 25, 13, 14, 15, tzinfo=UTC)
 
 
-def _cells(written: Written, columns: tuple[Column, ...]) -> dict[str, Cell]:
+def _cells(written: MappingFile, columns: tuple[Column, ...]) -> dict[str, ColumnSource]:
     """By name; columns that a mapping does not name are not read, without one all are."""
     if not written.columns:
-        return {column.name: Cell(column=column.name) for column in columns}
+        return {column.name: ColumnSource(column=column.name) for column in columns}
     return {
-        name: Cell(column=cell) if isinstance(cell, str) else cell
+        name: ColumnSource(column=cell) if isinstance(cell, str) else cell
         for name, cell in written.columns.items()
     }

@@ -20,7 +20,7 @@ _GZIP = b"\x1f\x8b"
 _NO_PARQUET = "Parquet needs an extra: pip install 'chargeback-admin-api[parquet]'"
 
 
-def rows_of(name: str, mapping: Mapping) -> Iterator[tuple[int, Row]]:
+def read_rows(name: str, mapping: Mapping) -> Iterator[tuple[int, Row]]:
     """Each row of a CSV file, plain or gzipped, or of a Parquet file; known by their first bytes.
 
     The number is that of the line of a CSV file (the header is line 1), of the row (from 1) of a

@@ -11,7 +11,7 @@ _TRUE = frozenset({"true", "1", "yes", "y", "on"})
 _FALSE = frozenset({"false", "0", "no", "n", "off"})
 
 
-class BadCell(Exception):
+class InvalidValue(Exception):
     """A cell that cannot be what its column is; the words say what it must be."""
 
 
@@ -31,9 +31,9 @@ def _text(cell: Any, _: str | None) -> Value:
         try:
             return cell.decode().strip()
         except UnicodeDecodeError:
-            raise BadCell("must be text") from None
+            raise InvalidValue("must be text") from None
     if isinstance(cell, list | dict):
-        raise BadCell("must be text")
+        raise InvalidValue("must be text")
     return str(cell).strip()
 
 
@@ -41,33 +41,33 @@ def _flag(cell: Any, _: str | None) -> Value:
     written = str(cell).strip().lower()
     if written in _TRUE | _FALSE:
         return written in _TRUE
-    raise BadCell("must be true or false (also yes and no, 1 and 0)")
+    raise InvalidValue("must be true or false (also yes and no, 1 and 0)")
 
 
 _LARGEST = 2**63 - 1
 _TOO_LARGE = f"must be from -{_LARGEST} to {_LARGEST}"
 
 
-def number(cell: Any, times: Decimal = Decimal(1)) -> int:
-    """A whole number; what is multiplied by a unit may have decimals, and is rounded half up."""
+def parse_integer(cell: Any, times: Decimal = Decimal(1)) -> int:
+    """Parse a whole number. With a unit (`times`), decimals are allowed and rounded half up."""
     try:
         found = Decimal(str(cell).strip()) * times
     except InvalidOperation:
-        raise BadCell("must be a number") from None
+        raise InvalidValue("must be a number") from None
     except DecimalException:
-        raise BadCell(_TOO_LARGE) from None
+        raise InvalidValue(_TOO_LARGE) from None
     if not found.is_finite():
-        raise BadCell("must be a number")
+        raise InvalidValue("must be a number")
     if abs(found) > _LARGEST:
-        raise BadCell(_TOO_LARGE)
+        raise InvalidValue(_TOO_LARGE)
     whole = found.to_integral_value(ROUND_HALF_UP)
     if times == 1 and whole != found:
-        raise BadCell("must be a whole number")
+        raise InvalidValue("must be a whole number")
     return int(whole)
 
 
-def instant(cell: Any, form: str | None = None) -> datetime:
-    """A moment; one without an offset is in UTC, a day is its first instant."""
+def parse_timestamp(cell: Any, form: str | None = None) -> datetime:
+    """A moment; one without an offset is in UTC, a day is its first parse_timestamp."""
     if isinstance(cell, datetime):
         found = cell
     elif isinstance(cell, date):
@@ -77,7 +77,7 @@ def instant(cell: Any, form: str | None = None) -> datetime:
     try:
         return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except OverflowError:
-        raise BadCell("must be a moment of the years 1 to 9999 in UTC") from None
+        raise InvalidValue("must be a moment of the years 1 to 9999 in UTC") from None
 
 
 def _parsed(written: str, form: str | None) -> datetime:
@@ -87,13 +87,13 @@ def _parsed(written: str, form: str | None) -> datetime:
         return datetime.fromisoformat(written)
     except ValueError:
         wanted = form or "YYYY-MM-DD or YYYY-MM-DDThh:mm:ss, with Z or an offset"
-        raise BadCell(f"must be a moment, written {wanted}") from None
+        raise InvalidValue(f"must be a moment, written {wanted}") from None
 
 
 KINDS: Mapping[str, Callable[[Any, str | None], Value]] = {
     "text": _text,
     "flag": _flag,
-    "moment": instant,
+    "moment": parse_timestamp,
 }
 
 _AT = Column("at", "moment", "when the row was true; --at or the mapping's `at` for all rows")

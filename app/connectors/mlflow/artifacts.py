@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from app.connectors.mlflow.server import MlflowServer
+from app.connectors.mlflow.http_client import MlflowClient
 from app.domain.errors import ChargebackError, ForeignUnavailable, InvalidArgument
 
 PROXIED = "mlflow-artifacts"
 _PROXY_PATH = "/api/2.0/mlflow-artifacts/artifacts"
 
 
-class StoredFile(NamedTuple):
+class ArtifactFile(NamedTuple):
     """A file, and when it was last written, in milliseconds; None where that is not told."""
 
     size_bytes: int
     written_ms: int | None
 
 
-class Size(NamedTuple):
+class ArtifactSize(NamedTuple):
     """What some folders hold, and the last time that a file of them was written, if told."""
 
     size_bytes: int
@@ -44,7 +44,7 @@ class ArtifactStores:
     """
 
     def __init__(
-        self, *, destination: str | None, server: MlflowServer | None, parallel: int
+        self, *, destination: str | None, server: MlflowClient | None, parallel: int
     ) -> None:
         self._destination = destination.rstrip("/") if destination else None
         self._server = server
@@ -60,14 +60,16 @@ class ArtifactStores:
         """Let the threads go."""
         self._pool.shutdown(cancel_futures=True)
 
-    def measure(self, folders: Sequence[Sequence[str]]) -> Sequence[Size | ChargebackError]:
+    def measure(
+        self, folders: Sequence[Sequence[str]]
+    ) -> Sequence[ArtifactSize | ChargebackError]:
         """The sizes of several things, each in one or several folders, in their order.
 
         What cannot be listed is the error that says why: its size is unknown.
         """
         return list(self._pool.map(self._measure, folders))
 
-    def _measure(self, folders: Sequence[str]) -> Size | ChargebackError:
+    def _measure(self, folders: Sequence[str]) -> ArtifactSize | ChargebackError:
         try:
             files = [file for folder in _outermost(folders) for file in self._files(folder)]
         except ChargebackError as error:
@@ -76,9 +78,9 @@ class ArtifactStores:
             reason = str(error).partition("\n")[0][:500]
             return ForeignUnavailable(f"{folders[0]} cannot be listed: {reason}")
         written = [file.written_ms for file in files if file.written_ms is not None]
-        return Size(sum(file.size_bytes for file in files), max(written, default=None))
+        return ArtifactSize(sum(file.size_bytes for file in files), max(written, default=None))
 
-    def _files(self, folder: str) -> Iterable[StoredFile]:
+    def _files(self, folder: str) -> Iterable[ArtifactFile]:
         if _protocol(folder) == PROXIED:
             path = urlsplit(folder).path.strip("/")
             if self._destination is not None:
@@ -90,14 +92,14 @@ class ArtifactStores:
             return _files_of_proxy(self._server, path)
         return self._files_at(folder, None)
 
-    def _files_at(self, folder: str, root: str | None) -> Iterable[StoredFile]:
+    def _files_at(self, folder: str, root: str | None) -> Iterable[ArtifactFile]:
         """The files below a folder or in a bucket; the store's root, if it is known."""
         if _protocol(folder):
             return self._files_of_objects(folder)
         here = _local(folder)
         return _files_of_folder(here, _root_above(here) if root is None else _local(root))
 
-    def _files_of_objects(self, folder: str) -> Iterator[StoredFile]:
+    def _files_of_objects(self, folder: str) -> Iterator[ArtifactFile]:
         parts = urlsplit(folder)
         bucket = f"{parts.scheme}://{parts.netloc}"
         with self._opening:
@@ -107,7 +109,7 @@ class ArtifactStores:
         for some in listing(store, prefix=unquote(parts.path).strip("/")):
             for entry in some:
                 written = int(entry["last_modified"].timestamp() * 1000)
-                yield StoredFile(entry["size"], written)
+                yield ArtifactFile(entry["size"], written)
 
 
 def _opened(bucket: str) -> Any:
@@ -157,7 +159,7 @@ def _root_above(folder: Path) -> Path:
     return above[min(levels, len(above)) - 1]
 
 
-def _files_of_folder(folder: Path, root: Path) -> Iterator[StoredFile]:
+def _files_of_folder(folder: Path, root: Path) -> Iterator[ArtifactFile]:
     """The files below a folder; one that is not there holds nothing, if its store is there."""
     if not folder.is_dir():
         if not root.is_dir():
@@ -171,10 +173,10 @@ def _files_of_folder(folder: Path, root: Path) -> Iterator[StoredFile]:
                     waiting.append(Path(entry.path))
                 elif entry.is_file(follow_symlinks=False):
                     known = entry.stat(follow_symlinks=False)
-                    yield StoredFile(known.st_size, known.st_mtime_ns // 1_000_000)
+                    yield ArtifactFile(known.st_size, known.st_mtime_ns // 1_000_000)
 
 
-def _files_of_proxy(server: MlflowServer, path: str) -> Iterator[StoredFile]:
+def _files_of_proxy(server: MlflowClient, path: str) -> Iterator[ArtifactFile]:
     """The files below a path, a folder a request; when they were written is not told."""
     # The proxy serves one workspace a request: `workspaces/<name>/<experiment>/…`.
     parts = path.split("/")
@@ -186,4 +188,4 @@ def _files_of_proxy(server: MlflowServer, path: str) -> Iterator[StoredFile]:
             if entry.get("is_dir"):
                 waiting.append(f"{folder}/{entry['path']}")
             else:
-                yield StoredFile(int(entry.get("file_size") or 0), None)
+                yield ArtifactFile(int(entry.get("file_size") or 0), None)

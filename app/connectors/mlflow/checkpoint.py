@@ -6,10 +6,10 @@
 | `workspace` | name | |
 | `user` | username | since when |
 | `member` | workspace and username | since when, and whether a role says so |
-| `runs/ID` | id of a run, or of a logged model without a run | `Known` |
+| `runs/ID` | id of a run, or of a logged model without a run | `RunCheckpoint` |
 | `models/ID` | logged model's id | its run, if any, and its folder |
 | `run-buckets`, `model-buckets`, `trace-buckets` | experiment's id and start | fingerprint |
-| `due` | id of a run | `Due` |
+| `due` | id of a run | `PendingListing` |
 """
 
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
@@ -19,15 +19,15 @@ from typing import Protocol
 import msgspec
 import orjson
 
-from app.connectors.mlflow.facts import DAY_MS, Bucket
-from app.domain.sources import MemoryKey, SkippedItem, SourceBatch
+from app.connectors.mlflow.records import DAY_MS, Bucket
+from app.domain.sources import CheckpointKey, SkippedItem, SourceBatch
 
 RUN_BUCKETS, MODEL_BUCKETS, TRACE_BUCKETS = "run-buckets", "model-buckets", "trace-buckets"
 PROJECTS, WORKSPACES, USERS, MEMBERS, DUE = "project", "workspace", "user", "member", "due"
 
 
 class LoadCheckpoint(Protocol):
-    """What was remembered in a family, of these keys or of all."""
+    """What was checkpoint in a family, of these keys or of all."""
 
     def __call__(
         self, family: str, keys: Sequence[str] | None = None
@@ -36,7 +36,7 @@ class LoadCheckpoint(Protocol):
         ...
 
 
-class Known(msgspec.Struct, array_like=True):
+class RunCheckpoint(msgspec.Struct, array_like=True):
     """What was told of a run: where it is counted, and its size when it was last listed."""
 
     start_ms: int
@@ -51,7 +51,7 @@ class Known(msgspec.Struct, array_like=True):
     model: bool = False
 
 
-class Due(msgspec.Struct, array_like=True):
+class PendingListing(msgspec.Struct, array_like=True):
     """A run whose files are to be listed, until then; None is for as long as it runs."""
 
     experiment_id: str
@@ -59,41 +59,41 @@ class Due(msgspec.Struct, array_like=True):
 
 
 @dataclass(slots=True)
-class Draft:
+class BatchBuilder:
     """What is about to be brought."""
 
     lines: list[bytes] = field(default_factory=list)
-    remembered: dict[MemoryKey, str | None] = field(default_factory=dict)
-    unplaced: list[SkippedItem] = field(default_factory=list)
+    checkpoint: dict[CheckpointKey, str | None] = field(default_factory=dict)
+    skipped: list[SkippedItem] = field(default_factory=list)
 
     def remember(self, family: str, key: str, value: str | None) -> None:
-        """Know this at the next reading; None forgets."""
-        self.remembered[MemoryKey(family, key)] = value
+        """Know this at the next context; None forgets."""
+        self.checkpoint[CheckpointKey(family, key)] = value
 
-    def leave_out(self, what: str, why: str) -> None:
+    def skip(self, what: str, why: str) -> None:
         """Note what has no place."""
-        self.unplaced.append(SkippedItem(what, why))
+        self.skipped.append(SkippedItem(what, why))
 
-    def brought(self) -> SourceBatch:
+    def build(self) -> SourceBatch:
         """All of it, to be stored whole."""
-        return SourceBatch(self.lines, self.remembered, self.unplaced)
+        return SourceBatch(self.lines, self.checkpoint, self.skipped)
 
 
-def runs_of(experiment_id: str) -> str:
+def runs_family(experiment_id: str) -> str:
     """The family of the runs of an experiment."""
     return f"runs/{experiment_id}"
 
 
-def models_of(experiment_id: str) -> str:
+def models_family(experiment_id: str) -> str:
     """The family of the logged models of an experiment."""
     return f"models/{experiment_id}"
 
 
 async def changed_buckets(
-    recall: LoadCheckpoint, family: str, fingerprints: Mapping[Bucket, str]
+    load_checkpoint: LoadCheckpoint, family: str, fingerprints: Mapping[Bucket, str]
 ) -> Mapping[str, Sequence[int]]:
     """The buckets that are not as they were, by experiment; those that are gone included."""
-    known = await recall(family)
+    known = await load_checkpoint(family)
     now = {_key(bucket): value for bucket, value in fingerprints.items()}
     changed: dict[str, list[int]] = {}
     for key in known.keys() | now.keys():
@@ -104,7 +104,7 @@ async def changed_buckets(
 
 
 def remember_buckets(
-    draft: Draft,
+    draft: BatchBuilder,
     family: str,
     experiment_id: str,
     starts: Iterable[int],
@@ -125,12 +125,12 @@ def within(start_ms: int, starts: Sequence[int]) -> bool:
     return starts[0] == 0 or (start_ms - start_ms % DAY_MS) in starts
 
 
-read_known = msgspec.json.Decoder(Known).decode
-read_due = msgspec.json.Decoder(Due).decode
+read_known = msgspec.json.Decoder(RunCheckpoint).decode
+read_due = msgspec.json.Decoder(PendingListing).decode
 
 
 def written(value: object) -> str:
-    """A value as it is remembered."""
+    """A value as it is checkpoint."""
     return msgspec.json.encode(value).decode()
 
 

@@ -6,19 +6,19 @@ The statements are written so that PostgreSQL, MySQL and SQLite all understand t
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from app.connectors.mlflow.facts import (
+from app.connectors.mlflow.records import (
     DAY_MS,
     DEFAULT_WORKSPACE,
     HOUR_MS,
     OWNER_TAG,
-    Account,
     Bucket,
-    Experiment,
-    Model,
-    ModelVersion,
-    Run,
-    Trace,
-    owner_of,
+    MlflowAccount,
+    MlflowExperiment,
+    MlflowModel,
+    MlflowModelVersion,
+    MlflowRun,
+    MlflowTrace,
+    resolve_owner,
 )
 from app.db.external_database import ExternalDatabase
 from app.domain.errors import ForeignUnavailable
@@ -65,7 +65,7 @@ class DatabaseStore:
         rows = await self._database.rows("SELECT name FROM workspaces ORDER BY name")
         return [row.name for row in rows]
 
-    async def experiments(self) -> Sequence[Experiment]:
+    async def experiments(self) -> Sequence[MlflowExperiment]:
         """All experiments, deleted ones included, by id."""
         tags: dict[str, dict[str, str]] = {}
         for row in await self._database.rows(
@@ -80,7 +80,7 @@ class DatabaseStore:
             "last_update_time, artifact_location FROM experiments ORDER BY experiment_id"
         )
         return [
-            Experiment(
+            MlflowExperiment(
                 str(row.experiment_id),
                 row.name,
                 row.workspace or DEFAULT_WORKSPACE,
@@ -105,7 +105,7 @@ class DatabaseStore:
 
     async def runs(
         self, experiment_id: str, buckets: Sequence[int]
-    ) -> AsyncIterator[Sequence[Run]]:
+    ) -> AsyncIterator[Sequence[MlflowRun]]:
         """The runs in these buckets, by start; a page at a time."""
         for start, end in _spans(buckets, DAY_MS):
             async for rows in self._pages(
@@ -119,11 +119,11 @@ class DatabaseStore:
                 owners = await self._tagged("tags", "run_uuid", self._owner_tag, rows)
                 yield [self._run(row, owners.get(row.id)) for row in rows]
 
-    def _run(self, row: Any, tagged: str | None) -> Run:
-        return Run(
+    def _run(self, row: Any, tagged: str | None) -> MlflowRun:
+        return MlflowRun(
             row.id,
             str(row.experiment_id),
-            owner_of(tagged, row.user_id),
+            resolve_owner(tagged, row.user_id),
             row.at_,
             row.end_time,
             row.status in {"RUNNING", "SCHEDULED"},
@@ -141,7 +141,7 @@ class DatabaseStore:
             "FROM logged_models GROUP BY experiment_id"
         )
 
-    async def models(self, experiment_id: str) -> Sequence[Model]:
+    async def models(self, experiment_id: str) -> Sequence[MlflowModel]:
         """The logged models of an experiment, by id."""
         rows = await self._database.rows(
             "SELECT model_id AS id, source_run_id, creation_timestamp_ms, "
@@ -151,7 +151,7 @@ class DatabaseStore:
         )
         owners = await self._tagged("logged_model_tags", "model_id", self._owner_tag, rows)
         return [
-            Model(
+            MlflowModel(
                 row.id,
                 experiment_id,
                 row.source_run_id or None,
@@ -163,13 +163,13 @@ class DatabaseStore:
             for row in rows
         ]
 
-    async def model_versions(self) -> Sequence[ModelVersion]:
+    async def model_versions(self) -> Sequence[MlflowModelVersion]:
         """All versions of all registered models."""
         rows = await self._database.rows(
             "SELECT name, version, coalesce(storage_location, source, '') AS location "
             "FROM model_versions ORDER BY name, version"
         )
-        return [ModelVersion(row.name, row.version, row.location) for row in rows]
+        return [MlflowModelVersion(row.name, row.version, row.location) for row in rows]
 
     async def trace_buckets(self) -> Mapping[Bucket, str]:
         """The fingerprints of all traces, by experiment and hour; none before MLflow 2.14."""
@@ -184,7 +184,7 @@ class DatabaseStore:
 
     async def traces(
         self, experiment_id: str, buckets: Sequence[int]
-    ) -> AsyncIterator[Sequence[Trace]]:
+    ) -> AsyncIterator[Sequence[MlflowTrace]]:
         """The traces in these buckets, by start; a page at a time."""
         for start, end in _spans(buckets, HOUR_MS):
             async for rows in self._pages(
@@ -198,7 +198,7 @@ class DatabaseStore:
                 table = "trace_request_metadata"
                 users = await self._tagged(table, "request_id", OWNER_TAG, rows)
                 users |= await self._tagged(table, "request_id", "mlflow.trace.user", rows)
-                yield [Trace(row.id, users.get(row.id) or None, row.at_) for row in rows]
+                yield [MlflowTrace(row.id, users.get(row.id) or None, row.at_) for row in rows]
 
     async def _buckets(
         self, statement: str, parameters: Mapping[str, int] | None = None
@@ -236,7 +236,7 @@ class DatabaseStore:
         return {row.id: row.value for row in found if row.value}
 
 
-class DatabaseDirectory:
+class DatabaseAccountDirectory:
     """The users of the basic-auth app, read from its database."""
 
     def __init__(self, database: ExternalDatabase) -> None:
@@ -254,7 +254,7 @@ class DatabaseDirectory:
         table = next((name for name in names if name in there), names[0])
         await _check_version(self._database, table, TESTED_AUTH, untested=untested)
 
-    async def accounts(self) -> Sequence[Account]:
+    async def accounts(self) -> Sequence[MlflowAccount]:
         """All users by username, each with what they have a role in, or else a permission for."""
         if "roles" not in await self._database.tables():
             return await self._permitted()
@@ -264,16 +264,16 @@ class DatabaseDirectory:
             "LEFT JOIN roles ON roles.id = user_role_assignments.role_id "
             "ORDER BY users.username"
         )
-        return [Account(username, workspaces=some) for username, some in _allowed(rows)]
+        return [MlflowAccount(username, workspaces=some) for username, some in _allowed(rows)]
 
-    async def _permitted(self) -> Sequence[Account]:
+    async def _permitted(self) -> Sequence[MlflowAccount]:
         """The same before MLflow knew roles: whoever creates an experiment may manage it."""
         rows = await self._database.rows(
             "SELECT users.username, permitted.experiment_id AS allowed FROM users "
             "LEFT JOIN experiment_permissions AS permitted ON permitted.user_id = users.id "
             "AND permitted.permission <> 'NO_PERMISSIONS' ORDER BY users.username"
         )
-        return [Account(username, experiments=some) for username, some in _allowed(rows)]
+        return [MlflowAccount(username, experiments=some) for username, some in _allowed(rows)]
 
 
 def _allowed(rows: Iterable[Any]) -> Iterator[tuple[str, frozenset[str]]]:

@@ -7,13 +7,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from app.connectors.mlflow.facts import DEFAULT_WORKSPACE, Experiment
+from app.connectors.mlflow.records import DEFAULT_WORKSPACE, MlflowExperiment
 from app.domain.errors import InvalidArgument
 
-FORMS = "workspace, tag:KEY, prefix, prefix:SEPARATOR or file:PATH"
+WORKSPACE_RULE_FORMS = "workspace, tag:KEY, prefix, prefix:SEPARATOR or file:PATH"
 
 
-class Place(NamedTuple):
+class ProjectKey(NamedTuple):
     """A project of a workspace."""
 
     workspace: str
@@ -53,7 +53,7 @@ class WorkspaceRule:
                 return cls(kind, argument or "/", otherwise=otherwise)
             case "file" if argument:
                 return cls(kind, patterns=_patterns(Path(argument)), otherwise=otherwise)
-        raise InvalidArgument(f"workspace-from: must be {FORMS}; got {written!r}.")
+        raise InvalidArgument(f"workspace-from: must be {WORKSPACE_RULE_FORMS}; got {written!r}.")
 
     @property
     def tags(self) -> Sequence[str]:
@@ -65,26 +65,30 @@ class WorkspaceRule:
         """Whether workspaces are MLflow's own, with those that hold nothing yet."""
         return self.kind == "workspace"
 
-    def place(self, experiment: Experiment) -> Place:
+    def place(self, experiment: MlflowExperiment) -> ProjectKey:
         """Where an experiment is counted."""
         name = experiment.name
         match self.kind:
             case "tag":
-                return Place(experiment.tags.get(self.argument) or self.otherwise, name)
+                return ProjectKey(experiment.tags.get(self.argument) or self.otherwise, name)
             case "prefix":
                 prefix, found, rest = name.partition(self.argument)
-                return Place(prefix, rest) if found and prefix and rest else self._elsewhere(name)
+                return (
+                    ProjectKey(prefix, rest)
+                    if found and prefix and rest
+                    else self._elsewhere(name)
+                )
             case "file":
                 matching = (
                     workspace
                     for pattern, workspace in self.patterns.items()
                     if fnmatchcase(name, pattern)
                 )
-                return Place(next(matching, self.otherwise), name)
-        return Place(experiment.workspace, name)
+                return ProjectKey(next(matching, self.otherwise), name)
+        return ProjectKey(experiment.workspace, name)
 
-    def _elsewhere(self, name: str) -> Place:
-        return Place(self.otherwise, name)
+    def _elsewhere(self, name: str) -> ProjectKey:
+        return ProjectKey(self.otherwise, name)
 
 
 def _patterns(file: Path) -> Mapping[str, str]:

@@ -1,11 +1,11 @@
-"""What a reading of MLflow may be told."""
+"""What a context of MLflow may be told."""
 
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from app.connectors.mlflow.facts import DEFAULT_WORKSPACE, OWNER_TAG
+from app.connectors.mlflow.records import DEFAULT_WORKSPACE, OWNER_TAG
 
 
 class MlflowOptions(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, frozen=True):

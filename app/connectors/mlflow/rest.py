@@ -10,19 +10,19 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from app.connectors.mlflow.facts import (
+from app.connectors.mlflow.http_client import EndpointNotFound, MlflowClient
+from app.connectors.mlflow.records import (
     DEFAULT_WORKSPACE,
     OWNER_TAG,
-    Account,
     Bucket,
-    Experiment,
-    Model,
-    ModelVersion,
-    Run,
-    Trace,
-    owner_of,
+    MlflowAccount,
+    MlflowExperiment,
+    MlflowModel,
+    MlflowModelVersion,
+    MlflowRun,
+    MlflowTrace,
+    resolve_owner,
 )
-from app.connectors.mlflow.server import MlflowServer, NotServed
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class RestStore:
     """
 
     def __init__(
-        self, server: MlflowServer, *, tags: Sequence[str], owner_tag: str = OWNER_TAG
+        self, server: MlflowClient, *, tags: Sequence[str], owner_tag: str = OWNER_TAG
     ) -> None:
         self._server = server
         self._tags = frozenset(tags)
@@ -52,7 +52,7 @@ class RestStore:
         """The names of all workspaces; none where the server has the feature switched off."""
         try:
             told = await self._ask(self._server.get, "/api/3.0/mlflow/server-info", {})
-        except NotServed:
+        except EndpointNotFound:
             # Servers before 3.10 do not tell, and know no workspaces.
             return []
         if not told.get("workspaces_enabled"):
@@ -60,9 +60,9 @@ class RestStore:
         found = await self._ask(self._server.get, "/api/3.0/mlflow/workspaces", {})
         return sorted(each["name"] for each in found.get("workspaces", []))
 
-    async def experiments(self) -> Sequence[Experiment]:
+    async def experiments(self) -> Sequence[MlflowExperiment]:
         """All experiments, deleted ones included, by id."""
-        found: list[Experiment] = []
+        found: list[MlflowExperiment] = []
         workspaces: Sequence[str | None] = await self.workspaces() or [None]
         for workspace in workspaces:
             body = {"max_results": _PAGE, "view_type": "ALL"}
@@ -72,8 +72,8 @@ class RestStore:
                     found.append(self._experiment(each, workspace))
         return sorted(found, key=lambda each: int(each.experiment_id))
 
-    def _experiment(self, told: Mapping[str, Any], workspace: str | None) -> Experiment:
-        return Experiment(
+    def _experiment(self, told: Mapping[str, Any], workspace: str | None) -> MlflowExperiment:
+        return MlflowExperiment(
             told["experiment_id"],
             told["name"],
             workspace or told.get("workspace") or DEFAULT_WORKSPACE,
@@ -113,7 +113,7 @@ class RestStore:
 
     async def runs(
         self, experiment_id: str, buckets: Sequence[int]
-    ) -> AsyncIterator[Sequence[Run]]:
+    ) -> AsyncIterator[Sequence[MlflowRun]]:
         """All runs of the experiment, whatever the buckets, deleted ones included."""
         del buckets
         yield [
@@ -130,7 +130,7 @@ class RestStore:
 
         return await self._buckets(fingerprint)
 
-    async def models(self, experiment_id: str) -> Sequence[Model]:
+    async def models(self, experiment_id: str) -> Sequence[MlflowModel]:
         """The logged models of an experiment, by id; deleted ones are not told."""
         try:
             pages = await self._pages(
@@ -138,7 +138,7 @@ class RestStore:
                 {"experiment_ids": [experiment_id], "max_results": 50},
                 self._where[experiment_id],
             )
-        except NotServed:
+        except EndpointNotFound:
             # MLflow 2 logs models as artifacts of their runs.
             return []
         found = [
@@ -148,9 +148,9 @@ class RestStore:
         ]
         return sorted(found, key=lambda model: model.model_id)
 
-    async def model_versions(self) -> Sequence[ModelVersion]:
+    async def model_versions(self) -> Sequence[MlflowModelVersion]:
         """All versions of all registered models."""
-        found: list[ModelVersion] = []
+        found: list[MlflowModelVersion] = []
         for workspace in dict.fromkeys(self._where.values()):
             token = ""
             while True:
@@ -159,7 +159,7 @@ class RestStore:
                     self._server.get, f"{_API}/model-versions/search", asked, workspace
                 )
                 found += [
-                    ModelVersion(each["name"], int(each["version"]), each.get("source", ""))
+                    MlflowModelVersion(each["name"], int(each["version"]), each.get("source", ""))
                     for each in page.get("model_versions", [])
                 ]
                 token = page.get("next_page_token") or ""
@@ -178,7 +178,7 @@ class RestStore:
 
     async def traces(
         self, experiment_id: str, buckets: Sequence[int]
-    ) -> AsyncIterator[Sequence[Trace]]:
+    ) -> AsyncIterator[Sequence[MlflowTrace]]:
         """All traces of the experiment."""
         del buckets
         for page in await self._trace_pages(experiment_id, 500, pages=None):
@@ -189,7 +189,7 @@ class RestStore:
     ) -> Sequence[Mapping[str, Any]]:
         try:
             return await self._traces_found(experiment_id, size, pages)
-        except NotServed:
+        except EndpointNotFound:
             return await self._older_trace_pages(experiment_id, min(size, 500), pages)
 
     async def _traces_found(
@@ -220,7 +220,7 @@ class RestStore:
             more = {"page_token": token} if token else {}
             try:
                 page = await self._ask(self._server.get, f"{_API}/traces", asked | more)
-            except NotServed:
+            except EndpointNotFound:
                 return [{}]
             found.append(page)
             token = page.get("next_page_token") or ""
@@ -253,20 +253,20 @@ class RestStore:
         return await asyncio.to_thread(way, *words)
 
 
-class RestDirectory:
+class RestAccountDirectory:
     """The users of the basic-auth app, read from its server by one of its admins."""
 
-    def __init__(self, server: MlflowServer) -> None:
+    def __init__(self, server: MlflowClient) -> None:
         self._server = server
 
-    async def accounts(self) -> Sequence[Account] | None:
+    async def accounts(self) -> Sequence[MlflowAccount] | None:
         """All users by username, each with the workspaces in which a role is assigned."""
         try:
             found = await asyncio.to_thread(self._server.get, f"{_API}/users/list", {})
-        except NotServed:
+        except EndpointNotFound:
             return None
         accounts = [
-            Account(user["username"], frozenset(role["workspace"] for role in user["roles"]))
+            MlflowAccount(user["username"], frozenset(role["workspace"] for role in user["roles"]))
             for user in found.get("users", [])
         ]
         return sorted(accounts)
@@ -279,11 +279,11 @@ def _ids(page: Mapping[str, Any]) -> str:
     )
 
 
-def _run(info: Mapping[str, Any], tagged: str | None) -> Run:
-    return Run(
+def _run(info: Mapping[str, Any], tagged: str | None) -> MlflowRun:
+    return MlflowRun(
         info["run_id"],
         info["experiment_id"],
-        owner_of(tagged, info.get("user_id")),
+        resolve_owner(tagged, info.get("user_id")),
         int(info.get("start_time") or 0),
         int(info["end_time"]) if info.get("end_time") else None,
         info.get("status") in {"RUNNING", "SCHEDULED"},
@@ -291,8 +291,8 @@ def _run(info: Mapping[str, Any], tagged: str | None) -> Run:
     )
 
 
-def _model(info: Mapping[str, Any], owner_tag: str) -> Model:
-    return Model(
+def _model(info: Mapping[str, Any], owner_tag: str) -> MlflowModel:
+    return MlflowModel(
         info["model_id"],
         info["experiment_id"],
         info.get("source_run_id") or None,
@@ -303,14 +303,14 @@ def _model(info: Mapping[str, Any], owner_tag: str) -> Model:
     )
 
 
-def _trace(told: Mapping[str, Any]) -> Trace:
+def _trace(told: Mapping[str, Any]) -> MlflowTrace:
     if "trace_id" in told:
         metadata, at = told.get("trace_metadata", {}), _epoch_ms(told["request_time"])
     else:
         pairs = told.get("request_metadata", [])
         metadata, at = {each["key"]: each["value"] for each in pairs}, int(told["timestamp_ms"])
     user = metadata.get("mlflow.trace.user") or metadata.get(OWNER_TAG) or None
-    return Trace(_trace_id(told), user, at)
+    return MlflowTrace(_trace_id(told), user, at)
 
 
 def _trace_id(told: Mapping[str, Any]) -> str:

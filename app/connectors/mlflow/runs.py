@@ -5,21 +5,21 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from app.connectors.mlflow.checkpoint import (
     DUE,
     RUN_BUCKETS,
-    Draft,
-    Due,
-    Known,
+    BatchBuilder,
+    PendingListing,
+    RunCheckpoint,
     changed_buckets,
     read_known,
     remember_buckets,
-    runs_of,
+    runs_family,
     within,
     written,
 )
-from app.connectors.mlflow.events import EventWriter
-from app.connectors.mlflow.facts import Run
-from app.connectors.mlflow.mapping import Place
-from app.connectors.mlflow.people import UNKNOWN_OWNER, People
-from app.connectors.mlflow.reading import Reading
+from app.connectors.mlflow.event_writer import EventWriter
+from app.connectors.mlflow.load_context import LoadContext
+from app.connectors.mlflow.mapping import ProjectKey
+from app.connectors.mlflow.records import MlflowRun
+from app.connectors.mlflow.users import UNKNOWN_OWNER, UserTracker
 from app.domain.sources import SourceBatch
 
 _EARLIEST_MS = 946_684_800_000
@@ -27,60 +27,60 @@ _SKEW_MS = 300_000
 
 
 async def read_runs(
-    reading: Reading, places: Mapping[str, Place], people: People
+    context: LoadContext, places: Mapping[str, ProjectKey], people: UserTracker
 ) -> AsyncIterator[SourceBatch]:
     """Runs of the buckets that changed, by experiment."""
-    fingerprints = await reading.store.run_buckets()
-    changed = await changed_buckets(reading.recall, RUN_BUCKETS, fingerprints)
+    fingerprints = await context.store.run_buckets()
+    changed = await changed_buckets(context.load_checkpoint, RUN_BUCKETS, fingerprints)
     for done, (experiment_id, starts) in enumerate(changed.items()):
-        reading.progress("experiments with new or changed runs", done, len(changed))
-        known = await reading.recall(runs_of(experiment_id))
+        context.progress("experiments with new or changed runs", done, len(changed))
+        known = await context.load_checkpoint(runs_family(experiment_id))
         found: set[str] = set()
-        last = Draft()
+        last = BatchBuilder()
         if experiment_id in places:
-            async for runs in reading.store.runs(experiment_id, starts):
+            async for runs in context.store.runs(experiment_id, starts):
                 found |= {run.run_id for run in runs}
-                yield _facts(reading, people, runs, known, places[experiment_id], last)
-        _tell_gone(reading, last, experiment_id, known, found, starts)
+                yield _facts(context, people, runs, known, places[experiment_id], last)
+        _tell_gone(context, last, experiment_id, known, found, starts)
         # What has no place yet is looked at again next time.
-        if not last.unplaced:
+        if not last.skipped:
             remember_buckets(last, RUN_BUCKETS, experiment_id, starts, fingerprints)
-        yield last.brought()
-    reading.progress("experiments with new or changed runs", len(changed), len(changed))
+        yield last.build()
+    context.progress("experiments with new or changed runs", len(changed), len(changed))
 
 
 def _facts(
-    reading: Reading,
-    people: People,
-    runs: Sequence[Run],
+    context: LoadContext,
+    people: UserTracker,
+    runs: Sequence[MlflowRun],
     known: Mapping[str, str],
-    place: Place,
-    last: Draft,
+    place: ProjectKey,
+    last: BatchBuilder,
 ) -> SourceBatch:
     """What some runs say; those of a time that cannot be are told at last."""
-    draft = Draft()
+    draft = BatchBuilder()
     for run in runs:
-        if not _EARLIEST_MS <= run.started_ms <= reading.now_ms + _SKEW_MS:
+        if not _EARLIEST_MS <= run.started_ms <= context.now_ms + _SKEW_MS:
             why = f"its start, {run.started_ms} ms, is before 2000 or in the future: not counted"
-            last.leave_out(f"run {run.run_id}", why)
+            last.skip(f"run {run.run_id}", why)
             continue
-        tell_run(reading, people, draft, run, known.get(run.run_id), place)
-    return draft.brought()
+        tell_run(context, people, draft, run, known.get(run.run_id), place)
+    return draft.build()
 
 
 def tell_run(
-    reading: Reading,
-    people: People,
-    draft: Draft,
-    run: Run,
+    context: LoadContext,
+    people: UserTracker,
+    draft: BatchBuilder,
+    run: MlflowRun,
     told: str | None,
-    place: Place,
+    place: ProjectKey,
     *,
     model: bool = False,
 ) -> None:
     """What a run, or a logged model without one, says that was not told before."""
     before = read_known(told) if told is not None else None
-    after = Known(
+    after = RunCheckpoint(
         run.started_ms,
         run.owner or UNKNOWN_OWNER,
         *place,
@@ -91,19 +91,21 @@ def tell_run(
         before.listed_ms if before else None,
         model,
     )
-    draft.lines += _lines(reading, run.run_id, before, after)
+    draft.lines += _lines(context, run.run_id, before, after)
     people.saw(draft, after.owner, after.workspace, after.start_ms)
     if after != before:
-        draft.remember(runs_of(run.experiment_id), run.run_id, written(after))
-        until = None if run.running else (run.ended_ms or run.started_ms) + reading.settle_ms
-        draft.remember(DUE, run.run_id, written(Due(run.experiment_id, until)))
+        draft.remember(runs_family(run.experiment_id), run.run_id, written(after))
+        until = None if run.running else (run.ended_ms or run.started_ms) + context.settle_ms
+        draft.remember(DUE, run.run_id, written(PendingListing(run.experiment_id, until)))
 
 
-def _lines(reading: Reading, run_id: str, before: Known | None, after: Known) -> Iterable[bytes]:
+def _lines(
+    context: LoadContext, run_id: str, before: RunCheckpoint | None, after: RunCheckpoint
+) -> Iterable[bytes]:
     if before is None:
-        yield place_line(reading.events, run_id, after, after.start_ms, moved=False)
+        yield place_line(context.events, run_id, after, after.start_ms, moved=False)
         if after.owner != UNKNOWN_OWNER and not after.model:
-            yield reading.events.line(
+            yield context.events.line(
                 f"run/{run_id}/use",
                 "usage.recorded",
                 after.start_ms,
@@ -111,15 +113,17 @@ def _lines(reading: Reading, run_id: str, before: Known | None, after: Known) ->
                 channel="sdk",
             )
     elif _place(before) != _place(after):
-        at = max(reading.now_ms, after.start_ms)
-        yield place_line(reading.events, run_id, after, at, moved=True)
+        at = max(context.now_ms, after.start_ms)
+        yield place_line(context.events, run_id, after, at, moved=True)
 
 
-def _place(known: Known) -> tuple[str, str, str]:
+def _place(known: RunCheckpoint) -> tuple[str, str, str]:
     return known.workspace, known.project, known.owner
 
 
-def place_line(events: EventWriter, run_id: str, known: Known, at: int, *, moved: bool) -> bytes:
+def place_line(
+    events: EventWriter, run_id: str, known: RunCheckpoint, at: int, *, moved: bool
+) -> bytes:
     """A run is counted there from then on."""
     return events.line(
         f"run/{run_id}/moved/{at}" if moved else f"run/{run_id}",
@@ -132,15 +136,15 @@ def place_line(events: EventWriter, run_id: str, known: Known, at: int, *, moved
     )
 
 
-def run_deleted(events: EventWriter, run_id: str, known: Known, now_ms: int) -> bytes:
+def run_deleted(events: EventWriter, run_id: str, known: RunCheckpoint, now_ms: int) -> bytes:
     """A run is gone, with its files."""
     at = max(now_ms, known.start_ms)
     return events.line(f"run/{run_id}/deleted", "experiment.deleted", at, experiment=run_id)
 
 
 def _tell_gone(
-    reading: Reading,
-    draft: Draft,
+    context: LoadContext,
+    draft: BatchBuilder,
     experiment_id: str,
     known: Mapping[str, str],
     found: set[str],
@@ -150,6 +154,6 @@ def _tell_gone(
     for run_id, value in known.items():
         run = read_known(value)
         if run_id not in found and not run.model and within(run.start_ms, starts):
-            draft.lines.append(run_deleted(reading.events, run_id, run, reading.now_ms))
-            draft.remember(runs_of(experiment_id), run_id, None)
+            draft.lines.append(run_deleted(context.events, run_id, run, context.now_ms))
+            draft.remember(runs_family(experiment_id), run_id, None)
             draft.remember(DUE, run_id, None)

@@ -28,8 +28,8 @@ def upgrade() -> None:
         sa.Column("outcome", sa.String(), nullable=False),
         sa.Column("accepted", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("duplicates", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
-        sa.Column("unplaced_count", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
-        sa.Column("unplaced", postgresql.JSONB(), server_default="[]", nullable=False),
+        sa.Column("skipped_count", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("skipped", postgresql.JSONB(), server_default="[]", nullable=False),
         sa.Column("error", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(
             ["organization_id", "source"], ["source.organization_id", "source.source"]
@@ -37,7 +37,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("organization_id", "source", "number"),
     )
     op.create_table(
-        "source_memory",
+        "source_checkpoint",
         sa.Column("organization_id", sa.Uuid(), nullable=False),
         sa.Column("source", sa.String(collation="C"), nullable=False),
         sa.Column("family", sa.String(collation="C"), nullable=False),
@@ -51,6 +51,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_table("source_memory")
+    op.drop_table("source_checkpoint")
     op.drop_table("source_run")
     op.drop_table("source")

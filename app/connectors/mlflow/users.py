@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator, Mapping
 
 import msgspec
 
-from app.connectors.mlflow.checkpoint import MEMBERS, USERS, Draft, pair, written
-from app.connectors.mlflow.events import EventWriter
-from app.connectors.mlflow.facts import Account
-from app.connectors.mlflow.mapping import Place
-from app.connectors.mlflow.reading import Reading
+from app.connectors.mlflow.checkpoint import MEMBERS, USERS, BatchBuilder, pair, written
+from app.connectors.mlflow.event_writer import EventWriter
+from app.connectors.mlflow.load_context import LoadContext
+from app.connectors.mlflow.mapping import ProjectKey
+from app.connectors.mlflow.records import MlflowAccount
 from app.domain.sources import SourceBatch
 
 UNKNOWN_OWNER = "(unknown)"
@@ -27,7 +27,7 @@ class _Told(msgspec.Struct, array_like=True):
 _read = msgspec.json.Decoder(_Told).decode
 
 
-class People:
+class UserTracker:
     """Users and members as they were told, and as they are found now.
 
     Args:
@@ -42,7 +42,7 @@ class People:
         events: EventWriter,
         users: dict[str, int],
         members: dict[Member, _Told],
-        accounts: Mapping[str, Account] | None,
+        accounts: Mapping[str, MlflowAccount] | None,
     ) -> None:
         self._events = events
         self._users = users
@@ -55,7 +55,7 @@ class People:
         """Whether the accounts of the basic-auth app are known."""
         return self._accounts is not None
 
-    def saw(self, draft: Draft, username: str, workspace: str, at: int) -> None:
+    def saw(self, draft: BatchBuilder, username: str, workspace: str, at: int) -> None:
         """Whoever logs a run is a user and a member, from the earliest run on that says so."""
         if username == UNKNOWN_OWNER:
             return
@@ -69,19 +69,19 @@ class People:
             by_role = told is not None and told.by_role
             self._tell_member(draft, (workspace, username), _Told(at, by_role))
 
-    def _note_stranger(self, draft: Draft, username: str) -> None:
+    def _note_stranger(self, draft: BatchBuilder, username: str) -> None:
         if username not in self._strangers:
             self._strangers.add(username)
             why = "logs runs and has no account in the basic-auth app: owns them, is not licensed"
-            draft.leave_out(f"user {username}", why)
+            draft.skip(f"user {username}", why)
 
-    def _tell_user(self, draft: Draft, username: str, at: int) -> None:
+    def _tell_user(self, draft: BatchBuilder, username: str, at: int) -> None:
         id_ = f"user/{username}/{at}"
         draft.lines.append(self._events.line(id_, "user.upserted", at, username=username))
         draft.remember(USERS, username, str(at))
         self._users[username] = at
 
-    def _tell_member(self, draft: Draft, member: Member, told: _Told) -> None:
+    def _tell_member(self, draft: BatchBuilder, member: Member, told: _Told) -> None:
         draft.lines.append(self._line("member.added", member, told.since_ms))
         draft.remember(MEMBERS, written(member), written(told))
         self._members[member] = told
@@ -91,7 +91,7 @@ class People:
         id_ = f"{type_}/{written(member)}/{at}"
         return self._events.line(id_, type_, at, workspace=workspace, username=username)
 
-    def account_for(self, draft: Draft, now: int, roles: set[Member]) -> None:
+    def account_for(self, draft: BatchBuilder, now: int, roles: set[Member]) -> None:
         """Users of the basic-auth app who log nothing, those who are gone, and their roles."""
         if self._accounts is None:
             return
@@ -107,7 +107,7 @@ class People:
             return 0, 0
         return len(self._users.keys() - self._accounts.keys()), len(self._users)
 
-    def roles(self, places: Mapping[str, Place], *, of_workspaces: bool) -> set[Member]:
+    def roles(self, places: Mapping[str, ProjectKey], *, of_workspaces: bool) -> set[Member]:
         """Who has a role in a workspace, or a permission for an experiment that is counted there.
 
         Args:
@@ -129,7 +129,7 @@ class People:
             for workspace in account.workspaces
         }
 
-    def _tell_gone(self, draft: Draft, username: str, now: int) -> None:
+    def _tell_gone(self, draft: BatchBuilder, username: str, now: int) -> None:
         id_ = f"user/{username}/{now}/deleted"
         draft.lines.append(self._events.line(id_, "user.deleted", now, username=username))
         draft.remember(USERS, username, None)
@@ -137,7 +137,7 @@ class People:
             draft.remember(MEMBERS, written(member), None)
             del self._members[member]
 
-    def _account_for_roles(self, draft: Draft, roles: set[Member], now: int) -> None:
+    def _account_for_roles(self, draft: BatchBuilder, roles: set[Member], now: int) -> None:
         for member in sorted(roles - self._members.keys()):
             self._tell_member(draft, member, _Told(now, by_role=True))
         for member, told in sorted(self._members.items()):
@@ -148,25 +148,25 @@ class People:
                 draft.remember(MEMBERS, written(member), written(_Told(told.since_ms, True)))
 
 
-async def people_known(reading: Reading) -> People:
+async def load_users(context: LoadContext) -> UserTracker:
     """Users and members as they were told, and the accounts as they are."""
-    found = None if reading.directory is None else await reading.directory.accounts()
+    found = None if context.directory is None else await context.directory.accounts()
     accounts = None if found is None else {each.username: each for each in found}
-    users = {key: int(value) for key, value in (await reading.recall(USERS)).items()}
-    members = await reading.recall(MEMBERS)
+    users = {key: int(value) for key, value in (await context.load_checkpoint(USERS)).items()}
+    members = await context.load_checkpoint(MEMBERS)
     told = {pair(key): _read(value) for key, value in members.items()}
-    return People(reading.events, users, told, accounts)
+    return UserTracker(context.events, users, told, accounts)
 
 
 async def read_accounts(
-    reading: Reading, places: Mapping[str, Place], people: People
+    context: LoadContext, places: Mapping[str, ProjectKey], people: UserTracker
 ) -> AsyncIterator[SourceBatch]:
     """The accounts of the basic-auth app; last, since who logs runs is known longer."""
-    draft = Draft()
-    reading.insist_on_most("users", *people.lost())
-    roles = people.roles(places, of_workspaces=reading.rule.follows_mlflow)
-    people.account_for(draft, reading.now_ms, roles)
-    if reading.directory is not None and not people.are_listed:
+    draft = BatchBuilder()
+    context.insist_on_most("users", *people.lost())
+    roles = people.roles(places, of_workspaces=context.rule.follows_mlflow)
+    people.account_for(draft, context.now_ms, roles)
+    if context.directory is not None and not people.are_listed:
         why = "this version of MLflow does not list them over REST: give --auth-store, or only "
-        draft.leave_out("users of the basic-auth app", f"{why}who logs runs is a user")
-    yield draft.brought()
+        draft.skip("users of the basic-auth app", f"{why}who logs runs is a user")
+    yield draft.build()

@@ -12,7 +12,7 @@ _NOBODY = "unknown"
 """What MLflow's client writes as `user_id` when nothing names one."""
 
 
-class Experiment(NamedTuple):
+class MlflowExperiment(NamedTuple):
     """An MLflow experiment: a project of the report.
 
     `artifact_location` is the folder of all its artifacts. `tags` are those that the mapping asks
@@ -28,7 +28,7 @@ class Experiment(NamedTuple):
     tags: Mapping[str, str]
 
 
-class Run(NamedTuple):
+class MlflowRun(NamedTuple):
     """An MLflow run, or a logged model that belongs to none: an experiment of the report.
 
     `owner` and `started_ms` are what the client claimed. `running` until it is said to have
@@ -44,12 +44,12 @@ class Run(NamedTuple):
     artifact_uri: str
 
 
-def owner_of(tagged: str | None, user_id: str | None) -> str | None:
+def resolve_owner(tagged: str | None, user_id: str | None) -> str | None:
     """Who owns a run, by its tag or else by its `user_id`; None when neither names anybody."""
     return tagged or (user_id if user_id and user_id != _NOBODY else None)
 
 
-class Model(NamedTuple):
+class MlflowModel(NamedTuple):
     """A logged model; its files lie beside those of the run that logged it."""
 
     model_id: str
@@ -61,7 +61,7 @@ class Model(NamedTuple):
     artifact_uri: str
 
 
-class ModelVersion(NamedTuple):
+class MlflowModelVersion(NamedTuple):
     """A version in the registry, and where its files are: mostly a run's or a logged model's."""
 
     name: str
@@ -69,7 +69,7 @@ class ModelVersion(NamedTuple):
     location: str
 
 
-class Trace(NamedTuple):
+class MlflowTrace(NamedTuple):
     """A trace: a use of the SDK."""
 
     trace_id: str
@@ -77,7 +77,7 @@ class Trace(NamedTuple):
     started_ms: int
 
 
-class Account(NamedTuple):
+class MlflowAccount(NamedTuple):
     """A user of the basic-auth app, and what the user may see.
 
     Attributes:
@@ -110,7 +110,7 @@ class TrackingStore(Protocol):
         """The names of all workspaces; none where MLflow knows no workspaces."""
         ...
 
-    async def experiments(self) -> Sequence[Experiment]:
+    async def experiments(self) -> Sequence[MlflowExperiment]:
         """All experiments, deleted ones included, by id."""
         ...
 
@@ -118,7 +118,9 @@ class TrackingStore(Protocol):
         """The fingerprints of all runs, deleted ones included."""
         ...
 
-    def runs(self, experiment_id: str, buckets: Sequence[int]) -> AsyncIterator[Sequence[Run]]:
+    def runs(
+        self, experiment_id: str, buckets: Sequence[int]
+    ) -> AsyncIterator[Sequence[MlflowRun]]:
         """The runs in these buckets, some at a time."""
         ...
 
@@ -126,11 +128,11 @@ class TrackingStore(Protocol):
         """The fingerprints of all logged models, one bucket an experiment."""
         ...
 
-    async def models(self, experiment_id: str) -> Sequence[Model]:
+    async def models(self, experiment_id: str) -> Sequence[MlflowModel]:
         """The logged models of an experiment."""
         ...
 
-    async def model_versions(self) -> Sequence[ModelVersion]:
+    async def model_versions(self) -> Sequence[MlflowModelVersion]:
         """All versions of all registered models."""
         ...
 
@@ -138,14 +140,16 @@ class TrackingStore(Protocol):
         """The fingerprints of all traces."""
         ...
 
-    def traces(self, experiment_id: str, buckets: Sequence[int]) -> AsyncIterator[Sequence[Trace]]:
+    def traces(
+        self, experiment_id: str, buckets: Sequence[int]
+    ) -> AsyncIterator[Sequence[MlflowTrace]]:
         """The traces in these buckets, some at a time."""
         ...
 
 
-class Directory(Protocol):
+class AccountDirectory(Protocol):
     """A way to read the users of the basic-auth app."""
 
-    async def accounts(self) -> Sequence[Account] | None:
+    async def accounts(self) -> Sequence[MlflowAccount] | None:
         """All users, by username; None where this version of MLflow does not list them."""
         ...

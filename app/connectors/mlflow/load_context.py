@@ -1,21 +1,21 @@
-"""A reading of a tracking store: what is read, and how."""
+"""A context of a tracking store: what is read, and how."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.connectors.mlflow.artifacts import ArtifactStores
 from app.connectors.mlflow.checkpoint import LoadCheckpoint
-from app.connectors.mlflow.events import EventWriter
-from app.connectors.mlflow.facts import Directory, TrackingStore
+from app.connectors.mlflow.event_writer import EventWriter
 from app.connectors.mlflow.mapping import WorkspaceRule
+from app.connectors.mlflow.records import AccountDirectory, TrackingStore
 from app.domain.errors import ForeignUnavailable
 
-Progress = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]
 """Told what is being read, how much of it is done, and how much there is."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class LoadContext:
     """What is read, and how.
 
     Attributes:
@@ -24,7 +24,7 @@ class Reading:
         artifacts: Where files lie.
         rule: Where experiments are counted.
         events: Writes the events.
-        recall: What was told before.
+        load_checkpoint: What was told before.
         now_ms: What time it is.
         settle_ms: For how long after its end a run's files are listed again.
         relist: Whether all runs' files are listed, not only those that may have changed.
@@ -33,16 +33,16 @@ class Reading:
     """
 
     store: TrackingStore
-    directory: Directory | None
+    directory: AccountDirectory | None
     artifacts: ArtifactStores
     rule: WorkspaceRule
     events: EventWriter
-    recall: LoadCheckpoint
+    load_checkpoint: LoadCheckpoint
     now_ms: int
     settle_ms: int
     relist: bool
     accept_loss: bool
-    progress: Progress
+    progress: ProgressCallback
 
     def insist_on_most(self, what: str, gone: int, known: int) -> None:
         """Stop where most is gone: what is ended stays ended, and such a store is mostly another.

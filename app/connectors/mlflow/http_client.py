@@ -14,11 +14,11 @@ _PATIENCE_SECONDS = 60
 WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
 
 
-class NotServed(ForeignUnavailable):
+class EndpointNotFound(ForeignUnavailable):
     """This version of MLflow has no such path."""
 
 
-class MlflowServer:
+class MlflowClient:
     """A server's REST API.
 
     Args:
@@ -34,7 +34,7 @@ class MlflowServer:
             )
         port = f":{parts.port}" if parts.port else ""
         self.shown = f"{parts.scheme}://{parts.hostname}{port}{parts.path.rstrip('/')}"
-        self.signs_in = bool(parts.username)
+        self.has_credentials = bool(parts.username)
         self._headers = {"Content-Type": "application/json"}
         if parts.username:
             password = unquote(parts.password or "")
@@ -48,7 +48,7 @@ class MlflowServer:
 
         Raises:
             ForeignUnavailable: The server cannot be reached or refuses.
-            NotServed: It does not know the path.
+            EndpointNotFound: It does not know the path.
         """
         return self._answer(f"{path}?{urlencode(parameters)}", None, workspace)
 
@@ -59,7 +59,7 @@ class MlflowServer:
 
         Raises:
             ForeignUnavailable: The server cannot be reached or refuses.
-            NotServed: It does not know the path.
+            EndpointNotFound: It does not know the path.
         """
         return self._answer(path, json.dumps(body).encode(), workspace)
 
@@ -85,7 +85,7 @@ class MlflowServer:
             said = error.read(500).decode(errors="replace")
             # What MLflow itself does not find, it says in JSON.
             is_unknown = error.code in {404, 405} and "error_code" not in said
-            kind = NotServed if is_unknown else ForeignUnavailable
+            kind = EndpointNotFound if is_unknown else ForeignUnavailable
             raise kind(
                 f"{self.shown}{path.partition('?')[0]} answers {error.code}: {said}"
             ) from None

@@ -7,20 +7,20 @@ from typing import Any
 import pytest
 
 from app.clock import system_clock
-from app.connectors.mlflow.facts import Experiment
 from app.connectors.mlflow.mapping import WorkspaceRule
 from app.connectors.mlflow.options import MlflowOptions
+from app.connectors.mlflow.records import MlflowExperiment
 from app.db.engine import Database
 from app.domain.errors import ForeignUnavailable, InvalidArgument
 from app.services.mlflow import import_mlflow
 from app.services.organizations import DEFAULT, find_organization
-from app.services.source_config import due_connections, read_connections
-from app.services.sources import list_runs, source_run
+from app.services.source_config import find_due_sources, read_source_configs
+from app.services.sources import list_source_runs, open_source_run
 from tests.conftest import NOW, FixedClock
 
 
-def experiment(name: str, workspace: str = "default", **tags: str) -> Experiment:
-    return Experiment("1", name, workspace, None, None, "", tags)
+def experiment(name: str, workspace: str = "default", **tags: str) -> MlflowExperiment:
+    return MlflowExperiment("1", name, workspace, None, None, "", tags)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,9 @@ def experiment(name: str, workspace: str = "default", **tags: str) -> Experiment
         ("prefix", experiment("vision/"), ("rest", "vision/")),
     ],
 )
-def test_a_rule_finds_the_workspace(rule: str, of: Experiment, place: tuple[str, str]) -> None:
+def test_a_rule_finds_the_workspace(
+    rule: str, of: MlflowExperiment, place: tuple[str, str]
+) -> None:
     assert WorkspaceRule.parse(rule, "rest").place(of) == place
 
 
@@ -63,7 +65,7 @@ def test_a_sources_file_names_sources(tmp_path: Path) -> None:
         '[other]\nkind = "mlflow"\norganization = "lab"\ntracking-url = "http://x"\n'
     )
 
-    tracking, other = read_connections(file)
+    tracking, other = read_source_configs(file)
 
     assert (tracking.name, tracking.organization) == ("tracking", "default")
     assert tracking.every == timedelta(hours=6)
@@ -90,7 +92,7 @@ def test_a_bad_sources_file_is_refused(tmp_path: Path, line: str, told: str) -> 
     file.write_text(line)
 
     with pytest.raises(InvalidArgument, match=told) as refusal:
-        read_connections(file)
+        read_source_configs(file)
 
     assert str(file) in str(refusal.value)
 
@@ -100,15 +102,15 @@ async def test_a_source_is_due_once_its_interval_has_passed(
 ) -> None:
     file = tmp_path / "sources.toml"
     file.write_text('[a]\nkind = "mlflow"\nevery = "1h"\n[b]\nkind = "mlflow"\n')
-    connections = read_connections(file)
+    connections = read_source_configs(file)
     organization = (await find_organization(database, DEFAULT)).organization_id
 
     async def due(minutes: int) -> list[str]:
         now = NOW + timedelta(minutes=minutes)
-        return [each.name for each in await due_connections(database, connections, now)]
+        return [each.name for each in await find_due_sources(database, connections, now)]
 
     assert await due(0) == ["a"]
-    async with source_run(database, organization, "a", kind="mlflow", clock=FixedClock(NOW)):
+    async with open_source_run(database, organization, "a", kind="mlflow", clock=FixedClock(NOW)):
         pass
     assert (await due(59), await due(60)) == ([], ["a"])
 
@@ -139,7 +141,7 @@ async def test_what_cannot_be_read_is_a_failed_run_that_says_why_and_no_password
             progress=lambda *_: None,
         )
 
-    (run,) = await list_runs(database, organization, "tracking")
+    (run,) = await list_source_runs(database, organization, "tracking")
     assert run.outcome == "FAILED"
     assert run.error is not None
     assert told in run.error
