@@ -15,9 +15,9 @@ from app.clock import Clock, system_clock
 from app.db.engine import Database, Executed
 from app.domain.errors import (
     ChargebackError,
-    FeedBusy,
     GraphiQLDisabled,
-    TooManyGuesses,
+    IngestQueueFull,
+    TooManyFailedAttempts,
     Unauthenticated,
 )
 from app.observability.metrics import Metrics
@@ -118,7 +118,7 @@ def create_app(
 
 def _room_for_bodies(settings: Settings) -> TenantCapacity:
     most = _BODIES_IN_MEMORY * settings.feed_max_body_bytes
-    return TenantCapacity(most, _BODY_PATIENCE_SECONDS, most_of_one=most, refusal=FeedBusy)
+    return TenantCapacity(most, _BODY_PATIENCE_SECONDS, most_of_one=most, refusal=IngestQueueFull)
 
 
 def _traces(settings: Settings) -> Sequence[RequestObserver]:
@@ -174,7 +174,7 @@ def _graphql(endpoint: GraphQLEndpoint) -> Any:
             raise GraphiQLDisabled
         try:
             await auth.authenticate(request)
-        except (TooManyGuesses, Unauthenticated) as refusal:
+        except (TooManyFailedAttempts, Unauthenticated) as refusal:
             return await signin_page(request, None, refusal.status, headers_of(refusal))
         return await graphiql_page(request)
 

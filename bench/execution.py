@@ -15,7 +15,7 @@ from typing import Any
 import strawberry
 from strawberry import Info
 
-from app.domain.sizes import megabytes
+from app.domain.sizes import to_megabytes
 from bench.measure import Timing
 from bench.store import say
 from resolvers.rows import Grouped, Selection
@@ -32,7 +32,7 @@ class Item:
     name: str = column()
     email: str = column()
     number_of_experiments: int = column("experiments")
-    total_size_in_mb: float = column("size_bytes", convert=megabytes)
+    total_size_in_mb: float = column("size_bytes", convert=to_megabytes)
 
 
 @strawberry.type
@@ -49,7 +49,7 @@ class User:
 class Workspace:
     name: str = column()
     number_of_members: int = column()
-    total_size_in_mb: float = column("size_bytes", convert=megabytes)
+    total_size_in_mb: float = column("size_bytes", convert=to_megabytes)
 
     @batched(key="workspace_id")
     async def members(info: Info, keys: Sequence[int], _selection: Selection) -> list[Item]:

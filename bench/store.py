@@ -96,7 +96,7 @@ def _caller(organization_id: UUID) -> Caller:
         key_id="",
         scopes=frozenset({Scope.ADMIN}),
         is_admin=True,
-        is_listed=True,
+        is_listed_admin=True,
     )
 
 

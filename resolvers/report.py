@@ -58,7 +58,7 @@ async def _reports(
 ) -> Grouped:
     if not context.settings.chargeback_usage_report_enabled:
         raise ReportDisabled
-    chosen = context.caller.choose(organization)
+    chosen = context.caller.resolve_organization(organization)
     context.snapshot.admit(chosen)
     statement = select_reports(selection)
     rows = await context.snapshot.rows(

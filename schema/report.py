@@ -8,7 +8,7 @@ import strawberry
 from strawberry import Info
 
 from app.domain.months import Month
-from app.domain.sizes import megabytes
+from app.domain.sizes import to_megabytes
 from resolvers.context import Context
 from resolvers.corrections import corrections_of_reports
 from resolvers.levels import ReportKey, page_by_id, page_of
@@ -115,7 +115,7 @@ class ChargebackReport:
     )
     total_size_in_mb: float = column(
         "size_bytes",
-        convert=megabytes,
+        convert=to_megabytes,
         description="What they hold, in MB of 1,048,576 bytes, two decimals, half up.",
     )
     total_size_bytes: BigInt = column("size_bytes", description="What they hold, in bytes.")

@@ -43,6 +43,6 @@ def viewer(info: Info[Context, Any]) -> Viewer:
     return Viewer(
         username=caller.username,
         organization=caller.organization,
-        is_admin=caller.is_admin or caller.is_listed,
+        is_admin=caller.is_admin or caller.is_listed_admin,
         scopes=[KeyScope[scope.name] for scope in sorted(caller.scopes)],
     )

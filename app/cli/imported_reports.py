@@ -22,7 +22,7 @@ from app.clock import Clock, system_clock
 from app.connectors.reports.document import Report, read_report
 from app.console import stderr, stdout
 from app.db.engine import Database
-from app.domain.errors import InvalidArgument, ReportNotFetched
+from app.domain.errors import InvalidArgument, ReportFetchFailed
 from app.domain.months import Month
 from app.server.open_store import with_store
 from app.services.imported_reports import Imported, import_reports
@@ -60,7 +60,7 @@ def fetch(url: str, api_key: str, first: Month, last: Month) -> list[Report]:
 
     Raises:
         InvalidArgument: No http address, a key that no header holds, or an empty range.
-        ReportNotFetched: The server refuses one, or cannot be reached.
+        ReportFetchFailed: The server refuses one, or cannot be reached.
     """
     if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).netloc:
         raise InvalidArgument(f"--from-url: must begin with http:// or https://; got {url!r}.")
@@ -80,7 +80,7 @@ def _fetched(url: str, api_key: str, months: Sequence[Month]) -> Iterator[Report
             progress.update(task, description=f"Fetching {month}")
             report = read_report(_answer(url, api_key, month), f"{url} {month}")
             if report.month != month:
-                raise ReportNotFetched(f"{url}: asked for {month}, it sent {report.month}.")
+                raise ReportFetchFailed(f"{url}: asked for {month}, it sent {report.month}.")
             yield report
             progress.advance(task)
 
@@ -97,11 +97,11 @@ def _answer(url: str, api_key: str, month: Month) -> bytes:
                 return _unpacked(answer)
         except HTTPError as error:
             if error.code not in _BUSY or wait is None:
-                raise ReportNotFetched(f"{url}: {month}: {_words(error)}") from None
+                raise ReportFetchFailed(f"{url}: {month}: {_words(error)}") from None
         except (URLError, OSError, EOFError, zlib.error, http.client.HTTPException) as error:
             if wait is None:
                 reason = getattr(error, "reason", None) or error
-                raise ReportNotFetched(f"{url}: {month}: cannot be reached: {reason}.") from None
+                raise ReportFetchFailed(f"{url}: {month}: cannot be reached: {reason}.") from None
         time.sleep(wait)
     raise AssertionError
 

@@ -16,7 +16,7 @@ from app.db.engine import Database
 from app.domain.audit import Action
 from app.domain.callers import Caller, Scope
 from app.domain.months import Month
-from app.domain.sizes import megabytes
+from app.domain.sizes import to_megabytes
 from app.services.audit import append
 from app.services.organizations import find_organization
 from app.settings import Settings
@@ -69,7 +69,7 @@ async def _operator(
         key_id="",
         scopes=frozenset({Scope.ADMIN}),
         is_admin=True,
-        is_listed=True,
+        is_listed_admin=True,
     )
     async with database.snapshot(found.organization_id) as snapshot:
         context = Context(caller, database, snapshot, settings, system_clock())
@@ -124,7 +124,7 @@ def _line(row: dict[str, Any]) -> list[str]:
     *counts, size_bytes, average_hundredths = (row[column] for column in _COLUMNS)
     return [
         *("" if count is None else str(count) for count in counts),
-        f"{megabytes(size_bytes):.2f}",
+        f"{to_megabytes(size_bytes):.2f}",
         "" if average_hundredths is None else f"{average_hundredths / 100:.2f}",
     ]
 
@@ -170,6 +170,6 @@ def _summary(total: dict[str, Any]) -> str:
     unknown = f" ({unmeasured} of unknown size)" if unmeasured else ""
     return (
         f"{total['number_of_workspaces']} workspaces, {total['experiments']} experiments"
-        f"{unknown}, {megabytes(total['size_bytes']):.2f} MB, "
+        f"{unknown}, {to_megabytes(total['size_bytes']):.2f} MB, "
         f"{total['number_of_users']} licensed users"
     )

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.unnest import Columns
-from app.domain.timelines import Lifespan
+from app.domain.lifespans import Lifespan
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,12 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError, InterfaceError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.domain.errors import FeedBusy, InvalidArgument, StatementCancelled, StoreUnavailable
+from app.domain.errors import (
+    IngestQueueFull,
+    InvalidArgument,
+    StatementCancelled,
+    StoreUnavailable,
+)
 
 _AWAY = (
     OSError,
@@ -57,7 +62,7 @@ class StoreErrors:
         if state == _CANCELLED:
             raise StatementCancelled from error
         if state == _NOT_ITS_TURN:
-            raise FeedBusy from error
+            raise IngestQueueFull from error
         if state in _NOT_AS_PREPARED:
             raise StoreUnavailable(_POOLED) from error
         if isinstance(error, _AWAY) or state.startswith(_AWAY_STATES) or _is_lost(error):

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, bindparam, create_engine, inspect, ma
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from app.domain.errors import ForeignUnavailable, InvalidArgument
+from app.domain.errors import InvalidArgument, SourceUnavailable
 
 _CONNECT_SECONDS = 10
 _POSTGRESQL = ("postgres", "postgresql")
@@ -77,7 +77,7 @@ class ExternalDatabase:
         """All rows of a statement; a parameter that is a list stands in `IN :name`.
 
         Raises:
-            ForeignUnavailable: The database cannot be reached, or does not know what is asked.
+            SourceUnavailable: The database cannot be reached, or does not know what is asked.
         """
         lists = [name for name, value in (parameters or {}).items() if isinstance(value, list)]
         prepared = text(statement).bindparams(*(bindparam(name, expanding=True) for name in lists))
@@ -109,7 +109,7 @@ class ExternalDatabase:
             return await asyncio.to_thread(self._read, read)
         except (DBAPIError, OSError) as error:
             reason = str(getattr(error, "orig", None) or error)
-            raise ForeignUnavailable(f"{self.shown} cannot be read: {reason}") from error
+            raise SourceUnavailable(f"{self.shown} cannot be read: {reason}") from error
 
     def _read(self, read: Any) -> Any:
         assert self._sync is not None  # noqa: S101  one of the two is there

@@ -308,8 +308,8 @@ def _same(page: Any, columns: Sequence[ColumnElement[Any]]) -> list[ColumnElemen
 def figures(table: Any, report: Report) -> dict[str, SQLColumnExpression[Any]]:
     """The storage figures of a month row, as its report shows them.
 
-    `size_in_mb` is exact to two decimals, half up, as `app.domain.sizes.megabytes` rounds it, and
-    `average_hundredths` the average over the month so far, in hundredths of a MB, half up. The
+    `size_in_mb` is exact to two decimals, half up, as `app.domain.sizes.to_megabytes` rounds it,
+    and `average_hundredths` the average over the month so far, in hundredths of a MB, half up. The
     average and `experiments_created` are null where flows are not known.
     """
     held = case(

@@ -16,8 +16,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.unnest import Columns
+from app.domain.experiments import ExperimentFigures
 from app.domain.months import Month
-from app.domain.timelines import Figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ class FiguresRow(NamedTuple):
 
     month: Month
     keys: tuple[UUID, ...]
-    figures: Figures
+    figures: ExperimentFigures
 
 
 class UsageRow(NamedTuple):
@@ -209,7 +209,7 @@ async def add_to_users(
     await _add(tx, organization_id, USER_MONTH, changes, months)
 
 
-def _amounts(figures: Figures) -> tuple[int, ...]:
+def _amounts(figures: ExperimentFigures) -> tuple[int, ...]:
     return (
         figures.experiments,
         figures.unmeasured,
@@ -219,7 +219,7 @@ def _amounts(figures: Figures) -> tuple[int, ...]:
     )
 
 
-_NO_FIGURES = _amounts(Figures())
+_NO_FIGURES = _amounts(ExperimentFigures())
 _NO_USAGE = (0, None, 0, None)
 
 

@@ -80,7 +80,7 @@ def select_licensed_users(selection: frozenset[str], *, one_report: bool = True)
 
 
 def _milliseconds(instant: Any) -> ColumnElement[int]:
-    """Whole milliseconds since 1970, as `app.domain.months.epoch_milliseconds` counts them."""
+    """Whole milliseconds since 1970, as `app.domain.months.to_epoch_milliseconds` counts them."""
     thousand = literal_column("1000", BigInteger)
     return cast(func.floor(extract("epoch", instant) * thousand), BigInteger)
 

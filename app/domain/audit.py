@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from app.domain.callers import Caller
-from app.domain.keys import without_secrets
+from app.domain.keys import redact_secrets
 
 
 class Action(StrEnum):
@@ -94,7 +94,7 @@ UNFINISHED = "UNFINISHED"
 """The outcome of what ended before its answer: it took too long, or nobody waited for it."""
 
 
-def entry_of(act: AuditEvent, actor: Actor, now: datetime, outcome: str = OK) -> AuditEntry:
+def to_audit_entry(act: AuditEvent, actor: Actor, now: datetime, outcome: str = OK) -> AuditEntry:
     """The line that an act leaves; what a stranger sent is cut to what a line can bear.
 
     Whoever puts a key where it does not belong, into a path or a reason, leaves none of it here.
@@ -109,7 +109,7 @@ def entry_of(act: AuditEvent, actor: Actor, now: datetime, outcome: str = OK) ->
         actor.key_id,
         actor.address,
         actor.door,
-        without_secrets(json.dumps(act.detail)),
+        redact_secrets(json.dumps(act.detail)),
     )
 
 
@@ -118,7 +118,7 @@ _count = itertools.count()
 
 
 def _bearable(text: str) -> str:
-    shown = without_secrets(text)[:_LONGEST_TARGET].encode(errors="replace").decode()
+    shown = redact_secrets(text)[:_LONGEST_TARGET].encode(errors="replace").decode()
     return shown.replace("\0", "\N{SYMBOL FOR NULL}")
 
 

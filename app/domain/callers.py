@@ -1,4 +1,4 @@
-"""Who asks, and what they may."""
+"""The authenticated caller of a request, and what the caller may do."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,11 +8,11 @@ from app.domain.errors import Forbidden
 from app.domain.ids import organization_id
 
 DEFAULT_ORGANIZATION = "default"
-"""The organization that an install begins with: its operators'."""
+"""The organization that every install starts with. Its listed admins operate the service."""
 
 
 class Scope(StrEnum):
-    """What a key may be used for; `ADMIN` includes the others."""
+    """What an API key may be used for; `ADMIN` includes the others."""
 
     REPORT_READ = "report:read"
     EVENTS_WRITE = "events:write"
@@ -21,19 +21,19 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The user behind a key or a session, in the organization that the key belongs to.
+    """The user behind an API key or session, in the organization of the key.
 
     Attributes:
         organization_id: The key's organization.
         organization: Its name.
-        username: Whose key it is.
-        key_id: Which key.
+        username: The key's owner.
+        key_id: The key's id.
         scopes: What the key may be used for.
-        is_admin: Whether the user is an admin of the organization.
-        is_listed: Whether ADMIN_USER_LIST names the user: an admin, whatever the role. A listed
-            user of the organization that the install began with may name any other.
-        revision: How often anything in the organization had changed when the caller came; None
-            where nobody looked.
+        is_admin: Whether the user has the role ADMIN in the organization.
+        is_listed_admin: Whether ADMIN_USER_LIST names the user, who is then an admin whatever
+            the role. Listed admins of the default organization may access every organization.
+        revision: The organization's revision when the caller was authenticated; None if it was
+            not read.
     """
 
     organization_id: UUID
@@ -42,36 +42,41 @@ class Caller:
     key_id: str
     scopes: frozenset[Scope]
     is_admin: bool
-    is_listed: bool
+    is_listed_admin: bool
     revision: int | None = None
 
     def require(self, scope: Scope) -> None:
-        """Insist that the key may be used for this, by an admin where it takes one.
+        """Check that the key has a scope.
+
+        Every scope but `EVENTS_WRITE` also requires that the user is an admin.
 
         Raises:
-            Forbidden: It may not.
+            Forbidden: The key lacks the scope, or the user is not an admin.
         """
         if scope not in self.scopes and Scope.ADMIN not in self.scopes:
             held = ", ".join(sorted(self.scopes))
             raise Forbidden(f"This needs a key with the scope {scope}; the key has: {held}.")
-        if scope is not Scope.EVENTS_WRITE and not (self.is_admin or self.is_listed):
+        if scope is not Scope.EVENTS_WRITE and not (self.is_admin or self.is_listed_admin):
             raise Forbidden(
-                f"{self.username!r} is no admin of organization {self.organization!r}: "
-                "give the user the role ADMIN, or name them in ADMIN_USER_LIST."
+                f"{self.username!r} is not an admin of organization {self.organization!r}: "
+                "give the user the role ADMIN, or add them to ADMIN_USER_LIST."
             )
 
-    def choose(self, organization: str | None) -> UUID:
-        """The organization that a request is about; nobody says that it exists.
+    def resolve_organization(self, organization: str | None) -> UUID:
+        """Return the id of the organization that a request names, by default the caller's own.
+
+        The organization need not exist.
 
         Raises:
-            Forbidden: It is not theirs to ask for.
+            Forbidden: The caller may not access it.
         """
         if organization is None or organization == self.organization:
             return self.organization_id
-        # Whoever feeds another organization could announce a listed email there.
-        if not self.is_listed or self.organization != DEFAULT_ORGANIZATION:
+        # Only listed admins of the default organization: anyone who can send events to another
+        # organization could create a user there with the email of a listed admin.
+        if not self.is_listed_admin or self.organization != DEFAULT_ORGANIZATION:
             raise Forbidden(
-                f"Organization {organization!r} is not yours: {self.username!r} belongs to "
+                f"You cannot access organization {organization!r}: {self.username!r} belongs to "
                 f"{self.organization!r}."
             )
         return organization_id(organization)

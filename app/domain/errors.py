@@ -1,4 +1,7 @@
-"""Everything that can go wrong by rule. Raised where the rule lives, shown at the front doors."""
+"""Every error that a client can receive: its code, HTTP status and message.
+
+Raised where the rule is; the front doors turn it into a response.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,48 +10,54 @@ from math import ceil
 from typing import Any, ClassVar
 from uuid import UUID
 
-from app.domain.keys import without_secrets
+from app.domain.keys import redact_secrets
 
 
 class ChargebackError(Exception):
-    """A refusal that its caller may read: what was wrong, with which value, and what is right."""
+    """An error whose message the client may read.
+
+    The message says what was wrong, with which value, and what is right.
+    """
 
     code: ClassVar[str]
     status: ClassVar[int]
 
     def __init__(self, message: str = "", **details: int) -> None:
-        # A value that is repeated may be a key in the wrong place.
-        super().__init__(without_secrets(message))
+        # Messages repeat values from the request, and one of them could be a misplaced API key.
+        super().__init__(redact_secrets(message))
         self.details = details
-        """Figures that a program may read: the limit, and the value that passed it."""
+        """Numbers for programs: the limit, and the value that exceeded it."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """As it is, to another process: without its constructor, which takes other arguments."""
-        return _restored, (type(self), self.args, self.__dict__)
+        """Pickle without calling the constructor, whose parameters differ between subclasses."""
+        return _unpickle, (type(self), self.args, self.__dict__)
 
 
-def _restored(
-    kind: type[ChargebackError], args: tuple[Any, ...], attributes: dict[str, Any]
+def _unpickle(
+    error_class: type[ChargebackError], args: tuple[Any, ...], attributes: dict[str, Any]
 ) -> ChargebackError:
-    error = kind.__new__(kind, *args)
+    error = error_class.__new__(error_class, *args)
     error.__dict__.update(attributes)
     return error
 
 
 class InvalidMonth(ChargebackError):
-    """A month is written `YYYY-MM`, named once, and not in the future."""
+    """A month is not written `YYYY-MM`, is given twice, or is in the future."""
 
     code, status = "INVALID_MONTH", 400
 
 
 class InvalidArgument(ChargebackError):
-    """An argument or parameter is outside what it may be."""
+    """An argument or parameter has a value that is not allowed."""
 
     code, status = "INVALID_ARGUMENT", 400
 
 
 class Unauthenticated(ChargebackError):
-    """No key, or one that is unknown, expired or revoked: the same words for each."""
+    """The API key is missing, unknown, expired or revoked.
+
+    The message is the same for each, so that it reveals nothing about the key.
+    """
 
     code, status = "UNAUTHENTICATED", 401
 
@@ -58,34 +67,34 @@ class Unauthenticated(ChargebackError):
         username: str | None = None,
         key_id: str | None = None,
     ) -> None:
-        """What is known of whose key it is, for the audit log alone."""
+        """Keep what is known about the key, for the audit log only."""
         self.organization_id, self.username, self.key_id = organization_id, username, key_id
         super().__init__(
-            "A valid API key is needed: send it as the header 'Authorization: <api key>'."
+            "A valid API key is required: send it in the header 'Authorization: <api key>'."
         )
 
 
-class TooManyGuesses(ChargebackError):
-    """Too many bad keys came from one place."""
+class TooManyFailedAttempts(ChargebackError):
+    """Too many requests with invalid keys came from one network."""
 
-    code, status = "TOO_MANY_GUESSES", 429
+    code, status = "RATE_LIMITED", 429
 
     def __init__(self, wait: timedelta) -> None:
         self.retry_after_seconds = max(1, ceil(wait.total_seconds()))
         super().__init__(
-            f"Too many bad API keys came from this address: try again in "
+            "Too many requests with an invalid API key came from this address: try again in "
             f"{self.retry_after_seconds} seconds."
         )
 
 
 class Forbidden(ChargebackError):
-    """The caller is known and may not do this."""
+    """The caller is authenticated but may not do this."""
 
     code, status = "FORBIDDEN", 403
 
 
 class ReportDisabled(ChargebackError):
-    """The report is switched off by a setting."""
+    """CHARGEBACK_USAGE_REPORT_ENABLED is off."""
 
     code, status = "REPORT_DISABLED", 404
 
@@ -97,106 +106,109 @@ class ReportDisabled(ChargebackError):
 
 
 class IntrospectionDisabled(ChargebackError):
-    """The schema is not told: introspection is switched off by a setting."""
+    """GRAPHQL_INTROSPECTION_ENABLED is off."""
 
     code, status = "INTROSPECTION_DISABLED", 403
 
     def __init__(self) -> None:
         super().__init__(
-            "Introspection is switched off: the schema is in the documentation, and in the "
-            "file schema/schema.graphql. To switch it on, set "
+            "Introspection is switched off. The schema is in the documentation and in the file "
+            "schema/schema.graphql. To switch introspection on, set "
             "GRAPHQL_INTROSPECTION_ENABLED='True' and restart the service."
         )
 
 
 class GraphiQLDisabled(ChargebackError):
-    """There is no page for the browser: GraphiQL is switched off by a setting."""
+    """GRAPHIQL_ENABLED is off."""
 
     code, status = "GRAPHIQL_DISABLED", 404
 
     def __init__(self) -> None:
         super().__init__(
-            "GraphiQL is switched off: ask with a GraphQL client, or set "
-            "GRAPHIQL_ENABLED='True' and restart the service."
+            "GraphiQL is switched off: use a GraphQL client, or set GRAPHIQL_ENABLED='True' and "
+            "restart the service."
         )
 
 
-_MOST_TOLD = 10**15
+_MAX_REPORTED_VALUE = 10**15
 
 
-class PastLimit(ChargebackError):
-    """A refusal that says the limit, the value that passed it, and the way round it."""
+class LimitExceeded(ChargebackError):
+    """A request exceeds a limit. The message gives the limit, the value, and a way around it."""
 
-    words: ClassVar[str]
+    template: ClassVar[str]
 
     def __init__(self, *, limit: int, value: int) -> None:
-        # What fragments multiply has hundreds of digits; programs read 2^53 exactly.
-        told = min(value, _MOST_TOLD)
-        words = str(told) if told == value else f"{told} or more"
-        super().__init__(self.words.format(limit=limit, value=words), limit=limit, value=told)
+        # Nested fragments multiply to numbers of hundreds of digits, but JSON clients read
+        # integers exactly only up to 2^53.
+        reported = min(value, _MAX_REPORTED_VALUE)
+        shown = str(reported) if reported == value else f"{reported} or more"
+        super().__init__(
+            self.template.format(limit=limit, value=shown), limit=limit, value=reported
+        )
 
 
-class TooManyTokens(PastLimit):
-    """A GraphQL query is longer than it may be."""
+class TooManyTokens(LimitExceeded):
+    """A GraphQL query has too many tokens."""
 
     code, status = "TOO_MANY_TOKENS", 400
-    words = (
-        "A query may have {limit} tokens (names, values, punctuation) at the most; this has "
-        "{value}. Use fragments and variables, or ask in several queries (GRAPHQL_MAX_TOKENS sets "
+    template = (
+        "A query may have at most {limit} tokens (names, values, punctuation); this one has "
+        "{value}. Use fragments and variables, or send several queries (GRAPHQL_MAX_TOKENS sets "
         "the limit)."
     )
 
 
-class QueryTooDeep(PastLimit):
-    """A GraphQL query nests fields deeper than it may."""
+class QueryTooDeep(LimitExceeded):
+    """A GraphQL query nests fields too deeply."""
 
     code, status = "QUERY_TOO_DEEP", 400
-    words = (
-        "A query may nest {limit} fields at the most; this nests {value}. Ask for inner objects "
-        "in a query of their own (GRAPHQL_MAX_DEPTH sets the limit)."
+    template = (
+        "A query may nest fields at most {limit} deep; this one nests them {value} deep. Request "
+        "inner objects in a separate query (GRAPHQL_MAX_DEPTH sets the limit)."
     )
 
 
-class TooManyAliases(PastLimit):
-    """A GraphQL query renames more fields than it may."""
+class TooManyAliases(LimitExceeded):
+    """A GraphQL query has too many aliases."""
 
     code, status = "TOO_MANY_ALIASES", 400
-    words = (
-        "A query may have {limit} aliases at the most, those of a fragment counted wherever it "
-        "is spread; this has {value}. Ask in several queries, or for a range with "
+    template = (
+        "A query may have at most {limit} aliases, counting those of a fragment wherever it is "
+        "spread; this one has {value}. Send several queries, or request a range of months with "
         "chargebackReports (GRAPHQL_MAX_ALIASES sets the limit)."
     )
 
 
-class TooManyDirectives(PastLimit):
-    """A GraphQL query uses more directives than it may."""
+class TooManyDirectives(LimitExceeded):
+    """A GraphQL query has too many directives."""
 
     code, status = "TOO_MANY_DIRECTIVES", 400
-    words = (
-        "A query may use {limit} directives at the most, those of a fragment counted wherever "
-        "it is spread; this uses {value}. Put one on a fragment instead of on each field "
+    template = (
+        "A query may have at most {limit} directives, counting those of a fragment wherever it "
+        "is spread; this one has {value}. Put one on a fragment instead of on each field "
         "(GRAPHQL_MAX_DIRECTIVES sets the limit)."
     )
 
 
-class QueryTooCostly(PastLimit):
-    """The answer to a GraphQL query might be larger than it may be."""
+class QueryTooCostly(LimitExceeded):
+    """The response to a GraphQL query could be too large."""
 
     code, status = "QUERY_TOO_COSTLY", 400
-    words = (
-        "A query may cost {limit} at the most; this costs {value}, the values that its answer "
-        "may hold. Ask for fewer fields, fewer months at a time, or pages with the argument "
-        "first (GRAPHQL_MAX_COST sets the limit)."
+    template = (
+        "A query may cost at most {limit}; this one costs {value}, the number of values that its "
+        "response may contain. Request fewer fields, fewer months at a time, or pages with the "
+        "argument first (GRAPHQL_MAX_COST sets the limit)."
     )
 
 
-class TooManyQueries(PastLimit):
-    """As many queries of the key run as may run at a time."""
+class TooManyConcurrentQueries(LimitExceeded):
+    """The API key already has as many queries running as it may have."""
 
-    code, status = "TOO_MANY_QUERIES", 429
-    words = (
-        "{limit} queries of one key may run at a time; this is number {value}. Wait for an "
-        "answer before asking on (MAX_CONCURRENT_QUERIES_PER_KEY sets the limit)."
+    code, status = "TOO_MANY_CONCURRENT_QUERIES", 429
+    template = (
+        "One API key may run {limit} queries at a time; this would be number {value}. Wait for a "
+        "response before sending the next query (MAX_CONCURRENT_QUERIES_PER_KEY sets the limit)."
     )
 
 
@@ -207,73 +219,73 @@ class OrganizationNotFound(ChargebackError):
 
 
 class NotFound(ChargebackError):
-    """The thing named does not exist in this organization."""
+    """The organization has no entity of this name or id."""
 
     code, status = "NOT_FOUND", 404
 
 
 class InvalidRows(ChargebackError):
-    """Rows of a table have cells that cannot be imported; nothing of any file was stored."""
+    """Table rows have cells that cannot be imported; no file was stored."""
 
     code, status = "INVALID_ROWS", 400
 
     def __init__(self, problems: Sequence[str]) -> None:
         count = len(problems)
-        what = "bad cell" if count == 1 else "bad cells"
-        told = [f"{count} {what}; nothing of any file was stored.", *problems]
-        super().__init__("\n  ".join(told))
+        cells = "cell" if count == 1 else "cells"
+        summary = f"{count} invalid {cells}; nothing was stored from any file."
+        super().__init__("\n  ".join([summary, *problems]))
 
 
 class InvalidReport(ChargebackError):
-    """A document that is no chargeback report, or that no rows could show again."""
+    """A document is not a chargeback report, or no set of rows could reproduce it."""
 
     code, status = "INVALID_REPORT", 400
 
 
-class ReportNotFetched(ChargebackError):
-    """Another server did not give a report."""
+class ReportFetchFailed(ChargebackError):
+    """Another server did not return a report."""
 
-    code, status = "REPORT_NOT_FETCHED", 502
+    code, status = "REPORT_FETCH_FAILED", 502
 
 
-class MonthTaken(ChargebackError):
-    """A report is of a month that is closed, by another report or without one."""
+class MonthClosed(ChargebackError):
+    """The month is closed already, with another imported report or without one."""
 
     code, status = "MONTH_CLOSED", 409
 
 
-class MonthHandedOver(ChargebackError):
-    """A month before the hand-over stays what its imported report states."""
+class MonthBeforeCutover(ChargebackError):
+    """A month before the cutover keeps the figures of its imported report."""
 
-    code, status = "MONTH_HANDED_OVER", 409
+    code, status = "MONTH_BEFORE_CUTOVER", 409
 
 
 class MonthNotClosed(ChargebackError):
-    """Only the latest closed month can be opened again."""
+    """The month is open; or a later one is closed, and only the latest can be reopened."""
 
     code, status = "MONTH_NOT_CLOSED", 409
 
 
 class AlreadyExists(ChargebackError):
-    """The name is taken."""
+    """The name is already in use."""
 
     code, status = "ALREADY_EXISTS", 409
 
 
 class SourceBusy(ChargebackError):
-    """Two runs of one source never run at a time."""
+    """Another run of the source is still in progress."""
 
     code, status = "SOURCE_BUSY", 409
 
 
-class ForeignUnavailable(ChargebackError):
-    """What a source reads cannot be read: a database, a server, or a version of it."""
+class SourceUnavailable(ChargebackError):
+    """A source's database or server cannot be reached, or has an unsupported version."""
 
     code, status = "SOURCE_UNAVAILABLE", 502
 
 
 class StoreUnavailable(ChargebackError):
-    """PostgreSQL cannot be reached, or did not answer in time."""
+    """PostgreSQL cannot be reached, or did not respond in time."""
 
     code, status = "STORE_UNAVAILABLE", 503
 
@@ -285,98 +297,102 @@ class StoreUnavailable(ChargebackError):
 
 
 class StoreNotIsolated(ChargebackError):
-    """PostgreSQL would not keep organizations apart for this user."""
+    """Row-level security would not apply to the PostgreSQL user of the service."""
 
     code, status = "STORE_NOT_ISOLATED", 503
 
 
 class ServiceBusy(StoreUnavailable):
-    """Others have what the request needs: the connections, or the room for large answers."""
+    """Other requests hold the connections or the memory that this request needs."""
 
     code = "SERVICE_BUSY"
 
     def __init__(self) -> None:
         super().__init__(
-            "The service is busy with other requests: try again in a few seconds, or ask for "
-            "less at a time."
+            "The service is busy with other requests: try again in a few seconds, or request less "
+            "at a time."
         )
 
 
-class StoreBehind(StoreUnavailable):
-    """The store's tables are of an older version than the code."""
+class StoreNotMigrated(StoreUnavailable):
+    """The store's schema is older than the code."""
 
-    code = "STORE_BEHIND"
+    code = "STORE_NOT_MIGRATED"
 
     def __init__(self) -> None:
         super().__init__(
-            "The store is not migrated to this version: restart the service, which migrates it."
+            "The store has not been migrated to this version: restart the service to migrate it."
         )
 
 
 class StatementCancelled(StoreUnavailable):
-    """PostgreSQL ended a statement: it ran for too long, or its administrator wished so."""
+    """PostgreSQL cancelled a statement: it ran too long, or an administrator cancelled it."""
 
     code = "STATEMENT_CANCELLED"
 
     def __init__(self) -> None:
         super().__init__(
-            "The store cancelled the request's statement, which ran for too long: try again, "
-            "or ask for less at a time."
+            "The store cancelled the request's statement because it ran too long: try again, or "
+            "request less at a time."
         )
 
 
 class QueryTimedOut(ChargebackError):
-    """A GraphQL query took longer than it may; its statement was cancelled."""
+    """A GraphQL query exceeded GRAPHQL_TIMEOUT_SECONDS; its statement was cancelled."""
 
     code, status = "QUERY_TIMED_OUT", 503
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"A query may take {limit} seconds at the most; this took longer and was stopped. "
-            "Ask for fewer fields, fewer months at a time, or pages with the argument first "
+            f"A query may take at most {limit} seconds; this one took longer and was stopped. "
+            "Request fewer fields, fewer months at a time, or pages with the argument first "
             "(GRAPHQL_TIMEOUT_SECONDS sets the limit).",
             limit=limit,
         )
 
 
-class FeedBusy(StoreUnavailable):
-    """More is waiting for the store than may wait, or another batch takes long."""
+class IngestQueueFull(StoreUnavailable):
+    """Too many events are queued already, or another batch takes too long."""
 
-    code = "FEED_BUSY"
+    code = "INGEST_QUEUE_FULL"
 
     def __init__(self) -> None:
-        super().__init__(
-            "Too much is waiting to be stored already; send this batch again shortly."
-        )
+        super().__init__("Too many events are queued already: send this batch again shortly.")
 
 
-class BodyTooSlow(ChargebackError):
-    """A request's body took longer to arrive than it may."""
+class BodyTimedOut(ChargebackError):
+    """A request's body took too long to arrive."""
 
-    code, status = "BODY_TOO_SLOW", 408
+    code, status = "BODY_TIMED_OUT", 408
 
     def __init__(self, seconds: float) -> None:
         super().__init__(
-            f"The body did not arrive in time: it may take {seconds:g} seconds, and a second more "
-            "for every 50 kB of it. Send less at a time (BODY_TIMEOUT_SECONDS sets the limit)."
+            f"The request body did not arrive in time: it may take {seconds:g} seconds, plus one "
+            "second per 50 kB. Send less at a time (BODY_TIMEOUT_SECONDS sets the limit)."
         )
 
 
 class BodyTooLarge(ChargebackError):
-    """A request's body is larger than it may be, as sent or as unpacked."""
+    """A request's body is too large, either compressed or decompressed."""
 
     code, status = "BODY_TOO_LARGE", 413
 
 
-class UnsupportedBody(ChargebackError):
-    """A body of a type or an encoding that this route does not read."""
+class UnsupportedMediaType(ChargebackError):
+    """The route does not read bodies of this Content-Type or Content-Encoding."""
 
-    code, status = "UNSUPPORTED_BODY", 415
+    code, status = "UNSUPPORTED_MEDIA_TYPE", 415
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """One bad event: its position (from 0), the field as a path, and what is wrong with it."""
+class EventProblem:
+    """What is wrong with one event.
+
+    Attributes:
+        index: Position of the event in the batch, counted from 0.
+        field: Path of the field, such as `data.username`; empty for the event as a whole.
+        message: What is wrong with it.
+    """
 
     index: int
     field: str
@@ -384,24 +400,24 @@ class Problem:
 
 
 class InvalidBatch(ChargebackError):
-    """At least one event of the batch is wrong, so none of it was stored."""
+    """At least one event of the batch is invalid, so none of it was stored."""
 
     code, status = "INVALID_BATCH", 400
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[EventProblem]) -> None:
         self.problems = tuple(problems)
         self.event_count = 0
-        """How many events the batch has, as far as whoever refuses it can tell."""
+        """Number of events in the batch; 0 if it cannot be determined."""
         count = len(self.problems)
         super().__init__(
-            f"{count} bad {'event' if count == 1 else 'events'}; nothing of the batch was stored."
+            f"{count} invalid {'event' if count == 1 else 'events'}; nothing was stored."
         )
 
 
-def _codes(kind: type[ChargebackError]) -> frozenset[str]:
-    own = {kind.code} if "code" in vars(kind) else frozenset()
-    return frozenset(own).union(*map(_codes, kind.__subclasses__()))
+def _collect_codes(error_class: type[ChargebackError]) -> frozenset[str]:
+    own = {error_class.code} if "code" in vars(error_class) else frozenset()
+    return frozenset(own).union(*map(_collect_codes, error_class.__subclasses__()))
 
 
-CODES: frozenset[str] = _codes(ChargebackError) | {"INVALID_QUERY", "INTERNAL"}
-"""Every code that an answer can carry. Codes are contract: listed in docs/errors.md."""
+CODES: frozenset[str] = _collect_codes(ChargebackError) | {"INVALID_QUERY", "INTERNAL"}
+"""Every code that a response can carry. Codes are part of the API; docs/errors.md lists them."""

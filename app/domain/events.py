@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from app.domain.errors import InvalidBatch, Problem
+from app.domain.errors import EventProblem, InvalidBatch
 from app.domain.ids import event_id
 
 Name = Annotated[str, Meta(min_length=1, max_length=512)]
@@ -340,14 +340,18 @@ def _checked(
     return [event for _, event in events]
 
 
-def _time_problems(events: Iterable[tuple[int, AnyEvent]], now: datetime) -> Iterable[Problem]:
+def _time_problems(
+    events: Iterable[tuple[int, AnyEvent]], now: datetime
+) -> Iterable[EventProblem]:
     latest = now + CLOCK_SKEW
     for index, event in events:
         if not EARLIEST <= event.time <= latest:
-            yield Problem(index, "time", _outside(EARLIEST, now, event.time))
+            yield EventProblem(index, "time", _outside(EARLIEST, now, event.time))
         created_at = event.data.created_at if isinstance(event, UserUpsertedEvent) else None
         if created_at is not None and not EARLIEST_ACCOUNT <= created_at <= latest:
-            yield Problem(index, "data.createdAt", _outside(EARLIEST_ACCOUNT, now, created_at))
+            yield EventProblem(
+                index, "data.createdAt", _outside(EARLIEST_ACCOUNT, now, created_at)
+            )
 
 
 def _outside(earliest: datetime, now: datetime, found: datetime) -> str:
@@ -357,11 +361,11 @@ def _outside(earliest: datetime, now: datetime, found: datetime) -> str:
     )
 
 
-def _nul_problems(events: Iterable[tuple[int, AnyEvent]]) -> Iterable[Problem]:
+def _nul_problems(events: Iterable[tuple[int, AnyEvent]]) -> Iterable[EventProblem]:
     for index, event in events:
         for field, value in _texts(event):
             if NUL in value:
-                yield Problem(
+                yield EventProblem(
                     index, field, f"must not contain the character U+0000; got {value!r}"
                 )
 
@@ -373,29 +377,29 @@ def _texts(event: AnyEvent) -> Iterable[tuple[str, str]]:
             yield f"data.{field}", value
 
 
-def _batch_problems(body: bytes, now: datetime) -> list[Problem]:
+def _batch_problems(body: bytes, now: datetime) -> list[EventProblem]:
     try:
         events = _RAW_BATCH_DECODER.decode(body)
     except msgspec.ValidationError:
-        return [Problem(0, "", "the body must be a JSON array of CloudEvents")]
+        return [EventProblem(0, "", "the body must be a JSON array of CloudEvents")]
     except _MALFORMED as error:
-        return [Problem(0, "", f"the body is not valid JSON: {_reason(error)}")]
+        return [EventProblem(0, "", f"the body is not valid JSON: {_reason(error)}")]
     return _problems(((index, bytes(event)) for index, event in enumerate(events)), now)
 
 
-def _problems(texts: Iterable[tuple[int, bytes]], now: datetime) -> list[Problem]:
+def _problems(texts: Iterable[tuple[int, bytes]], now: datetime) -> list[EventProblem]:
     """What is wrong with each event, whatever the first of them suffers from."""
     found = chain.from_iterable(_problems_of(index, text, now) for index, text in texts)
     return list(islice(found, MOST_PROBLEMS))
 
 
-def _problems_of(index: int, text: bytes, now: datetime) -> Iterable[Problem]:
+def _problems_of(index: int, text: bytes, now: datetime) -> Iterable[EventProblem]:
     try:
         event = [(index, _DECODER.decode(text))]
     except msgspec.ValidationError as error:
         yield _problem(index, text, str(error))
     except _MALFORMED as error:
-        yield Problem(index, "", f"not valid JSON: {_reason(error)}")
+        yield EventProblem(index, "", f"not valid JSON: {_reason(error)}")
     else:
         yield from _time_problems(event, now)
         yield from _nul_problems(event)
@@ -405,13 +409,13 @@ def _reason(error: Exception) -> str:
     return "nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
-def _problem(index: int, text: bytes, message: str) -> Problem:
+def _problem(index: int, text: bytes, message: str) -> EventProblem:
     """msgspec's words, with the value that was found there."""
     expected, _, path = message.partition(" - at `$.")
     field = path.removesuffix("`")
     if field in _ALLOWED:
         expected = f"must be {' or '.join(_ALLOWED[field])}"
-    return Problem(index, field, expected + _found(text, field))
+    return EventProblem(index, field, expected + _found(text, field))
 
 
 _ALLOWED: dict[str, tuple[str, ...]] = {

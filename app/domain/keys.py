@@ -68,7 +68,7 @@ class KeyText(NamedTuple):
         return f"{_PREFIX}_{self.key_id}_{self.secret}{self.checksum}"
 
 
-def without_secrets(text: str) -> str:
+def redact_secrets(text: str) -> str:
     """A text in which keys, whole or in part, are cut short; their ids stay, to find them by."""
     return _SECRET.sub(r"\1…", text)
 

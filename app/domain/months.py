@@ -26,7 +26,7 @@ class Month(NamedTuple):
         """
         match = _WRITTEN.fullmatch(written)
         if match is None or match[1] == "0000":
-            raise InvalidMonth(f"{written[:40]!r} is no month: write YYYY-MM, such as 2026-09.")
+            raise InvalidMonth(f"{written[:40]!r} is not a month: write YYYY-MM, such as 2026-09.")
         return cls(int(match[1]), int(match[2]))
 
     @classmethod
@@ -100,7 +100,7 @@ def microseconds(span: timedelta) -> int:
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def epoch_milliseconds(instant: datetime) -> int:
+def to_epoch_milliseconds(instant: datetime) -> int:
     """Whole milliseconds since 1970, as the REST document writes an instant."""
     return microseconds(instant - _EPOCH) // 1000
 

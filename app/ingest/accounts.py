@@ -11,11 +11,17 @@ import msgspec
 from app.db.directory import AccountRow, select_accounts_born_before, update_accounts
 from app.db.events import select_facts
 from app.db.months import AccountMonthRow, select_hidden_usage, set_accounts
+from app.domain.accounts import (
+    AccountFact,
+    AccountLifespan,
+    AccountState,
+    account_state_in,
+    build_account_lifespans,
+)
 from app.domain.events import UserDeletedEvent, UserUpserted, UserUpsertedEvent
 from app.domain.figures import Figure
 from app.domain.ids import user_id
 from app.domain.months import Month
-from app.domain.timelines import Account, AccountFact, AccountLifespan, account_in, account_lives
 from app.ingest.batch import Batch
 
 _decode = msgspec.json.Decoder(UserUpserted).decode
@@ -28,9 +34,9 @@ async def store_accounts(batch: Batch) -> None:
     accounts: list[AccountRow] = []
     licences: dict[tuple[date, UUID], int] = {}
     for key, known in facts.items():
-        after = account_lives(known)
+        after = build_account_lifespans(known)
         if after:
-            before = account_lives(fact for fact in known if not batch.brings(fact.uid))
+            before = build_account_lifespans(fact for fact in known if not batch.brings(fact.uid))
             months += _changed_months(batch, key, before, after)
             licences.update(_late_licences(batch, key, before, after))
             accounts.append(_account_row(key, after, batch.last))
@@ -79,9 +85,11 @@ def _changed_months(
     batch: Batch, key: UUID, before: Sequence[AccountLifespan], after: Sequence[AccountLifespan]
 ) -> Iterable[AccountMonthRow]:
     for month in batch.months:
-        account = account_in(after, month)
+        account = account_state_in(after, month)
         has_row = batch.first_before is not None and batch.first_before <= month
-        if account is not None and account != (account_in(before, month) if has_row else None):
+        if account is not None and account != (
+            account_state_in(before, month) if has_row else None
+        ):
             yield _month_row(month, key, account)
 
 
@@ -107,11 +115,11 @@ async def _book_late(batch: Batch, licences: Mapping[tuple[date, UUID], int]) ->
 
 
 def _licences(found: Sequence[AccountLifespan], month: Month) -> int:
-    account = account_in(found, month)
+    account = account_state_in(found, month)
     return int(account is not None and account.licensed)
 
 
-def _month_row(month: Month, key: UUID, account: Account) -> AccountMonthRow:
+def _month_row(month: Month, key: UUID, account: AccountState) -> AccountMonthRow:
     return AccountMonthRow(
         month.first_day,
         key,
@@ -128,7 +136,12 @@ def _month_row(month: Month, key: UUID, account: Account) -> AccountMonthRow:
 
 def _account_row(key: UUID, found: Sequence[AccountLifespan], last: Month) -> AccountRow:
     """The account as it is now: no fact is later than the last month."""
-    now = found[-1].in_month(last)
+    now = found[-1].state_in(last)
     return AccountRow(
-        key, now.email, now.role, now.suspended, found[0].life.born, found[-1].life.died
+        key,
+        now.email,
+        now.role,
+        now.suspended,
+        found[0].lifespan.started_at,
+        found[-1].lifespan.ended_at,
     )

@@ -6,9 +6,9 @@ from datetime import date
 from uuid import UUID
 
 from app.db.month_closes import NOWHERE, CorrectionRow
+from app.domain.experiments import ExperimentFigures, Placement
 from app.domain.figures import Figure
 from app.domain.months import Month
-from app.domain.timelines import Figures, Place
 
 
 class CorrectionLedger:
@@ -37,7 +37,7 @@ class CorrectionLedger:
         if self._since is None or origin.first_day >= self._since:
             self._amounts[origin, figure, workspace_id, project_id, user_id] += amount
 
-    def add_figures(self, origin: Month, place: Place, figures: Figures) -> None:
+    def add_figures(self, origin: Month, place: Placement, figures: ExperimentFigures) -> None:
         """Add what a place's experiments contribute to a closed month."""
         for figure, amount in (
             (Figure.EXPERIMENTS, figures.experiments),

@@ -49,8 +49,8 @@ from app.domain.ids import (
     user_id,
     workspace_id,
 )
+from app.domain.lifespans import Lifespan, build_lifespans, existed_before
 from app.domain.months import Month
-from app.domain.timelines import Lifespan, exists_before, lives
 from app.ingest.batch import Batch
 
 DEATHS = ("user.deleted", "workspace.deleted", "project.deleted", "member.removed")
@@ -172,7 +172,10 @@ async def _touched(
 
 def _is_known(found: Sequence[Lifespan], moments: Iterable[datetime]) -> bool:
     return all(
-        any(life.born <= moment and (life.died is None or moment <= life.died) for life in found)
+        any(
+            life.started_at <= moment and (life.ended_at is None or moment <= life.ended_at)
+            for life in found
+        )
         for moment in moments
     )
 
@@ -211,8 +214,8 @@ def _presence(
 ) -> Iterable[tuple[Month, bool]]:
     """The months at whose end the thing exists now and did not, or the reverse."""
     for month in months:
-        present = exists_before(after, month.end)
-        if present != exists_before(before, month.end):
+        present = existed_before(after, month.end)
+        if present != existed_before(before, month.end):
             yield month, present
 
 
@@ -231,7 +234,7 @@ async def _lives(
         batch.tx, batch.organization_id, eras, kind.table
     ):
         births[key].append(started_at)
-    return {key: lives(births[key], deaths[key]) for key in things}
+    return {key: build_lifespans(births[key], deaths[key]) for key in things}
 
 
 def _eras(key: UUID, deaths: Sequence[datetime]) -> Iterable[Era]:

@@ -25,20 +25,20 @@ from app.domain.events import (
     ExperimentResized,
     ExperimentResizedEvent,
 )
+from app.domain.experiments import (
+    ExperimentFact,
+    ExperimentFigures,
+    ExperimentStep,
+    Placement,
+    StockChange,
+    compute_stock_changes,
+)
 from app.domain.ids import (
     project_id,
     user_id,
     workspace_id,
 )
 from app.domain.months import Month, microseconds
-from app.domain.timelines import (
-    Change,
-    ExperimentFact,
-    Figures,
-    Place,
-    Step,
-    experiment_changes,
-)
 from app.ingest.batch import Batch
 from app.ingest.directory import DEATHS
 
@@ -52,7 +52,7 @@ Said = ExperimentCreated | ExperimentResized | ExperimentNamed
 Facts = Mapping[UUID, Sequence[ExperimentFact]]
 Moments = Mapping[UUID, Sequence[tuple[datetime, UUID]]]
 """By thing: when it ended, and the event that says so."""
-Difference = Mapping[tuple[Month, Place], Figures]
+Difference = Mapping[tuple[Month, Placement], ExperimentFigures]
 
 _EVENTS = (ExperimentCreatedEvent, ExperimentResizedEvent, ExperimentDeletedEvent)
 
@@ -119,25 +119,25 @@ def _brought(batch: Batch) -> Facts:
 
 def _fact(uid: UUID, at: datetime, said: Said) -> ExperimentFact:
     if isinstance(said, ExperimentCreated):
-        place = Place(
+        place = Placement(
             workspace_id(said.workspace),
             project_id(said.workspace, said.project),
             user_id(said.username),
         )
-        return ExperimentFact(at, Step.CREATED, uid, place, said.size_bytes)
+        return ExperimentFact(at, ExperimentStep.CREATED, uid, place, said.size_bytes)
     if isinstance(said, ExperimentResized):
-        return ExperimentFact(at, Step.RESIZED, uid, None, said.size_bytes)
-    return ExperimentFact(at, Step.DELETED, uid)
+        return ExperimentFact(at, ExperimentStep.RESIZED, uid, None, said.size_bytes)
+    return ExperimentFact(at, ExperimentStep.DELETED, uid)
 
 
 async def _project_deaths(batch: Batch, *facts: Facts) -> Moments:
     """By project of these facts: its own deaths and those of its workspace."""
     workspace_of = {
-        fact.place.project_id: fact.place.workspace_id
+        fact.placement.project_id: fact.placement.workspace_id
         for known in facts
         for of_one in known.values()
         for fact in of_one
-        if fact.place is not None
+        if fact.placement is not None
     }
     subjects = {*workspace_of, *workspace_of.values()}
     ended: dict[UUID, list[tuple[datetime, UUID]]] = defaultdict(list)
@@ -156,12 +156,12 @@ def _book_late(batch: Batch, difference: Difference) -> None:
         if month < batch.months[0]:
             batch.late.add_figures(month, place, figures)
             for later in month.plus(1).through(batch.closed[-1]):
-                batch.late.add_figures(later, place, figures.carried(later.microseconds))
+                batch.late.add_figures(later, place, figures.carry_forward(later.microseconds))
 
 
 async def _difference(batch: Batch, before: Facts, brought: Facts) -> Difference:
     """What the batch adds to each month and place: all that is known now, less what was known."""
-    total: dict[tuple[Month, Place], Figures] = defaultdict(Figures)
+    total: dict[tuple[Month, Placement], ExperimentFigures] = defaultdict(ExperimentFigures)
     deaths = await _project_deaths(batch, before, brought)
     now = {project: [at for at, _ in moments] for project, moments in deaths.items()}
     earlier = {
@@ -169,24 +169,26 @@ async def _difference(batch: Batch, before: Facts, brought: Facts) -> Difference
         for project, moments in deaths.items()
     }
     for known in before.values():
-        _count(total, experiment_changes(known, earlier), -1)
+        _count(total, compute_stock_changes(known, earlier), -1)
     for experiment in {**before, **brought}:
         known = [*before.get(experiment, ()), *brought.get(experiment, ())]
-        _count(total, experiment_changes(known, now), 1)
+        _count(total, compute_stock_changes(known, now), 1)
     return {place: figures for place, figures in total.items() if figures}
 
 
 def _count(
-    total: dict[tuple[Month, Place], Figures], changes: Iterable[Change], sign: int
+    total: dict[tuple[Month, Placement], ExperimentFigures],
+    changes: Iterable[StockChange],
+    sign: int,
 ) -> None:
     for change in changes:
         month = Month.containing(change.occurred_at)
         remaining = microseconds(month.end - change.occurred_at)
-        total[month, change.place].add(change, remaining, sign)
+        total[month, change.placement].add(change, remaining, sign)
 
 
 def _rows(difference: Difference, keys_of: Any) -> list[FiguresRow]:
-    total: dict[tuple[Month, tuple[UUID, ...]], Figures] = defaultdict(Figures)
+    total: dict[tuple[Month, tuple[UUID, ...]], ExperimentFigures] = defaultdict(ExperimentFigures)
     for (month, place), figures in difference.items():
         total[month, keys_of(place)].merge(figures)
     return [

@@ -31,11 +31,11 @@ from app.domain.events import (
     UsageRecordedEvent,
     stored_event,
 )
+from app.domain.experiments import ExperimentFigures
 from app.domain.figures import Figure
 from app.domain.ids import project_id, user_id, workspace_id
 from app.domain.months import Month
-from app.domain.timelines import Figures
-from app.ingest.replay import LEVELS, MonthRows, Name, Sums, UserRow, replay
+from app.ingest.replay import LEVELS, FigureTotals, MonthRows, Name, UserRow, replay
 
 _TABLES = dict(
     zip(LEVELS, (WORKSPACE_MONTH, PROJECT_MONTH, MEMBER_MONTH, USER_MONTH), strict=True)
@@ -73,7 +73,7 @@ async def stored_rows(tx: Transaction, organization_id: UUID, month: Month) -> M
     for level, table in _TABLES.items():
         for row in await select_rows(tx, organization_id, table, month.first_day):
             name = _name(table, row)
-            sums = Sums(
+            sums = FigureTotals(
                 row.experiments,
                 row.experiments_created,
                 row.size_bytes,
@@ -105,7 +105,11 @@ def differences(expected: MonthRows, found: MonthRows, *, figures_only: bool) ->
             yield f"{level[:-1]} {_written(name)} {said}"
     for level in LEVELS:
         yield from _different(
-            level, expected.figures[level], found.figures[level], Sums(), Sums._fields
+            level,
+            expected.figures[level],
+            found.figures[level],
+            FigureTotals(),
+            FigureTotals._fields,
         )
     fields = _USER_FIGURES if figures_only else UserRow._fields
     yield from _different("users", expected.users, found.users, UserRow(), fields)
@@ -157,7 +161,7 @@ def _correct(rows: MonthRows, late: Any) -> None:
     amount = int(late.amount)
     if late.figure in SUMMED_AS:
         for level, name in _corrected(late).items():
-            _add(rows.figures[level], name, Sums(**{SUMMED_AS[late.figure]: amount}))
+            _add(rows.figures[level], name, FigureTotals(**{SUMMED_AS[late.figure]: amount}))
     elif late.figure in PRESENT_AS:
         level = PRESENT_AS[late.figure]
         parts = (late.workspace, late.project, late.username)
@@ -187,8 +191,8 @@ def _corrected(late: Any) -> dict[str, Name]:
 _EVERYWHERE = ("workspace", "project", "username")
 
 
-def _add(figures: dict[Name, Sums], name: Name, sums: Sums) -> None:
-    figures[name] = figures.get(name, Sums()) + sums
+def _add(figures: dict[Name, FigureTotals], name: Name, sums: FigureTotals) -> None:
+    figures[name] = figures.get(name, FigureTotals()) + sums
     if not any(figures[name]):
         del figures[name]
 
@@ -237,7 +241,7 @@ async def replace_rows(
 
 def _figures_of(rows: MonthRows, level: str, month: Month) -> list[FiguresRow]:
     return [
-        FiguresRow(month, _keys(level, name), Figures(*sums))
+        FiguresRow(month, _keys(level, name), ExperimentFigures(*sums))
         for name, sums in rows.figures[level].items()
     ]
 

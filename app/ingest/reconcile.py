@@ -22,7 +22,7 @@ from app.ingest.rebuild import (
     replayed_rows,
     stored_rows,
 )
-from app.ingest.replay import LEVELS, MonthRows, Name, Sums, UserRow
+from app.ingest.replay import LEVELS, FigureTotals, MonthRows, Name, UserRow
 
 
 async def lacking(tx: Transaction, organization_id: UUID, month: Month) -> list[CorrectionRow]:
@@ -46,7 +46,10 @@ def _amounts(wanted: MonthRows, there: MonthRows, closed: MonthRows) -> Iterator
             yield level, name, figure, 1 if name in wanted.present[level] else -1
     for level in LEVELS:
         for name in {*wanted.figures[level], *there.figures[level]}:
-            more = wanted.figures[level].get(name, Sums()), there.figures[level].get(name, Sums())
+            more = (
+                wanted.figures[level].get(name, FigureTotals()),
+                there.figures[level].get(name, FigureTotals()),
+            )
             for figure, column in SUMMED_AS.items():
                 yield level, name, figure, _difference(column, *more)
     for name in {*wanted.users, *there.users}:

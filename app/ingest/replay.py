@@ -33,7 +33,7 @@ Name = tuple[str, ...]
 """What a row is about: (workspace), (workspace, project), (workspace, username) or (username)."""
 
 
-class Sums(NamedTuple):
+class FigureTotals(NamedTuple):
     """The figures of one row; byte_microseconds of the whole month."""
 
     experiments: int = 0
@@ -42,8 +42,8 @@ class Sums(NamedTuple):
     byte_microseconds: int = 0
     unmeasured: int = 0
 
-    def __add__(self, other: tuple[Any, ...]) -> "Sums":
-        return Sums(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+    def __add__(self, other: tuple[Any, ...]) -> "FigureTotals":
+        return FigureTotals(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 
 
 class UserRow(NamedTuple):
@@ -72,7 +72,7 @@ class MonthRows:
     """All rows of a month, by level: what exists at its end, and what holds or held something."""
 
     present: dict[str, set[Name]]
-    figures: dict[str, dict[Name, Sums]]
+    figures: dict[str, dict[Name, FigureTotals]]
     users: dict[Name, UserRow]
 
     @classmethod
@@ -126,7 +126,7 @@ class _Story:
         self.rows = MonthRows.empty()
         self.experiments: dict[str, _Experiment] = {}
         self.sizes: dict[str, int] = {}
-        self.sums: dict[Name, Sums] = defaultdict(Sums)
+        self.sums: dict[Name, FigureTotals] = defaultdict(FigureTotals)
         self.usage: dict[tuple[str, str], list[tuple[datetime, int]]] = defaultdict(list)
         self.accounts: dict[str, Told] = defaultdict(list)
 
@@ -194,7 +194,7 @@ class _Story:
         placed = _Experiment(said.workspace, said.project, said.username, size_bytes, at)
         self.experiments[name] = placed
         if there is None and at >= self.month.start:
-            self.add(placed, Sums(experiments_created=1))
+            self.add(placed, FigureTotals(experiments_created=1))
 
     def resize(self, at: datetime, name: str, size_bytes: int) -> None:
         self.sizes[name] = size_bytes
@@ -212,17 +212,19 @@ class _Story:
         held = at - max(there.since, self.month.start)
         if held > timedelta(0):
             span = held // timedelta(microseconds=1)
-            self.add(there, Sums(byte_microseconds=(there.size_bytes or 0) * span))
+            self.add(there, FigureTotals(byte_microseconds=(there.size_bytes or 0) * span))
         there.since = at
 
-    def add(self, there: _Experiment, sums: Sums) -> None:
+    def add(self, there: _Experiment, sums: FigureTotals) -> None:
         self.sums[there.workspace, there.project, there.username] += sums
 
     def end(self) -> MonthRows:
         for there in self.experiments.values():
             self.settle(self.month.end, there)
             unmeasured = int(there.size_bytes is None)
-            sums = Sums(experiments=1, size_bytes=there.size_bytes or 0, unmeasured=unmeasured)
+            sums = FigureTotals(
+                experiments=1, size_bytes=there.size_bytes or 0, unmeasured=unmeasured
+            )
             self.add(there, sums)
         self.rows.figures = {
             "workspaces": self.summed(lambda workspace, _, __: (workspace,)),
@@ -234,8 +236,8 @@ class _Story:
         self.rows.users = {(username,): self.user(username) for username in known}
         return self.rows
 
-    def summed(self, key: Any) -> dict[Name, Sums]:
-        total: dict[Name, Sums] = defaultdict(Sums)
+    def summed(self, key: Any) -> dict[Name, FigureTotals]:
+        total: dict[Name, FigureTotals] = defaultdict(FigureTotals)
         for place, sums in self.sums.items():
             total[key(*place)] += sums
         return {name: sums for name, sums in total.items() if any(sums)}

@@ -43,9 +43,9 @@ def configure_logs(form: LogFormat, level: str, stream: TextIO = sys.stderr) -> 
         logging.getLogger(name).setLevel(least)
 
 
-def without_secrets(line: str) -> str:
+def redact_secrets(line: str) -> str:
     """A line in which keys and passwords are cut short; a key's id stays, to find it by."""
-    return _PASSWORD.sub(r"\1…@", keys.without_secrets(line))
+    return _PASSWORD.sub(r"\1…@", keys.redact_secrets(line))
 
 
 def formatter(form: LogFormat, *, colors: bool) -> logging.Formatter:
@@ -61,7 +61,7 @@ def formatter(form: LogFormat, *, colors: bool) -> logging.Formatter:
 
 class _WithoutSecrets(structlog.stdlib.ProcessorFormatter):
     def format(self, record: logging.LogRecord) -> str:
-        return without_secrets(super().format(record))
+        return redact_secrets(super().format(record))
 
 
 def _written(event: dict[str, Any], **_: Any) -> str:

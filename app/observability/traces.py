@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 
 from app import __version__
 from app.db.engine import Executed
-from app.observability.logs import without_secrets
+from app.observability.logs import redact_secrets
 from app.observability.request_record import RequestRecord
 
 _W3C = TraceContextTextMapPropagator()
@@ -42,7 +42,7 @@ class Traces:
         caller = _W3C.extract(dict(Headers(scope=observed.scope)))
         span = self._tracer.start_span("request", caller, kind=SpanKind.SERVER)
         span.set_attribute("http.request.method", observed.scope["method"])
-        span.set_attribute("url.path", without_secrets(observed.scope["path"]))
+        span.set_attribute("url.path", redact_secrets(observed.scope["path"]))
         observed.span = span
         observed.trace_id = f"{span.get_span_context().trace_id:032x}"
 
@@ -72,7 +72,7 @@ class Traces:
         told: dict[str, str | int | None] = {
             "http.response.status_code": observed.status,
             "chargeback.request_id": observed.request_id,
-            "chargeback.operation_name": without_secrets(observed.operation_name or ""),
+            "chargeback.operation_name": redact_secrets(observed.operation_name or ""),
             "chargeback.cost": observed.cost,
             "chargeback.statements": observed.statements,
             "chargeback.rows": observed.rows,

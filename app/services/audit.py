@@ -13,7 +13,7 @@ from uuid import UUID
 from app import __version__
 from app.db.audit import EntriesMatching, insert_entries, select_entries, stream_entries
 from app.db.engine import Database, Transaction
-from app.domain.audit import OK, Action, Actor, AuditEntry, AuditEvent, Channel, entry_of
+from app.domain.audit import OK, Action, Actor, AuditEntry, AuditEvent, Channel, to_audit_entry
 from app.domain.errors import InvalidArgument, StoreUnavailable
 from app.domain.events import NUL
 from app.domain.ids import organization_id
@@ -34,7 +34,7 @@ async def append(
     tx: Transaction, actor: Actor, act: AuditEvent, now: datetime, *, outcome: str = OK
 ) -> None:
     """Write of an act within its own transaction: both are stored, or neither."""
-    await insert_entries(tx, act.organization_id, [entry_of(act, actor, now, outcome)])
+    await insert_entries(tx, act.organization_id, [to_audit_entry(act, actor, now, outcome)])
 
 
 class AuditTrail:
@@ -56,7 +56,7 @@ class AuditTrail:
     ) -> None:
         """Note acts, to be written soon."""
         for act in acts:
-            self._waiting.append((act.organization_id, entry_of(act, actor, now, outcome)))
+            self._waiting.append((act.organization_id, to_audit_entry(act, actor, now, outcome)))
         while len(self._waiting) > _MOST_WAITING:
             _lose(*self._waiting.popleft())
         if self._waiting and (self._writer is None or self._writer.done()):
@@ -139,7 +139,7 @@ async def read_audit_log(
     """
     if not 0 <= first <= LARGEST_PAGE:
         raise InvalidArgument(f"first: must be from 0 to {LARGEST_PAGE}; got {first}.")
-    chosen = context.caller.choose(organization)
+    chosen = context.caller.resolve_organization(organization)
     _check(matching)
     seen = None if after is None else _entry_id(after)
     context.acts.append(AuditEvent(chosen, Action.AUDIT_READ, after or ""))

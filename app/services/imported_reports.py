@@ -21,7 +21,7 @@ from app.db.month_closes import (
 from app.db.months import carry_forward
 from app.db.organizations import lock_organization
 from app.domain.audit import OPERATOR, Action, Actor, AuditEvent
-from app.domain.errors import InvalidBatch, InvalidMonth, InvalidReport, MonthTaken
+from app.domain.errors import InvalidBatch, InvalidMonth, InvalidReport, MonthClosed
 from app.domain.months import Month
 from app.ingest.rebuild import stored_rows
 from app.ingest.replay import MonthRows
@@ -71,7 +71,7 @@ async def import_reports(
         InvalidMonth: A month has not ended, there are two reports of it, or one of the other two
             cannot be.
         InvalidReport: The feed refuses something that a report says.
-        MonthTaken: A month is closed already, and not by this report.
+        MonthClosed: A month is closed already, and not by this report.
     """
     ordered = sorted(reports, key=lambda report: report.month)
     _insist_on_months(ordered, clock)
@@ -144,7 +144,7 @@ async def _is_imported(tx: Transaction, organization: Any, report: Report) -> bo
     """Whether this very report closed its month.
 
     Raises:
-        MonthTaken: The month is closed otherwise.
+        MonthClosed: The month is closed otherwise.
     """
     closed_through, day = organization.closed_through, report.month.first_day
     if closed_through is None or closed_through < day:
@@ -154,7 +154,7 @@ async def _is_imported(tx: Transaction, organization: Any, report: Report) -> bo
     if close is not None and close.imported_digest == report.digest:
         return True
     by = "another report" if close is not None and close.imported_digest else "no report"
-    raise MonthTaken(
+    raise MonthClosed(
         f"{report.origin}: {report.month} is closed already, by {by}: open it again first "
         f"(chargeback months reopen {report.month}), with each later closed month."
     )

@@ -15,10 +15,10 @@ from app.db.engine import Database, Transaction
 from app.db.feed import add_refusal, select_feed_days, select_feed_sources
 from app.db.organizations import set_lock_timeout
 from app.domain.errors import (
-    FeedBusy,
+    EventProblem,
+    IngestQueueFull,
     InvalidArgument,
     InvalidBatch,
-    Problem,
     StoreUnavailable,
 )
 from app.domain.events import MOST_PROBLEMS, AnyEvent, decode_body, decode_lines
@@ -65,7 +65,7 @@ class Ingestor(Protocol):
 
         Raises:
             InvalidBatch: What is wrong with which event.
-            FeedBusy: Too many events are waiting already.
+            IngestQueueFull: Too many events are waiting already.
             StoreUnavailable: The store cannot be reached; the batch may be sent again.
         """
 
@@ -102,11 +102,11 @@ class GroupCommitIngestor:
         """Store a batch, whole or not at all.
 
         Raises:
-            FeedBusy: Too many events are waiting already.
+            IngestQueueFull: Too many events are waiting already.
             StoreUnavailable: The store cannot be reached; the batch may be sent again.
         """
         if self._events > _MOST_WAITING:
-            raise FeedBusy
+            raise IngestQueueFull
         outcome: asyncio.Future[IngestResult] = asyncio.get_running_loop().create_future()
         self._events += len(events)
         self._waiting[organization_id].append(_Waiting(events, now, outcome, copy_context()))
@@ -261,7 +261,7 @@ async def store_lines(
     tx: Transaction, organization_id: UUID, chunks: Iterable[Sequence[bytes]], now: datetime
 ) -> IngestResult:
     """The same within the caller's transaction, which must not be committed after a refusal."""
-    problems: list[Problem] = []
+    problems: list[EventProblem] = []
     total = IngestResult()
     growth = AnalyzeTriggerWithin(tx, organization_id)
     index = 0

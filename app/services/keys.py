@@ -185,7 +185,7 @@ async def refuse_listed(
             None if NUL in username else await select_account(tx, caller.organization_id, username)
         )
     email = account.email if account is not None else None
-    if is_listed(username, email, settings) and not caller.is_listed:
+    if is_listed_admin(username, email, settings) and not caller.is_listed_admin:
         raise Forbidden(
             f"{username!r} is in ADMIN_USER_LIST: only those in it may have keys made for them."
         )
@@ -369,12 +369,12 @@ def _caller(holder: Any, settings: Settings) -> Caller:
         key_id=holder.key_id,
         scopes=frozenset(Scope(scope) for scope in holder.scopes),
         is_admin=holder.role == "ADMIN",
-        is_listed=is_listed(holder.username, holder.email, settings),
+        is_listed_admin=is_listed_admin(holder.username, holder.email, settings),
         revision=holder.revision,
     )
 
 
-def is_listed(username: str, email: str | None, settings: Settings) -> bool:
+def is_listed_admin(username: str, email: str | None, settings: Settings) -> bool:
     """Whether ADMIN_USER_LIST names a user, by username or email."""
     return bool({username, email} & settings.admin_user_list)
 

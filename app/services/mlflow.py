@@ -38,7 +38,7 @@ async def import_mlflow(
     """Bring what changed since the last run of this source.
 
     Raises:
-        ForeignUnavailable: MLflow cannot be read; what was brought by then is stored.
+        SourceUnavailable: MLflow cannot be read; what was brought by then is stored.
         InvalidArgument: An option is wrong.
         SourceBusy: The source is being read already.
     """
@@ -61,7 +61,7 @@ async def read_mlflow_batches(
     """What changed since what is recalled, some at a time; each is to be stored before the next.
 
     Raises:
-        ForeignUnavailable: MLflow cannot be read.
+        SourceUnavailable: MLflow cannot be read.
         InvalidArgument: An option is wrong.
     """
     async with _opened(options) as (rule, store, directory, artifacts):

@@ -25,7 +25,7 @@ from app.db.organizations import (
     select_organizations,
 )
 from app.domain.audit import Action, Actor, AuditEvent, Channel
-from app.domain.errors import InvalidArgument, InvalidMonth, MonthHandedOver, MonthNotClosed
+from app.domain.errors import InvalidArgument, InvalidMonth, MonthBeforeCutover, MonthNotClosed
 from app.domain.events import NUL
 from app.domain.months import Month
 from app.ingest.rebuild import (
@@ -170,7 +170,7 @@ async def reopen_month(
 
     Raises:
         InvalidArgument: No reason is given.
-        MonthHandedOver: Live sources have taken over since.
+        MonthBeforeCutover: Live sources have taken over since.
         MonthNotClosed: It is open, or a later month is closed.
     """
     if not reason.strip() or NUL in reason:
@@ -180,7 +180,7 @@ async def reopen_month(
         if organization.closed_through != month.first_day:
             raise MonthNotClosed(_why_not(organization, month))
         if _is_handed_over(organization, month):
-            raise MonthHandedOver(
+            raise MonthBeforeCutover(
                 f"{month} stays what its imported report states: live sources have taken over "
                 f"since, and what they say of {month} is the same once more."
             )

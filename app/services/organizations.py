@@ -11,7 +11,7 @@ from app.db.organizations import (
     select_organization,
     select_organizations,
 )
-from app.domain.audit import OPERATOR, Action, AuditEvent, entry_of
+from app.domain.audit import OPERATOR, Action, AuditEvent, to_audit_entry
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import AlreadyExists, InvalidArgument, OrganizationNotFound
 from app.domain.events import NUL
@@ -35,7 +35,7 @@ async def create_organization(database: Database, name: str, now: datetime) -> N
         if not await insert_organization(tx, organization_id(name), name, now):
             raise AlreadyExists(f"There is an organization {name!r} already.")
         act = AuditEvent(organization_id(name), Action.ORGANIZATION_CREATED, name)
-        await insert_entries(tx, act.organization_id, [entry_of(act, OPERATOR, now)])
+        await insert_entries(tx, act.organization_id, [to_audit_entry(act, OPERATOR, now)])
 
 
 async def ensure_default_organization(database: Database, now: datetime) -> None:

@@ -89,7 +89,7 @@ async def run_source(
     """Run a source once.
 
     Raises:
-        ForeignUnavailable: What it reads cannot be read.
+        SourceUnavailable: What it reads cannot be read.
         SourceBusy: It is being read already.
     """
     found = await find_organization(database, connection.organization)

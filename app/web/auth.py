@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from app.domain.audit import Actor
 from app.domain.callers import Caller, Scope
-from app.domain.errors import ChargebackError, Forbidden, TooManyGuesses, Unauthenticated
+from app.domain.errors import ChargebackError, Forbidden, TooManyFailedAttempts, Unauthenticated
 from app.domain.keys import KeyText
 from app.observability.request_record import observation
 from app.services.keys import begin_session, caller_of_key, caller_of_session, end_session
@@ -82,7 +82,7 @@ async def authenticate(request: Request) -> Caller:
 
     Raises:
         Forbidden: The request came with a session, but not from our own page.
-        TooManyGuesses: The key is bad, as were many before it from the same place.
+        TooManyFailedAttempts: The key is bad, as were many before it from the same place.
         Unauthenticated: No valid key, and no valid session.
     """
     caller = await _caller(request)
@@ -117,7 +117,7 @@ async def _caller_of_key(request: Request, key: str) -> Caller:
     # What has a wrong checksum asks the store nothing, and takes nobody's turn.
     is_key = KeyText.parse(key) is not None
     if wait is not None and is_key and not services.guesses.may_ask(place, digest, now):
-        raise TooManyGuesses(wait)
+        raise TooManyFailedAttempts(wait)
     try:
         caller = await caller_of_key(services.key_holders, key, services.settings, now)
     except Unauthenticated as refusal:
@@ -131,7 +131,7 @@ def _refused(request: Request, place: str, refusal: Unauthenticated) -> Chargeba
     services = get_app_state(request)
     count = services.guesses.note_bad(place, services.now)
     wait = services.guesses.wait(place, services.now)
-    error = refusal if wait is None else TooManyGuesses(wait)
+    error = refusal if wait is None else TooManyFailedAttempts(wait)
     if count <= MOST_BAD_KEYS + 1:
         note_bad_key(request, refusal, error)
     return error

@@ -9,17 +9,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.domain.errors import (
+    BodyTimedOut,
     BodyTooLarge,
-    BodyTooSlow,
     ChargebackError,
     InvalidBatch,
     QueryTimedOut,
     StoreUnavailable,
-    TooManyGuesses,
-    TooManyQueries,
+    TooManyConcurrentQueries,
+    TooManyFailedAttempts,
     Unauthenticated,
 )
-from app.domain.keys import without_secrets
+from app.domain.keys import redact_secrets
 from app.domain.scim.errors import ScimRefusal
 from app.observability.logs import log
 from app.observability.request_record import observation
@@ -42,11 +42,11 @@ def headers_of(error: ChargebackError) -> dict[str, str]:
     """What the status of an error obliges a response to say."""
     if isinstance(error, Unauthenticated):
         return {"WWW-Authenticate": 'Bearer realm="chargeback"'}
-    if isinstance(error, TooManyGuesses):
+    if isinstance(error, TooManyFailedAttempts):
         return {"Retry-After": str(error.retry_after_seconds)}
-    if isinstance(error, StoreUnavailable | QueryTimedOut | TooManyQueries):
+    if isinstance(error, StoreUnavailable | QueryTimedOut | TooManyConcurrentQueries):
         return {"Retry-After": _RETRY_AFTER_SECONDS}
-    if isinstance(error, BodyTooLarge | BodyTooSlow):
+    if isinstance(error, BodyTooLarge | BodyTimedOut):
         return {"Connection": "close"}  # The rest of the body is not waited for.
     return {}
 
@@ -87,7 +87,7 @@ async def refuse(request: Request, error: Exception) -> Response:
             {
                 "index": problem.index,
                 "field": problem.field,
-                "message": without_secrets(problem.message),
+                "message": redact_secrets(problem.message),
             }
             for problem in error.problems
         ]

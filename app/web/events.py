@@ -6,7 +6,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from app.domain.callers import Caller, Scope
-from app.domain.errors import BodyTooLarge, InvalidArgument, InvalidBatch, UnsupportedBody
+from app.domain.errors import BodyTooLarge, InvalidArgument, InvalidBatch, UnsupportedMediaType
 from app.domain.events import MEDIA_TYPES
 from app.services.ingestion import IngestRequest
 from app.web.app_state import get_app_state
@@ -37,7 +37,7 @@ async def post_events(request: Request, caller: Caller) -> Response:
 def _media_type(request: Request) -> str:
     found = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if found not in MEDIA_TYPES:
-        raise UnsupportedBody(
+        raise UnsupportedMediaType(
             f"Content-Type must be one of {', '.join(MEDIA_TYPES)}; got {found or 'none'}."
         )
     return found
@@ -46,7 +46,7 @@ def _media_type(request: Request) -> str:
 def _encoding(request: Request) -> str:
     found = request.headers.get("content-encoding", "identity").strip().lower()
     if found not in ENCODINGS:
-        raise UnsupportedBody(
+        raise UnsupportedMediaType(
             f"Content-Encoding must be one of {', '.join(ENCODINGS)}; got {found!r}."
         )
     return found

@@ -20,7 +20,7 @@ from app.domain.errors import (
     QueryTooCostly,
     StoreUnavailable,
 )
-from app.domain.keys import without_secrets
+from app.domain.keys import redact_secrets
 from app.observability.logs import log
 from app.observability.request_record import observation
 from app.settings import Settings
@@ -277,7 +277,7 @@ def _format_error(error: GraphQLError) -> dict[str, Any]:
 
 def _shortened(message: str) -> str:
     """Messages repeat what was sent, which may be long, or a key in the wrong place."""
-    message = without_secrets(message)
+    message = redact_secrets(message)
     if len(message) <= _LONGEST_MESSAGE:
         return message
     half = _LONGEST_MESSAGE // 2

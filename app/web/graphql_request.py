@@ -9,7 +9,7 @@ from msgspec import Struct
 from starlette.requests import ClientDisconnect, Request
 
 from app.domain.errors import BodyTooLarge
-from app.domain.keys import without_secrets
+from app.domain.keys import redact_secrets
 
 JSON = "application/json"
 GRAPHQL_JSON = "application/graphql-response+json"
@@ -22,7 +22,7 @@ class RequestRefused(Exception):
     """A request that holds no query that can be read; said to its sender as `INVALID_QUERY`."""
 
     def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(without_secrets(message))
+        super().__init__(redact_secrets(message))
         self.status = status
         self.headers = headers or {}
 

@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from app.db.migrations import is_behind
 from app.domain.callers import DEFAULT_ORGANIZATION, Scope
-from app.domain.errors import Forbidden, StoreBehind, StoreUnavailable
+from app.domain.errors import Forbidden, StoreNotMigrated, StoreUnavailable
 from app.services.organizations import list_organizations
 from app.web.app_state import AppState, get_app_state
 from app.web.auth import authenticate, noting_forbidden
@@ -25,7 +25,7 @@ async def readyz(request: Request) -> Response:
 
     Raises:
         StoreUnavailable: It does not answer.
-        StoreBehind: Its tables are of an older version.
+        StoreNotMigrated: Its tables are of an older version.
     """
     pulse = get_app_state(request).database.pulse
     if not pulse.is_watched:
@@ -33,7 +33,7 @@ async def readyz(request: Request) -> Response:
     if pulse.is_away:
         raise StoreUnavailable
     if is_behind(pulse.revision):
-        raise StoreBehind
+        raise StoreNotMigrated
     return JsonResponse({"status": "ready"})
 
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 
 from app import __version__
-from app.domain.months import Month, epoch_milliseconds
+from app.domain.months import Month, to_epoch_milliseconds
 from resolvers.context import Context
 from resolvers.levels import ReportKey
 from resolvers.members import stream_members
@@ -176,7 +176,7 @@ async def document(context: Context, totals: Totals) -> AsyncGenerator[bytes, No
             await asyncio.sleep(0)
     tail: Shown = {
         "numberOfUsers": number_of_users,
-        "createdAt": epoch_milliseconds(totals.created_at),
+        "createdAt": to_epoch_milliseconds(totals.created_at),
     }
     if totals.is_newer:
         tail["organizationId"] = str(totals.report[0])

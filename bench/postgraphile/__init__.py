@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from app.domain.sizes import megabytes
+from app.domain.sizes import to_megabytes
 from bench.processes import Client, serving
 from bench.store import MONTH, say
 
@@ -119,7 +119,7 @@ def _sizes(found: Any) -> dict[str, Any]:
     """PostGraphile writes 64-bit integers as text."""
     return {
         "numberOfExperiments": int(found["experiments"]),
-        "totalSizeInMb": megabytes(int(found["sizeBytes"])),
+        "totalSizeInMb": to_megabytes(int(found["sizeBytes"])),
     }
 
 

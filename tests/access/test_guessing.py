@@ -34,9 +34,10 @@ async def test_after_20_bad_keys_the_next_is_told_to_wait(
     assert refused.status_code == 429
     assert refused.headers["retry-after"] == "180"
     assert refused.json() == {
-        "msg": "Too many bad API keys came from this address: try again in 180 seconds.",
+        "msg": "Too many requests with an invalid API key came from this address: try again in "
+        "180 seconds.",
         "code": 429,
-        "error": "TOO_MANY_GUESSES",
+        "error": "RATE_LIMITED",
     }
     clock.now += timedelta(seconds=180)
     assert (await ask(client, bad)).status_code == 401
@@ -56,9 +57,9 @@ async def test_graphql_and_the_sign_in_count_and_wait_alike(client: httpx.AsyncC
     page = await client.post("/signin", data={"key": UNKNOWN})
 
     assert (graphql.status_code, page.status_code) == (429, 429)
-    assert graphql.json()["errors"][0]["extensions"]["code"] == "TOO_MANY_GUESSES"
+    assert graphql.json()["errors"][0]["extensions"]["code"] == "RATE_LIMITED"
     assert graphql.headers["retry-after"] == page.headers["retry-after"] == "300"
-    assert "Too many bad API keys" in page.text
+    assert "Too many requests with an invalid API key" in page.text
 
 
 async def test_a_good_key_beside_the_guessing_is_served(

@@ -109,7 +109,7 @@ def test_what_is_no_month_is_refused(store: Path, month: str) -> None:
 
     assert refused.returncode == 1
     assert refused.stderr.strip() == (
-        f"Error: {month!r} is no month: write YYYY-MM, such as 2026-09."
+        f"Error: {month!r} is not a month: write YYYY-MM, such as 2026-09."
     )
 
 
@@ -156,7 +156,7 @@ def test_a_key_is_shown_once_and_listed_without_its_secret(store: Path) -> None:
     listed = run("keys", "list", data_dir=store).stdout
 
     assert created.stderr.strip() == (
-        "It does not work yet: 'ann' is no admin of organization 'default': "
+        "It does not work yet: 'ann' is not an admin of organization 'default': "
         "give the user the role ADMIN, or name them in ADMIN_USER_LIST."
     )
     assert key_id in listed

@@ -17,7 +17,7 @@ from sqlalchemy import select
 
 from app.db.engine import Database
 from app.db.tables import Base
-from app.domain.errors import InvalidBatch, Problem
+from app.domain.errors import EventProblem, InvalidBatch
 from app.domain.events import EVENT_TYPES, decode_batch, decode_lines
 from app.ingest.store import IngestResult
 from app.services.ingestion import CHUNK, GroupCommitIngestor, accept_lines
@@ -47,7 +47,7 @@ class Organization:
         """Store lines in one transaction, `chunk` of them at a time."""
         return await accept_lines(self.database, self.id, _chunks(lines, chunk), NOW)
 
-    async def refusal(self, *lines: bytes, chunk: int = CHUNK) -> tuple[Problem, ...]:
+    async def refusal(self, *lines: bytes, chunk: int = CHUNK) -> tuple[EventProblem, ...]:
         """The problems with lines that must be refused, after which the store is as before."""
         before = await self.rows()
         with pytest.raises(InvalidBatch) as refused:

@@ -14,7 +14,7 @@ from graphql import get_introspection_query, parse, print_type
 from graphql.language import OperationDefinitionNode
 
 from app.db.engine import Database
-from app.domain.errors import PastLimit, TooManyQueries
+from app.domain.errors import LimitExceeded, TooManyConcurrentQueries
 from app.settings import Settings
 from app.web.limits.concurrency import ConcurrencyLimit
 from resolvers.sizes import LARGEST_SUPPORTED, Size
@@ -195,7 +195,7 @@ def worked(query: str) -> int:
         operation = schema.prepare(query, None, LIMITS)
         cost = schema.cost(operation, None, LARGEST_SUPPORTED)
         assert cost > DEFAULTS.graphql_max_cost
-    except (PastLimit, InvalidDocument):
+    except (LimitExceeded, InvalidDocument):
         pass
     finally:
         sys.setprofile(previous)
@@ -461,16 +461,21 @@ async def test_a_key_has_so_many_queries_at_a_time_and_another_key_its_own(
         assert refused.status_code == by_rest.status_code == 429
         assert int(by_rest.headers["retry-after"]) > 0
         assert by_rest.json() == {
-            "msg": "2 queries of one key may run at a time; this is number 3. Wait for an answer "
-            "before asking on (MAX_CONCURRENT_QUERIES_PER_KEY sets the limit).",
+            "msg": "One API key may run 2 queries at a time; this would be number 3. Wait for a "
+            "response before sending the next query (MAX_CONCURRENT_QUERIES_PER_KEY sets the "
+            "limit).",
             "code": 429,
-            "error": "TOO_MANY_QUERIES",
+            "error": "TOO_MANY_CONCURRENT_QUERIES",
             "limit": 2,
             "value": 3,
         }
         assert int(refused.headers["retry-after"]) > 0
         (error,) = refused.json()["errors"]
-        assert error["extensions"] == {"code": "TOO_MANY_QUERIES", "limit": 2, "value": 3}
+        assert error["extensions"] == {
+            "code": "TOO_MANY_CONCURRENT_QUERIES",
+            "limit": 2,
+            "value": 3,
+        }
         assert beside.json() == {"data": {"viewer": {"username": "root"}}}
         assert (await first).json() == (await second).json() == (await ask()).json()
         assert "errors" not in (await first).json()
@@ -484,7 +489,7 @@ def test_a_query_that_ended_counts_no_more_however_it_ended() -> None:
     with (
         running.counting("key"),
         running.counting("other"),
-        pytest.raises(TooManyQueries),
+        pytest.raises(TooManyConcurrentQueries),
         running.counting("key"),
     ):
         raise AssertionError

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from app.cli.commands import cli
 from app.cli.imported_reports import fetch, read_files
-from app.domain.errors import InvalidArgument, InvalidReport, ReportNotFetched
+from app.domain.errors import InvalidArgument, InvalidReport, ReportFetchFailed
 from app.domain.months import Month
 from tests.imports.conftest import document, user
 
@@ -76,7 +76,7 @@ def test_a_busy_server_is_asked_again() -> None:
 def test_a_refusal_is_told_and_not_repeated() -> None:
     with (
         server((403, b'{"msg": "not yours", "code": 403}')) as (url, keys),
-        pytest.raises(ReportNotFetched, match="2024-03: 403: not yours"),
+        pytest.raises(ReportFetchFailed, match="2024-03: 403: not yours"),
     ):
         fetch(url, "key", MARCH, APRIL)
 
@@ -87,7 +87,7 @@ def test_a_redirect_is_told_and_the_key_goes_nowhere_else() -> None:
     with (
         server((200, told(MARCH))) as (elsewhere, keys),
         server((302, b"", elsewhere)) as (url, _),
-        pytest.raises(ReportNotFetched, match=f"2024-03: 302: it is at {elsewhere}: name that"),
+        pytest.raises(ReportFetchFailed, match=f"2024-03: 302: it is at {elsewhere}: name that"),
     ):
         fetch(url, "key", MARCH, MARCH)
 
@@ -105,7 +105,7 @@ def test_a_key_that_no_header_holds_is_refused_and_not_told(key: str) -> None:
 def test_a_report_of_another_month_than_was_asked_for_is_refused() -> None:
     with (
         server((200, told(APRIL))) as (url, _),
-        pytest.raises(ReportNotFetched, match="asked for 2024-03, it sent 2024-04"),
+        pytest.raises(ReportFetchFailed, match="asked for 2024-03, it sent 2024-04"),
     ):
         fetch(url, "key", MARCH, MARCH)
 

@@ -9,7 +9,7 @@ import pytest
 
 from app.db.engine import Database
 from app.domain.audit import OPERATOR
-from app.domain.errors import InvalidMonth, MonthHandedOver
+from app.domain.errors import InvalidMonth, MonthBeforeCutover
 from app.domain.months import Month
 from app.services.imported_reports import import_reports
 from app.services.months import Compared, close_month, reopen_month, verify_month
@@ -165,7 +165,7 @@ async def test_a_month_before_the_hand_over_stays_closed(
     await hand_over(database, clock)
     found = await find_organization(database, DEFAULT)
 
-    with pytest.raises(MonthHandedOver, match="2026-09 stays what its imported report states"):
+    with pytest.raises(MonthBeforeCutover, match="2026-09 stays what its imported report states"):
         await reopen_month(
             database,
             found.organization_id,

@@ -7,7 +7,7 @@ import pytest
 
 from app.db.engine import Database
 from app.domain.audit import OPERATOR
-from app.domain.errors import InvalidMonth, InvalidReport, MonthTaken
+from app.domain.errors import InvalidMonth, InvalidReport, MonthClosed
 from app.domain.months import Month
 from app.services.months import reopen_month, verify_month
 from app.services.organizations import DEFAULT, find_organization
@@ -290,7 +290,7 @@ async def test_a_corrected_report_takes_the_place_of_the_first_once_its_month_is
     corrected["workspaces"][0]["members"][1] |= {"numberOfExperiments": 2, "totalSizeInMb": 12.5}
     corrected["users"]["licensedUsers"][0]["uiUsageCount"] = 5
 
-    with pytest.raises(MonthTaken, match="2024-03 is closed already, by another report"):
+    with pytest.raises(MonthClosed, match="2024-03 is closed already, by another report"):
         await import_(corrected)
     found = await find_organization(database, DEFAULT)
     month = Month.parse("2024-03")
@@ -312,7 +312,7 @@ async def test_a_corrected_report_takes_the_place_of_the_first_once_its_month_is
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"reportDate": "2024-13"}, "reportDate: '2024-13' is no month"),
+        ({"reportDate": "2024-13"}, "reportDate: '2024-13' is not a month"),
         ({"workspaces": None}, r"Expected `array`, got `null` - at `\$.workspaces`"),
         (
             {"workspaces": [{**workspace("lab"), "numberOfMembers": 4}]},

@@ -257,7 +257,7 @@ async def test_bad_cells_are_listed_by_row_and_column_and_nothing_is_stored(
         await imported(database, tmp_path, text)
 
     first, *listed = str(refused.value).replace(f"{tmp_path}/", "").split("\n  ")
-    assert first.endswith("nothing of any file was stored.")
+    assert first.endswith("nothing was stored from any file.")
     assert [each[: len(wanted)] for each, wanted in zip(listed, problems, strict=True)] == problems
     assert (await report(graphql))["workspaces"] == []
     runs = await graphql("{ sources { name kind lastRun { outcome accepted error } } }")

@@ -20,7 +20,7 @@ import pytest
 
 from app import __version__
 from app.domain import errors
-from app.domain.errors import ChargebackError, InvalidBatch, Problem
+from app.domain.errors import ChargebackError, EventProblem, InvalidBatch
 from tests.conftest import event
 from tests.served import Keyed, Served, keyed, minted
 
@@ -258,10 +258,10 @@ def test_every_refusal_is_the_same_in_another_process(kind: type[ChargebackError
 
 
 def test_a_refusal_without_arguments_and_one_with_problems_arrive_whole() -> None:
-    busy = pickle.loads(pickle.dumps(errors.FeedBusy()))  # noqa: S301  our own
-    bad = InvalidBatch([Problem(2, "time", "must be earlier")])
+    busy = pickle.loads(pickle.dumps(errors.IngestQueueFull()))  # noqa: S301  our own
+    bad = InvalidBatch([EventProblem(2, "time", "must be earlier")])
     bad.event_count = 7
     told = pickle.loads(pickle.dumps(bad))  # noqa: S301  our own
 
-    assert str(busy) == str(errors.FeedBusy())
+    assert str(busy) == str(errors.IngestQueueFull())
     assert (str(told), told.problems, told.event_count) == (str(bad), bad.problems, 7)

@@ -81,7 +81,7 @@ def test_what_the_other_service_refuses_is_told_in_its_words(
     refused = fetched(other.url, "cbk_wrong", tmp_path)
 
     assert refused.returncode == 1
-    assert "2026-07: 401: A valid API key is needed" in refused.stderr
+    assert "2026-07: 401: A valid API key is required" in refused.stderr
     assert "cbk_wrong" not in refused.stderr
 
 

@@ -157,4 +157,4 @@ def test_commands_join_the_store_that_is_being_served(tmp_path: Path) -> None:
             headers={"Authorization": key},
         )
         assert answer.status_code == 403
-        assert answer.json()["msg"].startswith("'ann' is no admin of organization 'default'")
+        assert answer.json()["msg"].startswith("'ann' is not an admin of organization 'default'")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.connectors.mlflow.artifacts import ArtifactSize, ArtifactStores
-from app.domain.errors import ForeignUnavailable
+from app.domain.errors import SourceUnavailable
 
 LAYOUTS = (
     "1/0f34/artifacts",
@@ -46,7 +46,7 @@ def test_a_run_whose_store_is_not_there_has_no_known_size(
 ) -> None:
     [found] = stores.measure([[str(tmp_path / "store" / layout)]])
 
-    assert isinstance(found, ForeignUnavailable)
+    assert isinstance(found, SourceUnavailable)
     assert "is not there." in str(found)
 
 
@@ -59,5 +59,5 @@ def test_below_the_destination_of_the_proxy_whatever_is_missing_is_empty(
     assert stores.measure([[f"mlflow-artifacts:/{layout}"]]) == [ArtifactSize(0, None)]
     tmp_path.rmdir()
     [found] = stores.measure([[f"mlflow-artifacts:/{layout}"]])
-    assert isinstance(found, ForeignUnavailable)
+    assert isinstance(found, SourceUnavailable)
     stores.close()

@@ -20,7 +20,7 @@ from sqlalchemy import text
 from app.clock import system_clock
 from app.connectors.mlflow.options import MlflowOptions
 from app.db.engine import Database
-from app.domain.errors import ForeignUnavailable
+from app.domain.errors import SourceUnavailable
 from app.domain.months import Month
 from app.services.mlflow import read_mlflow_batches
 from app.services.organizations import create_organization, find_organization
@@ -189,7 +189,7 @@ async def test_another_store_in_the_place_of_the_old_one_ends_nothing_by_itself(
     rule = {"workspace_from": "prefix", "otherwise": "everybody"}
     await read(database, store=old, **rule)
 
-    with pytest.raises(ForeignUnavailable, match="Of 4 experiments that were there before, 3"):
+    with pytest.raises(SourceUnavailable, match="Of 4 experiments that were there before, 3"):
         await read(database, store=new, **rule)
 
     assert sizes(await report(graphql, clock)) == BY_PREFIX

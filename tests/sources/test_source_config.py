@@ -11,7 +11,7 @@ from app.connectors.mlflow.mapping import WorkspaceRule
 from app.connectors.mlflow.options import MlflowOptions
 from app.connectors.mlflow.records import MlflowExperiment
 from app.db.engine import Database
-from app.domain.errors import ForeignUnavailable, InvalidArgument
+from app.domain.errors import InvalidArgument, SourceUnavailable
 from app.services.mlflow import import_mlflow
 from app.services.organizations import DEFAULT, find_organization
 from app.services.source_config import find_due_sources, read_source_configs
@@ -131,7 +131,7 @@ async def test_what_cannot_be_read_is_a_failed_run_that_says_why_and_no_password
     database: Database, options: dict[str, Any], told: str
 ) -> None:
     organization = (await find_organization(database, DEFAULT)).organization_id
-    with pytest.raises((InvalidArgument, ForeignUnavailable), match=told):
+    with pytest.raises((InvalidArgument, SourceUnavailable), match=told):
         await import_mlflow(
             database,
             organization,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from app.connectors.mlflow.http_client import MlflowClient
-from app.domain.errors import ChargebackError, ForeignUnavailable, InvalidArgument
+from app.domain.errors import ChargebackError, InvalidArgument, SourceUnavailable
 
 PROXIED = "mlflow-artifacts"
 _PROXY_PATH = "/api/2.0/mlflow-artifacts/artifacts"
@@ -76,7 +76,7 @@ class ArtifactStores:
             return error
         except Exception as error:
             reason = str(error).partition("\n")[0][:500]
-            return ForeignUnavailable(f"{folders[0]} cannot be listed: {reason}")
+            return SourceUnavailable(f"{folders[0]} cannot be listed: {reason}")
         written = [file.written_ms for file in files if file.written_ms is not None]
         return ArtifactSize(sum(file.size_bytes for file in files), max(written, default=None))
 
@@ -86,7 +86,7 @@ class ArtifactStores:
             if self._destination is not None:
                 return self._files_at(f"{self._destination}/{path}", self._destination)
             if self._server is None:
-                raise ForeignUnavailable(
+                raise SourceUnavailable(
                     f"{folder} cannot be listed: give --artifacts-destination or --tracking-url."
                 )
             return _files_of_proxy(self._server, path)
@@ -118,7 +118,7 @@ def _opened(bucket: str) -> Any:
         import obstore
         from obstore.store import from_url
     except ModuleNotFoundError:
-        raise ForeignUnavailable(
+        raise SourceUnavailable(
             f"{bucket} cannot be listed: install chargeback-admin-api[s3]."
         ) from None
     return obstore.list, from_url(
@@ -163,7 +163,7 @@ def _files_of_folder(folder: Path, root: Path) -> Iterator[ArtifactFile]:
     """The files below a folder; one that is not there holds nothing, if its store is there."""
     if not folder.is_dir():
         if not root.is_dir():
-            raise ForeignUnavailable(f"{folder} cannot be listed: {root} is not there.")
+            raise SourceUnavailable(f"{folder} cannot be listed: {root} is not there.")
         return
     waiting = [folder]
     while waiting:

@@ -21,7 +21,7 @@ from app.connectors.mlflow.records import (
     resolve_owner,
 )
 from app.db.external_database import ExternalDatabase
-from app.domain.errors import ForeignUnavailable
+from app.domain.errors import SourceUnavailable
 
 TESTED_STORES = {"0584bdc529eb": "2.22", "bda7b8c39065": "3.1", "dc11669786a5": "3.17"}
 """The `alembic_version` of tracking stores that the tests have read, by MLflow's version."""
@@ -53,7 +53,7 @@ class DatabaseStore:
         """Insist on a schema that the tests have read.
 
         Raises:
-            ForeignUnavailable: It is no tracking store, or one of an untested version.
+            SourceUnavailable: It is no tracking store, or one of an untested version.
         """
         self._tables = await self._database.tables()
         await _check_version(self._database, "alembic_version", TESTED_STORES, untested=untested)
@@ -246,7 +246,7 @@ class DatabaseAccountDirectory:
         """Insist on a schema that the tests have read.
 
         Raises:
-            ForeignUnavailable: It is no basic-auth database, or one of an untested version.
+            SourceUnavailable: It is no basic-auth database, or one of an untested version.
         """
         # Before MLflow 3 the table had the name that the tracking store's has.
         names = ("alembic_version_auth", "alembic_version")
@@ -290,7 +290,7 @@ async def _check_version(
     database: ExternalDatabase, table: str, tested: Mapping[str, str], *, untested: bool
 ) -> None:
     if table not in await database.tables():
-        raise ForeignUnavailable(
+        raise SourceUnavailable(
             f"{database.shown} has no table {table}: it is not a database of MLflow's."
         )
     found = {
@@ -301,7 +301,7 @@ async def _check_version(
     }
     if not found & set(tested) and not untested:
         versions = ", ".join(f"{name} (MLflow {version})" for name, version in tested.items())
-        raise ForeignUnavailable(
+        raise SourceUnavailable(
             f"{database.shown}: {table} says {', '.join(sorted(found)) or 'nothing'}; tested are "
             f"{versions}. --untested-version reads it all the same; or read it over REST."
         )

@@ -8,13 +8,13 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlencode, urlsplit
 from urllib.request import Request, urlopen
 
-from app.domain.errors import ForeignUnavailable, InvalidArgument
+from app.domain.errors import InvalidArgument, SourceUnavailable
 
 _PATIENCE_SECONDS = 60
 WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
 
 
-class EndpointNotFound(ForeignUnavailable):
+class EndpointNotFound(SourceUnavailable):
     """This version of MLflow has no such path."""
 
 
@@ -47,7 +47,7 @@ class MlflowClient:
         """A GET's answer.
 
         Raises:
-            ForeignUnavailable: The server cannot be reached or refuses.
+            SourceUnavailable: The server cannot be reached or refuses.
             EndpointNotFound: It does not know the path.
         """
         return self._answer(f"{path}?{urlencode(parameters)}", None, workspace)
@@ -58,7 +58,7 @@ class MlflowClient:
         """A POST's answer.
 
         Raises:
-            ForeignUnavailable: The server cannot be reached or refuses.
+            SourceUnavailable: The server cannot be reached or refuses.
             EndpointNotFound: It does not know the path.
         """
         return self._answer(path, json.dumps(body).encode(), workspace)
@@ -85,11 +85,11 @@ class MlflowClient:
             said = error.read(500).decode(errors="replace")
             # What MLflow itself does not find, it says in JSON.
             is_unknown = error.code in {404, 405} and "error_code" not in said
-            kind = EndpointNotFound if is_unknown else ForeignUnavailable
+            kind = EndpointNotFound if is_unknown else SourceUnavailable
             raise kind(
                 f"{self.shown}{path.partition('?')[0]} answers {error.code}: {said}"
             ) from None
         except (URLError, OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
-            raise ForeignUnavailable(f"{self.shown} cannot be read: {reason}") from None
+            raise SourceUnavailable(f"{self.shown} cannot be read: {reason}") from None
         return found if isinstance(found, dict) else {}

@@ -8,7 +8,7 @@ from app.connectors.mlflow.checkpoint import LoadCheckpoint
 from app.connectors.mlflow.event_writer import EventWriter
 from app.connectors.mlflow.mapping import WorkspaceRule
 from app.connectors.mlflow.records import AccountDirectory, TrackingStore
-from app.domain.errors import ForeignUnavailable
+from app.domain.errors import SourceUnavailable
 
 ProgressCallback = Callable[[str, int, int], None]
 """Told what is being read, how much of it is done, and how much there is."""
@@ -48,10 +48,10 @@ class LoadContext:
         """Stop where most is gone: what is ended stays ended, and such a store is mostly another.
 
         Raises:
-            ForeignUnavailable: Most of what was known is gone, and that is not to be accepted.
+            SourceUnavailable: Most of what was known is gone, and that is not to be accepted.
         """
         if not self.accept_loss and gone > 1 and 2 * gone > known:
-            raise ForeignUnavailable(
+            raise SourceUnavailable(
                 f"Of {known} {what} that were there before, {gone} are gone: is this still the "
                 f"same MLflow, with its workspaces and users? Nothing of them was ended; "
                 f"--accept-loss ends them."

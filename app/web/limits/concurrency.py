@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, contextmanager
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.domain.errors import TooManyQueries
+from app.domain.errors import TooManyConcurrentQueries
 
 
 class ConcurrencyLimit:
@@ -26,10 +26,10 @@ class ConcurrencyLimit:
         """Count a query for the length of a block.
 
         Raises:
-            TooManyQueries: As many of this key run already.
+            TooManyConcurrentQueries: As many of this key run already.
         """
         if self._running[key_id] >= self._most:
-            raise TooManyQueries(limit=self._most, value=self._running[key_id] + 1)
+            raise TooManyConcurrentQueries(limit=self._most, value=self._running[key_id] + 1)
         self._running[key_id] += 1
         try:
             yield

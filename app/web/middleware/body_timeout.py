@@ -4,7 +4,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.domain.errors import BodyTooSlow
+from app.domain.errors import BodyTimedOut
 
 _BYTES_PER_SECOND = 50_000
 """Each second's worth of body buys another second: a large body may take long, if it moves."""
@@ -13,7 +13,7 @@ _BYTES_PER_SECOND = 50_000
 class BodyTimeout:
     """Middleware that lets a request's body take some seconds, and more as it grows.
 
-    A route that reads a slower one gets `BodyTooSlow`. Only the time spent waiting for the client
+    A route that reads a slower one gets `BodyTimedOut`. Only the time spent waiting for the client
     counts, not what the route does in between.
     """
 
@@ -44,7 +44,7 @@ class _Body:
             async with asyncio.timeout(self._allowed):
                 message = await self._receive()
         except TimeoutError:
-            raise BodyTooSlow(self._seconds) from None
+            raise BodyTimedOut(self._seconds) from None
         self._ended = not message.get("more_body", False)
         arrived = len(message.get("body", b""))
         self._allowed += arrived / _BYTES_PER_SECOND - (loop.time() - asked_at)
