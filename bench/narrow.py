@@ -18,7 +18,7 @@ from app.server.process_tuning import tune_gc
 from bench import ours
 from bench.processes import service_command, serving
 from bench.store import MONTH, Store, benchmark_store
-from resolvers.report import report
+from resolvers.report import fetch_report
 from resolvers.workspaces import workspaces_of_reports
 
 _RUNS = 400
@@ -90,7 +90,7 @@ async def main() -> None:
 
 async def _resolve(product: ours.InProcess, store: Store) -> None:
     async with product.context() as context:
-        await report(context, None, MONTH, frozenset())
+        await fetch_report(context, None, MONTH, frozenset())
         key = (store.organization_id, MONTH.first_day)
         await workspaces_of_reports(context, [key], frozenset({"name", "size_in_mb"}))
 

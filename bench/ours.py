@@ -15,8 +15,9 @@ from bench.store import MONTH, Store
 from resolvers.context import Context
 from schema import schema
 from schema.mutation import Mutation
-from schema.operations import Limits, Operation
+from schema.operations import Operation
 from schema.query import Query
+from schema.query_limits import QueryLimits
 from schema.scalars import SCALARS
 
 _WORKSPACE = """
@@ -48,13 +49,13 @@ FIRST_MEMBERS = _query(
     "workspaces { name members(first: 10) { userName numberOfExperiments totalSizeInMb } }"
 )
 
-limits = Limits(tokens=2_000, depth=15, aliases=50, directives=50)
+limits = QueryLimits(tokens=2_000, depth=15, aliases=50, directives=50)
 
 
 @cache
 def prepared(query: str) -> Operation:
     """Parsed and validated once, as the endpoint remembers a short query."""
-    return schema.prepare(query, None, limits)
+    return schema.prepare_operation(query, None, limits)
 
 
 standard_schema = type(schema)(
@@ -80,7 +81,7 @@ class InProcess:
         """Ask a query, and write the answer: what the endpoint does, without HTTP and a key."""
         operation = prepared(query)
         async with self.context() as context:
-            result = await executed_by.execute_prepared(operation, None, context)
+            result = await executed_by.execute_operation(operation, None, context)
         assert not result.errors, result.errors[0]
         return orjson.dumps({"data": result.data}, option=orjson.OPT_UTC_Z)
 

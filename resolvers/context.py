@@ -27,4 +27,4 @@ class Context:
     now: datetime
     actor: Actor = OPERATOR
     reports: dict[tuple[UUID, date], ReportMonth] = field(default_factory=dict)
-    acts: list[AuditEvent] = field(default_factory=list)
+    audit_events: list[AuditEvent] = field(default_factory=list)

@@ -9,7 +9,7 @@ from app.db.levels import Page, report_parameters
 from app.db.statements import Statement
 from app.domain.errors import InvalidArgument
 from resolvers.context import Context
-from resolvers.rows import Grouped, Row, Streamed
+from resolvers.rows import Grouped, Row, RowStream
 
 ReportKey = tuple[UUID, date]
 """organization_id, and the first day of the report month."""
@@ -18,7 +18,7 @@ WorkspaceKey = tuple[UUID, date, UUID]
 UserKey = tuple[UUID, date, UUID]
 """organization_id, month, user_id."""
 
-LARGEST_PAGE = 10_000
+MAX_PAGE_SIZE = 10_000
 
 
 class SelectLevel(Protocol):
@@ -60,7 +60,7 @@ async def read_level(
     return grouped(rows, statement.columns, len(keys))
 
 
-def stream_level(context: Context, select: SelectLevel, report: ReportKey, size: int) -> Streamed:
+def stream_level(context: Context, select: SelectLevel, report: ReportKey, size: int) -> RowStream:
     """Run a level's statement for one report, `size` rows at a time.
 
     Args:
@@ -73,7 +73,7 @@ def stream_level(context: Context, select: SelectLevel, report: ReportKey, size:
     statement = select(one_report=True)
     bound = report_parameters([context.reports[organization_id, month]], one=True)
     chunks = context.snapshot.chunks(statement, bound, size, organization_id=organization_id)
-    return Streamed(statement.columns, chunks)
+    return RowStream(statement.columns, chunks)
 
 
 def grouped(rows: Sequence[Row], columns: Mapping[str, int], parents: int) -> Grouped:
@@ -86,26 +86,26 @@ def grouped(rows: Sequence[Row], columns: Mapping[str, int], parents: int) -> Gr
     return Grouped(columns, groups)
 
 
-def page_of(first: int | None, after: str | None) -> Page:
+def parse_page(first: int | None, after: str | None) -> Page:
     """A page of things that are known by name.
 
     Raises:
         InvalidArgument: `first` is no page size.
     """
-    if first is not None and not 0 <= first <= LARGEST_PAGE:
-        raise InvalidArgument(f"first: must be from 0 to {LARGEST_PAGE}; got {first}.")
+    if first is not None and not 0 <= first <= MAX_PAGE_SIZE:
+        raise InvalidArgument(f"first: must be from 0 to {MAX_PAGE_SIZE}; got {first}.")
     if after is not None and "\0" in after:
         raise InvalidArgument(f"after: must not contain the character U+0000; got {after!r}.")
     return Page(first, after)
 
 
-def page_by_id(first: int | None, after: str | None) -> Page:
+def parse_id_page(first: int | None, after: str | None) -> Page:
     """A page of things that are known by id.
 
     Raises:
         InvalidArgument: `first` is no page size, or `after` is no id.
     """
-    page = page_of(first, after)
+    page = parse_page(first, after)
     if after is None:
         return page
     try:
@@ -116,7 +116,7 @@ def page_by_id(first: int | None, after: str | None) -> Page:
         ) from None
 
 
-def dictionaries(found: Grouped, index: int = 0) -> Iterator[dict[str, Any]]:
+def to_dicts(found: Grouped, index: int = 0) -> Iterator[dict[str, Any]]:
     """The rows of one parent, by column."""
     names = list(found.columns)
     positions = list(found.columns.values())

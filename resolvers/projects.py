@@ -7,7 +7,7 @@ from app.db.levels import ALL, Page
 from app.db.projects import select_projects_of_workspaces
 from resolvers.context import Context
 from resolvers.levels import ReportKey, WorkspaceKey, read_level, stream_level
-from resolvers.rows import Grouped, Selection, Streamed
+from resolvers.rows import Grouped, RowStream, Selection
 
 
 async def projects_of_workspaces(
@@ -43,7 +43,7 @@ async def projects_of_workspaces(
 
 def stream_projects(
     context: Context, report: ReportKey, selection: Selection, size: int
-) -> Streamed:
+) -> RowStream:
     """The same of all workspaces of one report, which count by name, `size` projects at a time."""
     select = partial(select_projects_of_workspaces, selection, of_all=True)
     return stream_level(context, select, report, size)

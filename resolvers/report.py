@@ -12,11 +12,11 @@ from app.domain.months import Month, microseconds, report_end
 from resolvers.context import Context
 from resolvers.rows import Grouped, Selection
 
-MOST_MONTHS = 120
+MAX_MONTHS = 120
 """A range of reports spans at most ten years."""
 
 
-async def report(
+async def fetch_report(
     context: Context, organization: str | None, month: Month, selection: Selection
 ) -> Grouped:
     """The report of one month: one group with one row.
@@ -37,19 +37,19 @@ async def report(
     return await _reports(context, organization, [month], selection)
 
 
-async def report_range(
+async def fetch_reports(
     context: Context, organization: str | None, first: Month, last: Month, selection: Selection
 ) -> Grouped:
     """The reports from one month to another, both included: one group, in order.
 
     Raises:
         InvalidArgument: The range is empty, or longer than ten years.
-        Forbidden, InvalidMonth, OrganizationNotFound, ReportDisabled: As for `report`.
+        Forbidden, InvalidMonth, OrganizationNotFound, ReportDisabled: As for `fetch_report`.
     """
     if last < first:
         raise InvalidArgument(f"to: must not be earlier than from; got {first} to {last}.")
-    if first.plus(MOST_MONTHS) <= last:
-        raise InvalidArgument(f"to: at most {MOST_MONTHS} months from {first}; got {last}.")
+    if first.plus(MAX_MONTHS) <= last:
+        raise InvalidArgument(f"to: at most {MAX_MONTHS} months from {first}; got {last}.")
     return await _reports(context, organization, list(first.through(last)), selection)
 
 
@@ -66,7 +66,7 @@ async def _reports(
     )
     if not rows:
         raise OrganizationNotFound(f"There is no organization {organization!r}.")
-    context.acts.append(AuditEvent(chosen, Action.REPORT_READ, _span(months)))
+    context.audit_events.append(AuditEvent(chosen, Action.REPORT_READ, _span(months)))
     for month, row in zip(months, rows, strict=True):
         context.reports[chosen, month.first_day] = _report_month(month, row, context.now)
     columns = dict(statement.columns)

@@ -24,7 +24,7 @@ class Grouped:
 
 
 @dataclass(frozen=True, slots=True)
-class Streamed:
+class RowStream:
     """Rows of one nesting level of one report, some at a time, for documents of any length.
 
     `columns` is as in `Grouped`. The rows come by parent, and within it in order; the first column

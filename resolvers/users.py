@@ -9,11 +9,11 @@ from app.db.levels import ALL, Page
 from app.db.users import select_licensed_users, select_licensed_users_of_reports
 from resolvers.context import Context
 from resolvers.levels import ReportKey, UserKey, read_level, stream_level
-from resolvers.rows import Grouped, Selection, Streamed
+from resolvers.rows import Grouped, RowStream, Selection
 
 
 @dataclass(frozen=True, slots=True)
-class UsersMatching:
+class UserCriteria:
     """Which users are wanted; what is None does not matter."""
 
     username_contains: str | None = None
@@ -31,7 +31,7 @@ class UsersMatching:
         return {name: value for name, value in wanted.items() if value is not None}
 
 
-ANY_USER = UsersMatching()
+ANY_USER = UserCriteria()
 
 
 async def licensed_users_of_reports(
@@ -39,7 +39,7 @@ async def licensed_users_of_reports(
     reports: Sequence[ReportKey],
     selection: Selection,
     *,
-    matching: UsersMatching = ANY_USER,
+    matching: UserCriteria = ANY_USER,
     order: str = "USERNAME",
     page: Page = ALL,
 ) -> Grouped:
@@ -68,7 +68,7 @@ async def licensed_users_of_reports(
 
 def stream_licensed_users(
     context: Context, report: ReportKey, selection: Selection, size: int
-) -> Streamed:
+) -> RowStream:
     """The same of one report, by username, `size` at a time."""
     select = partial(select_licensed_users_of_reports, selection)
     return stream_level(context, select, report, size)

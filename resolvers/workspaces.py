@@ -9,11 +9,11 @@ from app.db.levels import ALL, Page
 from app.db.workspaces import select_workspaces_of_reports
 from resolvers.context import Context
 from resolvers.levels import ReportKey, read_level, stream_level
-from resolvers.rows import Grouped, Selection, Streamed
+from resolvers.rows import Grouped, RowStream, Selection
 
 
 @dataclass(frozen=True, slots=True)
-class WorkspacesMatching:
+class WorkspaceCriteria:
     """Which workspaces are wanted; what is None does not matter."""
 
     name: str | None = None
@@ -31,7 +31,7 @@ class WorkspacesMatching:
         return {name: value for name, value in wanted.items() if value is not None}
 
 
-ANY_WORKSPACE = WorkspacesMatching()
+ANY_WORKSPACE = WorkspaceCriteria()
 
 
 async def workspaces_of_reports(
@@ -39,7 +39,7 @@ async def workspaces_of_reports(
     reports: Sequence[ReportKey],
     selection: Selection,
     *,
-    matching: WorkspacesMatching = ANY_WORKSPACE,
+    matching: WorkspaceCriteria = ANY_WORKSPACE,
     order: str = "NAME",
     page: Page = ALL,
 ) -> Grouped:
@@ -66,7 +66,7 @@ async def workspaces_of_reports(
 
 def stream_workspaces(
     context: Context, report: ReportKey, selection: Selection, size: int
-) -> Streamed:
+) -> RowStream:
     """The same of one report, by name, `size` at a time."""
     return stream_level(context, partial(select_workspaces_of_reports, selection), report, size)
 

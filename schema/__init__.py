@@ -1,4 +1,4 @@
-"""The public contract in GraphQL: what rows look like to a client."""
+"""The public GraphQL contract: one type per module, and the checks that run before execution."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -9,41 +9,51 @@ from graphql import ExecutionResult, execute
 from strawberry.schema.config import StrawberryConfig
 
 from resolvers.context import Context
-from resolvers.sizes import Sizes
-from schema.cost import cost_of
+from resolvers.list_sizes import ListSizes
 from schema.execution import BreadthFirstExecutor
+from schema.list_bounds import CONTAINER, introspection_bounds, row_bounds
 from schema.mutation import Mutation
-from schema.operations import MOST_ERRORS, Limits, Operation, prepare
+from schema.operations import MAX_ERRORS, Operation, prepare_operation
 from schema.query import Query
+from schema.query_cost import estimate_cost
+from schema.query_limits import QueryLimits
 from schema.scalars import SCALARS
-from schema.sizes import WHOLE, rows_of, told_by
 
 
 class _Schema(strawberry.Schema):
     def process_errors(self, *_: Any) -> None:
-        """The endpoint logs what is unexpected; a refusal is the caller's to read."""
+        """Log nothing: the endpoint logs unexpected errors, and callers read the others."""
 
     @cached_property
-    def _told(self) -> Mapping[str, int]:
-        return told_by(self._schema)
+    def _introspection_bounds(self) -> Mapping[str, int]:
+        return introspection_bounds(self._schema)
 
-    def prepare(
+    def prepare_operation(
         self,
         query: str,
         operation_name: str | None,
-        limits: Limits,
+        limits: QueryLimits,
         *,
         introspection: bool = True,
     ) -> Operation:
-        """Parse and validate a query, and choose its operation; see `schema.operations`."""
-        return prepare(self._schema, query, operation_name, limits, introspection=introspection)
+        """Parse and validate a query, and select its operation; see `schema.operations`."""
+        return prepare_operation(
+            self._schema, query, operation_name, limits, introspection=introspection
+        )
 
-    def cost(self, operation: Operation, variables: dict[str, Any] | None, sizes: Sizes) -> int:
-        """What an operation costs on an organization of such a size; see `schema.cost`."""
-        bounds = rows_of(sizes, self._told)
-        return cost_of(self._schema, operation.document, operation.node, variables, bounds, WHOLE)
+    def estimate_cost(
+        self, operation: Operation, variables: dict[str, Any] | None, sizes: ListSizes
+    ) -> int:
+        """Estimate an operation's cost for an organization of this size.
 
-    async def execute_prepared(
+        See `schema.query_cost`.
+        """
+        bounds = row_bounds(sizes, self._introspection_bounds)
+        return estimate_cost(
+            self._schema, operation.document, operation.node, variables, bounds, CONTAINER
+        )
+
+    async def execute_operation(
         self,
         operation: Operation,
         variables: dict[str, Any] | None,
@@ -51,14 +61,14 @@ class _Schema(strawberry.Schema):
         *,
         introspection: bool = True,
     ) -> ExecutionResult:
-        """Execute an operation: what `execute` does after parsing and validating."""
+        """Execute a prepared operation; parsing and validation are not repeated."""
         result = execute(
             self._schema,
             operation.document,
             context_value=context,
             variable_values=variables,
             operation_name=operation.name,
-            max_coercion_errors=MOST_ERRORS,
+            max_coercion_errors=MAX_ERRORS,
             hide_suggestions=not introspection,
             executor_class=self.execution_context_class,
         )

@@ -1,7 +1,7 @@
-"""What each root field of the schema takes: the one place that says it, checked before execution.
+"""The scope that each root field requires, checked before execution.
 
-Every other field is reached through one of these. A field that is not listed takes a key with the
-scope `admin`; a test walks the schema and insists that each is listed.
+Every other field is reached through a root field. A root field that is not listed requires the
+scope `admin`; a test checks that all are listed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ from app.domain.callers import Caller, Scope
 from schema.operations import Operation
 
 ANY_KEY = None
-"""A valid key, whatever its scopes."""
+"""Any valid key, whatever its scopes."""
 
 REQUIRED_SCOPES: Mapping[str, Scope | None] = {
     "viewer": ANY_KEY,
@@ -41,12 +41,12 @@ REQUIRED_SCOPES: Mapping[str, Scope | None] = {
 
 
 def require_scopes(operation: Operation, caller: Caller) -> None:
-    """Insist that the caller may have every root field that an operation names.
+    """Reject an operation with a root field that the caller's scopes do not cover.
 
     Raises:
-        Forbidden: They may not; nothing of the operation is executed.
+        Forbidden: A scope is missing. Nothing of the operation is executed.
     """
-    for name in root_fields(operation):
+    for name in root_field_names(operation):
         if name.startswith("__"):
             continue
         scope = REQUIRED_SCOPES.get(name, Scope.ADMIN)
@@ -54,25 +54,25 @@ def require_scopes(operation: Operation, caller: Caller) -> None:
             caller.require(scope)
 
 
-def root_fields(operation: Operation) -> Iterator[str]:
-    """The names of an operation's root fields, whether a directive leaves them out or not."""
-    fragments = _fragments(operation.document)
-    spread: set[str] = set()
-    waiting: list[SelectionSetNode] = [operation.node.selection_set]
-    while waiting:
-        for selection in waiting.pop().selections:
+def root_field_names(operation: Operation) -> Iterator[str]:
+    """Return the names of an operation's root fields, `@skip` and `@include` ignored."""
+    fragments = _fragments_by_name(operation.document)
+    visited: set[str] = set()
+    pending: list[SelectionSetNode] = [operation.node.selection_set]
+    while pending:
+        for selection in pending.pop().selections:
             if isinstance(selection, FieldNode):
                 yield selection.name.value
             elif isinstance(selection, InlineFragmentNode):
-                waiting.append(selection.selection_set)
+                pending.append(selection.selection_set)
             elif isinstance(selection, FragmentSpreadNode):
                 name = selection.name.value
-                if name not in spread:
-                    spread.add(name)
-                    waiting.append(fragments[name].selection_set)
+                if name not in visited:
+                    visited.add(name)
+                    pending.append(fragments[name].selection_set)
 
 
-def _fragments(document: DocumentNode) -> Mapping[str, FragmentDefinitionNode]:
+def _fragments_by_name(document: DocumentNode) -> Mapping[str, FragmentDefinitionNode]:
     return {
         definition.name.value: definition
         for definition in document.definitions

@@ -11,9 +11,9 @@ from resolvers.context import Context
 from resolvers.levels import UserKey
 from resolvers.rows import Grouped, Selection
 from resolvers.users import licensed_users
+from schema.conversions import from_hundredths
 from schema.descriptions import UNMEASURED
 from schema.execution import batched, column
-from schema.figures import hundredths
 from schema.scalars import BigInt
 from schema.user import LicensedUser
 
@@ -62,7 +62,7 @@ class Member:
     )
     average_size_in_mb: float | None = column(
         "average_hundredths",
-        convert=hundredths,
+        convert=from_hundredths,
         description="Null when an imported report states the month; else what "
         "they held on average over the month, or over the part of it that has passed, in MB.",
     )

@@ -1,4 +1,4 @@
-"""From a query's text to an operation that may be executed."""
+"""Prepare an operation: parse, select, limit and validate the text of a query."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -28,79 +28,75 @@ from app.domain.errors import (
     TooManyDirectives,
     TooManyTokens,
 )
-from schema.limits import INTROSPECTION, Measures, count_tokens, measure
+from schema.query_limits import (
+    INTROSPECTION,
+    QueryLimits,
+    QueryMeasures,
+    count_tokens,
+    measure_query,
+)
 
-MOST_ERRORS = 5
-"""An answer lists no more errors: a thousand fields that fail alike say the same once."""
+MAX_ERRORS = 5
+"""A response lists at most this many errors; a thousand equal failures help nobody."""
 
-
-# In comparisons of two fields, each counted twice. A report takes some dozens; the default, ten
-# times as much, lets a query of 20 KB that repeats one field keep a processor busy for seconds.
+# The unit is a comparison of two fields, counted twice. A report takes a few dozen. The default is
+# ten times as high, so a query of 20 KB that repeats one field would take seconds of CPU time.
 overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 50_000
 
 
-class Limits(NamedTuple):
-    """How much a query's text may ask for; see `schema.limits`."""
-
-    tokens: int
-    depth: int
-    aliases: int
-    directives: int
-
-
 class Operation(NamedTuple):
-    """An operation of a valid document, chosen by its name or because it is the only one."""
+    """The selected operation of a valid document."""
 
     document: DocumentNode
     node: OperationDefinitionNode
 
     @property
     def name(self) -> str | None:
-        """Its name in the document; null when it has none."""
+        """The operation's name in the document; None if it is anonymous."""
         return self.node.name.value if self.node.name is not None else None
 
     @property
     def root_field(self) -> str:
-        """What it asks for, in one word: its only root field, or `several`."""
+        """The name of the only root field, or `several`."""
         selections = self.node.selection_set.selections
         only = selections[0] if len(selections) == 1 else None
         return only.name.value if isinstance(only, FieldNode) else "several"
 
     @property
     def is_query(self) -> bool:
-        """Whether it only reads."""
+        """Whether the operation is a query, which only reads."""
         return self.node.operation.value == "query"
 
 
 class InvalidDocument(Exception):
-    """A query's text that is no operation of this schema, and why."""
+    """The document does not parse, or is not valid for the schema."""
 
     def __init__(self, errors: Sequence[GraphQLError]) -> None:
         super().__init__(errors[0].message)
         self.errors = errors
 
 
-class UnclearOperation(InvalidDocument):
-    """No operation of the document is meant, or it is not said which."""
+class UnresolvedOperation(InvalidDocument):
+    """`operationName` does not select exactly one operation of the document."""
 
 
-class SelectionsAreNotEmptyRule(ASTValidationRule):
-    """`{ }` selects nothing; the grammar of GraphQL has no such thing, graphql-core's has."""
+class NoEmptySelectionsRule(ASTValidationRule):
+    """Reject `{ }`, which graphql-core parses although the GraphQL grammar forbids it."""
 
     def enter_selection_set(self, node: SelectionSetNode, *_: object) -> None:
-        """Called at each selection set."""
+        """Visit a selection set."""
         if not node.selections:
             self.report_error(GraphQLError("Select at least one field between '{' and '}'.", node))
 
 
 class NoIntrospectionRule(ASTValidationRule):
-    """Where introspection is switched off, nothing tells what the schema has."""
+    """Reject introspection where the setting disables it."""
 
     def enter_field(self, node: FieldNode, *_: object) -> None:
-        """Called at each field."""
+        """Visit a field."""
         if node.name.value in INTROSPECTION:
-            refusal = IntrospectionDisabled()
-            self.report_error(GraphQLError(str(refusal), node, original_error=refusal))
+            disabled = IntrospectionDisabled()
+            self.report_error(GraphQLError(str(disabled), node, original_error=disabled))
 
 
 _RULES = (
@@ -108,32 +104,34 @@ _RULES = (
     MaxIntrospectionDepthRule,
     MaybeNullValidationRule,
     OneOfInputValidationRule,
-    SelectionsAreNotEmptyRule,
+    NoEmptySelectionsRule,
 )
 
 
-def prepare(
+def prepare_operation(
     schema: GraphQLSchema,
     query: str,
     operation_name: str | None,
-    limits: Limits,
+    limits: QueryLimits,
     *,
     introspection: bool = True,
 ) -> Operation:
-    """Parse a query, choose its operation, see to the limits, and validate it.
+    """Parse a query, select its operation, enforce the limits and validate it.
+
+    The limits come before validation, which is slow for queries that exceed them.
 
     Args:
-        schema: What it is asked of.
+        schema: The schema to validate against.
         query: The document's text.
-        operation_name: Which operation is meant; needed when there are several.
-        limits: What it may ask for.
-        introspection: Whether the caller may be told what the schema has, by asking or by
-            suggestions after a misspelt name.
+        operation_name: The operation to select; required if the document has several.
+        limits: The limits on the text.
+        introspection: Whether to allow introspection, and to suggest names in errors about
+            unknown ones.
 
     Raises:
-        InvalidDocument: It is none, or does not fit the schema.
-        TooManyTokens, QueryTooDeep, TooManyAliases, TooManyDirectives: It asks for too much.
-        UnclearOperation: None of its operations, or no single one, is meant.
+        InvalidDocument: The document does not parse or is not valid for the schema.
+        TooManyTokens, QueryTooDeep, TooManyAliases, TooManyDirectives: It exceeds a limit.
+        UnresolvedOperation: `operation_name` does not select exactly one operation.
     """
     tokens = count_tokens(query)
     if tokens > limits.tokens:
@@ -143,25 +141,24 @@ def prepare(
     except GraphQLError as error:
         raise InvalidDocument([error]) from None
     _unlink_tokens(document)
-    operation = _choose(document, operation_name)
-    _insist(measure(document, operation), limits)
+    operation = _select_operation(document, operation_name)
+    _enforce_limits(measure_query(document, operation), limits)
     errors = validate(
         schema,
         document,
         _RULES if introspection else (*_RULES, NoIntrospectionRule),
-        max_errors=MOST_ERRORS,
+        max_errors=MAX_ERRORS,
         hide_suggestions=not introspection,
     )
     if errors:
-        raise InvalidDocument([_of_the_text(error) for error in errors[:MOST_ERRORS]])
+        raise InvalidDocument([_as_client_error(error) for error in errors[:MAX_ERRORS]])
     return Operation(document, operation)
 
 
 def _unlink_tokens(document: DocumentNode) -> None:
-    """Undo the chain of tokens, of which nothing but their positions is needed any more.
+    """Break the doubly linked list of tokens; only their positions are still needed.
 
-    Each knows the one before and the one after: such circles are memory until the garbage
-    collector looks, which it seldom does here.
+    Such reference cycles hold memory until the garbage collector runs, which is seldom here.
     """
     token = document.loc.start_token if document.loc else None
     while token is not None:
@@ -170,47 +167,51 @@ def _unlink_tokens(document: DocumentNode) -> None:
         token = following
 
 
-def _insist(asked: Measures, limits: Limits) -> None:
-    """Before validation, which takes its time over what asks for too much."""
-    if asked.depth > limits.depth:
-        raise QueryTooDeep(limit=limits.depth, value=asked.depth)
-    if asked.aliases > limits.aliases:
-        raise TooManyAliases(limit=limits.aliases, value=asked.aliases)
-    if asked.directives > limits.directives:
-        raise TooManyDirectives(limit=limits.directives, value=asked.directives)
+def _enforce_limits(measures: QueryMeasures, limits: QueryLimits) -> None:
+    if measures.depth > limits.depth:
+        raise QueryTooDeep(limit=limits.depth, value=measures.depth)
+    if measures.aliases > limits.aliases:
+        raise TooManyAliases(limit=limits.aliases, value=measures.aliases)
+    if measures.directives > limits.directives:
+        raise TooManyDirectives(limit=limits.directives, value=measures.directives)
 
 
-def _of_the_text(error: GraphQLError) -> GraphQLError:
-    """A literal that Python cannot read is the query's mistake: an integer of 5,000 digits."""
+def _as_client_error(error: GraphQLError) -> GraphQLError:
+    """Return a validation error as the client reads it.
+
+    A `ValueError` comes from a literal that Python cannot read, such as an integer of 5,000
+    digits. It is the client's mistake, so it must not count as an unexpected error.
+    """
     if isinstance(error, ValidationAbortedError):
         return GraphQLError(
-            "The query takes too many steps to check: it repeats fields too often, or spreads "
-            "fragments within fragments too deep. Write each field once per selection."
+            "The query takes too many steps to validate. It repeats fields too often or nests "
+            "fragments too deeply. Write each field once per selection set."
         )
     if isinstance(error.original_error, ValueError):
         return GraphQLError(error.message, error.nodes)
     return error
 
 
-def _choose(document: DocumentNode, name: str | None) -> OperationDefinitionNode:
-    """The operation of that name, or the only one there is."""
+def _select_operation(document: DocumentNode, name: str | None) -> OperationDefinitionNode:
+    """Return the operation with this name or, without a name, the only operation."""
     operations = [
         each for each in document.definitions if isinstance(each, OperationDefinitionNode)
     ]
-    named = [each for each in operations if not name or (each.name and each.name.value == name)]
-    if len(named) == 1:
-        return named[0]
+    matching = [each for each in operations if not name or (each.name and each.name.value == name)]
+    if len(matching) == 1:
+        return matching[0]
     if not operations:
-        raise _unclear("The document has no operation: begin with '{' or 'query'.")
-    names = (
-        ", ".join(each.name.value for each in operations[:10] if each.name) or "none has a name"
-    )
+        raise _unresolved("The document has no operation. Start one with '{' or 'query'.")
+    names = ", ".join(each.name.value for each in operations[:10] if each.name)
+    choices = names or "none of them has a name"
     if not name:
-        raise _unclear(
-            f"The document has several operations: say which in operationName ({names})."
+        raise _unresolved(
+            f"The document has several operations. Name one in operationName ({choices})."
         )
-    raise _unclear(f"operationName must be that of one operation ({names}); got {name[:100]!r}.")
+    raise _unresolved(
+        f"operationName: must name one operation of the document ({choices}); got {name[:100]!r}."
+    )
 
 
-def _unclear(message: str) -> UnclearOperation:
-    return UnclearOperation([GraphQLError(message)])
+def _unresolved(message: str) -> UnresolvedOperation:
+    return UnresolvedOperation([GraphQLError(message)])

@@ -4,9 +4,9 @@ from enum import Enum
 
 import strawberry
 
+from schema.conversions import from_hundredths
 from schema.descriptions import UNMEASURED
 from schema.execution import column
-from schema.figures import hundredths
 from schema.scalars import BigInt
 
 
@@ -50,7 +50,7 @@ class Project:
     )
     average_size_in_mb: float | None = column(
         "average_hundredths",
-        convert=hundredths,
+        convert=from_hundredths,
         description="Null when an imported report states the month; else what "
         "its experiments held on average over the month, or over the part of it that has passed, "
         "in MB; the fair base for a storage price.",

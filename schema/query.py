@@ -8,7 +8,7 @@ from strawberry import Info
 
 from app.domain.months import Month
 from resolvers.context import Context
-from resolvers.report import report, report_range
+from resolvers.report import fetch_report, fetch_reports
 from resolvers.rows import Grouped, Selection
 from schema.arguments import OrganizationName
 from schema.audit import AuditEntry, audit_log
@@ -80,7 +80,7 @@ class Query:
         month: Annotated[Month, strawberry.argument(description="The report month.")],
         organization: OrganizationName = None,
     ) -> Grouped:
-        return await report(info.context, organization, month, selection)
+        return await fetch_report(info.context, organization, month, selection)
 
     @batched(
         key=(),
@@ -100,4 +100,4 @@ class Query:
         ],
         organization: OrganizationName = None,
     ) -> Grouped:
-        return await report_range(info.context, organization, from_, to, selection)
+        return await fetch_reports(info.context, organization, from_, to, selection)

@@ -11,12 +11,12 @@ from app.domain.months import Month
 from app.domain.sizes import to_megabytes
 from resolvers.context import Context
 from resolvers.corrections import corrections_of_reports
-from resolvers.levels import ReportKey, page_by_id, page_of
+from resolvers.levels import ReportKey, parse_id_page, parse_page
 from resolvers.rows import Grouped, Selection
-from resolvers.users import ANY_USER, UsersMatching, licensed_users_of_reports
+from resolvers.users import ANY_USER, UserCriteria, licensed_users_of_reports
 from resolvers.workspaces import (
     ANY_WORKSPACE,
-    WorkspacesMatching,
+    WorkspaceCriteria,
     former_workspaces_of_reports,
     workspaces_of_reports,
 )
@@ -65,7 +65,7 @@ class Users:
         filter: UserFilterArgument = None,  # noqa: A002  the argument's public name
     ) -> Grouped:
         matching = (
-            UsersMatching(filter.username_contains, filter.suspended, filter.service_account)
+            UserCriteria(filter.username_contains, filter.suspended, filter.service_account)
             if filter
             else ANY_USER
         )
@@ -75,7 +75,7 @@ class Users:
             selection,
             matching=matching,
             order=order_by.name,
-            page=page_of(first, after),
+            page=parse_page(first, after),
         )
 
 
@@ -137,7 +137,7 @@ class ChargebackReport:
         filter: _WorkspaceFilter = None,  # noqa: A002  the argument's public name
     ) -> Grouped:
         matching = (
-            WorkspacesMatching(None, filter.name_contains, filter.minimum_size_bytes)
+            WorkspaceCriteria(None, filter.name_contains, filter.minimum_size_bytes)
             if filter
             else ANY_WORKSPACE
         )
@@ -147,7 +147,7 @@ class ChargebackReport:
             selection,
             matching=matching,
             order=order_by.name,
-            page=page_by_id(first, after),
+            page=parse_id_page(first, after),
         )
 
     @batched(
@@ -162,7 +162,7 @@ class ChargebackReport:
         name: Annotated[str, strawberry.argument(description="Its exact name.")],
     ) -> Grouped:
         return await workspaces_of_reports(
-            info.context, reports, selection, matching=WorkspacesMatching(name=name)
+            info.context, reports, selection, matching=WorkspaceCriteria(name=name)
         )
 
     @batched(

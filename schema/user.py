@@ -6,9 +6,9 @@ from typing import Annotated
 
 import strawberry
 
+from schema.conversions import from_hundredths
 from schema.descriptions import UNMEASURED
 from schema.execution import column
-from schema.figures import hundredths
 from schema.scalars import BigInt
 
 
@@ -115,7 +115,7 @@ class LicensedUser:
     )
     average_size_in_mb: float | None = column(
         "average_hundredths",
-        convert=hundredths,
+        convert=from_hundredths,
         description="Null when an imported report states the month; else what "
         "they held on average over the month, or over the part of it that has passed, in MB.",
     )

@@ -8,14 +8,14 @@ import strawberry
 from strawberry import Info
 
 from resolvers.context import Context
-from resolvers.levels import WorkspaceKey, page_by_id, page_of
+from resolvers.levels import WorkspaceKey, parse_id_page, parse_page
 from resolvers.members import former_members_of_workspaces, members_of_workspaces
 from resolvers.projects import former_projects_of_workspaces, projects_of_workspaces
 from resolvers.rows import Grouped, Selection
 from schema.arguments import AfterId, AfterUsername, First
+from schema.conversions import from_hundredths
 from schema.descriptions import UNMEASURED
 from schema.execution import batched, column
-from schema.figures import hundredths
 from schema.member import Member, MemberOrder
 from schema.project import Project, ProjectOrder
 from schema.scalars import BigInt
@@ -97,7 +97,7 @@ class Workspace:
     )
     average_size_in_mb: float | None = column(
         "average_hundredths",
-        convert=hundredths,
+        convert=from_hundredths,
         description="Null when an imported report states the month; else what "
         "its experiments held on average over the month, or over the part of it that has passed, "
         "in MB; the fair base for a storage price.",
@@ -117,7 +117,7 @@ class Workspace:
         order_by: _MemberOrder = MemberOrder.USERNAME,
     ) -> Grouped:
         return await members_of_workspaces(
-            info.context, workspaces, selection, order=order_by.name, page=page_of(first, after)
+            info.context, workspaces, selection, order=order_by.name, page=parse_page(first, after)
         )
 
     @batched(
@@ -135,7 +135,7 @@ class Workspace:
         order_by: _MemberOrder = MemberOrder.USERNAME,
     ) -> Grouped:
         return await former_members_of_workspaces(
-            info.context, workspaces, selection, order=order_by.name, page=page_of(first, after)
+            info.context, workspaces, selection, order=order_by.name, page=parse_page(first, after)
         )
 
     @batched(
@@ -158,7 +158,7 @@ class Workspace:
             selection,
             name_contains=filter.name_contains if filter else None,
             order=order_by.name,
-            page=page_by_id(first, after),
+            page=parse_id_page(first, after),
         )
 
     @batched(

@@ -23,8 +23,8 @@ from app.settings import Settings
 from app.web.report_document import document, read_totals
 from resolvers.context import Context
 from resolvers.corrections import corrections_of_reports
-from resolvers.levels import dictionaries
-from resolvers.report import report
+from resolvers.levels import to_dicts
+from resolvers.report import fetch_report
 from resolvers.rows import Grouped
 from resolvers.workspaces import workspaces_of_reports
 
@@ -75,7 +75,7 @@ async def _operator(
         context = Context(caller, database, snapshot, settings, system_clock())
         yield context
     async with database.transaction(found.organization_id) as tx:
-        for act in context.acts:
+        for act in context.audit_events:
             await append(tx, context.actor, replace(act, action=action), context.now)
 
 
@@ -88,7 +88,7 @@ async def print_report(
         if form is Format.JSON:
             await _print_document(context, month)
             return
-        found = await report(
+        found = await fetch_report(
             context,
             None,
             month,
@@ -99,10 +99,10 @@ async def print_report(
                 }
             ),
         )
-        total = next(iter(dictionaries(found)))
+        total = next(iter(to_dicts(found)))
         key = total["organization_id"], total["month"]
         rows = await workspaces_of_reports(context, [key], frozenset(_COLUMNS))
-        lines = [_line(row) for row in dictionaries(rows)]
+        lines = [_line(row) for row in to_dicts(rows)]
         if form is Format.CSV:
             stdout.file.write(_csv(month, lines))
         else:
@@ -158,7 +158,7 @@ _LATE_COLUMNS = ("origin_month", "figure", "amount", "workspace", "project", "us
 def _late_table(late: Grouped) -> Table:
     table = Table("Month", "Figure", "Amount", "Workspace", "Project", "User")
     table.title = "Corrections of closed months"
-    for row in dictionaries(late):
+    for row in to_dicts(late):
         cells = [row[column] for column in _LATE_COLUMNS]
         cells[0] = Month.containing(cells[0])
         table.add_row(*("" if cell is None else str(cell) for cell in cells))

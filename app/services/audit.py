@@ -20,7 +20,7 @@ from app.domain.ids import organization_id
 from app.services.organizations import DEFAULT
 from app.settings import Settings
 from resolvers.context import Context
-from resolvers.levels import LARGEST_PAGE
+from resolvers.levels import MAX_PAGE_SIZE
 
 _log = logging.getLogger("chargeback")
 
@@ -137,12 +137,12 @@ async def read_audit_log(
         Forbidden: The organization is not the caller's.
         InvalidArgument: `first` is no page size, `after` no id, or a username has U+0000.
     """
-    if not 0 <= first <= LARGEST_PAGE:
-        raise InvalidArgument(f"first: must be from 0 to {LARGEST_PAGE}; got {first}.")
+    if not 0 <= first <= MAX_PAGE_SIZE:
+        raise InvalidArgument(f"first: must be from 0 to {MAX_PAGE_SIZE}; got {first}.")
     chosen = context.caller.resolve_organization(organization)
     _check(matching)
     seen = None if after is None else _entry_id(after)
-    context.acts.append(AuditEvent(chosen, Action.AUDIT_READ, after or ""))
+    context.audit_events.append(AuditEvent(chosen, Action.AUDIT_READ, after or ""))
     async with context.database.transaction(chosen) as tx:
         return await select_entries(tx, chosen, matching, first, seen)
 

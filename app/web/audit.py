@@ -30,12 +30,14 @@ def actor_of(request: Request, caller: Caller) -> Actor:
 
 def note_acts(request: Request, context: Context, outcome: str) -> None:
     """What a request did, and how it ended."""
-    get_app_state(request).audit.record(context.acts, context.actor, context.now, outcome=outcome)
+    get_app_state(request).audit.record(
+        context.audit_events, context.actor, context.now, outcome=outcome
+    )
 
 
 def note_download(request: Request, context: Context) -> None:
     """A report leaves as a whole document."""
-    acts = [replace(act, action=Action.REPORT_DOWNLOADED) for act in context.acts]
+    acts = [replace(act, action=Action.REPORT_DOWNLOADED) for act in context.audit_events]
     get_app_state(request).audit.record(acts, context.actor, context.now)
 
 

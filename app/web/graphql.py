@@ -41,10 +41,16 @@ from app.web.json_stream import dumps, in_turns, pieces
 from app.web.limits.concurrency import HoldUntilSent
 from app.web.middleware.compression import compress, negotiate_encoding
 from resolvers.context import Context
-from resolvers.sizes import LARGEST_SUPPORTED, sizes_of_organization
+from resolvers.list_sizes import LARGEST_SUPPORTED, read_list_sizes
 from schema import schema
-from schema.access import require_scopes, root_fields
-from schema.operations import MOST_ERRORS, InvalidDocument, Limits, Operation, UnclearOperation
+from schema.access import require_scopes, root_field_names
+from schema.operations import (
+    MAX_ERRORS,
+    InvalidDocument,
+    Operation,
+    UnresolvedOperation,
+)
+from schema.query_limits import QueryLimits
 
 _LARGE = 1_000
 """From so many rows on, an answer is written in pieces."""
@@ -74,7 +80,7 @@ class GraphQLEndpoint:
     """
 
     def __init__(self) -> None:
-        self._prepared = lru_cache(_PREPARED_QUERIES)(schema.prepare)
+        self._prepared = lru_cache(_PREPARED_QUERIES)(schema.prepare_operation)
 
     async def respond(self, request: Request) -> Response:
         """Answer one request."""
@@ -87,7 +93,7 @@ class GraphQLEndpoint:
             media_type = negotiate_media_type(listed(request, "accept"))
             result, row_count = await self._execute(request, counted)
             outcome = _executed(result, media_type)._replace(row_count=row_count)
-        except UnclearOperation as unclear:
+        except UnresolvedOperation as unclear:
             outcome = _Outcome(_invalid(unclear.errors, media_type).document, 400)
         except InvalidDocument as invalid:
             outcome = _invalid(invalid.errors, media_type)
@@ -114,7 +120,7 @@ class GraphQLEndpoint:
             _insist_on_post(request)
         with noting_forbidden(request, caller):
             require_scopes(operation, caller)
-        if "auditLog" in root_fields(operation):
+        if "auditLog" in root_field_names(operation):
             await services.audit.flush()  # Its reader sees what was answered before.
         async with (
             _timed(operation, services.settings),
@@ -143,7 +149,9 @@ class GraphQLEndpoint:
         introspection = settings.graphql_introspection_enabled
         if len(asked.query) <= _SHORT_TEXT:
             return self._prepared(*arguments, introspection=introspection)
-        return await asyncio.to_thread(schema.prepare, *arguments, introspection=introspection)
+        return await asyncio.to_thread(
+            schema.prepare_operation, *arguments, introspection=introspection
+        )
 
 
 async def _noted(
@@ -152,7 +160,7 @@ async def _noted(
     """Execute an operation, and note for the audit log what came of it."""
     introspection = context.settings.graphql_introspection_enabled
     try:
-        result = await schema.execute_prepared(
+        result = await schema.execute_operation(
             operation, asked.variables, context, introspection=introspection
         )
     except BaseException:
@@ -176,8 +184,8 @@ def _code(cause: BaseException) -> str:
     return "INVALID_QUERY" if isinstance(cause, GraphQLError) else "INTERNAL"
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(
+def _limits(settings: Settings) -> QueryLimits:
+    return QueryLimits(
         tokens=settings.graphql_max_tokens,
         depth=settings.graphql_max_depth,
         aliases=settings.graphql_max_aliases,
@@ -209,10 +217,10 @@ async def _timed(operation: Operation, settings: Settings) -> AsyncIterator[None
 async def _insist_on_cost(operation: Operation, asked: GraphQLRequest, context: Context) -> None:
     """Most queries pass on an organization of any size: only for others is theirs counted."""
     limit = context.settings.graphql_max_cost
-    cost = schema.cost(operation, asked.variables, LARGEST_SUPPORTED)
+    cost = schema.estimate_cost(operation, asked.variables, LARGEST_SUPPORTED)
     if cost > limit and not _NAMES_ORGANIZATION.search(asked.query):
-        sizes = await sizes_of_organization(context)
-        cost = schema.cost(operation, asked.variables, sizes)
+        sizes = await read_list_sizes(context)
+        cost = schema.estimate_cost(operation, asked.variables, sizes)
     observation().cost = cost
     if cost > limit:
         raise QueryTooCostly(limit=limit, value=cost)
@@ -225,7 +233,7 @@ def _executed(result: ExecutionResult, media_type: str) -> _Outcome:
         return _invalid(errors, media_type)
     document: dict[str, Any] = {"data": result.data}
     if errors:
-        document["errors"] = [_format_error(error) for error in errors[:MOST_ERRORS]]
+        document["errors"] = [_format_error(error) for error in errors[:MAX_ERRORS]]
     cause = _innermost(errors[0]) if errors else None
     if result.data is None and isinstance(cause, StoreUnavailable):
         # Whoever goes by the status asks again later.
@@ -235,7 +243,7 @@ def _executed(result: ExecutionResult, media_type: str) -> _Outcome:
 
 def _invalid(errors: Sequence[GraphQLError], media_type: str) -> _Outcome:
     """Nothing was executed; the status says so in the newer media type alone."""
-    document = {"errors": [_format_error(error) for error in errors[:MOST_ERRORS]]}
+    document = {"errors": [_format_error(error) for error in errors[:MAX_ERRORS]]}
     return _Outcome(document, 400 if media_type == GRAPHQL_JSON else 200)
 
 

@@ -25,8 +25,8 @@ from resolvers.context import Context
 from resolvers.levels import ReportKey
 from resolvers.members import stream_members
 from resolvers.projects import stream_projects
-from resolvers.report import report
-from resolvers.rows import Row, Streamed
+from resolvers.report import fetch_report
+from resolvers.rows import Row, RowStream
 from resolvers.users import stream_licensed_users
 from resolvers.workspaces import stream_workspaces
 
@@ -139,7 +139,7 @@ class Totals(NamedTuple):
 async def read_totals(context: Context, organization: str | None, month: Month | None) -> Totals:
     """The totals of a month's report, the current one's when None: all that can be refused."""
     chosen = month or Month.containing(context.now)
-    found = await report(context, organization, chosen, frozenset())
+    found = await fetch_report(context, organization, chosen, frozenset())
     row, at = found.groups[0][0], found.columns
     return Totals(
         (row[at["organization_id"]], row[at["month"]]),
@@ -259,7 +259,7 @@ class _ByWorkspace:
 
 
 @asynccontextmanager
-async def _ahead(found: Streamed) -> AsyncIterator[Chunks]:
+async def _ahead(found: RowStream) -> AsyncIterator[Chunks]:
     """The chunks of a stream, each of which is being read while the one before is worked on."""
     async with aclosing(found.chunks), aclosing(ahead(found.chunks)) as chunks:
         yield chunks

@@ -27,8 +27,8 @@ from app.web.limits.concurrency import HoldUntilSent
 from app.web.middleware.compression import accepted, compress, negotiate_encoding
 from app.web.report_document import Totals, document, read_totals
 from resolvers.context import Context
-from resolvers.levels import dictionaries
-from resolvers.users import UsersMatching, licensed_users_of_reports
+from resolvers.levels import to_dicts
+from resolvers.users import UserCriteria, licensed_users_of_reports
 
 COMPATIBILITY_VERSION = "3.50.0"
 """What existing clients compare with the least version that they work with (1.2.78)."""
@@ -190,10 +190,10 @@ async def service_accounts(request: Request, caller: Caller) -> Response:
             context,
             [totals.report],
             frozenset({"username"}),
-            matching=UsersMatching(service_account=True),
+            matching=UserCriteria(service_account=True),
         )
         note_acts(request, context, OK)
-    names = [{"name": row["username"]} for row in dictionaries(found)]
+    names = [{"name": row["username"]} for row in to_dicts(found)]
     return JsonResponse({"serviceAccounts": names})
 
 

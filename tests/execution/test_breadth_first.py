@@ -14,7 +14,7 @@ from strawberry import Info
 
 from resolvers.rows import Grouped, Selection
 from schema.execution import BreadthFirstExecutor, batched, column, embedded
-from tests.execution.both import Both, Journal, answer
+from tests.execution.compare_executors import ExecutorComparison, Journal, answer
 
 TEAMS = {(): [(1, "red", 2_000_000, 3), (2, "blue", 500_000, 0), (3, "grey", None, 7)]}
 PLAYERS = {1: [("ann", 1), ("bob", 1)], 3: [("cy", 3)]}
@@ -98,7 +98,7 @@ class Query:
         return answer(info, keys, selection, "", {})
 
 
-LEAGUE = Both(Query)
+LEAGUE = ExecutorComparison(Query)
 
 
 async def test_rows_become_objects_in_the_order_of_the_selection() -> None:
@@ -280,7 +280,7 @@ async def test_more_rows_than_are_completed_at_once() -> None:
         async def numbers(info: Info, keys: Sequence[Any], selection: Selection) -> list[Number]:
             return answer(info, keys, selection, "value", {(): [(n,) for n in range(6_000)]})
 
-    outcome = await Both(Numbers).run("{ numbers { value text next { value } } }")
+    outcome = await ExecutorComparison(Numbers).run("{ numbers { value text next { value } } }")
 
     assert outcome.data["numbers"][5_999] == {
         "value": 5_999,

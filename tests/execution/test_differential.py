@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strawberry.types.execution import ExecutionResult
 
-from tests.execution.both import comparable
-from tests.execution.toys import BREADTH_FIRST, STANDARD, World
+from tests.execution.compare_executors import comparable
+from tests.execution.toy_league import BREADTH_FIRST, STANDARD, World
 
 TYPES = STANDARD._schema.type_map
 VARIABLES = {"yes": True, "no": False, "one": 1}

@@ -14,7 +14,7 @@ from strawberry import Info
 
 from resolvers.rows import Grouped, Selection
 from schema.execution import batched, column, embedded
-from tests.execution.both import Both, Outcome, answer
+from tests.execution.compare_executors import ExecutorComparison, Outcome, answer
 
 ITEMS: dict[Any, list[tuple[Any, ...]]] = {"a": [("x", 1), ("y", None)], "b": [("z", 2)], "c": []}
 """The second item has no count."""
@@ -120,7 +120,7 @@ class Query:
         return answer(info, keys, selection, "label count", rows)
 
 
-STORE = Both(Query)
+STORE = ExecutorComparison(Query)
 NO_COUNT = "Cannot return null for non-nullable field Item.count."
 
 
@@ -262,7 +262,11 @@ async def test_a_bad_argument_of_a_nested_field() -> None:
         async def shelves(info: Info, keys: Sequence[Any], selection: Selection) -> list[Shelf]:
             return answer(info, keys, selection, "label", {(): [("a",), ("b",)]})
 
-    outcome = await Both(Shelves).run('{ shelves { label items(tag: "eA==") { name } } }')
+    outcome = await ExecutorComparison(Shelves).run(
+        '{ shelves { label items(tag: "eA==") { name } } }'
+    )
     assert outcome.calls[1].arguments == {"tag": b"x"}
 
-    await Both(Shelves).run("query ($tag: Base64!) { shelves { items(tag: $tag) { name } } }")
+    await ExecutorComparison(Shelves).run(
+        "query ($tag: Base64!) { shelves { items(tag: $tag) { name } } }"
+    )

@@ -18,8 +18,8 @@ from strawberry.schema.config import StrawberryConfig
 
 from resolvers.rows import Selection
 from schema.execution import batched, column
-from tests.execution.both import Both, answer
-from tests.execution.toys import Later
+from tests.execution.compare_executors import ExecutorComparison, answer
+from tests.execution.toy_league import Later
 
 Even = NewType("Even", int)
 
@@ -137,7 +137,7 @@ class Query:
         return answer(info, keys, selection, "value", {(): rows})
 
 
-SCALARS = Both(
+SCALARS = ExecutorComparison(
     Query,
     config=StrawberryConfig(
         scalar_map={Even: strawberry.scalar(name="Even", serialize=write_even)}

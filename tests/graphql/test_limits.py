@@ -1,4 +1,4 @@
-"""Limits of queries: what passes, what is refused, in which words, and with how much work."""
+"""QueryLimits of queries: what passes, what is refused, in which words, and with how much work."""
 
 import asyncio
 import sys
@@ -17,16 +17,16 @@ from app.db.engine import Database
 from app.domain.errors import LimitExceeded, TooManyConcurrentQueries
 from app.settings import Settings
 from app.web.limits.concurrency import ConcurrencyLimit
-from resolvers.sizes import LARGEST_SUPPORTED, Size
+from resolvers.list_sizes import LARGEST_SUPPORTED, ListSize
 from schema import schema
-from schema.limits import Measures, count_tokens, measure
-from schema.operations import InvalidDocument, Limits, Operation
+from schema.operations import InvalidDocument, Operation
+from schema.query_limits import QueryLimits, QueryMeasures, count_tokens, measure_query
 from tests.conftest import FixedClock, GraphQL, client_of
 from tests.graphql.conftest import Shared
 from tests.graphql.test_statements import FULL_REPORT
 
 DEFAULTS = Settings.load()
-LIMITS = Limits(
+LIMITS = QueryLimits(
     DEFAULTS.graphql_max_tokens,
     DEFAULTS.graphql_max_depth,
     DEFAULTS.graphql_max_aliases,
@@ -192,8 +192,8 @@ def worked(query: str) -> int:
     previous = sys.getprofile()
     sys.setprofile(count)
     try:
-        operation = schema.prepare(query, None, LIMITS)
-        cost = schema.cost(operation, None, LARGEST_SUPPORTED)
+        operation = schema.prepare_operation(query, None, LIMITS)
+        cost = schema.estimate_cost(operation, None, LARGEST_SUPPORTED)
         assert cost > DEFAULTS.graphql_max_cost
     except (LimitExceeded, InvalidDocument):
         pass
@@ -219,7 +219,7 @@ def test_each_selection_is_looked_at_once(length: int) -> None:
 
     operation = document.definitions[0]
     assert isinstance(operation, OperationDefinitionNode)
-    measure(document, operation, note)
+    measure_query(document, operation, note)
     # F0 of the operation and of the last; length + (length - 1) + … + 1 of the others.
     assert looked_at == 2 + length * (length + 1) // 2
 
@@ -240,7 +240,7 @@ def test_a_query_is_measured_through_its_fragments() -> None:
     operation = document.definitions[0]
     assert isinstance(operation, OperationDefinitionNode)
     # one four five six seven eight; a, b, and c by two spreads; include, and skip by two.
-    assert measure(document, operation) == Measures(depth=6, aliases=4, directives=3)
+    assert measure_query(document, operation) == QueryMeasures(depth=6, aliases=4, directives=3)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_tokens_are_counted(text: str, count: int) -> None:
 
 
 def test_tokens_of_a_query_that_was_read_do_not_keep_each_other() -> None:
-    document = schema.prepare(FULL_REPORT, None, LIMITS).document
+    document = schema.prepare_operation(FULL_REPORT, None, LIMITS).document
     assert document.loc is not None
     assert document.loc.start_token.next is None
     assert document.loc.end_token.prev is None
@@ -294,7 +294,7 @@ def _has_fields(type_: Any) -> bool:
 
 
 def prepared(query: str) -> Operation:
-    return schema.prepare(query, None, LIMITS)
+    return schema.prepare_operation(query, None, LIMITS)
 
 
 def test_a_full_report_of_the_largest_supported_organization_passes() -> None:
@@ -309,8 +309,8 @@ def test_a_full_report_of_the_largest_supported_organization_passes() -> None:
         "projects": 100_000,
     }
     month = {"month": "2026-10"}
-    rest = schema.cost(prepared(FULL_REPORT), month, LARGEST_SUPPORTED)
-    everything = schema.cost(prepared(full_document()), month, LARGEST_SUPPORTED)
+    rest = schema.estimate_cost(prepared(FULL_REPORT), month, LARGEST_SUPPORTED)
+    everything = schema.estimate_cost(prepared(full_document()), month, LARGEST_SUPPORTED)
     assert rest < everything < DEFAULTS.graphql_max_cost
 
 
@@ -319,18 +319,18 @@ async def test_what_would_cost_too_much_of_a_large_organization_passes_on_a_smal
 ) -> None:
     query = f"""{{ chargebackReports(from: "2024-11", to: "2026-10") {{
         {selection("ChargebackReport")} }} }}"""
-    assert schema.cost(prepared(query), None, LARGEST_SUPPORTED) > DEFAULTS.graphql_max_cost
+    assert schema.estimate_cost(prepared(query), None, LARGEST_SUPPORTED) > DEFAULTS.graphql_max_cost
     assert len((await asked(query))["chargebackReports"]) == 24
 
 
 def test_a_cost_is_of_what_is_selected() -> None:
     """Twelve months of an organization with 3 workspaces, 10 members and 5 projects."""
     sizes = {
-        "workspaces": Size(3, 3),
-        "users": Size(8, 8),
-        "members": Size(10, 6),
-        "former_members": Size(0, 0),
-        "projects": Size(5, 4),
+        "workspaces": ListSize(3, 3),
+        "users": ListSize(8, 8),
+        "members": ListSize(10, 6),
+        "former_members": ListSize(0, 0),
+        "projects": ListSize(5, 4),
     }
 
     def cost(selected: str, **variables: object) -> int:
@@ -339,7 +339,7 @@ def test_a_cost_is_of_what_is_selected() -> None:
             username @include(if: $no) a: username @skip(if: $no) ... {{ b: username
             @include(if: $no) }} }} page: chargebackReport(month: "2026-10") {{
             workspaces(first: $first) {{ name }} }} }}"""
-        return schema.cost(prepared(query), variables, sizes) - others
+        return schema.estimate_cost(prepared(query), variables, sizes) - others
 
     others = 0
     # The months and their dates; the viewer and one name; the page's report, 3 workspaces, names.

@@ -70,7 +70,7 @@ async def test_the_full_report_is_five_statements_whatever_the_number_of_workspa
     await feed(*(line for number in range(1, 40) for line in workspace(f"w{number}")))
 
     after = await reads(database, graphql, FULL_REPORT, month="2026-10")
-    # The very same texts, so that the server can prepare them once.
+    # The very same texts, so that the server can prepare_operation them once.
     assert sorted(after) == sorted(before)
 
 

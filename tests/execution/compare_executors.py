@@ -71,7 +71,7 @@ class QuietSchema(strawberry.Schema):
         pass
 
 
-class Both:
+class ExecutorComparison:
     """A schema on both executors."""
 
     def __init__(self, query: type, **options: Any) -> None:

@@ -19,7 +19,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from resolvers.rows import Grouped, Selection
 from schema.execution import BreadthFirstExecutor, batched, column, embedded
-from tests.execution.both import Both, Journal, answer
+from tests.execution.compare_executors import ExecutorComparison, Journal, answer
 
 T = TypeVar("T")
 BOTH_WAYS: tuple[dict[str, Any], ...] = ({}, {"execution_context_class": BreadthFirstExecutor})
@@ -145,7 +145,7 @@ class Query:
         return Page(number=7, text="loose")
 
 
-LIBRARY = Both(Query)
+LIBRARY = ExecutorComparison(Query)
 
 
 async def test_ordinary_resolvers_see_a_row_as_an_object_of_its_type() -> None:
@@ -287,7 +287,7 @@ class Zoo:
 
 
 async def test_interfaces() -> None:
-    outcome = await Both(Zoo, types=[Cat, Mouse]).run(
+    outcome = await ExecutorComparison(Zoo, types=[Cat, Mouse]).run(
         "{ animals { __typename name ... on Cat { lives mice { name } } } }"
     )
 
@@ -299,7 +299,7 @@ async def test_interfaces() -> None:
 
 
 async def test_unions_and_rows_of_no_known_type() -> None:
-    outcome = await Both(Zoo, types=[Cat, Mouse]).run(
+    outcome = await ExecutorComparison(Zoo, types=[Cat, Mouse]).run(
         "{ things { ... on Cat { name } ... on Stone { weight } } }"
     )
 
@@ -308,7 +308,7 @@ async def test_unions_and_rows_of_no_known_type() -> None:
 
 
 async def test_types_that_have_interfaces_are_completed_breadth_first() -> None:
-    outcome = await Both(Zoo, types=[Cat, Mouse]).run(
+    outcome = await ExecutorComparison(Zoo, types=[Cat, Mouse]).run(
         "{ cats { name ... on Animal { also: name } mice { __typename name } } }"
     )
 
@@ -319,7 +319,7 @@ async def test_types_that_have_interfaces_are_completed_breadth_first() -> None:
 
 
 async def test_is_type_of_is_asked() -> None:
-    outcome = await Both(Zoo, types=[Cat, Mouse]).run("{ stones { weight } }")
+    outcome = await ExecutorComparison(Zoo, types=[Cat, Mouse]).run("{ stones { weight } }")
 
     assert outcome.data["stones"] == [{"weight": 1}, None]
     assert [path for _, path in outcome.errors] == [["stones", 1]]
@@ -337,7 +337,9 @@ async def test_generic_types() -> None:
         async def cats(info: Info, keys: Sequence[Any], selection: Selection) -> list[Edge[Cat]]:
             return answer(info, keys, selection, "name lives", {(): [("tom", 9)]})
 
-    outcome = await Both(Edges).run("{ cats { cursor node { name mice { name } } } }")
+    outcome = await ExecutorComparison(Edges).run(
+        "{ cats { cursor node { name mice { name } } } }"
+    )
 
     assert outcome.data["cats"] == [
         {"cursor": "TOM", "node": {"name": "tom", "mice": [{"name": "jerry"}]}}
@@ -354,7 +356,9 @@ class Shout(SchemaExtension):
 
 
 async def test_schema_extensions_that_wrap_resolvers_wrap_them_all() -> None:
-    outcome = await Both(Query, extensions=[Shout]).run("{ authors { name books { title } } }")
+    outcome = await ExecutorComparison(Query, extensions=[Shout]).run(
+        "{ authors { name books { title } } }"
+    )
 
     assert outcome.data["authors"][1] == {"name": "BOB", "books": [{"title": "STARS"}]}
 
@@ -371,7 +375,7 @@ class Mutation:
 
 
 async def test_mutations_run_one_after_the_other_and_once() -> None:
-    outcome = await Both(Query, mutation=Mutation).run(
+    outcome = await ExecutorComparison(Query, mutation=Mutation).run(
         """
         mutation { a: write(title: "Tides") { title pages { text } } b: write(title: "") { title }
           c: write(title: "Dunes") { label } }
@@ -437,7 +441,7 @@ async def test_a_batched_field_must_return_objects() -> None:
         async def names(info: Info, keys: Sequence[Any], selection: Selection) -> list[str]:
             return answer(info, keys, selection, "name", {})
 
-    outcome = await Both(Names).run("{ names }")
+    outcome = await ExecutorComparison(Names).run("{ names }")
 
     assert outcome.errors == [
         ("A batched field has no rows of type String: it is no object type.", ["names"])
@@ -515,6 +519,6 @@ async def test_row_objects_can_be_copied() -> None:
         async def all(info: Info, keys: Sequence[Any], selection: Selection) -> list[Copied]:
             return answer(info, keys, selection, "name", {(): [("ann",)]})
 
-    outcome = await Both(Copies).run("{ all { copied } }")
+    outcome = await ExecutorComparison(Copies).run("{ all { copied } }")
 
     assert outcome.data == {"all": [{"copied": "ann"}]}

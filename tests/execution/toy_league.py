@@ -16,7 +16,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from resolvers.rows import Grouped, Row, Selection
 from schema.execution import BreadthFirstExecutor, batched, column, embedded
-from tests.execution.both import QuietSchema
+from tests.execution.compare_executors import QuietSchema
 
 Tiny = NewType("Tiny", int)
 

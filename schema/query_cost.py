@@ -1,0 +1,175 @@
+"""The cost of a query, estimated before it is executed.
+
+The cost is the largest number of values that the response can hold; every field of every row is
+one value. It follows from the selection, the arguments and an upper bound on the rows of each
+list. No row is read.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLCompositeType,
+    GraphQLError,
+    GraphQLField,
+    GraphQLIncludeDirective,
+    GraphQLSchema,
+    GraphQLSkipDirective,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    SelectionNode,
+    SelectionSetNode,
+    get_argument_values,
+    get_directive_values,
+    get_named_type,
+    get_nullable_type,
+    get_variable_values,
+    is_composite_type,
+    is_list_type,
+)
+from graphql.execution.values import VariableValues
+
+from schema.query_limits import INTROSPECTION
+
+Arguments: TypeAlias = Mapping[str, Any]
+RowBounds: TypeAlias = Callable[[str, Arguments, int, int], int]
+"""Bounds the rows of a list for all its parents together.
+
+Its arguments are the list's name as `Type.field`, the field's arguments, the number of parents,
+and the number of containers that these parents lie in (0 outside any container).
+"""
+
+_INTROSPECTION_WEIGHT = 50
+"""Introspection is completed value by value, which takes about 50 times as long as a batch."""
+
+
+def estimate_cost(
+    schema: GraphQLSchema,
+    document: DocumentNode,
+    operation: OperationDefinitionNode,
+    variables: Arguments | None,
+    row_bounds: RowBounds,
+    container: str,
+) -> int:
+    """Return the largest number of values that the response can hold.
+
+    Return 0 if the variables are invalid: execution then reports the error.
+
+    Args:
+        schema: The schema that the operation was validated against.
+        document: The document that has the operation's fragments.
+        operation: One of the document's operations.
+        variables: The variables as the client sent them.
+        row_bounds: Bounds the rows of a list.
+        container: The object type that bounds the lists within it, whatever their parents.
+    """
+    values = get_variable_values(
+        schema, operation.variable_definitions or (), dict(variables or {}), max_errors=1
+    )
+    root = schema.get_root_type(operation.operation)
+    if not isinstance(values, VariableValues) or root is None:
+        return 0
+    fragments = {
+        each.name.value: each
+        for each in document.definitions
+        if isinstance(each, FragmentDefinitionNode)
+    }
+    estimator = _CostEstimator(schema, fragments, values, row_bounds, container)
+    return estimator.selection_set_cost(operation.selection_set, root, 1, 0)
+
+
+@dataclass
+class _CostEstimator:
+    """Estimates the cost of an operation's parts.
+
+    The cost of a fragment is remembered by parent type, rows and containers. The walk is
+    therefore as long as the document times the number of different such combinations, however
+    large the document is once its fragments are expanded.
+    """
+
+    schema: GraphQLSchema
+    fragments: Mapping[str, FragmentDefinitionNode]
+    variables: VariableValues
+    row_bounds: RowBounds
+    container: str
+    fragment_costs: dict[tuple[str, str, int, int], int] = field(default_factory=dict)
+
+    def selection_set_cost(
+        self,
+        selections: SelectionSetNode,
+        parent: GraphQLCompositeType,
+        rows: int,
+        containers: int,
+    ) -> int:
+        """Return the cost of a selection for this many objects in this many containers."""
+        cost = 0
+        for node in nodes.selections:
+            if not self._is_included(node):
+                continue
+            if isinstance(node, FieldNode):
+                cost += self._field_cost(node, parent, rows, containers)
+            elif isinstance(node, InlineFragmentNode):
+                inner = self._fragment_type(node, parent)
+                cost += self.selection_set_cost(node.selection_set, inner, rows, containers)
+            elif isinstance(node, FragmentSpreadNode):
+                cost += self._spread_cost(node, parent, rows, containers)
+        return cost
+
+    def _spread_cost(
+        self, node: FragmentSpreadNode, parent: GraphQLCompositeType, rows: int, containers: int
+    ) -> int:
+        fragment = self.fragments[node.name.value]
+        key = (node.name.value, parent.name, rows, containers)
+        if key not in self.fragment_costs:
+            inner = self._fragment_type(fragment, parent)
+            self.fragment_costs[key] = self.selection_set_cost(
+                fragment.selection_set, inner, rows, containers
+            )
+        return self.fragment_costs[key]
+
+    def _field_cost(
+        self, node: FieldNode, parent: GraphQLCompositeType, parents: int, containers: int
+    ) -> int:
+        weight = _INTROSPECTION_WEIGHT if node.name.value in INTROSPECTION else 1
+        definition = self.schema.get_field(parent, node.name.value)
+        if definition is None or node.selection_set is None:
+            return parents
+        rows = parents
+        if is_list_type(get_nullable_type(definition.type)):
+            name = f"{parent.name}.{node.name.value}"
+            rows = self.row_bounds(name, self._arguments(definition, node), parents, containers)
+        inner = get_named_type(definition.type)
+        assert is_composite_type(inner)  # noqa: S101  a valid field with a selection set
+        inner_containers = rows if inner.name == self.container else containers
+        return rows + weight * self.selection_set_cost(
+            node.selection_set, inner, rows, inner_containers
+        )
+
+    def _arguments(self, definition: GraphQLField, node: FieldNode) -> Arguments:
+        """Return a field's arguments; none if they are invalid, which execution reports."""
+        try:
+            return get_argument_values(definition, node, self.variables)
+        except GraphQLError:
+            return {}
+
+    def _is_included(self, node: SelectionNode) -> bool:
+        """Return whether `@skip` and `@include` keep a selection."""
+        if not node.directives:
+            return True
+        skip = get_directive_values(GraphQLSkipDirective, node, self.variables)
+        include = get_directive_values(GraphQLIncludeDirective, node, self.variables)
+        return not (skip and skip["if"]) and not (include and not include["if"])
+
+    def _fragment_type(
+        self, node: InlineFragmentNode | FragmentDefinitionNode, parent: GraphQLCompositeType
+    ) -> GraphQLCompositeType:
+        """Return the type that a fragment applies to."""
+        if node.type_condition is None:
+            return parent
+        found = self.schema.get_type(node.type_condition.name.value)
+        return found if is_composite_type(found) else parent
