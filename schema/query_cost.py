@@ -108,7 +108,7 @@ class _CostEstimator:
     ) -> int:
         """Return the cost of a selection for this many objects in this many containers."""
         cost = 0
-        for node in nodes.selections:
+        for node in selections.selections:
             if not self._is_included(node):
                 continue
             if isinstance(node, FieldNode):
