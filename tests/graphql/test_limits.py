@@ -319,7 +319,9 @@ async def test_what_would_cost_too_much_of_a_large_organization_passes_on_a_smal
 ) -> None:
     query = f"""{{ chargebackReports(from: "2024-11", to: "2026-10") {{
         {selection("ChargebackReport")} }} }}"""
-    assert schema.estimate_cost(prepared(query), None, LARGEST_SUPPORTED) > DEFAULTS.graphql_max_cost
+    assert (
+        schema.estimate_cost(prepared(query), None, LARGEST_SUPPORTED) > DEFAULTS.graphql_max_cost
+    )
     assert len((await asked(query))["chargebackReports"]) == 24
 
 
