@@ -302,6 +302,18 @@ class StoreNotIsolated(ChargebackError):
     code, status = "STORE_NOT_ISOLATED", 503
 
 
+class StoreFromPrerelease(ChargebackError):
+    """The store's schema is one that only development versions had."""
+
+    code, status = "STORE_FROM_PRERELEASE", 503
+
+    def __init__(self, revision: str) -> None:
+        super().__init__(
+            f"The store's schema, {revision}, is of a development version before 1.0 and cannot "
+            "be upgraded: start with a new data folder or an empty database."
+        )
+
+
 class ServiceBusy(StoreUnavailable):
     """Other requests hold the connections or the memory that this request needs."""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from app.db.dry_run import rehearse
 from app.db.engine import Database
-from app.db.migrations import LOCK_SECONDS, migrate, pending, upgrade
+from app.db.migrations import LOCK_SECONDS, list_pending, migrate, upgrade
 from app.domain.errors import ChargebackError
 from app.domain.months import Month
 from app.postgres.dumps import (
@@ -49,7 +49,7 @@ class StoreIsWrong(ChargebackError):
 async def pending_migrations(url: str) -> Sequence[str]:
     """What an upgrade would run, in order, each as `0002 What it does`."""
     async with _opened(url) as database, database.owner_transaction() as tx:
-        return await pending(tx)
+        return await list_pending(tx)
 
 
 async def upgrade_store(url: str, *, lock_seconds: int = LOCK_SECONDS) -> None:

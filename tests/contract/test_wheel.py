@@ -47,7 +47,7 @@ def test_every_file_of_the_packages_is_in_it(wheel: Path) -> None:
     }
 
     assert {"schema/schema.graphql", "app/web/static/graphiql.html"} < ours
-    assert "app/db/migrations/versions/0001_facts_directory_months_keys.py" in ours
+    assert "app/db/migrations/versions/0001_initial.py" in ours
     assert "app/cli/units/chargeback.service" in ours
     assert ours - packed == set()
 

@@ -1,4 +1,4 @@
-"""What a migration may do so that the release before it works on: docs/install/upgrade.md."""
+"""Migrations leave the previous release working: the rules of docs/install/upgrade.md."""
 
 import ast
 from collections.abc import Iterator
@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 RELEASED: str | None = None
-"""The latest migration of a release; those after it must keep to the rules. None is out yet."""
+"""The latest migration of a release, such as `0001`. None is out yet.
+
+Later migrations must follow the rules.
+"""
 
 MIGRATIONS = sorted(
     path
@@ -25,48 +28,50 @@ _FORBIDDEN = {
 }
 
 
-def breaches(source: str) -> Iterator[str]:
-    """What a migration's `upgrade` does that the release before it would not survive."""
+def find_violations(source: str) -> Iterator[str]:
+    """Yield the operations of a migration's `upgrade` that would break the previous release."""
     for function in ast.parse(source).body:
         if isinstance(function, ast.FunctionDef) and function.name == "upgrade":
             for call in ast.walk(function):
                 if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
-                    yield from _breach(call, call.func.attr)
+                    yield from _check_call(call, call.func.attr)
 
 
-def _breach(call: ast.Call, name: str) -> Iterator[str]:
+def _check_call(call: ast.Call, name: str) -> Iterator[str]:
     if name in _FORBIDDEN:
         yield name
     if name == "add_column":
         column = call.args[1]
-        words = {word.arg: ast.unparse(word.value) for word in getattr(column, "keywords", [])}
-        if words.get("nullable") == "False" and "server_default" not in words:
+        options = {each.arg: ast.unparse(each.value) for each in getattr(column, "keywords", [])}
+        if options.get("nullable") == "False" and "server_default" not in options:
             yield "add_column without a default"
 
 
-def test_migrations_after_a_release_keep_to_the_rules() -> None:
-    found = {path.name: list(breaches(path.read_text())) for path in MIGRATIONS}
+def test_migrations_after_a_release_follow_the_rules() -> None:
+    violations = {path.name: list(find_violations(path.read_text())) for path in MIGRATIONS}
 
-    assert found == {name: [] for name in found}
+    assert violations == {name: [] for name in violations}
 
 
 @pytest.mark.parametrize(
     ("statement", "expected"),
     [
-        ("op.drop_column('account', 'email')", ["drop_column"]),
-        ("op.alter_column('account', 'email', nullable=False)", ["alter_column"]),
-        ("op.rename_table('account', 'user')", ["rename_table"]),
+        ("op.drop_column('platform_user', 'email')", ["drop_column"]),
+        ("op.alter_column('platform_user', 'email', nullable=False)", ["alter_column"]),
+        ("op.rename_table('platform_user', 'person')", ["rename_table"]),
         (
-            "op.add_column('account', sa.Column('x', sa.Text(), nullable=False))",
+            "op.add_column('platform_user', sa.Column('x', sa.Text(), nullable=False))",
             ["add_column without a default"],
         ),
         (
             "op.add_column('x', sa.Column('x', sa.Text(), nullable=False, server_default=''))",
             [],
         ),
-        ("op.create_index('x', 'account', ['email'])", []),
+        ("op.create_index('x', 'platform_user', ['email'])", []),
         ("op.create_table('price', sa.Column('x', sa.Text()))", []),
     ],
 )
-def test_the_rules_tell_what_breaks_from_what_adds(statement: str, expected: list[str]) -> None:
-    assert list(breaches(f"def upgrade():\n    {statement}\n")) == expected
+def test_rules_allow_additions_and_forbid_breaking_changes(
+    statement: str, expected: list[str]
+) -> None:
+    assert list(find_violations(f"def upgrade():\n    {statement}\n")) == expected

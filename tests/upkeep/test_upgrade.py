@@ -32,7 +32,7 @@ async def test_a_rehearsal_says_what_it_would_do_and_does_nothing(empty: str) ->
 
     statements = await rehearse_upgrade(empty)
 
-    assert waiting[0] == "0001 Facts, directory, months, keys"
+    assert waiting[0] == "0001_initial Initial schema"
     assert any(statement.startswith("CREATE TABLE organization") for statement in statements)
     assert await select_row_counts(empty) == {}
 

@@ -1,4 +1,4 @@
-"""The schema's history, and the way to its latest version."""
+"""Schema migrations: upgrade a store to the latest revision."""
 
 import logging
 from collections.abc import Sequence
@@ -14,32 +14,41 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.row_security import secure
-from app.domain.errors import StoreUnavailable
+from app.domain.errors import StoreFromPrerelease, StoreUnavailable
 
 _log = logging.getLogger(__name__)
 
-# Any 64-bit number that nobody else locks: it lets one of several starting processes migrate.
+# The key of the advisory lock that lets one of several starting processes migrate. Any 64-bit
+# number that nothing else locks will do.
 LOCK = 0x636861726765
 LOCK_SECONDS = 5
 _LOCK_NOT_AVAILABLE = "55P03"
 
+# The revisions of development versions before 1.0, which `0001_initial` replaced.
+_PRERELEASE_REVISIONS = frozenset(f"{number:04}" for number in range(1, 12))
+
 
 async def upgrade(connection: AsyncConnection, *, lock_seconds: int = LOCK_SECONDS) -> None:
-    """Bring the schema to its latest version, within the caller's transaction (`upkeep`).
+    """Upgrade the schema to the latest revision, within the caller's owner transaction.
 
-    Afterwards each table has its row-level security, those that a migration adds included. A
-    table that is in use for longer than the lock time-out stops the upgrade, not the service.
-    A schema of a later release is left as it is: it serves this one too (docs/install/upgrade.md).
+    Every table has row-level security afterwards, including tables that a migration added. A
+    schema of a later release is left alone: this release can work on it
+    (docs/install/upgrade.md).
+
+    Raises:
+        StoreFromPrerelease: A development version before 1.0 created the store.
+        StoreUnavailable: A table was in use for longer than `lock_seconds`.
     """
     await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
     await migrate(connection, lock_seconds=lock_seconds)
 
 
 async def migrate(connection: AsyncConnection, *, lock_seconds: int = LOCK_SECONDS) -> None:
-    """As `upgrade`, for one who holds the lock of migrations already.
+    """Upgrade the schema like `upgrade`, for a caller that holds the migration lock already.
 
     Raises:
-        StoreUnavailable: A table was in use for longer.
+        StoreFromPrerelease: A development version before 1.0 created the store.
+        StoreUnavailable: A table was in use for longer than `lock_seconds`.
     """
     await connection.execute(text(f"SET LOCAL lock_timeout = '{lock_seconds}s'"))
     try:
@@ -49,42 +58,53 @@ async def migrate(connection: AsyncConnection, *, lock_seconds: int = LOCK_SECON
         if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
             raise
         raise StoreUnavailable(
-            f"A table was in use for longer than {lock_seconds} s, so that the schema could not "
-            "be upgraded: nothing was changed. Try again when less is going on."
+            f"The schema was not upgraded, because a table was in use for longer than "
+            f"{lock_seconds} s. Nothing was changed; try again at a quieter time."
         ) from error
 
 
 def _upgrade(connection: Connection) -> None:
     config = alembic_config(connection)
-    revision = MigrationContext.configure(connection).get_current_revision()
-    if revision is None or _knows(config, revision):
+    revision = _current_revision(connection)
+    if revision is None or _is_known(config, revision):
         command.upgrade(config, "head")
     else:
         _log.warning("The store's schema, %s, is of a later release.", revision)
 
 
-def _knows(config: Config, revision: str) -> bool:
+def _current_revision(connection: Connection) -> str | None:
+    revision = MigrationContext.configure(connection).get_current_revision()
+    if revision in _PRERELEASE_REVISIONS:
+        raise StoreFromPrerelease(revision)
+    return revision
+
+
+def _is_known(config: Config, revision: str) -> bool:
     revisions = ScriptDirectory.from_config(config).walk_revisions()
     return revision in {script.revision for script in revisions}
 
 
-async def pending(connection: AsyncConnection) -> Sequence[str]:
-    """The migrations that an upgrade would run, in order, each as `0002 What it does`."""
-    return await connection.run_sync(_pending)
+async def list_pending(connection: AsyncConnection) -> Sequence[str]:
+    """Return the migrations that an upgrade would run, in order, each as `0002 Title`.
+
+    Raises:
+        StoreFromPrerelease: A development version before 1.0 created the store.
+    """
+    return await connection.run_sync(_list_pending)
 
 
-def _pending(connection: Connection) -> Sequence[str]:
+def _list_pending(connection: Connection) -> Sequence[str]:
     config = alembic_config(connection)
-    revision = MigrationContext.configure(connection).get_current_revision()
-    if revision is not None and not _knows(config, revision):
+    revision = _current_revision(connection)
+    if revision is not None and not _is_known(config, revision):
         return []
     scripts = ScriptDirectory.from_config(config).iterate_revisions("head", revision or "base")
-    found = [f"{script.revision} {script.doc}" for script in scripts if script is not None]
-    return found[::-1]
+    latest_first = [f"{script.revision} {script.doc}" for script in scripts if script is not None]
+    return latest_first[::-1]
 
 
 def alembic_config(connection: Connection) -> Config:
-    """Alembic's settings, which live here and not in a file of their own."""
+    """Return Alembic's configuration for this connection; there is no `alembic.ini`."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.attributes["connection"] = connection
@@ -92,17 +112,17 @@ def alembic_config(connection: Connection) -> Config:
 
 
 def is_behind(revision: str | None) -> bool:
-    """Whether a store at this revision lacks what this version of the code needs.
+    """Return whether a store at this revision lacks tables or columns that this release needs.
 
-    A revision that we do not know is of a newer version, whose migrations the code of the
-    version before it can live with.
+    An unknown revision belongs to a later release, whose schema this release can work on.
     """
-    older, head = _history()
-    return revision is None or (revision != head and revision in older)
+    revisions, head = _read_history()
+    is_older = revision in revisions or revision in _PRERELEASE_REVISIONS
+    return revision is None or (revision != head and is_older)
 
 
 @cache
-def _history() -> tuple[frozenset[str], str | None]:
+def _read_history() -> tuple[frozenset[str], str | None]:
     scripts = ScriptDirectory(str(Path(__file__).parent))
     return frozenset(script.revision for script in scripts.walk_revisions()), (
         scripts.get_current_head()

@@ -1,4 +1,4 @@
-"""What alembic runs: the migrations, on the connection that it was given."""
+"""Alembic environment: run the migrations on the connection in the configuration."""
 
 from alembic import context
 
