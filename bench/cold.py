@@ -16,8 +16,8 @@ from statistics import median
 
 import uvloop
 
+from app.postgres.database import with_database_name
 from app.postgres.embedded import EmbeddedPostgres
-from app.postgres.open import with_database
 from bench.feed import cpu_seconds, postgres_cpu_seconds
 from bench.machine import machine
 from bench.multiples import GRAPHQL, REPORT, REST, dropped, multiplied
@@ -100,7 +100,7 @@ async def _first_answers(
 @asynccontextmanager
 async def _started(folder: Path, key: str) -> AsyncIterator[Client]:
     async with EmbeddedPostgres(folder / "postgres") as server:
-        environment = {"DATABASE_URL": with_database(server.url, _NAME)}
+        environment = {"DATABASE_URL": with_database_name(server.url, _NAME)}
         command, headers = service_command(folder), {"Authorization": key}
         log = folder / "cold.log"
         async with serving(command, log=log, environment=environment, headers=headers) as client:

@@ -21,12 +21,12 @@ import orjson
 import psutil
 
 from app.clock import system_clock
-from app.server.open_store import opened
+from app.server.store import open_store
 from app.services.ingestion import CHUNK, accept_lines
 from app.services.organizations import DEFAULT, find_organization
 from app.settings import Settings
 from bench.processes import Client, service_command, serving
-from bench.store import CACHE, feed_lines, mint, say
+from bench.store import CACHE, create_api_key, feed_lines, say
 
 _CONNECTIONS = {1: 32, 100: 8, 5_000: 2}
 """Batches on their way at a time, by their size."""
@@ -109,11 +109,11 @@ async def _fed(lines: Sequence[bytes]) -> AsyncIterator[Client]:
     """A service on a store of its own, which holds these events."""
     folder = CACHE / "feed"
     shutil.rmtree(folder, ignore_errors=True)
-    async with opened(Settings.load(database_url=None), folder, system_clock) as database:
+    async with open_store(Settings.load(database_url=None), folder, system_clock) as database:
         organization_id = (await find_organization(database, DEFAULT)).organization_id
         chunks = (lines[at : at + CHUNK] for at in range(0, len(lines), CHUNK))
         await accept_lines(database, organization_id, chunks, system_clock())
-        headers = {"Authorization": await mint(database, organization_id), **_HEADERS}
+        headers = {"Authorization": await create_api_key(database, organization_id), **_HEADERS}
         log = CACHE / "feed.log"
         async with serving(service_command(folder), log=log, headers=headers) as client:
             yield client

@@ -19,12 +19,12 @@ import uvloop
 
 from app.clock import system_clock
 from app.db.engine import Database
-from app.server.open_store import opened
+from app.server.store import open_store
 from app.services.ingestion import CHUNK, accept_lines
 from app.services.organizations import DEFAULT, find_organization
 from app.settings import Settings
 from bench.processes import Client, service_command, serving
-from bench.store import CACHE, feed_lines, mint, say
+from bench.store import CACHE, create_api_key, feed_lines, say
 
 _FOUNDING = 70_000
 _READS = 25
@@ -91,11 +91,11 @@ async def main(millions: list[int]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     lines = list(feed_lines(_FOUNDING))
     month = orjson.loads(lines[-1])["time"][:7]
-    async with opened(Settings.load(database_url=None), folder, system_clock) as database:
+    async with open_store(Settings.load(database_url=None), folder, system_clock) as database:
         organization_id = (await find_organization(database, DEFAULT)).organization_id
         chunks = (lines[at : at + CHUNK] for at in range(0, len(lines), CHUNK))
         await accept_lines(database, organization_id, chunks, system_clock())
-        key = await mint(database, organization_id)
+        key = await create_api_key(database, organization_id)
         headers = {"Content-Type": "application/cloudevents-batch+json"}
         async with serving(
             service_command(folder), log=CACHE / "growth.log", headers={"Authorization": key}

@@ -18,7 +18,7 @@ from app.db.tables import (
     Workspace,
     WorkspaceMonth,
 )
-from app.postgres.open import with_database
+from app.postgres.database import with_database_name
 from bench.measure import Timing, Timings, measured, peak
 from bench.ours import FULL
 from bench.processes import Client, service_command, serving
@@ -66,7 +66,7 @@ async def _service(store: Store, scale: int) -> AsyncIterator[Client]:
     name = f"chargeback_x{scale}"
     await multiplied(store.url, name, scale)
     command = service_command(store.folder)
-    environment = {"DATABASE_URL": with_database(store.url, name)}
+    environment = {"DATABASE_URL": with_database_name(store.url, name)}
     log, headers = store.folder / f"{name}.log", {"Authorization": store.key}
     try:
         async with serving(command, log=log, environment=environment, headers=headers) as found:
@@ -80,7 +80,7 @@ async def multiplied(url: str, name: str, scale: int) -> None:
     await dropped(url, name)
     await close_idle(url)
     await _administer(url, f"CREATE DATABASE {name} TEMPLATE chargeback STRATEGY file_copy")
-    await _multiply(with_database(url, name), scale)
+    await _multiply(with_database_name(url, name), scale)
 
 
 async def dropped(url: str, name: str) -> None:
@@ -89,7 +89,7 @@ async def dropped(url: str, name: str) -> None:
 
 
 async def _administer(url: str, command: str) -> None:
-    connection = await asyncpg.connect(with_database(url, "postgres"))
+    connection = await asyncpg.connect(with_database_name(url, "postgres"))
     try:
         await connection.execute(command)
     finally:

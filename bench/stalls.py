@@ -19,8 +19,8 @@ from starlette.routing import Route
 
 from app.clock import system_clock
 from app.main import create_app
-from app.server.open_store import opened
 from app.server.process_tuning import tune_gc
+from app.server.store import open_store
 from app.settings import Settings
 from app.web.json_stream import dumps
 
@@ -57,7 +57,7 @@ class Ticks:
 
 async def serve(folder: Path) -> None:
     """Serve the store in a folder, on a port that is said on stdout."""
-    async with opened(Settings.load(), folder, system_clock) as database:
+    async with open_store(Settings.load(), folder, system_clock) as database:
         ticks = Ticks()
         app = create_app(Settings.load(), database)
         app.router.routes.append(Route("/stalls", ticks.show))

@@ -20,9 +20,9 @@ from app.demo.generate import DEMO_ADMIN, OrganizationShape, generate_events
 from app.domain.audit import OPERATOR
 from app.domain.callers import Caller, Scope
 from app.domain.months import Month
+from app.postgres.database import with_database_name
 from app.postgres.embedded import EmbeddedPostgres
-from app.postgres.open import with_database
-from app.server.open_store import opened
+from app.server.store import open_store
 from app.services.ingestion import accept_lines
 from app.services.keys import create_key
 from app.services.months import close_month
@@ -68,15 +68,15 @@ async def benchmark_store() -> AsyncIterator[Store]:
     """The benchmark's organization; made and loaded on the first run, kept for later ones."""
     folder = CACHE / "store"
     settings = Settings.load(database_url=None)
-    async with opened(settings, folder, system_clock) as database:
+    async with open_store(settings, folder, system_clock) as database:
         organization_id = (await find_organization(database, DEFAULT)).organization_id
         if not (folder / _LOADED).exists():
             await _load(database, organization_id, _events(folder))
             (folder / _LOADED).touch()
-        key = await mint(database, organization_id)
+        key = await create_api_key(database, organization_id)
         async with EmbeddedPostgres(folder / "postgres") as server:
-            url = with_database(server.url, "chargeback")
-            closed_url = with_database(server.url, _CLOSED)
+            url = with_database_name(server.url, "chargeback")
+            closed_url = with_database_name(server.url, _CLOSED)
         yield Store(
             folder,
             url,
@@ -122,9 +122,9 @@ async def _load(database: Database, organization_id: UUID, file: Path) -> None:
         await raw.exec_driver_sql("VACUUM ANALYZE")
 
 
-async def mint(database: Database, organization_id: UUID) -> str:
+async def create_api_key(database: Database, organization_id: UUID) -> str:
     """A key of an admin; listed, so that an organization without that user knows it too."""
-    minted = await create_key(
+    api_key = await create_key(
         database,
         organization_id,
         username=DEMO_ADMIN,
@@ -133,13 +133,13 @@ async def mint(database: Database, organization_id: UUID) -> str:
         expires_at=None,
         now=system_clock(),
     )
-    return str(minted.text)
+    return str(api_key.text)
 
 
 async def _closed_clone(url: str, closed_url: str) -> str:
     """A copy of the database with its month closed; made anew, so that it knows today's key."""
     await close_idle(url)
-    admin = await asyncpg.connect(with_database(url, "postgres"))
+    admin = await asyncpg.connect(with_database_name(url, "postgres"))
     try:
         await admin.execute(f"DROP DATABASE IF EXISTS {_CLOSED} WITH (FORCE)")
         await admin.execute(f"CREATE DATABASE {_CLOSED} TEMPLATE chargeback STRATEGY file_copy")
@@ -157,7 +157,7 @@ async def _closed_clone(url: str, closed_url: str) -> str:
 
 async def close_idle(url: str) -> None:
     """End other connections: a template must have none. Pools notice and connect again."""
-    admin = await asyncpg.connect(with_database(url, "postgres"))
+    admin = await asyncpg.connect(with_database_name(url, "postgres"))
     try:
         await admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'chargeback'"

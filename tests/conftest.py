@@ -1,4 +1,4 @@
-"""What every test stands on: a real PostgreSQL, its own database, a clock, the application."""
+"""Fixtures for all tests: a real PostgreSQL, a database per test, a clock, the application."""
 
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import httpx
@@ -23,6 +22,7 @@ from app.domain.callers import Scope
 from app.domain.events import decode_lines
 from app.ingest.store import IngestResult
 from app.main import create_app
+from app.postgres.database import with_database_name
 from app.postgres.embedded import EmbeddedPostgres
 from app.services.ingestion import GroupCommitIngestor
 from app.services.keys import create_key
@@ -35,20 +35,20 @@ from app.services.organizations import (
 from app.settings import Settings
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-"""What the clock of a test says unless the test sets it."""
+"""The time on a test's clock until the test sets it."""
 
 _TEMPLATE = "chargeback_template"
 _numbers = itertools.count(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Tests of accidents meet other moments each time: `make faults` repeats them."""
-    parser.addoption("--rounds", type=int, default=1, help="how often to do each accident")
+    """Add `--rounds`: fault tests strike at random moments, so `make faults` repeats them."""
+    parser.addoption("--rounds", type=int, default=1, help="how often to inject each fault")
 
 
 @dataclass
 class FixedClock:
-    """A clock that stands where a test puts it."""
+    """A clock that shows the time that a test sets."""
 
     now: datetime = NOW
 
@@ -59,7 +59,7 @@ class FixedClock:
 def event(
     type: str, time: str, *, id: str | None = None, source: str = "/test", **data: object
 ) -> bytes:
-    """One CloudEvent as a line of JSON; `data` is spelled as in the feed. Ids count up."""
+    """Return one CloudEvent as a line of JSON. `data` uses the feed's spelling; ids count up."""
     return orjson.dumps(
         {
             "specversion": "1.0",
@@ -74,20 +74,20 @@ def event(
 
 @pytest.fixture(scope="session")
 async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """The URL of a running PostgreSQL that this run has for itself."""
+    """The URL of a PostgreSQL server that runs for this test session."""
     async with EmbeddedPostgres(tmp_path_factory.mktemp("postgres")) as server:
-        # Nothing here must outlive a crash; what must is tested with servers of its own.
+        # Durability does not matter here; crash tests start servers of their own.
         for setting in ("fsync", "full_page_writes"):
-            await administer(server.url, f"ALTER SYSTEM SET {setting} = off")
-        await administer(server.url, "SELECT pg_reload_conf()")
+            await execute_as_superuser(server.url, f"ALTER SYSTEM SET {setting} = off")
+        await execute_as_superuser(server.url, "SELECT pg_reload_conf()")
         yield server.url
 
 
 @pytest.fixture(scope="session")
 async def template(postgres: str) -> str:
-    """The name of a migrated database with the default organization, to be cloned."""
-    await administer(postgres, f"CREATE DATABASE {_TEMPLATE}")
-    database = Database(named(postgres, _TEMPLATE), connections=1)
+    """The name of a migrated database with the default organization, for cloning."""
+    await execute_as_superuser(postgres, f"CREATE DATABASE {_TEMPLATE}")
+    database = Database(with_database_name(postgres, _TEMPLATE), connections=1)
     async with database.owner_transaction() as tx:
         await upgrade(tx)
     await ensure_default_organization(database, NOW)
@@ -97,13 +97,13 @@ async def template(postgres: str) -> str:
 
 @pytest.fixture
 async def database(postgres: str, template: str) -> AsyncIterator[Database]:
-    """A store of the test's own."""
-    async with cloned(postgres, template) as database:
+    """An empty store for this test."""
+    async with ClonedDatabase(postgres, template) as database:
         yield database
 
 
-class cloned:  # noqa: N801  used like a function
-    """A clone of the template for the length of a block, also for tests that need several."""
+class ClonedDatabase:
+    """A clone of the template database that lasts for one `async with` block."""
 
     def __init__(self, postgres: str, template: str) -> None:
         self._postgres, self._template = postgres, template
@@ -111,10 +111,10 @@ class cloned:  # noqa: N801  used like a function
 
     @property
     def url(self) -> str:
-        return named(self._postgres, self._name)
+        return with_database_name(self._postgres, self._name)
 
     async def __aenter__(self) -> Database:
-        await administer(
+        await execute_as_superuser(
             self._postgres,
             f"CREATE DATABASE {self._name} TEMPLATE {self._template} STRATEGY wal_log",
         )
@@ -123,16 +123,11 @@ class cloned:  # noqa: N801  used like a function
 
     async def __aexit__(self, *_: object) -> None:
         await self._database.close()
-        await administer(self._postgres, f"DROP DATABASE {self._name} WITH (FORCE)")
+        await execute_as_superuser(self._postgres, f"DROP DATABASE {self._name} WITH (FORCE)")
 
 
-def named(url: str, name: str) -> str:
-    """The same server's database of another name."""
-    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
-
-
-async def administer(url: str, command: str) -> None:
-    """A command of the server's superuser."""
+async def execute_as_superuser(url: str, command: str) -> None:
+    """Execute a command as the server's superuser."""
     connection = await asyncpg.connect(url)
     await connection.execute(command)
     await connection.close()
@@ -140,7 +135,7 @@ async def administer(url: str, command: str) -> None:
 
 @pytest.fixture
 def settings() -> Settings:
-    """The defaults; a test that needs others makes them with `Settings.load`."""
+    """Default settings; a test that needs others calls `Settings.load`."""
     return Settings.load()
 
 
@@ -152,7 +147,7 @@ def clock() -> FixedClock:
 
 @dataclass
 class Feed:
-    """Stores events in an organization, as a batch each call."""
+    """Stores events in an organization; each call is one batch."""
 
     database: Database
     clock: FixedClock
@@ -168,14 +163,14 @@ class Feed:
 
 @pytest.fixture
 def feed(database: Database, clock: FixedClock) -> Feed:
-    """Stores a batch in the default organization."""
+    """Stores batches in the default organization."""
     return Feed(database, clock)
 
 
 MakeKey = Callable[..., Awaitable[str]]
 
 
-async def mint(
+async def create_api_key(
     database: Database,
     clock: FixedClock,
     username: str,
@@ -183,9 +178,9 @@ async def mint(
     organization: str = DEFAULT,
     expires_at: datetime | None = None,
 ) -> str:
-    """A new key, for reading reports unless told otherwise."""
+    """Create a key and return its text; it has the scope `report:read` unless others are given."""
     found = await find_organization(database, organization)
-    minted = await create_key(
+    created = await create_key(
         database,
         found.organization_id,
         username=username,
@@ -194,13 +189,13 @@ async def mint(
         expires_at=expires_at,
         now=clock.now,
     )
-    return str(minted.text)
+    return str(created.text)
 
 
 @pytest.fixture
 def make_key(database: Database, clock: FixedClock) -> MakeKey:
-    """Mints a key: `await make_key("ann", Scope.ADMIN, organization="default")`."""
-    return partial(mint, database, clock)
+    """Creates a key: `await make_key("ann", Scope.ADMIN, organization="default")`."""
+    return partial(create_api_key, database, clock)
 
 
 @pytest.fixture
@@ -212,26 +207,26 @@ async def other_organization(database: Database, clock: FixedClock) -> str:
 
 @pytest.fixture
 async def admin_key(feed: Feed, make_key: MakeKey) -> str:
-    """A key with every scope, of a listed admin: no event is stored for it."""
+    """A key with every scope, of an admin in ADMIN_USER_LIST who is in no event."""
     return await make_key("root", Scope.ADMIN)
 
 
 @pytest.fixture
 async def client(database: Database, clock: FixedClock) -> AsyncIterator[httpx.AsyncClient]:
-    """The application, in which `root` is a listed admin."""
+    """An HTTP client of the application; `root` is in ADMIN_USER_LIST."""
     settings = Settings.load(admin_user_list="root")
-    async with client_of(database, settings, clock) as client:
+    async with create_client(database, settings, clock) as client:
         yield client
 
 
-def client_of(database: Database, settings: Settings, clock: FixedClock) -> httpx.AsyncClient:
-    """An HTTP client of an application with these settings."""
+def create_client(database: Database, settings: Settings, clock: FixedClock) -> httpx.AsyncClient:
+    """Return an HTTP client of a new application with these settings."""
     transport = _Transport(create_app(settings, database, clock))
     return httpx.AsyncClient(transport=transport, base_url="http://chargeback.test")
 
 
 class _Transport(httpx.ASGITransport):
-    """Closing it stops the application as a server would: nothing is left unwritten."""
+    """Stops the application on close, so that pending audit events are written."""
 
     def __init__(self, application: Starlette) -> None:
         super().__init__(application, raise_app_exceptions=False)
@@ -242,47 +237,47 @@ class _Transport(httpx.ASGITransport):
 
 
 @dataclass
-class GraphQL:
-    """Asks a query with the admin's key, or another."""
+class GraphQLClient:
+    """Sends GraphQL queries, with the admin's key unless another is given."""
 
     client: httpx.AsyncClient
     key: str
 
-    async def response(
+    async def execute(
         self, query: str, variables: dict[str, Any] | None = None, *, key: str | None = None
     ) -> dict[str, Any]:
-        """The whole answer, errors included."""
-        answer = await self.client.post(
+        """Execute a query; return the whole response, errors included."""
+        response = await self.client.post(
             "/graphql",
             json={"query": query, "variables": variables or {}},
             headers={"Authorization": key or self.key},
         )
-        found: dict[str, Any] = answer.json()
+        found: dict[str, Any] = response.json()
         return found
 
     async def __call__(self, query: str, **variables: Any) -> dict[str, Any]:
-        """The data of an answer without errors."""
-        answer = await self.response(query, variables)
-        assert "errors" not in answer, answer["errors"]
-        found: dict[str, Any] = answer["data"]
+        """Execute a query that must succeed; return its data."""
+        response = await self.execute(query, variables)
+        assert "errors" not in response, response["errors"]
+        found: dict[str, Any] = response["data"]
         return found
 
 
 @pytest.fixture
-def graphql(client: httpx.AsyncClient, admin_key: str) -> GraphQL:
-    """Asks GraphQL queries."""
-    return GraphQL(client, admin_key)
+def graphql(client: httpx.AsyncClient, admin_key: str) -> GraphQLClient:
+    """Sends GraphQL queries with the admin's key."""
+    return GraphQLClient(client, admin_key)
 
 
 @dataclass
-class Rest:
-    """Asks for the REST document with the admin's key, or another."""
+class RestClient:
+    """Fetches REST reports, with the admin's key unless another is given."""
 
     client: httpx.AsyncClient
     key: str
 
-    async def response(self, key: str | None = None, **parameters: str) -> httpx.Response:
-        """The whole answer."""
+    async def get(self, key: str | None = None, **parameters: str) -> httpx.Response:
+        """Fetch a report; return the whole response."""
         return await self.client.get(
             "/api/admin/chargeback/report",
             params=parameters,
@@ -290,50 +285,45 @@ class Rest:
         )
 
     async def __call__(self, month: str | None = None) -> dict[str, Any]:
-        """The document of a month, or of the current one."""
-        answer = await self.response(**({"reportMonth": month} if month else {}))
-        assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()
+        """Fetch the report of a month, or of the current one; fail unless it is 200."""
+        response = await self.get(**({"reportMonth": month} if month else {}))
+        assert response.status_code == 200, response.text
+        found: dict[str, Any] = response.json()
         return found
 
 
 @pytest.fixture
-def rest(client: httpx.AsyncClient, admin_key: str) -> Rest:
-    """Asks for REST documents."""
-    return Rest(client, admin_key)
+def rest(client: httpx.AsyncClient, admin_key: str) -> RestClient:
+    """Fetches REST reports with the admin's key."""
+    return RestClient(client, admin_key)
 
 
 @dataclass
-class Statements:
-    """The statements that the store was sent, less those that open and close a snapshot."""
+class StatementLog:
+    """SQL texts sent to the store, without those that open and close a snapshot."""
 
     texts: list[str] = field(default_factory=list)
 
-    @property
-    def of_months(self) -> list[str]:
-        """Those that read the rows of a report."""
-        return [text for text in self.texts if "_month" in text or "FROM organization" in text]
-
 
 @contextmanager
-def recorded(database: Database) -> Iterator[Statements]:
-    """The statements sent within a block."""
-    statements = Statements()
+def record_statements(database: Database) -> Iterator[StatementLog]:
+    """Record the statements sent within a block."""
+    log = StatementLog()
 
-    def note(_: object, __: object, text: str, *___: object) -> None:
-        statements.texts.append(text)
+    def record(_: object, __: object, text: str, *___: object) -> None:
+        log.texts.append(text)
 
-    def note_read(text: str, _: object) -> None:
-        statements.texts.append(text)
+    def record_read(text: str, _: object) -> None:
+        log.texts.append(text)
 
     engine = database.engine.sync_engine
-    sqlalchemy_event.listen(engine, "before_cursor_execute", note)
-    database.observers.append(note_read)
+    sqlalchemy_event.listen(engine, "before_cursor_execute", record)
+    database.observers.append(record_read)
     try:
-        yield statements
+        yield log
     finally:
-        database.observers.remove(note_read)
-        sqlalchemy_event.remove(engine, "before_cursor_execute", note)
+        database.observers.remove(record_read)
+        sqlalchemy_event.remove(engine, "before_cursor_execute", record)
 
 
 CONTRACT = Path(__file__).parent / "contract"

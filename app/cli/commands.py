@@ -29,9 +29,9 @@ from app.domain.audit import Action
 from app.domain.callers import Scope
 from app.domain.errors import InvalidArgument
 from app.domain.months import Month
-from app.server.open_store import with_store
 from app.server.serve import DEMO_SEED
 from app.server.serve import serve as serve_until_signal
+from app.server.store import run_with_store
 from app.services.keys import create_key, list_keys, revoke_key, rotate_key, why_refused
 from app.services.organizations import (
     DEFAULT,
@@ -131,7 +131,7 @@ def report(
 ) -> None:
     """Print a month's report: a table, the REST document, or CSV."""
     chosen = Month.parse(month)
-    with_store(
+    run_with_store(
         data_dir,
         env_file,
         lambda database, settings: print_report(database, settings, chosen, organization, form),
@@ -174,7 +174,7 @@ def create(
         if why := await why_refused(database, minted.text, settings):
             stderr.print(f"It does not work yet: {why}", markup=False, highlight=False)
 
-    with_store(data_dir, env_file, command)
+    run_with_store(data_dir, env_file, command)
 
 
 def _print_key(key: str, long_form: str | None) -> None:
@@ -202,7 +202,7 @@ def list_all(
             table.add_row(key.key_id, key.username, key.label, ", ".join(key.scopes), *shown)
         stdout.print(table)
 
-    with_store(data_dir, env_file, command)
+    run_with_store(data_dir, env_file, command)
 
 
 @keys.command()
@@ -228,7 +228,7 @@ def rotate(
         )
         _print_key(str(minted.text), None)
 
-    with_store(data_dir, env_file, command)
+    run_with_store(data_dir, env_file, command)
 
 
 @keys.command()
@@ -245,7 +245,7 @@ def revoke(
         await revoke_key(database, found.organization_id, key_id, system_clock())
         stdout.print(f"revoked {key_id}", markup=False, highlight=False)
 
-    with_store(data_dir, env_file, command)
+    run_with_store(data_dir, env_file, command)
 
 
 MonthArgument = Annotated[str, typer.Argument(metavar="MONTH", help="The month, YYYY-MM.")]
@@ -258,7 +258,7 @@ def list_all_months(
     env_file: EnvFile = None,
 ) -> None:
     """List the months, the latest first, and which are closed."""
-    with_store(
+    run_with_store(
         data_dir,
         env_file,
         lambda database, _: print_months(database, organization, system_clock()),
@@ -274,7 +274,7 @@ def close_one(
 ) -> None:
     """Close a month, and each earlier one: their reports never change again."""
     chosen = Month.parse(month)
-    with_store(
+    run_with_store(
         data_dir,
         env_file,
         lambda database, _: close(database, organization, chosen, system_clock()),
@@ -291,7 +291,7 @@ def reopen_one(
 ) -> None:
     """Open the latest closed month again, with what came late for it."""
     chosen = Month.parse(month)
-    with_store(
+    run_with_store(
         data_dir,
         env_file,
         lambda database, _: reopen(database, organization, chosen, reason, system_clock()),
@@ -307,7 +307,7 @@ def verify_one(
 ) -> None:
     """Work a month out again from its raw events, by a slow and independent route, and compare."""
     chosen = Month.parse(month)
-    with_store(data_dir, env_file, lambda database, _: verify(database, organization, chosen))
+    run_with_store(data_dir, env_file, lambda database, _: verify(database, organization, chosen))
 
 
 @feed.callback()
@@ -320,7 +320,7 @@ def show_feed(
 ) -> None:
     """Show what each source sent, and what became of it by day."""
     if context.invoked_subcommand is None:
-        with_store(
+        run_with_store(
             data_dir, env_file, lambda database, _: print_feed(database, organization, days)
         )
 
@@ -335,7 +335,7 @@ def prune_feed(
     env_file: EnvFile = None,
 ) -> None:
     """Archive the sums of old usage events and drop the events; no report changes."""
-    with_store(
+    run_with_store(
         data_dir, env_file, lambda database, _: prune(database, older_than_days, system_clock())
     )
 
@@ -352,7 +352,7 @@ def create_named(
         await create_organization(database, name, system_clock())
         stdout.print(f"created {name}", markup=False, highlight=False)
 
-    with_store(data_dir, env_file, command)
+    run_with_store(data_dir, env_file, command)
 
 
 @organizations.command("list")
@@ -369,7 +369,7 @@ def list_names(data_dir: DataDir = DEFAULT_DATA_DIR, env_file: EnvFile = None) -
             table.add_row(row.name, *months)
         stdout.print(table)
 
-    with_store(data_dir, env_file, command)
+    run_with_store(data_dir, env_file, command)
 
 
 @cli.command("audit")
@@ -397,7 +397,7 @@ def export_audit(
         since=_instant(since) if since else None,
         until=_instant(until) if until else None,
     )
-    with_store(
+    run_with_store(
         data_dir,
         env_file,
         lambda database, _: print_audit_log(database, organization, matching, form),

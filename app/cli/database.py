@@ -13,7 +13,7 @@ from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile
 from app.clock import system_clock
 from app.console import stderr, stdout
 from app.domain.months import Month
-from app.postgres.open import reached
+from app.postgres.database import resolve_store_url
 from app.services.store_admin import (
     OnMonth,
     back_up,
@@ -47,7 +47,7 @@ def _with_url(data_dir: Path, env_file: Path | None, command: Callable[[str], Aw
     settings = Settings.load(env_file)
 
     async def run() -> T:
-        async with reached(settings.database_url, data_dir / "postgres") as url:
+        async with resolve_store_url(settings.database_url, data_dir / "postgres") as url:
             return await command(url)
 
     return asyncio.run(run())

@@ -24,7 +24,7 @@ from app.console import stderr, stdout
 from app.db.engine import Database
 from app.domain.errors import InvalidArgument, ReportFetchFailed
 from app.domain.months import Month
-from app.server.open_store import with_store
+from app.server.store import run_with_store
 from app.services.imported_reports import Imported, import_reports
 from app.services.organizations import DEFAULT, find_organization
 
@@ -222,7 +222,7 @@ def import_report(
         reports = fetch(from_url, api_key, Month.parse(first), until)
     else:
         reports = read_files(files or [])
-    with_store(
+    run_with_store(
         data_dir,
         env_file,
         lambda database, _: import_documents(

@@ -36,7 +36,7 @@ from app.db.months import MonthTotals
 from app.domain.errors import ChargebackError, InvalidArgument, InvalidBatch
 from app.domain.months import Month
 from app.ingest.store import IngestResult
-from app.server.open_store import with_store
+from app.server.store import run_with_store
 from app.services.import_dry_run import DryRun, dry_run_import, read_known_entities
 from app.services.ingestion import CHUNK, accept_lines
 from app.services.organizations import DEFAULT, find_organization
@@ -177,7 +177,7 @@ def import_files(
         else:
             await import_events(database, found.organization_id, files, dry_run=dry_run)
 
-    with_store(data_dir, env_file, command)
+    run_with_store(data_dir, env_file, command)
 
 
 def _moment(written: str | None) -> datetime | None:

@@ -22,7 +22,7 @@ from app.connectors.mlflow.options import MlflowOptions
 from app.connectors.mlflow.records import DEFAULT_WORKSPACE, OWNER_TAG
 from app.console import stderr, stdout
 from app.db.engine import Database
-from app.server.open_store import with_store
+from app.server.store import run_with_store
 from app.services.mlflow import import_mlflow
 from app.services.organizations import DEFAULT, find_organization
 from app.services.sources import ActiveSourceRun
@@ -91,7 +91,7 @@ def import_from_mlflow(
         accept_loss=accept_loss,
         untested_version=untested_version,
     )
-    with_store(
+    run_with_store(
         data_dir,
         env_file,
         lambda database, _: _read_once(database, organization, name, options),

@@ -13,7 +13,7 @@ from app.console import stderr, stdout
 from app.db.engine import Database
 from app.domain.errors import ChargebackError, InvalidArgument
 from app.domain.sources import RunOutcome
-from app.server.open_store import with_store
+from app.server.store import run_with_store
 from app.services.organizations import DEFAULT, find_organization
 from app.services.source_config import (
     SourceConfig,
@@ -36,7 +36,9 @@ def list_connected(
 ) -> None:
     """List what is connected: when it last ran, what it brought, what it could not place."""
     if context.invoked_subcommand is None:
-        with_store(data_dir, env_file, lambda database, _: print_sources(database, organization))
+        run_with_store(
+            data_dir, env_file, lambda database, _: print_sources(database, organization)
+        )
 
 
 @sources.command("show")
@@ -48,7 +50,7 @@ def show_source(
     env_file: EnvFile = None,
 ) -> None:
     """List the last runs of a source, and what the last one skipped."""
-    with_store(
+    run_with_store(
         data_dir, env_file, lambda database, _: print_runs(database, organization, name, first)
     )
 
@@ -67,7 +69,7 @@ def run_sources(
         known = configured(settings)
         await _run(database, [find_source_config(known, name) for name in names or []] or known)
 
-    with_store(data_dir, env_file, command)
+    run_with_store(data_dir, env_file, command)
 
 
 def configured(settings: Settings) -> Sequence[SourceConfig]:

@@ -42,7 +42,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
-from app.postgres.memory import usable_bytes
+from app.postgres.memory_limit import get_memory_limit
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
 
 def _shared_megabytes() -> int:
     """A quarter of the memory for pages, as PostgreSQL advises; what is not touched takes none."""
-    quarter = usable_bytes() // 4 // 1_048_576
+    quarter = get_memory_limit() // 4 // 1_048_576
     return min(max(quarter, _LEAST_SHARED_MEGABYTES), _MOST_SHARED_MEGABYTES)
 
 

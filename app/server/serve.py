@@ -28,9 +28,9 @@ from app.observability.metrics import Metrics
 from app.server.background_jobs import BackgroundJobs
 from app.server.http_protocol import BoundedHttpProtocol
 from app.server.ingest_worker.supervisor import IngestWorkerClient, spawned
-from app.server.open_store import opened
 from app.server.process_tuning import trim_malloc, tune_gc
 from app.server.source_scheduler import sources_at_intervals
+from app.server.store import open_store
 from app.services.audit import record_start
 from app.services.ingestion import CHUNK, accept_lines
 from app.services.keys import KeyLoader, caller_of_key, create_key
@@ -62,7 +62,7 @@ async def serve(settings: Settings, *, host: str, port: int, data_dir: Path, dem
         stderr.print("Starting PostgreSQL …" if settings.database_url is None else "Connecting …")
         async with (
             spawned() as process,
-            opened(settings, data_dir, system_clock) as database,
+            open_store(settings, data_dir, system_clock) as database,
             database.pulse.watched(),
             IngestWorkerClient(process, database, settings, log_format) as feeder,
         ):

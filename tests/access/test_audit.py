@@ -16,7 +16,7 @@ from app.domain.callers import Scope
 from app.domain.ids import organization_id
 from app.services.audit import AuditTrail, record_start
 from app.settings import Settings
-from tests.conftest import NOW, Feed, GraphQL, MakeKey, Rest, event, recorded
+from tests.conftest import NOW, Feed, GraphQLClient, MakeKey, RestClient, event, record_statements
 
 AT = "2026-09-10T00:00:00Z"
 OWN, OTHER = organization_id("default"), organization_id("other")
@@ -27,7 +27,7 @@ LOG = """query ($after: ID, $first: Int! = 100, $username: String, $actions: [Au
         id happenedAt action target outcome username keyId address door detail } }"""
 
 
-async def lines(graphql: GraphQL, **variables: Any) -> list[dict[str, Any]]:
+async def lines(graphql: GraphQLClient, **variables: Any) -> list[dict[str, Any]]:
     """The log without its own reading, the earliest line first."""
     found = (await graphql(LOG, **variables))["auditLog"]
     return [line for line in reversed(found) if not line["action"].startswith("AUDIT")]
@@ -49,7 +49,7 @@ async def september(feed: Feed) -> None:
 
 @pytest.mark.usefixtures("september")
 async def test_reads_are_noted_with_who_from_where_and_by_which_key(
-    graphql: GraphQL, rest: Rest, admin_key: str
+    graphql: GraphQLClient, rest: RestClient, admin_key: str
 ) -> None:
     await graphql('{ chargebackReport(month: "2026-09") { numberOfWorkspaces } }')
     await graphql('{ chargebackReports(from: "2026-09", to: "2026-10") { numberOfWorkspaces } }')
@@ -74,7 +74,7 @@ async def test_reads_are_noted_with_who_from_where_and_by_which_key(
 
 @pytest.mark.usefixtures("september")
 async def test_keys_and_months_are_noted_in_their_own_transaction(
-    graphql: GraphQL, database: Database
+    graphql: GraphQLClient, database: Database
 ) -> None:
     created = await graphql(
         'mutation { createApiKey(username: "bob", scopes: [REPORT_READ]) { apiKey { id } } }'
@@ -100,10 +100,12 @@ async def test_keys_and_months_are_noted_in_their_own_transaction(
     assert (reopened["username"], reopened["door"]) == ("root", "GRAPHQL")
 
 
-async def test_what_changed_nothing_leaves_no_line(graphql: GraphQL, database: Database) -> None:
+async def test_what_changed_nothing_leaves_no_line(
+    graphql: GraphQLClient, database: Database
+) -> None:
     before = await stored(database)
-    await graphql.response('mutation { revokeApiKey(id: "none") { id } }')
-    await graphql.response('mutation { closeMonth(month: "2026-11") { month } }')
+    await graphql.execute('mutation { revokeApiKey(id: "none") { id } }')
+    await graphql.execute('mutation { closeMonth(month: "2026-11") { month } }')
 
     assert await stored(database) == before
 
@@ -111,7 +113,7 @@ async def test_what_changed_nothing_leaves_no_line(graphql: GraphQL, database: D
 @pytest.mark.usefixtures("september")
 async def test_refusals_are_noted_where_they_belong(
     client: httpx.AsyncClient,
-    graphql: GraphQL,
+    graphql: GraphQLClient,
     make_key: MakeKey,
     other_organization: str,
 ) -> None:
@@ -121,7 +123,7 @@ async def test_refusals_are_noted_where_they_belong(
     for key in (bob, unknown, "cbk_mistyped", elsewhere):
         answer = await client.get("/api/admin/chargeback/report", headers={"Authorization": key})
         assert answer.status_code in {401, 403}
-    await graphql.response("{ apiKeys { id } }", key=bob)
+    await graphql.execute("{ apiKeys { id } }", key=bob)
     await client.get("/api/admin/chargeback/report")  # Without a key: nobody's business.
 
     refused = await lines(graphql, actions=["REQUEST_REFUSED"])
@@ -137,7 +139,7 @@ async def test_refusals_are_noted_where_they_belong(
 
 
 async def test_an_ended_key_is_noted_with_its_owner(
-    client: httpx.AsyncClient, graphql: GraphQL, make_key: MakeKey
+    client: httpx.AsyncClient, graphql: GraphQLClient, make_key: MakeKey
 ) -> None:
     ended = await make_key("ann")
     await graphql("mutation ($id: ID!) { revokeApiKey(id: $id) { id } }", id=ended.split("_")[1])
@@ -148,7 +150,7 @@ async def test_an_ended_key_is_noted_with_its_owner(
 
 
 async def test_signing_in_and_out_is_noted(
-    client: httpx.AsyncClient, graphql: GraphQL, admin_key: str
+    client: httpx.AsyncClient, graphql: GraphQLClient, admin_key: str
 ) -> None:
     await client.post("/signin", data={"key": "cbk_wrong"})
     await client.post("/signin", data={"key": admin_key})
@@ -165,7 +167,7 @@ async def test_signing_in_and_out_is_noted(
 
 
 async def test_pages_follow_from_the_last_id_and_filters_narrow(
-    graphql: GraphQL, database: Database
+    graphql: GraphQLClient, database: Database
 ) -> None:
     trail = AuditTrail(database)
     for number in range(7):
@@ -194,15 +196,17 @@ async def test_pages_follow_from_the_last_id_and_filters_narrow(
         ('username: "\\u0000"', "username: must not contain U+0000; got '\\x00'."),
     ],
 )
-async def test_bad_arguments_are_refused(graphql: GraphQL, arguments: str, words: str) -> None:
-    answer = await graphql.response(f"{{ auditLog({arguments}) {{ id }} }}")
+async def test_bad_arguments_are_refused(
+    graphql: GraphQLClient, arguments: str, words: str
+) -> None:
+    answer = await graphql.execute(f"{{ auditLog({arguments}) {{ id }} }}")
 
     [error] = answer["errors"]
     assert (error["message"], error["extensions"]) == (words, {"code": "INVALID_ARGUMENT"})
 
 
 async def test_admins_read_the_log_of_their_organization_alone(
-    graphql: GraphQL, feed: Feed, make_key: MakeKey, other_organization: str
+    graphql: GraphQLClient, feed: Feed, make_key: MakeKey, other_organization: str
 ) -> None:
     await Feed(feed.database, feed.clock, other_organization)(
         event("user.upserted", AT, username="eve", email="e", role="ADMIN")
@@ -210,9 +214,9 @@ async def test_admins_read_the_log_of_their_organization_alone(
     eve = await make_key("eve", Scope.ADMIN, organization=other_organization)
     reader = await make_key("eve", Scope.REPORT_READ, organization=other_organization)
 
-    own = await graphql.response(LOG, key=eve)
-    named = await graphql.response(LOG, {"organization": "default"}, key=eve)
-    read = await graphql.response(LOG, key=reader)
+    own = await graphql.execute(LOG, key=eve)
+    named = await graphql.execute(LOG, {"organization": "default"}, key=eve)
+    read = await graphql.execute(LOG, key=reader)
 
     assert {line["username"] for line in own["data"]["auditLog"]} == {"operator"}
     assert named["errors"][0]["extensions"] == {"code": "FORBIDDEN"}
@@ -244,7 +248,7 @@ async def test_many_reads_share_a_statement_and_none_is_lost_by_a_stop(
 ) -> None:
     trail = AuditTrail(database)
     actor = Actor("ann", Channel.REST)
-    with recorded(database) as statements:
+    with record_statements(database) as statements:
         for number in range(500):
             trail.record([AuditEvent(OWN, Action.REPORT_READ, f"{number}")], actor, NOW)
         await trail.close()
@@ -265,7 +269,7 @@ async def test_lines_are_written_soon_by_themselves(database: Database) -> None:
 
 
 async def test_what_a_stranger_sends_fits_into_a_line(
-    database: Database, client: httpx.AsyncClient, admin_key: str, graphql: GraphQL
+    database: Database, client: httpx.AsyncClient, admin_key: str, graphql: GraphQLClient
 ) -> None:
     await client.post(f"/api/events?{admin_key}", headers=[(b"Authorization", b"cbk_\x80")])
 
@@ -273,7 +277,9 @@ async def test_what_a_stranger_sends_fits_into_a_line(
     assert line["target"] == "POST /api/events"
 
 
-async def test_a_start_is_noted_with_its_settings(database: Database, graphql: GraphQL) -> None:
+async def test_a_start_is_noted_with_its_settings(
+    database: Database, graphql: GraphQLClient
+) -> None:
     settings = Settings.load(admin_user_list="ann", database_url="postgresql://me:secret@db/x")
     await record_start(database, settings, NOW)
 
@@ -285,14 +291,14 @@ async def test_a_start_is_noted_with_its_settings(database: Database, graphql: G
 
 
 async def test_nobody_but_a_listed_admin_has_keys_of_one_rotated(
-    graphql: GraphQL, feed: Feed, make_key: MakeKey
+    graphql: GraphQLClient, feed: Feed, make_key: MakeKey
 ) -> None:
     await feed(event("user.upserted", AT, username="ann", email="a", role="ADMIN"))
     ann, root = await make_key("ann", Scope.ADMIN), await make_key("root", Scope.ADMIN)
     rotate = "mutation ($id: ID!) { rotateApiKey(id: $id) { secret } }"
 
-    refused = await graphql.response(rotate, {"id": root.split("_")[1]}, key=ann)
-    own = await graphql.response(rotate, {"id": ann.split("_")[1]}, key=ann)
+    refused = await graphql.execute(rotate, {"id": root.split("_")[1]}, key=ann)
+    own = await graphql.execute(rotate, {"id": ann.split("_")[1]}, key=ann)
 
     assert refused["errors"][0]["extensions"] == {"code": "FORBIDDEN"}
     assert "errors" not in own

@@ -17,7 +17,8 @@ from app.db.engine import Database
 from app.db.tables import Base
 from app.domain.errors import ChargebackError
 from app.domain.ids import organization_id
-from tests.conftest import administer, event, named
+from app.postgres.database import with_database_name
+from tests.conftest import event, execute_as_superuser
 
 T = TypeVar("T")
 AT = "2026-09-10T00:00:00Z"
@@ -51,9 +52,9 @@ def commands() -> Iterator[tuple[str, Any]]:
 def url(postgres: str, template: str) -> Iterator[str]:
     """A store that commands open by themselves, each in a loop of its own."""
     name = f"chargeback_commands_{next(_numbers)}"
-    asyncio.run(administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template}"))
-    yield named(postgres, name)
-    asyncio.run(administer(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
+    asyncio.run(execute_as_superuser(postgres, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    yield with_database_name(postgres, name)
+    asyncio.run(execute_as_superuser(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from app.domain.keys import KeyText
 from app.main import create_app
 from app.settings import Settings
 from app.web.limits.auth_throttle import client_network
-from tests.conftest import FixedClock, GraphQL, MakeKey, recorded
+from tests.conftest import FixedClock, GraphQLClient, MakeKey, record_statements
 
 PATH = "/api/admin/chargeback/report"
 UNKNOWN = str(KeyText.from_random(bytes(32)))
@@ -82,7 +82,7 @@ async def test_a_guesser_has_few_keys_looked_up_a_second(
     await ask(client, admin_key)
     for _ in range(21):
         await ask(client, UNKNOWN)
-    with recorded(database) as statements:
+    with record_statements(database) as statements:
         for _ in range(50):
             await ask(client, UNKNOWN)
     looked_up = [text for text in statements.texts if "FROM api_key" in text]
@@ -91,7 +91,7 @@ async def test_a_guesser_has_few_keys_looked_up_a_second(
     assert len(looked_up) == 5
     assert (await ask(client, admin_key)).status_code == 200
     clock.now += timedelta(seconds=1)
-    with recorded(database) as statements:
+    with record_statements(database) as statements:
         await ask(client, UNKNOWN)
     assert [text for text in statements.texts if "FROM api_key" in text] != []
 
@@ -99,7 +99,7 @@ async def test_a_guesser_has_few_keys_looked_up_a_second(
 async def test_a_wrong_checksum_asks_the_store_nothing(
     client: httpx.AsyncClient, database: Database
 ) -> None:
-    with recorded(database) as statements:
+    with record_statements(database) as statements:
         assert (await ask(client, MISTYPED)).status_code == 401
         assert (await ask(client, f"{MISTYPED}*eyJ9")).status_code == 401
 
@@ -112,7 +112,7 @@ async def test_requests_without_a_key_are_no_guesses(client: httpx.AsyncClient) 
 
 
 async def test_a_key_that_was_good_and_ended_is_a_bad_one(
-    client: httpx.AsyncClient, graphql: GraphQL, make_key: MakeKey
+    client: httpx.AsyncClient, graphql: GraphQLClient, make_key: MakeKey
 ) -> None:
     key = await make_key("root")
     assert (await ask(client, key)).status_code == 200

@@ -8,7 +8,7 @@ import pytest
 from app.db.engine import Database
 from app.domain.callers import Scope
 from app.settings import Settings, SettingsError
-from tests.conftest import FixedClock, MakeKey, client_of
+from tests.conftest import FixedClock, MakeKey, create_client
 
 ALWAYS = {
     "x-content-type-options": "nosniff",
@@ -83,7 +83,7 @@ async def test_over_tls_the_cookie_is_secure(
 ) -> None:
     key = await make_key("root")
     settings = Settings.load(admin_user_list="root")
-    async with client_of(database, settings, clock) as client:
+    async with create_client(database, settings, clock) as client:
         plain = await client.post("/signin", data={"key": key})
         tls = await client.post("https://chargeback.test/signin", data={"key": key})
 

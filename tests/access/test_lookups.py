@@ -12,7 +12,7 @@ from app.domain.ids import organization_id
 from app.domain.keys import KeyText
 from app.services.keys import KeyLoader, caller_of_key, list_keys, revoke_key
 from app.settings import Settings
-from tests.conftest import FixedClock, MakeKey, recorded
+from tests.conftest import FixedClock, MakeKey, record_statements
 
 
 def id_of(key: str) -> str:
@@ -28,7 +28,7 @@ async def test_many_at_once_cost_a_few_lookups_and_find_each_its_own(
     asked = [(user, id_of(await make_key(user))) for user in users] * 20 + [("", "nobody")] * 20
     holders = KeyLoader(database)
 
-    with recorded(database) as statements:
+    with record_statements(database) as statements:
         found = await asyncio.gather(*(holders.find(key_id) for _, key_id in asked))
 
     assert [holder.username if holder else "" for holder in found] == [user for user, _ in asked]
@@ -79,7 +79,7 @@ async def test_one_who_gives_up_while_looked_up_with_others_takes_nobody_along(
     database: Database, make_key: MakeKey
 ) -> None:
     holders, key_id = KeyLoader(database), id_of(await make_key("ann"))
-    with recorded(database) as statements:
+    with record_statements(database) as statements:
         waiting = [asyncio.create_task(holders.find(key_id)) for _ in range(10)]
         await waiting[0]
         await asyncio.sleep(0)  # Now the others are looked up together.

@@ -13,7 +13,7 @@ from app.web.auth import AuthenticatedRoute
 from schema import schema
 from schema.access import ANY_KEY, REQUIRED_SCOPES
 from tests.access.everything import root_fields, routes
-from tests.conftest import Feed, FixedClock, GraphQL, MakeKey, event
+from tests.conftest import Feed, FixedClock, GraphQLClient, MakeKey, event
 
 FIELDS = list(root_fields())
 PUBLIC = {
@@ -76,13 +76,13 @@ async def ann(feed: Feed) -> str:
     return "ann"
 
 
-async def code(graphql: GraphQL, query: str, key: str) -> str | None:
-    answer = await graphql.response(query, key=key)
+async def code(graphql: GraphQLClient, query: str, key: str) -> str | None:
+    answer = await graphql.execute(query, key=key)
     return answer["errors"][0]["extensions"]["code"] if "errors" in answer else None
 
 
 async def test_a_key_without_the_scope_is_refused_at_each_field(
-    graphql: GraphQL, ann: str, make_key: MakeKey
+    graphql: GraphQLClient, ann: str, make_key: MakeKey
 ) -> None:
     keys = {scope: await make_key(ann, scope) for scope in Scope}
     for field in FIELDS:
@@ -102,14 +102,14 @@ async def test_a_key_without_the_scope_is_refused_at_each_field(
     ],
 )
 async def test_no_way_of_writing_it_hides_a_field(
-    graphql: GraphQL, ann: str, make_key: MakeKey, query: str
+    graphql: GraphQLClient, ann: str, make_key: MakeKey, query: str
 ) -> None:
     assert await code(graphql, query, await make_key(ann, Scope.REPORT_READ)) == "FORBIDDEN"
     assert await code(graphql, query, await make_key(ann, Scope.ADMIN)) is None
 
 
 async def test_a_refused_mutation_does_nothing(
-    graphql: GraphQL, ann: str, make_key: MakeKey
+    graphql: GraphQLClient, ann: str, make_key: MakeKey
 ) -> None:
     reader = await make_key(ann, Scope.REPORT_READ)
     create = 'createApiKey(username: "x", scopes: [ADMIN]) { secret }'

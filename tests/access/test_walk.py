@@ -22,7 +22,7 @@ from app.settings import Settings
 from app.web import rest
 from app.web.auth import AuthenticatedRoute
 from tests.access.everything import RootField, root_fields, routes
-from tests.conftest import Feed, FixedClock, GraphQL, MakeKey, client_of, event
+from tests.conftest import Feed, FixedClock, GraphQLClient, MakeKey, create_client, event
 
 AT = "2026-09-10T00:00:00Z"
 OWN = organization_id("default")
@@ -45,7 +45,11 @@ class Walk:
 
 @pytest.fixture
 async def walk(
-    database: Database, feed: Feed, graphql: GraphQL, make_key: MakeKey, other_organization: str
+    database: Database,
+    feed: Feed,
+    graphql: GraphQLClient,
+    make_key: MakeKey,
+    other_organization: str,
 ) -> Walk:
     """Rows of all kinds in `default`: a closed month, a correction, keys, lines of the log."""
     await feed(
@@ -131,15 +135,17 @@ def queries(field: RootField, walk: Walk) -> Iterator[str]:
 
 
 @pytest.fixture
-async def costly(database: Database, clock: FixedClock, walk: Walk) -> AsyncIterator[GraphQL]:
+async def costly(
+    database: Database, clock: FixedClock, walk: Walk
+) -> AsyncIterator[GraphQLClient]:
     """Asks whatever it costs, so that the limits hide nothing."""
     settings = Settings.load(admin_user_list="root", graphql_max_cost=1_000_000_000)
-    async with client_of(database, settings, clock) as client:
-        yield GraphQL(client, walk.key)
+    async with create_client(database, settings, clock) as client:
+        yield GraphQLClient(client, walk.key)
 
 
 async def test_no_field_shows_or_changes_anything_of_another_organization(
-    database: Database, costly: GraphQL, walk: Walk
+    database: Database, costly: GraphQLClient, walk: Walk
 ) -> None:
     before = await rows_of_default(database)
     asked = 0
@@ -147,7 +153,7 @@ async def test_no_field_shows_or_changes_anything_of_another_organization(
         everything = selection(field.field.type)
         for query in queries(field, walk):
             whole = query.replace(" { __typename }", everything)
-            answer = await costly.response(whole)
+            answer = await costly.execute(whole)
             asked += 1
             assert MARK not in orjson.dumps(answer.get("data")).decode(), whole
             if 'organization: "default"' in whole:

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.test_graphiql import FLAGS
-from tests.served import Keyed, keyed
+from tests.server_process import KeyedServer, start_keyed_server
 
 MUTATION = 'mutation { createApiKey(username: "evil", scopes: [ADMIN]) { secret } }'
 FORMS = {
@@ -51,8 +51,8 @@ SCRIPTS = {
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
-    with keyed(tmp_path_factory.mktemp("cross_origin")) as service:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeyedServer]:
+    with start_keyed_server(tmp_path_factory.mktemp("cross_origin")) as service:
         yield service
 
 
@@ -85,7 +85,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(params=["127.0.0.1", "localhost"], ids=["same site", "other site"])
 def evil(
-    request: pytest.FixtureRequest, browser: Browser, service: Keyed, elsewhere: int
+    request: pytest.FixtureRequest, browser: Browser, service: KeyedServer, elsewhere: int
 ) -> Iterator[Page]:
     """A page of another origin, in a browser that is signed in.
 
@@ -102,7 +102,7 @@ def evil(
     context.close()
 
 
-def nothing_happened(page: Page, service: Keyed) -> None:
+def nothing_happened(page: Page, service: KeyedServer) -> None:
     """No key was made, and the session goes on."""
     asked = {"query": "{ viewer { username } apiKeys { username } }"}
     answer = page.context.request.post(
@@ -113,7 +113,7 @@ def nothing_happened(page: Page, service: Keyed) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_no_form_does_anything(evil: Page, service: Keyed, form: str) -> None:
+def test_no_form_does_anything(evil: Page, service: KeyedServer, form: str) -> None:
     method, path, encoding, fields = FORMS[form]
     evil.evaluate(
         """([method, action, encoding, fields]) => {
@@ -136,7 +136,7 @@ def test_no_form_does_anything(evil: Page, service: Keyed, form: str) -> None:
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_no_script_does_or_reads_anything(evil: Page, service: Keyed, script: str) -> None:
+def test_no_script_does_or_reads_anything(evil: Page, service: KeyedServer, script: str) -> None:
     read = evil.evaluate(
         """async ([url, options]) => {
             try {
@@ -156,7 +156,7 @@ def test_no_script_does_or_reads_anything(evil: Page, service: Keyed, script: st
     nothing_happened(evil, service)
 
 
-def test_no_report_is_read_and_no_page_is_framed(evil: Page, service: Keyed) -> None:
+def test_no_report_is_read_and_no_page_is_framed(evil: Page, service: KeyedServer) -> None:
     read = evil.evaluate(
         """async (url) => {
             const options = { credentials: "include", mode: "no-cors" };

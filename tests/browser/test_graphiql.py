@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
-from tests.served import Served
+from tests.server_process import ServerProcess
 
 FLAGS = [
     "--no-sandbox",
@@ -23,9 +23,9 @@ ARTIFACTS = Path("artifacts")
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with Served(tmp_path_factory.mktemp("browser")) as served:
-        yield served
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("browser")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ class Watched:
 
 
 @pytest.fixture
-def page(browser: Browser, service: Served) -> Iterator[Page]:
+def page(browser: Browser, service: ServerProcess) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1400, "height": 900})
     page = context.new_page()
     watched = Watched()
@@ -81,7 +81,7 @@ def shoot(page: Page, name: str) -> None:
     page.screenshot(path=ARTIFACTS / f"{name}.png")
 
 
-def sign_in(page: Page, service: Served) -> None:
+def sign_in(page: Page, service: ServerProcess) -> None:
     page.goto(f"{service.url}/graphql")
     shoot(page, "signin")
     page.get_by_label("API key").fill(service.key)
@@ -89,7 +89,7 @@ def sign_in(page: Page, service: Served) -> None:
     expect(page.locator(".graphiql-query-editor")).to_contain_text("query Report")
 
 
-def test_an_admin_signs_in_and_runs_the_example(page: Page, service: Served) -> None:
+def test_an_admin_signs_in_and_runs_the_example(page: Page, service: ServerProcess) -> None:
     sign_in(page, service)
     page.get_by_role("button", name=re.compile("Execute")).click()
 
@@ -100,7 +100,9 @@ def test_an_admin_signs_in_and_runs_the_example(page: Page, service: Served) -> 
     shoot(page, "graphiql")
 
 
-def test_the_docs_show_descriptions_and_names_are_completed(page: Page, service: Served) -> None:
+def test_the_docs_show_descriptions_and_names_are_completed(
+    page: Page, service: ServerProcess
+) -> None:
     sign_in(page, service)
     page.get_by_role("button", name="Show Documentation Explorer").click()
     docs = page.locator(".graphiql-doc-explorer-content")
@@ -117,7 +119,7 @@ def test_the_docs_show_descriptions_and_names_are_completed(page: Page, service:
     shoot(page, "completion")
 
 
-def test_a_wrong_key_is_refused_in_words(page: Page, service: Served) -> None:
+def test_a_wrong_key_is_refused_in_words(page: Page, service: ServerProcess) -> None:
     page.goto(f"{service.url}/signin")
     page.get_by_label("API key").fill("cbk_wrong")
     page.get_by_role("button", name="Sign in").click()
@@ -125,7 +127,7 @@ def test_a_wrong_key_is_refused_in_words(page: Page, service: Served) -> None:
     expect(page.get_by_role("alert")).to_contain_text("no valid API key")
 
 
-def test_signing_out_ends_the_session(page: Page, service: Served) -> None:
+def test_signing_out_ends_the_session(page: Page, service: ServerProcess) -> None:
     sign_in(page, service)
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_label("API key")).to_be_visible()
@@ -134,7 +136,7 @@ def test_signing_out_ends_the_session(page: Page, service: Served) -> None:
     expect(page.get_by_label("API key")).to_be_visible()
 
 
-def test_a_page_whose_session_ended_offers_to_sign_in(page: Page, service: Served) -> None:
+def test_a_page_whose_session_ended_offers_to_sign_in(page: Page, service: ServerProcess) -> None:
     sign_in(page, service)
     page.context.clear_cookies()
     page.get_by_role("button", name=re.compile("Execute")).click()

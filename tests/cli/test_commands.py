@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import event
-from tests.served import Served, run
+from tests.server_process import ServerProcess, run_command
 
 EVENTS = (
     event("user.upserted", "2026-09-01T00:00:00Z", id="1", username="ann", email="a@x.example"),
@@ -31,15 +31,15 @@ EVENTS = (
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A served store with three events; commands join it, which spares each a start."""
     folder = tmp_path_factory.mktemp("cli")
-    with Served(folder, words=()):
+    with ServerProcess(folder, arguments=()):
         (folder / "events.ndjson").write_bytes(b"\n".join(EVENTS))
-        imported = run("import", str(folder / "events.ndjson"), data_dir=folder)
+        imported = run_command("import", str(folder / "events.ndjson"), data_dir=folder)
         assert imported.stdout == "accepted 3, duplicates 0\n", imported.stderr
         yield folder
 
 
 def test_help_names_every_command() -> None:
-    shown = run("--help").stdout
+    shown = run_command("--help").stdout
 
     commands = ["serve", "import", "generate", "report", "months", "keys", "organizations"]
     assert [command for command in commands if command not in shown] == []
@@ -48,8 +48,8 @@ def test_help_names_every_command() -> None:
 def test_events_come_from_gzip_and_standard_input_too(store: Path) -> None:
     (store / "events.gz").write_bytes(gzip.compress(b"\xef\xbb\xbf" + b"\n".join(EVENTS)))
 
-    packed = run("import", str(store / "events.gz"), data_dir=store)
-    piped = run("import", "-", data_dir=store, standard_input=b"\n".join(EVENTS))
+    packed = run_command("import", str(store / "events.gz"), data_dir=store)
+    piped = run_command("import", "-", data_dir=store, standard_input=b"\n".join(EVENTS))
 
     assert packed.stdout == piped.stdout == "accepted 0, duplicates 3\n"
 
@@ -60,17 +60,21 @@ def test_a_bad_line_is_named_and_nothing_is_stored(store: Path) -> None:
     (store / "good.ndjson").write_bytes(good + b"\n\n" + good.replace(b"bob", b"eve"))
     (store / "bad.ndjson").write_bytes(good.replace(b"bob", b"zoe") + b"\n" + bad)
 
-    refused = run("import", str(store / "good.ndjson"), str(store / "bad.ndjson"), data_dir=store)
+    refused = run_command(
+        "import", str(store / "good.ndjson"), str(store / "bad.ndjson"), data_dir=store
+    )
 
     assert refused.returncode == 1
     assert refused.stdout == ""
     assert f"{store}/bad.ndjson:2: data.sizeBytes: Expected `int` >= 0; got -5" in refused.stderr
-    report = json.loads(run("report", "2026-09", "--format", "json", data_dir=store).stdout)
+    report = json.loads(
+        run_command("report", "2026-09", "--format", "json", data_dir=store).stdout
+    )
     assert [user["username"] for user in report["users"]["licensedUsers"]] == ["ann"]
 
 
 def test_a_missing_file_is_said_in_one_line(store: Path) -> None:
-    refused = run("import", "nowhere.ndjson", data_dir=store)
+    refused = run_command("import", "nowhere.ndjson", data_dir=store)
 
     assert refused.returncode == 1
     assert "nowhere.ndjson: cannot be read: No such file or directory." in refused.stderr
@@ -78,11 +82,13 @@ def test_a_missing_file_is_said_in_one_line(store: Path) -> None:
 
 
 def test_a_report_is_a_table_a_document_or_csv(store: Path) -> None:
-    table = run("report", "2026-09", data_dir=store).stdout
-    document = json.loads(run("report", "2026-09", "--format", "json", data_dir=store).stdout)
+    table = run_command("report", "2026-09", data_dir=store).stdout
+    document = json.loads(
+        run_command("report", "2026-09", "--format", "json", data_dir=store).stdout
+    )
     lines = list(
         csv.DictReader(
-            run("report", "2026-09", "--format", "csv", data_dir=store).stdout.split("\n")
+            run_command("report", "2026-09", "--format", "csv", data_dir=store).stdout.split("\n")
         )
     )
 
@@ -105,7 +111,7 @@ def test_a_report_is_a_table_a_document_or_csv(store: Path) -> None:
 
 @pytest.mark.parametrize("month", ["2026-13", "26-1", "september"])
 def test_what_is_no_month_is_refused(store: Path, month: str) -> None:
-    refused = run("report", month, data_dir=store)
+    refused = run_command("report", month, data_dir=store)
 
     assert refused.returncode == 1
     assert refused.stderr.strip() == (
@@ -116,27 +122,29 @@ def test_what_is_no_month_is_refused(store: Path, month: str) -> None:
 def test_the_same_options_generate_the_same_bytes() -> None:
     options = ("generate", "--workspaces", "3", "--users", "9", "--months", "2")
 
-    first, second = run(*options), run(*options)
-    other = run(*options, "--seed", "7")
+    first, second = run_command(*options), run_command(*options)
+    other = run_command(*options, "--seed", "7")
 
     assert first.stdout == second.stdout != other.stdout
     assert len(first.stdout.split("\n")) > 50
 
 
 def test_a_size_that_cannot_be_is_refused() -> None:
-    refused = run("generate", "--users", "1")
+    refused = run_command("generate", "--users", "1")
 
     assert refused.returncode == 1
     assert "users is 1: allowed is" in refused.stderr
 
 
 def test_organizations_are_created_once_and_hold_their_own_events(store: Path) -> None:
-    assert run("organizations", "create", "labs", data_dir=store).stdout == "created labs\n"
-    again = run("organizations", "create", "labs", data_dir=store)
-    run("import", "-", "--organization", "labs", data_dir=store, standard_input=EVENTS[0])
-    listed = run("organizations", "list", data_dir=store).stdout
+    assert (
+        run_command("organizations", "create", "labs", data_dir=store).stdout == "created labs\n"
+    )
+    again = run_command("organizations", "create", "labs", data_dir=store)
+    run_command("import", "-", "--organization", "labs", data_dir=store, standard_input=EVENTS[0])
+    listed = run_command("organizations", "list", data_dir=store).stdout
     document = json.loads(
-        run(
+        run_command(
             *("report", "2026-09", "--format", "json", "--organization", "labs"), data_dir=store
         ).stdout
     )
@@ -147,13 +155,13 @@ def test_organizations_are_created_once_and_hold_their_own_events(store: Path) -
 
 
 def test_a_key_is_shown_once_and_listed_without_its_secret(store: Path) -> None:
-    created = run(
+    created = run_command(
         *("keys", "create", "--user", "ann", "--label", "for a test", "--scope", "admin"),
         data_dir=store,
     )
     key = created.stdout.removeprefix("API key: ").strip()
     key_id, secret = key.split("_")[1:]
-    listed = run("keys", "list", data_dir=store).stdout
+    listed = run_command("keys", "list", data_dir=store).stdout
 
     assert created.stderr.strip() == (
         "It does not work yet: 'ann' is not an admin of organization 'default': "
@@ -161,28 +169,28 @@ def test_a_key_is_shown_once_and_listed_without_its_secret(store: Path) -> None:
     )
     assert key_id in listed
     assert secret not in listed
-    assert run("keys", "revoke", key_id, data_dir=store).stdout == f"revoked {key_id}\n"
-    unknown = run("keys", "revoke", "nobody", data_dir=store)
+    assert run_command("keys", "revoke", key_id, data_dir=store).stdout == f"revoked {key_id}\n"
+    unknown = run_command("keys", "revoke", "nobody", data_dir=store)
     assert unknown.stderr.strip() == "Error: There is no key 'nobody' in this organization."
 
 
 def test_a_key_that_works_at_once_is_not_remarked_on(store: Path) -> None:
     words = ("keys", "create", "--user", "connector", "--scope", "events:write")
 
-    assert run(*words, data_dir=store).stderr == ""
+    assert run_command(*words, data_dir=store).stderr == ""
 
 
 def test_months_are_closed_listed_verified_and_opened_again(store: Path) -> None:
-    assert run("months", "verify", "2026-09", data_dir=store).stdout == (
+    assert run_command("months", "verify", "2026-09", data_dir=store).stdout == (
         "2026-09 is what its events say\n"
     )
-    assert run("months", "close", "2026-09", data_dir=store).stdout == "closed 2026-09\n"
-    assert run("months", "verify", "2026-09", data_dir=store).stdout == (
+    assert run_command("months", "close", "2026-09", data_dir=store).stdout == "closed 2026-09\n"
+    assert run_command("months", "verify", "2026-09", data_dir=store).stdout == (
         "2026-09, with its corrections, is what its events say; "
         "no row changed since it was closed\n"
     )
-    assert "closed" in run("months", "list", data_dir=store).stdout
-    reopened = run("months", "reopen", "2026-09", "--reason", "a test", data_dir=store)
+    assert "closed" in run_command("months", "list", data_dir=store).stdout
+    reopened = run_command("months", "reopen", "2026-09", "--reason", "a test", data_dir=store)
     assert reopened.stdout == "opened 2026-09 again\n"
 
 
@@ -205,7 +213,7 @@ def test_months_are_closed_listed_verified_and_opened_again(store: Path) -> None
 def test_a_bad_setting_stops_the_start_with_one_line(tmp_path: Path, line: str, said: str) -> None:
     (tmp_path / "settings").write_text(f"{line}\n")
 
-    refused = run(
+    refused = run_command(
         "serve", "--port", "0", "--env-file", str(tmp_path / "settings"), data_dir=tmp_path
     )
 
@@ -219,7 +227,7 @@ def test_later_lines_of_a_settings_file_override_earlier_ones(tmp_path: Path) ->
         "CHARGEBACK_USAGE_REPORT_ENABLED='maybe'\nCHARGEBACK_USAGE_REPORT_ENABLED='True'\n"
     )
 
-    listed = run("organizations", "list", "--env-file", str(settings), data_dir=tmp_path)
+    listed = run_command("organizations", "list", "--env-file", str(settings), data_dir=tmp_path)
 
     assert listed.returncode == 0, listed.stderr
     assert "default" in listed.stdout

@@ -17,7 +17,7 @@ from app.domain.events import EVENT_TYPES, TYPES, decode_lines
 from app.domain.keys import KeyText
 from app.settings import Settings
 from schema import schema
-from tests.conftest import CONTRACT, NOW, Feed, FixedClock, GraphQL, MakeKey
+from tests.conftest import CONTRACT, NOW, Feed, FixedClock, GraphQLClient, MakeKey
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = {
@@ -121,18 +121,20 @@ async def demo(feed: Feed, clock: FixedClock) -> None:
 
 
 @pytest.mark.usefixtures("demo")
-async def test_documented_queries_run_without_errors(graphql: GraphQL, make_key: MakeKey) -> None:
+async def test_documented_queries_run_without_errors(
+    graphql: GraphQLClient, make_key: MakeKey
+) -> None:
     for name, query in QUERIES.items():
         key = KeyText.parse(await make_key("connector", Scope.EVENTS_WRITE))
         assert key is not None
 
-        answer = await graphql.response(query, {"id": key.key_id, "month": "2026-10"})
+        answer = await graphql.execute(query, {"id": key.key_id, "month": "2026-10"})
 
         assert "errors" not in answer, (name, answer)
 
 
 @pytest.mark.usefixtures("demo")
-async def test_the_answer_in_the_readme_looks_like_a_real_one(graphql: GraphQL) -> None:
+async def test_the_answer_in_the_readme_looks_like_a_real_one(graphql: GraphQLClient) -> None:
     (query,), (answer,) = (blocks(DOCUMENTS["README.md"], each) for each in ("graphql", "json"))
 
     assert keys_of(orjson.loads(answer)["data"]) == keys_of(await graphql(query))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.served import environment
+from tests.server_process import clean_environment
 
 pytestmark = pytest.mark.deploy
 
@@ -17,7 +17,7 @@ def aio(*words: str, root: Path, status: int = 0) -> str:
         capture_output=True,
         text=True,
         check=False,
-        env=environment(),
+        env=clean_environment(),
     )
     assert ended.returncode == status, ended.stderr
     return (ended.stdout + ended.stderr).strip()

@@ -16,8 +16,7 @@ import yaml
 from app import __version__
 from app.settings import Settings
 from tests.documents.pages import blocks
-from tests.served import Served
-from tests.served import environment as environment_of
+from tests.server_process import ServerProcess, clean_environment
 
 CHART = Path(__file__).parents[2] / "deploy/helm/chargeback"
 VERSIONS = [f"1.{minor}" for minor in range(27, 38)]
@@ -322,9 +321,9 @@ def test_helm_test_asks_the_service_by_its_name() -> None:
 def test_helm_test_passes_against_a_service(tmp_path: Path) -> None:
     """Its pod's own command; no cluster is here to run the pod."""
     words = one(rendered({}), "Pod")["spec"]["containers"][0]["command"]
-    with Served(tmp_path, words=()) as served:
-        asked = subprocess.run((*words[:-1], served.url), capture_output=True, check=True)
-    nobody = subprocess.run((*words[:-1], served.url), capture_output=True, check=False)
+    with ServerProcess(tmp_path, arguments=()) as server:
+        asked = subprocess.run((*words[:-1], server.url), capture_output=True, check=True)
+    nobody = subprocess.run((*words[:-1], server.url), capture_output=True, check=False)
 
     assert asked.stdout.decode().splitlines()[0] == "/readyz 200 {'status': 'ready'}"
     assert nobody.returncode == 1
@@ -335,7 +334,7 @@ def test_the_job_that_closes_months_closes_the_month_before(tmp_path: Path) -> N
     job = one(rendered(COMBINATIONS["everything"]), "CronJob", "close-default")["spec"]
     (container,) = job["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     programs = f"{Path(sys.executable).parent}:{os.defpath}"
-    setting = environment_of(CHARGEBACK_DATA_DIR=str(tmp_path), PATH=programs)
+    setting = clean_environment(CHARGEBACK_DATA_DIR=str(tmp_path), PATH=programs)
     demo = (
         "chargeback generate --months 3 --users 5 --until $(date -u +%Y-%m) | chargeback import -"
     )

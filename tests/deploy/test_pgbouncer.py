@@ -20,10 +20,10 @@ import pytest
 
 from app.db.engine import Database
 from app.domain.errors import StoreUnavailable
+from app.postgres.database import with_database_name
 from app.postgres.embedded import EmbeddedPostgres
-from app.postgres.open import with_database
-from tests.conftest import administer, event
-from tests.served import CHARGEBACK, Served, environment
+from tests.conftest import event, execute_as_superuser
+from tests.server_process import CHARGEBACK, ServerProcess, clean_environment
 
 pytestmark = pytest.mark.deploy
 
@@ -52,8 +52,8 @@ def folder() -> Iterator[Path]:
 @pytest.fixture
 async def postgres(folder: Path) -> AsyncIterator[str]:
     async with EmbeddedPostgres(folder / "postgres") as server:
-        await administer(server.url, "CREATE ROLE owner LOGIN")
-        await administer(server.url, "CREATE DATABASE reports OWNER owner")
+        await execute_as_superuser(server.url, "CREATE ROLE owner LOGIN")
+        await execute_as_superuser(server.url, "CREATE DATABASE reports OWNER owner")
         yield server.url
 
 
@@ -75,7 +75,7 @@ def pgbouncer(folder: Path, server: str, user: str, pool_size: int) -> Iterator[
     running = subprocess.Popen(words, user=account, stderr=subprocess.DEVNULL)
     try:
         await_port(port)
-        direct = with_database(server, "reports").replace("postgres@", f"{user}@")
+        direct = with_database_name(server, "reports").replace("postgres@", f"{user}@")
         yield Store(f"postgresql://{user}@127.0.0.1:{port}/reports", direct)
     finally:
         running.terminate()
@@ -100,7 +100,7 @@ def ended(
         input=told,
         capture_output=True,
         check=False,
-        env=environment(**settings),
+        env=clean_environment(**settings),
     )
 
 
@@ -133,7 +133,9 @@ async def test_everything_works_behind_it_with_the_documented_settings(
         behind = {**settings, "DATABASE_URL": store.pooled}
         with ExitStack() as stack:
             urls = [
-                stack.enter_context(Served(folder / each, words=(), settings=behind)).url
+                stack.enter_context(
+                    ServerProcess(folder / each, arguments=(), settings=behind)
+                ).url
                 for each in ("one", "other")
             ]
             answers = await asked_at_once(urls, key)

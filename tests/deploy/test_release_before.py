@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.served import environment
+from tests.server_process import clean_environment
 
 ROOT = Path(__file__).parents[2]
 EVENTS = ("generate", "--months", "3", "--users", "30", "--until", "2026-11")
@@ -62,7 +62,7 @@ def run(program: Path, *words: str | Path, store: Path, told: bytes = b"") -> st
         capture_output=True,
         check=False,
         cwd=store.parent,
-        env=environment(CHARGEBACK_DATA_DIR=str(store), PATH=os.defpath),
+        env=clean_environment(CHARGEBACK_DATA_DIR=str(store), PATH=os.defpath),
     )
     assert ended.returncode == 0, (program, words, ended.stdout, ended.stderr)
     return ended.stdout.decode().strip()

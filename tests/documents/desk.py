@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.served import START_SECONDS, environment
+from tests.server_process import START_SECONDS, clean_environment
 
 PROGRAMS = f"{Path(sys.executable).parent}:{os.defpath}"
 TOKEN = "0123456789abcdef"
@@ -80,7 +80,7 @@ class Desk:
 
     @property
     def _environment(self) -> dict[str, str]:
-        return environment(
+        return clean_environment(
             PATH=self._programs,
             HOME=str(self.folder),
             CHARGEBACK_DATA_DIR=str(self.folder / "store"),

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from app.db.engine import Database
+from app.postgres.database import with_database_name
 from app.postgres.embedded import EmbeddedPostgres, bin_folder
-from app.postgres.open import with_database
 from app.services.source_config import read_source_configs
-from tests.conftest import administer
+from tests.conftest import execute_as_superuser
 from tests.documents.desk import TOKEN, Desk
 from tests.documents.pages import (
     AT_A_DESK,
@@ -76,9 +76,9 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 @pytest.fixture
 async def server(postgres: str) -> str:
     """An empty database on a server, as a URL."""
-    await administer(postgres, "DROP DATABASE IF EXISTS documents WITH (FORCE)")
-    await administer(postgres, "CREATE DATABASE documents")
-    return with_database(postgres, "documents")
+    await execute_as_superuser(postgres, "DROP DATABASE IF EXISTS documents WITH (FORCE)")
+    await execute_as_superuser(postgres, "CREATE DATABASE documents")
+    return with_database_name(postgres, "documents")
 
 
 @pytest.fixture
@@ -161,10 +161,10 @@ def test_the_sources_file_that_is_shown_is_one(tmp_path: Path) -> None:
 async def test_what_a_dba_runs_makes_the_service_work_as_its_role(tmp_path: Path) -> None:
     (statements,) = (block.text for block in blocks("docs/admins.md") if block.language == "sql")
     async with EmbeddedPostgres(tmp_path / "postgres") as server:
-        await administer(server.url, "CREATE ROLE chargeback LOGIN")
-        await administer(server.url, statements)
-        await administer(server.url, "CREATE DATABASE reports OWNER chargeback")
-        url = with_database(server.url, "reports").replace("postgres@", "chargeback@")
+        await execute_as_superuser(server.url, "CREATE ROLE chargeback LOGIN")
+        await execute_as_superuser(server.url, statements)
+        await execute_as_superuser(server.url, "CREATE DATABASE reports OWNER chargeback")
+        url = with_database_name(server.url, "reports").replace("postgres@", "chargeback@")
         desk = Desk(tmp_path, {})
         desk.run(f"DATABASE_URL='{url}' chargeback organizations create research")
         database = Database(url, connections=2)

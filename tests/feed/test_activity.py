@@ -13,7 +13,7 @@ from app.domain.callers import Scope
 from app.domain.errors import InvalidBatch
 from app.services.ingestion import accept_lines
 from app.services.organizations import find_organization
-from tests.conftest import Feed, FixedClock, GraphQL, MakeKey, event
+from tests.conftest import Feed, FixedClock, GraphQLClient, MakeKey, event
 
 ACTIVITY = """{ feed {
     sources { source accepted duplicates lastEventAt lastReceivedAt }
@@ -26,12 +26,12 @@ GOOD = [
 BAD = event("workspace.upserted", "2026-10-01T00:00:00Z", name="")
 
 
-async def test_nothing_has_arrived_yet(graphql: GraphQL) -> None:
+async def test_nothing_has_arrived_yet(graphql: GraphQLClient) -> None:
     assert await graphql(ACTIVITY) == {"feed": {"sources": [], "days": []}}
 
 
 async def test_batches_are_counted_by_source_and_by_day(
-    feed: Feed, graphql: GraphQL, clock: FixedClock
+    feed: Feed, graphql: GraphQLClient, clock: FixedClock
 ) -> None:
     await feed(*GOOD, GOOD[0])
     clock.now += timedelta(days=1)
@@ -68,7 +68,7 @@ async def test_batches_are_counted_by_source_and_by_day(
 async def test_a_refused_batch_is_counted_though_nothing_of_it_is_stored(
     client: httpx.AsyncClient,
     make_key: MakeKey,
-    graphql: GraphQL,
+    graphql: GraphQLClient,
     media_type: str,
     body: bytes,
     refused: int,
@@ -105,15 +105,17 @@ async def test_the_command_line_shows_the_same(
 
 
 @pytest.mark.parametrize("days", [0, 401])
-async def test_days_are_from_1_to_400(graphql: GraphQL, days: int) -> None:
-    answer = await graphql.response(f"{{ feed(days: {days}) {{ days {{ day }} }} }}")
+async def test_days_are_from_1_to_400(graphql: GraphQLClient, days: int) -> None:
+    answer = await graphql.execute(f"{{ feed(days: {days}) {{ days {{ day }} }} }}")
 
     assert answer["errors"][0]["extensions"]["code"] == "INVALID_ARGUMENT"
 
 
-async def test_only_who_may_read_reports_sees_it(graphql: GraphQL, make_key: MakeKey) -> None:
+async def test_only_who_may_read_reports_sees_it(
+    graphql: GraphQLClient, make_key: MakeKey
+) -> None:
     key = await make_key("root", Scope.EVENTS_WRITE)
 
-    answer = await graphql.response(ACTIVITY, key=key)
+    answer = await graphql.execute(ACTIVITY, key=key)
 
     assert answer["errors"][0]["extensions"]["code"] == "FORBIDDEN"

@@ -13,7 +13,7 @@ from app.domain.months import Month
 from app.services.ingestion import accept_lines
 from app.services.months import close_month, reopen_month, verify_month
 from app.services.retention import prepare_shelves, prune_events
-from tests.conftest import NOW, Feed, FixedClock, GraphQL, event, recorded
+from tests.conftest import NOW, Feed, FixedClock, GraphQLClient, event, record_statements
 from tests.report.questions import ONE, STORING, less
 
 OWN: UUID = organization_id("default")
@@ -77,7 +77,7 @@ async def test_a_year_is_dropped_so_many_days_after_its_end(
 
 
 async def test_reports_verification_and_reopening_need_no_dropped_event(
-    filled: Database, graphql: GraphQL, clock: FixedClock
+    filled: Database, graphql: GraphQLClient, clock: FixedClock
 ) -> None:
     clock.now = datetime(2027, 2, 5, tzinfo=UTC)
     before = [await graphql(ONE, month=str(month)) for month in (SEPTEMBER, OCTOBER)]
@@ -152,7 +152,7 @@ async def test_postgresql_looks_at_its_tables_once_a_transaction_has_stored_as_m
             for number in range(first, first + count)
         ]
         chunks = [lines[start : start + 5_000] for start in range(0, count, 5_000)]
-        with recorded(database) as statements:
+        with record_statements(database) as statements:
             assert (await accept_lines(database, OWN, chunks, NOW)).accepted == count
         looked = sum("ANALYZE" in text for text in statements.texts)
         asked = sum("FROM feed_source" in text for text in statements.texts)

@@ -22,7 +22,7 @@ from app.domain.events import EVENT_TYPES, decode_batch, decode_lines
 from app.ingest.store import IngestResult
 from app.services.ingestion import CHUNK, GroupCommitIngestor, accept_lines
 from app.services.organizations import create_organization, find_organization
-from tests.conftest import NOW, cloned, event
+from tests.conftest import NOW, ClonedDatabase, event
 
 _OF_NO_EVENT = {"organization", "api_key", "session", "audit_log", "feed_day", "feed_source"}
 _TABLES = [
@@ -91,7 +91,7 @@ def _chunks(lines: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
 
 @pytest.fixture(scope="module")
 async def store(postgres: str, template: str) -> AsyncIterator[Database]:
-    async with cloned(postgres, template) as database:
+    async with ClonedDatabase(postgres, template) as database:
         yield database
 
 

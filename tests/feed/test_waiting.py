@@ -9,13 +9,13 @@ from app.db.engine import Database
 from app.db.organizations import lock_organization
 from app.domain.callers import Scope
 from app.services.organizations import DEFAULT, ensure_default_organization, find_organization
-from tests.conftest import FixedClock, GraphQL, MakeKey
+from tests.conftest import FixedClock, GraphQLClient, MakeKey
 
 OTHERS_SECONDS = 5
 
 
 async def test_commands_begin_keys_are_made_and_reads_are_noted_meanwhile(
-    database: Database, graphql: GraphQL, make_key: MakeKey, clock: FixedClock
+    database: Database, graphql: GraphQLClient, make_key: MakeKey, clock: FixedClock
 ) -> None:
     organization_id: UUID = (await find_organization(database, DEFAULT)).organization_id
     async with database.transaction(organization_id) as tx:

@@ -9,7 +9,15 @@ from app.db.engine import Database
 from app.domain.callers import Scope
 from app.services.organizations import create_organization
 from app.settings import Settings
-from tests.conftest import Feed, FixedClock, GraphQL, client_of, cloned, event, mint
+from tests.conftest import (
+    ClonedDatabase,
+    Feed,
+    FixedClock,
+    GraphQLClient,
+    create_api_key,
+    create_client,
+    event,
+)
 
 # In code-point order: capitals first, then small letters, then others.
 WORKSPACES = ("Alpha", "Beta", "alpha", "beta", "gamma", "Äther", "\U0001f600")
@@ -22,7 +30,7 @@ class Shared:
     """A store with one organization, and its reader; now is 2026-11-24T12:00Z."""
 
     database: Database
-    graphql: GraphQL
+    graphql: GraphQLClient
 
 
 @pytest.fixture(scope="session")
@@ -31,8 +39,8 @@ async def shared(postgres: str, template: str) -> AsyncIterator[Shared]:
     clock = FixedClock()
     settings = Settings.load(admin_user_list="root")
     async with (
-        cloned(postgres, template) as database,
-        client_of(database, settings, clock) as client,
+        ClonedDatabase(postgres, template) as database,
+        create_client(database, settings, clock) as client,
     ):
         await Feed(database, clock)(*facts())
         await create_organization(database, "other", clock.now)
@@ -40,12 +48,12 @@ async def shared(postgres: str, template: str) -> AsyncIterator[Shared]:
             event("workspace.upserted", "2026-09-01T00:00:00Z", name="elsewhere"),
             event("user.upserted", "2026-09-01T00:00:00Z", username="ann", email="o@x.test"),
         )
-        key = await mint(database, clock, "root", Scope.ADMIN)
-        yield Shared(database, GraphQL(client, key))
+        key = await create_api_key(database, clock, "root", Scope.ADMIN)
+        yield Shared(database, GraphQLClient(client, key))
 
 
 @pytest.fixture
-def asked(shared: Shared) -> GraphQL:
+def asked(shared: Shared) -> GraphQLClient:
     """Asks the organization that is shared."""
     return shared.graphql
 

@@ -21,7 +21,7 @@ from resolvers.list_sizes import LARGEST_SUPPORTED, ListSize
 from schema import schema
 from schema.operations import InvalidDocument, Operation
 from schema.query_limits import QueryLimits, QueryMeasures, count_tokens, measure_query
-from tests.conftest import FixedClock, GraphQL, client_of
+from tests.conftest import FixedClock, GraphQLClient, create_client
 from tests.graphql.conftest import Shared
 from tests.graphql.test_statements import FULL_REPORT
 
@@ -36,12 +36,12 @@ LIMITS = QueryLimits(
 
 @asynccontextmanager
 async def limited(
-    shared: Shared, asked: GraphQL, clock: FixedClock, **settings: Any
-) -> AsyncIterator[GraphQL]:
+    shared: Shared, asked: GraphQLClient, clock: FixedClock, **settings: Any
+) -> AsyncIterator[GraphQLClient]:
     """The shared organization behind other limits."""
     chosen = Settings.load(admin_user_list="root", **settings)
-    async with client_of(shared.database, chosen, clock) as client:
-        yield GraphQL(client, asked.key)
+    async with create_client(shared.database, chosen, clock) as client:
+        yield GraphQLClient(client, asked.key)
 
 
 REPORT = '{{ chargebackReport(month: "2026-10") {{ {} }} }}'
@@ -76,7 +76,7 @@ DIRECTIVES = (
 )
 async def test_what_is_at_the_limit_passes_and_what_is_past_it_is_refused(
     shared: Shared,
-    asked: GraphQL,
+    asked: GraphQLClient,
     clock: FixedClock,
     query: str,
     setting: str,
@@ -87,11 +87,11 @@ async def test_what_is_at_the_limit_passes_and_what_is_past_it_is_refused(
         settings = Settings.load(admin_user_list="root")
         return settings.model_copy(update={setting: limit})
 
-    async with client_of(shared.database, allowing(value), clock) as client:
-        answer = await GraphQL(client, asked.key).response(query)
+    async with create_client(shared.database, allowing(value), clock) as client:
+        answer = await GraphQLClient(client, asked.key).execute(query)
         assert "errors" not in answer, answer
 
-    async with client_of(shared.database, allowing(value - 1), clock) as client:
+    async with create_client(shared.database, allowing(value - 1), clock) as client:
         refused = await client.post(
             "/graphql", json={"query": query}, headers={"Authorization": asked.key}
         )
@@ -105,10 +105,10 @@ async def test_what_is_at_the_limit_passes_and_what_is_past_it_is_refused(
 
 
 async def test_a_body_of_another_size_is_refused_by_another_setting(
-    shared: Shared, asked: GraphQL, clock: FixedClock
+    shared: Shared, asked: GraphQLClient, clock: FixedClock
 ) -> None:
     async with limited(shared, asked, clock, graphql_max_body_bytes=1_000) as other:
-        answer = await other.response("{ viewer { username } } #" + "x" * 1_000)
+        answer = await other.execute("{ viewer { username } } #" + "x" * 1_000)
     (error,) = answer["errors"]
     assert error["extensions"]["code"] == "BODY_TOO_LARGE"
     assert error["extensions"]["limit"] == 1_000
@@ -157,8 +157,8 @@ BOMBS = bombs(28)
 
 
 @pytest.mark.parametrize("kind", BOMBS)
-async def test_a_bomb_is_refused(asked: GraphQL, kind: str) -> None:
-    answer = await asked.response(BOMBS[kind])
+async def test_a_bomb_is_refused(asked: GraphQLClient, kind: str) -> None:
+    answer = await asked.execute(BOMBS[kind])
     assert answer.get("data") is None
     codes = {error["extensions"]["code"] for error in answer["errors"]}
     assert codes <= {
@@ -315,7 +315,7 @@ def test_a_full_report_of_the_largest_supported_organization_passes() -> None:
 
 
 async def test_what_would_cost_too_much_of_a_large_organization_passes_on_a_small_one(
-    asked: GraphQL,
+    asked: GraphQLClient,
 ) -> None:
     query = f"""{{ chargebackReports(from: "2024-11", to: "2026-10") {{
         {selection("ChargebackReport")} }} }}"""
@@ -367,7 +367,7 @@ def test_a_cost_is_of_what_is_selected() -> None:
 
 
 async def test_introspection_is_as_deep_as_tools_need_it(
-    shared: Shared, asked: GraphQL, clock: FixedClock
+    shared: Shared, asked: GraphQLClient, clock: FixedClock
 ) -> None:
     query = get_introspection_query(
         descriptions=True,
@@ -420,7 +420,7 @@ async def until_waiting(database: Database, count: int) -> None:
 
 @pytest.mark.parametrize("table", ["workspace_month", "member_month", "project_month"])
 async def test_a_query_that_takes_too_long_is_stopped_and_its_statement_cancelled(
-    shared: Shared, asked: GraphQL, clock: FixedClock, table: str
+    shared: Shared, asked: GraphQLClient, clock: FixedClock, table: str
 ) -> None:
     body = {"query": FULL_REPORT, "variables": {"month": "2026-10"}}
     async with limited(shared, asked, clock, graphql_timeout_seconds=1) as other:
@@ -441,7 +441,7 @@ async def test_a_query_that_takes_too_long_is_stopped_and_its_statement_cancelle
 
 
 async def test_a_key_has_so_many_queries_at_a_time_and_another_key_its_own(
-    shared: Shared, asked: GraphQL, clock: FixedClock
+    shared: Shared, asked: GraphQLClient, clock: FixedClock
 ) -> None:
     query = 'mutation { createApiKey(username: "root", scopes: [REPORT_READ]) { secret } }'
     other_key = (await asked(query))["createApiKey"]["secret"]
@@ -502,7 +502,7 @@ def test_a_query_that_ended_counts_no_more_however_it_ended() -> None:
 
 
 async def test_graphiql_can_be_switched_off(
-    shared: Shared, asked: GraphQL, clock: FixedClock
+    shared: Shared, asked: GraphQLClient, clock: FixedClock
 ) -> None:
     async with limited(shared, asked, clock, graphiql_enabled="False") as other:
         page = await other.client.get("/graphql", headers={"Accept": "text/html"})

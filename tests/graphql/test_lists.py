@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import GraphQL
+from tests.conftest import GraphQLClient
 from tests.graphql.conftest import MEGABYTE, USERS, WORKSPACES, Shared
 
 Rows = list[dict[str, Any]]
@@ -13,7 +13,7 @@ Rows = list[dict[str, Any]]
 REPORT = '{{ chargebackReport(month: "2026-10") {{ {} }} }}'
 
 
-async def listed(asked: GraphQL, arguments: str, path: str, fields: str) -> Rows:
+async def listed(asked: GraphQLClient, arguments: str, path: str, fields: str) -> Rows:
     """A list of the report, or of its workspace "gamma", or of its users."""
     *outer, last = path.split("/")
     selection = f"{last}{arguments} {{ {fields} }}"
@@ -38,7 +38,7 @@ ORDERED = [(path, cursor, order) for path, cursor, orders in LISTS for order in 
 @pytest.mark.parametrize(("path", "cursor", "order"), ORDERED)
 @pytest.mark.parametrize("first", [1, 2, 3, 7, 8])
 async def test_walking_the_pages_yields_the_list_exactly_once(
-    asked: GraphQL, path: str, cursor: str, order: str, first: int
+    asked: GraphQLClient, path: str, cursor: str, order: str, first: int
 ) -> None:
     whole = await listed(asked, f"(orderBy: {order})", path, cursor)
     assert len(whole) == 7
@@ -56,7 +56,7 @@ async def test_walking_the_pages_yields_the_list_exactly_once(
 
 @pytest.mark.parametrize(("path", "cursor", "order"), ORDERED)
 async def test_after_without_first_is_all_that_comes_after(
-    asked: GraphQL, path: str, cursor: str, order: str
+    asked: GraphQLClient, path: str, cursor: str, order: str
 ) -> None:
     whole = await listed(asked, f"(orderBy: {order})", path, cursor)
     after = whole[2][cursor]
@@ -64,7 +64,7 @@ async def test_after_without_first_is_all_that_comes_after(
     assert rest == whole[3:]
 
 
-async def test_lists_are_by_name_in_code_point_order_unless_said(asked: GraphQL) -> None:
+async def test_lists_are_by_name_in_code_point_order_unless_said(asked: GraphQLClient) -> None:
     assert [row["name"] for row in await listed(asked, "", "workspaces", "name")] == [*WORKSPACES]
     projects = await listed(asked, "", f"{GAMMA}/projects", "name")
     assert [row["name"] for row in projects] == [*WORKSPACES]
@@ -88,19 +88,19 @@ async def test_lists_are_by_name_in_code_point_order_unless_said(asked: GraphQL)
     ],
 )
 async def test_the_largest_come_first_and_ties_go_by_id(
-    asked: GraphQL, path: str, cursor: str, order: str, figure: str
+    asked: GraphQLClient, path: str, cursor: str, order: str, figure: str
 ) -> None:
     rows = await listed(asked, f"(orderBy: {order})", path, f"{cursor} {figure}")
     assert len({row[figure] for row in rows}) < len(rows)  # There are ties.
     assert rows == sorted(rows, key=lambda row: (-row[figure], row[cursor]))
 
 
-async def test_users_by_creation_are_the_oldest_first(asked: GraphQL) -> None:
+async def test_users_by_creation_are_the_oldest_first(asked: GraphQLClient) -> None:
     users = await listed(asked, "(orderBy: CREATED_AT)", "users/licensedUsers", "username")
     assert [user["username"] for user in users] == [*reversed(USERS)]
 
 
-async def test_each_parent_has_its_own_first(asked: GraphQL) -> None:
+async def test_each_parent_has_its_own_first(asked: GraphQLClient) -> None:
     workspaces = await listed(
         asked,
         "",
@@ -115,7 +115,7 @@ async def test_each_parent_has_its_own_first(asked: GraphQL) -> None:
     ] * len(WORKSPACES)
 
 
-async def test_a_nested_page_goes_on_in_every_parent(asked: GraphQL) -> None:
+async def test_a_nested_page_goes_on_in_every_parent(asked: GraphQLClient) -> None:
     workspaces = await listed(
         asked, "(first: 2)", "workspaces", 'members(first: 2, after: "Bob") { userName }'
     )
@@ -123,7 +123,7 @@ async def test_a_nested_page_goes_on_in_every_parent(asked: GraphQL) -> None:
 
 
 async def test_a_nested_page_in_order_of_size_goes_on_from_each_parent_s_own(
-    asked: GraphQL,
+    asked: GraphQLClient,
 ) -> None:
     """In Alpha and Beta nobody owns a thing: all tie. In the others the first three users do."""
     arguments = 'orderBy: SIZE, first: 2, after: "Ann"'
@@ -133,7 +133,7 @@ async def test_a_nested_page_in_order_of_size_goes_on_from_each_parent_s_own(
 
 @pytest.mark.parametrize("order", ["NAME", "SIZE", "EXPERIMENTS"])
 async def test_pages_of_a_range_of_reports_go_on_in_every_report(
-    asked: GraphQL, order: str
+    asked: GraphQLClient, order: str
 ) -> None:
     """Each month has its own rows: the last one seen is to be found in each."""
     query = (
@@ -151,26 +151,26 @@ async def test_pages_of_a_range_of_reports_go_on_in_every_report(
     assert [report["workspaces"] for report in second["chargebackReports"]] == [whole[3:6]] * 3
 
 
-async def test_first_0_is_an_empty_page(asked: GraphQL) -> None:
+async def test_first_0_is_an_empty_page(asked: GraphQLClient) -> None:
     assert await listed(asked, "(first: 0)", "workspaces", "name") == []
 
 
 @pytest.mark.parametrize("first", [-1, 10_001, -(2**31), 2**31 - 1])
-async def test_a_page_has_a_size_that_is_allowed(asked: GraphQL, first: int) -> None:
-    answer = await asked.response(REPORT.format(f"workspaces(first: {first}) {{ name }}"))
+async def test_a_page_has_a_size_that_is_allowed(asked: GraphQLClient, first: int) -> None:
+    answer = await asked.execute(REPORT.format(f"workspaces(first: {first}) {{ name }}"))
     assert answer["errors"][0]["extensions"] == {"code": "INVALID_ARGUMENT"}
     assert str(first) in answer["errors"][0]["message"]
     assert answer["data"] is None
 
 
 @pytest.mark.parametrize("after", ["", "Alpha", "0", "not-an-id", "\\u0000"])
-async def test_after_is_an_id_where_lists_go_by_id(asked: GraphQL, after: str) -> None:
-    answer = await asked.response(REPORT.format(f'workspaces(after: "{after}") {{ name }}'))
+async def test_after_is_an_id_where_lists_go_by_id(asked: GraphQLClient, after: str) -> None:
+    answer = await asked.execute(REPORT.format(f'workspaces(after: "{after}") {{ name }}'))
     assert answer["errors"][0]["extensions"] == {"code": "INVALID_ARGUMENT"}
 
 
 async def test_a_username_that_was_never_seen_has_its_place_in_the_order_by_username(
-    asked: GraphQL,
+    asked: GraphQLClient,
 ) -> None:
     users = await listed(asked, '(after: "b")', "users/licensedUsers", "username")
     assert [user["username"] for user in users] == ["bob", "cy", "dee", "Éve"]
@@ -178,7 +178,7 @@ async def test_a_username_that_was_never_seen_has_its_place_in_the_order_by_user
 
 @pytest.mark.parametrize("order", ["NAME", "SIZE", "EXPERIMENTS"])
 async def test_nothing_comes_after_an_id_that_is_not_in_the_list(
-    asked: GraphQL, order: str
+    asked: GraphQLClient, order: str
 ) -> None:
     unknown = "00000000-0000-0000-0000-000000000000"
     arguments = f'(orderBy: {order}, after: "{unknown}")'
@@ -210,7 +210,7 @@ def found(rows: Rows, key: str = "name") -> Sequence[str]:
     ],
 )
 async def test_workspaces_are_filtered(
-    asked: GraphQL, arguments: str, expected: list[str]
+    asked: GraphQLClient, arguments: str, expected: list[str]
 ) -> None:
     assert found(await listed(asked, f"({arguments})", "workspaces", "name")) == expected
 
@@ -227,12 +227,14 @@ async def test_workspaces_are_filtered(
         ('filter: {suspended: false}, first: 2, after: "Bob"', ["ann", "bob"]),
     ],
 )
-async def test_users_are_filtered(asked: GraphQL, arguments: str, expected: list[str]) -> None:
+async def test_users_are_filtered(
+    asked: GraphQLClient, arguments: str, expected: list[str]
+) -> None:
     users = await listed(asked, f"({arguments})", "users/licensedUsers", "username")
     assert found(users, "username") == expected
 
 
-async def test_projects_are_filtered(asked: GraphQL) -> None:
+async def test_projects_are_filtered(asked: GraphQLClient) -> None:
     arguments = '(filter: {nameContains: "BETA"})'
     assert found(await listed(asked, arguments, f"{GAMMA}/projects", "name")) == ["Beta", "beta"]
 
@@ -248,14 +250,14 @@ async def test_projects_are_filtered(asked: GraphQL) -> None:
     ],
 )
 async def test_a_workspace_is_found_by_its_exact_name(
-    asked: GraphQL, name: str, expected: object
+    asked: GraphQLClient, name: str, expected: object
 ) -> None:
     selection = "workspace(name: $name) { name }"
     query = f"query ($name: String!) {REPORT.format(selection)}"
     assert await asked(query, name=name) == {"chargebackReport": {"workspace": expected}}
 
 
-async def test_a_name_with_u_0000_is_refused_and_not_our_mistake(asked: GraphQL) -> None:
+async def test_a_name_with_u_0000_is_refused_and_not_our_mistake(asked: GraphQLClient) -> None:
     for selection in (
         'workspace(name: "a\\u0000") { name }',
         'workspaces(filter: {nameContains: "\\u0000"}) { name }',
@@ -264,13 +266,13 @@ async def test_a_name_with_u_0000_is_refused_and_not_our_mistake(asked: GraphQL)
         'workspace(name: "a\\ud800") { name }',
         'workspaces(filter: {nameContains: "\\udfff"}) { name }',
     ):
-        answer = await asked.response(REPORT.format(selection))
+        answer = await asked.execute(REPORT.format(selection))
         codes = [error["extensions"]["code"] for error in answer["errors"]]
         assert codes[0] in {"INVALID_ARGUMENT", "INVALID_QUERY"}, selection
 
 
 async def test_reports_of_a_range_come_in_order_and_agree_with_each_month(
-    asked: GraphQL,
+    asked: GraphQLClient,
 ) -> None:
     fields = "reportDate numberOfWorkspaces totalSizeBytes workspaces(first: 1) { name id }"
     ranged = await asked(f'{{ chargebackReports(from: "2026-07", to: "2026-11") {{ {fields} }} }}')
@@ -294,14 +296,14 @@ async def test_reports_of_a_range_come_in_order_and_agree_with_each_month(
         ("0001-01", "9999-12", "INVALID_ARGUMENT"),
     ],
 )
-async def test_a_range_is_refused(asked: GraphQL, first: str, last: str, code: str) -> None:
+async def test_a_range_is_refused(asked: GraphQLClient, first: str, last: str, code: str) -> None:
     query = f'{{ chargebackReports(from: "{first}", to: "{last}") {{ reportDate }} }}'
-    answer = await asked.response(query)
+    answer = await asked.execute(query)
     assert answer["data"] is None
     assert [error["extensions"]["code"] for error in answer["errors"]] == [code]
 
 
-async def test_a_range_of_one_month_and_of_ten_years(asked: GraphQL) -> None:
+async def test_a_range_of_one_month_and_of_ten_years(asked: GraphQLClient) -> None:
     query = '{{ chargebackReports(from: "{}", to: "2026-11") {{ reportDate }} }}'
     assert await asked(query.format("2026-11")) == {
         "chargebackReports": [{"reportDate": "2026-11"}]
@@ -322,7 +324,7 @@ async def test_an_organization_sees_nothing_of_another(shared: Shared) -> None:
     }
 
 
-async def test_two_organizations_in_one_query_do_not_mix(asked: GraphQL) -> None:
+async def test_two_organizations_in_one_query_do_not_mix(asked: GraphQLClient) -> None:
     """Both have a user `ann`, whose id follows from the name."""
     answer = await asked(
         """{
@@ -348,7 +350,7 @@ async def test_two_organizations_in_one_query_do_not_mix(asked: GraphQL) -> None
     }
 
 
-async def test_two_aliases_of_one_list_keep_their_arguments(asked: GraphQL) -> None:
+async def test_two_aliases_of_one_list_keep_their_arguments(asked: GraphQLClient) -> None:
     answer = await asked(
         REPORT.format(
             "a: workspaces(first: 1) { name } "

@@ -10,7 +10,7 @@ import pytest
 from app.db.engine import Database
 from app.domain.errors import CODES
 from app.settings import Settings
-from tests.conftest import FixedClock, GraphQL, client_of
+from tests.conftest import FixedClock, GraphQLClient, create_client
 from tests.graphql.conftest import Shared
 
 REPORT = '{ chargebackReport(month: "2026-10") { reportDate } }'
@@ -18,7 +18,10 @@ EXPECTED = {"data": {"chargebackReport": {"reportDate": "2026-10"}}}
 
 
 async def posted(
-    asked: GraphQL, body: bytes, content_type: str | None = "application/json", **headers: str
+    asked: GraphQLClient,
+    body: bytes,
+    content_type: str | None = "application/json",
+    **headers: str,
 ) -> httpx.Response:
     headers = {"Authorization": asked.key, **headers}
     if content_type is not None:
@@ -82,7 +85,7 @@ def refusal(answer: httpx.Response, status: int) -> dict[str, Any]:
     ],
     ids=lambda body: repr(body[:60]),
 )
-async def test_a_body_that_is_no_request_is_refused(asked: GraphQL, body: bytes) -> None:
+async def test_a_body_that_is_no_request_is_refused(asked: GraphQLClient, body: bytes) -> None:
     error = refusal(await posted(asked, body), 400)
     assert error["extensions"]["code"] == "INVALID_QUERY"
     assert len(error["message"]) < 500
@@ -117,7 +120,7 @@ async def test_a_body_that_is_no_request_is_refused(asked: GraphQL, body: bytes)
         "{ a: viewer { username } a: viewer { isAdmin b: username } a: apiKeys { id } }",
     ],
 )
-async def test_a_query_that_is_none_is_refused_as_such(asked: GraphQL, query: str) -> None:
+async def test_a_query_that_is_none_is_refused_as_such(asked: GraphQLClient, query: str) -> None:
     answer = await asked.client.post(
         "/graphql", json={"query": query}, headers={"Authorization": asked.key}
     )
@@ -128,7 +131,7 @@ async def test_a_query_that_is_none_is_refused_as_such(asked: GraphQL, query: st
     assert "Traceback" not in answer.text
 
 
-async def test_a_comment_may_hold_anything(asked: GraphQL) -> None:
+async def test_a_comment_may_hold_anything(asked: GraphQLClient) -> None:
     query = '{ viewer { username } } # { \ud7ff \U0010ffff """'
     assert await asked(query) == {"viewer": {"username": "root"}}
 
@@ -149,7 +152,7 @@ DEEP = [
 
 @pytest.mark.parametrize("query", DEEP, ids=lambda query: repr(query[:40]))
 async def test_a_query_of_any_depth_is_an_answer_and_not_our_mistake(
-    asked: GraphQL, query: str
+    asked: GraphQLClient, query: str
 ) -> None:
     answer = await asked.client.post(
         "/graphql", json={"query": query}, headers={"Authorization": asked.key}
@@ -175,7 +178,7 @@ async def test_a_query_of_any_depth_is_an_answer_and_not_our_mistake(
     ],
 )
 async def test_a_query_comes_as_json(
-    asked: GraphQL, content_type: str | None, status: int
+    asked: GraphQLClient, content_type: str | None, status: int
 ) -> None:
     """Another site's form can send the other types, and no header of its own."""
     answer = await posted(
@@ -191,14 +194,14 @@ async def test_a_query_comes_as_json(
         assert refusal(answer, status)["extensions"]["code"] == "INVALID_QUERY"
 
 
-async def test_a_packed_body_is_not_read(asked: GraphQL) -> None:
+async def test_a_packed_body_is_not_read(asked: GraphQLClient) -> None:
     body = gzip.compress(b'{"query": "{ viewer { username } }"}')
     answer = await posted(asked, body, **{"Content-Encoding": "gzip"})
     assert answer.status_code in {400, 415}
     refusal(answer, answer.status_code)
 
 
-async def test_a_body_larger_than_a_megabyte_is_413(asked: GraphQL) -> None:
+async def test_a_body_larger_than_a_megabyte_is_413(asked: GraphQLClient) -> None:
     query = b'{"query": "{ viewer { username } }%b"}'
     room = 1_000_000 - len(query) + 2
     assert (await posted(asked, query % (b" " * room))).status_code == 200
@@ -206,7 +209,7 @@ async def test_a_body_larger_than_a_megabyte_is_413(asked: GraphQL) -> None:
     refusal(await posted(asked, b"[" * 5_000_000), 413)
 
 
-async def test_a_body_without_an_end_is_not_read_to_the_end(asked: GraphQL) -> None:
+async def test_a_body_without_an_end_is_not_read_to_the_end(asked: GraphQLClient) -> None:
     sent = 0
 
     async def endless() -> Any:
@@ -224,7 +227,7 @@ async def test_a_body_without_an_end_is_not_read_to_the_end(asked: GraphQL) -> N
     assert sent < 5_000_000
 
 
-async def test_a_query_may_come_in_the_address(asked: GraphQL) -> None:
+async def test_a_query_may_come_in_the_address(asked: GraphQLClient) -> None:
     answer = await asked.client.get(
         "/graphql",
         params={
@@ -253,7 +256,7 @@ async def test_a_query_may_come_in_the_address(asked: GraphQL) -> None:
     ids=repr,
 )
 async def test_an_address_that_asks_nothing_is_refused(
-    asked: GraphQL, parameters: dict[str, str]
+    asked: GraphQLClient, parameters: dict[str, str]
 ) -> None:
     answer = await asked.client.get(
         "/graphql", params=parameters, headers={"Authorization": asked.key}
@@ -262,7 +265,7 @@ async def test_an_address_that_asks_nothing_is_refused(
     assert refusal(answer, answer.status_code)["extensions"]["code"] == "INVALID_QUERY"
 
 
-async def test_an_address_changes_nothing(asked: GraphQL) -> None:
+async def test_an_address_changes_nothing(asked: GraphQLClient) -> None:
     mutation = 'mutation { createApiKey(username: "x", scopes: [ADMIN]) { secret } }'
     before = await asked("{ apiKeys { id } }")
 
@@ -279,7 +282,7 @@ async def test_an_address_changes_nothing(asked: GraphQL) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"])
-async def test_other_methods_are_no_way_to_ask(asked: GraphQL, method: str) -> None:
+async def test_other_methods_are_no_way_to_ask(asked: GraphQLClient, method: str) -> None:
     answer = await asked.client.request(method, "/graphql", headers={"Authorization": asked.key})
     assert answer.status_code in {400, 405}
 
@@ -302,9 +305,11 @@ BAD_MONTHS: list[object] = [
 
 
 @pytest.mark.parametrize("month", BAD_MONTHS, ids=repr)
-async def test_a_bad_month_in_a_variable_says_what_is_right(asked: GraphQL, month: object) -> None:
+async def test_a_bad_month_in_a_variable_says_what_is_right(
+    asked: GraphQLClient, month: object
+) -> None:
     query = "query ($month: Month!) { chargebackReport(month: $month) { reportDate } }"
-    answer = await asked.response(query, {"month": month})
+    answer = await asked.execute(query, {"month": month})
     (error,) = answer["errors"]
     assert error["extensions"] == {"code": "INVALID_MONTH"}
     assert "YYYY-MM" in error["message"]
@@ -312,8 +317,10 @@ async def test_a_bad_month_in_a_variable_says_what_is_right(asked: GraphQL, mont
 
 
 @pytest.mark.parametrize("month", ['""', '"2023-13"', '"0000-01"', "202311", "2023.5", "true"])
-async def test_a_bad_month_in_the_query_says_what_is_right(asked: GraphQL, month: str) -> None:
-    answer = await asked.response(f"{{ chargebackReport(month: {month}) {{ reportDate }} }}")
+async def test_a_bad_month_in_the_query_says_what_is_right(
+    asked: GraphQLClient, month: str
+) -> None:
+    answer = await asked.execute(f"{{ chargebackReport(month: {month}) {{ reportDate }} }}")
     (error,) = answer["errors"]
     assert error["extensions"] == {"code": "INVALID_MONTH"}
     assert "YYYY-MM" in error["message"]
@@ -321,23 +328,23 @@ async def test_a_bad_month_in_the_query_says_what_is_right(asked: GraphQL, month
 
 @pytest.mark.parametrize("field", ["closeMonth", "chargebackReport"])
 async def test_the_last_month_there_is_lies_in_the_future_like_others(
-    asked: GraphQL, field: str
+    asked: GraphQLClient, field: str
 ) -> None:
     query, selection = ("mutation", "month") if field == "closeMonth" else ("query", "reportDate")
-    answer = await asked.response(f'{query} {{ {field}(month: "9999-12") {{ {selection} }} }}')
+    answer = await asked.execute(f'{query} {{ {field}(month: "9999-12") {{ {selection} }} }}')
     (error,) = answer["errors"]
     assert error["extensions"] == {"code": "INVALID_MONTH"}
 
 
-async def test_a_missing_variable_and_a_null_one_are_refused(asked: GraphQL) -> None:
+async def test_a_missing_variable_and_a_null_one_are_refused(asked: GraphQLClient) -> None:
     query = "query ($month: Month!) { chargebackReport(month: $month) { reportDate } }"
     for variables in ({}, {"month": None}):
-        (error,) = (await asked.response(query, variables))["errors"]
+        (error,) = (await asked.execute(query, variables))["errors"]
         assert error["extensions"] == {"code": "INVALID_QUERY"}
 
 
-async def test_a_future_month_keeps_its_code_and_place(asked: GraphQL) -> None:
-    answer = await asked.response('{ chargebackReport(month: "2026-12") { reportDate } }')
+async def test_a_future_month_keeps_its_code_and_place(asked: GraphQLClient) -> None:
+    answer = await asked.execute('{ chargebackReport(month: "2026-12") { reportDate } }')
     (error,) = answer["errors"]
     assert error["extensions"] == {"code": "INVALID_MONTH"}
     assert error["path"] == ["chargebackReport"]
@@ -350,62 +357,62 @@ SIZED = """query ($size: BigInt!) { chargebackReport(month: "2026-10") {
 
 
 @pytest.mark.parametrize("size", [2**63, -(2**63) - 1, 10**40, 1.5, True, "1", [1]])
-async def test_a_size_beyond_64_bits_is_refused(asked: GraphQL, size: object) -> None:
-    found = await asked.response(SIZED, {"size": size})
+async def test_a_size_beyond_64_bits_is_refused(asked: GraphQLClient, size: object) -> None:
+    found = await asked.execute(SIZED, {"size": size})
     assert [error["extensions"]["code"] for error in found["errors"]] == ["INVALID_QUERY"]
 
 
-async def test_an_integer_of_5000_digits_in_the_variables_is_refused(asked: GraphQL) -> None:
+async def test_an_integer_of_5000_digits_in_the_variables_is_refused(asked: GraphQLClient) -> None:
     query = orjson.dumps(SIZED)
     body = b'{"query": %b, "variables": {"size": 1%b}}' % (query, b"0" * 5_000)
     assert "INVALID_QUERY" in (await posted(asked, body)).text
 
 
-async def test_an_integer_of_5000_digits_in_the_query_is_refused(asked: GraphQL) -> None:
+async def test_an_integer_of_5000_digits_in_the_query_is_refused(asked: GraphQLClient) -> None:
     for argument in ("first: 1" + "0" * 5_000, "filter: {minimumSizeBytes: 1" + "0" * 5_000 + "}"):
-        answer = await asked.response(
+        answer = await asked.execute(
             f'{{ chargebackReport(month: "2026-10") {{ workspaces({argument}) {{ name }} }} }}'
         )
         codes = [error["extensions"]["code"] for error in answer["errors"]]
         assert codes == ["INVALID_QUERY"]
 
 
-async def test_an_answer_lists_five_errors_at_most(asked: GraphQL) -> None:
+async def test_an_answer_lists_five_errors_at_most(asked: GraphQLClient) -> None:
     fields = " ".join(f"nothing{number}" for number in range(50))
-    answer = await asked.response(f"{{ {fields} }}")
+    answer = await asked.execute(f"{{ {fields} }}")
     assert len(answer["errors"]) == 5
     reports = " ".join(
         f'r{number}: chargebackReport(month: "2026-12") {{ reportDate }}' for number in range(9)
     )
-    assert len((await asked.response(f"{{ {reports} }}"))["errors"]) <= 5
+    assert len((await asked.execute(f"{{ {reports} }}"))["errors"]) <= 5
 
 
 MISSPELT = '{ chargebackReprt(month: "2026-10") { reportDate } }'
 
 
 async def test_who_may_read_the_schema_is_told_what_a_misspelt_name_is_like(
-    asked: GraphQL,
+    asked: GraphQLClient,
 ) -> None:
-    (error,) = (await asked.response(MISSPELT))["errors"]
+    (error,) = (await asked.execute(MISSPELT))["errors"]
     assert "Did you mean 'chargebackReport' or 'chargebackReports'?" in error["message"]
 
 
-async def test_who_has_no_key_is_told_nothing_of_a_query(asked: GraphQL) -> None:
+async def test_who_has_no_key_is_told_nothing_of_a_query(asked: GraphQLClient) -> None:
     answer = await asked.client.post("/graphql", json={"query": MISSPELT})
     assert refusal(answer, 401)["extensions"] == {"code": "UNAUTHENTICATED"}
 
 
 async def test_where_introspection_is_switched_off_nothing_tells_the_schema(
-    shared: Shared, asked: GraphQL, clock: FixedClock
+    shared: Shared, asked: GraphQLClient, clock: FixedClock
 ) -> None:
     settings = Settings.load(admin_user_list="root", graphql_introspection_enabled="False")
-    async with client_of(shared.database, settings, clock) as client:
-        closed = GraphQL(client, asked.key)
+    async with create_client(shared.database, settings, clock) as client:
+        closed = GraphQLClient(client, asked.key)
 
         assert await closed(REPORT) == EXPECTED["data"]
         assert await closed("{ __typename }") == {"__typename": "Query"}
         for query in ("{ __schema { types { name } } }", '{ __type(name: "Query") { name } }'):
-            (error,) = (await closed.response(query))["errors"]
+            (error,) = (await closed.execute(query))["errors"]
             assert error["extensions"] == {"code": "INTROSPECTION_DISABLED"}
             assert "GRAPHQL_INTROSPECTION_ENABLED" in error["message"]
         for query, variables in [
@@ -415,12 +422,14 @@ async def test_where_introspection_is_switched_off_nothing_tells_the_schema(
             ("query ($w: WorkspaceFiltr) { viewer { username } }", {}),
             (SIZED.replace("BigInt!", "WorkspaceFilter!"), {"size": {"nameContain": "a"}}),
         ]:
-            answer = await closed.response(query, variables)
+            answer = await closed.execute(query, variables)
             assert answer["errors"]
             assert "Did you mean" not in str(answer), query
 
 
-async def test_an_error_of_one_field_says_where_and_the_request_is_200(asked: GraphQL) -> None:
+async def test_an_error_of_one_field_says_where_and_the_request_is_200(
+    asked: GraphQLClient,
+) -> None:
     answer = await asked.client.post(
         "/graphql",
         json={
@@ -448,7 +457,7 @@ async def test_an_error_of_one_field_says_where_and_the_request_is_200(asked: Gr
     ],
 )
 async def test_the_answer_is_of_the_type_that_was_asked_for(
-    asked: GraphQL, accept: str, media_type: str
+    asked: GraphQLClient, accept: str, media_type: str
 ) -> None:
     answer = await asked.client.post(
         "/graphql",
@@ -459,9 +468,11 @@ async def test_the_answer_is_of_the_type_that_was_asked_for(
     assert answer.headers["content-type"].partition(";")[0] == media_type
 
 
-async def test_a_store_that_is_away_is_503_with_a_code(clock: FixedClock, asked: GraphQL) -> None:
+async def test_a_store_that_is_away_is_503_with_a_code(
+    clock: FixedClock, asked: GraphQLClient
+) -> None:
     away = Database("postgresql://nobody@127.0.0.1:1/none")
-    async with client_of(away, Settings.load(), clock) as client:
+    async with create_client(away, Settings.load(), clock) as client:
         answer = await client.post(
             "/graphql", json={"query": REPORT}, headers={"Authorization": asked.key}
         )
@@ -471,7 +482,7 @@ async def test_a_store_that_is_away_is_503_with_a_code(clock: FixedClock, asked:
 
 
 async def test_an_unforeseen_error_says_nothing_of_itself_and_is_logged(
-    shared: Shared, asked: GraphQL, caplog: pytest.LogCaptureFixture
+    shared: Shared, asked: GraphQLClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A table that is gone stands for whatever nobody thought of."""
     async with shared.database.owner_transaction() as tx:
@@ -492,7 +503,7 @@ async def test_an_unforeseen_error_says_nothing_of_itself_and_is_logged(
     assert "project_month" in caplog.text
 
 
-async def test_introspection_answers_what_graphiql_asks(asked: GraphQL) -> None:
+async def test_introspection_answers_what_graphiql_asks(asked: GraphQLClient) -> None:
     from graphql import build_client_schema, get_introspection_query, print_schema
 
     query = get_introspection_query(descriptions=True, input_value_deprecation=True)

@@ -10,7 +10,15 @@ import pytest
 from app.db.engine import Database
 from app.domain.callers import Scope
 from app.settings import Settings
-from tests.conftest import Feed, FixedClock, GraphQL, MakeKey, client_of, event, recorded
+from tests.conftest import (
+    Feed,
+    FixedClock,
+    GraphQLClient,
+    MakeKey,
+    create_client,
+    event,
+    record_statements,
+)
 from tests.graphql.conftest import Shared
 
 FULL_REPORT = """
@@ -39,9 +47,11 @@ query ($month: Month!) {
 """
 
 
-async def reads(database: Database, graphql: GraphQL, query: str, **variables: str) -> list[str]:
+async def reads(
+    database: Database, graphql: GraphQLClient, query: str, **variables: str
+) -> list[str]:
     """The statements that read the report's rows, without those of keys and transactions."""
-    with recorded(database) as statements:
+    with record_statements(database) as statements:
         await graphql(query, **variables)
     return [text for text in statements.texts if re.search(r"_month\b|FROM organization\b", text)]
 
@@ -61,7 +71,7 @@ def workspace(name: str, members: int = 2, projects: int = 2) -> Sequence[bytes]
 
 
 async def test_the_full_report_is_five_statements_whatever_the_number_of_workspaces(
-    feed: Feed, database: Database, graphql: GraphQL
+    feed: Feed, database: Database, graphql: GraphQLClient
 ) -> None:
     await feed(*workspace("w0"))
     before = await reads(database, graphql, FULL_REPORT, month="2026-10")
@@ -114,8 +124,8 @@ async def test_a_range_of_months_is_no_more_statements_than_one(shared: Shared) 
 async def test_nothing_is_read_for_what_a_directive_leaves_out(shared: Shared) -> None:
     query = """query ($no: Boolean!) { chargebackReport(month: "2026-10") { reportDate
         workspaces @include(if: $no) { name members { userName } } } }"""
-    with recorded(shared.database) as statements:
-        answer = await shared.graphql.response(query, {"no": False})
+    with record_statements(shared.database) as statements:
+        answer = await shared.graphql.execute(query, {"no": False})
     assert "errors" not in answer
     assert not any("workspace_month" in text for text in statements.texts)
 
@@ -179,7 +189,7 @@ async def test_an_email_is_joined_only_when_it_is_selected(shared: Shared) -> No
 
 async def test_every_read_is_in_a_read_only_snapshot(shared: Shared) -> None:
     """A request's own statements, those of its key and of the audit log apart, write nothing."""
-    with recorded(shared.database) as statements:
+    with record_statements(shared.database) as statements:
         await shared.graphql(FULL_REPORT, month="2026-10")
     writes = [text for text in statements.texts if re.match(r"\s*(INSERT|UPDATE|DELETE)", text)]
     assert [text for text in writes if not re.search("api_key|audit_log", text)] == []
@@ -193,7 +203,7 @@ async def test_each_statement_says_whose_organization_it_reads(shared: Shared) -
 
 
 async def test_a_batch_between_two_levels_is_not_seen(
-    feed: Feed, database: Database, graphql: GraphQL
+    feed: Feed, database: Database, graphql: GraphQLClient
 ) -> None:
     """A request sees the store as it was when the first statement of it ran."""
     await feed(*workspace("w0", members=2, projects=1))
@@ -243,7 +253,7 @@ async def test_more_requests_than_connections_wait_for_their_turn(
     key = await make_key("root", Scope.REPORT_READ)
     small = Database(database._dsn, connections=connections)
     settings = Settings.load(admin_user_list="root")
-    async with client_of(small, settings, clock) as client:
+    async with create_client(small, settings, clock) as client:
         body = {"query": FULL_REPORT, "variables": {"month": "2026-10"}}
 
         async def asked() -> httpx.Response:

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.served import Served
+from tests.server_process import ServerProcess
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """The process that every test here attacks, one after the other."""
-    with Served(tmp_path_factory.mktemp("hardening")) as served:
-        yield served
+    with ServerProcess(tmp_path_factory.mktemp("hardening")) as server:
+        yield server

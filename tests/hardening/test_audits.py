@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.served import Served
+from tests.server_process import ServerProcess
 
 SUITE = Path(__file__).parent / "graphql_http"
 PACKAGES = ("package.json", "package-lock.json")
@@ -34,7 +34,7 @@ def suite() -> Path:
     return folder
 
 
-def test_every_audit_of_graphql_over_http_passes(suite: Path, service: Served) -> None:
+def test_every_audit_of_graphql_over_http_passes(suite: Path, service: ServerProcess) -> None:
     ran = subprocess.run(
         ("node", "audit.mjs", f"{service.url}/graphql"),
         cwd=suite,

@@ -10,7 +10,7 @@ import pytest
 from tests.graphql.test_limits import bombs
 from tests.hardening.corpus import corpus, graphql
 from tests.hardening.wire import Answer, Attack, exchange
-from tests.served import Served
+from tests.server_process import ServerProcess
 
 SLOWEST_SECONDS = 2.0
 GROWTH_BYTES = 20_000_000
@@ -32,7 +32,7 @@ def attacks() -> Sequence[Attack]:
     return list(corpus())
 
 
-def asked(service: Served, query: str = EVERYTHING) -> object:
+def asked(service: ServerProcess, query: str = EVERYTHING) -> object:
     answer = httpx.post(
         f"{service.url}/graphql",
         json={"query": query},
@@ -52,7 +52,7 @@ def wrong(answer: Answer) -> str:
     return ""
 
 
-def harm_of(service: Served, attack: Attack) -> str:
+def harm_of(service: ServerProcess, attack: Attack) -> str:
     """What an attack brought about that must not be; empty when nothing.
 
     Where the machine has other things to do, time tells of them: then the service's own time on
@@ -66,18 +66,20 @@ def harm_of(service: Served, attack: Attack) -> str:
     return wrong(answer)
 
 
-def attacked(service: Served, attacks: Sequence[Attack]) -> Iterator[tuple[str, str]]:
+def attacked(service: ServerProcess, attacks: Sequence[Attack]) -> Iterator[tuple[str, str]]:
     """The attacks that do harm, and which."""
     return ((each.name, harm) for each in attacks if (harm := harm_of(service, each)))
 
 
-def processor_seconds(service: Served) -> float:
+def processor_seconds(service: ServerProcess) -> float:
     """How long the service's process was on the processor."""
     ticks = Path(f"/proc/{service.process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def test_nothing_in_the_corpus_does_harm(service: Served, attacks: Sequence[Attack]) -> None:
+def test_nothing_in_the_corpus_does_harm(
+    service: ServerProcess, attacks: Sequence[Attack]
+) -> None:
     assert len(attacks) > 1_000
     before = asked(service)
     assert list(attacked(service, attacks)) == []
@@ -88,7 +90,9 @@ def test_nothing_in_the_corpus_does_harm(service: Served, attacks: Sequence[Atta
     ("version", "hosts", "status"),
     [("1.1", 0, 400), ("1.1", 1, 200), ("1.1", 2, 400), ("1.0", 0, 200), ("1.0", 2, 400)],
 )
-def test_a_request_names_one_host(service: Served, version: str, hosts: int, status: int) -> None:
+def test_a_request_names_one_host(
+    service: ServerProcess, version: str, hosts: int, status: int
+) -> None:
     lines = [f"GET /healthz HTTP/{version}", *["Host: a"] * hosts, "Connection: close", "", ""]
     assert exchange(service.url, service.key, "\r\n".join(lines).encode()).status == status
 
@@ -96,7 +100,7 @@ def test_a_request_names_one_host(service: Served, version: str, hosts: int, sta
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_five_more_rounds_of_the_corpus_leave_no_memory_behind(
-    service: Served, attacks: Sequence[Attack]
+    service: ServerProcess, attacks: Sequence[Attack]
 ) -> None:
     assert list(attacked(service, attacks)) == []
     first = service.resident_bytes()
@@ -110,7 +114,7 @@ def test_five_more_rounds_of_the_corpus_leave_no_memory_behind(
 @pytest.mark.long
 @pytest.mark.parametrize("kind", sorted(bombs(28)))
 def test_a_bomb_of_2_to_the_28_is_refused_in_a_quarter_of_a_second(
-    service: Served, kind: str
+    service: ServerProcess, kind: str
 ) -> None:
     """The best of five: what it takes, rather than what else the machine does."""
     answers = [exchange(service.url, service.key, graphql(bombs(28)[kind])) for _ in range(5)]

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from tests.hardening.corpus import REPORT, corpus
 from tests.hardening.wire import KEY, Attack, exchange, request
-from tests.served import Served
+from tests.server_process import ServerProcess
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
 
-def run_schemathesis(service: Served, path: str, examples: int, *words: str) -> None:
+def run_schemathesis(service: ServerProcess, path: str, examples: int, *words: str) -> None:
     """Fails with what it found."""
     ran = subprocess.run(
         (
@@ -45,14 +45,16 @@ NOT_IN_A_SCHEMA = (
 )
 
 
-def test_the_rest_routes_are_as_their_document_says(service: Served) -> None:
+def test_the_rest_routes_are_as_their_document_says(service: ServerProcess) -> None:
     words = ("--exclude-checks", ",".join(NOT_IN_A_SCHEMA), "--phases", "examples,fuzzing")
     run_schemathesis(service, "/openapi.json", 10, *words)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_the_rest_routes_are_as_their_document_says_in_every_corner(service: Served) -> None:
+def test_the_rest_routes_are_as_their_document_says_in_every_corner(
+    service: ServerProcess,
+) -> None:
     words = ("--exclude-checks", ",".join(NOT_IN_A_SCHEMA))
     run_schemathesis(service, "/openapi.json", 300, *words)
 
@@ -60,7 +62,7 @@ def test_the_rest_routes_are_as_their_document_says_in_every_corner(service: Ser
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("examples", [10, pytest.param(300, marks=pytest.mark.long)])
 def test_no_graphql_operation_fails_in_a_way_that_nobody_foresaw(
-    service: Served, examples: int
+    service: ServerProcess, examples: int
 ) -> None:
     # It learns ids from answers, and would end the key that it asks with. The corpus has these.
     words = (
@@ -105,7 +107,7 @@ def spoilt(draw: st.DrawFn) -> bytes:
     return bytes(raw)
 
 
-def fuzzed(service: Served, raw: bytes) -> None:
+def fuzzed(service: ServerProcess, raw: bytes) -> None:
     """Send it; whatever comes back is no 5xx, no trace and not slow, or nothing at all."""
     # The server may wait for more of it than there is.
     answer = exchange(service.url, service.key, raw, patience=0.5)
@@ -119,7 +121,7 @@ EXAMPLES = [150, pytest.param(5_000, marks=pytest.mark.long)]
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("examples", EXAMPLES)
-def test_bytes_that_are_nearly_requests_do_no_harm(service: Served, examples: int) -> None:
+def test_bytes_that_are_nearly_requests_do_no_harm(service: ServerProcess, examples: int) -> None:
     @settings(
         max_examples=examples,
         deadline=None,
@@ -135,7 +137,7 @@ def test_bytes_that_are_nearly_requests_do_no_harm(service: Served, examples: in
     assert months(service) == before
 
 
-def months(service: Served) -> object:
+def months(service: ServerProcess) -> object:
     """It still answers, and what the store says of its months."""
     answer = httpx.post(
         f"{service.url}/graphql",
@@ -149,7 +151,7 @@ def months(service: Served) -> object:
     return answer.json()["data"]
 
 
-def test_the_key_is_put_in(service: Served) -> None:
+def test_the_key_is_put_in(service: ServerProcess) -> None:
     """What is sent with the key's stand-in is sent with the key."""
     raw = request("GET", f"{REPORT}?reportMonth=2026-10")
     assert KEY in raw

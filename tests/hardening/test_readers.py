@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import event
 from tests.hardening.corpus import REPORT
-from tests.served import Keyed, keyed, minted, run
+from tests.server_process import KeyedServer, create_root_key, run_command, start_keyed_server
 
 USERS = 6_000
 LONG = "e" * 500
@@ -23,11 +23,11 @@ CONNECTIONS = 4
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeyedServer]:
     """Few connections, and an organization with a large report beside the empty first one."""
     folder = tmp_path_factory.mktemp("readers")
-    with keyed(folder, DATABASE_POOL_SIZE=str(CONNECTIONS)) as service:
-        run("organizations", "create", "large", data_dir=folder)
+    with start_keyed_server(folder, DATABASE_POOL_SIZE=str(CONNECTIONS)) as service:
+        run_command("organizations", "create", "large", data_dir=folder)
         lines = b"\n".join(
             event("user.upserted", "2026-10-05T00:00:00Z", id=str(number), source="/readers",
                   username=f"{number}{LONG}", email=f"{number}@{LONG}")
@@ -35,16 +35,16 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
         )  # fmt: skip
         (folder / "users.ndjson").write_bytes(lines)
         words = ("--organization", "large", str(folder / "users.ndjson"))
-        assert f"accepted {USERS}" in run("import", *words, data_dir=folder).stdout
+        assert f"accepted {USERS}" in run_command("import", *words, data_dir=folder).stdout
         yield service
 
 
 @pytest.fixture(scope="module")
-def large_key(service: Keyed) -> str:
-    return minted(service.data_dir, "--organization", "large")[0]
+def large_key(service: KeyedServer) -> str:
+    return create_root_key(service.data_dir, "--organization", "large")[0]
 
 
-def asked(service: Keyed, key: str) -> socket.socket:
+def asked(service: KeyedServer, key: str) -> socket.socket:
     """A connection on which the report was asked for, and nothing is read."""
     wire = socket.socket()
     wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
@@ -56,13 +56,13 @@ def asked(service: Keyed, key: str) -> socket.socket:
     return wire
 
 
-def download(service: Keyed, key: str) -> httpx.Response:
+def download(service: KeyedServer, key: str) -> httpx.Response:
     return httpx.get(
         f"{service.url}{REPORT}?reportMonth=2026-10", headers={"Authorization": key}, timeout=20
     )
 
 
-def connections_in_use(service: Keyed) -> int:
+def connections_in_use(service: KeyedServer) -> int:
     told = httpx.get(f"{service.url}/metrics", headers={"Authorization": service.key}).text
     found = re.search(r"^chargeback_pool_connections_in_use (\d+)", told, re.MULTILINE)
     assert found is not None
@@ -70,7 +70,7 @@ def connections_in_use(service: Keyed) -> int:
 
 
 def test_readers_who_do_not_read_take_the_service_from_nobody(
-    service: Keyed, large_key: str
+    service: KeyedServer, large_key: str
 ) -> None:
     assert download(service, large_key).status_code == 200
     with ExitStack() as readers:
@@ -97,7 +97,7 @@ def test_readers_who_do_not_read_take_the_service_from_nobody(
 
 @pytest.mark.long
 @pytest.mark.timeout(120)
-def test_an_answer_that_nobody_reads_is_given_up(service: Keyed, large_key: str) -> None:
+def test_an_answer_that_nobody_reads_is_given_up(service: KeyedServer, large_key: str) -> None:
     began = time.monotonic()
     with asked(service, large_key):
         time.sleep(1)

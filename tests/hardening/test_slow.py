@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from app.db.engine import Database
 from app.server.http_protocol import BoundedHttpProtocol
 from app.settings import Settings
-from tests.conftest import FixedClock, client_of
+from tests.conftest import FixedClock, create_client
 from tests.hardening.corpus import CONTENT_TYPES, written_to
 
 
@@ -37,7 +37,7 @@ async def impatient(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """The application with a second's patience for bodies, and an admin's key."""
     settings = Settings.load(admin_user_list="root", body_timeout_seconds=1)
-    async with client_of(database, settings, clock) as client:
+    async with create_client(database, settings, clock) as client:
         client.headers["Authorization"] = admin_key
         yield client
 

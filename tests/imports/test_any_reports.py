@@ -19,8 +19,8 @@ from app.services.imported_reports import import_reports
 from app.services.ingestion import accept_lines
 from app.services.months import verify_month
 from app.services.organizations import find_organization
-from tests.conftest import FixedClock, cloned, event
-from tests.doors import Doors
+from tests.app_client import AppClient
+from tests.conftest import ClonedDatabase, FixedClock, event
 from tests.imports.conftest import Json, document, member, ms, project, user, workspace
 
 EXAMPLES = {"long": 1_000}.get(os.environ.get("HYPOTHESIS_PROFILE", ""), 20)
@@ -111,12 +111,12 @@ def histories(draw: st.DrawFn) -> list[Json]:
 
 
 @pytest.fixture(scope="module")
-async def doors(postgres: str, template: str) -> AsyncIterator[Doors]:
+async def app_client(postgres: str, template: str) -> AsyncIterator[AppClient]:
     async with (
-        cloned(postgres, template) as database,
-        Doors.opened(database, FixedClock(NOW)) as doors,
+        ClonedDatabase(postgres, template) as database,
+        AppClient.open(database, FixedClock(NOW)) as app_client,
     ):
-        yield doors
+        yield app_client
 
 
 def read(told: Json) -> Report:
@@ -139,22 +139,24 @@ def documented(told: Json) -> Json:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(history=histories(), together=st.booleans())
-async def test_every_report_comes_back(doors: Doors, history: list[Json], together: bool) -> None:
-    name, organization_id = await doors.organization()
+async def test_every_report_comes_back(
+    app_client: AppClient, history: list[Json], together: bool
+) -> None:
+    name, organization_id = await app_client.create_organization()
     batches = [history] if together else [[each] for each in history]
     for batch in batches:
         done = await import_reports(
-            doors.database, organization_id, map(read, batch), clock=doors.clock
+            app_client.database, organization_id, map(read, batch), clock=app_client.clock
         )
         note(repr([(str(each.month), each.stated) for each in done]))
 
     for told in history:
-        assert (await doors.answer(name, told["reportDate"])).json() == documented(told)
+        assert (await app_client.fetch_report(name, told["reportDate"])).json() == documented(told)
     last = Month.parse(history[-1]["reportDate"])
     followed = any(each["workspaces"] or each["users"]["licensedUsers"] for each in history)
     for month in Month.parse(history[0]["reportDate"]).through(last.plus(int(followed))):
         note(str(month))
-        assert (await verify_month(doors.database, organization_id, month)).differences == []
+        assert (await verify_month(app_client.database, organization_id, month)).differences == []
 
 
 @st.composite
@@ -193,30 +195,32 @@ def _live(draw: st.DrawFn, number: int) -> bytes:
 )
 @given(history=histories(), lines=live_events(), before=st.integers(0, 8))
 async def test_after_a_withdrawal_every_month_follows_from_its_events_again(
-    doors: Doors, history: list[Json], lines: list[bytes], before: int
+    app_client: AppClient, history: list[Json], lines: list[bytes], before: int
 ) -> None:
-    name, organization_id = await doors.organization()
+    name, organization_id = await app_client.create_organization()
     following = Month.parse(history[-1]["reportDate"]).plus(1)
 
     async def store(*some: bytes) -> None:
-        await accept_lines(doors.database, organization_id, [some], doors.clock.now)
+        await accept_lines(app_client.database, organization_id, [some], app_client.clock.now)
 
-    await import_reports(doors.database, organization_id, map(read, history), clock=doors.clock)
+    await import_reports(
+        app_client.database, organization_id, map(read, history), clock=app_client.clock
+    )
     await store(*lines[:before])
     reports: list[Report] = []
     await import_reports(
-        doors.database, organization_id, reports, clock=doors.clock, hand_over=following
+        app_client.database, organization_id, reports, clock=app_client.clock, hand_over=following
     )
     await store(*lines[before:])
     await import_reports(
-        doors.database, organization_id, reports, clock=doors.clock, withdrawn=following
+        app_client.database, organization_id, reports, clock=app_client.clock, withdrawn=following
     )
 
     for told in history:
-        assert (await doors.answer(name, told["reportDate"])).json() == documented(told)
-    organization = await find_organization(doors.database, name)
+        assert (await app_client.fetch_report(name, told["reportDate"])).json() == documented(told)
+    organization = await find_organization(app_client.database, name)
     if organization.last_month is not None:
         for month in Month(2023, 12).through(Month.containing(organization.last_month)):
             note(str(month))
-            found = await verify_month(doors.database, organization_id, month)
+            found = await verify_month(app_client.database, organization_id, month)
             assert found.differences == []

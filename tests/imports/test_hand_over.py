@@ -14,7 +14,7 @@ from app.domain.months import Month
 from app.services.imported_reports import import_reports
 from app.services.months import Compared, close_month, reopen_month, verify_month
 from app.services.organizations import DEFAULT, find_organization
-from tests.conftest import Feed, FixedClock, GraphQL, Rest, event
+from tests.conftest import Feed, FixedClock, GraphQLClient, RestClient, event
 from tests.imports.conftest import ImportReports, document, member, project, user, workspace
 
 OCTOBER = Month(2026, 10)
@@ -62,7 +62,7 @@ async def live(feed: Feed) -> None:
     )
 
 
-async def stocks(graphql: GraphQL, month: str) -> Any:
+async def stocks(graphql: GraphQLClient, month: str) -> Any:
     return (await graphql(STOCKS, month=month))["chargebackReport"]
 
 
@@ -76,8 +76,8 @@ async def verified(database: Database, *months: Month) -> None:
 async def test_live_sources_go_on_without_counting_anything_twice(
     import_: ImportReports,
     feed: Feed,
-    graphql: GraphQL,
-    rest: Rest,
+    graphql: GraphQLClient,
+    rest: RestClient,
     database: Database,
     clock: FixedClock,
     order: str,
@@ -117,7 +117,11 @@ async def test_live_sources_go_on_without_counting_anything_twice(
 
 
 async def test_months_since_the_hand_over_are_corrected_as_ever(
-    import_: ImportReports, feed: Feed, graphql: GraphQL, database: Database, clock: FixedClock
+    import_: ImportReports,
+    feed: Feed,
+    graphql: GraphQLClient,
+    database: Database,
+    clock: FixedClock,
 ) -> None:
     await import_(SEPTEMBER)
     await hand_over(database, clock)
@@ -190,12 +194,16 @@ query ($month: Month!) { chargebackReport(month: $month) {
 """
 
 
-async def seen(graphql: GraphQL, *months: str) -> list[Any]:
+async def seen(graphql: GraphQLClient, *months: str) -> list[Any]:
     return [(await graphql(SEEN, month=month))["chargebackReport"] for month in months]
 
 
 async def test_what_is_withdrawn_was_never_handed_over(
-    import_: ImportReports, graphql: GraphQL, rest: Rest, database: Database, clock: FixedClock
+    import_: ImportReports,
+    graphql: GraphQLClient,
+    rest: RestClient,
+    database: Database,
+    clock: FixedClock,
 ) -> None:
     await import_(SEPTEMBER)
     before = await seen(graphql, "2026-09", "2026-10", "2026-11")
@@ -219,8 +227,8 @@ async def test_what_is_withdrawn_was_never_handed_over(
 async def test_what_live_sources_know_of_before_corrects_it_after_a_withdrawal(
     import_: ImportReports,
     feed: Feed,
-    graphql: GraphQL,
-    rest: Rest,
+    graphql: GraphQLClient,
+    rest: RestClient,
     database: Database,
     clock: FixedClock,
     order: str,
@@ -283,7 +291,7 @@ async def test_a_hand_over_on_which_a_closed_month_rests_is_not_withdrawn(
 
 
 async def test_both_are_in_the_audit_log(
-    import_: ImportReports, graphql: GraphQL, database: Database, clock: FixedClock
+    import_: ImportReports, graphql: GraphQLClient, database: Database, clock: FixedClock
 ) -> None:
     await import_(SEPTEMBER)
     await hand_over(database, clock)

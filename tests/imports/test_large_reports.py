@@ -12,7 +12,7 @@ from app.domain.months import Month
 from app.server.process_tuning import tune_gc
 from app.services.months import verify_month
 from app.services.organizations import DEFAULT, find_organization
-from tests.conftest import Rest
+from tests.conftest import RestClient
 from tests.imports.companies import Company
 from tests.imports.conftest import ImportReports, Json
 
@@ -20,7 +20,7 @@ FIRST = Month(2025, 1)
 
 
 async def imported(
-    company: Company, months: int, import_: ImportReports, rest: Rest
+    company: Company, months: int, import_: ImportReports, rest: RestClient
 ) -> tuple[Sequence[float], Sequence[float]]:
     """Import so many months of a company, each by itself.
 
@@ -50,7 +50,7 @@ def documented(told: Json) -> Json:
 
 @pytest.mark.parametrize("newer", [False, True])
 async def test_two_months_of_some_workspaces_come_back_and_verify(
-    database: Database, import_: ImportReports, rest: Rest, newer: bool
+    database: Database, import_: ImportReports, rest: RestClient, newer: bool
 ) -> None:
     await imported(Company(20, 400, newer=newer), 2, import_, rest)
 
@@ -61,7 +61,7 @@ async def test_two_months_of_some_workspaces_come_back_and_verify(
 @pytest.mark.long
 @pytest.mark.timeout(1_800)
 async def test_a_year_of_a_large_organization(
-    import_: ImportReports, rest: Rest, capsys: pytest.CaptureFixture[str]
+    import_: ImportReports, rest: RestClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The figures in docs/import-report.md: `make import-large` prints them."""
     tune_gc()  # As every command does.

@@ -11,7 +11,7 @@ from app.domain.errors import InvalidMonth, InvalidReport, MonthClosed
 from app.domain.months import Month
 from app.services.months import reopen_month, verify_month
 from app.services.organizations import DEFAULT, find_organization
-from tests.conftest import CONTRACT, Feed, FixedClock, GraphQL, Rest, event
+from tests.conftest import CONTRACT, Feed, FixedClock, GraphQLClient, RestClient, event
 from tests.imports.conftest import (
     ImportReports,
     Json,
@@ -35,15 +35,15 @@ async def verified(database: Database, *months: str) -> None:
         ).differences == []
 
 
-async def shown(rest: Rest, month: str) -> bytes:
-    answer = await rest.response(reportMonth=month)
+async def shown(rest: RestClient, month: str) -> bytes:
+    answer = await rest.get(reportMonth=month)
     assert answer.status_code == 200
     assert "immutable" in answer.headers["cache-control"]
     return answer.content
 
 
 async def test_the_documented_example_comes_back_byte_for_byte(
-    import_: ImportReports, rest: Rest, database: Database
+    import_: ImportReports, rest: RestClient, database: Database
 ) -> None:
     [imported] = await import_(GOLDEN)
 
@@ -53,7 +53,7 @@ async def test_the_documented_example_comes_back_byte_for_byte(
 
 
 async def test_the_next_month_goes_on_from_the_stocks(
-    import_: ImportReports, rest: Rest, graphql: GraphQL
+    import_: ImportReports, rest: RestClient, graphql: GraphQLClient
 ) -> None:
     await import_(GOLDEN)
 
@@ -65,7 +65,7 @@ async def test_the_next_month_goes_on_from_the_stocks(
 
 
 async def test_the_same_report_again_changes_nothing(
-    import_: ImportReports, rest: Rest, graphql: GraphQL
+    import_: ImportReports, rest: RestClient, graphql: GraphQLClient
 ) -> None:
     await import_(GOLDEN)
     before = await shown(rest, "2021-03"), await rest("2021-04"), await rest()
@@ -124,7 +124,7 @@ query ($month: Month!) {
 
 
 async def test_two_months_come_back_and_the_second_follows_from_the_first(
-    import_: ImportReports, rest: Rest, database: Database
+    import_: ImportReports, rest: RestClient, database: Database
 ) -> None:
     await import_(MARCH)
     await import_(APRIL)
@@ -140,7 +140,7 @@ async def test_two_months_come_back_and_the_second_follows_from_the_first(
 
 
 async def test_what_a_report_cannot_say_is_unknown(
-    import_: ImportReports, graphql: GraphQL
+    import_: ImportReports, graphql: GraphQLClient
 ) -> None:
     await import_(MARCH)
 
@@ -161,7 +161,7 @@ async def test_what_a_report_cannot_say_is_unknown(
 
 
 async def test_the_month_after_the_last_report_knows_its_flows(
-    import_: ImportReports, feed: Feed, graphql: GraphQL
+    import_: ImportReports, feed: Feed, graphql: GraphQLClient
 ) -> None:
     await import_(MARCH, APRIL)
     await feed(
@@ -186,7 +186,7 @@ async def test_the_month_after_the_last_report_knows_its_flows(
 
 
 async def test_newer_documents_tell_whose_the_rest_is(
-    import_: ImportReports, rest: Rest, graphql: GraphQL
+    import_: ImportReports, rest: RestClient, graphql: GraphQLClient
 ) -> None:
     newer = document(
         "2024-03",
@@ -230,7 +230,7 @@ async def test_newer_documents_tell_whose_the_rest_is(
 
 
 async def test_a_report_that_does_not_add_up_stands_and_says_where(
-    import_: ImportReports, rest: Rest, graphql: GraphQL, database: Database
+    import_: ImportReports, rest: RestClient, graphql: GraphQLClient, database: Database
 ) -> None:
     # The workspace counts one experiment and 1 MB that are in no project.
     odd = document(
@@ -269,7 +269,7 @@ async def test_a_report_that_does_not_add_up_stands_and_says_where(
 
 
 async def test_a_month_between_two_reports_is_as_the_first_left_it(
-    import_: ImportReports, rest: Rest, database: Database
+    import_: ImportReports, rest: RestClient, database: Database
 ) -> None:
     may = {**APRIL, "reportDate": "2024-05"}
 
@@ -282,7 +282,7 @@ async def test_a_month_between_two_reports_is_as_the_first_left_it(
 
 
 async def test_a_corrected_report_takes_the_place_of_the_first_once_its_month_is_opened_again(
-    import_: ImportReports, rest: Rest, database: Database, clock: FixedClock
+    import_: ImportReports, rest: RestClient, database: Database, clock: FixedClock
 ) -> None:
     await import_(MARCH)
     clock.now += timedelta(minutes=1)
@@ -333,7 +333,7 @@ async def test_a_corrected_report_takes_the_place_of_the_first_once_its_month_is
     ],
 )
 async def test_a_report_that_cannot_be_kept_is_refused_with_the_place(
-    import_: ImportReports, rest: Rest, changed: Json, told: str
+    import_: ImportReports, rest: RestClient, changed: Json, told: str
 ) -> None:
     with pytest.raises(InvalidReport, match=told):
         await import_(MARCH, {**APRIL, **changed})

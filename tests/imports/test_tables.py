@@ -20,7 +20,7 @@ from app.connectors.files.mapping import default_mapping, read_mapping
 from app.db.engine import Database
 from app.domain.errors import ChargebackError, InvalidArgument, InvalidRows
 from app.services.organizations import DEFAULT, find_organization
-from tests.conftest import GraphQL, cloned
+from tests.conftest import ClonedDatabase, GraphQLClient
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/files.md").read_text()
 AT = datetime(2026, 11, 2, tzinfo=UTC)
@@ -33,7 +33,7 @@ BROKEN_GZIP = PACKED[:12] + bytes(255 - each for each in PACKED[12:40]) + PACKED
 @pytest.fixture
 async def database_url(postgres: str, template: str) -> AsyncIterator[str]:
     """A store that commands open by themselves."""
-    clone = cloned(postgres, template)
+    clone = ClonedDatabase(postgres, template)
     async with clone:
         yield clone.url
 
@@ -101,13 +101,13 @@ WORKSPACES = """
 """
 
 
-async def report(graphql: GraphQL) -> dict[str, Any]:
+async def report(graphql: GraphQLClient) -> dict[str, Any]:
     found: dict[str, Any] = (await graphql(WORKSPACES))["chargebackReport"]
     return found
 
 
 async def test_a_directory_in_parquet_has_types(
-    database: Database, tmp_path: Path, graphql: GraphQL
+    database: Database, tmp_path: Path, graphql: GraphQLClient
 ) -> None:
     file = tmp_path / "people.parquet"
     columns: Mapping[str, list[Any]] = {
@@ -139,7 +139,7 @@ async def test_a_directory_in_parquet_has_types(
 
 
 async def test_units_are_multiplied_and_rounded_half_up(
-    database: Database, tmp_path: Path, graphql: GraphQL
+    database: Database, tmp_path: Path, graphql: GraphQLClient
 ) -> None:
     (tmp_path / "sizes.csv.gz").write_bytes(
         gzip.compress(b"\xef\xbb\xbfname,gib\nx,0.5\ny,0.0000000005\n")
@@ -166,7 +166,7 @@ async def test_units_are_multiplied_and_rounded_half_up(
 
 
 async def test_an_experiment_that_is_gone_is_not_created_again(
-    database: Database, tmp_path: Path, graphql: GraphQL
+    database: Database, tmp_path: Path, graphql: GraphQLClient
 ) -> None:
     await imported(
         database,
@@ -187,7 +187,7 @@ async def test_an_experiment_that_is_gone_is_not_created_again(
 
 
 async def test_a_complete_directory_ends_what_it_lacks_and_no_more(
-    database: Database, tmp_path: Path, graphql: GraphQL
+    database: Database, tmp_path: Path, graphql: GraphQLClient
 ) -> None:
     first = "username,workspace\nann,v\nann,w\nbob,v\n"
     await imported(database, tmp_path, first, "directory", complete=True)
@@ -251,7 +251,7 @@ HEADER = "experiment,workspace,project,username,size_bytes,created_at\n"
     ],
 )
 async def test_bad_cells_are_listed_by_row_and_column_and_nothing_is_stored(
-    database: Database, tmp_path: Path, graphql: GraphQL, text: str, problems: list[str]
+    database: Database, tmp_path: Path, graphql: GraphQLClient, text: str, problems: list[str]
 ) -> None:
     with pytest.raises(InvalidRows) as refused:
         await imported(database, tmp_path, text)
@@ -297,7 +297,7 @@ async def test_a_file_that_cannot_be_read_is_refused(
 
 @pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "utf_8", "utf-16"])
 async def test_a_mark_of_the_byte_order_is_no_part_of_the_first_name(
-    database: Database, tmp_path: Path, graphql: GraphQL, encoding: str
+    database: Database, tmp_path: Path, graphql: GraphQLClient, encoding: str
 ) -> None:
     file, mapping = tmp_path / "people.csv", tmp_path / "mapping.toml"
     content = "username,email\nann,ann@x.test\n"
@@ -313,7 +313,7 @@ async def test_a_mark_of_the_byte_order_is_no_part_of_the_first_name(
 
 
 async def test_a_parquet_file_of_other_programs_is_read_as_it_is_meant(
-    database: Database, tmp_path: Path, graphql: GraphQL
+    database: Database, tmp_path: Path, graphql: GraphQLClient
 ) -> None:
     """Text may be bytes, and what pandas has no number for is NaN."""
     file = tmp_path / "people.parquet"

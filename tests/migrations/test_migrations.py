@@ -13,13 +13,13 @@ from app.db.engine import Database
 from app.db.migrations import alembic_config, is_behind, list_pending, upgrade
 from app.db.tables import Base
 from app.domain.errors import StoreFromPrerelease
-from tests.conftest import cloned
+from tests.conftest import ClonedDatabase
 
 
 @pytest.fixture
 async def empty(postgres: str, template: str) -> Any:
     """A database without any table."""
-    async with cloned(postgres, template) as database:
+    async with ClonedDatabase(postgres, template) as database:
         async with database.owner_transaction() as tx:
             await tx.execute(text("DROP SCHEMA public CASCADE"))
             await tx.execute(text("CREATE SCHEMA public"))

@@ -14,7 +14,7 @@ from app.domain.ids import organization_id
 from app.domain.months import Month
 from app.services.months import close_due_months, close_month, reopen_month, verify_month
 from app.settings import Settings
-from tests.conftest import Feed, FixedClock, GraphQL, Rest, event
+from tests.conftest import Feed, FixedClock, GraphQLClient, RestClient, event
 from tests.report.questions import ONE
 
 OWN: UUID = organization_id("default")
@@ -44,20 +44,20 @@ async def reopen(database: Database, month: Month, clock: FixedClock) -> None:
     await reopen_month(database, OWN, month, reason="a test", by=OPERATOR, now=clock.now)
 
 
-async def experiments(graphql: GraphQL, month: Month) -> int:
+async def experiments(graphql: GraphQLClient, month: Month) -> int:
     answer = await graphql(EXPERIMENTS, month=str(month))
     return int(answer["chargebackReport"]["numberOfExperiments"])
 
 
 async def test_months_before_the_first_closed_one_are_closed_with_it(
-    database: Database, feed: Feed, rest: Rest, graphql: GraphQL, clock: FixedClock
+    database: Database, feed: Feed, rest: RestClient, graphql: GraphQLClient, clock: FixedClock
 ) -> None:
     await feed(*FOUNDING)
     await close(database, SEPTEMBER, clock)
-    before = await rest.response(reportMonth="2026-08")
+    before = await rest.get(reportMonth="2026-08")
 
     await feed(LATE)
-    after = await rest.response(reportMonth="2026-08")
+    after = await rest.get(reportMonth="2026-08")
 
     assert (after.content, after.headers["etag"]) == (before.content, before.headers["etag"])
     assert "immutable" in after.headers["cache-control"]
@@ -66,7 +66,7 @@ async def test_months_before_the_first_closed_one_are_closed_with_it(
 
 
 async def test_whatever_arrives_no_byte_of_a_closed_report_changes(
-    database: Database, feed: Feed, rest: Rest, graphql: GraphQL, clock: FixedClock
+    database: Database, feed: Feed, rest: RestClient, graphql: GraphQLClient, clock: FixedClock
 ) -> None:
     at = "2026-09-15T00:00:00Z"
     await feed(
@@ -77,7 +77,7 @@ async def test_whatever_arrives_no_byte_of_a_closed_report_changes(
         event("usage.recorded", at, username="ann", channel="ui", count=3),
     )  # fmt: skip
     await close(database, SEPTEMBER, clock)
-    before = await rest.response(reportMonth="2026-09"), await graphql(ONE, month="2026-09")
+    before = await rest.get(reportMonth="2026-09"), await graphql(ONE, month="2026-09")
 
     late = "2026-09-20T00:00:00Z"
     clock.now += timedelta(days=1)
@@ -95,7 +95,7 @@ async def test_whatever_arrives_no_byte_of_a_closed_report_changes(
         event("user.deleted", late, username="ann"),
     ):
         await feed(line)
-        document = await rest.response(reportMonth="2026-09")
+        document = await rest.get(reportMonth="2026-09")
         assert document.content == before[0].content
         assert document.headers["etag"] == before[0].headers["etag"]
         assert await graphql(ONE, month="2026-09") == before[1]
@@ -103,7 +103,7 @@ async def test_whatever_arrives_no_byte_of_a_closed_report_changes(
 
 
 async def test_opening_the_first_closed_month_opens_those_before_it(
-    database: Database, feed: Feed, graphql: GraphQL, clock: FixedClock
+    database: Database, feed: Feed, graphql: GraphQLClient, clock: FixedClock
 ) -> None:
     await close(database, SEPTEMBER, clock)  # Of an organization without any event.
     await feed(*FOUNDING, LATE)
@@ -120,7 +120,7 @@ async def test_opening_the_first_closed_month_opens_those_before_it(
 
 @pytest.mark.parametrize("announced", ["before", "after"])
 async def test_a_licence_of_a_closed_month_before_the_first_event_is_a_correction_once_it_is_known(
-    database: Database, feed: Feed, graphql: GraphQL, clock: FixedClock, announced: str
+    database: Database, feed: Feed, graphql: GraphQLClient, clock: FixedClock, announced: str
 ) -> None:
     # Ann's account is older than every event. Months before the first event say nothing of her;
     # an event of August makes her licensed in August and, carried, in September.
@@ -150,7 +150,7 @@ async def test_a_licence_of_a_closed_month_before_the_first_event_is_a_correctio
 
 
 async def test_whoever_is_announced_after_the_close_is_charged_with_what_was_used_before_it(
-    database: Database, feed: Feed, graphql: GraphQL, clock: FixedClock
+    database: Database, feed: Feed, graphql: GraphQLClient, clock: FixedClock
 ) -> None:
     # September closes with 3 uses of a user whom nobody announced, and shows none of them. The
     # fourth comes late, and then the announcement: 1 licence and 3 + 1 uses are lacking.
@@ -174,7 +174,11 @@ async def test_whoever_is_announced_after_the_close_is_charged_with_what_was_use
 
 @pytest.mark.parametrize("closed_meanwhile", [False, True])
 async def test_what_came_late_and_is_taken_back_corrects_nothing(
-    database: Database, feed: Feed, graphql: GraphQL, clock: FixedClock, closed_meanwhile: bool
+    database: Database,
+    feed: Feed,
+    graphql: GraphQLClient,
+    clock: FixedClock,
+    closed_meanwhile: bool,
 ) -> None:
     # The workspace exists in the closed August; then it was deleted in it, and used after that.
     # What is booked in two months is no order of events: both are the same -1 and +1.

@@ -14,8 +14,8 @@ from app.db.engine import Database
 from app.domain.months import Month
 from app.services.months import MONTH_CLOSE_BY_ITSELF, close_due_months, list_acts
 from app.services.organizations import DEFAULT, find_organization
-from tests.conftest import Feed, FixedClock, cloned, event
-from tests.served import Served, run
+from tests.conftest import ClonedDatabase, Feed, FixedClock, event
+from tests.server_process import ServerProcess, run_command
 
 PROCESSES = 2
 
@@ -27,7 +27,7 @@ def founding(month: Month) -> bytes:
 async def test_of_several_that_look_at_once_each_month_is_closed_by_one(
     postgres: str, template: str
 ) -> None:
-    clone = cloned(postgres, template)
+    clone = ClonedDatabase(postgres, template)
     async with clone as database:
         clock = FixedClock()
         await Feed(database, clock)(founding(Month(2026, 8)))
@@ -49,11 +49,11 @@ def test_of_two_running_services_one_closes_each_month(tmp_path: Path) -> None:
     last = Month.containing(datetime.now(UTC) - timedelta(days=1)).plus(-1)
     months = list(last.plus(-5).through(last))
     (tmp_path / "events").write_bytes(founding(months[0]))
-    imported = run("import", str(tmp_path / "events"), data_dir=tmp_path)
+    imported = run_command("import", str(tmp_path / "events"), data_dir=tmp_path)
     assert imported.returncode == 0, imported.stderr
 
-    def serve(_: int) -> Served:
-        return Served(tmp_path, words=(), settings={"MONTH_CLOSE_AFTER_DAYS": "0"})
+    def serve(_: int) -> ServerProcess:
+        return ServerProcess(tmp_path, arguments=(), settings={"MONTH_CLOSE_AFTER_DAYS": "0"})
 
     with ThreadPoolExecutor(PROCESSES) as pool:
         services = list(pool.map(serve, range(PROCESSES)))
@@ -70,7 +70,7 @@ def test_of_two_running_services_one_closes_each_month(tmp_path: Path) -> None:
     assert acts == [(month.first_day, "CLOSED", MONTH_CLOSE_BY_ITSELF) for month in months]
 
 
-def _closed(services: list[Served]) -> list[str]:
+def _closed(services: list[ServerProcess]) -> list[str]:
     """The months that the services say they closed."""
     said = [line for service in services for line in service.lines if '"month closed"' in line]
     return re.findall(r'"month": ?"(\d{4}-\d\d)"', "\n".join(said))

@@ -24,8 +24,8 @@ from app.domain.events import decode_lines
 from app.domain.months import Month
 from app.services.ingestion import GroupCommitIngestor
 from app.services.months import close_month, reopen_month, verify_month
-from tests.conftest import NOW, FixedClock, cloned
-from tests.doors import Doors
+from tests.app_client import AppClient
+from tests.conftest import NOW, ClonedDatabase, FixedClock
 from tests.report.feeds import FIRST_MONTH, LAST_MONTH, feeds
 from tests.report.questions import FULL_REPORT, less
 
@@ -82,7 +82,7 @@ query ($from: Month!, $to: Month!, $own: String!, $twin: String!) {{
 
 
 @dataclass(frozen=True)
-class TwinDoors(Doors):
+class TwinClient(AppClient):
     """What GraphQL and REST say of two organizations."""
 
     async def reports(self, own: str, twin: str) -> tuple[Reports, Reports]:
@@ -96,24 +96,24 @@ class TwinDoors(Doors):
 
     async def document(self, organization: str, month: Month) -> tuple[bytes, str]:
         """The REST document and its tag."""
-        answer = await self.answer(organization, str(month))
+        answer = await self.fetch_report(organization, str(month))
         return answer.content, answer.headers["etag"]
 
 
 @pytest.fixture(scope="module")
-async def doors(postgres: str, template: str) -> AsyncIterator[TwinDoors]:
+async def app_client(postgres: str, template: str) -> AsyncIterator[TwinClient]:
     async with (
-        cloned(postgres, template) as database,
-        TwinDoors.opened(database, FixedClock(MAY)) as doors,
+        ClonedDatabase(postgres, template) as database,
+        TwinClient.open(database, FixedClock(MAY)) as app_client,
     ):
-        yield doors
+        yield app_client
 
 
 @dataclass
 class Play:
     """A story as it is told to an organization, and to a twin of it that closes nothing."""
 
-    doors: TwinDoors
+    app_client: TwinClient
     own: str
     own_id: UUID
     twin: str
@@ -122,13 +122,17 @@ class Play:
     events: list[bytes] = field(default_factory=list)
 
     @classmethod
-    async def begin(cls, doors: TwinDoors) -> "Play":
-        doors.clock.now = MAY
-        return cls(doors, *await doors.organization(), *await doors.organization())
+    async def begin(cls, app_client: TwinClient) -> "Play":
+        app_client.clock.now = MAY
+        return cls(
+            app_client,
+            *await app_client.create_organization(),
+            *await app_client.create_organization(),
+        )
 
     async def take(self, step: Step) -> None:
         # Whoever acts twice in one microsecond is not whom this test is about.
-        self.doors.clock.now += timedelta(seconds=1)
+        self.app_client.clock.now += timedelta(seconds=1)
         match step:
             case Close(month):
                 await self._close(month)
@@ -139,23 +143,26 @@ class Play:
                 # Checked as of late: an account may have been created after the clock's time.
                 decoded = decode_lines(list(step), now=NOW)
                 for organization_id in (self.own_id, self.twin_id):
-                    await GroupCommitIngestor(self.doors.database).accept(
-                        organization_id, decoded, self.doors.clock.now
+                    await GroupCommitIngestor(self.app_client.database).accept(
+                        organization_id, decoded, self.app_client.clock.now
                     )
 
     async def _close(self, month: Month) -> None:
         await close_month(
-            self.doors.database,
+            self.app_client.database,
             self.own_id,
             month,
             by=OPERATOR,
-            now=self.doors.clock.now,
+            now=self.app_client.clock.now,
         )
-        reports, _ = await self.doors.reports(self.own, self.twin)
+        reports, _ = await self.app_client.reports(self.own, self.twin)
         # A month before the first one that was closed is as final as any that was.
         for closed in BEFORE.through(month):
             if closed not in self.frozen:
-                self.frozen[closed] = await self.doors.document(self.own, closed), reports[closed]
+                self.frozen[closed] = (
+                    await self.app_client.document(self.own, closed),
+                    reports[closed],
+                )
 
     async def _reopen(self) -> None:
         if self.frozen:
@@ -163,12 +170,12 @@ class Play:
             acts = await self.acts()
             if acts and month == acts[-1]:
                 await reopen_month(
-                    self.doors.database,
+                    self.app_client.database,
                     self.own_id,
                     month,
                     reason="a random story",
                     by=OPERATOR,
-                    now=self.doors.clock.now,
+                    now=self.app_client.clock.now,
                 )
                 del self.frozen[month]
                 if len(acts) == 1:
@@ -176,7 +183,7 @@ class Play:
 
     async def acts(self) -> list[Month]:
         """The months that somebody closed and nobody opened again."""
-        async with self.doors.database.owner_transaction() as tx:
+        async with self.app_client.database.owner_transaction() as tx:
             days = await tx.scalars(
                 text("SELECT month FROM month_close WHERE organization_id = :id ORDER BY month"),
                 {"id": self.own_id},
@@ -184,7 +191,7 @@ class Play:
             return [Month.containing(day) for day in days]
 
     async def check(self) -> None:
-        reports, expected = await self.doors.reports(self.own, self.twin)
+        reports, expected = await self.app_client.reports(self.own, self.twin)
         await self._closed_is_closed(reports)
         self._open_months_are_those_of_the_twin(reports, expected)
         self._corrected_is_recomputed(reports, expected)
@@ -194,7 +201,7 @@ class Play:
     async def _closed_is_closed(self, reports: Reports) -> None:
         for month, (document, report) in self.frozen.items():
             assert reports[month] == report
-            assert await self.doors.document(self.own, month) == document
+            assert await self.app_client.document(self.own, month) == document
 
     def _open_months_are_those_of_the_twin(self, reports: Reports, expected: Reports) -> None:
         for month in MONTHS:
@@ -226,7 +233,7 @@ class Play:
 
     async def _rows_add_up(self) -> None:
         """As above, of what GraphQL rounds: the rows, exactly."""
-        async with self.doors.database.owner_transaction() as tx:
+        async with self.app_client.database.owner_transaction() as tx:
             corrected = await _byte_microseconds(tx, self.own_id)
             wanted = await _byte_microseconds(tx, self.twin_id)
             late = await tx.execute(_LATE, {"id": self.own_id})
@@ -247,7 +254,9 @@ class Play:
         times = [datetime.fromisoformat(orjson.loads(line)["time"]) for line in self.events]
         if times:
             for month in Month.containing(min(times)).through(Month.containing(max(times))):
-                found = (await verify_month(self.doors.database, self.own_id, month)).differences
+                found = (
+                    await verify_month(self.app_client.database, self.own_id, month)
+                ).differences
                 assert (str(month), found) == (str(month), [])
 
 
@@ -333,9 +342,9 @@ def correct(figures: Figures, corrections: Iterable[Mapping[str, Any]]) -> None:
 )
 @pytest.mark.timeout(0 if EXAMPLES > 100 else 300)
 async def test_closed_reports_and_their_corrections_are_what_a_twin_without_closes_says(
-    doors: TwinDoors, steps: list[Step]
+    app_client: TwinClient, steps: list[Step]
 ) -> None:
-    play = await Play.begin(doors)
+    play = await Play.begin(app_client)
     for step in steps:
         note(repr(step))
         await play.take(step)

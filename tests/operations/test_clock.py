@@ -7,7 +7,7 @@ import pytest
 from app.db.engine import Database
 from app.server.background_jobs import BackgroundJobs
 from app.settings import Settings
-from tests.conftest import Feed, FixedClock, GraphQL, event
+from tests.conftest import Feed, FixedClock, GraphQLClient, event
 
 HOUR = 3600.0
 
@@ -42,7 +42,7 @@ def process(database: Database, clock: FixedClock) -> Process:
     return Process(database, clock)
 
 
-async def closed_through(graphql: GraphQL) -> list[str]:
+async def closed_through(graphql: GraphQLClient) -> list[str]:
     found = await graphql("{ months { month closedAt } }")
     return [month["month"] for month in found["months"] if month["closedAt"]]
 
@@ -64,7 +64,7 @@ async def test_a_clock_that_was_set_is_noticed_once(process: Process, jump: time
 
 
 async def test_months_close_when_they_are_due(
-    process: Process, feed: Feed, graphql: GraphQL, clock: FixedClock
+    process: Process, feed: Feed, graphql: GraphQLClient, clock: FixedClock
 ) -> None:
     await feed(event("workspace.upserted", "2026-10-01T00:00:00Z", name="a"))
     await process.after(1)
@@ -74,7 +74,7 @@ async def test_months_close_when_they_are_due(
 
 
 async def test_a_clock_set_ahead_closes_nothing_for_an_hour(
-    process: Process, feed: Feed, graphql: GraphQL
+    process: Process, feed: Feed, graphql: GraphQLClient
 ) -> None:
     await feed(event("workspace.upserted", "2026-11-01T00:00:00Z", name="a"))
     await process.after(10, jump=timedelta(days=40))
@@ -89,7 +89,7 @@ async def test_a_clock_set_ahead_closes_nothing_for_an_hour(
 
 
 async def test_a_clock_set_back_refuses_what_lies_ahead_and_loses_nothing(
-    feed: Feed, graphql: GraphQL, clock: FixedClock
+    feed: Feed, graphql: GraphQLClient, clock: FixedClock
 ) -> None:
     right = clock.now
     await feed(event("workspace.upserted", "2026-11-24T11:00:00Z", name="a"))

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from app.db.engine import Database
 from app.domain.callers import Scope
 from app.settings import Settings
-from tests.conftest import FixedClock, MakeKey, client_of
+from tests.conftest import FixedClock, MakeKey, create_client
 
 TOKEN = "0123456789abcdef"
 AWAY = "postgresql://nobody@127.0.0.1:1/nowhere"
@@ -18,7 +18,7 @@ AWAY = "postgresql://nobody@127.0.0.1:1/nowhere"
 @pytest.fixture
 def away(clock: FixedClock) -> httpx.AsyncClient:
     """The application on a store that nobody serves."""
-    return client_of(Database(AWAY), Settings.load(metrics_token=TOKEN), clock)
+    return create_client(Database(AWAY), Settings.load(metrics_token=TOKEN), clock)
 
 
 async def test_alive_is_answered_without_a_store(away: httpx.AsyncClient) -> None:

@@ -16,7 +16,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from app.observability.logs import formatter, redact_secrets
 from app.settings import LogFormat, Settings, SettingsError
-from tests.served import Served, run
+from tests.server_process import ServerProcess, run_command
 
 TOKEN = "a-token-that-nobody-may-see"
 CALLER_TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -79,13 +79,13 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
             "SLOW_QUERY_SECONDS": "0.000001",
             "TRACES_ENDPOINT": collector.url,
         }
-        with Served(data_dir, words=(), settings=settings) as served:
-            created = run(
+        with ServerProcess(data_dir, arguments=(), settings=settings) as server:
+            created = run_command(
                 "keys", "create", "--user", "root", "--scope", "admin", data_dir=data_dir
             )
             key = created.stdout.removeprefix("API key: ").strip()
-            ask(served.url, key)
-        lines = [line for line in served.lines if line.startswith("{")]
+            ask(server.url, key)
+        lines = [line for line in server.lines if line.startswith("{")]
         decoded = [orjson.loads(line) for line in lines]
         yield Told(key, decoded, "\n".join(lines), collector.spans)
 

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from app.db.engine import Database
 from app.observability.metrics import Metrics
 from app.services.ingestion import GroupCommitIngestor
-from tests.conftest import Feed, FixedClock, GraphQL, event
+from tests.conftest import Feed, FixedClock, GraphQLClient, event
 
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "deploy/prometheus/alerts.yaml"
@@ -34,11 +34,11 @@ async def samples(client: httpx.AsyncClient, key: str) -> dict[tuple[str, str], 
 
 
 async def test_requests_are_counted_by_route_root_field_and_status(
-    graphql: GraphQL, client: httpx.AsyncClient
+    graphql: GraphQLClient, client: httpx.AsyncClient
 ) -> None:
     await graphql("query Mine { viewer { username } }")
     await graphql("{ viewer { username } months { month } }")
-    await graphql.response("{ nothing }")
+    await graphql.execute("{ nothing }")
     await client.get("/nowhere/at/all")
 
     found = await samples(client, graphql.key)
@@ -58,7 +58,7 @@ async def test_requests_are_counted_by_route_root_field_and_status(
 
 
 async def test_statements_and_their_rows_are_counted(
-    graphql: GraphQL, client: httpx.AsyncClient, feed: Feed
+    graphql: GraphQLClient, client: httpx.AsyncClient, feed: Feed
 ) -> None:
     await feed(*(event("workspace.upserted", "2026-09-01T00:00:00Z", name=name) for name in "abc"))
     await graphql('{ chargebackReport(month: "2026-09") { workspaces { name } } }')
@@ -73,7 +73,7 @@ async def test_statements_and_their_rows_are_counted(
 
 
 async def test_events_are_counted_and_the_feed_s_lag_is_known(
-    graphql: GraphQL, client: httpx.AsyncClient, clock: FixedClock
+    graphql: GraphQLClient, client: httpx.AsyncClient, clock: FixedClock
 ) -> None:
     line = event("workspace.upserted", "2026-09-30T23:59:59Z", name="a")
     sent: dict[str, Any] = {
@@ -101,7 +101,7 @@ async def test_events_are_counted_and_the_feed_s_lag_is_known(
 
 
 async def test_closes_are_seen_whoever_made_them(
-    graphql: GraphQL, client: httpx.AsyncClient, feed: Feed
+    graphql: GraphQLClient, client: httpx.AsyncClient, feed: Feed
 ) -> None:
     await feed(event("workspace.upserted", "2026-08-01T00:00:00Z", name="a"))
     labels = "organization=default"

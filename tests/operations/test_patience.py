@@ -13,9 +13,9 @@ import pytest
 from app.db.engine import Database
 from app.db.statements import Statement
 from app.domain.errors import StatementCancelled, StoreUnavailable
-from app.postgres.open import open_store
+from app.postgres.database import open_database
 from app.services.organizations import DEFAULT, find_organization
-from tests.conftest import cloned
+from tests.conftest import ClonedDatabase
 
 
 def statement(text: str) -> Statement:
@@ -31,7 +31,7 @@ async def test_a_statement_of_a_request_ends_after_eight_seconds(database: Datab
 
 
 async def test_a_cancelled_statement_is_told_as_what_it_is(postgres: str, template: str) -> None:
-    store = cloned(postgres, template)
+    store = ClonedDatabase(postgres, template)
     async with store as database:
         organization = await find_organization(database, DEFAULT)
         administrator = await asyncpg.connect(store.url)
@@ -63,11 +63,11 @@ async def test_a_cancelled_statement_is_told_as_what_it_is(postgres: str, templa
 async def test_a_store_that_lets_nobody_in_stops_the_start_with_the_reason(
     postgres: str, template: str, tmp_path: Path, replaced: str, by: str, reason: str
 ) -> None:
-    store = cloned(postgres, template)
+    store = ClonedDatabase(postgres, template)
     async with store:
         url = store.url.replace(replaced, by)
         with pytest.raises(StoreUnavailable, match=f"PostgreSQL cannot be reached: .*({reason})"):
-            async with open_store(url, tmp_path):
+            async with open_database(url, tmp_path):
                 raise AssertionError
 
         # A client that meets it later is told no more than that the store is away.
@@ -109,7 +109,7 @@ async def test_a_silent_store_is_away_however_often_the_loop_stands_still() -> N
 async def test_a_store_that_falls_silent_between_two_statements_is_away(
     postgres: str, template: str
 ) -> None:
-    store = cloned(postgres, template)
+    store = ClonedDatabase(postgres, template)
     async with store as database:
         administrator = await asyncpg.connect(store.url)
         try:
@@ -149,7 +149,7 @@ async def waiting_server(administrator: asyncpg.Connection) -> int:
 async def test_a_store_that_refuses_for_want_of_connections_is_not_away(
     postgres: str, template: str
 ) -> None:
-    store = cloned(postgres, template)
+    store = ClonedDatabase(postgres, template)
     async with store as database:
         administrator = await asyncpg.connect(store.url)
         await administrator.execute("CREATE ROLE few LOGIN CONNECTION LIMIT 0")

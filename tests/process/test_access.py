@@ -11,28 +11,36 @@ import httpx
 import pytest
 
 from app.postgres.embedded import bin_folder
-from tests.served import Keyed, Served, keyed, minted, run
+from tests.server_process import (
+    KeyedServer,
+    ServerProcess,
+    create_root_key,
+    run_command,
+    start_keyed_server,
+)
 
 REPORT = "/api/admin/chargeback/report"
 UNKNOWN = "cbk_0CK8cYeiijyT_S8vf6xk1lYBOsz8jrWqNarZNUDz423NY1cBYA1"
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeyedServer]:
     """A service behind a proxy on this host."""
-    with keyed(tmp_path_factory.mktemp("access"), TRUSTED_PROXIES="127.0.0.1") as service:
+    with start_keyed_server(
+        tmp_path_factory.mktemp("access"), TRUSTED_PROXIES="127.0.0.1"
+    ) as service:
         yield service
 
 
-def lines(service: Keyed, **options: str) -> list[dict[str, Any]]:
+def lines(service: KeyedServer, **options: str) -> list[dict[str, Any]]:
     """The audit log as the command line exports it."""
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
-    exported = run("audit", *words, data_dir=service.data_dir)
+    exported = run_command("audit", *words, data_dir=service.data_dir)
     assert exported.returncode == 0, exported.stderr
     return [json.loads(line) for line in exported.stdout.splitlines()]
 
 
-def test_a_proxy_that_is_trusted_says_where_a_request_came_from(service: Keyed) -> None:
+def test_a_proxy_that_is_trusted_says_where_a_request_came_from(service: KeyedServer) -> None:
     forwarded = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7", "X-Forwarded-Proto": "https"}
     signed_in = httpx.post(f"{service.url}/signin", data={"key": service.key}, headers=forwarded)
     assert "; Secure" in signed_in.headers["set-cookie"]
@@ -45,7 +53,7 @@ def test_a_proxy_that_is_trusted_says_where_a_request_came_from(service: Keyed) 
 
 
 def test_nobody_else_says_where_a_request_came_from(tmp_path: Path) -> None:
-    with keyed(tmp_path) as service:
+    with start_keyed_server(tmp_path) as service:
         for number in range(21):
             forwarded = {"X-Forwarded-For": f"203.0.113.{number}", "X-Forwarded-Proto": "https"}
             last = httpx.get(
@@ -59,13 +67,15 @@ def test_nobody_else_says_where_a_request_came_from(tmp_path: Path) -> None:
         assert "; Secure" not in signed_in.headers["set-cookie"]
 
 
-def test_a_key_revoked_in_one_process_is_refused_by_the_other_at_once(service: Keyed) -> None:
+def test_a_key_revoked_in_one_process_is_refused_by_the_other_at_once(
+    service: KeyedServer,
+) -> None:
     settings = {"ADMIN_USER_LIST": "root"}
     with (
-        Served(service.data_dir, words=(), settings=settings) as other,
+        ServerProcess(service.data_dir, arguments=(), settings=settings) as other,
         httpx.Client() as session,
     ):
-        [key] = minted(service.data_dir)
+        [key] = create_root_key(service.data_dir)
         headers = {"Authorization": key}
         session.post(f"{other.url}/signin", data={"key": key})
         page = {"X-Chargeback-Client": "graphiql"}
@@ -87,10 +97,10 @@ def test_a_key_revoked_in_one_process_is_refused_by_the_other_at_once(service: K
         assert (before, answers()) == ([200, 200, 200], [401, 401, 401])
 
 
-def test_no_key_is_found_in_the_store_or_in_any_log(service: Keyed) -> None:
+def test_no_key_is_found_in_the_store_or_in_any_log(service: KeyedServer) -> None:
     """Used in every way there is, right and wrong, and put where none belongs."""
-    key, long_form = minted(service.data_dir, "--long-form", service.url)
-    reader = run(
+    key, long_form = create_root_key(service.data_dir, "--long-form", service.url)
+    reader = run_command(
         "keys", "create", "--user", "root", "--scope", "report:read", data_dir=service.data_dir
     ).stdout.split()[-1]
     mistyped = key[:-1] + ("a" if key[-1] != "a" else "b")
@@ -122,7 +132,7 @@ def test_no_key_is_found_in_the_store_or_in_any_log(service: Keyed) -> None:
     logs = {
         str(file): file.read_text(errors="replace") for file in service.data_dir.rglob("*.log")
     }
-    kept = {"pg_dump": dump, **logs, "stderr": "\n".join(service.served.lines)}
+    kept = {"pg_dump": dump, **logs, "stderr": "\n".join(service.server.lines)}
 
     assert key.split("_")[1] in dump
     assert len(logs) >= 2
@@ -133,14 +143,14 @@ def test_no_key_is_found_in_the_store_or_in_any_log(service: Keyed) -> None:
 
 
 def test_a_clean_stop_leaves_no_read_out_of_the_log(tmp_path: Path) -> None:
-    with keyed(tmp_path) as service:
+    with start_keyed_server(tmp_path) as service:
         for _ in range(30):
             answer = httpx.get(
                 f"{service.url}{REPORT}?reportMonth=2026-10",
                 headers={"Authorization": service.key},
             )
             assert answer.status_code == 200
-        assert service.served.stop(signal.SIGTERM) == 0
+        assert service.server.stop(signal.SIGTERM) == 0
 
     kept = lines(service, action="REPORT_DOWNLOADED")
     assert len(kept) == 30
@@ -148,8 +158,10 @@ def test_a_clean_stop_leaves_no_read_out_of_the_log(tmp_path: Path) -> None:
     assert start["detail"]["session_lifetime_hours"] == 12
 
 
-def test_the_log_is_exported_as_csv_and_that_is_noted(service: Keyed) -> None:
-    exported = run("audit", "--format", "csv", "--since", "2026-11", data_dir=service.data_dir)
+def test_the_log_is_exported_as_csv_and_that_is_noted(service: KeyedServer) -> None:
+    exported = run_command(
+        "audit", "--format", "csv", "--since", "2026-11", data_dir=service.data_dir
+    )
 
     head, *rows = exported.stdout.splitlines()
     assert head == ("id,happenedAt,action,target,outcome,username,keyId,address,door,detail")

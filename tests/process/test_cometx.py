@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.served import Served, run
+from tests.server_process import ServerProcess, run_command
 
 LOCK = Path(__file__).parents[2] / "requirements/cometx.lock"
 REPORT = """
@@ -43,9 +43,9 @@ def cometx() -> Path:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with Served(tmp_path_factory.mktemp("cometx")) as served:
-        yield served
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("cometx")) as server:
+        yield server
 
 
 def run_client(
@@ -64,7 +64,7 @@ def run_client(
     )
 
 
-def graphql(service: Served, month: str) -> dict[str, Any]:
+def graphql(service: ServerProcess, month: str) -> dict[str, Any]:
     answer = httpx.post(
         f"{service.url}/graphql",
         headers={"Authorization": service.key},
@@ -85,7 +85,9 @@ def assert_same_figures(document: dict[str, Any], report: dict[str, Any]) -> Non
     assert shown != []
 
 
-def test_the_report_of_a_month_is_saved(cometx: Path, service: Served, tmp_path: Path) -> None:
+def test_the_report_of_a_month_is_saved(
+    cometx: Path, service: ServerProcess, tmp_path: Path
+) -> None:
     client = run_client(
         cometx,
         tmp_path / "home",
@@ -101,7 +103,7 @@ def test_the_report_of_a_month_is_saved(cometx: Path, service: Served, tmp_path:
 
 
 def test_what_the_client_saved_becomes_a_closed_month_elsewhere(
-    cometx: Path, service: Served, tmp_path: Path
+    cometx: Path, service: ServerProcess, tmp_path: Path
 ) -> None:
     saved = run_client(
         cometx,
@@ -113,17 +115,17 @@ def test_what_the_client_saved_becomes_a_closed_month_elsewhere(
     assert saved.returncode == 0, saved.stdout + saved.stderr
     file = tmp_path / "home/comet-chargeback-report-2026-09.json"
 
-    imported = run("import-report", str(file), data_dir=tmp_path / "moved")
+    imported = run_command("import-report", str(file), data_dir=tmp_path / "moved")
 
     assert imported.stdout.startswith("2026-09: closed, by "), imported.stderr
-    shown = run("report", "2026-09", "--format", "json", data_dir=tmp_path / "moved")
+    shown = run_command("report", "2026-09", "--format", "json", data_dir=tmp_path / "moved")
     assert json.loads(shown.stdout) == json.loads(file.read_text())
 
 
 def test_the_long_form_of_a_key_says_where_the_service_is(
-    cometx: Path, service: Served, tmp_path: Path
+    cometx: Path, service: ServerProcess, tmp_path: Path
 ) -> None:
-    created = run(
+    created = run_command(
         *("keys", "create", "--user", "ada.admin", "--long-form", service.url),
         data_dir=service.data_dir,
     )
@@ -145,7 +147,7 @@ def test_the_long_form_of_a_key_says_where_the_service_is(
 
 
 def test_a_refusal_reaches_the_person_in_words(
-    cometx: Path, service: Served, tmp_path: Path
+    cometx: Path, service: ServerProcess, tmp_path: Path
 ) -> None:
     client = run_client(
         cometx,

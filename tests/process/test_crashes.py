@@ -22,7 +22,7 @@ import pytest
 
 from tests.conftest import event
 from tests.process.test_faults import postmaster, wait_for_another
-from tests.served import Served, run
+from tests.server_process import ServerProcess, run_command
 
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "5"))
 CLIENTS = 4
@@ -112,14 +112,14 @@ class Install:
     """A service on a folder, its processes killed and started again, and what its store holds."""
 
     data_dir: Path
-    served: Served
+    server: ServerProcess
 
     def kill_service(self) -> None:
-        self.served.kill()
-        self.served = Served(self.data_dir, words=())
+        self.server.kill()
+        self.server = ServerProcess(self.data_dir, arguments=())
 
     def kill_feeder(self) -> None:
-        ended = self.served.feeder
+        ended = self.server.ingest_worker
         ended.kill()
         ended.wait(10)
 
@@ -146,9 +146,9 @@ class Install:
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Iterator[Install]:
-    found = Install(tmp_path, Served(tmp_path, words=()))
+    found = Install(tmp_path, ServerProcess(tmp_path, arguments=()))
     yield found
-    found.served.stop()
+    found.server.stop()
 
 
 def assert_whole(senders: list[Sender], stored: Counter[tuple[str, str]]) -> None:
@@ -165,7 +165,7 @@ def assert_whole(senders: list[Sender], stored: Counter[tuple[str, str]]) -> Non
 async def test_nothing_acknowledged_is_lost_and_no_batch_is_half_there(
     installed: Install,
 ) -> None:
-    created = run(
+    created = run_command(
         "keys", "create", "--user", "connector", "--scope", "events:write",
         data_dir=installed.data_dir,
     )  # fmt: skip
@@ -174,7 +174,7 @@ async def test_nothing_acknowledged_is_lost_and_no_batch_is_half_there(
     done: list[Sender] = []
     for number in range(ROUNDS):
         senders = [
-            Sender(f"{number}-{each}", key, draws.randrange(2**32), installed.served.url)
+            Sender(f"{number}-{each}", key, draws.randrange(2**32), installed.server.url)
             for each in range(CLIENTS)
         ]
         for sender in senders:
@@ -184,7 +184,7 @@ async def test_nothing_acknowledged_is_lost_and_no_batch_is_half_there(
         assert_whole(senders, await installed.stored())
         with httpx.Client(timeout=20) as client:
             for sender in senders:
-                sender.url = installed.served.url
+                sender.url = installed.server.url
                 _send_the_rest(sender, client)
         told = sum(len(sender.sent) for sender in senders)
         print(f"round {number + 1}: {told} batches")  # noqa: T201
@@ -194,7 +194,7 @@ async def test_nothing_acknowledged_is_lost_and_no_batch_is_half_there(
     assert_whole(done, stored)
     assert sum(stored.values()) == sum(len(ids) for each in done for ids in each.sent.values())
     for month in MONTHS:
-        verified = run("months", "verify", month, data_dir=installed.data_dir)
+        verified = run_command("months", "verify", month, data_dir=installed.data_dir)
         assert verified.stdout == f"{month} is what its events say\n", verified.stderr
     batches = sum(len(each.sent) for each in done)
     lost = sum(each.resent for each in done)

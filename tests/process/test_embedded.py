@@ -19,8 +19,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.clock import system_clock
 from app.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from app.postgres.memory import usable_bytes
-from app.server.open_store import opened
+from app.postgres.memory_limit import get_memory_limit
+from app.server.store import open_store
 from app.services.organizations import list_organizations
 from app.settings import Settings
 
@@ -191,7 +191,7 @@ async def test_text_is_in_code_point_order_and_time_in_utc(folder: Path) -> None
 
 
 async def test_pages_are_kept_in_a_quarter_of_the_memory(folder: Path) -> None:
-    quarter = usable_bytes() // 4 // 1_048_576
+    quarter = get_memory_limit() // 4 // 1_048_576
 
     async with EmbeddedPostgres(folder) as server:
         shared = await statement(
@@ -282,7 +282,7 @@ async def test_processes_that_start_at_once_share_one_server(new_folder: Path) -
 
 async def test_a_new_store_that_several_open_at_once_is_made_once(new_folder: Path) -> None:
     async def open_it() -> list[str]:
-        async with opened(Settings.load(), new_folder, system_clock) as database:
+        async with open_store(Settings.load(), new_folder, system_clock) as database:
             return [each.name for each in await list_organizations(database)]
 
     async with EmbeddedPostgres(new_folder / "postgres"):

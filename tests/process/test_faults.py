@@ -26,7 +26,7 @@ from app.services.months import verify_month
 from app.services.organizations import DEFAULT, find_organization
 from tests.conftest import event
 from tests.process.faults import Answer, Asking
-from tests.served import Served, run
+from tests.server_process import ServerProcess, run_command
 
 AWAY_SECONDS = 3
 SERVED_AGAIN_SECONDS = 5
@@ -51,19 +51,19 @@ class Refusal(NamedTuple):
 class Install(NamedTuple):
     """A running service with some months of events, and an admin's key."""
 
-    served: Served
+    server: ServerProcess
     key: str
     month: Month
 
     @property
     def report(self) -> str:
-        return f"{self.served.url}/api/admin/chargeback/report?reportMonth={self.month}"
+        return f"{self.server.url}/api/admin/chargeback/report?reportMonth={self.month}"
 
     def ask_graphql(self) -> Refusal:
         query = {"query": "{ viewer { username } }"}
         began = time.monotonic()
         answer = httpx.post(
-            f"{self.served.url}/graphql",
+            f"{self.server.url}/graphql",
             json=query,
             headers={"Authorization": self.key},
             timeout=30,
@@ -73,7 +73,7 @@ class Install(NamedTuple):
 
     @property
     def socket_folder(self) -> str:
-        return os.fsdecode((self.served.data_dir / "postgres/owner").read_bytes())
+        return os.fsdecode((self.server.data_dir / "postgres/owner").read_bytes())
 
     async def assert_verified(self) -> None:
         """What `chargeback months verify` does, without the second that a command takes."""
@@ -84,29 +84,31 @@ class Install(NamedTuple):
 
 
 def install(data_dir: Path) -> Install:
-    served = Served(data_dir, words=(), settings={"ADMIN_USER_LIST": "root"})
+    server = ServerProcess(data_dir, arguments=(), settings={"ADMIN_USER_LIST": "root"})
     now = datetime.now(UTC)
     events = b"".join(generate_events(OrganizationShape(4, 20, 3), seed=7, until=now))
-    assert run("import", "-", data_dir=data_dir, standard_input=events).returncode == 0
-    created = run("keys", "create", "--user", "root", "--scope", "admin", data_dir=data_dir)
+    assert run_command("import", "-", data_dir=data_dir, standard_input=events).returncode == 0
+    created = run_command(
+        "keys", "create", "--user", "root", "--scope", "admin", data_dir=data_dir
+    )
     key = created.stdout.removeprefix("API key: ").strip()
-    return Install(served, key, Month.containing(now).plus(-1))
+    return Install(server, key, Month.containing(now).plus(-1))
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Install]:
     """One service for all faults: what one leaves behind, the next would meet."""
     found = install(tmp_path_factory.mktemp("faults"))
-    with found.served:
+    with found.server:
         yield found
         month = str(found.month)
-        verified = run("months", "verify", month, data_dir=found.served.data_dir)
+        verified = run_command("months", "verify", month, data_dir=found.server.data_dir)
         assert verified.stdout == f"{month} is what its events say\n", verified.stderr
 
 
 @pytest.fixture
 def data_dir(installed: Install) -> Path:
-    return installed.served.data_dir
+    return installed.server.data_dir
 
 
 @pytest.fixture
@@ -250,7 +252,7 @@ def test_reports_are_served_whatever_becomes_of_the_feed_s_process(
     asking: Asking, installed: Install, fault: signal.Signals
 ) -> None:
     began_at = time.monotonic()
-    struck = installed.served.feeder
+    struck = installed.server.ingest_worker
     struck.send_signal(fault)
     time.sleep(1)
     if fault is signal.SIGSTOP:
@@ -294,7 +296,7 @@ def send(installed: Install, number: int | str, count: int = 2_000) -> httpx.Res
         for index in range(count)
     )
     return httpx.post(
-        f"{installed.served.url}/api/events",
+        f"{installed.server.url}/api/events",
         headers={"Authorization": installed.key, "Content-Type": "application/x-ndjson"},
         content=b"\n".join(lines),
         timeout=60,
@@ -303,7 +305,7 @@ def send(installed: Install, number: int | str, count: int = 2_000) -> httpx.Res
 
 async def test_a_full_disk_stores_nothing_in_part_and_ends_with_room(small_disk: Path) -> None:
     installed = install(small_disk / "data")
-    with installed.served:
+    with installed.server:
         assert send(installed, 0).status_code == 200
         ballast = fill(small_disk)
         refused = next(
@@ -330,7 +332,7 @@ def test_a_stop_under_load_finishes_what_is_in_flight_and_refuses_what_is_new(
         asking.until_served(time.monotonic())
         time.sleep(0.5)
         stopped_at = time.monotonic()
-        status = installed.served.stop(signal.SIGTERM)
+        status = installed.server.stop(signal.SIGTERM)
         time.sleep(0.5)
 
     assert status == 0
@@ -341,4 +343,4 @@ def test_a_stop_under_load_finishes_what_is_in_flight_and_refuses_what_is_new(
     after = asking.between(stopped_at + 0.3, time.monotonic())
     assert {answer.status for answer in after} == {0}
     with pytest.raises(httpx.ConnectError):
-        httpx.get(installed.served.url)
+        httpx.get(installed.server.url)

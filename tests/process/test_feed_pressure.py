@@ -16,7 +16,7 @@ import pytest
 
 from tests.conftest import event
 from tests.process.test_faults import family, postmaster, wait_for_another
-from tests.served import Served, run
+from tests.server_process import ServerProcess, run_command
 
 CLIENTS = 16
 EVENTS_PER_BATCH = 5_000
@@ -98,12 +98,12 @@ def _batch(name: str) -> bytes:
 
 @dataclass
 class Install:
-    served: Served
+    server: ServerProcess
     key: str
 
     @property
     def data_dir(self) -> Path:
-        return self.served.data_dir
+        return self.server.data_dir
 
     @property
     def socket_folder(self) -> str:
@@ -111,25 +111,25 @@ class Install:
 
     def megabytes(self) -> float:
         """What the service holds in memory."""
-        return self.served.resident_bytes() / 2**20
+        return self.server.resident_bytes() / 2**20
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Install]:
     folder = tmp_path_factory.mktemp("pressure")
-    with Served(folder, words=()) as served:
-        created = run(
+    with ServerProcess(folder, arguments=()) as server:
+        created = run_command(
             "keys", "create", "--user", "connector", "--scope", "events:write", data_dir=folder
         )
-        yield Install(served, created.stdout.removeprefix("API key: ").strip())
-        verified = run("months", "verify", "2026-10", data_dir=folder)
+        yield Install(server, created.stdout.removeprefix("API key: ").strip())
+        verified = run_command("months", "verify", "2026-10", data_dir=folder)
         assert verified.stdout == "2026-10 is what its events say\n", verified.stderr
 
 
 @pytest.fixture
 def pressing(installed: Install) -> Iterator[Pressing]:
     """Clients at work, and the proof that what they were told is stored is."""
-    with Pressing(installed.served.url, installed.key) as pressing:
+    with Pressing(installed.server.url, installed.key) as pressing:
         pressing.until_stored(time.monotonic(), 30)
         yield pressing
     stored = asyncio.run(_count(installed.socket_folder, pressing.stored))

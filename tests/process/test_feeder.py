@@ -22,7 +22,7 @@ from app import __version__
 from app.domain import errors
 from app.domain.errors import ChargebackError, EventProblem, InvalidBatch
 from tests.conftest import event
-from tests.served import Keyed, Served, keyed, minted
+from tests.server_process import KeyedServer, ServerProcess, create_root_key, start_keyed_server
 
 OUTDATED = (
     f"the files of the service are no longer those of version {__version__}: restart it; until "
@@ -32,13 +32,13 @@ POSTED = {"Content-Type": "application/x-ndjson"}
 
 
 @pytest.fixture(scope="module")
-def install(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
+def install(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeyedServer]:
     """One service for whatever it outlives; each test sends events of its own."""
-    with keyed(tmp_path_factory.mktemp("feeder")) as install:
+    with start_keyed_server(tmp_path_factory.mktemp("feeder")) as install:
         yield install
 
 
-def post(install: Keyed, *ids: str, seconds: float = 20) -> httpx.Response:
+def post(install: KeyedServer, *ids: str, seconds: float = 20) -> httpx.Response:
     used = {"username": "ann", "channel": "sdk"}
     lines = [event("usage.recorded", "2026-10-05T00:00:00Z", id=id, **used) for id in ids]
     return httpx.post(
@@ -50,7 +50,7 @@ def post(install: Keyed, *ids: str, seconds: float = 20) -> httpx.Response:
 
 
 @contextmanager
-def sending(install: Keyed, *ids: str) -> Iterator[Future[httpx.Response]]:
+def sending(install: KeyedServer, *ids: str) -> Iterator[Future[httpx.Response]]:
     """A batch that has been handed over when the block begins, and is answered at its end."""
     with ThreadPoolExecutor(1) as senders:
         sent = senders.submit(post, install, *ids)
@@ -66,9 +66,9 @@ def until(seconds: float, found: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_a_killed_process_is_a_refusal_until_another_is_there(install: Keyed) -> None:
+def test_a_killed_process_is_a_refusal_until_another_is_there(install: KeyedServer) -> None:
     assert post(install, "a").json() == {"accepted": 1, "duplicates": 0}
-    ended = install.served.feeder
+    ended = install.server.ingest_worker
     ended.suspend()
     with sending(install, "a", "b") as sent:
         ended.kill()
@@ -79,15 +79,15 @@ def test_a_killed_process_is_a_refusal_until_another_is_there(install: Keyed) ->
     until(20, lambda: post(install, "a", "b").status_code == 200)
 
     assert post(install, "a", "b", "c").json() == {"accepted": 1, "duplicates": 2}
-    assert install.served.feeder.pid != ended.pid
-    assert any("the feed's process ended with status -9" in line for line in install.served.lines)
+    assert install.server.ingest_worker.pid != ended.pid
+    assert any("the feed's process ended with status -9" in line for line in install.server.lines)
 
 
 def test_a_batch_that_the_process_had_when_it_was_killed_may_be_sent_again(
-    install: Keyed,
+    install: KeyedServer,
 ) -> None:
     assert post(install, "d").status_code == 200
-    feeder = install.served.feeder
+    feeder = install.server.ingest_worker
     feeder.suspend()
     with pytest.raises(httpx.ReadTimeout):
         post(install, "e", seconds=1)
@@ -99,10 +99,10 @@ def test_a_batch_that_the_process_had_when_it_was_killed_may_be_sent_again(
 
 def test_it_ends_with_the_service_however_that_ends(tmp_path: Path) -> None:
     for end in ("kill", "stop"):
-        with keyed(tmp_path) as install:
+        with start_keyed_server(tmp_path) as install:
             assert post(install, end).status_code == 200
-            feeder = install.served.feeder
-            getattr(install.served, end)()
+            feeder = install.server.ingest_worker
+            getattr(install.server, end)()
             psutil.wait_procs([feeder], timeout=10)
             assert not feeder.is_running()
 
@@ -110,8 +110,8 @@ def test_it_ends_with_the_service_however_that_ends(tmp_path: Path) -> None:
 def test_it_imports_nothing_from_the_folder_that_the_service_starts_in(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("raise SystemExit('of somebody else')\n")
     program = (str(Path(sys.executable).with_name("chargeback")),)
-    with Served(tmp_path / "data", words=(), program=program, folder=tmp_path) as served:
-        feeder = served.feeder
+    with ServerProcess(tmp_path / "data", arguments=(), program=program, cwd=tmp_path) as server:
+        feeder = server.ingest_worker
         time.sleep(2)  # Longer than one that cannot import itself lives.
         assert feeder.is_running()
         assert feeder.status() != psutil.STATUS_ZOMBIE
@@ -119,32 +119,32 @@ def test_it_imports_nothing_from_the_folder_that_the_service_starts_in(tmp_path:
 
 def test_a_signal_to_all_processes_stops_them_cleanly(tmp_path: Path) -> None:
     """As systemd and a terminal send it."""
-    with keyed(tmp_path) as install:
+    with start_keyed_server(tmp_path) as install:
         assert post(install, "a").status_code == 200
-        os.kill(install.served.feeder.pid, signal.SIGTERM)
-        os.kill(install.served.feeder.pid, signal.SIGINT)
+        os.kill(install.server.ingest_worker.pid, signal.SIGTERM)
+        os.kill(install.server.ingest_worker.pid, signal.SIGINT)
 
         assert post(install, "b").json() == {"accepted": 1, "duplicates": 0}
-        assert install.served.stop(signal.SIGTERM) == 0
-        assert not any("ended with status" in line for line in install.served.lines)
+        assert install.server.stop(signal.SIGTERM) == 0
+        assert not any("ended with status" in line for line in install.server.lines)
 
 
 def test_a_batch_that_is_being_stored_when_the_service_stops_is_answered(
     tmp_path: Path,
 ) -> None:
-    with keyed(tmp_path) as install:
+    with start_keyed_server(tmp_path) as install:
         assert post(install, "a").status_code == 200
         with sending_held_up(install, "b") as sent:
-            install.served.process.send_signal(signal.SIGTERM)
+            install.server.process.send_signal(signal.SIGTERM)
             time.sleep(1)
         assert sent.result().json() == {"accepted": 1, "duplicates": 0}
-        assert install.served.stop() == 0
+        assert install.server.stop() == 0
 
-    with keyed(tmp_path) as install:
+    with start_keyed_server(tmp_path) as install:
         assert post(install, "a", "b").json() == {"accepted": 0, "duplicates": 2}
 
 
-def test_large_bodies_and_small_ones_get_through_side_by_side(install: Keyed) -> None:
+def test_large_bodies_and_small_ones_get_through_side_by_side(install: KeyedServer) -> None:
     """The large ones are larger than what the sockets between the processes hold."""
     batches = {f"large-{n}": [f"large-{n}-{each}" for each in range(20_000)] for n in range(3)}
     batches |= {f"small-{n}": [f"small-{n}"] for n in range(60)}
@@ -163,12 +163,12 @@ def test_files_of_another_version_are_said_once_and_never_started(tmp_path: Path
     for package in ("app", "schema", "resolvers"):
         shutil.copytree(package, files / package)
     settings = {"ADMIN_USER_LIST": "root", "PYTHONPATH": str(files)}
-    with Served(tmp_path / "data", words=(), settings=settings, folder=files) as served:
-        install = Keyed(served, minted(tmp_path / "data")[0])
+    with ServerProcess(tmp_path / "data", arguments=(), settings=settings, cwd=files) as server:
+        install = KeyedServer(server, create_root_key(tmp_path / "data")[0])
         assert post(install, "a").status_code == 200
         (files / "app/__init__.py").write_text('__version__ = "99.0.0"\n')
-        served.feeder.kill()
-        until(20, lambda: any("restart it" in line for line in served.lines))
+        server.ingest_worker.kill()
+        until(20, lambda: any("restart it" in line for line in server.lines))
         time.sleep(3)  # Longer than another start would be waited for.
 
         refused = post(install, "a")
@@ -176,14 +176,14 @@ def test_files_of_another_version_are_said_once_and_never_started(tmp_path: Path
         report = "/api/admin/chargeback/report?reportMonth=2026-10"
         read = httpx.get(install.url + report, headers={"Authorization": install.key})
         assert read.status_code == 200
-        errors = [orjson.loads(line)["event"] for line in served.lines if '"error"' in line]
+        errors = [orjson.loads(line)["event"] for line in server.lines if '"error"' in line]
         assert errors == [
             "the feed's process ended with status -9",
             OUTDATED,
         ]
 
 
-def test_its_statements_and_refusals_are_seen_where_the_requests_are(install: Keyed) -> None:
+def test_its_statements_and_refusals_are_seen_where_the_requests_are(install: KeyedServer) -> None:
     assert post(install, "h").status_code == 200
     bad = httpx.post(
         f"{install.url}/api/events",
@@ -199,24 +199,24 @@ def test_its_statements_and_refusals_are_seen_where_the_requests_are(install: Ke
     assert float(counted['chargeback_feed_events_total{outcome="refused"}']) == 2
 
 
-async def superuser(install: Keyed) -> asyncpg.Connection:
+async def superuser(install: KeyedServer) -> asyncpg.Connection:
     folder = os.fsdecode((install.data_dir / "postgres/owner").read_bytes())
     return await asyncpg.connect(host=folder, user="postgres", database="chargeback")
 
 
-def administered(install: Keyed, command: str) -> None:
+def administered(install: KeyedServer, command: str) -> None:
     """A command of its PostgreSQL's superuser."""
 
-    async def administer() -> None:
+    async def execute_as_superuser() -> None:
         connection = await superuser(install)
         await connection.execute(command)
         await connection.close()
 
-    asyncio.run(administer())
+    asyncio.run(execute_as_superuser())
 
 
 @contextmanager
-def sending_held_up(install: Keyed, *ids: str) -> Iterator[Future[httpx.Response]]:
+def sending_held_up(install: KeyedServer, *ids: str) -> Iterator[Future[httpx.Response]]:
     """A batch that cannot be stored before the end of the block."""
     with asyncio.Runner() as runner, ExitStack() as ends:
         holder = runner.run(superuser(install))
@@ -227,7 +227,7 @@ def sending_held_up(install: Keyed, *ids: str) -> Iterator[Future[httpx.Response
 
 
 def test_an_unexpected_error_is_logged_by_its_request_and_the_next_batch_is_stored(
-    install: Keyed,
+    install: KeyedServer,
 ) -> None:
     administered(install, "ALTER TABLE event RENAME TO elsewhere")
     failed = post(install, "g")
@@ -236,8 +236,8 @@ def test_an_unexpected_error_is_logged_by_its_request_and_the_next_batch_is_stor
     assert (failed.status_code, failed.json()["error"]) == (500, "INTERNAL")
     assert post(install, "g").json() == {"accepted": 1, "duplicates": 0}
     said = "unexpected error while events were stored"
-    until(10, lambda: any(said in line for line in install.served.lines))
-    (line,) = [orjson.loads(line) for line in install.served.lines if said in line]
+    until(10, lambda: any(said in line for line in install.server.lines))
+    (line,) = [orjson.loads(line) for line in install.server.lines if said in line]
     assert "UndefinedTable" in line["exception"]
     assert line["request_id"] == failed.headers["X-Request-ID"]
 

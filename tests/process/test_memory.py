@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.postgres.memory import usable_bytes
+from app.postgres.memory_limit import get_memory_limit
 
 INSTALLED = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 MEGABYTE = 1_048_576
@@ -33,12 +33,12 @@ def test_the_least_limit_of_the_groups_around_counts(
     (groups / "system.slice" / "other").mkdir()
     for group, limit in limits.items():
         (groups / group / "memory.max").write_text(f"{limit}\n")
-    assert usable_bytes(own_group, groups) == usable
+    assert get_memory_limit(own_group, groups) == usable
 
 
 def test_without_groups_it_is_the_machine_s(tmp_path: Path) -> None:
-    assert usable_bytes(tmp_path / "none", tmp_path) == INSTALLED
+    assert get_memory_limit(tmp_path / "none", tmp_path) == INSTALLED
 
 
 def test_of_this_process_it_is_something() -> None:
-    assert 64 * MEGABYTE < usable_bytes() <= INSTALLED
+    assert 64 * MEGABYTE < get_memory_limit() <= INSTALLED

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.served import Served
+from tests.server_process import ServerProcess
 
 LOCK = Path(__file__).parents[2] / "requirements/scim.lock"
 CHECKS = """
@@ -41,12 +41,14 @@ def python() -> Path:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with Served(tmp_path_factory.mktemp("scim")) as served:
-        yield served
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("scim")) as server:
+        yield server
 
 
-def test_every_check_of_the_compliance_suite_succeeds(python: Path, service: Served) -> None:
+def test_every_check_of_the_compliance_suite_succeeds(
+    python: Path, service: ServerProcess
+) -> None:
     ran = subprocess.run(
         (python, "-c", CHECKS, service.url, service.key),
         capture_output=True,

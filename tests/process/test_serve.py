@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from tests.conftest import event
-from tests.served import Served, run
+from tests.server_process import ServerProcess, run_command
 
 
 def postgres_processes(data_dir: Path) -> list[str]:
@@ -29,29 +29,32 @@ def postgres_processes(data_dir: Path) -> list[str]:
     return found
 
 
-def months(served: Served) -> list[str]:
+def months(server: ServerProcess) -> list[str]:
     answer = httpx.post(
-        f"{served.url}/graphql",
-        headers={"Authorization": served.key},
+        f"{server.url}/graphql",
+        headers={"Authorization": server.key},
         json={"query": "{ months { month } }"},
     )
     return [month["month"] for month in answer.json()["data"]["months"]]
 
 
 def test_a_newcomer_gets_a_key_and_a_line_that_works_as_printed(tmp_path: Path) -> None:
-    with Served(tmp_path) as served:
-        line = next(line.strip() for line in served.lines if line.strip().startswith("curl "))
+    with ServerProcess(tmp_path) as server:
+        line = next(line.strip() for line in server.lines if line.strip().startswith("curl "))
         printed = subprocess.run(shlex.split(line), capture_output=True, check=True, timeout=30)
 
         document = orjson.loads(printed.stdout)
         assert list(document) == ["reportDate", "workspaces", "users"]
         assert document["workspaces"] != []
-        assert len(months(served)) == 25
+        assert len(months(server)) == 25
 
 
 def test_small_answers_on_one_connection_come_at_once(tmp_path: Path) -> None:
     """A head and a body that wait for one another's acknowledgement take 40 ms each time."""
-    with Served(tmp_path, words=()) as served, httpx.Client(base_url=served.url) as client:
+    with (
+        ServerProcess(tmp_path, arguments=()) as server,
+        httpx.Client(base_url=server.url) as client,
+    ):
         seconds = []
         for _ in range(21):
             began_at = time.perf_counter()
@@ -61,16 +64,16 @@ def test_small_answers_on_one_connection_come_at_once(tmp_path: Path) -> None:
 
 
 def test_a_second_start_keeps_data_and_key_and_loads_nothing(tmp_path: Path) -> None:
-    with Served(tmp_path) as first:
+    with ServerProcess(tmp_path) as first:
         before, key = months(first), first.key
-        report = httpx.get(first.said("REST: "), headers={"Authorization": key}).content
+        report = httpx.get(first.get_printed("REST: "), headers={"Authorization": key}).content
     assert first.process.returncode == 0
 
-    with Served(tmp_path) as second:
+    with ServerProcess(tmp_path) as second:
         assert second.key == key
         assert months(second) == before
         assert not any("Loading" in line for line in second.lines)
-        again = httpx.get(second.said("REST: "), headers={"Authorization": key}).content
+        again = httpx.get(second.get_printed("REST: "), headers={"Authorization": key}).content
         assert again == report
 
 
@@ -78,30 +81,30 @@ def test_a_second_start_keeps_data_and_key_and_loads_nothing(tmp_path: Path) -> 
 def test_a_signal_stops_everything_and_the_status_is_0(
     tmp_path: Path, wish: signal.Signals
 ) -> None:
-    served = Served(tmp_path, words=())
+    server = ServerProcess(tmp_path, arguments=())
     assert postgres_processes(tmp_path) != []
 
-    assert served.stop(wish) == 0
+    assert server.stop(wish) == 0
 
     assert postgres_processes(tmp_path) == []
 
 
 def test_after_kill_9_nothing_runs_on_and_the_next_start_has_every_row(tmp_path: Path) -> None:
-    served = Served(tmp_path)
-    before = months(served)
-    served.kill()
+    server = ServerProcess(tmp_path)
+    before = months(server)
+    server.kill()
     deadline = time.monotonic() + 20
     while postgres_processes(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert postgres_processes(tmp_path) == []
 
-    with Served(tmp_path) as again:
+    with ServerProcess(tmp_path) as again:
         assert months(again) == before
 
 
 def test_a_killed_postgres_is_started_again_and_the_service_recovers(tmp_path: Path) -> None:
-    with Served(tmp_path) as served:
-        before = months(served)
+    with ServerProcess(tmp_path) as server:
+        before = months(server)
         [pid] = (tmp_path / "postgres/cluster/postmaster.pid").read_text().split("\n")[:1]
         os.kill(int(pid), signal.SIGKILL)
 
@@ -109,7 +112,7 @@ def test_a_killed_postgres_is_started_again_and_the_service_recovers(tmp_path: P
         found: list[str] = []
         while found != before and time.monotonic() < deadline:
             try:
-                found = months(served)
+                found = months(server)
             except (httpx.HTTPError, KeyError):
                 time.sleep(0.1)
         assert found == before
@@ -118,7 +121,7 @@ def test_a_killed_postgres_is_started_again_and_the_service_recovers(tmp_path: P
 def test_a_taken_port_gets_one_clear_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        refused = run("serve", "--port", str(port), data_dir=tmp_path)
+        refused = run_command("serve", "--port", str(port), data_dir=tmp_path)
 
     assert refused.returncode == 1
     [line] = refused.stderr.strip().split("\n")
@@ -131,7 +134,7 @@ def test_a_taken_port_gets_one_clear_line(tmp_path: Path) -> None:
 def test_a_file_in_place_of_the_data_folder_gets_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    refused = run("serve", "--port", "0", data_dir=tmp_path / "file")
+    refused = run_command("serve", "--port", "0", data_dir=tmp_path / "file")
 
     assert refused.returncode == 1
     assert refused.stderr.strip().split("\n")[-1].startswith("Error: ")
@@ -139,21 +142,21 @@ def test_a_file_in_place_of_the_data_folder_gets_one_clear_line(tmp_path: Path) 
 
 
 def test_commands_join_the_store_that_is_being_served(tmp_path: Path) -> None:
-    with Served(tmp_path, words=()) as served:
+    with ServerProcess(tmp_path, arguments=()) as server:
         events = tmp_path / "events.ndjson"
         events.write_bytes(
             event("user.upserted", "2026-09-01T00:00:00Z", username="ann", email="a@x.example")
         )
-        imported = run("import", str(events), data_dir=tmp_path)
+        imported = run_command("import", str(events), data_dir=tmp_path)
         assert imported.stdout == "accepted 1, duplicates 0\n", imported.stderr
-        assert run("import", str(events), data_dir=tmp_path).stdout == (
+        assert run_command("import", str(events), data_dir=tmp_path).stdout == (
             "accepted 0, duplicates 1\n"
         )
-        created = run("keys", "create", "--user", "ann", data_dir=tmp_path)
+        created = run_command("keys", "create", "--user", "ann", data_dir=tmp_path)
         key = created.stdout.removeprefix("API key: ").strip()
 
         answer = httpx.get(
-            f"{served.url}/api/admin/chargeback/report?reportMonth=2026-09",
+            f"{server.url}/api/admin/chargeback/report?reportMonth=2026-09",
             headers={"Authorization": key},
         )
         assert answer.status_code == 403

@@ -14,7 +14,7 @@ import pytest
 from app.db.engine import Database
 from app.ingest.store import IngestResult
 from app.services.organizations import create_organization
-from tests.conftest import Feed, FixedClock, GraphQL, Rest, cloned
+from tests.conftest import ClonedDatabase, Feed, FixedClock, GraphQLClient, RestClient
 from tests.report.questions import ONE
 
 _numbers = count(1)
@@ -26,7 +26,7 @@ AskMonth = Callable[[str], Awaitable[dict[str, Any]]]
 @pytest.fixture(scope="session")
 async def shared_store(postgres: str, template: str) -> AsyncIterator[Database]:
     """The store of all tests of reports."""
-    async with cloned(postgres, template) as database:
+    async with ClonedDatabase(postgres, template) as database:
         yield database
 
 
@@ -63,7 +63,7 @@ async def feed(database: Database, clock: FixedClock, request: pytest.FixtureReq
 
 
 @pytest.fixture
-def month(graphql: GraphQL, feed: Feed) -> AskMonth:
+def month(graphql: GraphQLClient, feed: Feed) -> AskMonth:
     """Asks GraphQL for a month of the test's own organization."""
 
     async def ask(written: str) -> dict[str, Any]:
@@ -74,19 +74,19 @@ def month(graphql: GraphQL, feed: Feed) -> AskMonth:
     return ask
 
 
-class RestOfOrganization(Rest):
+class RestOfOrganization(RestClient):
     """Asks for documents of the test's own organization."""
 
     def __init__(self, client: httpx.AsyncClient, key: str, organization: str) -> None:
         super().__init__(client, key)
         self.organization = organization
 
-    async def response(self, key: str | None = None, **parameters: str) -> httpx.Response:
+    async def get(self, key: str | None = None, **parameters: str) -> httpx.Response:
         """The whole answer."""
-        return await super().response(key, **{"organization": self.organization, **parameters})
+        return await super().get(key, **{"organization": self.organization, **parameters})
 
 
 @pytest.fixture
-def rest(client: httpx.AsyncClient, admin_key: str, feed: Feed) -> Rest:
+def rest(client: httpx.AsyncClient, admin_key: str, feed: Feed) -> RestClient:
     """Asks REST for documents of the test's own organization."""
     return RestOfOrganization(client, admin_key, feed.organization)

@@ -23,8 +23,8 @@ from app.domain.events import decode_lines
 from app.domain.months import Month
 from app.services.ingestion import GroupCommitIngestor
 from app.settings import Settings
+from tests.app_client import AppClient
 from tests.conftest import NOW, FixedClock, event
-from tests.doors import Doors
 from tests.report.feeds import (
     FIRST_MONTH,
     LAST_MONTH,
@@ -55,12 +55,12 @@ MONTHS = [str(month) for month in EARLIEST.through(LATEST)]
 
 
 @dataclass(frozen=True)
-class ReportDoors(Doors):
+class ReportClient(AppClient):
     """What each door says of an organization's reports."""
 
     async def store(self, *batches: Sequence[bytes]) -> str:
         """A new organization that was sent these batches, one after the other."""
-        name, organization_id = await self.organization()
+        name, organization_id = await self.create_organization()
         intake = GroupCommitIngestor(self.database)
         for batch in batches:
             # Checked as of late: an account may have been created after the clock's time.
@@ -84,7 +84,7 @@ class ReportDoors(Doors):
 
     async def document(self, organization: str, month: str | None) -> bytes:
         """The document over REST."""
-        return (await self.answer(organization, month)).content
+        return (await self.fetch_report(organization, month)).content
 
     async def command(self, organization: str, month: str, form: Format) -> str:
         """What `chargeback report` prints."""
@@ -96,9 +96,9 @@ class ReportDoors(Doors):
 
 
 @pytest.fixture(scope="module")
-async def doors(shared_store: Database) -> AsyncIterator[ReportDoors]:
-    async with ReportDoors.opened(shared_store, FixedClock()) as doors:
-        yield doors
+async def app_client(shared_store: Database) -> AsyncIterator[ReportClient]:
+    async with ReportClient.open(shared_store, FixedClock()) as app_client:
+        yield app_client
 
 
 # 1. Order-free
@@ -107,17 +107,17 @@ async def doors(shared_store: Database) -> AsyncIterator[ReportDoors]:
 @PROFILE
 @given(arrangement=arrangements())
 async def test_any_order_batches_and_duplicates_give_the_same_reports(
-    doors: ReportDoors, arrangement: Arrangement
+    app_client: ReportClient, arrangement: Arrangement
 ) -> None:
-    doors.clock.now = NOW
-    at_once = await doors.store(arrangement.events)
-    piecemeal = await doors.store(*arrangement.batches)
+    app_client.clock.now = NOW
+    at_once = await app_client.store(arrangement.events)
+    piecemeal = await app_client.store(*arrangement.batches)
 
     named = frozenset({"organization"})
-    found, expected = await doors.reports(piecemeal), await doors.reports(at_once)
+    found, expected = await app_client.reports(piecemeal), await app_client.reports(at_once)
     assert differences(less(found, named), less(expected, named)) == []
     for month in MONTHS:
-        document, other = [await doors.document(each, month) for each in (piecemeal, at_once)]
+        document, other = [await app_client.document(each, month) for each in (piecemeal, at_once)]
         assert differences(document, other, month) == []
 
 
@@ -130,15 +130,17 @@ _FIGURES = (*_STOCKS, "experimentsCreated")
 
 @PROFILE
 @given(events=feeds())
-async def test_parts_add_up_to_the_whole_exactly(doors: ReportDoors, events: list[bytes]) -> None:
-    doors.clock.now = NOW
-    organization = await doors.store(events)
+async def test_parts_add_up_to_the_whole_exactly(
+    app_client: ReportClient, events: list[bytes]
+) -> None:
+    app_client.clock.now = NOW
+    organization = await app_client.store(events)
 
-    reports = await doors.reports(organization)
+    reports = await app_client.reports(organization)
 
     for month, report in zip(MONTHS, reports, strict=True):
         _assert_ties_out(report)
-        assert differences(await doors.report(organization, month), report) == []
+        assert differences(await app_client.report(organization, month), report) == []
 
 
 def _assert_ties_out(report: Shown) -> None:
@@ -193,31 +195,31 @@ def _totals(parts: Iterable[Shown], names: Sequence[str]) -> list[int]:
 @PROFILE
 @given(events=feeds(), month=st.sampled_from(MONTHS[1:-1]))
 async def test_graphql_rest_and_the_command_line_say_the_same(
-    doors: ReportDoors, events: list[bytes], month: str
+    app_client: ReportClient, events: list[bytes], month: str
 ) -> None:
-    doors.clock.now = NOW
-    organization = await doors.store(events)
+    app_client.clock.now = NOW
+    organization = await app_client.store(events)
 
-    report = await doors.report(organization, month)
-    document = await doors.document(organization, month)
+    report = await app_client.report(organization, month)
+    document = await app_client.document(organization, month)
 
     assert differences(orjson.loads(document), _as_document(report)) == []
-    printed = await doors.command(organization, month, Format.JSON)
+    printed = await app_client.command(organization, month, Format.JSON)
     assert differences(printed, document.decode() + "\n") == []
-    assert _csv(await doors.command(organization, month, Format.CSV)) == _as_lines(report)
+    assert _csv(await app_client.command(organization, month, Format.CSV)) == _as_lines(report)
 
-    doors.clock.now = latest_instant(events)
-    current = str(Month.containing(doors.clock.now))
-    newest = orjson.loads(await doors.document(organization, None))
-    expected = _as_newer_document(await doors.report(organization, current))
+    app_client.clock.now = latest_instant(events)
+    current = str(Month.containing(app_client.clock.now))
+    newest = orjson.loads(await app_client.document(organization, None))
+    expected = _as_newer_document(await app_client.report(organization, current))
     assert differences(newest, expected) == []
 
 
-async def test_a_document_of_many_pages_is_what_graphql_says(doors: ReportDoors) -> None:
-    doors.clock.now = NOW
+async def test_a_document_of_many_pages_is_what_graphql_says(app_client: ReportClient) -> None:
+    app_client.clock.now = NOW
     at = "2024-02-10T00:00:00Z"
     # Numbers without leading zeros: the order of names is not that of creation.
-    organization = await doors.store(
+    organization = await app_client.store(
         [event("user.upserted", at, username=f"u{n}", email=f"{n}@x.org") for n in range(6_001)],
         [event("workspace.upserted", at, name=f"w{n}") for n in range(301)],
         [
@@ -227,14 +229,14 @@ async def test_a_document_of_many_pages_is_what_graphql_says(doors: ReportDoors)
         ],
     )  # fmt: skip
 
-    report = await doors.report(organization, "2024-02")
+    report = await app_client.report(organization, "2024-02")
 
     assert (len(report["workspaces"]), len(_licensed(report))) == (301, 6_001)
-    document = orjson.loads(await doors.document(organization, "2024-02"))
+    document = orjson.loads(await app_client.document(organization, "2024-02"))
     assert differences(document, _as_document(report)) == []
-    doors.clock.now = datetime(2024, 2, 20, tzinfo=UTC)
-    newer = orjson.loads(await doors.document(organization, None))
-    expected = _as_newer_document(await doors.report(organization, "2024-02"))
+    app_client.clock.now = datetime(2024, 2, 20, tzinfo=UTC)
+    newer = orjson.loads(await app_client.document(organization, None))
+    expected = _as_newer_document(await app_client.report(organization, "2024-02"))
     assert differences(newer, expected) == []
 
 
@@ -343,15 +345,15 @@ def _as_lines(report: Shown) -> list[list[str]]:
 @PROFILE
 @given(events=feeds())
 async def test_past_months_are_those_of_the_reference(
-    doors: ReportDoors, events: list[bytes]
+    app_client: ReportClient, events: list[bytes]
 ) -> None:
-    doors.clock.now = NOW
-    organization = await doors.store(events)
-    reference = Reference(facts_of(events), doors.clock.now)
+    app_client.clock.now = NOW
+    organization = await app_client.store(events)
+    reference = Reference(facts_of(events), app_client.clock.now)
 
     expected = [reference.report(month) for month in MONTHS]
 
-    assert differences(less(await doors.reports(organization)), expected) == []
+    assert differences(less(await app_client.reports(organization)), expected) == []
 
 
 @PROFILE
@@ -360,13 +362,13 @@ async def test_past_months_are_those_of_the_reference(
     since=st.sampled_from([timedelta(0), timedelta(microseconds=1), timedelta(days=3, hours=5)]),
 )
 async def test_the_current_month_is_that_of_the_reference(
-    doors: ReportDoors, events: list[bytes], since: timedelta
+    app_client: ReportClient, events: list[bytes], since: timedelta
 ) -> None:
-    doors.clock.now = latest_instant(events) + since
-    organization = await doors.store(events)
-    reference = Reference(facts_of(events), doors.clock.now)
-    months = [str(month) for month in EARLIEST.through(Month.containing(doors.clock.now))]
+    app_client.clock.now = latest_instant(events) + since
+    organization = await app_client.store(events)
+    reference = Reference(facts_of(events), app_client.clock.now)
+    months = [str(month) for month in EARLIEST.through(Month.containing(app_client.clock.now))]
 
     expected = [reference.report(month) for month in months]
 
-    assert differences(less(await doors.reports(organization, months)), expected) == []
+    assert differences(less(await app_client.reports(organization, months)), expected) == []

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Feed, FixedClock, GraphQL, Rest, event
+from tests.conftest import Feed, FixedClock, GraphQLClient, RestClient, event
 from tests.report.conftest import AskMonth
 from tests.report.questions import ONE
 
@@ -142,7 +142,7 @@ async def test_a_user_exists_from_the_announcement_when_it_says_a_later_creation
 
 
 async def test_the_oldest_account_is_as_old_as_the_epoch(
-    feed: Feed, month: AskMonth, rest: Rest
+    feed: Feed, month: AskMonth, rest: RestClient
 ) -> None:
     await feed(user("2024-01-20T00:00:00Z", createdAt="1970-01-01T00:00:00Z"))
 
@@ -599,7 +599,7 @@ async def test_a_creation_dated_back_is_cut_to_microseconds_as_well(
     ],
 )
 async def test_sizes_are_rounded_half_up_to_two_decimals(
-    feed: Feed, month: AskMonth, rest: Rest, size_bytes: int, shown: float
+    feed: Feed, month: AskMonth, rest: RestClient, size_bytes: int, shown: float
 ) -> None:
     await feed(user("2024-01-01T00:00:00Z"), created("2024-03-01T00:00:00Z", sizeBytes=size_bytes))
 
@@ -734,7 +734,7 @@ async def test_a_change_of_owner_moves_the_experiment_between_members(
 
 
 async def test_a_month_before_the_first_event_is_empty(
-    feed: Feed, month: AskMonth, rest: Rest
+    feed: Feed, month: AskMonth, rest: RestClient
 ) -> None:
     await feed(
         user("2024-02-01T00:00:00Z", createdAt="2020-01-01T00:00:00Z"),
@@ -751,7 +751,7 @@ async def test_a_month_before_the_first_event_is_empty(
 
 
 async def test_an_organization_without_events_has_empty_reports(
-    month: AskMonth, rest: Rest
+    month: AskMonth, rest: RestClient
 ) -> None:
     for each in ("2000-01", "2024-02", "2026-11"):
         report = await month(each)
@@ -843,7 +843,7 @@ async def test_a_late_deletion_of_a_project_takes_what_it_held_from_later_months
 
 
 async def test_a_report_is_of_the_last_change_or_of_its_months_start(
-    feed: Feed, month: AskMonth, rest: Rest, clock: FixedClock
+    feed: Feed, month: AskMonth, rest: RestClient, clock: FixedClock
 ) -> None:
     clock.now = datetime(2024, 2, 10, 12, tzinfo=UTC)
     line = user("2024-01-10T00:00:00Z")
@@ -866,14 +866,14 @@ async def test_a_report_is_of_the_last_change_or_of_its_months_start(
 
 
 async def test_a_future_month_is_an_error(
-    feed: Feed, graphql: GraphQL, rest: Rest, clock: FixedClock
+    feed: Feed, graphql: GraphQLClient, rest: RestClient, clock: FixedClock
 ) -> None:
     clock.now = datetime(2024, 2, 29, 23, 59, 59, 999_999, tzinfo=UTC)
     await feed(created("2024-02-01T00:00:00Z"))
 
     asked = {"month": "2024-03", "organization": feed.organization}
-    answer = await graphql.response(ONE, asked)
-    refusal = await rest.response(reportMonth="2024-03")
+    answer = await graphql.execute(ONE, asked)
+    refusal = await rest.get(reportMonth="2024-03")
 
     message = "2024-03 is in the future: the latest report month is 2024-02."
     [error] = answer["errors"]
@@ -883,8 +883,8 @@ async def test_a_future_month_is_an_error(
     assert {key: refusal.json()[key] for key in ("msg", "code")} == {"msg": message, "code": 400}
 
     clock.now = datetime(2024, 3, 1, tzinfo=UTC)
-    assert "errors" not in await graphql.response(ONE, asked)
-    assert (await rest.response(reportMonth="2024-03")).status_code == 200
+    assert "errors" not in await graphql.execute(ONE, asked)
+    assert (await rest.get(reportMonth="2024-03")).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -941,7 +941,7 @@ async def test_an_event_minutes_ahead_of_the_clock_counts_and_has_held_nothing_y
 
 
 async def test_an_event_of_the_next_month_ahead_of_the_clock_waits_for_it(
-    feed: Feed, month: AskMonth, graphql: GraphQL, clock: FixedClock
+    feed: Feed, month: AskMonth, graphql: GraphQLClient, clock: FixedClock
 ) -> None:
     clock.now = datetime(2024, 2, 29, 23, 58, tzinfo=UTC)
     await feed(
@@ -951,7 +951,7 @@ async def test_an_event_of_the_next_month_ahead_of_the_clock_waits_for_it(
     [lab] = (await month("2024-02"))["workspaces"]
     assert figures(lab) == (1, 1, 4 * MB, 4.0)
     asked = {"month": "2024-03", "organization": feed.organization}
-    assert (await graphql.response(ONE, asked))["data"] is None
+    assert (await graphql.execute(ONE, asked))["data"] is None
     clock.now = datetime(2024, 3, 1, 0, 4, tzinfo=UTC)
     # 4 MB for 2 minutes, then 8 MB for 2.
     [lab] = (await month("2024-03"))["workspaces"]
@@ -962,7 +962,7 @@ async def test_an_event_of_the_next_month_ahead_of_the_clock_waits_for_it(
 
 
 async def test_usage_counts_within_the_month_and_the_last_use_is_remembered(
-    feed: Feed, month: AskMonth, rest: Rest
+    feed: Feed, month: AskMonth, rest: RestClient
 ) -> None:
     await feed(
         user("2024-01-01T00:00:00Z"),
@@ -1048,7 +1048,7 @@ async def test_the_last_use_outlives_a_deletion_and_usage_after_it_counts(
 
 
 async def test_rows_are_in_code_point_order_of_their_names(
-    feed: Feed, month: AskMonth, rest: Rest
+    feed: Feed, month: AskMonth, rest: RestClient
 ) -> None:
     # U+0042, U+0061, U+00E9, U+FF21, U+1F600: neither a dictionary's order nor UTF-16's.
     names = ["B", "a", "é", "\uff21", "😀"]

@@ -8,7 +8,7 @@ from app.domain.audit import OPERATOR
 from app.domain.months import Month
 from app.services.months import close_month, verify_month
 from app.services.organizations import find_organization
-from tests.conftest import Feed, FixedClock, GraphQL, event
+from tests.conftest import Feed, FixedClock, GraphQLClient, event
 
 SIZES = """
 query ($month: Month!, $organization: String) {
@@ -35,12 +35,12 @@ def resized(name: str, at: str, size_bytes: int) -> bytes:
     return event("experiment.resized", at, experiment=name, sizeBytes=size_bytes)
 
 
-async def sizes(graphql: GraphQL, feed: Feed, month: str) -> Any:
+async def sizes(graphql: GraphQLClient, feed: Feed, month: str) -> Any:
     answer = await graphql(SIZES, month=month, organization=feed.organization)
     return answer["chargebackReport"]
 
 
-async def unmeasured(graphql: GraphQL, feed: Feed, month: str) -> tuple[int, int, int]:
+async def unmeasured(graphql: GraphQLClient, feed: Feed, month: str) -> tuple[int, int, int]:
     """Experiments of a month, those whose size is unknown, and the bytes of the others."""
     found = await sizes(graphql, feed, month)
     figures = ("numberOfExperiments", "unmeasuredExperiments", "totalSizeBytes")
@@ -48,7 +48,7 @@ async def unmeasured(graphql: GraphQL, feed: Feed, month: str) -> tuple[int, int
 
 
 async def test_an_unknown_size_is_counted_at_every_level_until_one_is_said(
-    feed: Feed, graphql: GraphQL
+    feed: Feed, graphql: GraphQLClient
 ) -> None:
     await feed(
         event("user.upserted", "2026-08-01T00:00:00Z", username="ann"),
@@ -72,7 +72,7 @@ async def test_an_unknown_size_is_counted_at_every_level_until_one_is_said(
 
 
 async def test_an_unknown_size_moves_ends_and_begins_anew_with_its_experiment(
-    feed: Feed, graphql: GraphQL
+    feed: Feed, graphql: GraphQLClient
 ) -> None:
     await feed(
         created("run", "2026-06-02T00:00:00Z"),
@@ -95,7 +95,7 @@ async def test_an_unknown_size_moves_ends_and_begins_anew_with_its_experiment(
 
 
 async def test_a_size_that_comes_too_late_is_a_correction(
-    feed: Feed, graphql: GraphQL, database: Database, clock: FixedClock
+    feed: Feed, graphql: GraphQLClient, database: Database, clock: FixedClock
 ) -> None:
     organization_id = (await find_organization(database, feed.organization)).organization_id
     await feed(created("run", "2026-09-02T00:00:00Z"))
@@ -117,7 +117,7 @@ async def test_a_size_that_comes_too_late_is_a_correction(
 
 
 async def test_a_creation_that_nobody_states_is_a_first_sign(
-    feed: Feed, graphql: GraphQL, clock: FixedClock
+    feed: Feed, graphql: GraphQLClient, clock: FixedClock
 ) -> None:
     clock.now = datetime(2026, 11, 5, tzinfo=UTC)
     await feed(

@@ -15,7 +15,7 @@ from app.domain.ids import organization_id
 from app.domain.months import Month
 from app.services.months import close_month, reopen_month
 from app.settings import Settings
-from tests.conftest import Feed, FixedClock, client_of, event, recorded
+from tests.conftest import Feed, FixedClock, create_client, event, record_statements
 
 REPORT = "/api/admin/chargeback/report?reportMonth=2026-09"
 MONTH = Month(2026, 9)
@@ -54,7 +54,7 @@ async def test_asked_again_it_costs_no_query_but_that_of_the_key(
     assert len(first.json()["workspaces"]) == 40
     assert first.headers["content-encoding"] == "gzip"
 
-    with recorded(database) as statements:
+    with record_statements(database) as statements:
         again = await asked(client, admin_key)
         known = await asked(client, admin_key, tag=first.headers["etag"])
     assert (again.content, again.headers["etag"]) == (first.content, first.headers["etag"])
@@ -72,8 +72,8 @@ async def test_another_process_sends_the_stored_bytes_and_reads_no_rows(
     first = await asked(client, admin_key)
     assert await stored(database) == [hashlib.sha256(first.content).hexdigest()]
 
-    async with client_of(database, Settings.load(admin_user_list="root"), clock) as other:
-        with recorded(database) as statements:
+    async with create_client(database, Settings.load(admin_user_list="root"), clock) as other:
+        with record_statements(database) as statements:
             plain, packed = (
                 await asked(other, admin_key, "identity"),
                 await asked(other, admin_key),
@@ -89,7 +89,7 @@ async def test_plain_bytes_are_kept_for_those_who_unpack_nothing(
 ) -> None:
     first = await asked(client, admin_key, "identity")
     await asked(client, admin_key, "identity")
-    with recorded(database) as statements:
+    with record_statements(database) as statements:
         again = await asked(client, admin_key, "identity")
     assert again.content == first.content
     reads = [each for each in statements.texts if "FROM" in each and "audit_log" not in each]
@@ -103,7 +103,7 @@ async def test_a_batch_for_an_open_month_changes_nothing_of_it(
 ) -> None:
     first = await asked(client, admin_key)
     await feed(event("workspace.upserted", "2026-10-05T00:00:00Z", name="later"))
-    with recorded(database) as statements:
+    with record_statements(database) as statements:
         again = await asked(client, admin_key)
     assert (again.content, again.headers["etag"]) == (first.content, first.headers["etag"])
     assert not any("workspace_month" in each for each in statements.texts)

@@ -8,7 +8,7 @@ import pytest
 
 from app.db.engine import Database
 from app.services.organizations import create_organization
-from tests.conftest import CONTRACT, Feed, FixedClock, GraphQL, Rest, event
+from tests.conftest import CONTRACT, Feed, FixedClock, GraphQLClient, RestClient, event
 
 # 1618908727587 ms: what the documented example calls `users.createdAt`.
 LAST_BATCH = datetime(2021, 4, 20, 8, 52, 7, 587_000, tzinfo=UTC)
@@ -61,11 +61,11 @@ async def documented(database: Database, clock: FixedClock) -> Feed:
 
 
 async def test_the_documented_example_comes_out_of_events_byte_for_byte(
-    documented: Feed, rest: Rest
+    documented: Feed, rest: RestClient
 ) -> None:
     await documented(*the_documented_events())
 
-    answer = await rest.response(reportMonth="2021-03", organization="documented")
+    answer = await rest.get(reportMonth="2021-03", organization="documented")
 
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json"
@@ -73,18 +73,18 @@ async def test_the_documented_example_comes_out_of_events_byte_for_byte(
 
 
 async def test_the_example_comes_out_of_any_batches_in_any_order(
-    documented: Feed, rest: Rest
+    documented: Feed, rest: RestClient
 ) -> None:
     for line in reversed(the_documented_events()):
         await documented(line)
         await documented(line)
 
-    answer = await rest.response(reportMonth="2021-03", organization="documented")
+    answer = await rest.get(reportMonth="2021-03", organization="documented")
     assert answer.content == compact((CONTRACT / "report.json").read_bytes())
 
 
 async def test_users_created_at_is_the_moment_of_the_last_batch_that_changed_something(
-    documented: Feed, rest: Rest, clock: FixedClock
+    documented: Feed, rest: RestClient, clock: FixedClock
 ) -> None:
     lines = the_documented_events()
     await documented(*lines)
@@ -92,7 +92,7 @@ async def test_users_created_at_is_the_moment_of_the_last_batch_that_changed_som
     clock.now = datetime(2021, 5, 1, tzinfo=UTC)
     await documented(*lines)  # Nothing but duplicates.
 
-    document = (await rest.response(reportMonth="2021-03", organization="documented")).json()
+    document = (await rest.get(reportMonth="2021-03", organization="documented")).json()
     assert document["users"]["createdAt"] == 1_618_908_727_587
 
 
@@ -155,7 +155,7 @@ DOCUMENTED_USER = [
 
 
 async def test_without_a_month_the_current_one_is_shown_with_the_newer_keys(
-    feed: Feed, rest: Rest, graphql: GraphQL
+    feed: Feed, rest: RestClient, graphql: GraphQLClient
 ) -> None:
     await a_busy_month(feed)
     organization_id = (
@@ -199,7 +199,7 @@ async def test_without_a_month_the_current_one_is_shown_with_the_newer_keys(
 
 
 async def test_with_a_month_the_newer_keys_are_absent_even_of_the_current_one(
-    feed: Feed, rest: Rest
+    feed: Feed, rest: RestClient
 ) -> None:
     await a_busy_month(feed)
 
@@ -209,7 +209,9 @@ async def test_with_a_month_the_newer_keys_are_absent_even_of_the_current_one(
     assert [keys(user) for user in document["users"]["licensedUsers"]] == [DOCUMENTED_USER] * 4
 
 
-async def test_both_forms_have_the_same_workspaces_and_figures(feed: Feed, rest: Rest) -> None:
+async def test_both_forms_have_the_same_workspaces_and_figures(
+    feed: Feed, rest: RestClient
+) -> None:
     await a_busy_month(feed)
 
     asked, newer = await rest("2026-11"), await rest()
@@ -223,7 +225,7 @@ async def test_both_forms_have_the_same_workspaces_and_figures(feed: Feed, rest:
 
 @pytest.mark.parametrize("month", ["2025-12", "2000-01", "0001-01"])
 async def test_a_month_before_the_first_event_is_an_empty_report(
-    feed: Feed, rest: Rest, month: str
+    feed: Feed, rest: RestClient, month: str
 ) -> None:
     await a_busy_month(feed)
 
@@ -234,13 +236,13 @@ async def test_a_month_before_the_first_event_is_an_empty_report(
     assert document["users"]["numberOfUsers"] == 0
 
 
-async def test_an_organization_without_events_has_an_empty_report(rest: Rest) -> None:
+async def test_an_organization_without_events_has_an_empty_report(rest: RestClient) -> None:
     document = await rest()
     assert (document["workspaces"], document["users"]["licensedUsers"]) == ([], [])
 
 
 async def test_a_count_that_nothing_measures_is_0_and_an_email_that_nobody_says_is_empty(
-    feed: Feed, rest: Rest
+    feed: Feed, rest: RestClient
 ) -> None:
     await feed(
         event("member.added", "2026-01-05T00:00:00Z", workspace="w", username="who"),
@@ -257,7 +259,9 @@ async def test_a_count_that_nothing_measures_is_0_and_an_email_that_nobody_says_
     assert [ann["sdkUsageCount"], ann["sdkUsageUpdateTs"]] == [0, 0]
 
 
-async def test_names_are_in_code_point_order_and_kept_as_they_are(feed: Feed, rest: Rest) -> None:
+async def test_names_are_in_code_point_order_and_kept_as_they_are(
+    feed: Feed, rest: RestClient
+) -> None:
     # U+FFFD comes before U+1F600 by code point, and after it in UTF-16.
     names = ["Z", "a", "ä", "\ufffd", "\U0001f600", 'quo"te', "back\\slash", "new\nline", "</x>"]
     time = "2026-01-05T00:00:00Z"
@@ -294,7 +298,7 @@ async def test_names_are_in_code_point_order_and_kept_as_they_are(feed: Feed, re
     ],
 )
 async def test_megabytes_have_two_decimals_half_up(
-    feed: Feed, rest: Rest, size_bytes: int, shown: str
+    feed: Feed, rest: RestClient, size_bytes: int, shown: str
 ) -> None:
     await feed(
         event(
@@ -307,12 +311,12 @@ async def test_megabytes_have_two_decimals_half_up(
             sizeBytes=size_bytes,
         )
     )
-    answer = await rest.response(reportMonth="2026-01")
+    answer = await rest.get(reportMonth="2026-01")
     assert f'"totalSizeInMb":{shown},'.encode() in answer.content
 
 
 async def test_lists_longer_than_a_chunk_come_whole_in_order_and_once(
-    feed: Feed, rest: Rest
+    feed: Feed, rest: RestClient
 ) -> None:
     """The document is written some workspaces and users at a time; the last chunk may be full."""
     time = "2026-01-05T00:00:00Z"
@@ -334,7 +338,7 @@ async def test_lists_longer_than_a_chunk_come_whole_in_order_and_once(
 
 
 async def test_members_and_projects_beyond_a_chunk_stay_with_their_workspace(
-    feed: Feed, rest: Rest
+    feed: Feed, rest: RestClient
 ) -> None:
     """2,000 rows are read at a time: workspaces begin, end and lie within such chunks."""
     time = "2026-01-05T00:00:00Z"

@@ -6,7 +6,7 @@ import httpx
 import jsonschema_rs
 import orjson
 
-from tests.conftest import CONTRACT, Feed, Rest, event
+from tests.conftest import CONTRACT, Feed, RestClient, event
 
 
 async def document(client: httpx.AsyncClient) -> dict[str, Any]:
@@ -42,7 +42,7 @@ async def test_every_rest_route_is_listed_and_needs_the_key(client: httpx.AsyncC
 
 
 async def test_the_documented_report_fits_its_schema(
-    client: httpx.AsyncClient, rest: Rest, feed: Feed
+    client: httpx.AsyncClient, rest: RestClient, feed: Feed
 ) -> None:
     schema = schema_of(await document(client), "Report")
     jsonschema_rs.validate(schema, orjson.loads((CONTRACT / "report.json").read_bytes()))
@@ -52,11 +52,11 @@ async def test_the_documented_report_fits_its_schema(
         jsonschema_rs.validate(schema, await rest(month))
 
 
-async def test_refusals_fit_their_schema(client: httpx.AsyncClient, rest: Rest) -> None:
+async def test_refusals_fit_their_schema(client: httpx.AsyncClient, rest: RestClient) -> None:
     schema = schema_of(await document(client), "Error")
     for answer in (
         await client.get("/api/admin/chargeback/report"),
-        await rest.response(reportMonth="2023-13"),
+        await rest.get(reportMonth="2023-13"),
         await client.get("/nothing"),
         await client.put("/api/events"),
     ):

@@ -10,7 +10,7 @@ import pytest
 from app.db.engine import Database
 from app.domain.callers import Scope
 from app.settings import Settings
-from tests.conftest import Feed, FixedClock, MakeKey, client_of, event
+from tests.conftest import Feed, FixedClock, MakeKey, create_client, event
 
 REPORT = "/api/admin/chargeback/report"
 ACCOUNTS = "/api/admin/service-accounts"
@@ -202,7 +202,7 @@ async def test_a_report_that_is_switched_off_names_the_setting(
     path: str, database: Database, clock: FixedClock, admin_key: str
 ) -> None:
     settings = Settings.load(admin_user_list="root", chargeback_usage_report_enabled="False")
-    async with client_of(database, settings, clock) as client:
+    async with create_client(database, settings, clock) as client:
         answer = await client.get(path, headers={"Authorization": admin_key})
         assert "CHARGEBACK_USAGE_REPORT_ENABLED" in refused(answer, 404)
         # A stranger learns nothing of the settings.
@@ -216,7 +216,7 @@ async def test_a_store_that_is_away_is_503_with_the_time_to_try_again(
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     away = Database(f"postgresql://nobody@127.0.0.1:{port}/none")
-    async with client_of(away, Settings.load(), clock) as client:
+    async with create_client(away, Settings.load(), clock) as client:
         answer = await client.get(path, headers={"Authorization": admin_key})
     await away.close()
 
@@ -249,7 +249,7 @@ async def test_a_client_learns_without_a_key_that_we_are_alive(
 
 async def test_we_are_alive_without_a_store(clock: FixedClock) -> None:
     away = Database("postgresql://nobody@127.0.0.1:1/none")
-    async with client_of(away, Settings.load(), clock) as client:
+    async with create_client(away, Settings.load(), clock) as client:
         assert (await client.get("/clientlib/isAlive/ver")).status_code == 200
     await away.close()
 

@@ -16,7 +16,7 @@ from app.main import create_app
 from app.services.ingestion import accept_lines
 from app.services.organizations import create_organization, find_organization
 from app.settings import Settings
-from tests.conftest import FixedClock, cloned, event, mint
+from tests.conftest import ClonedDatabase, FixedClock, create_api_key, event
 
 CHUNK = 20_000
 
@@ -111,7 +111,7 @@ class Store:
 @pytest.fixture(scope="module")
 async def store(postgres: str, template: str) -> AsyncIterator[Store]:
     clock = FixedClock()
-    clone = cloned(postgres, template)
+    clone = ClonedDatabase(postgres, template)
     async with clone as database:
         for name, size in (("small", 1), ("large", 2)):
             await create_organization(database, name, clock.now)
@@ -119,7 +119,7 @@ async def store(postgres: str, template: str) -> AsyncIterator[Store]:
             lines = organization(size)
             chunks = (lines[at : at + CHUNK] for at in range(0, len(lines), CHUNK))
             await accept_lines(database, organization_id, chunks, clock.now)
-        key = await mint(database, clock, "root", Scope.ADMIN)
+        key = await create_api_key(database, clock, "root", Scope.ADMIN)
         settings = Settings.load(admin_user_list="root")
         app = create_app(settings, database, clock)
         yield Store(clone.url, database, settings, app, key)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.domain.callers import Scope
-from tests.conftest import Feed, GraphQL, MakeKey, event
+from tests.conftest import Feed, GraphQLClient, MakeKey, event
 from tests.scim.conftest import Directory
 
 REPORT = """
@@ -15,7 +15,7 @@ REPORT = """
 """
 
 
-async def reported(graphql: GraphQL) -> tuple[dict[str, Any], dict[str, list[str]]]:
+async def reported(graphql: GraphQLClient) -> tuple[dict[str, Any], dict[str, list[str]]]:
     """Licensed users by name, and workspaces with the names of their members."""
     found = (await graphql(REPORT))["chargebackReport"]
     users = {each["username"]: each for each in found["users"]["licensedUsers"]}
@@ -26,7 +26,7 @@ async def reported(graphql: GraphQL) -> tuple[dict[str, Any], dict[str, list[str
 
 
 async def test_a_user_is_created_suspended_and_deleted(
-    directory: Directory, graphql: GraphQL
+    directory: Directory, graphql: GraphQLClient
 ) -> None:
     ann = await directory.create(
         "/Users",
@@ -56,7 +56,7 @@ async def test_a_user_is_created_suspended_and_deleted(
 
 
 async def test_a_group_is_a_workspace_and_its_members(
-    directory: Directory, graphql: GraphQL
+    directory: Directory, graphql: GraphQLClient
 ) -> None:
     ann, bob = [(await directory.create("/Users", userName=name))["id"] for name in ("ann", "bob")]
     group = await directory.create("/Groups", displayName="vision", members=[{"value": ann}])
@@ -79,7 +79,7 @@ async def test_a_group_is_a_workspace_and_its_members(
 
 
 async def test_a_group_that_is_deleted_leaves_its_workspace_and_what_it_holds(
-    directory: Directory, graphql: GraphQL, feed: Feed
+    directory: Directory, graphql: GraphQLClient, feed: Feed
 ) -> None:
     ann = (await directory.create("/Users", userName="ann"))["id"]
     group = await directory.create("/Groups", displayName="vision", members=[{"value": ann}])
@@ -106,7 +106,7 @@ async def test_a_group_that_is_deleted_leaves_its_workspace_and_what_it_holds(
 
 
 async def test_another_name_is_another_user_and_another_workspace(
-    directory: Directory, graphql: GraphQL
+    directory: Directory, graphql: GraphQLClient
 ) -> None:
     ann = (await directory.create("/Users", userName="ann"))["id"]
     group = await directory.create("/Groups", displayName="vision", members=[{"value": ann}])
@@ -123,7 +123,7 @@ async def test_another_name_is_another_user_and_another_workspace(
 
 
 async def test_put_replaces_and_what_is_left_out_is_gone(
-    directory: Directory, graphql: GraphQL
+    directory: Directory, graphql: GraphQLClient
 ) -> None:
     ann = await directory.create(
         "/Users",
@@ -344,7 +344,7 @@ async def test_a_key_that_may_write_events_is_needed(
 
 
 async def test_changes_of_one_instant_apply_in_their_order(
-    directory: Directory, graphql: GraphQL
+    directory: Directory, graphql: GraphQLClient
 ) -> None:
     """Clocks of several processes differ; what SCIM said last is what holds."""
     ann = (await directory.create("/Users", userName="ann"))["id"]

@@ -10,7 +10,7 @@ from app.domain.months import Month
 from app.services.mlflow import import_mlflow
 from app.services.organizations import DEFAULT, find_organization
 from app.services.sources import ActiveSourceRun, SourceRunState, list_source_runs
-from tests.conftest import FixedClock, GraphQL
+from tests.conftest import FixedClock, GraphQLClient
 
 MIB = 1024 * 1024
 REPORT = """
@@ -49,7 +49,7 @@ async def last_run(database: Database, name: str = "mlflow") -> SourceRunState:
     return (await list_source_runs(database, found.organization_id, name))[0]
 
 
-async def report(graphql: GraphQL, clock: FixedClock, organization: str = DEFAULT) -> Any:
+async def report(graphql: GraphQLClient, clock: FixedClock, organization: str = DEFAULT) -> Any:
     """This month's report, as of the wall clock: MLflow's clock is nobody's to set."""
     clock.now = datetime.now(UTC)
     month = str(Month.containing(clock.now))

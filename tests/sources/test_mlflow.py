@@ -22,11 +22,12 @@ from app.connectors.mlflow.options import MlflowOptions
 from app.db.engine import Database
 from app.domain.errors import SourceUnavailable
 from app.domain.months import Month
+from app.postgres.database import with_database_name
 from app.services.mlflow import read_mlflow_batches
 from app.services.organizations import create_organization, find_organization
 from app.services.sources import open_source_run
-from tests.conftest import FixedClock, GraphQL, administer, cloned, named
-from tests.served import CHARGEBACK, Served, environment
+from tests.conftest import ClonedDatabase, FixedClock, GraphQLClient, execute_as_superuser
+from tests.server_process import CHARGEBACK, ServerProcess, clean_environment
 from tests.sources.mlflow_install import (
     PASSWORD,
     collect_garbage,
@@ -76,7 +77,7 @@ FIRST_USES = {
 
 async def test_the_report_says_what_was_logged_and_then_what_changed(
     database: Database,
-    graphql: GraphQL,
+    graphql: GraphQLClient,
     clock: FixedClock,
     other_organization: str,
     programs: Path,
@@ -145,7 +146,7 @@ async def test_the_report_says_what_was_logged_and_then_what_changed(
 
 
 async def test_the_same_source_may_be_read_by_database_over_rest_and_by_another_rule(
-    database: Database, graphql: GraphQL, clock: FixedClock, programs: Path, tmp_path: Path
+    database: Database, graphql: GraphQLClient, clock: FixedClock, programs: Path, tmp_path: Path
 ) -> None:
     with mlflow_server(programs, tmp_path, workspaces=False) as address:
         log(programs, "one_run", address)
@@ -180,7 +181,7 @@ async def test_the_same_source_may_be_read_by_database_over_rest_and_by_another_
 
 
 async def test_another_store_in_the_place_of_the_old_one_ends_nothing_by_itself(
-    database: Database, graphql: GraphQL, clock: FixedClock, programs: Path, tmp_path: Path
+    database: Database, graphql: GraphQLClient, clock: FixedClock, programs: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "artifacts").mkdir()
     old, new = (f"sqlite:///{tmp_path}/{name}.db" for name in ("old", "new"))
@@ -278,9 +279,9 @@ BY_TAG = {
 @pytest.fixture
 async def postgres_store(postgres: str) -> AsyncIterator[str]:
     """A database of PostgreSQL's for MLflow."""
-    await administer(postgres, "CREATE DATABASE tracking")
-    yield named(postgres, "tracking")
-    await administer(postgres, "DROP DATABASE tracking WITH (FORCE)")
+    await execute_as_superuser(postgres, "CREATE DATABASE tracking")
+    yield with_database_name(postgres, "tracking")
+    await execute_as_superuser(postgres, "DROP DATABASE tracking WITH (FORCE)")
 
 
 @pytest.fixture
@@ -320,7 +321,7 @@ async def test_a_store_in_postgresql_with_artifacts_in_s3(
     object_store: dict[str, str],
 ) -> None:
     log(programs, "without_a_server", postgres_store, ARTIFACTS="s3://artifacts", **object_store)
-    store = cloned(postgres, template)
+    store = ClonedDatabase(postgres, template)
     async with store:
         words = ("--store", postgres_store, "--workspace-from", "prefix")
 
@@ -344,7 +345,7 @@ async def test_a_store_in_mysql_with_artifacts_in_a_folder(
     folder = tmp_path / "artifacts"
     folder.mkdir()
     log(programs, "without_a_server", mysql_store, ARTIFACTS=str(folder))
-    store = cloned(postgres, template)
+    store = ClonedDatabase(postgres, template)
     async with store:
         words = ("--store", mysql_store, "--workspace-from", "tag:team")
 
@@ -364,14 +365,15 @@ async def test_a_store_in_mysql_with_artifacts_in_a_folder(
         ran = chargeback(store.url, "sources", "run", "mlflow", **settings)
         assert "mlflow: accepted 0, duplicates 0, skipped 0" in ran.stdout, ran.stderr
         # Of these, `other` never ran and is due; `mlflow` is not for an hour.
-        with Served(tmp_path / "served", (), {"DATABASE_URL": store.url, **settings}) as served:
-            line = await asyncio.to_thread(ran_by_itself, served)
+        environment = {"DATABASE_URL": store.url, **settings}
+        with ServerProcess(tmp_path / "served", (), environment) as server:
+            line = await asyncio.to_thread(ran_by_itself, server)
         assert re.fullmatch(r"Source other: [1-9][0-9]* events, 0 skipped\.", line)
 
 
 async def test_what_names_nobody_or_has_no_run_is_counted_and_what_cannot_be_is_said(
     database: Database,
-    graphql: GraphQL,
+    graphql: GraphQLClient,
     clock: FixedClock,
     other_organization: str,
     programs: Path,
@@ -410,10 +412,10 @@ async def test_what_names_nobody_or_has_no_run_is_counted_and_what_cannot_be_is_
     assert (found["numberOfExperiments"], found["unmeasuredExperiments"]) == (3, 0)
 
 
-def ran_by_itself(served: Served) -> str:
+def ran_by_itself(server: ServerProcess) -> str:
     """What the service says of the first source that it runs."""
     while True:
-        for line in served.lines:
+        for line in server.lines:
             if line.startswith("Source "):
                 return line
         time.sleep(0.2)
@@ -443,7 +445,7 @@ def chargeback(url: str, *words: str, **settings: str) -> subprocess.CompletedPr
     """A command of the product, to its end."""
     return subprocess.run(
         (*CHARGEBACK, *words),
-        env=environment(DATABASE_URL=url, **settings),
+        env=clean_environment(DATABASE_URL=url, **settings),
         capture_output=True,
         text=True,
         timeout=120,

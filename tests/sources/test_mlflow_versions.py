@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.db.engine import Database
-from tests.conftest import FixedClock, GraphQL
+from tests.conftest import FixedClock, GraphQLClient
 from tests.sources.mlflow_install import (
     PASSWORD,
     collect_garbage,
@@ -63,7 +63,7 @@ def over_rest(found: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("version", BOB_USES)
 async def test_an_older_mlflow_is_read_by_database_and_over_rest(
     database: Database,
-    graphql: GraphQL,
+    graphql: GraphQLClient,
     clock: FixedClock,
     other_organization: str,
     tmp_path: Path,

@@ -12,8 +12,8 @@ from app.domain.errors import InvalidArgument, InvalidBatch, SourceBusy
 from app.domain.sources import CheckpointKey, RunOutcome, SkippedItem, SourceBatch
 from app.services.organizations import DEFAULT, find_organization
 from app.services.sources import ActiveSourceRun, list_source_runs, list_sources, open_source_run
-from tests.conftest import FixedClock, GraphQL, cloned, event
-from tests.served import CHARGEBACK, environment
+from tests.conftest import ClonedDatabase, FixedClock, GraphQLClient, event
+from tests.server_process import CHARGEBACK, clean_environment
 
 SOURCES = """
 { sources { name kind connectedAt lastRun {
@@ -33,7 +33,7 @@ async def default(database: Database) -> UUID:
 
 
 async def test_a_run_says_what_it_brought_and_what_not(
-    database: Database, default: UUID, clock: FixedClock, graphql: GraphQL
+    database: Database, default: UUID, clock: FixedClock, graphql: GraphQLClient
 ) -> None:
     async with open_source_run(database, default, "tracker", kind="files", clock=clock) as run:
         await run.accept([[PROJECT], [PROJECT]])
@@ -180,14 +180,14 @@ async def test_a_run_lists_the_first_hundred_that_it_could_not_place_and_counts_
 
 
 async def test_sources_of_another_organization_are_not_seen(
-    database: Database, clock: FixedClock, graphql: GraphQL, other_organization: str
+    database: Database, clock: FixedClock, graphql: GraphQLClient, other_organization: str
 ) -> None:
     other = (await find_organization(database, other_organization)).organization_id
     async with open_source_run(database, other, "tracker", kind="files", clock=clock):
         pass
 
     assert await graphql(SOURCES) == {"sources": []}
-    answer = await graphql.response('{ sourceRuns(source: "tracker") { number } }')
+    answer = await graphql.execute('{ sourceRuns(source: "tracker") { number } }')
     assert answer["errors"][0]["extensions"]["code"] == "NOT_FOUND"
 
 
@@ -205,7 +205,7 @@ async def test_a_bad_name_is_refused(
 async def test_the_command_line_lists_sources_and_their_runs(
     postgres: str, template: str, clock: FixedClock
 ) -> None:
-    store = cloned(postgres, template)
+    store = ClonedDatabase(postgres, template)
     async with store as database:
         found = await find_organization(database, DEFAULT)
         run: ActiveSourceRun
@@ -229,7 +229,7 @@ async def test_the_command_line_lists_sources_and_their_runs(
 def chargeback(url: str, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         (*CHARGEBACK, *words),
-        env=environment(DATABASE_URL=url),
+        env=clean_environment(DATABASE_URL=url),
         capture_output=True,
         text=True,
         timeout=60,

@@ -17,7 +17,7 @@ _NAME = "chargeback"
 
 
 @asynccontextmanager
-async def open_store(
+async def open_database(
     url: str | None,
     folder: Path,
     *,
@@ -40,7 +40,7 @@ async def open_store(
     """
     async with AsyncExitStack() as stack:
         database = Database(
-            await stack.enter_async_context(reached(url, folder)),
+            await stack.enter_async_context(resolve_store_url(url, folder)),
             connections=connections,
             shared_snapshots=shared_snapshots,
             prepared_statements=prepared_statements,
@@ -62,8 +62,8 @@ async def _greet(database: Database) -> None:
 
 
 @asynccontextmanager
-async def reached(url: str | None, folder: Path) -> AsyncIterator[str]:
-    """The URL of the store, as `open_store` finds it, for as long as the block lasts.
+async def resolve_store_url(url: str | None, folder: Path) -> AsyncIterator[str]:
+    """The URL of the store, as `open_database` finds it, for as long as the block lasts.
 
     Raises:
         EmbeddedPostgresError: The embedded PostgreSQL cannot run here.
@@ -85,10 +85,10 @@ async def _embedded(server: EmbeddedPostgres) -> str:
         pass  # Another process that started with us was first, perhaps by a hair.
     finally:
         await connection.close()
-    return with_database(server.url, _NAME)
+    return with_database_name(server.url, _NAME)
 
 
-def with_database(url: str, name: str) -> str:
+def with_database_name(url: str, name: str) -> str:
     """The same server's database of another name."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=f"/{name}"))

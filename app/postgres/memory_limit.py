@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def usable_bytes(
+def get_memory_limit(
     own_group: Path = Path("/proc/self/cgroup"), groups: Path = Path("/sys/fs/cgroup")
 ) -> int:
     """The memory that this process may use: the machine's, or less where a control group says so.

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from app.clock import Clock, system_clock
 from app.db.engine import Database
-from app.postgres.open import open_store
+from app.postgres.database import open_database
 from app.server.process_tuning import tune_gc
 from app.services.organizations import ensure_default_organization
 from app.services.retention import prepare_shelves
@@ -18,9 +18,9 @@ T = TypeVar("T")
 
 
 @asynccontextmanager
-async def opened(settings: Settings, data_dir: Path, clock: Clock) -> AsyncIterator[Database]:
+async def open_store(settings: Settings, data_dir: Path, clock: Clock) -> AsyncIterator[Database]:
     """The store that the settings name, with its first organization."""
-    async with open_store(
+    async with open_database(
         settings.database_url,
         data_dir / "postgres",
         connections=settings.database_pool_size,
@@ -32,7 +32,7 @@ async def opened(settings: Settings, data_dir: Path, clock: Clock) -> AsyncItera
         yield database
 
 
-def with_store(
+def run_with_store(
     data_dir: Path, env_file: Path | None, command: Callable[[Database, Settings], Awaitable[T]]
 ) -> T:
     """Run a command on the open store; one that is being served is joined."""
@@ -40,7 +40,7 @@ def with_store(
     tune_gc()
 
     async def run() -> T:
-        async with opened(settings, data_dir, system_clock) as database:
+        async with open_store(settings, data_dir, system_clock) as database:
             return await command(database, settings)
 
     return asyncio.run(run())

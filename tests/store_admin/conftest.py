@@ -10,7 +10,7 @@ from app.domain.events import decode_lines
 from app.domain.months import Month
 from app.services.ingestion import GroupCommitIngestor
 from app.services.organizations import DEFAULT, find_organization
-from tests.conftest import NOW, cloned, event
+from tests.conftest import NOW, ClonedDatabase, event
 
 MakeStore = Callable[..., Awaitable[str]]
 _names = itertools.count(1)
@@ -22,7 +22,7 @@ async def make_store(postgres: str, template: str) -> AsyncIterator[MakeStore]:
     stores = []
 
     async def make(*lines: bytes) -> str:
-        store = cloned(postgres, template)
+        store = ClonedDatabase(postgres, template)
         database = await store.__aenter__()
         stores.append(store)
         if lines:

@@ -17,10 +17,11 @@ from app.db.tables import Base, Workspace
 from app.domain.audit import OPERATOR
 from app.domain.errors import Forbidden, StoreNotIsolated
 from app.domain.ids import organization_id
+from app.postgres.database import with_database_name
 from app.services.keys import KeyLoader, begin_session, caller_of_key
 from app.services.organizations import create_organization, ensure_default_organization
 from app.settings import Settings
-from tests.conftest import NOW, Feed, FixedClock, MakeKey, administer, event, named
+from tests.conftest import NOW, Feed, FixedClock, MakeKey, event, execute_as_superuser
 
 AT = "2026-10-10T00:00:00Z"
 OWN, OTHER = organization_id("default"), organization_id("other")
@@ -180,16 +181,18 @@ async def test_a_transaction_leaves_no_scope_behind(database: Database) -> None:
 @asynccontextmanager
 async def owned_by(postgres: str, name: str, rights: str) -> AsyncIterator[Database]:
     """A new, empty database that a role with these rights owns, opened as that role."""
-    await administer(postgres, f"CREATE ROLE {name} LOGIN NOSUPERUSER {rights}")
-    await administer(postgres, f"CREATE DATABASE {name} OWNER {name}")
-    database = Database(named(postgres, name).replace("postgres@", f"{name}@"), connections=3)
+    await execute_as_superuser(postgres, f"CREATE ROLE {name} LOGIN NOSUPERUSER {rights}")
+    await execute_as_superuser(postgres, f"CREATE DATABASE {name} OWNER {name}")
+    database = Database(
+        with_database_name(postgres, name).replace("postgres@", f"{name}@"), connections=3
+    )
     try:
         yield database
     finally:
         await database.close()
-        await administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
-        await administer(postgres, f"REVOKE {ROLE} FROM {name} CASCADE")
-        await administer(postgres, f"DROP ROLE {name}")
+        await execute_as_superuser(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+        await execute_as_superuser(postgres, f"REVOKE {ROLE} FROM {name} CASCADE")
+        await execute_as_superuser(postgres, f"DROP ROLE {name}")
 
 
 @pytest.mark.parametrize(
@@ -229,8 +232,8 @@ async def test_a_mere_owner_of_the_database_is_bound_too(
 async def test_an_owner_who_may_create_roles_gets_the_role(postgres: str) -> None:
     async with owned_by(postgres, "role_maker", "CREATEROLE") as database:
         # On this server another install made the role: it takes one that is allowed to give it.
-        await administer(postgres, f"GRANT {ROLE} TO role_maker WITH ADMIN OPTION")
-        await administer(postgres, f"REVOKE SET OPTION FOR {ROLE} FROM role_maker")
+        await execute_as_superuser(postgres, f"GRANT {ROLE} TO role_maker WITH ADMIN OPTION")
+        await execute_as_superuser(postgres, f"REVOKE SET OPTION FOR {ROLE} FROM role_maker")
         async with database.owner_transaction() as tx:
             await upgrade(tx)
         async with database.transaction(OWN) as tx:

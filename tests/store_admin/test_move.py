@@ -14,7 +14,7 @@ from app.postgres.dumps import DumpFailed, StoreInUse, select_row_counts
 from app.postgres.embedded import EmbeddedPostgres
 from app.services.store_admin import StoreNotEmpty, back_up, move
 from tests.conftest import NOW
-from tests.upkeep.conftest import MakeStore, some_events, told
+from tests.store_admin.conftest import MakeStore, some_events, told
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ from app.services.store_admin import (
     restore,
 )
 from tests.conftest import NOW
-from tests.served import Served, run
-from tests.upkeep.conftest import MakeStore, execute, some_events, told
+from tests.server_process import ServerProcess, run_command
+from tests.store_admin.conftest import MakeStore, execute, some_events, told
 
 
 async def restored(url: str, file: Path, *, replace: bool = False, verify: bool = True) -> None:
@@ -160,19 +160,19 @@ def test_a_folder_keeps_the_latest_and_what_is_not_ours(tmp_path: Path) -> None:
 def test_the_commands_take_a_served_store_to_another_folder(tmp_path: Path) -> None:
     first, second, backups = (tmp_path / name for name in ("first", "second", "backups"))
     backups.mkdir()
-    with Served(first, words=()):
+    with ServerProcess(first, arguments=()):
         lines = b"\n".join(some_events())
-        run("import", "-", data_dir=first, standard_input=lines)
-        saved = run("backup", str(backups), "--keep", "7", data_dir=first)
-        in_use = run("restore", *map(str, backups.iterdir()), "--replace", data_dir=first)
-        report = run("report", "2026-10", "--format", "json", data_dir=first).stdout
+        run_command("import", "-", data_dir=first, standard_input=lines)
+        saved = run_command("backup", str(backups), "--keep", "7", data_dir=first)
+        in_use = run_command("restore", *map(str, backups.iterdir()), "--replace", data_dir=first)
+        report = run_command("report", "2026-10", "--format", "json", data_dir=first).stdout
 
     (file,) = backups.iterdir()
-    back = run("restore", str(file), data_dir=second)
+    back = run_command("restore", str(file), data_dir=second)
 
     assert saved.stdout.startswith(f"wrote {file}, "), saved.stderr
     assert in_use.returncode == 1
     assert "stop the service" in in_use.stderr
     assert back.stdout == f"restored {file}\n", back.stderr
-    again = run("report", "2026-10", "--format", "json", data_dir=second).stdout
+    again = run_command("report", "2026-10", "--format", "json", data_dir=second).stdout
     assert json.loads(again)["workspaces"] == json.loads(report)["workspaces"] != []

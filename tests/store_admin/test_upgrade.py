@@ -16,7 +16,7 @@ from app.services.store_admin import (
     verify_store,
 )
 from tests.conftest import NOW
-from tests.upkeep.conftest import MakeStore, execute, some_events, told
+from tests.store_admin.conftest import MakeStore, execute, some_events, told
 
 
 @pytest.fixture
