@@ -1,4 +1,4 @@
-"""AnalyzeTrigger: a month's report, and a batch of the feed, with ever more events in the store.
+"""Growth: a month's report, and a batch of the feed, with ever more events in the store.
 
     python -m bench.growth --millions 1 20
 

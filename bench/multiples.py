@@ -35,7 +35,7 @@ GRAPHQL, REST = "GraphQL over HTTP", "REST over HTTP"
 
 async def measure_growth(store: Store, scales: Sequence[int], rounds: int) -> dict[int, Timings]:
     """Ask services on stores of each size in turns."""
-    say(f"AnalyzeTrigger: {', '.join(map(str, scales))} times, {rounds} rounds …")
+    say(f"Growth: {', '.join(map(str, scales))} times, {rounds} rounds …")
     found: dict[int, Timings] = {scale: {GRAPHQL: Timing(), REST: Timing()} for scale in scales}
     async with AsyncExitStack() as stack:
         services = {

@@ -24,7 +24,7 @@ def table(run: Run) -> str:
     for case, timings in run.timings.items():
         parts += [f"### {case}", _of_case(timings)]
     if run.growth:
-        parts += ["### AnalyzeTrigger", _of_growth(run)]
+        parts += ["### Growth", _of_growth(run)]
     if run.execution:
         parts += ["### Execution without a database", _of_execution(run)]
     if run.feed:

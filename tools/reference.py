@@ -83,8 +83,8 @@ def _value(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping
 def settings_page() -> Iterator[str]:
     """Each setting: its default, what it may be, what it means."""
     yield from ("# Settings reference", "", _MADE, "")
-    yield "Environment variables, or lines of `/etc/default/chargeback`. More on some of them:"
-    yield from ("[For admins](../admins.md#settings).", "")
+    yield "Environment variables, or lines of `/etc/default/chargeback`."
+    yield from ("[Settings](../admin/settings.md) explains them in more detail.", "")
     yield from ("| name | default | may be | what |", "|---|---|---|---|")
     described = Settings.model_json_schema()["properties"]
     definitions = Settings.model_json_schema().get("$defs", {})

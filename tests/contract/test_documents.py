@@ -61,7 +61,7 @@ def test_every_error_code_is_documented_with_its_status_and_no_other() -> None:
 
 
 def test_every_setting_is_documented_and_no_other() -> None:
-    documented = first_cells(section(DOCUMENTS["docs/admins.md"], "## Settings"))
+    documented = first_cells(DOCUMENTS["docs/admin/settings.md"])
 
     assert [name for name, _ in documented] == [name.upper() for name in Settings.model_fields]
 

@@ -111,7 +111,7 @@ gzip -c events.ndjson > 2026-09.ndjson.gz
 REPORTS = "for m in 10 11 12; do chargeback report 2025-$m --format json > 2025-$m.json; done"
 PREPARED: Mapping[str, tuple[str, ...]] = {
     "README.md": (SERVED,),
-    "docs/admins.md": (SERVED, FILES),
+    "docs/admin/months.md": (SERVED,),
     "docs/audit.md": ("chargeback organizations create acme",),
     "docs/feed.md": (SERVED, FILES),
     "docs/graphql.md": (SERVED,),
@@ -159,7 +159,8 @@ def test_the_sources_file_that_is_shown_is_one(tmp_path: Path) -> None:
 
 @pytest.mark.pages
 async def test_what_a_dba_runs_makes_the_service_work_as_its_role(tmp_path: Path) -> None:
-    (statements,) = (block.text for block in blocks("docs/admins.md") if block.language == "sql")
+    page = blocks("docs/admin/postgresql.md")
+    (statements,) = (block.text for block in page if block.language == "sql")
     async with EmbeddedPostgres(tmp_path / "postgres") as server:
         await execute_as_superuser(server.url, "CREATE ROLE chargeback LOGIN")
         await execute_as_superuser(server.url, statements)
