@@ -23,7 +23,7 @@ from app.domain.errors import (
 from app.observability.metrics import Metrics
 from app.observability.request_record import RequestObserver, observation
 from app.services.audit import AuditTrail
-from app.services.ingestion import GroupCommitIngestor, Ingestor
+from app.services.group_commit import GroupCommitIngestor, Ingestor
 from app.services.keys import KeyLoader
 from app.settings import Settings, SettingsError
 from app.web import auth, events, health, openapi, rest, scim

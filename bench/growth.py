@@ -19,9 +19,11 @@ import uvloop
 
 from app.clock import system_clock
 from app.db.engine import Database
+from app.domain.callers import DEFAULT_ORGANIZATION
+from app.ingest.store import CHUNK_SIZE
 from app.server.store import open_store
-from app.services.ingestion import CHUNK, accept_lines
-from app.services.organizations import DEFAULT, find_organization
+from app.services.file_import import import_lines
+from app.services.organizations import find_organization
 from app.settings import Settings
 from bench.processes import Client, service_command, serving
 from bench.store import CACHE, create_api_key, feed_lines, say
@@ -92,9 +94,9 @@ async def main(millions: list[int]) -> None:
     lines = list(feed_lines(_FOUNDING))
     month = orjson.loads(lines[-1])["time"][:7]
     async with open_store(Settings.load(database_url=None), folder, system_clock) as database:
-        organization_id = (await find_organization(database, DEFAULT)).organization_id
-        chunks = (lines[at : at + CHUNK] for at in range(0, len(lines), CHUNK))
-        await accept_lines(database, organization_id, chunks, system_clock())
+        organization_id = (await find_organization(database, DEFAULT_ORGANIZATION)).organization_id
+        chunks = (lines[at : at + CHUNK_SIZE] for at in range(0, len(lines), CHUNK_SIZE))
+        await import_lines(database, organization_id, chunks, system_clock())
         key = await create_api_key(database, organization_id)
         headers = {"Content-Type": "application/cloudevents-batch+json"}
         async with serving(

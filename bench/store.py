@@ -18,15 +18,15 @@ from app.clock import system_clock
 from app.db.engine import Database
 from app.demo.generate import DEMO_ADMIN, OrganizationShape, generate_events
 from app.domain.audit import OPERATOR
-from app.domain.callers import Caller, Scope
+from app.domain.callers import DEFAULT_ORGANIZATION, Caller, Scope
 from app.domain.months import Month
 from app.postgres.database import with_database_name
 from app.postgres.embedded import EmbeddedPostgres
 from app.server.store import open_store
-from app.services.ingestion import accept_lines
+from app.services.file_import import import_lines
 from app.services.keys import create_key
 from app.services.months import close_month
-from app.services.organizations import DEFAULT, find_organization
+from app.services.organizations import find_organization
 from app.settings import Settings
 
 CACHE = Path(__file__).parent / ".cache"
@@ -69,7 +69,7 @@ async def benchmark_store() -> AsyncIterator[Store]:
     folder = CACHE / "store"
     settings = Settings.load(database_url=None)
     async with open_store(settings, folder, system_clock) as database:
-        organization_id = (await find_organization(database, DEFAULT)).organization_id
+        organization_id = (await find_organization(database, DEFAULT_ORGANIZATION)).organization_id
         if not (folder / _LOADED).exists():
             await _load(database, organization_id, _events(folder))
             (folder / _LOADED).touch()
@@ -91,7 +91,7 @@ async def benchmark_store() -> AsyncIterator[Store]:
 def _caller(organization_id: UUID) -> Caller:
     return Caller(
         organization_id=organization_id,
-        organization=DEFAULT,
+        organization=DEFAULT_ORGANIZATION,
         username=DEMO_ADMIN,
         key_id="",
         scopes=frozenset({Scope.ADMIN}),
@@ -115,7 +115,7 @@ def _events(folder: Path) -> Path:
 async def _load(database: Database, organization_id: UUID, file: Path) -> None:
     say(f"Loading {file.name} through the product's import …")
     chunks = EventFiles([str(file)]).chunks()
-    accepted = await accept_lines(database, organization_id, chunks, system_clock())
+    accepted = await import_lines(database, organization_id, chunks, system_clock())
     say(f"IngestResult {accepted.accepted:,} events.")
     async with database.engine.connect() as connection:
         raw = await connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -147,7 +147,7 @@ async def _closed_clone(url: str, closed_url: str) -> str:
         await admin.close()
     database = Database(closed_url, connections=2)
     try:
-        found = await find_organization(database, DEFAULT)
+        found = await find_organization(database, DEFAULT_ORGANIZATION)
         now = system_clock()
         await close_month(database, found.organization_id, MONTH, by=OPERATOR, now=now)
     finally:

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import strawberry
 from strawberry import Info
 
-from app.services.ingestion import feed_activity
 from resolvers.context import Context
+from resolvers.feed_activity import read_feed_activity
 from schema.scalars import BigInt
 
 
@@ -60,7 +60,7 @@ async def feed(
 ) -> Feed:
     """What the feed of the caller's organization did."""
     context = info.context
-    found = await feed_activity(context.database, context.caller.organization_id, days=days)
+    found = await read_feed_activity(context.database, context.caller.organization_id, days=days)
     return Feed(
         sources=[
             FeedSource(

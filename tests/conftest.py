@@ -18,16 +18,15 @@ from starlette.applications import Starlette
 
 from app.db.engine import Database
 from app.db.migrations import upgrade
-from app.domain.callers import Scope
+from app.domain.callers import DEFAULT_ORGANIZATION, Scope
 from app.domain.events import decode_lines
 from app.ingest.store import IngestResult
 from app.main import create_app
 from app.postgres.database import with_database_name
 from app.postgres.embedded import EmbeddedPostgres
-from app.services.ingestion import GroupCommitIngestor
+from app.services.group_commit import GroupCommitIngestor
 from app.services.keys import create_key
 from app.services.organizations import (
-    DEFAULT,
     create_organization,
     ensure_default_organization,
     find_organization,
@@ -151,12 +150,12 @@ class Feed:
 
     database: Database
     clock: FixedClock
-    organization: str = DEFAULT
+    organization: str = DEFAULT_ORGANIZATION
 
     async def __call__(self, *lines: bytes) -> IngestResult:
         found = await find_organization(self.database, self.organization)
         events = decode_lines(lines, now=self.clock.now)
-        return await GroupCommitIngestor(self.database).accept(
+        return await GroupCommitIngestor(self.database).submit(
             found.organization_id, events, self.clock.now
         )
 
@@ -175,7 +174,7 @@ async def create_api_key(
     clock: FixedClock,
     username: str,
     *scopes: Scope,
-    organization: str = DEFAULT,
+    organization: str = DEFAULT_ORGANIZATION,
     expires_at: datetime | None = None,
 ) -> str:
     """Create a key and return its text; it has the scope `report:read` unless others are given."""

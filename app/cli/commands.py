@@ -26,19 +26,14 @@ from app.db.audit import EntriesMatching
 from app.db.engine import Database
 from app.demo.generate import OrganizationShape, generate_events
 from app.domain.audit import Action
-from app.domain.callers import Scope
+from app.domain.callers import DEFAULT_ORGANIZATION, Scope
 from app.domain.errors import InvalidArgument
 from app.domain.months import Month
 from app.server.serve import DEMO_SEED
 from app.server.serve import serve as serve_until_signal
 from app.server.store import run_with_store
 from app.services.keys import create_key, list_keys, revoke_key, rotate_key, why_refused
-from app.services.organizations import (
-    DEFAULT,
-    create_organization,
-    find_organization,
-    list_organizations,
-)
+from app.services.organizations import create_organization, find_organization, list_organizations
 from app.services.retention import LEAST_DAYS
 from app.settings import Settings
 
@@ -125,7 +120,7 @@ def _instant(written: str) -> datetime:
 def report(
     month: Annotated[str, typer.Argument(help="The report month, YYYY-MM.")],
     form: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,
-    organization: InOrganization = DEFAULT,
+    organization: InOrganization = DEFAULT_ORGANIZATION,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:
@@ -152,7 +147,7 @@ def create(
         str | None,
         typer.Option(help="Also print the key with this address of the service inside."),
     ] = None,
-    organization: InOrganization = DEFAULT,
+    organization: InOrganization = DEFAULT_ORGANIZATION,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:
@@ -185,7 +180,7 @@ def _print_key(key: str, long_form: str | None) -> None:
 
 @keys.command("list")
 def list_all(
-    organization: InOrganization = DEFAULT,
+    organization: InOrganization = DEFAULT_ORGANIZATION,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:
@@ -211,7 +206,7 @@ def rotate(
     overlap_hours: Annotated[
         int, typer.Option(help="For how long the old key still works.", min=0, max=720)
     ] = 24,
-    organization: InOrganization = DEFAULT,
+    organization: InOrganization = DEFAULT_ORGANIZATION,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:
@@ -234,7 +229,7 @@ def rotate(
 @keys.command()
 def revoke(
     key_id: Annotated[str, typer.Argument(help="The key's id: its part after cbk_.")],
-    organization: InOrganization = DEFAULT,
+    organization: InOrganization = DEFAULT_ORGANIZATION,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:
@@ -253,7 +248,7 @@ MonthArgument = Annotated[str, typer.Argument(metavar="MONTH", help="The month, 
 
 @months.command("list")
 def list_all_months(
-    organization: InOrganization = DEFAULT,
+    organization: InOrganization = DEFAULT_ORGANIZATION,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:
@@ -268,7 +263,7 @@ def list_all_months(
 @months.command("close")
 def close_one(
     month: MonthArgument,
-    organization: InOrganization = DEFAULT,
+    organization: InOrganization = DEFAULT_ORGANIZATION,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:
@@ -285,7 +280,7 @@ def close_one(
 def reopen_one(
     month: MonthArgument,
     reason: Annotated[str, typer.Option(help="Why; kept for good.")],
-    organization: InOrganization = DEFAULT,
+    organization: InOrganization = DEFAULT_ORGANIZATION,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:
@@ -301,7 +296,7 @@ def reopen_one(
 @months.command("verify")
 def verify_one(
     month: MonthArgument,
-    organization: InOrganization = DEFAULT,
+    organization: InOrganization = DEFAULT_ORGANIZATION,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:
@@ -313,7 +308,7 @@ def verify_one(
 @feed.callback()
 def show_feed(
     context: typer.Context,
-    organization: InOrganization = DEFAULT,
+    organization: InOrganization = DEFAULT_ORGANIZATION,
     days: Annotated[int, typer.Option(help="How many days, the latest first.")] = 31,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
@@ -386,7 +381,7 @@ def export_audit(
         str | None, typer.Option(help="Only from then on: a month (its start) or an instant.")
     ] = None,
     until: Annotated[str | None, typer.Option(help="Only before then, written alike.")] = None,
-    organization: InOrganization = DEFAULT,
+    organization: InOrganization = DEFAULT_ORGANIZATION,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:

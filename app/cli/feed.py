@@ -6,15 +6,15 @@ from rich.table import Table
 
 from app.console import stdout
 from app.db.engine import Database
-from app.services.ingestion import feed_activity
 from app.services.organizations import find_organization
 from app.services.retention import prune_events
+from resolvers.feed_activity import read_feed_activity
 
 
 async def print_feed(database: Database, organization: str, days: int) -> None:
     """Print the sources, and the latest days on which anything arrived."""
     found = await find_organization(database, organization)
-    activity = await feed_activity(database, found.organization_id, days=days)
+    activity = await read_feed_activity(database, found.organization_id, days=days)
     sources = Table("Source", "IngestResult", "Duplicates", "Last event", "Last received")
     for row in activity.sources:
         moments = (f"{at:%Y-%m-%d %H:%M:%S}" for at in (row.last_event_at, row.last_received_at))

@@ -22,11 +22,12 @@ from app.clock import Clock, system_clock
 from app.connectors.reports.document import Report, read_report
 from app.console import stderr, stdout
 from app.db.engine import Database
+from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import InvalidArgument, ReportFetchFailed
 from app.domain.months import Month
 from app.server.store import run_with_store
 from app.services.imported_reports import Imported, import_reports
-from app.services.organizations import DEFAULT, find_organization
+from app.services.organizations import find_organization
 
 _PATH = "/api/admin/chargeback/report"
 _TIMEOUT_SECONDS = 120
@@ -206,7 +207,7 @@ def import_report(
         str | None,
         typer.Option(help="The month of a hand-over that is taken back, before anything else."),
     ] = None,
-    organization: InOrganization = DEFAULT,
+    organization: InOrganization = DEFAULT_ORGANIZATION,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:

@@ -33,13 +33,14 @@ from app.connectors.files.tables import InvalidValue, parse_timestamp
 from app.console import stderr, stdout
 from app.db.engine import Database
 from app.db.months import MonthTotals
+from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import ChargebackError, InvalidArgument, InvalidBatch
 from app.domain.months import Month
-from app.ingest.store import IngestResult
+from app.ingest.store import CHUNK_SIZE, IngestResult
 from app.server.store import run_with_store
+from app.services.file_import import import_lines
 from app.services.import_dry_run import DryRun, dry_run_import, read_known_entities
-from app.services.ingestion import CHUNK, accept_lines
-from app.services.organizations import DEFAULT, find_organization
+from app.services.organizations import find_organization
 from app.services.sources import open_source_run
 from app.settings import Settings
 
@@ -83,7 +84,7 @@ class EventFiles:
             size = None if name == STDIN else Path(name).stat().st_size
             task = progress.add_task(name, total=size)
             lines = _decompressed(source, stack)
-            while chunk := list(islice(lines, CHUNK)):
+            while chunk := list(islice(lines, CHUNK_SIZE)):
                 if self._count == self._first_lines[-1]:
                     chunk[0] = chunk[0].removeprefix(BOM_UTF8)
                 self._count += len(chunk)
@@ -161,7 +162,7 @@ def import_files(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")
     ] = False,
-    organization: InOrganization = DEFAULT,
+    organization: InOrganization = DEFAULT_ORGANIZATION,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:
@@ -221,7 +222,7 @@ async def import_events(
         if dry_run:
             _show(await dry_run_import(database, organization_id, events.chunks(), system_clock()))
             return
-        accepted = await accept_lines(database, organization_id, events.chunks(), system_clock())
+        accepted = await import_lines(database, organization_id, events.chunks(), system_clock())
     except InvalidBatch as batch:
         raise events.refusal(batch) from None
     _tell(accepted)

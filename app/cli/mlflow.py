@@ -22,9 +22,10 @@ from app.connectors.mlflow.options import MlflowOptions
 from app.connectors.mlflow.records import DEFAULT_WORKSPACE, OWNER_TAG
 from app.console import stderr, stdout
 from app.db.engine import Database
+from app.domain.callers import DEFAULT_ORGANIZATION
 from app.server.store import run_with_store
 from app.services.mlflow import import_mlflow
-from app.services.organizations import DEFAULT, find_organization
+from app.services.organizations import find_organization
 from app.services.sources import ActiveSourceRun
 
 
@@ -72,7 +73,7 @@ def import_from_mlflow(
         typer.Option("--untested-version", help="Read a database of an untested version."),
     ] = False,
     name: Annotated[str, typer.Option(help="What the source is called.")] = "mlflow",
-    organization: InOrganization = DEFAULT,
+    organization: InOrganization = DEFAULT_ORGANIZATION,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:

@@ -11,10 +11,11 @@ from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
 from app.clock import system_clock
 from app.console import stderr, stdout
 from app.db.engine import Database
+from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import ChargebackError, InvalidArgument
 from app.domain.sources import RunOutcome
 from app.server.store import run_with_store
-from app.services.organizations import DEFAULT, find_organization
+from app.services.organizations import find_organization
 from app.services.source_config import (
     SourceConfig,
     find_source_config,
@@ -30,7 +31,7 @@ sources = typer.Typer(help="What is connected: list, show, run.")
 @sources.callback(invoke_without_command=True)
 def list_connected(
     context: typer.Context,
-    organization: InOrganization = DEFAULT,
+    organization: InOrganization = DEFAULT_ORGANIZATION,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:
@@ -45,7 +46,7 @@ def list_connected(
 def show_source(
     name: Annotated[str, typer.Argument(help="The source.")],
     first: Annotated[int, typer.Option(help="How many runs of it.", min=1, max=400)] = 20,
-    organization: InOrganization = DEFAULT,
+    organization: InOrganization = DEFAULT_ORGANIZATION,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:

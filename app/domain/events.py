@@ -35,7 +35,7 @@ CLOCK_SKEW = timedelta(minutes=5)
 """How far ahead of ours the clock of a source may be."""
 NUL = "\0"
 """The one character that PostgreSQL cannot store in a text."""
-MOST_PROBLEMS = 100
+MAX_PROBLEMS = 100
 """A refusal lists no more bad events than these."""
 
 
@@ -336,7 +336,7 @@ def _checked(
         problems += _nul_problems(events)
     if problems:
         problems.sort(key=lambda problem: problem.index)
-        raise InvalidBatch(problems[:MOST_PROBLEMS])
+        raise InvalidBatch(problems[:MAX_PROBLEMS])
     return [event for _, event in events]
 
 
@@ -390,7 +390,7 @@ def _batch_problems(body: bytes, now: datetime) -> list[EventProblem]:
 def _problems(texts: Iterable[tuple[int, bytes]], now: datetime) -> list[EventProblem]:
     """What is wrong with each event, whatever the first of them suffers from."""
     found = chain.from_iterable(_problems_of(index, text, now) for index, text in texts)
-    return list(islice(found, MOST_PROBLEMS))
+    return list(islice(found, MAX_PROBLEMS))
 
 
 def _problems_of(index: int, text: bytes, now: datetime) -> Iterable[EventProblem]:

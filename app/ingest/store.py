@@ -34,6 +34,9 @@ from app.ingest.experiments import experiments_of, store_experiments
 from app.ingest.subjects import parent_of
 from app.ingest.usage import store_users
 
+CHUNK_SIZE = 5_000
+"""Events that are stored at once; it bounds the memory that a large import takes."""
+
 
 @dataclass(frozen=True, slots=True)
 class IngestResult:
@@ -43,10 +46,10 @@ class IngestResult:
     duplicates: int = 0
 
     @classmethod
-    def of(cls, stored: Sequence[bool]) -> Self:
-        """By what is true of each event that was stored, and false of duplicates."""
-        accepted = sum(stored)
-        return cls(accepted, len(stored) - accepted)
+    def count(cls, is_new: Sequence[bool]) -> Self:
+        """Count a batch from one flag per event: whether it is new."""
+        accepted = sum(is_new)
+        return cls(accepted, len(is_new) - accepted)
 
     def __add__(self, other: "IngestResult") -> "IngestResult":
         return IngestResult(self.accepted + other.accepted, self.duplicates + other.duplicates)

@@ -21,7 +21,7 @@ from app import __version__
 from app.db.engine import Database, Executed
 from app.domain.months import Month
 from app.observability.request_record import RequestRecord
-from app.services.ingestion import Ingestor
+from app.services.group_commit import Ingestor
 
 # A series more for each counter, and of no use to Prometheus.
 disable_created_metrics()

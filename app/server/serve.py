@@ -19,9 +19,10 @@ from app.clock import system_clock
 from app.console import stderr, stdout
 from app.db.engine import Database
 from app.demo.generate import DEMO_ADMIN, OrganizationShape, generate_events
-from app.domain.callers import Scope
+from app.domain.callers import DEFAULT_ORGANIZATION, Scope
 from app.domain.errors import ChargebackError
 from app.domain.months import Month
+from app.ingest.store import CHUNK_SIZE
 from app.main import create_app
 from app.observability.logs import configure_logs
 from app.observability.metrics import Metrics
@@ -32,9 +33,9 @@ from app.server.process_tuning import trim_malloc, tune_gc
 from app.server.source_scheduler import sources_at_intervals
 from app.server.store import open_store
 from app.services.audit import record_start
-from app.services.ingestion import CHUNK, accept_lines
+from app.services.file_import import import_lines
 from app.services.keys import KeyLoader, caller_of_key, create_key
-from app.services.organizations import DEFAULT, find_organization
+from app.services.organizations import find_organization
 from app.settings import LogFormat, Settings
 
 DEMO_SEED = 2026
@@ -147,7 +148,7 @@ def _shown(host: str) -> str:
 
 async def _demo(database: Database, settings: Settings, data_dir: Path) -> str | None:
     """Load the demo organization into an empty store; a key for its admin, the same each time."""
-    organization = await find_organization(database, DEFAULT)
+    organization = await find_organization(database, DEFAULT_ORGANIZATION)
     if organization.first_month is None:
         await _load_demo(database, organization.organization_id)
     kept = data_dir / _DEMO_KEY_FILE
@@ -190,13 +191,13 @@ async def _load_demo(database: Database, organization_id: UUID) -> None:
 
         def chunks() -> Iterator[list[bytes]]:
             count = 0
-            while chunk := list(islice(lines, CHUNK)):
+            while chunk := list(islice(lines, CHUNK_SIZE)):
                 yield chunk
                 count += len(chunk)
                 told = f"Loading the demo organization … {count:,} events"
                 progress.update(task, description=told)
 
-        await accept_lines(database, organization_id, chunks(), now)
+        await import_lines(database, organization_id, chunks(), now)
 
 
 def _greet(address: str, key: str | None) -> None:

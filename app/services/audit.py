@@ -14,10 +14,10 @@ from app import __version__
 from app.db.audit import EntriesMatching, insert_entries, select_entries, stream_entries
 from app.db.engine import Database, Transaction
 from app.domain.audit import OK, Action, Actor, AuditEntry, AuditEvent, Channel, to_audit_entry
+from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import InvalidArgument, StoreUnavailable
 from app.domain.events import NUL
 from app.domain.ids import organization_id
-from app.services.organizations import DEFAULT
 from app.settings import Settings
 from resolvers.context import Context
 from resolvers.levels import MAX_PAGE_SIZE
@@ -116,7 +116,7 @@ def _lose(organization: UUID, entry: AuditEntry) -> None:
 
 async def record_start(database: Database, settings: Settings, now: datetime) -> None:
     """Note that a service starts, with its settings, in the operators' organization."""
-    own = organization_id(DEFAULT)
+    own = organization_id(DEFAULT_ORGANIZATION)
     act = AuditEvent(own, Action.SERVICE_STARTED, __version__, settings.shown)
     async with database.transaction(own) as tx:
         await append(tx, Actor(None, Channel.SERVICE), act, now)

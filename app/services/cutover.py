@@ -30,9 +30,9 @@ from app.domain.audit import Action, Actor, AuditEvent
 from app.domain.errors import InvalidMonth
 from app.domain.months import Month
 from app.ingest.reconcile import lacking
-from app.ingest.store import IngestResult
+from app.ingest.store import CHUNK_SIZE, IngestResult
 from app.services.audit import append
-from app.services.ingestion import CHUNK, store_lines
+from app.services.file_import import store_lines
 from app.services.months import write_open
 
 
@@ -56,7 +56,7 @@ async def hand_over_to_live(
             f"after it; got {month}, and {after}."
         )
     lines = ended(await cells_told(tx, organization_id, last), month.start)
-    chunks = iter(lambda: list(islice(lines, CHUNK)), [])
+    chunks = iter(lambda: list(islice(lines, CHUNK_SIZE)), [])
     await update_hand_over(tx, organization_id, month.first_day)
     await delete_corrections_from_later(tx, organization_id, month.first_day)
     if organization.hand_over != month.first_day:

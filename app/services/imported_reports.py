@@ -25,10 +25,10 @@ from app.domain.errors import InvalidBatch, InvalidMonth, InvalidReport, MonthCl
 from app.domain.months import Month
 from app.ingest.rebuild import stored_rows
 from app.ingest.replay import MonthRows
-from app.ingest.store import IngestResult
+from app.ingest.store import CHUNK_SIZE, IngestResult
 from app.services.audit import append
 from app.services.cutover import cells_told, hand_over_to_live, withdraw_hand_over
-from app.services.ingestion import CHUNK, store_lines
+from app.services.file_import import store_lines
 from app.services.months import months_to_close
 from app.services.retention import AnalyzeTrigger
 from app.services.sources import ActiveSourceRun, open_source_run
@@ -185,7 +185,7 @@ async def _accept(
     lines: Iterator[bytes],
     clock: Clock,
 ) -> IngestResult:
-    chunks = iter(lambda: list(islice(lines, CHUNK)), [])
+    chunks = iter(lambda: list(islice(lines, CHUNK_SIZE)), [])
     try:
         return await store_lines(tx, organization_id, chunks, clock())
     except InvalidBatch as refusal:

@@ -1,4 +1,4 @@
-"""Organizations: created, listed, found."""
+"""Organizations: create, list and find them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,15 +17,13 @@ from app.domain.errors import AlreadyExists, InvalidArgument, OrganizationNotFou
 from app.domain.events import NUL
 from app.domain.ids import organization_id
 
-DEFAULT = DEFAULT_ORGANIZATION
-
 
 async def create_organization(database: Database, name: str, now: datetime) -> None:
     """Create an organization.
 
     Raises:
-        AlreadyExists: The name is taken.
-        InvalidArgument: The name is empty or too long.
+        AlreadyExists: The name is in use.
+        InvalidArgument: The name is empty, too long, or contains U+0000.
     """
     if not 1 <= len(name) <= 200 or NUL in name:
         raise InvalidArgument(
@@ -33,27 +31,29 @@ async def create_organization(database: Database, name: str, now: datetime) -> N
         )
     async with database.transaction(organization_id(name)) as tx:
         if not await insert_organization(tx, organization_id(name), name, now):
-            raise AlreadyExists(f"There is an organization {name!r} already.")
-        act = AuditEvent(organization_id(name), Action.ORGANIZATION_CREATED, name)
-        await insert_entries(tx, act.organization_id, [to_audit_entry(act, OPERATOR, now)])
+            raise AlreadyExists(f"There is already an organization {name!r}.")
+        event = AuditEvent(organization_id(name), Action.ORGANIZATION_CREATED, name)
+        await insert_entries(tx, event.organization_id, [to_audit_entry(event, OPERATOR, now)])
 
 
 async def ensure_default_organization(database: Database, now: datetime) -> None:
-    """Create the organization that an install starts with, unless it is there."""
-    async with database.transaction(organization_id(DEFAULT)) as tx:
-        # An insertion waits for whoever changes the row that it finds: a long import, say.
-        if await select_organization(tx, DEFAULT) is None:
-            await insert_organization(tx, organization_id(DEFAULT), DEFAULT, now)
+    """Create the organization that every install starts with, unless it exists."""
+    default_id = organization_id(DEFAULT_ORGANIZATION)
+    async with database.transaction(default_id) as tx:
+        # Select first: an insert would wait for a transaction that has the row locked, such as a
+        # long import.
+        if await select_organization(tx, DEFAULT_ORGANIZATION) is None:
+            await insert_organization(tx, default_id, DEFAULT_ORGANIZATION, now)
 
 
 async def list_organizations(database: Database) -> Sequence[Any]:
-    """All organizations, by name."""
+    """Return all organizations, sorted by name."""
     async with database.unscoped_read() as tx:
         return await select_organizations(tx)
 
 
 async def find_organization(database: Database, name: str) -> Any:
-    """The organization of that name, with what its facts cover.
+    """Return the organization of that name, with the period that its events cover.
 
     Raises:
         OrganizationNotFound: There is none.

@@ -26,7 +26,7 @@ from app.domain.scim.errors import ScimChanged, ScimNotFound, ScimRefusal, ScimT
 from app.domain.scim.facts import SOURCE, Fact, group_facts, left, user_facts
 from app.domain.scim.filters import Equals, Filter, parsed
 from app.domain.scim.schemas import GROUP, USER, Resource, Schema, checked
-from app.services.ingestion import store_lines
+from app.services.file_import import store_lines
 
 MOST_RESULTS = 1_000
 _TICK = timedelta(microseconds=1)

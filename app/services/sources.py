@@ -34,8 +34,8 @@ from app.domain.errors import (
 )
 from app.domain.events import NUL, decode_lines
 from app.domain.sources import CheckpointKey, RunOutcome, SkippedItem, SourceBatch
-from app.ingest.store import IngestResult
-from app.services.ingestion import CHUNK, store_lines
+from app.ingest.store import CHUNK_SIZE, IngestResult
+from app.services.file_import import store_lines
 from app.services.retention import AnalyzeTrigger
 
 LISTED = 100
@@ -129,7 +129,7 @@ class ActiveSourceRun:
         for skipped in brought.skipped:
             self.skip(*skipped)
         lines = list(self._good(brought.lines))
-        chunks = [lines[start : start + CHUNK] for start in range(0, len(lines), CHUNK)]
+        chunks = [lines[start : start + CHUNK_SIZE] for start in range(0, len(lines), CHUNK_SIZE)]
         return await self.accept(chunks, checkpoint=brought.checkpoint)
 
     def skip(self, what: str, why: str) -> None:

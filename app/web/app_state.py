@@ -10,7 +10,7 @@ from app.clock import Clock
 from app.db.engine import Database
 from app.observability.metrics import Metrics
 from app.services.audit import AuditTrail
-from app.services.ingestion import Ingestor
+from app.services.group_commit import Ingestor
 from app.services.keys import KeyLoader
 from app.settings import Settings
 from app.web.closed_report_cache import ClosedReportCache

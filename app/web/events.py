@@ -8,7 +8,7 @@ from starlette.responses import Response
 from app.domain.callers import Caller, Scope
 from app.domain.errors import BodyTooLarge, InvalidArgument, InvalidBatch, UnsupportedMediaType
 from app.domain.events import MEDIA_TYPES
-from app.services.ingestion import IngestRequest
+from app.services.group_commit import IngestRequest
 from app.web.app_state import get_app_state
 from app.web.auth import AuthenticatedRoute
 from app.web.errors import JsonResponse
@@ -26,7 +26,7 @@ async def post_events(request: Request, caller: Caller) -> Response:
         body = await _read(request, encoding, most_bytes)
         delivery = IngestRequest(caller.organization_id, media_type, body, services.now)
         try:
-            accepted = await services.intake.take(delivery)
+            accepted = await services.intake.ingest(delivery)
         except InvalidBatch as refusal:
             services.metrics.count_events(refused=refusal.event_count)
             raise

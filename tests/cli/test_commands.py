@@ -149,7 +149,7 @@ def test_organizations_are_created_once_and_hold_their_own_events(store: Path) -
         ).stdout
     )
 
-    assert again.stderr.strip() == "Error: There is an organization 'labs' already."
+    assert again.stderr.strip() == "Error: There is already an organization 'labs'."
     assert "labs" in listed
     assert (document["workspaces"], document["users"]["numberOfUsers"]) == ([], 1)
 

@@ -11,7 +11,7 @@ from app.cli.feed import print_feed
 from app.db.engine import Database
 from app.domain.callers import Scope
 from app.domain.errors import InvalidBatch
-from app.services.ingestion import accept_lines
+from app.services.file_import import import_lines
 from app.services.organizations import find_organization
 from tests.conftest import Feed, FixedClock, GraphQLClient, MakeKey, event
 
@@ -93,7 +93,7 @@ async def test_the_command_line_shows_the_same(
     await feed(*GOOD, GOOD[0])
     found = await find_organization(database, "default")
     with pytest.raises(InvalidBatch):
-        await accept_lines(database, found.organization_id, [[*GOOD, b""], [BAD]], clock.now)
+        await import_lines(database, found.organization_id, [[*GOOD, b""], [BAD]], clock.now)
 
     printed = io.StringIO()
     with redirect_stdout(printed):

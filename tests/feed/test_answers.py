@@ -13,7 +13,7 @@ from app.domain.ids import organization_id
 from app.ingest.store import IngestResult
 from app.server.ingest_worker.channel import Channel, WorkerRequest, WorkerResponse
 from app.server.ingest_worker.worker import answer_all
-from app.services.ingestion import Ingestor, IngestRequest
+from app.services.group_commit import Ingestor, IngestRequest
 from tests.conftest import NOW
 
 
@@ -25,9 +25,9 @@ class Telling:
     is_up: bool = True
     restarts: int = 0
 
-    async def take(self, delivery: IngestRequest) -> IngestResult:
-        if delivery.body in self.outcomes:
-            raise self.outcomes[delivery.body]
+    async def ingest(self, request: IngestRequest) -> IngestResult:
+        if request.body in self.outcomes:
+            raise self.outcomes[request.body]
         return IngestResult(1, 0)
 
 

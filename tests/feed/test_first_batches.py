@@ -3,8 +3,9 @@
 import time
 
 from app.db.engine import Database
-from app.services.ingestion import accept_lines
-from app.services.organizations import DEFAULT, find_organization
+from app.domain.callers import DEFAULT_ORGANIZATION
+from app.services.file_import import import_lines
+from app.services.organizations import find_organization
 from tests.conftest import FixedClock, event
 
 ACCOUNTS = 4_000
@@ -13,13 +14,13 @@ ACCOUNTS = 4_000
 async def test_what_fills_an_empty_store_is_stored_as_fast_as_what_comes_later(
     database: Database, clock: FixedClock
 ) -> None:
-    organization_id = (await find_organization(database, DEFAULT)).organization_id
+    organization_id = (await find_organization(database, DEFAULT_ORGANIZATION)).organization_id
     seconds = []
     for first in (0, ACCOUNTS):
         names = [f"user{number}" for number in range(first, first + ACCOUNTS)]
         lines = [event("user.upserted", "2026-10-01T00:00:00Z", username=name) for name in names]
         begun = time.monotonic()
-        await accept_lines(database, organization_id, [lines], clock.now)
+        await import_lines(database, organization_id, [lines], clock.now)
         seconds.append(time.monotonic() - begun)
 
     # Each account was compared with each other one, which took twelve times as long.

@@ -10,7 +10,7 @@ from app.db.engine import Database
 from app.domain.audit import OPERATOR
 from app.domain.ids import organization_id
 from app.domain.months import Month
-from app.services.ingestion import accept_lines
+from app.services.file_import import import_lines
 from app.services.months import close_month, reopen_month, verify_month
 from app.services.retention import prepare_shelves, prune_events
 from tests.conftest import NOW, Feed, FixedClock, GraphQLClient, event, record_statements
@@ -133,7 +133,7 @@ async def test_a_report_right_after_an_import_knows_how_large_its_tables_are(
         event("user.upserted", "2024-09-01T00:00:00Z", username=f"u{n}", email=f"{n}@x.test")
         for n in range(1_200)
     ]
-    await accept_lines(database, OWN, [users], clock.now)
+    await import_lines(database, OWN, [users], clock.now)
 
     async with database.owner_transaction() as tx:
         found = await tx.execute(
@@ -153,7 +153,7 @@ async def test_postgresql_looks_at_its_tables_once_a_transaction_has_stored_as_m
         ]
         chunks = [lines[start : start + 5_000] for start in range(0, count, 5_000)]
         with record_statements(database) as statements:
-            assert (await accept_lines(database, OWN, chunks, NOW)).accepted == count
+            assert (await import_lines(database, OWN, chunks, NOW)).accepted == count
         looked = sum("ANALYZE" in text for text in statements.texts)
         asked = sum("FROM feed_source" in text for text in statements.texts)
         # AnalyzeTrigger looks after the commit, of whatever transaction.

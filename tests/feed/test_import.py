@@ -19,8 +19,9 @@ from app.db.engine import Database
 from app.db.tables import Base
 from app.domain.errors import EventProblem, InvalidBatch
 from app.domain.events import EVENT_TYPES, decode_batch, decode_lines
-from app.ingest.store import IngestResult
-from app.services.ingestion import CHUNK, GroupCommitIngestor, accept_lines
+from app.ingest.store import CHUNK_SIZE, IngestResult
+from app.services.file_import import import_lines
+from app.services.group_commit import GroupCommitIngestor
 from app.services.organizations import create_organization, find_organization
 from tests.conftest import NOW, ClonedDatabase, event
 
@@ -43,11 +44,11 @@ class Organization:
     id: UUID
     name: str
 
-    async def accept(self, *lines: bytes, chunk: int = CHUNK) -> IngestResult:
+    async def accept(self, *lines: bytes, chunk: int = CHUNK_SIZE) -> IngestResult:
         """Store lines in one transaction, `chunk` of them at a time."""
-        return await accept_lines(self.database, self.id, _chunks(lines, chunk), NOW)
+        return await import_lines(self.database, self.id, _chunks(lines, chunk), NOW)
 
-    async def refusal(self, *lines: bytes, chunk: int = CHUNK) -> tuple[EventProblem, ...]:
+    async def refusal(self, *lines: bytes, chunk: int = CHUNK_SIZE) -> tuple[EventProblem, ...]:
         """The problems with lines that must be refused, after which the store is as before."""
         before = await self.rows()
         with pytest.raises(InvalidBatch) as refused:
@@ -486,7 +487,7 @@ async def test_a_failure_to_read_the_lines_stores_nothing(organization: Organiza
         raise EOFError("Compressed file ended before the end-of-stream marker was reached")
 
     with pytest.raises(EOFError):
-        await accept_lines(organization.database, organization.id, broken(), NOW)
+        await import_lines(organization.database, organization.id, broken(), NOW)
 
     assert await organization.is_empty()
 
@@ -629,7 +630,7 @@ async def test_batches_that_overlap_and_arrive_at_once_make_the_same_rows(
         # Each life is in two batches: one of an intake's, one of a command's.
         batch = [line for life in lives[start : start + 8] for line in life]
         events = decode_lines(batch, now=NOW)
-        commands += [intake.accept(organization.id, events, NOW), organization.accept(*batch)]
+        commands += [intake.submit(organization.id, events, NOW), organization.accept(*batch)]
     sent = 2 * (9 * 32 + 16)
 
     answers = await asyncio.gather(*commands)
@@ -649,7 +650,7 @@ async def test_an_intake_answers_each_of_the_batches_that_it_stores_together(
     batches = [[first], [first, second], [second, second], []]
 
     answers = await asyncio.gather(
-        *(intake.accept(organization.id, batch, NOW) for batch in batches)
+        *(intake.submit(organization.id, batch, NOW) for batch in batches)
     )
 
     # Whoever comes first with an event has it accepted; the others have a duplicate of it.
@@ -678,24 +679,24 @@ async def test_organizations_are_fed_side_by_side(
 async def test_a_batch_larger_than_a_chunk_is_stored_whole(
     organization: Organization, other: Organization
 ) -> None:
-    lines = [line for number in range(CHUNK // 2) for line in _life(number)]
-    assert len(lines) == 2 * CHUNK
+    lines = [line for number in range(CHUNK_SIZE // 2) for line in _life(number)]
+    assert len(lines) == 2 * CHUNK_SIZE
 
-    assert await organization.accept(*lines, lines[0]) == IngestResult(2 * CHUNK, 1)
+    assert await organization.accept(*lines, lines[0]) == IngestResult(2 * CHUNK_SIZE, 1)
 
     # In the other order, and in chunks that cut lives apart, it makes the same rows.
-    assert await other.accept(*reversed(lines), chunk=1_999) == IngestResult(2 * CHUNK, 0)
+    assert await other.accept(*reversed(lines), chunk=1_999) == IngestResult(2 * CHUNK_SIZE, 0)
     rows = await organization.rows()
-    assert len(rows["event"]) == 2 * CHUNK
+    assert len(rows["event"]) == 2 * CHUNK_SIZE
     assert rows == await other.rows()
 
 
 async def test_a_bad_line_in_the_last_chunk_refuses_the_first_as_well(
     organization: Organization,
 ) -> None:
-    lines = [used() for _ in range(2 * CHUNK)]
+    lines = [used() for _ in range(2 * CHUNK_SIZE)]
 
     [problem] = await organization.refusal(*lines, used(count=-1))
 
-    assert problem.index == 2 * CHUNK
+    assert problem.index == 2 * CHUNK_SIZE
     assert await organization.is_empty()

@@ -9,8 +9,9 @@ import pytest
 
 from app.connectors.reports.document import read_report
 from app.db.engine import Database
+from app.domain.callers import DEFAULT_ORGANIZATION
 from app.services.imported_reports import Imported, import_reports
-from app.services.organizations import DEFAULT, find_organization
+from app.services.organizations import find_organization
 from tests.conftest import FixedClock
 
 CREATED = 1_500_000_000_000
@@ -90,7 +91,9 @@ ImportReports = Callable[..., Awaitable[Sequence[Imported]]]
 def import_(database: Database, clock: FixedClock) -> ImportReports:
     """Imports documents into the default organization, or another."""
 
-    async def run(*documents: Json, organization: str = DEFAULT) -> Sequence[Imported]:
+    async def run(
+        *documents: Json, organization: str = DEFAULT_ORGANIZATION
+    ) -> Sequence[Imported]:
         found = await find_organization(database, organization)
         reports = [
             read_report(orjson.dumps(each), f"{each['reportDate']}.json") for each in documents

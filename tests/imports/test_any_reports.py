@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from app.connectors.reports.document import Report, read_report
 from app.domain.months import Month
+from app.services.file_import import import_lines
 from app.services.imported_reports import import_reports
-from app.services.ingestion import accept_lines
 from app.services.months import verify_month
 from app.services.organizations import find_organization
 from tests.app_client import AppClient
@@ -201,7 +201,7 @@ async def test_after_a_withdrawal_every_month_follows_from_its_events_again(
     following = Month.parse(history[-1]["reportDate"]).plus(1)
 
     async def store(*some: bytes) -> None:
-        await accept_lines(app_client.database, organization_id, [some], app_client.clock.now)
+        await import_lines(app_client.database, organization_id, [some], app_client.clock.now)
 
     await import_reports(
         app_client.database, organization_id, map(read, history), clock=app_client.clock

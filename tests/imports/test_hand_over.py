@@ -9,11 +9,12 @@ import pytest
 
 from app.db.engine import Database
 from app.domain.audit import OPERATOR
+from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import InvalidMonth, MonthBeforeCutover
 from app.domain.months import Month
 from app.services.imported_reports import import_reports
 from app.services.months import Compared, close_month, reopen_month, verify_month
-from app.services.organizations import DEFAULT, find_organization
+from app.services.organizations import find_organization
 from tests.conftest import Feed, FixedClock, GraphQLClient, RestClient, event
 from tests.imports.conftest import ImportReports, document, member, project, user, workspace
 
@@ -36,12 +37,12 @@ query ($month: Month!) { chargebackReport(month: $month) {
 
 
 async def hand_over(database: Database, clock: FixedClock, month: Month = OCTOBER) -> None:
-    found = await find_organization(database, DEFAULT)
+    found = await find_organization(database, DEFAULT_ORGANIZATION)
     await import_reports(database, found.organization_id, [], clock=clock, hand_over=month)
 
 
 async def withdraw(database: Database, clock: FixedClock, month: Month = OCTOBER) -> None:
-    found = await find_organization(database, DEFAULT)
+    found = await find_organization(database, DEFAULT_ORGANIZATION)
     await import_reports(database, found.organization_id, [], clock=clock, withdrawn=month)
 
 
@@ -67,7 +68,7 @@ async def stocks(graphql: GraphQLClient, month: str) -> Any:
 
 
 async def verified(database: Database, *months: Month) -> None:
-    found = await find_organization(database, DEFAULT)
+    found = await find_organization(database, DEFAULT_ORGANIZATION)
     for month in months:
         assert (await verify_month(database, found.organization_id, month)).differences == []
 
@@ -106,7 +107,7 @@ async def test_live_sources_go_on_without_counting_anything_twice(
     # What September's report says is what it was: nothing corrects it.
     assert october["corrections"] == []
     await verified(database, Month(2026, 9), OCTOBER)
-    found = await find_organization(database, DEFAULT)
+    found = await find_organization(database, DEFAULT_ORGANIZATION)
     compared = [
         (await verify_month(database, found.organization_id, month)).compared
         for month in (Month(2026, 8), Month(2026, 9), OCTOBER)
@@ -125,7 +126,7 @@ async def test_months_since_the_hand_over_are_corrected_as_ever(
 ) -> None:
     await import_(SEPTEMBER)
     await hand_over(database, clock)
-    found = await find_organization(database, DEFAULT)
+    found = await find_organization(database, DEFAULT_ORGANIZATION)
     await close_month(database, found.organization_id, OCTOBER, by=OPERATOR, now=clock.now)
 
     await live(feed)
@@ -167,7 +168,7 @@ async def test_a_month_before_the_hand_over_stays_closed(
 ) -> None:
     await import_(SEPTEMBER)
     await hand_over(database, clock)
-    found = await find_organization(database, DEFAULT)
+    found = await find_organization(database, DEFAULT_ORGANIZATION)
 
     with pytest.raises(MonthBeforeCutover, match="2026-09 stays what its imported report states"):
         await reopen_month(
@@ -279,7 +280,7 @@ async def test_a_hand_over_on_which_a_closed_month_rests_is_not_withdrawn(
     await hand_over(database, clock)
     with pytest.raises(InvalidMonth, match="live sources took over from 2026-10 on"):
         await withdraw(database, clock, Month(2026, 9))
-    own_id = (await find_organization(database, DEFAULT)).organization_id
+    own_id = (await find_organization(database, DEFAULT_ORGANIZATION)).organization_id
     await close_month(database, own_id, OCTOBER, by=OPERATOR, now=clock.now)
 
     with pytest.raises(InvalidMonth, match="chargeback months reopen 2026-10"):

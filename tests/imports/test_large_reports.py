@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import pytest
 
 from app.db.engine import Database
+from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.months import Month
 from app.server.process_tuning import tune_gc
 from app.services.months import verify_month
-from app.services.organizations import DEFAULT, find_organization
+from app.services.organizations import find_organization
 from tests.conftest import RestClient
 from tests.imports.companies import Company
 from tests.imports.conftest import ImportReports, Json
@@ -54,7 +55,7 @@ async def test_two_months_of_some_workspaces_come_back_and_verify(
 ) -> None:
     await imported(Company(20, 400, newer=newer), 2, import_, rest)
 
-    organization_id = (await find_organization(database, DEFAULT)).organization_id
+    organization_id = (await find_organization(database, DEFAULT_ORGANIZATION)).organization_id
     assert (await verify_month(database, organization_id, FIRST.plus(1))).differences == []
 
 

@@ -7,10 +7,11 @@ import pytest
 
 from app.db.engine import Database
 from app.domain.audit import OPERATOR
+from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import InvalidMonth, InvalidReport, MonthClosed
 from app.domain.months import Month
 from app.services.months import reopen_month, verify_month
-from app.services.organizations import DEFAULT, find_organization
+from app.services.organizations import find_organization
 from tests.conftest import CONTRACT, Feed, FixedClock, GraphQLClient, RestClient, event
 from tests.imports.conftest import (
     ImportReports,
@@ -28,7 +29,7 @@ GOLDEN: Json = orjson.loads((CONTRACT / "report.json").read_bytes())
 
 
 async def verified(database: Database, *months: str) -> None:
-    found = await find_organization(database, DEFAULT)
+    found = await find_organization(database, DEFAULT_ORGANIZATION)
     for month in months:
         assert (
             await verify_month(database, found.organization_id, Month.parse(month))
@@ -292,7 +293,7 @@ async def test_a_corrected_report_takes_the_place_of_the_first_once_its_month_is
 
     with pytest.raises(MonthClosed, match="2024-03 is closed already, by another report"):
         await import_(corrected)
-    found = await find_organization(database, DEFAULT)
+    found = await find_organization(database, DEFAULT_ORGANIZATION)
     month = Month.parse("2024-03")
     await reopen_month(
         database,

@@ -18,8 +18,9 @@ from app.cli.commands import cli
 from app.cli.imports import import_tables
 from app.connectors.files.mapping import default_mapping, read_mapping
 from app.db.engine import Database
+from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import ChargebackError, InvalidArgument, InvalidRows
-from app.services.organizations import DEFAULT, find_organization
+from app.services.organizations import find_organization
 from tests.conftest import ClonedDatabase, GraphQLClient
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/files.md").read_text()
@@ -87,7 +88,7 @@ async def imported(
 
 
 async def run(database: Database, file: Path, mapping: Any, *, dry_run: bool = False) -> None:
-    found = await find_organization(database, DEFAULT)
+    found = await find_organization(database, DEFAULT_ORGANIZATION)
     await import_tables(database, found.organization_id, [str(file)], mapping, dry_run=dry_run)
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import asyncpg
 
 from app.db.engine import Database
+from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.months import Month
 from app.services.months import MONTH_CLOSE_BY_ITSELF, close_due_months, list_acts
-from app.services.organizations import DEFAULT, find_organization
+from app.services.organizations import find_organization
 from tests.conftest import ClonedDatabase, Feed, FixedClock, event
 from tests.server_process import ServerProcess, run_command
 
@@ -38,9 +39,9 @@ async def test_of_several_that_look_at_once_each_month_is_closed_by_one(
         for each in others:
             await each.close()
 
-        months = [(DEFAULT, Month(2026, number)) for number in (8, 9, 10)]
+        months = [(DEFAULT_ORGANIZATION, Month(2026, number)) for number in (8, 9, 10)]
         assert sorted(closed for each in found for closed in each) == months
-        own = await find_organization(database, DEFAULT)
+        own = await find_organization(database, DEFAULT_ORGANIZATION)
         acts = await list_acts(database, own.organization_id)
     assert sorted(act.month for act in acts) == [month.first_day for _, month in months]
 

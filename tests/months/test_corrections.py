@@ -22,7 +22,7 @@ from sqlalchemy import text
 from app.domain.audit import OPERATOR
 from app.domain.events import decode_lines
 from app.domain.months import Month
-from app.services.ingestion import GroupCommitIngestor
+from app.services.group_commit import GroupCommitIngestor
 from app.services.months import close_month, reopen_month, verify_month
 from tests.app_client import AppClient
 from tests.conftest import NOW, ClonedDatabase, FixedClock
@@ -143,7 +143,7 @@ class Play:
                 # Checked as of late: an account may have been created after the clock's time.
                 decoded = decode_lines(list(step), now=NOW)
                 for organization_id in (self.own_id, self.twin_id):
-                    await GroupCommitIngestor(self.app_client.database).accept(
+                    await GroupCommitIngestor(self.app_client.database).submit(
                         organization_id, decoded, self.app_client.clock.now
                     )
 

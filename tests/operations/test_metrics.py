@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.db.engine import Database
 from app.observability.metrics import Metrics
-from app.services.ingestion import GroupCommitIngestor
+from app.services.group_commit import GroupCommitIngestor
 from tests.conftest import Feed, FixedClock, GraphQLClient, event
 
 ROOT = Path(__file__).parents[2]

@@ -12,9 +12,10 @@ import pytest
 
 from app.db.engine import Database
 from app.db.statements import Statement
+from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import StatementCancelled, StoreUnavailable
 from app.postgres.database import open_database
-from app.services.organizations import DEFAULT, find_organization
+from app.services.organizations import find_organization
 from tests.conftest import ClonedDatabase
 
 
@@ -23,7 +24,7 @@ def statement(text: str) -> Statement:
 
 
 async def test_a_statement_of_a_request_ends_after_eight_seconds(database: Database) -> None:
-    organization = await find_organization(database, DEFAULT)
+    organization = await find_organization(database, DEFAULT_ORGANIZATION)
     async with database.snapshot(organization.organization_id) as snapshot:
         [(allowed,)] = await snapshot.rows(statement("SHOW statement_timeout"), {})
 
@@ -33,7 +34,7 @@ async def test_a_statement_of_a_request_ends_after_eight_seconds(database: Datab
 async def test_a_cancelled_statement_is_told_as_what_it_is(postgres: str, template: str) -> None:
     store = ClonedDatabase(postgres, template)
     async with store as database:
-        organization = await find_organization(database, DEFAULT)
+        organization = await find_organization(database, DEFAULT_ORGANIZATION)
         administrator = await asyncpg.connect(store.url)
         async with database.snapshot(organization.organization_id) as snapshot:
             sleeping = asyncio.create_task(snapshot.rows(statement("SELECT pg_sleep(60)"), {}))
@@ -48,7 +49,7 @@ async def test_a_cancelled_statement_is_told_as_what_it_is(postgres: str, templa
                 await sleeping
         await administrator.close()
 
-        assert await find_organization(database, DEFAULT) == organization
+        assert await find_organization(database, DEFAULT_ORGANIZATION) == organization
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ async def test_a_store_that_lets_nobody_in_stops_the_start_with_the_reason(
 
         # A client that meets it later is told no more than that the store is away.
         with pytest.raises(StoreUnavailable, match="at the moment"):
-            await find_organization(Database(url), DEFAULT)
+            await find_organization(Database(url), DEFAULT_ORGANIZATION)
 
 
 async def test_a_loop_that_stood_still_is_no_proof_that_the_store_is_away(
@@ -157,7 +158,7 @@ async def test_a_store_that_refuses_for_want_of_connections_is_not_away(
         await few.pulse.beat()
         assert not few.pulse.is_away
         with pytest.raises(StoreUnavailable):
-            await find_organization(few, DEFAULT)
+            await find_organization(few, DEFAULT_ORGANIZATION)
         await few.close()
         await administrator.execute("DROP ROLE few")
         await administrator.close()

@@ -21,9 +21,10 @@ import pytest
 
 from app.db.engine import Database
 from app.demo.generate import OrganizationShape, generate_events
+from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.months import Month
 from app.services.months import verify_month
-from app.services.organizations import DEFAULT, find_organization
+from app.services.organizations import find_organization
 from tests.conftest import event
 from tests.process.faults import Answer, Asking
 from tests.server_process import ServerProcess, run_command
@@ -78,7 +79,7 @@ class Install(NamedTuple):
     async def assert_verified(self) -> None:
         """What `chargeback months verify` does, without the second that a command takes."""
         database = Database(f"postgresql://postgres@/chargeback?host={self.socket_folder}")
-        found = await find_organization(database, DEFAULT)
+        found = await find_organization(database, DEFAULT_ORGANIZATION)
         assert (await verify_month(database, found.organization_id, self.month)).differences == []
         await database.close()
 

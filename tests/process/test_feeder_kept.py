@@ -21,7 +21,7 @@ from app.ingest.store import IngestResult
 from app.observability.request_record import RequestRecord, current, observation
 from app.server.ingest_worker.channel import Channel
 from app.server.ingest_worker.supervisor import Backoff, IngestWorkerClient, WorkerProcess, spawned
-from app.services.ingestion import IngestRequest
+from app.services.group_commit import IngestRequest
 from app.settings import LogFormat, Settings
 from tests.conftest import NOW, event
 
@@ -79,12 +79,12 @@ async def test_one_that_is_silent_is_ended_and_another_started(database: Databas
         silent.suspend()
         async with asyncio.timeout(10):
             with pytest.raises(StoreUnavailable):
-                await feeder.take(delivery("a"))
+                await feeder.ingest(delivery("a"))
         assert not feeder.is_up
         await until(lambda: not silent.is_running())
 
         await until(lambda: feeder.is_up)
-        assert await feeder.take(delivery("a")) == IngestResult(1, 0)
+        assert await feeder.ingest(delivery("a")) == IngestResult(1, 0)
         assert feeder.restarts == 1
 
 
@@ -101,7 +101,7 @@ async def test_one_that_never_says_anything_is_ended_later_and_another_started(
         its_end.close()
 
         await until(lambda: feeder.is_up)
-        assert await feeder.take(delivery("a")) == IngestResult(1, 0)
+        assert await feeder.ingest(delivery("a")) == IngestResult(1, 0)
 
 
 async def test_one_that_ends_before_it_is_ready_is_replaced(database: Database) -> None:
@@ -109,7 +109,7 @@ async def test_one_that_ends_before_it_is_ready_is_replaced(database: Database) 
         spawned() as first,
         IngestWorkerClient(first, database, Settings.load(), LogFormat.TEXT) as feeder,
     ):
-        waiting = asyncio.create_task(feeder.take(delivery("a")))
+        waiting = asyncio.create_task(feeder.ingest(delivery("a")))
         await asyncio.sleep(0.01)
         assert not feeder.is_up
         first.process.kill()
@@ -117,9 +117,9 @@ async def test_one_that_ends_before_it_is_ready_is_replaced(database: Database) 
         with pytest.raises(StoreUnavailable):
             await waiting
         with pytest.raises(StoreUnavailable):
-            await feeder.take(delivery("a"))
+            await feeder.ingest(delivery("a"))
         await until(lambda: feeder.is_up)
-        assert await feeder.take(delivery("a")) == IngestResult(1, 0)
+        assert await feeder.ingest(delivery("a")) == IngestResult(1, 0)
 
 
 async def test_one_that_dies_while_a_body_is_on_its_way_leaves_no_error_behind(
@@ -129,7 +129,7 @@ async def test_one_that_dies_while_a_body_is_on_its_way_leaves_no_error_behind(
         its().suspend()
         large = delivery("a")._replace(body=b" " * 8_000_000)
         waiting = [
-            asyncio.create_task(feeder.take(each)) for each in (delivery("b"), large, large)
+            asyncio.create_task(feeder.ingest(each)) for each in (delivery("b"), large, large)
         ]
         await asyncio.sleep(0.2)
         its().kill()
@@ -148,14 +148,14 @@ async def test_one_that_says_what_nobody_understands_is_replaced(
     short = await asyncio.create_subprocess_exec("sleep", "1")
     broken = WorkerProcess(short, await Channel.over(ours))
     async with IngestWorkerClient(broken, database, Settings.load(), LogFormat.TEXT) as feeder:
-        waiting = asyncio.create_task(feeder.take(delivery("a")))
+        waiting = asyncio.create_task(feeder.ingest(delivery("a")))
         await asyncio.sleep(0.1)
         its_end.sendall(struct.pack(">QQ", 3, 0) + b"no!")
         with pytest.raises(StoreUnavailable):
             await waiting
 
         await until(lambda: feeder.is_up)
-        assert await feeder.take(delivery("a")) == IngestResult(1, 0)
+        assert await feeder.ingest(delivery("a")) == IngestResult(1, 0)
     its_end.close()
     assert "unexpected error while the feed's process was listened to" in caplog.text
 
@@ -194,7 +194,7 @@ async def test_one_that_cannot_be_started_is_tried_again(
         with room_for(0):
             await until(lambda: "the feed's process cannot be started" in caplog.text)
         await until(lambda: feeder.is_up)
-        assert await feeder.take(delivery("a")) == IngestResult(1, 0)
+        assert await feeder.ingest(delivery("a")) == IngestResult(1, 0)
 
 
 def test_pauses_grow_while_it_dies_again_at_once_and_are_short_after_it_has_lived() -> None:
@@ -211,7 +211,7 @@ def test_pauses_grow_while_it_dies_again_at_once_and_are_short_after_it_has_live
 async def test_one_that_is_at_work_for_longer_is_not(database: Database) -> None:
     async with kept(database, silent_seconds=2) as feeder:
         async with held_up(database):
-            waiting = asyncio.create_task(feeder.take(delivery("a")))
+            waiting = asyncio.create_task(feeder.ingest(delivery("a")))
             await asyncio.sleep(3)
 
         assert await waiting == IngestResult(1, 0)
@@ -223,7 +223,7 @@ async def asked(
 ) -> IngestResult:
     """Taken within a request."""
     current.set(RequestRecord(request_id, {}))
-    return await feeder.take(delivery)
+    return await feeder.ingest(delivery)
 
 
 async def test_statements_are_told_to_the_request_that_they_were_executed_for(
@@ -234,7 +234,7 @@ async def test_statements_are_told_to_the_request_that_they_were_executed_for(
         lambda executed: told.append((observation().request_id, executed.text))
     )
     async with kept(database) as feeder:
-        await asyncio.gather(feeder.take(delivery("a")), feeder.take(delivery("b", of=OTHER)))
+        await asyncio.gather(feeder.ingest(delivery("a")), feeder.ingest(delivery("b", of=OTHER)))
         alone = asyncio.create_task(asked(feeder, "alone", delivery("c", of=OTHER)))
         await alone
         async with held_up(database):

@@ -21,7 +21,7 @@ from app.cli.report import Format, print_report
 from app.db.engine import Database
 from app.domain.events import decode_lines
 from app.domain.months import Month
-from app.services.ingestion import GroupCommitIngestor
+from app.services.group_commit import GroupCommitIngestor
 from app.settings import Settings
 from tests.app_client import AppClient
 from tests.conftest import NOW, FixedClock, event
@@ -65,7 +65,7 @@ class ReportClient(AppClient):
         for batch in batches:
             # Checked as of late: an account may have been created after the clock's time.
             decoded = decode_lines(batch, now=NOW)
-            await intake.accept(organization_id, decoded, self.clock.now)
+            await intake.submit(organization_id, decoded, self.clock.now)
         return name
 
     async def reports(self, organization: str, months: Sequence[str] = MONTHS) -> list[Shown]:

@@ -13,7 +13,7 @@ from sqlalchemy import AsyncAdaptedQueuePool
 from app.db.engine import Database
 from app.domain.callers import Scope
 from app.main import create_app
-from app.services.ingestion import accept_lines
+from app.services.file_import import import_lines
 from app.services.organizations import create_organization, find_organization
 from app.settings import Settings
 from tests.conftest import ClonedDatabase, FixedClock, create_api_key, event
@@ -118,7 +118,7 @@ async def store(postgres: str, template: str) -> AsyncIterator[Store]:
             organization_id = (await find_organization(database, name)).organization_id
             lines = organization(size)
             chunks = (lines[at : at + CHUNK] for at in range(0, len(lines), CHUNK))
-            await accept_lines(database, organization_id, chunks, clock.now)
+            await import_lines(database, organization_id, chunks, clock.now)
         key = await create_api_key(database, clock, "root", Scope.ADMIN)
         settings = Settings.load(admin_user_list="root")
         app = create_app(settings, database, clock)

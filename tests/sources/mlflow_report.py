@@ -6,9 +6,10 @@ from typing import Any
 from app.clock import system_clock
 from app.connectors.mlflow.options import MlflowOptions
 from app.db.engine import Database
+from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.months import Month
 from app.services.mlflow import import_mlflow
-from app.services.organizations import DEFAULT, find_organization
+from app.services.organizations import find_organization
 from app.services.sources import ActiveSourceRun, SourceRunState, list_source_runs
 from tests.conftest import FixedClock, GraphQLClient
 
@@ -30,7 +31,10 @@ query ($month: Month!, $organization: String) {
 
 
 async def read(
-    database: Database, organization: str = DEFAULT, name: str = "mlflow", **options: Any
+    database: Database,
+    organization: str = DEFAULT_ORGANIZATION,
+    name: str = "mlflow",
+    **options: Any,
 ) -> ActiveSourceRun:
     """Run the source once."""
     found = await find_organization(database, organization)
@@ -45,11 +49,13 @@ async def read(
 
 
 async def last_run(database: Database, name: str = "mlflow") -> SourceRunState:
-    found = await find_organization(database, DEFAULT)
+    found = await find_organization(database, DEFAULT_ORGANIZATION)
     return (await list_source_runs(database, found.organization_id, name))[0]
 
 
-async def report(graphql: GraphQLClient, clock: FixedClock, organization: str = DEFAULT) -> Any:
+async def report(
+    graphql: GraphQLClient, clock: FixedClock, organization: str = DEFAULT_ORGANIZATION
+) -> Any:
     """This month's report, as of the wall clock: MLflow's clock is nobody's to set."""
     clock.now = datetime.now(UTC)
     month = str(Month.containing(clock.now))

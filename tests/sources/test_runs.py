@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import text
 
 from app.db.engine import Database
+from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import InvalidArgument, InvalidBatch, SourceBusy
 from app.domain.sources import CheckpointKey, RunOutcome, SkippedItem, SourceBatch
-from app.services.organizations import DEFAULT, find_organization
+from app.services.organizations import find_organization
 from app.services.sources import ActiveSourceRun, list_source_runs, list_sources, open_source_run
 from tests.conftest import ClonedDatabase, FixedClock, GraphQLClient, event
 from tests.server_process import CHARGEBACK, clean_environment
@@ -28,7 +29,7 @@ LATE = "2026-11-24T12:06:00Z"
 @pytest.fixture
 async def default(database: Database) -> UUID:
     """The id of the default organization."""
-    found: UUID = (await find_organization(database, DEFAULT)).organization_id
+    found: UUID = (await find_organization(database, DEFAULT_ORGANIZATION)).organization_id
     return found
 
 
@@ -207,7 +208,7 @@ async def test_the_command_line_lists_sources_and_their_runs(
 ) -> None:
     store = ClonedDatabase(postgres, template)
     async with store as database:
-        found = await find_organization(database, DEFAULT)
+        found = await find_organization(database, DEFAULT_ORGANIZATION)
         run: ActiveSourceRun
         async with open_source_run(
             database, found.organization_id, "tracker", kind="files", clock=clock

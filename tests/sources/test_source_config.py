@@ -11,9 +11,10 @@ from app.connectors.mlflow.mapping import WorkspaceRule
 from app.connectors.mlflow.options import MlflowOptions
 from app.connectors.mlflow.records import MlflowExperiment
 from app.db.engine import Database
+from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import InvalidArgument, SourceUnavailable
 from app.services.mlflow import import_mlflow
-from app.services.organizations import DEFAULT, find_organization
+from app.services.organizations import find_organization
 from app.services.source_config import find_due_sources, read_source_configs
 from app.services.sources import list_source_runs, open_source_run
 from tests.conftest import NOW, FixedClock
@@ -103,7 +104,7 @@ async def test_a_source_is_due_once_its_interval_has_passed(
     file = tmp_path / "sources.toml"
     file.write_text('[a]\nkind = "mlflow"\nevery = "1h"\n[b]\nkind = "mlflow"\n')
     connections = read_source_configs(file)
-    organization = (await find_organization(database, DEFAULT)).organization_id
+    organization = (await find_organization(database, DEFAULT_ORGANIZATION)).organization_id
 
     async def due(minutes: int) -> list[str]:
         now = NOW + timedelta(minutes=minutes)
@@ -130,7 +131,7 @@ async def test_a_source_is_due_once_its_interval_has_passed(
 async def test_what_cannot_be_read_is_a_failed_run_that_says_why_and_no_password(
     database: Database, options: dict[str, Any], told: str
 ) -> None:
-    organization = (await find_organization(database, DEFAULT)).organization_id
+    organization = (await find_organization(database, DEFAULT_ORGANIZATION)).organization_id
     with pytest.raises((InvalidArgument, SourceUnavailable), match=told):
         await import_mlflow(
             database,

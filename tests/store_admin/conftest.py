@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import asyncpg
 import pytest
 
+from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.events import decode_lines
 from app.domain.months import Month
-from app.services.ingestion import GroupCommitIngestor
-from app.services.organizations import DEFAULT, find_organization
+from app.services.group_commit import GroupCommitIngestor
+from app.services.organizations import find_organization
 from tests.conftest import NOW, ClonedDatabase, event
 
 MakeStore = Callable[..., Awaitable[str]]
@@ -26,8 +27,8 @@ async def make_store(postgres: str, template: str) -> AsyncIterator[MakeStore]:
         database = await store.__aenter__()
         stores.append(store)
         if lines:
-            found = await find_organization(database, DEFAULT)
-            await GroupCommitIngestor(database).accept(
+            found = await find_organization(database, DEFAULT_ORGANIZATION)
+            await GroupCommitIngestor(database).submit(
                 found.organization_id, decode_lines(lines, now=NOW), NOW
             )
         await database.close()

@@ -5,10 +5,11 @@ import pytest
 
 from app.db.engine import Database
 from app.db.migrations import upgrade
+from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import StoreUnavailable
 from app.postgres.dumps import select_row_counts
-from app.services.ingestion import accept_lines
-from app.services.organizations import DEFAULT, find_organization
+from app.services.file_import import import_lines
+from app.services.organizations import find_organization
 from app.services.store_admin import (
     pending_migrations,
     rehearse_upgrade,
@@ -73,8 +74,8 @@ async def test_this_release_starts_reads_and_writes_on_the_schema_of_the_next(
     database = Database(url, connections=2)
     async with database.owner_transaction() as tx:
         await upgrade(tx)
-    found = await find_organization(database, DEFAULT)
-    accepted = await accept_lines(database, found.organization_id, iter([some_events()]), NOW)
+    found = await find_organization(database, DEFAULT_ORGANIZATION)
+    accepted = await import_lines(database, found.organization_id, iter([some_events()]), NOW)
     await database.close()
 
     assert (accepted.accepted, accepted.duplicates) == (4, 0)

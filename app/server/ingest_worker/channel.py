@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 from app.db.engine import Executed
 from app.domain.errors import ChargebackError
 from app.ingest.store import IngestResult
-from app.services.ingestion import IngestRequest
+from app.services.group_commit import IngestRequest
 from app.settings import LogFormat
 
 

@@ -24,7 +24,7 @@ from app.server.ingest_worker.channel import (
     WorkerRequest,
     WorkerResponse,
 )
-from app.services.ingestion import IngestRequest
+from app.services.group_commit import IngestRequest
 from app.settings import LogFormat, Settings
 
 _log = logging.getLogger(__name__)
@@ -158,13 +158,13 @@ class IngestWorkerClient:
         """As `Ingestor` says: while the process has given a sign of life, and has not ended."""
         return self._line is not None and self._signs > 0
 
-    async def take(self, delivery: IngestRequest) -> IngestResult:
+    async def ingest(self, request: IngestRequest) -> IngestResult:
         """As `Ingestor` says.
 
         Raises:
             StoreUnavailable: Also when the process is not there, or ends meanwhile.
         """
-        answer = await self._answer(self._line, delivery) if self._line is not None else None
+        answer = await self._answer(self._line, request) if self._line is not None else None
         if answer is None:
             raise StoreUnavailable
         for executed in answer.statements:

@@ -24,7 +24,7 @@ from app.server.ingest_worker.channel import (
     WorkerResponse,
 )
 from app.server.process_tuning import trim_malloc, tune_gc
-from app.services.ingestion import GroupCommitIngestor, Ingestor, IngestRequest
+from app.services.group_commit import GroupCommitIngestor, Ingestor, IngestRequest
 
 _log = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ async def _outcome(
     intake: Ingestor, delivery: IngestRequest
 ) -> IngestResult | ChargebackError | None:
     try:
-        return await intake.take(delivery)
+        return await intake.ingest(delivery)
     except ChargebackError as refusal:
         return refusal
     except Exception:
