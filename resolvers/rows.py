@@ -1,34 +1,40 @@
-"""What a batch resolver takes and returns: keys of all parents in, rows grouped by parent out."""
+"""What a batch resolver returns: rows grouped by parent, or a stream of rows."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Row = tuple[Any, ...]
 
 Selection = frozenset[str]
-"""The columns that a query's selection needs of one level; a resolver computes no others."""
+"""The columns that a query needs of one level; a resolver computes no others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grouped:
-    """Rows of one nesting level, grouped by parent.
+    """Rows of one level, grouped by parent.
 
-    `columns` says at which position of a row each column stands. `groups[i]` holds the rows of
-    the i-th parent key that the resolver was given, in the order of the response; a to-one field
-    has no row or one in each group. Columns that were not selected may be missing from `columns`.
+    Attributes:
+        columns: The position of each column in a row. Columns outside the selection may be
+            missing.
+        groups: `groups[i]` holds the rows of the i-th parent key, in the order of the response.
+            A to-one field has at most one row per group.
+        group_columns: Columns that have one value for all rows of a group: one value per group.
     """
 
     columns: Mapping[str, int]
     groups: Sequence[Sequence[Row]]
+    group_columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class RowStream:
-    """Rows of one nesting level of one report, some at a time, for documents of any length.
+    """Rows of one level of one report, in chunks, for documents of any length.
 
-    `columns` is as in `Grouped`. The rows come by parent, and within it in order; the first column
-    of each says which parent it is, from 1. `chunks` is the reader's to close.
+    Attributes:
+        columns: The position of each column in a row, as in `Grouped`.
+        chunks: The rows, by parent and in order within each. The first column numbers the parent,
+            from 1. The reader closes the generator.
     """
 
     columns: Mapping[str, int]

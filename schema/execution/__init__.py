@@ -1,0 +1,17 @@
+"""Breadth-first execution for Strawberry; README.md has the guide and the contract."""
+
+from schema.execution.declaring import batched, column, embedded
+from schema.execution.executing import BreadthFirstExecutor
+from schema.execution.fields import RowObject
+from schema.execution.rows import GroupedRows, Row, Selection
+
+__all__ = [
+    "BreadthFirstExecutor",
+    "GroupedRows",
+    "Row",
+    "RowObject",
+    "Selection",
+    "batched",
+    "column",
+    "embedded",
+]

@@ -1,0 +1,97 @@
+"""Declare fields that are read from rows: `column`, `embedded` and `batched`."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from strawberry.annotation import StrawberryAnnotation
+from strawberry.types.fields.resolver import StrawberryResolver
+
+from schema.execution.executing import resolve_batched
+from schema.execution.fields import BatchedField, ColumnField, EmbeddedField
+
+
+def column(
+    name: str | None = None,
+    *,
+    convert: Callable[[Any], Any] | None = None,
+    description: str | None = None,
+    deprecation_reason: str | None = None,
+) -> Any:
+    """Declare a field that is a column of the row.
+
+    Args:
+        name: The name of the column; by default that of the attribute.
+        convert: Converts the column's value to the field's value. It is not called for null.
+        description: The field's description.
+        deprecation_reason: Why clients should no longer use the field.
+    """
+    return ColumnField(
+        metadata={"column": name, "convert": convert},
+        description=description,
+        deprecation_reason=deprecation_reason,
+    )
+
+
+def embedded(*, description: str | None = None, deprecation_reason: str | None = None) -> Any:
+    """Declare a field whose object is made from its parent's row. It is never null."""
+    return EmbeddedField(description=description, deprecation_reason=deprecation_reason)
+
+
+def batched(
+    *,
+    key: str | tuple[str, ...],
+    name: str | None = None,
+    graphql_type: Any = None,
+    description: str | None = None,
+    deprecation_reason: str | None = None,
+    permission_classes: list[Any] | None = None,
+    extensions: list[Any] | None = None,
+) -> Callable[[Callable[..., Any]], Any]:
+    """Declare a field that a batch function resolves; README.md has the contract.
+
+    Args:
+        key: The columns of the parent's row that identify its rows; `()` for a root field. If
+            the parent is not a row, they are attributes of the parent.
+        name: The field's name; by default the function's name in camel case.
+        graphql_type: The field's type; by default the function's return annotation.
+        description: The field's description.
+        deprecation_reason: Why clients should no longer use the field.
+        permission_classes: Checked for each parent, as for any field.
+        extensions: Field extensions. They see each parent's own objects, as for any field.
+    """
+    declared = _LevelField(
+        graphql_name=name,
+        type_annotation=StrawberryAnnotation.from_annotation(graphql_type),
+        metadata={"key": key},
+        description=description,
+        deprecation_reason=deprecation_reason,
+        permission_classes=permission_classes or [],
+        extensions=extensions or [],
+    )
+    return lambda function: declared(_BatchResolver(function))
+
+
+class _LevelField(BatchedField):
+    """A batched field that joins its level when Strawberry resolves it."""
+
+    # Strawberry calls it with all of these.
+    def get_result(self, source: Any, info: Any, args: Any, kwargs: Any) -> Any:  # noqa: ARG002
+        """Resolve the field for one parent, or for all parents of a level."""
+        return resolve_batched(self, source, info, kwargs)
+
+
+class _ReservedParameter(NamedTuple):
+    """Marks the parameter at this position as no argument of the field."""
+
+    position: int
+
+    def find(self, parameters: Sequence[inspect.Parameter], _: object) -> inspect.Parameter:
+        """Implement Strawberry's protocol for reserved parameters."""
+        return parameters[self.position]
+
+
+class _BatchResolver(StrawberryResolver[Any]):
+    """Reads a batch function's arguments: the parameters after info, keys and selection."""
+
+    RESERVED_PARAMSPEC = (_ReservedParameter(0), _ReservedParameter(1), _ReservedParameter(2))
