@@ -24,7 +24,7 @@ from app.observability.metrics import Metrics
 from app.observability.request_record import RequestObserver, observation
 from app.services.audit import AuditTrail
 from app.services.group_commit import GroupCommitIngestor, Ingestor
-from app.services.keys import KeyLoader
+from app.services.key_loader import KeyLoader
 from app.settings import Settings, SettingsError
 from app.web import auth, events, health, openapi, rest, scim
 from app.web.app_state import AppState, get_app_state

@@ -9,7 +9,7 @@ import strawberry
 from strawberry import Info
 
 from app.db.audit import EntriesMatching
-from app.services.audit import read_audit_log
+from resolvers.audit_log import read_audit_log
 from resolvers.context import Context
 from schema.arguments import OrganizationName
 

@@ -7,7 +7,7 @@ import strawberry
 from strawberry import Info
 
 from app.domain.callers import Scope
-from app.services.keys import MintedKey, list_keys
+from app.services.keys import CreatedKey, list_keys
 from resolvers.context import Context
 from schema.viewer import KeyScope
 
@@ -57,7 +57,7 @@ def api_key(row: Any) -> ApiKey:
     )
 
 
-def created_api_key(minted: MintedKey) -> CreatedApiKey:
+def created_api_key(minted: CreatedKey) -> CreatedApiKey:
     """A new key, with the only sight of its secret."""
     return CreatedApiKey(api_key=api_key(minted.row), secret=str(minted.text))
 

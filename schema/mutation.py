@@ -8,7 +8,13 @@ from strawberry import Info
 
 from app.domain.callers import Scope
 from app.domain.errors import InvalidArgument
-from app.services.keys import create_key, refuse_listed, revoke_key, rotate_key, username_of_key
+from app.services.keys import (
+    create_key,
+    find_key_owner,
+    require_may_create_key,
+    revoke_key,
+    rotate_key,
+)
 from app.services.months import MonthState, close_month, list_months, reopen_month
 from resolvers.context import Context
 from schema.key import ApiKey, CreatedApiKey, api_key, created_api_key
@@ -44,7 +50,7 @@ class Mutation:
         ] = None,
     ) -> CreatedApiKey:
         context = info.context
-        await refuse_listed(context.database, context.caller, username, context.settings)
+        await require_may_create_key(context.database, context.caller, username, context.settings)
         minted = await create_key(
             context.database,
             context.caller.organization_id,
@@ -75,8 +81,8 @@ class Mutation:
                 f"overlapHours: must be from 0 to {_LONGEST_OVERLAP_HOURS}; got {overlap_hours}."
             )
         own = context.caller.organization_id
-        username = await username_of_key(context.database, own, id)
-        await refuse_listed(context.database, context.caller, username, context.settings)
+        username = await find_key_owner(context.database, own, id)
+        await require_may_create_key(context.database, context.caller, username, context.settings)
         minted = await rotate_key(
             context.database,
             context.caller.organization_id,

@@ -32,9 +32,10 @@ from app.domain.months import Month
 from app.server.serve import DEMO_SEED
 from app.server.serve import serve as serve_until_signal
 from app.server.store import run_with_store
-from app.services.keys import create_key, list_keys, revoke_key, rotate_key, why_refused
+from app.services.keys import create_key, list_keys, revoke_key, rotate_key
 from app.services.organizations import create_organization, find_organization, list_organizations
 from app.services.retention import LEAST_DAYS
+from app.services.sessions import explain_denial
 from app.settings import Settings
 
 cli = typer.Typer(
@@ -166,7 +167,7 @@ def create(
             now=now,
         )
         _print_key(str(minted.text), minted.text.long_form(long_form) if long_form else None)
-        if why := await why_refused(database, minted.text, settings):
+        if why := await explain_denial(database, minted.text, settings):
             stderr.print(f"It does not work yet: {why}", markup=False, highlight=False)
 
     run_with_store(data_dir, env_file, command)

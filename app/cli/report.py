@@ -17,7 +17,7 @@ from app.domain.audit import Action
 from app.domain.callers import Caller, Scope
 from app.domain.months import Month
 from app.domain.sizes import to_megabytes
-from app.services.audit import append
+from app.services.audit import append_audit_event
 from app.services.organizations import find_organization
 from app.settings import Settings
 from app.web.report_document import document, read_totals
@@ -76,7 +76,7 @@ async def _operator(
         yield context
     async with database.transaction(found.organization_id) as tx:
         for act in context.audit_events:
-            await append(tx, context.actor, replace(act, action=action), context.now)
+            await append_audit_event(tx, context.actor, replace(act, action=action), context.now)
 
 
 async def print_report(

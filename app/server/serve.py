@@ -34,8 +34,10 @@ from app.server.source_scheduler import sources_at_intervals
 from app.server.store import open_store
 from app.services.audit import record_start
 from app.services.file_import import import_lines
-from app.services.keys import KeyLoader, caller_of_key, create_key
+from app.services.key_loader import KeyLoader
+from app.services.keys import create_key
 from app.services.organizations import find_organization
+from app.services.sessions import authenticate_key
 from app.settings import LogFormat, Settings
 
 DEMO_SEED = 2026
@@ -154,7 +156,7 @@ async def _demo(database: Database, settings: Settings, data_dir: Path) -> str |
     kept = data_dir / _DEMO_KEY_FILE
     key = kept.read_text().strip() if kept.is_file() else ""
     try:
-        (await caller_of_key(KeyLoader(database), key, settings, system_clock())).require(
+        (await authenticate_key(KeyLoader(database), key, settings, system_clock())).require(
             Scope.ADMIN
         )
     except ChargebackError:

@@ -1,4 +1,4 @@
-"""The audit log: written beside what it tells of, read by admins."""
+"""The audit log: append events within a transaction, or in the background; export all of it."""
 
 import asyncio
 import json
@@ -11,154 +11,112 @@ from typing import Any
 from uuid import UUID
 
 from app import __version__
-from app.db.audit import EntriesMatching, insert_entries, select_entries, stream_entries
+from app.db.audit import EntriesMatching, insert_entries, stream_entries
 from app.db.engine import Database, Transaction
 from app.domain.audit import OK, Action, Actor, AuditEntry, AuditEvent, Channel, to_audit_entry
 from app.domain.callers import DEFAULT_ORGANIZATION
-from app.domain.errors import InvalidArgument, StoreUnavailable
-from app.domain.events import NUL
+from app.domain.errors import StoreUnavailable
 from app.domain.ids import organization_id
 from app.settings import Settings
-from resolvers.context import Context
-from resolvers.levels import MAX_PAGE_SIZE
 
 _log = logging.getLogger("chargeback")
 
-_DELAY_SECONDS = 0.2
-_RETRY_SECONDS = 1
-_MOST_AT_ONCE = 1_000
-_MOST_WAITING = 100_000
+_WRITE_DELAY_SECONDS = 0.2
+_RETRY_DELAY_SECONDS = 1
+_MAX_ENTRIES_PER_WRITE = 1_000
+_MAX_QUEUED_ENTRIES = 100_000
 
 
-async def append(
-    tx: Transaction, actor: Actor, act: AuditEvent, now: datetime, *, outcome: str = OK
+async def append_audit_event(
+    tx: Transaction, actor: Actor, event: AuditEvent, now: datetime, *, outcome: str = OK
 ) -> None:
-    """Write of an act within its own transaction: both are stored, or neither."""
-    await insert_entries(tx, act.organization_id, [to_audit_entry(act, actor, now, outcome)])
+    """Append an event within the transaction that it describes: both are stored, or neither."""
+    await insert_entries(tx, event.organization_id, [to_audit_entry(event, actor, now, outcome)])
 
 
 class AuditTrail:
-    """Writes of what has no transaction of its own, reads and refusals, after their answer.
+    """Records events that have no transaction of their own, such as reads and denied requests.
 
-    Lines wait for a fifth of a second and go in together, so that a read costs no statement.
-    None is lost by a clean stop (`close`), or while the store is away; a `kill -9` loses those
-    that still wait.
+    Entries are queued for a fifth of a second and inserted together, after the response, so that
+    a read costs no statement. A clean stop (`close`) and a database outage lose none of them;
+    `kill -9` loses those in the queue.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: deque[tuple[UUID, AuditEntry]] = deque()
-        self._writing = asyncio.Lock()
+        self._queue: deque[tuple[UUID, AuditEntry]] = deque()
+        self._write_lock = asyncio.Lock()
         self._writer: asyncio.Task[None] | None = None
 
     def record(
-        self, acts: Iterable[AuditEvent], actor: Actor, now: datetime, *, outcome: str = OK
+        self, events: Iterable[AuditEvent], actor: Actor, now: datetime, *, outcome: str = OK
     ) -> None:
-        """Note acts, to be written soon."""
-        for act in acts:
-            self._waiting.append((act.organization_id, to_audit_entry(act, actor, now, outcome)))
-        while len(self._waiting) > _MOST_WAITING:
-            _lose(*self._waiting.popleft())
-        if self._waiting and (self._writer is None or self._writer.done()):
-            self._writer = asyncio.create_task(self._write_soon())
+        """Queue events to be written soon."""
+        for event in events:
+            entry = to_audit_entry(event, actor, now, outcome)
+            self._queue.append((event.organization_id, entry))
+        while len(self._queue) > _MAX_QUEUED_ENTRIES:
+            _log_lost_entry(*self._queue.popleft())
+        if self._queue and (self._writer is None or self._writer.done()):
+            self._writer = asyncio.create_task(self._write_queue())
 
-    async def _write_soon(self) -> None:
-        delay: float = _DELAY_SECONDS
-        while self._waiting:
+    async def _write_queue(self) -> None:
+        delay: float = _WRITE_DELAY_SECONDS
+        while self._queue:
             await asyncio.sleep(delay)
             with suppress(StoreUnavailable):
                 await self.flush()
-            delay = _RETRY_SECONDS
+            delay = _RETRY_DELAY_SECONDS
 
     async def flush(self) -> None:
-        """Write all that waits.
+        """Write all queued entries now.
 
         Raises:
-            StoreUnavailable: The store cannot be reached; the lines wait on.
+            StoreUnavailable: The database cannot be reached; the entries stay in the queue.
         """
-        async with self._writing:
-            while self._waiting:
-                together = [
-                    self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_AT_ONCE))
-                ]
+        async with self._write_lock:
+            while self._queue:
+                count = min(len(self._queue), _MAX_ENTRIES_PER_WRITE)
+                entries = [self._queue.popleft() for _ in range(count)]
                 try:
-                    await self._write(together)
+                    await self._insert(entries)
                 except (StoreUnavailable, asyncio.CancelledError):
-                    self._waiting.extendleft(reversed(together))
+                    self._queue.extendleft(reversed(entries))
                     raise
                 except Exception:
-                    _log.exception("the audit log refuses these lines")
-                    for organization, entry in together:
-                        _lose(organization, entry)
+                    _log.exception("audit entries could not be stored")
+                    for organization, entry in entries:
+                        _log_lost_entry(organization, entry)
 
-    async def _write(self, together: Sequence[tuple[UUID, AuditEntry]]) -> None:
+    async def _insert(self, entries: Sequence[tuple[UUID, AuditEntry]]) -> None:
         by_organization: dict[UUID, list[AuditEntry]] = defaultdict(list)
-        for organization, entry in together:
+        for organization, entry in entries:
             by_organization[organization].append(entry)
-        for organization, entries in by_organization.items():
+        for organization, own_entries in by_organization.items():
             async with self._database.transaction(organization) as tx:
-                await insert_entries(tx, organization, entries)
+                await insert_entries(tx, organization, own_entries)
 
     async def close(self) -> None:
-        """Write all that waits, or where the store is away put it into the service's log."""
+        """Write all queued entries; if the database is down, write them to the service's log."""
         if self._writer is not None:
             self._writer.cancel()
         try:
             await self.flush()
         except StoreUnavailable:
-            while self._waiting:
-                _lose(*self._waiting.popleft())
+            while self._queue:
+                _log_lost_entry(*self._queue.popleft())
 
 
-def _lose(organization: UUID, entry: AuditEntry) -> None:
+def _log_lost_entry(organization: UUID, entry: AuditEntry) -> None:
     _log.error("not in the audit log of %s: %s", organization, json.dumps(entry, default=str))
 
 
 async def record_start(database: Database, settings: Settings, now: datetime) -> None:
-    """Note that a service starts, with its settings, in the operators' organization."""
-    own = organization_id(DEFAULT_ORGANIZATION)
-    act = AuditEvent(own, Action.SERVICE_STARTED, __version__, settings.shown)
-    async with database.transaction(own) as tx:
-        await append(tx, Actor(None, Channel.SERVICE), act, now)
-
-
-async def read_audit_log(
-    context: Context,
-    organization: str | None,
-    matching: EntriesMatching,
-    first: int,
-    after: str | None,
-) -> Sequence[Any]:
-    """A page of an organization's log, the latest first; that it was read is in it too.
-
-    Rows have the columns of `AuditEntry`.
-
-    Raises:
-        Forbidden: The organization is not the caller's.
-        InvalidArgument: `first` is no page size, `after` no id, or a username has U+0000.
-    """
-    if not 0 <= first <= MAX_PAGE_SIZE:
-        raise InvalidArgument(f"first: must be from 0 to {MAX_PAGE_SIZE}; got {first}.")
-    chosen = context.caller.resolve_organization(organization)
-    _check(matching)
-    seen = None if after is None else _entry_id(after)
-    context.audit_events.append(AuditEvent(chosen, Action.AUDIT_READ, after or ""))
-    async with context.database.transaction(chosen) as tx:
-        return await select_entries(tx, chosen, matching, first, seen)
-
-
-def _entry_id(after: str) -> UUID:
-    try:
-        return UUID(after)
-    except ValueError:
-        raise InvalidArgument(
-            f"after: must be the id of the last one seen; got {after[:80]!r}."
-        ) from None
-
-
-def _check(matching: EntriesMatching) -> None:
-    if NUL in (matching.username or ""):
-        raise InvalidArgument(f"username: must not contain U+0000; got {matching.username!r}.")
+    """Record in the default organization that the service started, and with which settings."""
+    default_id = organization_id(DEFAULT_ORGANIZATION)
+    event = AuditEvent(default_id, Action.SERVICE_STARTED, __version__, settings.shown)
+    async with database.transaction(default_id) as tx:
+        await append_audit_event(tx, Actor(None, Channel.SERVICE), event, now)
 
 
 async def export_audit_log(
@@ -168,9 +126,13 @@ async def export_audit_log(
     actor: Actor,
     now: datetime,
 ) -> AsyncGenerator[Any, None]:
-    """All lines of an organization's log that match, the earliest first; the export's own last."""
+    """Yield all matching entries of an organization, the earliest first.
+
+    The export itself is recorded first, so its own entry comes last.
+    """
+    event = AuditEvent(organization, Action.AUDIT_EXPORTED, "")
     async with database.transaction(organization) as tx:
-        await append(tx, actor, AuditEvent(organization, Action.AUDIT_EXPORTED, ""), now)
+        await append_audit_event(tx, actor, event, now)
     async with database.transaction(organization) as tx:
         async for row in stream_entries(tx, organization, matching):
             yield row

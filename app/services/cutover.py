@@ -31,7 +31,7 @@ from app.domain.errors import InvalidMonth
 from app.domain.months import Month
 from app.ingest.reconcile import lacking
 from app.ingest.store import CHUNK_SIZE, IngestResult
-from app.services.audit import append
+from app.services.audit import append_audit_event
 from app.services.file_import import store_lines
 from app.services.months import write_open
 
@@ -60,7 +60,9 @@ async def hand_over_to_live(
     await update_hand_over(tx, organization_id, month.first_day)
     await delete_corrections_from_later(tx, organization_id, month.first_day)
     if organization.hand_over != month.first_day:
-        await append(tx, by, AuditEvent(organization_id, Action.HANDED_OVER, str(month)), clock())
+        await append_audit_event(
+            tx, by, AuditEvent(organization_id, Action.HANDED_OVER, str(month)), clock()
+        )
     return await store_lines(tx, organization_id, chunks, clock())
 
 
@@ -95,7 +97,7 @@ async def withdraw_hand_over(
         last = Month.containing(organization.last_month)
         await write_open(tx, organization_id, list(month.through(last)))
     await _book_what_came_since(tx, organization_id, organization.first_event_at, month)
-    await append(
+    await append_audit_event(
         tx, by, AuditEvent(organization_id, Action.HAND_OVER_WITHDRAWN, str(month)), clock()
     )
 

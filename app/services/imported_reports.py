@@ -26,7 +26,7 @@ from app.domain.months import Month
 from app.ingest.rebuild import stored_rows
 from app.ingest.replay import MonthRows
 from app.ingest.store import CHUNK_SIZE, IngestResult
-from app.services.audit import append
+from app.services.audit import append_audit_event
 from app.services.cutover import cells_told, hand_over_to_live, withdraw_hand_over
 from app.services.file_import import store_lines
 from app.services.months import months_to_close
@@ -215,7 +215,7 @@ async def _close_as_stated(
     await update_closed_through(tx, organization_id, month.first_day, last_month)
     for each in closing:
         detail = {"report": report.origin, "sha256": report.digest} if each == month else {}
-        await append(
+        await append_audit_event(
             tx, by, AuditEvent(organization_id, Action.MONTH_CLOSED, str(each), detail), now
         )
     return stated

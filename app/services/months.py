@@ -36,7 +36,7 @@ from app.ingest.rebuild import (
     stored_rows,
 )
 from app.ingest.replay import MonthRows
-from app.services.audit import append
+from app.services.audit import append_audit_event
 
 MONTH_CLOSE_BY_ITSELF = "MONTH_CLOSE_AFTER_DAYS"
 """Who closed a month that nobody closed by hand."""
@@ -102,7 +102,9 @@ async def close_month(
             await insert_closes(tx, organization_id, days, username=_name(by), now=now)
             await update_closed_through(tx, organization_id, month.first_day, last_month)
         for each in closing:
-            await append(tx, by, AuditEvent(organization_id, Action.MONTH_CLOSED, str(each)), now)
+            await append_audit_event(
+                tx, by, AuditEvent(organization_id, Action.MONTH_CLOSED, str(each)), now
+            )
     return closing
 
 
@@ -190,7 +192,7 @@ async def reopen_month(
             tx, organization_id, month.first_day, username=_name(by), reason=reason, now=now
         )
         act = AuditEvent(organization_id, Action.MONTH_REOPENED, str(month), {"reason": reason})
-        await append(tx, by, act, now)
+        await append_audit_event(tx, by, act, now)
         await update_closed_through(tx, organization_id, earlier, organization.last_month)
         if organization.first_event_at is not None:
             begin = Month.containing(organization.first_event_at)

@@ -11,7 +11,7 @@ from app.db.engine import Database
 from app.observability.metrics import Metrics
 from app.services.audit import AuditTrail
 from app.services.group_commit import Ingestor
-from app.services.keys import KeyLoader
+from app.services.key_loader import KeyLoader
 from app.settings import Settings
 from app.web.closed_report_cache import ClosedReportCache
 from app.web.limits.admission import TenantCapacity

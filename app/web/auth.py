@@ -16,7 +16,12 @@ from app.domain.callers import Caller, Scope
 from app.domain.errors import ChargebackError, Forbidden, TooManyFailedAttempts, Unauthenticated
 from app.domain.keys import KeyText
 from app.observability.request_record import observation
-from app.services.keys import begin_session, caller_of_key, caller_of_session, end_session
+from app.services.sessions import (
+    authenticate_key,
+    authenticate_session,
+    end_session,
+    start_session,
+)
 from app.web.app_state import get_app_state
 from app.web.audit import actor_of, address_of, door_of, note_bad_key, note_forbidden
 from app.web.errors import headers_of
@@ -99,7 +104,7 @@ async def _caller(request: Request) -> Caller:
     token = request.cookies.get(COOKIE)
     if token is None:
         raise Unauthenticated
-    caller = await caller_of_session(services.database, token, services.settings, services.now)
+    caller = await authenticate_session(services.database, token, services.settings, services.now)
     if request.method not in _SAFE_METHODS and CLIENT_HEADER not in request.headers:
         note_forbidden(request, caller)
         raise Forbidden(f"A request with a session must carry the header {CLIENT_HEADER}.")
@@ -119,7 +124,7 @@ async def _caller_of_key(request: Request, key: str) -> Caller:
     if wait is not None and is_key and not services.guesses.may_ask(place, digest, now):
         raise TooManyFailedAttempts(wait)
     try:
-        caller = await caller_of_key(services.key_holders, key, services.settings, now)
+        caller = await authenticate_key(services.key_holders, key, services.settings, now)
     except Unauthenticated as refusal:
         raise _refused(request, place, refusal) from None
     services.guesses.note_good(digest)
@@ -157,7 +162,7 @@ async def sign_in(request: Request) -> Response:
         return await signin_page(request, _words(refusal), refusal.status, headers_of(refusal))
     lasting = timedelta(hours=services.settings.session_lifetime_hours)
     actor = actor_of(request, caller)
-    token = await begin_session(
+    token = await start_session(
         services.database, caller, lasting=lasting, now=services.now, by=actor
     )
     return _with_cookie(request, token, int(lasting.total_seconds()))

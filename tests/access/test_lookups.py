@@ -10,7 +10,9 @@ from app.domain.audit import OPERATOR
 from app.domain.errors import ServiceBusy, StoreUnavailable, Unauthenticated
 from app.domain.ids import organization_id
 from app.domain.keys import KeyText
-from app.services.keys import KeyLoader, caller_of_key, list_keys, revoke_key
+from app.services.key_loader import KeyLoader
+from app.services.keys import list_keys, revoke_key
+from app.services.sessions import authenticate_key
 from app.settings import Settings
 from tests.conftest import FixedClock, MakeKey, record_statements
 
@@ -41,9 +43,9 @@ async def test_what_is_revoked_while_others_are_looked_up_is_refused_from_then_o
     holders, settings = KeyLoader(database), Settings.load()
     for _ in range(20):
         key, other = await make_key("ann"), await make_key("bob")
-        assert (await caller_of_key(holders, key, settings, clock.now)).username == "ann"
+        assert (await authenticate_key(holders, key, settings, clock.now)).username == "ann"
         busy = [
-            asyncio.create_task(caller_of_key(holders, each, settings, clock.now))
+            asyncio.create_task(authenticate_key(holders, each, settings, clock.now))
             for each in [other, key] * 10
         ]
         await asyncio.sleep(0)
@@ -52,7 +54,7 @@ async def test_what_is_revoked_while_others_are_looked_up_is_refused_from_then_o
         )
 
         with pytest.raises(Unauthenticated):
-            await caller_of_key(holders, key, settings, clock.now)
+            await authenticate_key(holders, key, settings, clock.now)
         told = await asyncio.gather(*busy, return_exceptions=True)
         # Those that came before may have been in time.
         assert {type(each).__name__ for each in told[1::2]} <= {"Caller", "Unauthenticated"}
@@ -118,13 +120,13 @@ async def test_a_key_whose_use_cannot_be_noted_in_time_is_let_in(
     began_at = asyncio.get_running_loop().time()
     async with database.transaction(organization) as tx:
         await tx.exec_driver_sql("SELECT 1 FROM api_key FOR UPDATE")
-        caller = await caller_of_key(KeyLoader(database), key, settings, clock.now)
+        caller = await authenticate_key(KeyLoader(database), key, settings, clock.now)
     waited = asyncio.get_running_loop().time() - began_at
 
     assert (caller.username, waited < 6) == ("ann", True)
     (row,) = await list_keys(database, organization)
     assert row.last_used_at is None
-    await caller_of_key(KeyLoader(database), key, settings, clock.now)
+    await authenticate_key(KeyLoader(database), key, settings, clock.now)
     (row,) = await list_keys(database, organization)
     assert row.last_used_at == clock.now
 

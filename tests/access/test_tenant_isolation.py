@@ -18,8 +18,9 @@ from app.domain.audit import OPERATOR
 from app.domain.errors import Forbidden, StoreNotIsolated
 from app.domain.ids import organization_id
 from app.postgres.database import with_database_name
-from app.services.keys import KeyLoader, begin_session, caller_of_key
+from app.services.key_loader import KeyLoader
 from app.services.organizations import create_organization, ensure_default_organization
+from app.services.sessions import authenticate_key, start_session
 from app.settings import Settings
 from tests.conftest import NOW, Feed, FixedClock, MakeKey, event, execute_as_superuser
 
@@ -58,8 +59,8 @@ async def two(database: Database, feed: Feed, make_key: MakeKey, other_organizat
     for name in ("default", other_organization):
         await fill(database, name)
         key = await make_key("ann", organization=name)
-        caller = await caller_of_key(KeyLoader(database), key, Settings.load(), NOW)
-        await begin_session(database, caller, lasting=timedelta(hours=1), now=NOW, by=OPERATOR)
+        caller = await authenticate_key(KeyLoader(database), key, Settings.load(), NOW)
+        await start_session(database, caller, lasting=timedelta(hours=1), now=NOW, by=OPERATOR)
 
 
 async def test_every_table_has_its_policies_or_is_out_of_reach(database: Database) -> None:
