@@ -10,7 +10,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from app.clock import system_clock
 from app.settings import Settings
-from app.web.report_document import document, read_totals
+from app.web.report_document import read_report_header, stream_document
 from bench.store import MONTH, Store
 from resolvers.context import Context
 from schema import schema
@@ -88,5 +88,5 @@ class InProcess:
     async def rest(self) -> bytes:
         """The documented document, chunk by chunk."""
         async with self.context() as context:
-            totals = await read_totals(context, None, MONTH)
-            return b"".join([chunk async for chunk in document(context, totals)])
+            header = await read_report_header(context, None, MONTH)
+            return b"".join([chunk async for chunk in stream_document(context, header)])

@@ -9,6 +9,7 @@ from app.db.reports import select_reports
 from app.domain.audit import Action, AuditEvent
 from app.domain.errors import InvalidArgument, OrganizationNotFound, ReportDisabled
 from app.domain.months import Month, microseconds, report_end
+from app.settings import Settings
 from resolvers.context import Context
 from resolvers.rows import Grouped, Selection
 
@@ -53,11 +54,16 @@ async def fetch_reports(
     return await _reports(context, organization, list(first.through(last)), selection)
 
 
+def require_report_enabled(settings: Settings) -> None:
+    """Raise `ReportDisabled` if the report is switched off."""
+    if not settings.chargeback_usage_report_enabled:
+        raise ReportDisabled
+
+
 async def _reports(
     context: Context, organization: str | None, months: Sequence[Month], selection: Selection
 ) -> Grouped:
-    if not context.settings.chargeback_usage_report_enabled:
-        raise ReportDisabled
+    require_report_enabled(context.settings)
     chosen = context.caller.resolve_organization(organization)
     context.snapshot.admit(chosen)
     statement = select_reports(selection)

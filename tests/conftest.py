@@ -232,7 +232,7 @@ class _Transport(httpx.ASGITransport):
         self._application = application
 
     async def aclose(self) -> None:
-        await self._application.state.services.audit.close()
+        await self._application.state.chargeback.audit.close()
 
 
 @dataclass

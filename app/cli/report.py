@@ -20,7 +20,7 @@ from app.domain.sizes import to_megabytes
 from app.services.audit import append_audit_event
 from app.services.organizations import find_organization
 from app.settings import Settings
-from app.web.report_document import document, read_totals
+from app.web.report_document import read_report_header, stream_document
 from resolvers.context import Context
 from resolvers.corrections import corrections_of_reports
 from resolvers.levels import to_dicts
@@ -114,8 +114,8 @@ async def print_report(
 
 
 async def _print_document(context: Context, month: Month) -> None:
-    totals = await read_totals(context, None, month)
-    async for chunk in document(context, totals):
+    header = await read_report_header(context, None, month)
+    async for chunk in stream_document(context, header):
         stdout.file.write(chunk.decode())
     stdout.file.write("\n")
 

@@ -1,1 +1,1 @@
-"""What operators see: the record of each request, logs, metrics and traces."""
+"""What operators see of the service: request records, logs, metrics and traces."""

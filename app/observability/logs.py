@@ -1,7 +1,7 @@
-"""The service's log: a JSON object a line, or words for a person at a terminal.
+"""Logging: one JSON object per line, or readable text on a terminal.
 
-Everything logs through the standard library, so that libraries' lines look like our own; fields go
-into `extra`. No line holds a key or a database's password, wherever it came from.
+Everything logs through the standard library, so lines of third-party libraries look like ours.
+Pass fields in `extra`. API keys and database passwords are masked in every line.
 """
 
 import logging
@@ -18,14 +18,14 @@ from app.settings import LogFormat
 log = logging.getLogger("chargeback")
 
 _PASSWORD = re.compile(r"(postgres(?:ql)?(?:\+\w+)?://[^\s:/@]*:)\S+@")
-_QUIET = {
-    # It tells of each connection that breaks, with a trace; that the store is away is said once.
+_LIBRARY_LEVELS = {
+    # The pool logs a traceback per broken connection; we log once that the store is down.
     "sqlalchemy.pool": logging.CRITICAL,
     "alembic": logging.WARNING,
     "asyncio": logging.WARNING,
 }
 
-_SHARED: list[Any] = [
+_PROCESSORS: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.ExtraAdder(),
     structlog.stdlib.add_log_level,
@@ -34,35 +34,35 @@ _SHARED: list[Any] = [
 ]
 
 
-def configure_logs(form: LogFormat, level: str, stream: TextIO = sys.stderr) -> None:
-    """Send every logger's lines to a stream; called once, by the process that serves."""
+def configure_logs(log_format: LogFormat, level: str, stream: TextIO = sys.stderr) -> None:
+    """Send the lines of every logger to `stream`. Each process calls this once, at its start."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(formatter(form, colors=stream.isatty()))
+    handler.setFormatter(create_formatter(log_format, colors=stream.isatty()))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for name, least in _QUIET.items():
-        logging.getLogger(name).setLevel(least)
+    for name, library_level in _LIBRARY_LEVELS.items():
+        logging.getLogger(name).setLevel(library_level)
 
 
 def redact_secrets(line: str) -> str:
-    """A line in which keys and passwords are cut short; a key's id stays, to find it by."""
+    """Mask API keys and passwords; the id of a key stays, so that the key can be found."""
     return _PASSWORD.sub(r"\1…@", keys.redact_secrets(line))
 
 
-def formatter(form: LogFormat, *, colors: bool) -> logging.Formatter:
-    """Writes a record as a line."""
-    last: list[Any] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_written)]
-        if form is LogFormat.JSON
+def create_formatter(log_format: LogFormat, *, colors: bool) -> logging.Formatter:
+    """Return a formatter that renders each record as one line."""
+    renderers: list[Any] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_dump_json)]
+        if log_format is LogFormat.JSON
         else [structlog.dev.ConsoleRenderer(colors=colors, timestamp_key="time")]
     )
-    first = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    return _WithoutSecrets(foreign_pre_chain=_SHARED, processors=[first, *last])
+    remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    return _MaskingFormatter(foreign_pre_chain=_PROCESSORS, processors=[remove_meta, *renderers])
 
 
-class _WithoutSecrets(structlog.stdlib.ProcessorFormatter):
+class _MaskingFormatter(structlog.stdlib.ProcessorFormatter):
     def format(self, record: logging.LogRecord) -> str:
         return redact_secrets(super().format(record))
 
 
-def _written(event: dict[str, Any], **_: Any) -> str:
+def _dump_json(event: dict[str, Any], **_: Any) -> str:
     return orjson.dumps(event, default=str).decode()

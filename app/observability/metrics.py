@@ -1,8 +1,8 @@
-"""Metrics, as Prometheus reads them. docs/operations.md lists them; a test compares."""
+"""Prometheus metrics. docs/operations.md lists them; a test compares the two."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,217 +21,232 @@ from app import __version__
 from app.db.engine import Database, Executed
 from app.domain.months import Month
 from app.observability.request_record import RequestRecord
-from app.services.group_commit import Ingestor
 
-# A series more for each counter, and of no use to Prometheus.
+# They would add a series per counter, and Prometheus does not use them.
 disable_created_metrics()
 
 _REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 8.0, 10.0)
-_STATEMENT_BUCKETS = (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 8.0)
+_QUERY_BUCKETS = (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 8.0)
+
+
+class IngestorHealth(Protocol):
+    """The health of the component that stores events."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it accepts batches, regardless of the store."""
+
+    @property
+    def restarts(self) -> int:
+        """How often it was restarted."""
 
 
 class Metrics:
-    """One process's metrics, in a registry of their own.
+    """The metrics of this process, in a registry of their own.
 
-    Operations, codes and statuses are few; organizations are as many as the install has.
+    Labels are bounded: operations, codes and statuses are few, and there is one series per
+    organization of the install.
     """
 
-    def __init__(self, database: Database, intake: Ingestor) -> None:
+    def __init__(self, database: Database, ingestor: IngestorHealth) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
-        Info("chargeback_build", "The version that runs.", registry=self.registry).info(
+        Info("chargeback_build", "The running version.", registry=self.registry).info(
             {"version": __version__}
         )
-        self._count_requests()
-        self._count_statements()
-        self._look_at_pool(database)
-        self.registry.register(_FeedProcess(intake))
-        self.organizations = _Organizations()
+        self._add_request_metrics()
+        self._add_query_metrics()
+        self._add_pool_metrics(database)
+        self.registry.register(_IngestWorkerCollector(ingestor))
+        self.organizations = OrganizationCollector()
         self.registry.register(self.organizations)
 
-    def _count_requests(self) -> None:
+    def _add_request_metrics(self) -> None:
         self._requests = Counter(
-            "chargeback_requests",
-            "Requests answered.",
+            "chargeback_http_requests",
+            "HTTP requests answered.",
             ["operation", "status"],
             registry=self.registry,
         )
-        self._request_seconds = Histogram(
-            "chargeback_request_seconds",
-            "From a request's head to its answer's last byte.",
+        self._request_duration = Histogram(
+            "chargeback_http_request_duration_seconds",
+            "Time from the request's headers to the last byte of its response.",
             ["operation"],
             buckets=_REQUEST_BUCKETS,
             registry=self.registry,
         )
         self._in_progress = Gauge(
-            "chargeback_requests_in_progress",
-            "Requests that are being answered.",
+            "chargeback_http_requests_in_progress",
+            "HTTP requests in progress.",
             registry=self.registry,
         )
-        self._refusals = Counter(
-            "chargeback_refusals",
-            "Refusals and errors, GraphQL's too, by the code of docs/errors.md.",
+        self._errors = Counter(
+            "chargeback_errors",
+            "Error responses, GraphQL errors included, by code (see docs/errors.md).",
             ["code"],
             registry=self.registry,
         )
         self._events = Counter(
-            "chargeback_feed_events",
-            "Events that came by HTTP: `accepted`, `duplicate` or `refused`.",
+            "chargeback_ingest_events",
+            "Events received over HTTP: `accepted`, `duplicate` or `rejected`.",
             ["outcome"],
             registry=self.registry,
         )
         self._clock_jumps = Counter(
             "chargeback_clock_jumps",
-            "How often the system's clock was set, by more than a minute.",
+            "Jumps of the system clock by more than a minute.",
             registry=self.registry,
         )
 
-    def _count_statements(self) -> None:
-        self._statements = Counter(
-            "chargeback_statements",
+    def _add_query_metrics(self) -> None:
+        self._queries = Counter(
+            "chargeback_db_queries",
             "SQL statements executed.",
             ["operation"],
             registry=self.registry,
         )
         self._rows = Counter(
-            "chargeback_rows",
-            "Rows that statements read or wrote.",
+            "chargeback_db_rows",
+            "Rows that SQL statements read or wrote.",
             ["operation"],
             registry=self.registry,
         )
-        self._statement_seconds = Histogram(
-            "chargeback_statement_seconds",
-            "From sending a statement to its last row.",
-            buckets=_STATEMENT_BUCKETS,
+        self._query_duration = Histogram(
+            "chargeback_db_query_duration_seconds",
+            "Time from sending an SQL statement to its last row.",
+            buckets=_QUERY_BUCKETS,
             registry=self.registry,
         )
 
-    def _look_at_pool(self, database: Database) -> None:
-        shown = {
-            "chargeback_pool_connections_in_use": (
-                "Connections to PostgreSQL that requests hold.",
+    def _add_pool_metrics(self, database: Database) -> None:
+        gauges = {
+            "chargeback_db_pool_connections_in_use": (
+                "PostgreSQL connections in use by requests.",
                 lambda: database.in_use,
             ),
-            "chargeback_pool_connections_limit": (
-                "Connections to PostgreSQL that requests may hold: DATABASE_POOL_SIZE.",
+            "chargeback_db_pool_connections_max": (
+                "Maximum number of PostgreSQL connections for requests: DATABASE_POOL_SIZE.",
                 lambda: database.connections,
             ),
-            "chargeback_pool_waiting": (
-                "Requests and batches that wait for a connection.",
+            "chargeback_db_pool_requests_waiting": (
+                "Requests and batches waiting for a connection.",
                 lambda: database.waiting,
             ),
-            "chargeback_store_up": (
+            "chargeback_db_up": (
                 "Whether PostgreSQL answers: 1 or 0.",
                 lambda: not database.pulse.is_away,
             ),
         }
-        for name, (help_, look) in shown.items():
-            Gauge(name, help_, registry=self.registry).set_function(look)
+        for name, (help_text, read) in gauges.items():
+            Gauge(name, help_text, registry=self.registry).set_function(read)
 
-    def began(self, observed: RequestRecord) -> None:  # noqa: ARG002  its route is not known yet
-        """Count a request in."""
+    def request_started(self, record: RequestRecord) -> None:  # noqa: ARG002  no route yet
+        """Count a request as in progress."""
         self._in_progress.inc()
 
-    def executed(self, observed: RequestRecord, executed: Executed) -> None:
-        """Count a statement."""
-        operation = observed.operation
-        self._statements.labels(operation).inc()
+    def query_executed(self, record: RequestRecord, executed: Executed) -> None:
+        """Count an SQL statement."""
+        operation = record.operation
+        self._queries.labels(operation).inc()
         self._rows.labels(operation).inc(executed.rows)
-        self._statement_seconds.observe(executed.seconds)
+        self._query_duration.observe(executed.seconds)
 
-    def ended(self, observed: RequestRecord) -> None:
-        """Count a request out."""
-        operation = observed.operation
+    def request_finished(self, record: RequestRecord) -> None:
+        """Count a finished request."""
+        operation = record.operation
         self._in_progress.dec()
-        self._requests.labels(operation, observed.status or "none").inc()
-        self._request_seconds.labels(operation).observe(observed.seconds)
-        if observed.code is not None:
-            self._refusals.labels(observed.code).inc()
+        self._requests.labels(operation, record.status or "none").inc()
+        self._request_duration.labels(operation).observe(record.seconds)
+        if record.code is not None:
+            self._errors.labels(record.code).inc()
 
     def count_clock_jump(self) -> None:
-        """The system's clock was set."""
+        """Count a jump of the system clock."""
         self._clock_jumps.inc()
 
     def close(self) -> None:
-        """Nothing is left to be sent: metrics are fetched."""
+        """Do nothing: Prometheus fetches metrics, so none is pending."""
 
-    def count_events(self, accepted: int = 0, duplicates: int = 0, refused: int = 0) -> None:
-        """Count the events of a batch that was stored, or refused as a whole."""
+    def count_events(self, accepted: int = 0, duplicates: int = 0, rejected: int = 0) -> None:
+        """Count the events of a batch."""
         self._events.labels("accepted").inc(accepted)
         self._events.labels("duplicate").inc(duplicates)
-        self._events.labels("refused").inc(refused)
+        self._events.labels("rejected").inc(rejected)
 
-    def written(self, accept: str) -> tuple[bytes, str]:
-        """All metrics as text, and their media type: the newer one for whoever asks for it."""
-        write, media_type = choose_encoder(accept)
-        return write(self.registry), media_type
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """Return all metrics as text with their media type, negotiated by an Accept header."""
+        encode, media_type = choose_encoder(accept)
+        return encode(self.registry), media_type
 
 
-class _FeedProcess:
-    """What stores the feed's events."""
+class _IngestWorkerCollector:
+    """Metrics of the process that stores events."""
 
-    def __init__(self, intake: Ingestor) -> None:
-        self._intake = intake
+    def __init__(self, ingestor: IngestorHealth) -> None:
+        self._ingestor = ingestor
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics, each without labels."""
+        """Yield the metrics."""
         yield GaugeMetricFamily(
-            "chargeback_feed_process_up",
-            "Whether the process that stores events is there and lives: 1 or 0.",
-            value=self._intake.is_up,
+            "chargeback_ingest_worker_up",
+            "Whether the ingest worker process is up: 1 or 0.",
+            value=self._ingestor.is_up,
         )
         yield CounterMetricFamily(
-            "chargeback_feed_process_restarts",
-            "How often the process that stores events ended, or was silent, and was started anew.",
-            value=self._intake.restarts,
+            "chargeback_ingest_worker_restarts",
+            "Restarts of the ingest worker process, after it exited or its heartbeat stopped.",
+            value=self._ingestor.restarts,
         )
 
 
-class _Organizations:
-    """What the store says of each organization, as it was last read."""
+class OrganizationCollector:
+    """Metrics of each organization, from the rows last read from the store.
+
+    Attributes:
+        rows: Rows of table `organization`; empty while the store is down, so none is stale.
+        now: When the rows were read.
+    """
 
     def __init__(self) -> None:
         self.rows: Sequence[Any] = ()
-        """Of table `organization`; empty while the store is away, so that nothing is stale."""
         self.now = datetime.now(UTC)
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics, with a sample for each organization."""
-        lag = GaugeMetricFamily(
-            "chargeback_feed_lag_seconds",
-            "Since a batch last stored anything for the organization.",
-            labels=["organization"],
+        """Yield the metrics, with one sample per organization that has events."""
+        lag = _gauge_by_organization(
+            "chargeback_ingest_lag_seconds", "Time since a batch last stored an event."
         )
-        latest = GaugeMetricFamily(
-            "chargeback_feed_latest_event_timestamp_seconds",
-            "The time of the organization's latest event.",
-            labels=["organization"],
+        latest_event = _gauge_by_organization(
+            "chargeback_ingest_latest_event_timestamp_seconds", "The time of the latest event."
         )
-        unclosed = GaugeMetricFamily(
-            "chargeback_months_unclosed",
-            "Months of the organization that have ended and are not closed.",
-            labels=["organization"],
+        unclosed = _gauge_by_organization(
+            "chargeback_unclosed_months", "Months that have ended and are not closed."
         )
-        closed = GaugeMetricFamily(
+        closed_through = _gauge_by_organization(
             "chargeback_closed_through_timestamp_seconds",
-            "The end of the organization's latest closed month; 0 when none is closed.",
-            labels=["organization"],
+            "The end of the latest closed month; 0 when none is closed.",
         )
-        for row in (row for row in self.rows if row.first_month is not None):
-            name = [row.name]
-            lag.add_metric(name, (self.now - row.changed_at).total_seconds())
-            latest.add_metric(name, row.latest_event_at.timestamp())
-            unclosed.add_metric(name, self._unclosed(row))
-            closed.add_metric(name, _end(row.closed_through))
-        yield from (lag, latest, unclosed, closed)
+        for row in self.rows:
+            if row.first_month is None:
+                continue
+            labels = [row.name]
+            lag.add_metric(labels, (self.now - row.changed_at).total_seconds())
+            latest_event.add_metric(labels, row.latest_event_at.timestamp())
+            unclosed.add_metric(labels, self._count_unclosed_months(row))
+            closed_through.add_metric(labels, _month_end_timestamp(row.closed_through))
+        yield from (lag, latest_event, unclosed, closed_through)
 
-    def _unclosed(self, row: Any) -> int:
+    def _count_unclosed_months(self, row: Any) -> int:
         last = row.closed_through
         first_open = Month.containing(last).plus(1) if last else Month.containing(row.first_month)
         now = Month.containing(self.now)
         return max(0, (now.year - first_open.year) * 12 + now.number - first_open.number)
 
 
-def _end(month: date | None) -> float:
+def _gauge_by_organization(name: str, help_text: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, help_text, labels=["organization"])
+
+
+def _month_end_timestamp(month: date | None) -> float:
     return Month.containing(month).end.timestamp() if month else 0.0

@@ -1,84 +1,90 @@
-"""What is known of the request that is being answered: noted by whoever learns it."""
+"""The record of the current request, which logs, metrics and traces report."""
 
 import time
+from collections.abc import MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Protocol
-
-from starlette.types import Scope
+from typing import Any, Protocol
 
 from app.db.engine import Executed
 
 
 @dataclass(slots=True)
 class RequestRecord:
-    """One request: what it asked, who asked, and what it has cost so far."""
+    """One HTTP request: the caller, the operation, and what it has cost so far.
+
+    Attributes:
+        request_id: The id in the log and in `X-Request-ID`.
+        scope: The ASGI scope.
+        root_field: The only root field of a GraphQL operation, or `several`.
+        operation_name: The name that the client gave its GraphQL operation.
+        cost: The estimated cost of a GraphQL operation.
+        code: The error code; for a GraphQL response, that of its last error.
+        status: The HTTP status; 0 until the response starts.
+    """
 
     request_id: str
-    scope: Scope
+    scope: MutableMapping[str, Any]
     root_field: str | None = None
-    """Of a GraphQL operation: its only root field, or `several`."""
     operation_name: str | None = None
-    """As the client chose it."""
     cost: int | None = None
     key_id: str | None = None
     organization: str | None = None
     code: str | None = None
-    """Of the refusal; of a GraphQL answer's first error."""
     status: int = 0
-    sent_bytes: int = 0
-    statements: int = 0
-    rows: int = 0
-    statement_seconds: float = 0.0
-    slowest_seconds: float = 0.0
-    slowest_statement: str = ""
+    response_bytes: int = 0
+    query_count: int = 0
+    row_count: int = 0
+    query_seconds: float = 0.0
+    slowest_query_seconds: float = 0.0
+    slowest_query: str = ""
     span: object = None
     trace_id: str | None = None
-    began_at: float = field(default_factory=time.perf_counter)
+    started_at: float = field(default_factory=time.perf_counter)
 
     @property
     def operation(self) -> str:
-        """The route that it took, and of GraphQL the root field: few, whatever clients send."""
+        """The endpoint's name, with the root field for GraphQL; clients cannot add values."""
         endpoint = self.scope.get("endpoint")
         if endpoint is None:
             return "none"
-        route = getattr(endpoint, "__name__", type(endpoint).__name__).lower()
-        return f"{route}:{self.root_field}" if self.root_field else route
+        name = getattr(endpoint, "__name__", type(endpoint).__name__).lower()
+        return f"{name}:{self.root_field}" if self.root_field else name
 
     @property
     def seconds(self) -> float:
-        """Since its head was read."""
-        return time.perf_counter() - self.began_at
+        """The seconds since the request started."""
+        return time.perf_counter() - self.started_at
 
-    def note_statement(self, executed: Executed) -> None:
-        """A statement was executed for it."""
-        self.statements += 1
-        self.rows += executed.rows
-        self.statement_seconds += executed.seconds
-        if executed.seconds > self.slowest_seconds:
-            self.slowest_seconds, self.slowest_statement = executed.seconds, executed.text
+    def add_query(self, executed: Executed) -> None:
+        """Add an SQL statement that this request executed."""
+        self.query_count += 1
+        self.row_count += executed.rows
+        self.query_seconds += executed.seconds
+        if executed.seconds > self.slowest_query_seconds:
+            self.slowest_query_seconds, self.slowest_query = executed.seconds, executed.text
 
 
 class RequestObserver(Protocol):
-    """What looks on: metrics, traces."""
+    """Observes requests and their SQL statements: metrics, traces."""
 
-    def began(self, observed: RequestRecord) -> None:
-        """A request came; which route it takes is not known yet."""
+    def request_started(self, record: RequestRecord) -> None:
+        """Observe a new request; its route is not known yet."""
 
-    def executed(self, observed: RequestRecord, executed: Executed) -> None:
-        """A statement ended, for a request or for none."""
+    def query_executed(self, record: RequestRecord, executed: Executed) -> None:
+        """Observe an SQL statement, of a request or of a background job."""
 
-    def ended(self, observed: RequestRecord) -> None:
-        """The last byte was sent, or could not be."""
+    def request_finished(self, record: RequestRecord) -> None:
+        """Observe the end of a request, whether or not its response was sent completely."""
 
     def close(self) -> None:
-        """The service stops."""
+        """Flush and release resources when the service stops."""
 
 
-_NOBODY = "-"
-current: ContextVar[RequestRecord | None] = ContextVar("observation", default=None)
+_NO_REQUEST_ID = "-"
+current_record: ContextVar[RequestRecord | None] = ContextVar("request_record", default=None)
 
 
-def observation() -> RequestRecord:
-    """The current request's; outside of any, one that nobody reads."""
-    return current.get() or RequestRecord(_NOBODY, {})
+def get_current_record() -> RequestRecord:
+    """Return the record of the current request; outside of a request, a throwaway record."""
+    return current_record.get() or RequestRecord(_NO_REQUEST_ID, {})

@@ -1,7 +1,10 @@
-"""OpenTelemetry traces: a span for each request, and one below it for each statement.
+"""OpenTelemetry traces: a server span per request, a client span per SQL statement.
 
-Imported only where TRACES_ENDPOINT is set; the libraries are the extra `traces`.
+Imported only when TRACES_ENDPOINT is set; the libraries are the extra `traces`.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -9,50 +12,49 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from starlette.datastructures import Headers
 
 from app import __version__
 from app.db.engine import Executed
 from app.observability.logs import redact_secrets
 from app.observability.request_record import RequestRecord
 
-_W3C = TraceContextTextMapPropagator()
+_PROPAGATOR = TraceContextTextMapPropagator()
 _NANOSECONDS = 1_000_000_000
 
 
 class Traces:
-    """Sends spans to a collector by OTLP over HTTP, from a thread of its own.
+    """Exports spans to a collector by OTLP over HTTP, in a background thread.
 
     Args:
-        endpoint: The collector's address for traces, like http://collector:4318/v1/traces.
+        endpoint: The collector's URL for traces, such as http://collector:4318/v1/traces.
     """
 
     def __init__(self, endpoint: str) -> None:
-        named = Resource.create({"service.name": "chargeback", "service.version": __version__})
-        self._provider = TracerProvider(resource=named)
+        resource = Resource.create({"service.name": "chargeback", "service.version": __version__})
+        self._provider = TracerProvider(resource=resource)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
         self._tracer = self._provider.get_tracer("chargeback", __version__)
 
     def close(self) -> None:
-        """Send what is left."""
+        """Export the remaining spans."""
         self._provider.shutdown()
 
-    def began(self, observed: RequestRecord) -> None:
-        """Begin a span, below the caller's when it sent `traceparent`."""
-        caller = _W3C.extract(dict(Headers(scope=observed.scope)))
-        span = self._tracer.start_span("request", caller, kind=SpanKind.SERVER)
-        span.set_attribute("http.request.method", observed.scope["method"])
-        span.set_attribute("url.path", redact_secrets(observed.scope["path"]))
-        observed.span = span
-        observed.trace_id = f"{span.get_span_context().trace_id:032x}"
+    def request_started(self, record: RequestRecord) -> None:
+        """Start a span; it joins the caller's trace if the request has a `traceparent`."""
+        parent = _PROPAGATOR.extract(_decode_headers(record.scope))
+        span = self._tracer.start_span("request", parent, kind=SpanKind.SERVER)
+        span.set_attribute("http.request.method", record.scope["method"])
+        span.set_attribute("url.path", redact_secrets(record.scope["path"]))
+        record.span = span
+        record.trace_id = f"{span.get_span_context().trace_id:032x}"
 
-    def executed(self, observed: RequestRecord, executed: Executed) -> None:
-        """A span that has ended already; of nobody's statements none."""
-        if not isinstance(observed.span, Span):
+    def query_executed(self, record: RequestRecord, executed: Executed) -> None:
+        """Add a finished span for an SQL statement; statements outside of requests get none."""
+        if not isinstance(record.span, Span):
             return
         span = self._tracer.start_span(
             executed.text.split(maxsplit=1)[0],
-            set_span_in_context(observed.span),
+            set_span_in_context(record.span),
             kind=SpanKind.CLIENT,
             attributes={
                 "db.system.name": "postgresql",
@@ -63,22 +65,30 @@ class Traces:
         )
         span.end(executed.ended_at_ns)
 
-    def ended(self, observed: RequestRecord) -> None:
-        """End the request's span, which has its name only now."""
-        span = observed.span
+    def request_finished(self, record: RequestRecord) -> None:
+        """End the request's span. Its name is the operation, which is known only now."""
+        span = record.span
         if not isinstance(span, Span):
             return
-        span.update_name(observed.operation)
-        told: dict[str, str | int | None] = {
-            "http.response.status_code": observed.status,
-            "chargeback.request_id": observed.request_id,
-            "chargeback.operation_name": redact_secrets(observed.operation_name or ""),
-            "chargeback.cost": observed.cost,
-            "chargeback.statements": observed.statements,
-            "chargeback.rows": observed.rows,
-            "chargeback.code": observed.code,
+        span.update_name(record.operation)
+        attributes: dict[str, str | int | None] = {
+            "http.response.status_code": record.status,
+            "graphql.operation.name": redact_secrets(record.operation_name or ""),
+            "error.type": record.code,
+            "chargeback.request_id": record.request_id,
+            "chargeback.graphql.cost": record.cost,
+            "chargeback.db.query_count": record.query_count,
+            "chargeback.db.row_count": record.row_count,
         }
-        span.set_attributes({name: value for name, value in told.items() if value is not None})
-        if observed.status >= 500 or observed.status == 0:
+        span.set_attributes(
+            {name: value for name, value in attributes.items() if value is not None}
+        )
+        if record.status >= 500 or record.status == 0:
             span.set_status(Status(StatusCode.ERROR))
         span.end()
+
+
+def _decode_headers(scope: Mapping[str, Any]) -> dict[str, str]:
+    """Return the headers of an ASGI scope; of duplicates, the first."""
+    headers = reversed(scope["headers"])
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}

@@ -84,7 +84,7 @@ async def _answer(
     on_ready: Callable[[], None],
 ) -> None:
     """Answer requests until a signal, and do the chores meanwhile."""
-    app = create_app(settings, database, intake=feeder)
+    app = create_app(settings, database, ingestor=feeder)
     config = uvicorn.Config(
         app,
         http=BoundedHttpProtocol,
@@ -96,7 +96,7 @@ async def _answer(
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
     )
-    metrics: Metrics = app.state.services.metrics
+    metrics: Metrics = app.state.chargeback.metrics
     chores = BackgroundJobs(
         database, settings, clock=system_clock, on_jump=metrics.count_clock_jump
     )

@@ -8,7 +8,7 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 from uuid import UUID
 
 from app.db.engine import Database
@@ -30,27 +30,6 @@ class IngestRequest(NamedTuple):
     media_type: str
     body: bytes
     arrived_at: datetime
-
-
-class Ingestor(Protocol):
-    """Stores event batches, in this process or in another."""
-
-    @property
-    def is_up(self) -> bool:
-        """Whether it accepts requests at the moment, regardless of the database."""
-
-    @property
-    def restarts(self) -> int:
-        """How often its process has been restarted."""
-
-    async def ingest(self, request: IngestRequest) -> IngestResult:
-        """Store all events of a request or none, and return after the commit.
-
-        Raises:
-            InvalidBatch: At least one event is invalid.
-            IngestQueueFull: Too many events are queued already.
-            StoreUnavailable: The database cannot be reached. Sending the batch again is safe.
-        """
 
 
 @dataclass(frozen=True, slots=True)

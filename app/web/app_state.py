@@ -1,4 +1,4 @@
-"""What the routes work with, made once when the application is."""
+"""The application state: what the routes share, created once at start-up."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,10 +10,10 @@ from app.clock import Clock
 from app.db.engine import Database
 from app.observability.metrics import Metrics
 from app.services.audit import AuditTrail
-from app.services.group_commit import Ingestor
 from app.services.key_loader import KeyLoader
 from app.settings import Settings
 from app.web.closed_report_cache import ClosedReportCache
+from app.web.ingestor import Ingestor
 from app.web.limits.admission import TenantCapacity
 from app.web.limits.auth_throttle import AuthThrottle
 from app.web.limits.concurrency import ConcurrencyLimit
@@ -21,32 +21,34 @@ from app.web.limits.concurrency import ConcurrencyLimit
 
 @dataclass(frozen=True, slots=True)
 class AppState:
-    """The application's settings, its store, its clock, and the way of events into the store.
+    """Settings, store, clock and limits of one application.
 
-    `bodies` and `answers` are the bytes of batches, and of large answers, that are in memory;
-    `downloads` are documents that hold a connection while they are sent.
+    Attributes:
+        body_memory: Bytes of request bodies in memory.
+        response_memory: Bytes of large responses in memory.
+        download_slots: Streaming documents, each of which holds a database connection.
     """
 
     settings: Settings
     database: Database
     clock: Clock
-    intake: Ingestor
-    key_holders: KeyLoader
-    bodies: TenantCapacity
-    closed_documents: ClosedReportCache
+    ingestor: Ingestor
+    key_loader: KeyLoader
+    body_memory: TenantCapacity
+    closed_reports: ClosedReportCache
     audit: AuditTrail
-    guesses: AuthThrottle
-    queries: ConcurrencyLimit
-    downloads: TenantCapacity
-    answers: TenantCapacity
+    auth_throttle: AuthThrottle
+    query_limit: ConcurrencyLimit
+    download_slots: TenantCapacity
+    response_memory: TenantCapacity
     metrics: Metrics
 
     @property
     def now(self) -> datetime:
-        """The clock, read once per request at its edge."""
+        """The current time. Read it once per request, at the edge."""
         return self.clock()
 
 
 def get_app_state(connection: HTTPConnection) -> AppState:
-    """The services of the application that a request came to."""
-    return cast("AppState", connection.app.state.services)
+    """Return the state of the application that serves a request."""
+    return cast("AppState", connection.app.state.chargeback)

@@ -1,4 +1,4 @@
-"""What the front doors note for the audit log, once they have answered."""
+"""Audit events of HTTP requests, recorded when the request has been answered."""
 
 from dataclasses import replace
 
@@ -12,51 +12,57 @@ from app.web.app_state import get_app_state
 from resolvers.context import Context
 
 
-def address_of(request: Request) -> str | None:
-    """Where a request came from; behind a trusted proxy, what the proxy says."""
+def client_address(request: Request) -> str | None:
+    """Return the client's IP address; behind a trusted proxy, the address that it forwards."""
     return request.client.host if request.client is not None else None
 
 
-def door_of(request: Request) -> Channel:
-    """GraphQL with what belongs to GraphiQL, or REST."""
+def request_channel(request: Request) -> Channel:
+    """Return GRAPHQL for GraphQL and GraphiQL's pages, REST for all other routes."""
     path = request.url.path
     return Channel.GRAPHQL if path in {"/graphql", "/signin", "/signout"} else Channel.REST
 
 
-def actor_of(request: Request, caller: Caller) -> Actor:
-    """Who is behind a request that was let in."""
-    return Actor.of(caller, door_of(request), address_of(request))
+def request_actor(request: Request, caller: Caller) -> Actor:
+    """Return the actor of an authenticated request."""
+    return Actor.of(caller, request_channel(request), client_address(request))
 
 
-def note_acts(request: Request, context: Context, outcome: str) -> None:
-    """What a request did, and how it ended."""
+def record_actions(request: Request, context: Context, outcome: str) -> None:
+    """Record what a request did, with its outcome."""
     get_app_state(request).audit.record(
         context.audit_events, context.actor, context.now, outcome=outcome
     )
 
 
-def note_download(request: Request, context: Context) -> None:
-    """A report leaves as a whole document."""
-    acts = [replace(act, action=Action.REPORT_DOWNLOADED) for act in context.audit_events]
-    get_app_state(request).audit.record(acts, context.actor, context.now)
+def record_download(request: Request, context: Context) -> None:
+    """Record each report that the request read as downloaded."""
+    events = [replace(event, action=Action.REPORT_DOWNLOADED) for event in context.audit_events]
+    get_app_state(request).audit.record(events, context.actor, context.now)
 
 
-def note_forbidden(request: Request, caller: Caller) -> None:
-    """A caller who is known asked for what is not theirs."""
-    services = get_app_state(request)
-    act = AuditEvent(caller.organization_id, Action.REQUEST_REFUSED, _what(request))
-    services.audit.record([act], actor_of(request, caller), services.now, outcome=Forbidden.code)
+def record_forbidden(request: Request, caller: Caller) -> None:
+    """Record that an authenticated caller lacks the permission for a request."""
+    state = get_app_state(request)
+    event = AuditEvent(caller.organization_id, Action.REQUEST_REFUSED, _request_target(request))
+    actor = request_actor(request, caller)
+    state.audit.record([event], actor, state.now, outcome=Forbidden.code)
 
 
-def note_bad_key(request: Request, refusal: Unauthenticated, error: ChargebackError) -> None:
-    """A key was no good: told to whose it is, or to the operators when it is nobody's."""
-    services = get_app_state(request)
-    own = refusal.organization_id or organization_id(DEFAULT_ORGANIZATION)
-    actor = Actor(refusal.username, door_of(request), refusal.key_id, address_of(request))
-    act = AuditEvent(own, Action.REQUEST_REFUSED, _what(request))
-    services.audit.record([act], actor, services.now, outcome=error.code)
+def record_bad_key(request: Request, refusal: Unauthenticated, error: ChargebackError) -> None:
+    """Record a failed authentication for the key's organization.
+
+    An unknown key belongs to no organization; the default organization gets its event, because
+    the operators read its audit log.
+    """
+    state = get_app_state(request)
+    owner = refusal.organization_id or organization_id(DEFAULT_ORGANIZATION)
+    channel, address = request_channel(request), client_address(request)
+    actor = Actor(refusal.username, channel, refusal.key_id, address)
+    event = AuditEvent(owner, Action.REQUEST_REFUSED, _request_target(request))
+    state.audit.record([event], actor, state.now, outcome=error.code)
 
 
-def _what(request: Request) -> str:
-    """The address without its parameters, which may hold anything."""
+def _request_target(request: Request) -> str:
+    """Return method and path, without the query string, which may contain anything."""
     return f"{request.method} {request.url.path}"

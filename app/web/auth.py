@@ -1,4 +1,4 @@
-"""Who asks: an API key in the header, or the session that a browser began with one."""
+"""Authentication: by an API key in the Authorization header, or by a browser session."""
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -13,9 +13,15 @@ from starlette.routing import Route
 
 from app.domain.audit import Actor
 from app.domain.callers import Caller, Scope
-from app.domain.errors import ChargebackError, Forbidden, TooManyFailedAttempts, Unauthenticated
+from app.domain.errors import (
+    BodyTooLarge,
+    ChargebackError,
+    Forbidden,
+    TooManyFailedAttempts,
+    Unauthenticated,
+)
 from app.domain.keys import KeyText
-from app.observability.request_record import observation
+from app.observability.request_record import get_current_record
 from app.services.sessions import (
     authenticate_key,
     authenticate_session,
@@ -23,28 +29,37 @@ from app.services.sessions import (
     start_session,
 )
 from app.web.app_state import get_app_state
-from app.web.audit import actor_of, address_of, door_of, note_bad_key, note_forbidden
-from app.web.errors import headers_of
+from app.web.audit import (
+    client_address,
+    record_bad_key,
+    record_forbidden,
+    request_actor,
+    request_channel,
+)
+from app.web.body import read_body
+from app.web.errors import error_headers
 from app.web.graphiql import signin_page
-from app.web.limits.auth_throttle import MOST_BAD_KEYS, client_network
+from app.web.limits.auth_throttle import MAX_FAILURES, client_network
 from app.web.limits.concurrency import HoldUntilSent
 
-COOKIE = "chargeback_session"
+SESSION_COOKIE = "chargeback_session"
 CLIENT_HEADER = "X-Chargeback-Client"
-"""What our own page sends: a form of another site cannot."""
-_LONGEST_KEY = 4096
+"""A header that our own page sends and a cross-site form cannot, which prevents CSRF."""
+_MAX_KEY_LENGTH = 4096
+_SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
 class AuthenticatedRoute(Route):
-    """A route for callers whose key has a scope; the one way to have a caller.
+    """A route that requires an API key or a session with a scope.
 
     Args:
         path: As for `Route`.
-        endpoint: Takes the request and its caller.
-        scope: What the key must be good for; a test insists that each route says it.
+        endpoint: Called with the request and its caller.
+        scope: The required scope. A test checks that every route declares one.
         methods: As for `Route`.
-        is_query: Whether a key has so many of its requests at a time; the feed, whose batches are
-            the faster the more come together, has bounds of its own.
+        is_query: Whether requests count towards the key's concurrent queries. Ingestion does
+            not: its batches share commits, so it is faster with more of them, and it has its own
+            limits.
     """
 
     def __init__(
@@ -56,159 +71,167 @@ class AuthenticatedRoute(Route):
         methods: Sequence[str] = ("GET",),
         is_query: bool = True,
     ) -> None:
-        async def guarded(request: Request) -> Response:
+        async def authenticated_endpoint(request: Request) -> Response:
             caller = await authenticate(request)
-            with noting_forbidden(request, caller):
+            with audit_forbidden(request, caller):
                 caller.require(scope)
-                async with AsyncExitStack() as counted:
+                async with AsyncExitStack() as resources:
                     if is_query:
-                        queries = get_app_state(request).queries
-                        counted.enter_context(queries.counting(caller.key_id))
-                    return HoldUntilSent(await endpoint(request, caller), counted.pop_all())
+                        query_limit = get_app_state(request).query_limit
+                        resources.enter_context(query_limit.slot(caller.key_id))
+                    return HoldUntilSent(await endpoint(request, caller), resources.pop_all())
 
-        # What is observed of its requests goes by the endpoint's own name.
-        update_wrapper(guarded, endpoint)
-        super().__init__(path, guarded, methods=methods)
+        # Metrics and logs label requests with the endpoint's name.
+        update_wrapper(authenticated_endpoint, endpoint)
+        super().__init__(path, authenticated_endpoint, methods=methods)
         self.scope = scope
 
 
 @contextmanager
-def noting_forbidden(request: Request, caller: Caller) -> Iterator[None]:
-    """A refusal within the block goes into the audit log."""
+def audit_forbidden(request: Request, caller: Caller) -> Iterator[None]:
+    """Record in the audit log if the block raises `Forbidden`."""
     try:
         yield
     except Forbidden:
-        note_forbidden(request, caller)
+        record_forbidden(request, caller)
         raise
 
 
 async def authenticate(request: Request) -> Caller:
-    """The caller of a request.
+    """Return the caller of a request.
 
     Raises:
-        Forbidden: The request came with a session, but not from our own page.
-        TooManyFailedAttempts: The key is bad, as were many before it from the same place.
-        Unauthenticated: No valid key, and no valid session.
+        Forbidden: The request has a session, but was not sent by our own page.
+        TooManyFailedAttempts: The key is bad, and the client's network already sent many bad keys.
+        Unauthenticated: The request has neither a valid key nor a valid session.
     """
-    caller = await _caller(request)
-    observed = observation()
-    observed.key_id, observed.organization = caller.key_id, caller.organization
+    caller = await _find_caller(request)
+    record = get_current_record()
+    record.key_id, record.organization = caller.key_id, caller.organization
     return caller
 
 
-async def _caller(request: Request) -> Caller:
-    services = get_app_state(request)
+async def _find_caller(request: Request) -> Caller:
     authorization = request.headers.get("authorization")
     if authorization is not None:
-        return await _caller_of_key(request, _key_in_header(authorization))
-    token = request.cookies.get(COOKIE)
+        return await _authenticate_key(request, _parse_authorization(authorization))
+    token = request.cookies.get(SESSION_COOKIE)
     if token is None:
         raise Unauthenticated
-    caller = await authenticate_session(services.database, token, services.settings, services.now)
+    return await _authenticate_session(request, token)
+
+
+async def _authenticate_session(request: Request, token: str) -> Caller:
+    state = get_app_state(request)
+    caller = await authenticate_session(state.database, token, state.settings, state.now)
     if request.method not in _SAFE_METHODS and CLIENT_HEADER not in request.headers:
-        note_forbidden(request, caller)
-        raise Forbidden(f"A request with a session must carry the header {CLIENT_HEADER}.")
+        record_forbidden(request, caller)
+        raise Forbidden(f"A request with a session must have the header {CLIENT_HEADER}.")
     return caller
 
 
-_SAFE_METHODS = frozenset({"GET", "HEAD"})
-
-
-async def _caller_of_key(request: Request, key: str) -> Caller:
-    services = get_app_state(request)
+async def _authenticate_key(request: Request, key: str) -> Caller:
+    state = get_app_state(request)
     digest = hashlib.sha256(key.encode(errors="replace")).digest()
-    place, now = client_network(address_of(request)), services.now
-    wait = services.guesses.wait(place, now)
-    # What has a wrong checksum asks the store nothing, and takes nobody's turn.
-    is_key = KeyText.parse(key) is not None
-    if wait is not None and is_key and not services.guesses.may_ask(place, digest, now):
-        raise TooManyFailedAttempts(wait)
+    network, now = client_network(client_address(request)), state.now
+    throttle = state.auth_throttle
+    retry_after = throttle.retry_after(network, now)
+    # A key with a bad checksum needs no lookup, so it does not use up the network's lookups.
+    is_well_formed = KeyText.parse(key) is not None
+    if (
+        retry_after is not None
+        and is_well_formed
+        and not throttle.allows_lookup(network, digest, now)
+    ):
+        raise TooManyFailedAttempts(retry_after)
     try:
-        caller = await authenticate_key(services.key_holders, key, services.settings, now)
+        caller = await authenticate_key(state.key_loader, key, state.settings, now)
     except Unauthenticated as refusal:
-        raise _refused(request, place, refusal) from None
-    services.guesses.note_good(digest)
+        raise _count_bad_key(request, network, refusal) from None
+    throttle.record_success(digest)
     return caller
 
 
-def _refused(request: Request, place: str, refusal: Unauthenticated) -> ChargebackError:
-    """A bad key is counted and noted; of those too many only the first is noted."""
-    services = get_app_state(request)
-    count = services.guesses.note_bad(place, services.now)
-    wait = services.guesses.wait(place, services.now)
-    error = refusal if wait is None else TooManyFailedAttempts(wait)
-    if count <= MOST_BAD_KEYS + 1:
-        note_bad_key(request, refusal, error)
+def _count_bad_key(request: Request, network: str, refusal: Unauthenticated) -> ChargebackError:
+    """Count a bad key and return the error to raise.
+
+    Once the network is throttled, only its first bad key goes into the audit log.
+    """
+    state = get_app_state(request)
+    count = state.auth_throttle.record_failure(network, state.now)
+    retry_after = state.auth_throttle.retry_after(network, state.now)
+    error = refusal if retry_after is None else TooManyFailedAttempts(retry_after)
+    if count <= MAX_FAILURES + 1:
+        record_bad_key(request, refusal, error)
     return error
 
 
-def _key_in_header(authorization: str) -> str:
-    """The key, bare as existing clients send it, or after the scheme `Bearer`."""
+def _parse_authorization(authorization: str) -> str:
+    """Return the key, which existing clients send bare and others after `Bearer`."""
     scheme, _, credentials = authorization.strip().partition(" ")
     key = credentials if scheme.lower() == "bearer" else authorization
-    return key.strip()[:_LONGEST_KEY]
+    return key.strip()[:_MAX_KEY_LENGTH]
 
 
 async def sign_in(request: Request) -> Response:
-    """Exchange a key for a session, then show GraphiQL."""
-    services = get_app_state(request)
-    _insist_on_own_origin(request)
-    key = await _key_in_form(request)
+    """Exchange an API key for a session, then redirect to GraphiQL."""
+    state = get_app_state(request)
+    _require_same_origin(request)
+    key = await _read_key_from_form(request)
     try:
-        caller = await _caller_of_key(request, key)
-        with noting_forbidden(request, caller):
+        caller = await _authenticate_key(request, key)
+        with audit_forbidden(request, caller):
             caller.require(Scope.REPORT_READ)
-    except ChargebackError as refusal:
-        return await signin_page(request, _words(refusal), refusal.status, headers_of(refusal))
-    lasting = timedelta(hours=services.settings.session_lifetime_hours)
-    actor = actor_of(request, caller)
-    token = await start_session(
-        services.database, caller, lasting=lasting, now=services.now, by=actor
-    )
-    return _with_cookie(request, token, int(lasting.total_seconds()))
+    except ChargebackError as error:
+        return await signin_page(
+            request, _format_signin_error(error), error.status, error_headers(error)
+        )
+    lifetime = timedelta(hours=state.settings.session_lifetime_hours)
+    actor = request_actor(request, caller)
+    token = await start_session(state.database, caller, lasting=lifetime, now=state.now, by=actor)
+    return _redirect_with_cookie(request, token, int(lifetime.total_seconds()))
 
 
-async def _key_in_form(request: Request) -> str:
-    """The field `key` of a posted form; a form that is longer than any key has none."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LONGEST_KEY:
-            return ""
+async def _read_key_from_form(request: Request) -> str:
+    """Return the form field `key`; "" if the form is longer than any key."""
+    try:
+        body = await read_body(request, _MAX_KEY_LENGTH, lambda _: BodyTooLarge())
+    except BodyTooLarge:
+        return ""
     fields = dict(parse_qsl(body.decode(errors="replace")))
     return fields.get("key", "").strip()
 
 
-def _words(refusal: ChargebackError) -> str:
-    if isinstance(refusal, Unauthenticated):
-        return "That is no valid API key. It begins with cbk_ and may have expired."
-    return str(refusal)
+def _format_signin_error(error: ChargebackError) -> str:
+    if isinstance(error, Unauthenticated):
+        return "This is not a valid API key. Keys start with cbk_ and may expire."
+    return str(error)
 
 
 async def sign_out(request: Request) -> Response:
-    """End the session of this browser."""
-    _insist_on_own_origin(request)
-    token = request.cookies.get(COOKIE)
+    """End the browser's session."""
+    _require_same_origin(request)
+    token = request.cookies.get(SESSION_COOKIE)
     if token is not None:
-        services = get_app_state(request)
-        nobody = Actor(None, door_of(request), address=address_of(request))
-        await end_session(services.database, token, now=services.now, by=nobody)
-    return _with_cookie(request, "", 0)
+        state = get_app_state(request)
+        actor = Actor(None, request_channel(request), address=client_address(request))
+        await end_session(state.database, token, now=state.now, by=actor)
+    return _redirect_with_cookie(request, "", 0)
 
 
-def _insist_on_own_origin(request: Request) -> None:
-    """A form of another site must neither sign in nor sign out."""
+def _require_same_origin(request: Request) -> None:
+    """Reject forms of other sites, which must neither sign in nor sign out."""
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        raise Forbidden(f"A form from {origin} cannot sign in or out here.")
+        raise Forbidden(f"Forms of the site {origin} cannot sign in or out here.")
 
 
-def _with_cookie(request: Request, token: str, seconds: int) -> Response:
+def _redirect_with_cookie(request: Request, token: str, max_age: int) -> Response:
     response = RedirectResponse("/graphql", status_code=303)
     response.set_cookie(
-        COOKIE,
+        SESSION_COOKIE,
         token,
-        max_age=seconds,
+        max_age=max_age,
         path="/",
         secure=request.url.scheme == "https",
         httponly=True,
@@ -218,7 +241,7 @@ def _with_cookie(request: Request, token: str, seconds: int) -> Response:
 
 
 async def show_sign_in(request: Request) -> Response:
-    """The form to sign in with."""
+    """Show the sign-in form."""
     return await signin_page(request, None)
 
 

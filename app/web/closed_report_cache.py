@@ -1,8 +1,8 @@
-"""Documents of closed months, kept compressed: asked for again, they cost no query.
+"""Cache the documents of closed months, so that serving them again takes no query.
 
-They are kept in the store, for all processes, and the last ones in memory. What is in memory is
-known to be right as long as nothing in the organization has changed: its revision comes with the
-key, and when it is another, the store is asked whether the month is still closed as it was.
+Documents are stored gzipped in the database, for all processes, and each process keeps recent ones
+in memory. A document in memory is valid while the organization's revision, which comes with the
+API key, is unchanged. Otherwise its tag is compared with the database.
 """
 
 import asyncio
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.domain.months import Month
-from app.web.middleware.compression import compress, gzip_packer
+from app.web.middleware.compression import compress, new_gzip_compressor
 
-SMALL = 6
-"""How hard gzip tries: these bytes are made once and sent often."""
+_GZIP_LEVEL = 6
+"""These bytes are compressed once and sent often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,9 @@ class ClosedDocument:
     """A document as it is sent.
 
     Attributes:
-        tag: Its identity: another when the month was opened and closed again.
-        revision: The organization's, when the month was last known to be closed with this tag.
-        body: The document, gzipped or as it is.
+        tag: Its version, which changes when the month is reopened and closed again.
+        revision: The organization's revision when this tag was last known to be current.
+        body: The document, gzipped or plain.
     """
 
     tag: str
@@ -33,55 +33,56 @@ class ClosedDocument:
     body: bytes
 
 
-Key = tuple[UUID, Month, bool]
+CacheKey = tuple[UUID, Month, bool]
 """The organization, the month, and whether the document is gzipped."""
 
 
 class ClosedReportCache:
-    """The documents that were asked for last, up to a number of bytes."""
+    """An LRU cache of documents, limited by their total size."""
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
-        self._kept: OrderedDict[Key, ClosedDocument] = OrderedDict()
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._documents: OrderedDict[CacheKey, ClosedDocument] = OrderedDict()
         self._bytes = 0
 
     def get(
-        self, key: Key, *, tag: str | None = None, revision: int | None = None
+        self, key: CacheKey, *, tag: str | None = None, revision: int | None = None
     ) -> ClosedDocument | None:
-        """The document with that tag, or as of that revision; None when it is not kept."""
-        found = self._kept.get(key)
-        if found is None or (found.tag != tag and found.revision != revision):
+        """Return the document if its tag or its revision matches."""
+        document = self._documents.get(key)
+        if document is None or (document.tag != tag and document.revision != revision):
             return None
-        self._kept.move_to_end(key)
-        return found
+        self._documents.move_to_end(key)
+        return document
 
-    def keep(self, key: Key, document: ClosedDocument) -> None:
-        """Keep a document, and forget those that were not asked for in the longest time."""
-        if len(document.body) > self._most_bytes:
+    def put(self, key: CacheKey, document: ClosedDocument) -> None:
+        """Add a document and evict the least recently used ones that no longer fit."""
+        if len(document.body) > self._max_bytes:
             return
-        known = self._kept.pop(key, None)
-        self._bytes += len(document.body) - (len(known.body) if known is not None else 0)
-        self._kept[key] = document
-        while self._bytes > self._most_bytes:
-            _, oldest = self._kept.popitem(last=False)
-            self._bytes -= len(oldest.body)
+        previous = self._documents.pop(key, None)
+        self._bytes += len(document.body) - (len(previous.body) if previous is not None else 0)
+        self._documents[key] = document
+        while self._bytes > self._max_bytes:
+            _, evicted = self._documents.popitem(last=False)
+            self._bytes -= len(evicted.body)
 
 
-async def packing(
-    chunks: AsyncIterator[bytes], keep: Callable[[bytes], None], *, as_packed: bool
+async def gzip_and_save(
+    chunks: AsyncIterator[bytes], save: Callable[[bytes], None], *, send_gzipped: bool
 ) -> AsyncIterator[bytes]:
-    """Pass a document on, compressed or as it is, and keep it once it was read to its end."""
-    kept = bytearray()
-    if as_packed:
-        async for part in compress(chunks, gzip_packer(SMALL)):
-            kept += part
-            yield part
-    else:
-        packer, coming = gzip_packer(SMALL), None
-        async for chunk in chunks:
-            kept += await coming if coming is not None else b""
-            coming = asyncio.ensure_future(asyncio.to_thread(packer.compress, chunk))
+    """Pass a document through, gzipped or plain; after its end, save it gzipped."""
+    gzipped = bytearray()
+    compressor = new_gzip_compressor(_GZIP_LEVEL)
+    if send_gzipped:
+        async for chunk in compress(chunks, compressor):
+            gzipped += chunk
             yield chunk
-        kept += await coming if coming is not None else b""
-        kept += await asyncio.to_thread(packer.flush)
-    keep(bytes(kept))
+    else:
+        pending: asyncio.Future[bytes] | None = None
+        async for chunk in chunks:
+            gzipped += await pending if pending is not None else b""
+            pending = asyncio.ensure_future(asyncio.to_thread(compressor.compress, chunk))
+            yield chunk
+        gzipped += await pending if pending is not None else b""
+        gzipped += await asyncio.to_thread(compressor.flush)
+    save(bytes(gzipped))

@@ -1,27 +1,27 @@
-"""Entity tags of conditional requests (RFC 9110, section 13.1), and headers that are lists."""
+"""Conditional requests: entity tags in If-Match and If-None-Match (RFC 9110, section 13.1)."""
 
 import re
 
 from starlette.requests import Request
 
-_TAG = re.compile(r'(?:W/)?("[^"]*")')
+_ETAG = re.compile(r'(?:W/)?("[^"]*")')
 _ANY = "*"
 
 
-def listed(request: Request, header: str) -> str:
-    """A header that is a list, in one line of however many; empty when it was not given."""
+def join_header_lines(request: Request, header: str) -> str:
+    """Return a list header as one line; "" if the request does not have it."""
     return ", ".join(request.headers.getlist(header))
 
 
-def tags_named(request: Request, header: str) -> frozenset[str]:
-    """The tags, each in its quotes and without `W/`; of `*`, which stands alone, that.
+def parse_etags(request: Request, header: str) -> frozenset[str]:
+    """Return the entity tags in a header, quoted and without `W/`; `*` alone stands for any.
 
-    What is no tag is left out. A comma or a `*` within quotes is of the tag.
+    Invalid elements are ignored. A comma or a `*` within quotes belongs to the tag.
     """
-    written = listed(request, header).strip()
-    return frozenset({_ANY} if written == _ANY else _TAG.findall(written))
+    value = join_header_lines(request, header).strip()
+    return frozenset({_ANY} if value == _ANY else _ETAG.findall(value))
 
 
-def is_known(request: Request, etag: str) -> bool:
-    """Whether the client has what has this tag; `W/` does not matter for that."""
-    return bool(tags_named(request, "if-none-match") & {etag.removeprefix("W/"), _ANY})
+def etag_matches(request: Request, etag: str) -> bool:
+    """Return whether the client has the representation with this tag, by weak comparison."""
+    return bool(parse_etags(request, "if-none-match") & {etag.removeprefix("W/"), _ANY})

@@ -1,4 +1,4 @@
-"""Errors on the wire: REST's `{"msg", "code"}`, which existing clients read."""
+"""Error responses: REST's `{"msg", "code"}`, which existing clients parse, or SCIM's form."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,24 +22,24 @@ from app.domain.errors import (
 from app.domain.keys import redact_secrets
 from app.domain.scim.errors import ScimRefusal
 from app.observability.logs import log
-from app.observability.request_record import observation
-from app.web.middleware.security_headers import secure_headers
+from app.observability.request_record import get_current_record
+from app.web.middleware.security_headers import add_security_headers
 
 _RETRY_AFTER_SECONDS = "2"
 
 
 class JsonResponse(Response):
-    """A response written by orjson."""
+    """A JSON response, serialized by orjson."""
 
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
-        """Write the content."""
+        """Serialize the content."""
         return orjson.dumps(content)
 
 
-def headers_of(error: ChargebackError) -> dict[str, str]:
-    """What the status of an error obliges a response to say."""
+def error_headers(error: ChargebackError) -> dict[str, str]:
+    """Return the headers that a response with this error needs."""
     if isinstance(error, Unauthenticated):
         return {"WWW-Authenticate": 'Bearer realm="chargeback"'}
     if isinstance(error, TooManyFailedAttempts):
@@ -47,7 +47,7 @@ def headers_of(error: ChargebackError) -> dict[str, str]:
     if isinstance(error, StoreUnavailable | QueryTimedOut | TooManyConcurrentQueries):
         return {"Retry-After": _RETRY_AFTER_SECONDS}
     if isinstance(error, BodyTooLarge | BodyTimedOut):
-        return {"Connection": "close"}  # The rest of the body is not waited for.
+        return {"Connection": "close"}  # The rest of the body stays unread.
     return {}
 
 
@@ -55,14 +55,14 @@ SCIM_PREFIX = "/scim/v2"
 SCIM_MEDIA_TYPE = "application/scim+json"
 
 
-def _scim(request: Request) -> bool:
+def _is_scim(request: Request) -> bool:
     return request.url.path.startswith(f"{SCIM_PREFIX}/")
 
 
-def _scim_refusal(
+def _scim_error_response(
     message: str, status: int, headers: Mapping[str, str], scim_type: str = ""
 ) -> Response:
-    """A refusal as SCIM's clients read it (RFC 7644, section 3.12)."""
+    """Return an error in SCIM's form (RFC 7644, section 3.12)."""
     body = {
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],
         "status": str(status),
@@ -72,42 +72,46 @@ def _scim_refusal(
     return JsonResponse(body, status, headers, SCIM_MEDIA_TYPE)
 
 
-async def refuse(request: Request, error: Exception) -> Response:
-    """A rule's refusal, as REST tells it, or SCIM on its paths."""
-    assert isinstance(error, ChargebackError)  # noqa: S101  registered for this class alone
-    observation().code = error.code
-    if _scim(request):
+async def handle_error(request: Request, error: Exception) -> Response:
+    """Return the response to a `ChargebackError`, in SCIM's form on SCIM's paths."""
+    assert isinstance(error, ChargebackError)  # noqa: S101  registered for this class only
+    get_current_record().code = error.code
+    if _is_scim(request):
         scim_type = error.scim_type if isinstance(error, ScimRefusal) else ""
-        return _scim_refusal(str(error), error.status, headers_of(error), scim_type)
+        return _scim_error_response(str(error), error.status, error_headers(error), scim_type)
     body: dict[str, Any] = {"msg": str(error), "code": error.status, "error": error.code}
     body |= error.details
     if isinstance(error, InvalidBatch):
-        body["accepted"] = body["duplicates"] = 0
-        body["problems"] = [
-            {
-                "index": problem.index,
-                "field": problem.field,
-                "message": redact_secrets(problem.message),
-            }
-            for problem in error.problems
-        ]
-    return JsonResponse(body, error.status, headers_of(error))
+        body |= {"accepted": 0, "duplicates": 0, "problems": _format_problems(error)}
+    return JsonResponse(body, error.status, error_headers(error))
 
 
-async def refuse_http(request: Request, error: Exception) -> Response:
-    """What the router refuses: an unknown path, a wrong method."""
-    assert isinstance(error, HTTPException)  # noqa: S101  registered for this class alone
-    if _scim(request):
-        return _scim_refusal(f"{error.detail}.", error.status_code, error.headers or {})
+def _format_problems(error: InvalidBatch) -> list[dict[str, Any]]:
+    return [
+        {
+            "index": problem.index,
+            "field": problem.field,
+            "message": redact_secrets(problem.message),
+        }
+        for problem in error.problems
+    ]
+
+
+async def handle_http_error(request: Request, error: Exception) -> Response:
+    """Return the response to an error of the router: an unknown path, a wrong method."""
+    assert isinstance(error, HTTPException)  # noqa: S101  registered for this class only
+    if _is_scim(request):
+        return _scim_error_response(f"{error.detail}.", error.status_code, error.headers or {})
     body = {"msg": f"{error.detail}.", "code": error.status_code}
     return JsonResponse(body, error.status_code, dict(error.headers or {}))
 
 
-async def fail(request: Request, error: Exception) -> Response:
-    """Our own mistake: its trace goes to the log, and nothing of it to the caller."""
-    observation().code = "INTERNAL"
+async def respond_unexpected(request: Request, error: Exception) -> Response:
+    """Log an unexpected error with its traceback; return a response that reveals nothing."""
+    get_current_record().code = "INTERNAL"
     log.error("unexpected error at %s", request.url.path, exc_info=error)
-    answer = JsonResponse({"msg": "Unexpected error.", "code": 500, "error": "INTERNAL"}, 500)
-    # It goes past the middleware that gives every other answer its headers.
-    secure_headers(answer.headers, request.url.scheme)
-    return answer
+    body = {"msg": "Unexpected error.", "code": 500, "error": "INTERNAL"}
+    response = JsonResponse(body, 500)
+    # This response bypasses the middleware that adds these headers.
+    add_security_headers(response.headers, request.url.scheme)
+    return response

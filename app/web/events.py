@@ -1,95 +1,72 @@
-"""The feed's endpoint: `POST /api/events`."""
+"""Event ingestion over HTTP: `POST /api/events`."""
 
-import zlib
-
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from app.domain.callers import Caller, Scope
-from app.domain.errors import BodyTooLarge, InvalidArgument, InvalidBatch, UnsupportedMediaType
+from app.domain.errors import BodyTooLarge, InvalidBatch, UnsupportedMediaType
 from app.domain.events import MEDIA_TYPES
 from app.services.group_commit import IngestRequest
 from app.web.app_state import get_app_state
 from app.web.auth import AuthenticatedRoute
+from app.web.body import GZIP, IDENTITY, declared_length, parse_content_encoding, read_body
+from app.web.content_type import parse_content_type
 from app.web.errors import JsonResponse
 
-ENCODINGS = ("identity", "gzip")
+_ENCODINGS = (IDENTITY, GZIP)
 
 
 async def post_events(request: Request, caller: Caller) -> Response:
-    """Store a batch of usage events; the answer comes after the commit."""
-    services = get_app_state(request)
-    media_type, encoding = _media_type(request), _encoding(request)
-    most_bytes = services.settings.feed_max_body_bytes
-    expected = _expected_bytes(request, encoding, most_bytes)
-    async with services.bodies.taken(caller.organization_id, expected):
-        body = await _read(request, encoding, most_bytes)
-        delivery = IngestRequest(caller.organization_id, media_type, body, services.now)
+    """Store a batch of usage events; the response follows the commit."""
+    state = get_app_state(request)
+    media_type, encoding = _require_media_type(request), _require_encoding(request)
+    max_bytes = state.settings.feed_max_body_bytes
+    expected = _expected_bytes(request, encoding, max_bytes)
+    async with state.body_memory.acquire(caller.organization_id, expected):
+        body = await read_body(
+            request, max_bytes, lambda _: _too_large(max_bytes), encoding=encoding
+        )
+        batch = IngestRequest(caller.organization_id, media_type, body, state.now)
         try:
-            accepted = await services.intake.ingest(delivery)
-        except InvalidBatch as refusal:
-            services.metrics.count_events(refused=refusal.event_count)
+            result = await state.ingestor.ingest(batch)
+        except InvalidBatch as error:
+            state.metrics.count_events(rejected=error.event_count)
             raise
-    services.metrics.count_events(accepted.accepted, accepted.duplicates)
-    return JsonResponse({"accepted": accepted.accepted, "duplicates": accepted.duplicates})
+    state.metrics.count_events(result.accepted, result.duplicates)
+    return JsonResponse({"accepted": result.accepted, "duplicates": result.duplicates})
 
 
-def _media_type(request: Request) -> str:
-    found = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if found not in MEDIA_TYPES:
-        raise UnsupportedMediaType(
-            f"Content-Type must be one of {', '.join(MEDIA_TYPES)}; got {found or 'none'}."
-        )
-    return found
+def _require_media_type(request: Request) -> str:
+    name = parse_content_type(request).name
+    if name not in MEDIA_TYPES:
+        allowed = ", ".join(MEDIA_TYPES)
+        raise UnsupportedMediaType(f"Content-Type must be one of {allowed}; got {name or 'none'}.")
+    return name
 
 
-def _encoding(request: Request) -> str:
-    found = request.headers.get("content-encoding", "identity").strip().lower()
-    if found not in ENCODINGS:
-        raise UnsupportedMediaType(
-            f"Content-Encoding must be one of {', '.join(ENCODINGS)}; got {found!r}."
-        )
-    return found
+def _require_encoding(request: Request) -> str:
+    encoding = parse_content_encoding(request)
+    if encoding not in _ENCODINGS:
+        allowed = ", ".join(_ENCODINGS)
+        raise UnsupportedMediaType(f"Content-Encoding must be one of {allowed}; got {encoding!r}.")
+    return encoding
 
 
-def _expected_bytes(request: Request, encoding: str, most_bytes: int) -> int:
-    """What the body will take in memory; what is packed or of no stated length may take all."""
-    stated = request.headers.get("content-length", "")
-    if encoding != "identity" or not stated.isdecimal():
-        return most_bytes
-    if int(stated) > most_bytes:
-        raise _too_large(most_bytes)
-    return int(stated)
+def _expected_bytes(request: Request, encoding: str, max_bytes: int) -> int:
+    """Return the memory to reserve: the full limit if the size is not known in advance."""
+    length = declared_length(request)
+    if encoding != IDENTITY or length is None:
+        return max_bytes
+    if length > max_bytes:
+        raise _too_large(max_bytes)
+    return length
 
 
-def _too_large(most_bytes: int) -> BodyTooLarge:
+def _too_large(max_bytes: int) -> BodyTooLarge:
     return BodyTooLarge(
-        f"A batch may have {most_bytes} bytes at the most, as sent and as unpacked: "
-        "send several, or use 'chargeback import'."
+        f"A batch may have at most {max_bytes} bytes, both as sent and decompressed: "
+        "send several batches, or use 'chargeback import'."
     )
-
-
-async def _read(request: Request, encoding: str, most_bytes: int) -> bytes:
-    body = bytearray()
-    unpack = _gunzip() if encoding == "gzip" else None
-    try:
-        async for chunk in request.stream():
-            room = most_bytes - len(body) + 1
-            body += chunk[:room] if unpack is None else unpack.decompress(chunk, room)
-            if len(body) > most_bytes:
-                raise _too_large(most_bytes)
-    except zlib.error as error:
-        raise InvalidArgument(f"The body is no gzip: {error}.") from None
-    except ClientDisconnect:
-        raise InvalidArgument("The body ended early.") from None
-    if unpack is not None and not unpack.eof:
-        raise InvalidArgument("The body is no gzip: it ends early.")
-    return bytes(body)
-
-
-def _gunzip() -> "zlib._Decompress":
-    """Unpacks as much as it is told to and no more, so that a small body cannot grow large."""
-    return zlib.decompressobj(wbits=31)
 
 
 routes = [

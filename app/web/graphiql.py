@@ -1,4 +1,4 @@
-"""GraphiQL and the sign-in page: served whole from here, since most installs have no internet."""
+"""GraphiQL and the sign-in page, served without external files for installs without internet."""
 
 import gzip
 import hashlib
@@ -14,10 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from app.web.conditional import is_known
-from app.web.middleware.compression import accepted
+from app.web.conditional import etag_matches
+from app.web.middleware.compression import accepted_encodings
 
-_FOLDER = Path(__file__).parent / "static"
+_STATIC_FOLDER = Path(__file__).parent / "static"
 _CONTENT_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".graphql": "text/plain; charset=utf-8",
@@ -28,7 +28,7 @@ _CONTENT_TYPES = {
 }
 _PLAIN_TEXT = "text/plain; charset=utf-8"
 
-# GraphiQL styles elements as it runs, and its stylesheet holds its fonts.
+# GraphiQL sets inline styles, and its stylesheet embeds its fonts.
 _GRAPHIQL_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "font-src 'self' data:; img-src 'self' data:; connect-src 'self'; form-action 'self'; "
@@ -40,45 +40,48 @@ _SIGNIN_POLICY = (
 )
 
 
-class _File(NamedTuple):
+class _StaticFile(NamedTuple):
     content: bytes
     gzipped: bytes
     digest: str
 
     @classmethod
-    def of(cls, content: bytes) -> "_File":
-        # Without the time of compression, so that every worker's bytes and tags are the same.
+    def create(cls, content: bytes) -> "_StaticFile":
+        # Without a timestamp, every process produces the same bytes and ETags.
         gzipped = gzip.compress(content, mtime=0)
         return cls(content, gzipped, hashlib.sha256(content).hexdigest()[:32])
 
 
 def graphiql_routes() -> list[BaseRoute]:
-    """The scripts, styles and icons of both pages, under /static; they need no key."""
+    """Return the routes of scripts, styles and icons under /static; they need no key."""
     return [Route("/static/{path:path}", _static_file, methods=["GET"], name="static")]
 
 
-def asks_for_page(request: Request) -> bool:
-    """Whether it is a browser that opens /graphql, rather than a client that asks a query."""
+def accepts_page(request: Request) -> bool:
+    """Return whether a browser opens /graphql as a page, as opposed to an API client."""
     return request.method in {"GET", "HEAD"} and "text/html" in request.headers.get("accept", "")
 
 
 async def graphiql_page(request: Request) -> Response:
-    """GraphiQL itself, for anybody: nothing is secret but what the session's requests fetch."""
-    page = _static("graphiql.html")
+    """Return the GraphiQL page. It contains no data; its queries need a session."""
+    page = _read_static_file("graphiql.html")
     headers = {"content-security-policy": _GRAPHIQL_POLICY, "cache-control": "no-cache"}
-    return _answer(request, page, _CONTENT_TYPES[".html"], headers, vary="Accept, Accept-Encoding")
+    return _file_response(
+        request, page, _CONTENT_TYPES[".html"], headers, vary="Accept, Accept-Encoding"
+    )
 
 
 async def signin_page(
-    request: Request,  # noqa: ARG001  both pages are called alike
+    request: Request,  # noqa: ARG001  same signature as the other page
     message: str | None,
     status_code: int = 200,
-    further: Mapping[str, str] = MappingProxyType({}),
+    extra_headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Response:
-    """The form that posts `key` to /signin; `message` says why the last attempt failed."""
+    """Return the form that posts `key` to /signin; `message` explains a failed attempt."""
     notice = f'<p class="notice" role="alert">{html.escape(message)}</p>' if message else ""
-    page = _static("signin.html").content.decode().replace("<!-- message -->", notice)
-    headers = {"content-security-policy": _SIGNIN_POLICY, **further}
+    template = _read_static_file("signin.html").content.decode()
+    headers = {"content-security-policy": _SIGNIN_POLICY, **extra_headers}
+    page = template.replace("<!-- message -->", notice)
     return Response(page, status_code, headers, _CONTENT_TYPES[".html"])
 
 
@@ -86,33 +89,39 @@ async def _static_file(request: Request) -> Response:
     path = request.path_params["path"]
     if path not in _public_paths():
         raise HTTPException(404)
-    # A vendored file's path names its version; our own files are asked for again each time.
-    lasting = "public, max-age=31536000, immutable" if path.startswith("vendor/") else "no-cache"
+    # The path of a vendored file contains its version; our own files must be revalidated.
+    is_vendored = path.startswith("vendor/")
+    cache_control = "public, max-age=31536000, immutable" if is_vendored else "no-cache"
     content_type = _CONTENT_TYPES.get(Path(path).suffix, _PLAIN_TEXT)
-    headers = {"cache-control": lasting}
-    return _answer(request, _static(path), content_type, headers, vary="Accept-Encoding")
+    headers = {"cache-control": cache_control}
+    return _file_response(
+        request, _read_static_file(path), content_type, headers, vary="Accept-Encoding"
+    )
 
 
 @cache
 def _public_paths() -> frozenset[str]:
-    """Pages are left out: they go with their own policy."""
-    files = (path for path in _FOLDER.rglob("*") if path.is_file() and path.suffix != ".html")
-    return frozenset(path.relative_to(_FOLDER).as_posix() for path in files)
+    """Return the paths of all files except pages, which need their own security policy."""
+    files = (
+        path for path in _STATIC_FOLDER.rglob("*") if path.is_file() and path.suffix != ".html"
+    )
+    return frozenset(path.relative_to(_STATIC_FOLDER).as_posix() for path in files)
 
 
 @cache
-def _static(path: str) -> _File:
-    return _File.of((_FOLDER / path).read_bytes())
+def _read_static_file(path: str) -> _StaticFile:
+    return _StaticFile.create((_STATIC_FOLDER / path).read_bytes())
 
 
-def _answer(
-    request: Request, file: _File, content_type: str, headers: dict[str, str], vary: str
+def _file_response(
+    request: Request, file: _StaticFile, content_type: str, headers: dict[str, str], vary: str
 ) -> Response:
-    gzips = "gzip" in accepted(request)
-    tag = f'"{file.digest}-gzip"' if gzips else f'"{file.digest}"'
-    headers = headers | {"etag": tag, "vary": vary}
-    if is_known(request, tag):
+    is_gzipped = "gzip" in accepted_encodings(request)
+    etag = f'"{file.digest}-gzip"' if is_gzipped else f'"{file.digest}"'
+    headers = headers | {"etag": etag, "vary": vary}
+    if etag_matches(request, etag):
         return Response(status_code=304, headers=headers)
-    if gzips:
+    if is_gzipped:
         headers["content-encoding"] = "gzip"
-    return Response(file.gzipped if gzips else file.content, 200, headers, content_type)
+    content = file.gzipped if is_gzipped else file.content
+    return Response(content, 200, headers, content_type)

@@ -1,4 +1,4 @@
-"""GraphQL over HTTP: mounts the schema, builds each request's context, gives errors codes."""
+"""GraphQL over HTTP: the endpoint that executes queries against the schema."""
 
 import asyncio
 import re
@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from app.domain.audit import OK, UNFINISHED
+from app.domain.callers import Caller
 from app.domain.errors import (
     ChargebackError,
     Forbidden,
@@ -22,50 +23,45 @@ from app.domain.errors import (
 )
 from app.domain.keys import redact_secrets
 from app.observability.logs import log
-from app.observability.request_record import observation
+from app.observability.request_record import get_current_record
 from app.settings import Settings
 from app.web.app_state import get_app_state
-from app.web.audit import actor_of, note_acts, note_forbidden
-from app.web.auth import authenticate, noting_forbidden
-from app.web.conditional import listed
-from app.web.errors import headers_of
+from app.web.audit import record_actions, record_forbidden, request_actor
+from app.web.auth import audit_forbidden, authenticate
+from app.web.conditional import join_header_lines
+from app.web.errors import error_headers
 from app.web.graphql_request import (
     GRAPHQL_JSON,
     JSON,
     GraphQLRequest,
-    RequestRefused,
+    InvalidRequest,
     negotiate_media_type,
     parse_request,
 )
-from app.web.json_stream import dumps, in_turns, pieces
+from app.web.json_stream import cooperative_chunks, dumps, iter_json
 from app.web.limits.concurrency import HoldUntilSent
 from app.web.middleware.compression import compress, negotiate_encoding
 from resolvers.context import Context
 from resolvers.list_sizes import LARGEST_SUPPORTED, read_list_sizes
 from schema import schema
 from schema.access import require_scopes, root_field_names
-from schema.operations import (
-    MAX_ERRORS,
-    InvalidDocument,
-    Operation,
-    UnresolvedOperation,
-)
+from schema.operations import MAX_ERRORS, InvalidDocument, Operation, UnresolvedOperation
 from schema.query_limits import QueryLimits
 
-_LARGE = 1_000
-"""From so many rows on, an answer is written in pieces."""
+_STREAMING_ROW_COUNT = 1_000
+"""Responses with this many rows or more are streamed."""
 _BYTES_PER_ROW = 500
-"""What a row of a full report takes, as a dictionary and as written."""
-_LONGEST_MESSAGE = 400
-_SHORT_TEXT = 2_000
-_PREPARED_QUERIES = 64
-"""So many short texts are remembered, parsed: 20 MB at the worst."""
-_NAMES_ORGANIZATION = re.compile(r"\borganization\s*:")
-"""Another organization than the caller's may have another size."""
+"""The memory that a row of a full report takes, as a dictionary plus its JSON."""
+_MAX_MESSAGE_LENGTH = 400
+_MAX_CACHED_QUERY_LENGTH = 2_000
+_PREPARED_CACHE_SIZE = 64
+"""The number of short queries cached in parsed form; they take at most 20 MB."""
+_ORGANIZATION_ARGUMENT = re.compile(r"\borganization\s*:")
+"""Found in queries that may read another organization, whose size is unknown."""
 
 
-class _Outcome(NamedTuple):
-    """An answer before it is written."""
+class _Reply(NamedTuple):
+    """A response before it is serialized."""
 
     document: dict[str, Any]
     status: int
@@ -74,117 +70,76 @@ class _Outcome(NamedTuple):
 
 
 class GraphQLEndpoint:
-    """The schema at `/graphql`.
-
-    A request reads one snapshot of the store, from its first statement to its last.
-    """
+    """The endpoint `/graphql`. Each request reads one snapshot of the store."""
 
     def __init__(self) -> None:
-        self._prepared = lru_cache(_PREPARED_QUERIES)(schema.prepare_operation)
+        self._prepare_cached = lru_cache(_PREPARED_CACHE_SIZE)(schema.prepare_operation)
 
     async def respond(self, request: Request) -> Response:
-        """Answer one request."""
-        async with AsyncExitStack() as counted:
-            return HoldUntilSent(await self._answer(request, counted), counted.pop_all())
+        """Respond to a request."""
+        async with AsyncExitStack() as resources:
+            response = await self._create_response(request, resources)
+            return HoldUntilSent(response, resources.pop_all())
 
-    async def _answer(self, request: Request, counted: AsyncExitStack) -> Response:
+    async def _create_response(self, request: Request, resources: AsyncExitStack) -> Response:
         media_type = JSON
         try:
-            media_type = negotiate_media_type(listed(request, "accept"))
-            result, row_count = await self._execute(request, counted)
-            outcome = _executed(result, media_type)._replace(row_count=row_count)
-        except UnresolvedOperation as unclear:
-            outcome = _Outcome(_invalid(unclear.errors, media_type).document, 400)
-        except InvalidDocument as invalid:
-            outcome = _invalid(invalid.errors, media_type)
+            media_type = negotiate_media_type(join_header_lines(request, "accept"))
+            result, row_count = await self._execute(request, resources)
+            reply = _to_reply(result, media_type)._replace(row_count=row_count)
+        except UnresolvedOperation as error:
+            reply = _to_invalid_reply(error.errors, media_type)._replace(status=400)
+        except InvalidDocument as error:
+            reply = _to_invalid_reply(error.errors, media_type)
         except ChargebackError as error:
-            document = {"errors": [_formatted(error)]}
-            outcome = _Outcome(document, error.status, headers_of(error))
-        except RequestRefused as refusal:
-            told = {"message": str(refusal), "extensions": {"code": "INVALID_QUERY"}}
-            outcome = _Outcome({"errors": [told]}, refusal.status, refusal.headers)
-        return _written(request, outcome, media_type)
+            document = {"errors": [_format_chargeback_error(error)]}
+            reply = _Reply(document, error.status, error_headers(error))
+        except InvalidRequest as error:
+            details = {"message": str(error), "extensions": {"code": "INVALID_QUERY"}}
+            reply = _Reply({"errors": [details]}, error.status, error.headers)
+        return _to_response(request, reply, media_type)
 
     async def _execute(
-        self, request: Request, counted: AsyncExitStack
+        self, request: Request, resources: AsyncExitStack
     ) -> tuple[ExecutionResult, int]:
-        """What executing came to, and how many rows it read: a large answer has its room."""
-        services = get_app_state(request)
-        caller = await authenticate(request)
-        asked = await parse_request(request, services.settings.graphql_max_body_bytes)
-        counted.enter_context(services.queries.counting(caller.key_id))
-        operation = await self._prepare(asked, services.settings)
-        observed = observation()
-        observed.operation_name, observed.root_field = operation.name, operation.root_field
-        if not operation.is_query:
-            _insist_on_post(request)
-        with noting_forbidden(request, caller):
-            require_scopes(operation, caller)
-        if "auditLog" in root_field_names(operation):
-            await services.audit.flush()  # Its reader sees what was answered before.
-        async with (
-            _timed(operation, services.settings),
-            services.database.snapshot(caller.organization_id) as snapshot,
-        ):
-            actor = actor_of(request, caller)
-            context = Context(
-                caller, services.database, snapshot, services.settings, services.now, actor
-            )
-            await _insist_on_cost(operation, asked, context)
-            result = await _noted(request, operation, asked, context)
-        if operation.is_query and snapshot.row_count >= _LARGE:
-            held = services.answers.taken(
-                caller.organization_id, snapshot.row_count * _BYTES_PER_ROW
-            )
-            await counted.enter_async_context(held)
-        return result, snapshot.row_count
+        """Execute a request; return its result and the number of rows read.
 
-    async def _prepare(self, asked: GraphQLRequest, settings: Settings) -> Operation:
-        """The operation asked for.
-
-        A short text is remembered, since clients ask the same again; a long one is read in a
-        thread, so that others have their turn meanwhile.
+        `resources` keeps the key's query slot, and the memory reserved for a large response.
         """
-        arguments = (asked.query, asked.operationName, _limits(settings))
+        state = get_app_state(request)
+        caller = await authenticate(request)
+        graphql_request = await parse_request(request, state.settings.graphql_max_body_bytes)
+        resources.enter_context(state.query_limit.slot(caller.key_id))
+        operation = await self._prepare(graphql_request, state.settings)
+        record = get_current_record()
+        record.operation_name, record.root_field = operation.name, operation.root_field
+        _require_permission(request, operation, caller)
+        if "auditLog" in root_field_names(operation):
+            await state.audit.flush()  # The result includes all earlier requests.
+        result, row_count = await _execute_in_snapshot(request, caller, operation, graphql_request)
+        if operation.is_query and row_count >= _STREAMING_ROW_COUNT:
+            await resources.enter_async_context(
+                state.response_memory.acquire(caller.organization_id, row_count * _BYTES_PER_ROW)
+            )
+        return result, row_count
+
+    async def _prepare(self, graphql_request: GraphQLRequest, settings: Settings) -> Operation:
+        """Parse and validate a query.
+
+        Short queries are cached, because clients repeat them. Long ones are parsed in a thread,
+        so that they do not block the event loop.
+        """
+        query = graphql_request.query
+        arguments = (query, graphql_request.operationName, _operation_limits(settings))
         introspection = settings.graphql_introspection_enabled
-        if len(asked.query) <= _SHORT_TEXT:
-            return self._prepared(*arguments, introspection=introspection)
+        if len(query) <= _MAX_CACHED_QUERY_LENGTH:
+            return self._prepare_cached(*arguments, introspection=introspection)
         return await asyncio.to_thread(
             schema.prepare_operation, *arguments, introspection=introspection
         )
 
 
-async def _noted(
-    request: Request, operation: Operation, asked: GraphQLRequest, context: Context
-) -> ExecutionResult:
-    """Execute an operation, and note for the audit log what came of it."""
-    introspection = context.settings.graphql_introspection_enabled
-    try:
-        result = await schema.execute_operation(
-            operation, asked.variables, context, introspection=introspection
-        )
-    except BaseException:
-        note_acts(request, context, UNFINISHED)
-        raise
-    _note(request, context, result)
-    return result
-
-
-def _note(request: Request, context: Context, result: ExecutionResult) -> None:
-    """What is to go into the audit log of what was executed."""
-    causes = [_innermost(error) for error in result.errors or ()]
-    note_acts(request, context, _code(causes[0]) if causes else OK)
-    if any(isinstance(cause, Forbidden) for cause in causes):
-        note_forbidden(request, context.caller)
-
-
-def _code(cause: BaseException) -> str:
-    if isinstance(cause, ChargebackError):
-        return cause.code
-    return "INVALID_QUERY" if isinstance(cause, GraphQLError) else "INTERNAL"
-
-
-def _limits(settings: Settings) -> QueryLimits:
+def _operation_limits(settings: Settings) -> QueryLimits:
     return QueryLimits(
         tokens=settings.graphql_max_tokens,
         depth=settings.graphql_max_depth,
@@ -193,114 +148,164 @@ def _limits(settings: Settings) -> QueryLimits:
     )
 
 
-def _insist_on_post(request: Request) -> None:
-    if request.method != "POST":
-        raise RequestRefused(405, "A GET changes nothing: POST a mutation.", {"Allow": "POST"})
+def _require_permission(request: Request, operation: Operation, caller: Caller) -> None:
+    if not operation.is_query and request.method != "POST":
+        raise InvalidRequest(405, "Send mutations by POST, not by GET.", {"Allow": "POST"})
+    with audit_forbidden(request, caller):
+        require_scopes(operation, caller)
+
+
+async def _execute_in_snapshot(
+    request: Request, caller: Caller, operation: Operation, graphql_request: GraphQLRequest
+) -> tuple[ExecutionResult, int]:
+    state = get_app_state(request)
+    async with (
+        _query_timeout(operation, state.settings),
+        state.database.snapshot(caller.organization_id) as snapshot,
+    ):
+        actor = request_actor(request, caller)
+        context = Context(caller, state.database, snapshot, state.settings, state.now, actor)
+        await _require_cost_within_limit(operation, graphql_request, context)
+        result = await _execute_audited(request, operation, graphql_request, context)
+    return result, snapshot.row_count
 
 
 @asynccontextmanager
-async def _timed(operation: Operation, settings: Settings) -> AsyncIterator[None]:
-    """End a query that takes too long; the statement that it waits for is cancelled.
+async def _query_timeout(operation: Operation, settings: Settings) -> AsyncIterator[None]:
+    """Cancel a query that takes too long, together with its running SQL statement.
 
-    A mutation is one transaction, which its caller must know to be done or not.
+    Mutations have no timeout: the caller must learn whether the transaction was committed.
     """
     seconds = settings.graphql_timeout_seconds
     try:
-        async with asyncio.timeout(seconds if operation.is_query else None) as patience:
+        async with asyncio.timeout(seconds if operation.is_query else None) as timeout:
             yield
     except TimeoutError:
-        if patience.expired():
+        if timeout.expired():
             raise QueryTimedOut(seconds) from None
         raise
 
 
-async def _insist_on_cost(operation: Operation, asked: GraphQLRequest, context: Context) -> None:
-    """Most queries pass on an organization of any size: only for others is theirs counted."""
-    limit = context.settings.graphql_max_cost
-    cost = schema.estimate_cost(operation, asked.variables, LARGEST_SUPPORTED)
-    if cost > limit and not _NAMES_ORGANIZATION.search(asked.query):
+async def _require_cost_within_limit(
+    operation: Operation, graphql_request: GraphQLRequest, context: Context
+) -> None:
+    """Reject an operation that costs too much.
+
+    Most queries are affordable even for the largest supported organization. The actual sizes are
+    read only for the others.
+    """
+    limit, variables = context.settings.graphql_max_cost, graphql_request.variables
+    cost = schema.estimate_cost(operation, variables, LARGEST_SUPPORTED)
+    if cost > limit and not _ORGANIZATION_ARGUMENT.search(graphql_request.query):
         sizes = await read_list_sizes(context)
-        cost = schema.estimate_cost(operation, asked.variables, sizes)
-    observation().cost = cost
+        cost = schema.estimate_cost(operation, variables, sizes)
+    get_current_record().cost = cost
     if cost > limit:
         raise QueryTooCostly(limit=limit, value=cost)
 
 
-def _executed(result: ExecutionResult, media_type: str) -> _Outcome:
-    """What executing came to; an error that is of no field kept the operation from starting."""
+async def _execute_audited(
+    request: Request, operation: Operation, graphql_request: GraphQLRequest, context: Context
+) -> ExecutionResult:
+    """Execute an operation, and record its actions and outcome in the audit log."""
+    introspection = context.settings.graphql_introspection_enabled
+    try:
+        result = await schema.execute_operation(
+            operation, graphql_request.variables, context, introspection=introspection
+        )
+    except BaseException:
+        record_actions(request, context, UNFINISHED)
+        raise
+    causes = [_root_cause(error) for error in result.errors or ()]
+    record_actions(request, context, _error_code(causes[0]) if causes else OK)
+    if any(isinstance(cause, Forbidden) for cause in causes):
+        record_forbidden(request, context.caller)
+    return result
+
+
+def _error_code(cause: BaseException) -> str:
+    if isinstance(cause, ChargebackError):
+        return cause.code
+    return "INVALID_QUERY" if isinstance(cause, GraphQLError) else "INTERNAL"
+
+
+def _to_reply(result: ExecutionResult, media_type: str) -> _Reply:
     errors = result.errors or []
     if result.data is None and not any(error.path for error in errors):
-        return _invalid(errors, media_type)
+        # No error belongs to a field, so the execution did not start.
+        return _to_invalid_reply(errors, media_type)
     document: dict[str, Any] = {"data": result.data}
     if errors:
         document["errors"] = [_format_error(error) for error in errors[:MAX_ERRORS]]
-    cause = _innermost(errors[0]) if errors else None
+    cause = _root_cause(errors[0]) if errors else None
     if result.data is None and isinstance(cause, StoreUnavailable):
-        # Whoever goes by the status asks again later.
-        return _Outcome(document, cause.status, headers_of(cause))
-    return _Outcome(document, 200)
+        # Clients and proxies retry by the status.
+        return _Reply(document, cause.status, error_headers(cause))
+    return _Reply(document, 200)
 
 
-def _invalid(errors: Sequence[GraphQLError], media_type: str) -> _Outcome:
-    """Nothing was executed; the status says so in the newer media type alone."""
+def _to_invalid_reply(errors: Sequence[GraphQLError], media_type: str) -> _Reply:
+    """Return the reply to a query that was not executed; only the newer type has status 400."""
     document = {"errors": [_format_error(error) for error in errors[:MAX_ERRORS]]}
-    return _Outcome(document, 400 if media_type == GRAPHQL_JSON else 200)
+    return _Reply(document, 400 if media_type == GRAPHQL_JSON else 200)
 
 
-def _written(request: Request, outcome: _Outcome, media_type: str) -> Response:
-    """The response; a large one in pieces, as the event loop would stand still meanwhile."""
-    document = {**outcome.document, **_told_as_rest_tells(outcome)}
-    headers = {"Vary": "Accept", **outcome.headers}
-    if outcome.row_count < _LARGE:
-        return Response(dumps(document), outcome.status, headers, media_type)
-    chunks, coding = in_turns(pieces(document)), negotiate_encoding(request)
+def _to_response(request: Request, reply: _Reply, media_type: str) -> Response:
+    """Serialize a reply; a large one is streamed, because it would block the event loop."""
+    document = {**reply.document, **_rest_error_fields(reply)}
+    headers = {"Vary": "Accept", **reply.headers}
+    if reply.row_count < _STREAMING_ROW_COUNT:
+        return Response(dumps(document), reply.status, headers, media_type)
+    chunks = cooperative_chunks(iter_json(document))
+    encoding = negotiate_encoding(request)
     headers["Vary"] = "Accept, Accept-Encoding"
-    if coding is not None:
-        chunks, headers["Content-Encoding"] = compress(chunks, coding.packer()), coding.name
-    return StreamingResponse(chunks, outcome.status, headers, media_type)
+    if encoding is not None:
+        chunks = compress(chunks, encoding.new_compressor())
+        headers["Content-Encoding"] = encoding.name
+    return StreamingResponse(chunks, reply.status, headers, media_type)
 
 
-def _told_as_rest_tells(outcome: _Outcome) -> dict[str, Any]:
-    """What clients of REST read of a refusal, where GraphQL has room for it beside the errors."""
-    if outcome.status == 200:
+def _rest_error_fields(reply: _Reply) -> dict[str, Any]:
+    """Mirror the fields of a REST error in the response's `extensions`, for REST clients."""
+    if reply.status == 200:
         return {}
-    return {
-        "extensions": {"msg": outcome.document["errors"][0]["message"], "code": outcome.status}
-    }
+    return {"extensions": {"msg": reply.document["errors"][0]["message"], "code": reply.status}}
 
 
 def _format_error(error: GraphQLError) -> dict[str, Any]:
-    """An error as the client reads it; what we did not foresee says nothing of itself."""
-    cause = _innermost(error)
+    """Format an error for the client; an unexpected one is logged and reveals nothing."""
+    cause = _root_cause(error)
     if isinstance(cause, ChargebackError):
-        return _formatted(cause, error)
+        return _format_chargeback_error(cause, error)
     if isinstance(cause, GraphQLError):
-        message = _shortened(error.message)
-        observation().code = "INVALID_QUERY"
-        return {**error.formatted, "message": message, "extensions": {"code": "INVALID_QUERY"}}
+        get_current_record().code = "INVALID_QUERY"
+        message, extensions = _shorten(error.message), {"code": "INVALID_QUERY"}
+        return {**error.formatted, "message": message, "extensions": extensions}
     log.error("unexpected error in a query", exc_info=cause)
-    observation().code = "INTERNAL"
+    get_current_record().code = "INTERNAL"
     return {**error.formatted, "message": "Unexpected error.", "extensions": {"code": "INTERNAL"}}
 
 
-def _shortened(message: str) -> str:
-    """Messages repeat what was sent, which may be long, or a key in the wrong place."""
+def _format_chargeback_error(
+    cause: ChargebackError, error: GraphQLError | None = None
+) -> dict[str, Any]:
+    get_current_record().code = cause.code
+    location: dict[str, Any] = dict(error.formatted) if error is not None else {}
+    extensions = {"code": cause.code, **cause.details}
+    return {**location, "message": str(cause), "extensions": extensions}
+
+
+def _shorten(message: str) -> str:
+    """Shorten a message that quotes the query, which may be long or contain a key."""
     message = redact_secrets(message)
-    if len(message) <= _LONGEST_MESSAGE:
+    if len(message) <= _MAX_MESSAGE_LENGTH:
         return message
-    half = _LONGEST_MESSAGE // 2
+    half = _MAX_MESSAGE_LENGTH // 2
     return f"{message[:half]} … {message[-half:]}"
 
 
-def _innermost(error: BaseException) -> BaseException:
-    """A bad variable is an error around the scalar's own."""
+def _root_cause(error: BaseException) -> BaseException:
+    """Unwrap an error: graphql-core wraps the error of a bad variable in another."""
     while isinstance(error, GraphQLError) and error.original_error is not None:
         error = error.original_error
     return error
-
-
-def _formatted(cause: ChargebackError, error: GraphQLError | None = None) -> dict[str, Any]:
-    observation().code = cause.code
-    shown: dict[str, Any] = dict(error.formatted) if error is not None else {}
-    extensions = {"code": cause.code, **cause.details}
-    return {**shown, "message": str(cause), "extensions": extensions}

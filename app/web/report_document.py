@@ -1,11 +1,11 @@
-"""The JSON document that existing scripts and clients read, in chunks.
+"""Stream the JSON report document that existing scripts and clients parse.
 
-Its keys, their order and their mixed spellings are a contract that others wrote; the documented
-example is `tests/contract/report.json`. The rows are those that GraphQL shows.
+Its keys, their order and their mixed spellings are a fixed contract; the documented example is
+`tests/contract/report.json`. The figures are the same as GraphQL's.
 
-Each list is one statement, whose rows are read some at a time: twice the organization takes twice
-the time, and no more memory. What comes next is read while what has come is written: the store and
-this process each have a core to themselves, and neither waits for the other.
+Each list is read by one SQL statement, in chunks of rows, so memory does not grow with the
+organization. The next chunk is fetched while the current one is serialized: PostgreSQL and this
+process each use a core, and neither waits for the other.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from datetime import datetime
 from itertools import count
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
 
 import orjson
 
@@ -30,18 +31,19 @@ from resolvers.rows import Row, RowStream
 from resolvers.users import stream_licensed_users
 from resolvers.workspaces import stream_workspaces
 
-# How much of each list is in memory at a time, and as much again that is being read.
-_ROWS_AT_ONCE = 2_000
-# How many are written before others have their turn.
-_USERS_WRITTEN_AT_ONCE = 1_000
+# Rows of each list in memory; as many again are being fetched.
+_ROWS_PER_CHUNK = 2_000
+# Users that are serialized before the event loop runs other tasks.
+_USERS_PER_PART = 1_000
 
 _Item = TypeVar("_Item")
-Shown = dict[str, Any]
+JsonObject = dict[str, Any]
+Chunks = AsyncIterator[Sequence[Row]]
 
-_WORKSPACE = ("name", "size_in_mb", "experiments")
-_MEMBER = ("username", "email", "experiments", "size_in_mb")
-_PROJECT = ("name", "experiments", "size_in_mb")
-_USER = (
+_WORKSPACE_COLUMNS = ("name", "size_in_mb", "experiments")
+_MEMBER_COLUMNS = ("username", "email", "experiments", "size_in_mb")
+_PROJECT_COLUMNS = ("name", "experiments", "size_in_mb")
+_USER_COLUMNS = (
     "username",
     "email",
     "created_ms",
@@ -51,18 +53,213 @@ _USER = (
     "sdk_used_ms",
     "suspended",
 )
-# What newer clients read, after the documented keys.
-_NEWER = ("deleted_ms", "last_used_ms", "experiments", "size_in_mb")
+# Newer clients read these, after the documented keys.
+_EXTENDED_USER_COLUMNS = ("deleted_ms", "last_used_ms", "experiments", "size_in_mb")
 
 
-def rows_of(
+class ReportHeader(NamedTuple):
+    """The report's identity and version, without its lists.
+
+    Attributes:
+        report: The organization and the month of the report.
+        created_at: When the report was created: now, or when the month was closed.
+        version: Changes whenever the report's content may have changed.
+        revision: The organization's revision, which counts its changes.
+        is_closed: Whether the month is closed.
+        is_extended: Whether users have the additional keys that newer clients read.
+    """
+
+    report: ReportKey
+    created_at: datetime
+    version: str
+    revision: int
+    is_closed: bool
+    is_extended: bool
+
+    @property
+    def organization_id(self) -> UUID:
+        """The organization's id."""
+        return self.report[0]
+
+    @property
+    def month(self) -> Month:
+        """The report month."""
+        return Month.containing(self.report[1])
+
+    @property
+    def etag(self) -> str:
+        """A tag that is equal only for documents with the same bytes."""
+        form = "extended" if self.is_extended else "documented"
+        parts = (__version__, self.organization_id.hex, self.month, self.version, form)
+        return "-".join(map(str, parts))
+
+
+async def read_report_header(
+    context: Context, organization: str | None, month: Month | None
+) -> ReportHeader:
+    """Read the header of a month's report; None stands for the current month, extended.
+
+    Raises:
+        ChargebackError: As for `resolvers.report.fetch_report`. Streaming the document raises no
+            further errors of the caller's.
+    """
+    result = await fetch_report(
+        context, organization, month or Month.containing(context.now), frozenset()
+    )
+    row, columns = result.groups[0][0], result.columns
+    return ReportHeader(
+        (row[columns["organization_id"]], row[columns["month"]]),
+        row[columns["created_at"]],
+        _content_version(row, columns),
+        row[columns["revision"]],
+        is_closed=row[columns["closed"]],
+        is_extended=month is None,
+    )
+
+
+def _content_version(row: Row, columns: Mapping[str, int]) -> str:
+    """Combine hash or revision with a time: a restored store reuses revision numbers."""
+    closed_at = row[columns["closed_at"]]
+    if closed_at is not None:
+        return f"{row[columns['rows_hash']]}-{closed_at.timestamp():.6f}"
+    return f"{row[columns['revision']]}-{row[columns['created_at']].timestamp():.6f}"
+
+
+async def stream_document(context: Context, header: ReportHeader) -> AsyncGenerator[bytes, None]:
+    """Yield the document in chunks, in the order of its keys."""
+    yield b'{"reportDate":"%b","workspaces":[' % str(header.month).encode()
+    separator = b""
+    async with aclosing(_iter_workspaces(context, header.report)) as workspaces:
+        async for part in workspaces:
+            yield separator + _dump_elements(part)
+            separator = b","
+            await asyncio.sleep(0)  # Let the event loop run other tasks.
+    yield b'],"users":{"licensedUsers":['
+    separator, number_of_users = b"", 0
+    async with aclosing(_iter_licensed_users(context, header)) as users:
+        async for part in users:
+            yield separator + _dump_elements(part)
+            separator, number_of_users = b",", number_of_users + len(part)
+            await asyncio.sleep(0)
+    yield b"]," + _dump_closing(header, number_of_users)
+
+
+def _dump_elements(objects: Sequence[JsonObject]) -> bytes:
+    """Serialize the elements of a JSON array without its brackets."""
+    return orjson.dumps(objects)[1:-1]
+
+
+def _dump_closing(header: ReportHeader, number_of_users: int) -> bytes:
+    """Serialize the remaining keys of `users`, and close the document."""
+    keys: JsonObject = {
+        "numberOfUsers": number_of_users,
+        "createdAt": to_epoch_milliseconds(header.created_at),
+    }
+    if header.is_extended:
+        keys["organizationId"] = str(header.organization_id)
+    return orjson.dumps(keys)[1:] + b"}"
+
+
+async def _iter_workspaces(
+    context: Context, report: ReportKey
+) -> AsyncGenerator[list[JsonObject], None]:
+    """Yield all workspaces with their members and projects, some at a time."""
+    workspace_stream, member_stream, project_stream = _open_streams(context, report)
+    async with (
+        _prefetch_chunks(workspace_stream) as chunks,
+        _prefetch_chunks(member_stream) as member_chunks,
+        _prefetch_chunks(project_stream) as project_chunks,
+    ):
+        members = _RowsByWorkspace(member_chunks, member_stream.columns, _MEMBER_COLUMNS)
+        projects = _RowsByWorkspace(project_chunks, project_stream.columns, _PROJECT_COLUMNS)
+        numbers = count(1)
+        async for rows in chunks:
+            part: list[JsonObject] = []
+            for row in select_columns(rows, workspace_stream.columns, _WORKSPACE_COLUMNS):
+                number = next(numbers)
+                if not (members.has_all(number) and projects.has_all(number)):
+                    if part:
+                        yield part
+                        part = []
+                    await asyncio.gather(members.read_until(number), projects.read_until(number))
+                part.append(_to_workspace(row, members.take(number), projects.take(number)))
+            yield part
+
+
+def _open_streams(context: Context, report: ReportKey) -> tuple[RowStream, RowStream, RowStream]:
+    """Return the streams of workspaces, members and projects."""
+    return (
+        stream_workspaces(context, report, frozenset(_WORKSPACE_COLUMNS), _ROWS_PER_CHUNK),
+        stream_members(context, report, frozenset(_MEMBER_COLUMNS), _ROWS_PER_CHUNK),
+        stream_projects(context, report, frozenset(_PROJECT_COLUMNS), _ROWS_PER_CHUNK),
+    )
+
+
+class _RowsByWorkspace:
+    """Splits a stream of rows by workspace.
+
+    The rows are sorted by the number of their workspace, which is their first column.
+    """
+
+    def __init__(self, chunks: Chunks, columns: Mapping[str, int], names: Sequence[str]) -> None:
+        self._chunks, self._columns, self._names = chunks, columns, names
+        self._rows: list[Row] = []
+        self._position = 0
+        self._is_exhausted = False
+
+    def has_all(self, number: int) -> bool:
+        """Return whether all rows of a workspace were read."""
+        return self._is_exhausted or (bool(self._rows) and self._rows[-1][0] > number)
+
+    async def read_until(self, number: int) -> None:
+        """Read until all rows of a workspace were read."""
+        del self._rows[: self._position]
+        self._position = 0
+        while not self.has_all(number):
+            chunk = await anext(self._chunks, None)
+            self._is_exhausted = chunk is None
+            self._rows += chunk or ()
+
+    def take(self, number: int) -> Iterator[Row]:
+        """Return the selected columns of a workspace's rows. Call it in order of numbers."""
+        end = bisect_right(self._rows, number, self._position, key=itemgetter(0))
+        rows, self._position = self._rows[self._position : end], end
+        return select_columns(rows, self._columns, self._names)
+
+
+async def _iter_licensed_users(
+    context: Context, header: ReportHeader
+) -> AsyncGenerator[list[JsonObject], None]:
+    """Yield all licensed users, some at a time."""
+    columns = {*_USER_COLUMNS, *(_EXTENDED_USER_COLUMNS if header.is_extended else ())}
+    stream = stream_licensed_users(context, header.report, frozenset(columns), _ROWS_PER_CHUNK)
+    async with _prefetch_chunks(stream) as chunks:
+        async for rows in chunks:
+            for start in range(0, len(rows), _USERS_PER_PART):
+                part = rows[start : start + _USERS_PER_PART]
+                yield _to_users(part, stream.columns, is_extended=header.is_extended)
+
+
+def select_columns(
     rows: Iterable[Row], columns: Mapping[str, int], names: Sequence[str]
 ) -> Iterator[Row]:
-    """These columns of rows, in this order."""
+    """Yield the named columns of rows, in this order."""
     return map(itemgetter(*(columns[name] for name in names)), rows)
 
 
-def _members(rows: Iterator[Row]) -> list[Shown]:
+def _to_workspace(row: Row, member_rows: Iterator[Row], project_rows: Iterator[Row]) -> JsonObject:
+    (name, size, experiments), members = row, _to_members(member_rows)
+    return {
+        "name": name,
+        "numberOfMembers": len(members),
+        "totalSizeInMb": size,
+        "numberOfExperiments": experiments,
+        "members": members,
+        "projects": _to_projects(project_rows),
+    }
+
+
+def _to_members(rows: Iterator[Row]) -> list[JsonObject]:
     return [
         {
             "userName": username,
@@ -74,15 +271,24 @@ def _members(rows: Iterator[Row]) -> list[Shown]:
     ]
 
 
-def _projects(rows: Iterator[Row]) -> list[Shown]:
+def _to_projects(rows: Iterator[Row]) -> list[JsonObject]:
     return [
         {"name": name, "numberOfExperiments": experiments, "totalSizeInMb": size}
         for name, experiments, size in rows
     ]
 
 
-# The document knows no null: what is not measured, or never was, is 0.
-def _users(rows: Iterator[Row]) -> list[Shown]:
+def _to_users(
+    rows: Sequence[Row], columns: Mapping[str, int], *, is_extended: bool
+) -> list[JsonObject]:
+    users = _to_documented_users(select_columns(rows, columns, _USER_COLUMNS))
+    if not is_extended:
+        return users
+    return list(map(_extend_user, users, select_columns(rows, columns, _EXTENDED_USER_COLUMNS)))
+
+
+# The document has no null: figures that were never measured are 0.
+def _to_documented_users(rows: Iterator[Row]) -> list[JsonObject]:
     return [
         {
             "username": username,
@@ -98,8 +304,8 @@ def _users(rows: Iterator[Row]) -> list[Shown]:
     ]
 
 
-def _newer(user: Shown, row: Row) -> Shown:
-    """The user as newer clients read it too; only a deleted one has `deletedAt`."""
+def _extend_user(user: JsonObject, row: Row) -> JsonObject:
+    """Add the keys that newer clients read; only deleted users have `deletedAt`."""
     deleted_ms, last_used_ms, experiments, size = row
     return {
         **user,
@@ -112,193 +318,27 @@ def _newer(user: Shown, row: Row) -> Shown:
     }
 
 
-class Totals(NamedTuple):
-    """What the report says beside its lists.
-
-    `version` is another whenever anything changed; of a closed month it never is. `revision`
-    counts the changes of the organization. `is_newer` when
-    users have the newer form.
-    """
-
-    report: ReportKey
-    created_at: datetime
-    version: str
-    revision: int
-    is_closed: bool
-    is_newer: bool
-
-    @property
-    def etag(self) -> str:
-        """Two answers with one tag are the same bytes: nothing that they show has changed."""
-        organization_id, day = self.report
-        form = "newer" if self.is_newer else "documented"
-        parts = (__version__, organization_id.hex, Month.containing(day), self.version, form)
-        return "-".join(map(str, parts))
-
-
-async def read_totals(context: Context, organization: str | None, month: Month | None) -> Totals:
-    """The totals of a month's report, the current one's when None: all that can be refused."""
-    chosen = month or Month.containing(context.now)
-    found = await fetch_report(context, organization, chosen, frozenset())
-    row, at = found.groups[0][0], found.columns
-    return Totals(
-        (row[at["organization_id"]], row[at["month"]]),
-        row[at["created_at"]],
-        _version(row, at),
-        row[at["revision"]],
-        is_closed=row[at["closed"]],
-        is_newer=month is None,
-    )
-
-
-def _version(row: Any, at: Mapping[str, int]) -> str:
-    """The content, and the moment: a store that is restored counts its revisions anew."""
-    if row[at["closed_at"]] is not None:
-        return f"{row[at['rows_hash']]}-{row[at['closed_at']].timestamp():.6f}"
-    return f"{row[at['revision']]}-{row[at['created_at']].timestamp():.6f}"
-
-
-async def document(context: Context, totals: Totals) -> AsyncGenerator[bytes, None]:
-    """The document, in the order of its keys."""
-    yield b'{"reportDate":"%b","workspaces":[' % str(Month.containing(totals.report[1])).encode()
-    separator = b""
-    async with aclosing(_workspaces(context, totals.report)) as workspaces:
-        async for written in workspaces:
-            yield separator + _joined(written)
-            separator = b","
-            await asyncio.sleep(0)  # Others have their turn.
-    yield b'],"users":{"licensedUsers":['
-    separator, number_of_users = b"", 0
-    async with aclosing(_licensed_users(context, totals)) as users:
-        async for written in users:
-            yield separator + _joined(written)
-            separator, number_of_users = b",", number_of_users + len(written)
-            await asyncio.sleep(0)
-    tail: Shown = {
-        "numberOfUsers": number_of_users,
-        "createdAt": to_epoch_milliseconds(totals.created_at),
-    }
-    if totals.is_newer:
-        tail["organizationId"] = str(totals.report[0])
-    yield b"]," + orjson.dumps(tail)[1:] + b"}"
-
-
-def _joined(objects: Sequence[Shown]) -> bytes:
-    """The elements of a JSON array, without its brackets."""
-    return orjson.dumps(objects)[1:-1]
-
-
-async def _workspaces(context: Context, report: ReportKey) -> AsyncGenerator[list[Shown], None]:
-    """All workspaces with their members and projects: as many at a time as are read completely."""
-    found = stream_workspaces(context, report, frozenset(_WORKSPACE), _ROWS_AT_ONCE)
-    found_members = stream_members(context, report, frozenset(_MEMBER), _ROWS_AT_ONCE)
-    found_projects = stream_projects(context, report, frozenset(_PROJECT), _ROWS_AT_ONCE)
-    async with (
-        _ahead(found) as chunks,
-        _ahead(found_members) as member_chunks,
-        _ahead(found_projects) as project_chunks,
-    ):
-        members = _ByWorkspace(member_chunks, found_members.columns, _MEMBER)
-        projects = _ByWorkspace(project_chunks, found_projects.columns, _PROJECT)
-        numbers = count(1)
-        async for rows in chunks:
-            shown: list[Shown] = []
-            for row in rows_of(rows, found.columns, _WORKSPACE):
-                number = next(numbers)
-                if not (members.has(number) and projects.has(number)):
-                    if shown:
-                        yield shown
-                        shown = []
-                    await asyncio.gather(members.read(number), projects.read(number))
-                shown.append(_workspace(row, members.take(number), projects.take(number)))
-            yield shown
-
-
-def _workspace(row: Row, member_rows: Iterator[Row], project_rows: Iterator[Row]) -> Shown:
-    (name, size, experiments), members = row, _members(member_rows)
-    return {
-        "name": name,
-        "numberOfMembers": len(members),
-        "totalSizeInMb": size,
-        "numberOfExperiments": experiments,
-        "members": members,
-        "projects": _projects(project_rows),
-    }
-
-
-Chunks = AsyncIterator[Sequence[Row]]
-
-
-class _ByWorkspace:
-    """Rows that come in the order of their workspaces, whose numbers they begin with."""
-
-    def __init__(self, chunks: Chunks, columns: Mapping[str, int], names: Sequence[str]) -> None:
-        self._chunks, self._columns, self._names = chunks, columns, names
-        self._rows: list[Row] = []
-        self._taken = 0
-        self._ended = False
-
-    def has(self, number: int) -> bool:
-        """Whether all rows of a workspace have come: when one of a later workspace has."""
-        return self._ended or (bool(self._rows) and self._rows[-1][0] > number)
-
-    async def read(self, number: int) -> None:
-        """Read on until all rows of a workspace have come."""
-        del self._rows[: self._taken]
-        self._taken = 0
-        while not self.has(number):
-            chunk = await anext(self._chunks, None)
-            self._ended = chunk is None
-            self._rows += chunk or ()
-
-    def take(self, number: int) -> Iterator[Row]:
-        """The named columns of a workspace's rows, which have come; workspaces are in order."""
-        end = bisect_right(self._rows, number, self._taken, key=itemgetter(0))
-        rows, self._taken = self._rows[self._taken : end], end
-        return rows_of(rows, self._columns, self._names)
-
-
 @asynccontextmanager
-async def _ahead(found: RowStream) -> AsyncIterator[Chunks]:
-    """The chunks of a stream, each of which is being read while the one before is worked on."""
-    async with aclosing(found.chunks), aclosing(ahead(found.chunks)) as chunks:
+async def _prefetch_chunks(stream: RowStream) -> AsyncIterator[Chunks]:
+    async with aclosing(stream.chunks), aclosing(prefetch(stream.chunks)) as chunks:
         yield chunks
 
 
-async def ahead(items: AsyncIterator[_Item]) -> AsyncGenerator[_Item, None]:
-    """The same items, each of which is being made while the one before is worked on."""
-    coming: asyncio.Task[_Item] = asyncio.create_task(_next(items))
+async def prefetch(items: AsyncIterator[_Item]) -> AsyncGenerator[_Item, None]:
+    """Yield the items; the next one is fetched while the consumer handles the current one."""
+    pending: asyncio.Task[_Item] = asyncio.create_task(_fetch_next(items))
     try:
         while True:
             try:
-                item = await coming
+                item = await pending
             except StopAsyncIteration:
                 return
-            coming = asyncio.create_task(_next(items))
+            pending = asyncio.create_task(_fetch_next(items))
             yield item
     finally:
-        coming.cancel()
-        await asyncio.wait([coming])
+        pending.cancel()
+        await asyncio.wait([pending])
 
 
-async def _next(items: AsyncIterator[_Item]) -> _Item:
+async def _fetch_next(items: AsyncIterator[_Item]) -> _Item:
     return await anext(items)
-
-
-async def _licensed_users(context: Context, totals: Totals) -> AsyncGenerator[list[Shown], None]:
-    """All licensed users, some at a time."""
-    selection = frozenset({*_USER, *(_NEWER if totals.is_newer else ())})
-    found = stream_licensed_users(context, totals.report, selection, _ROWS_AT_ONCE)
-    async with _ahead(found) as chunks:
-        async for rows in chunks:
-            for written in _written_users(rows, found.columns, is_newer=totals.is_newer):
-                yield written
-
-
-def _written_users(
-    rows: Sequence[Row], columns: Mapping[str, int], *, is_newer: bool
-) -> Iterator[list[Shown]]:
-    for start in range(0, len(rows), _USERS_WRITTEN_AT_ONCE):
-        part = rows[start : start + _USERS_WRITTEN_AT_ONCE]
-        users = _users(rows_of(part, columns, _USER))
-        yield list(map(_newer, users, rows_of(part, columns, _NEWER))) if is_newer else users

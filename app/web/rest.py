@@ -1,157 +1,201 @@
-"""The routes that existing scripts and clients call."""
+"""The REST routes that existing scripts and clients call."""
 
 import asyncio
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Send
-from starlette.types import Scope as Connection
+from starlette.types import Scope as AsgiScope
 
+from app.db.snapshot import Snapshot
 from app.domain.audit import OK, Action, AuditEvent
 from app.domain.callers import Caller, Scope
 from app.domain.errors import InvalidArgument, InvalidMonth
 from app.domain.months import Month
 from app.services.document_cache import keep_document, kept_document
 from app.web.app_state import get_app_state
-from app.web.audit import actor_of, note_acts, note_download
+from app.web.audit import record_actions, record_download, request_actor
 from app.web.auth import AuthenticatedRoute
-from app.web.closed_report_cache import ClosedDocument, packing
-from app.web.conditional import is_known
+from app.web.closed_report_cache import ClosedDocument, gzip_and_save
+from app.web.conditional import etag_matches
 from app.web.errors import JsonResponse
 from app.web.limits.concurrency import HoldUntilSent
-from app.web.middleware.compression import accepted, compress, negotiate_encoding
-from app.web.report_document import Totals, document, read_totals
+from app.web.middleware.compression import accepted_encodings, compress, negotiate_encoding
+from app.web.report_document import ReportHeader, read_report_header, stream_document
 from resolvers.context import Context
 from resolvers.levels import to_dicts
+from resolvers.report import require_report_enabled
 from resolvers.users import UserCriteria, licensed_users_of_reports
 
 COMPATIBILITY_VERSION = "3.50.0"
-"""What existing clients compare with the least version that they work with (1.2.78)."""
+"""The version of the documented service; existing clients require 1.2.78 or later."""
+
+
+class _Query(NamedTuple):
+    month: Month | None
+    organization: str | None
 
 
 async def chargeback_report(request: Request, caller: Caller) -> Response:
     """The report of a month as one JSON document; without a month, the current one's."""
-    services = get_app_state(request)
-    month, organization = _asked(request)
-    known = _known(request, caller, month, organization)
-    if known is not None:
-        return known
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(services.downloads.taken(caller.organization_id))
-        snapshot = await stack.enter_async_context(
-            services.database.snapshot(caller.organization_id)
+    state = get_app_state(request)
+    query = _parse_query(request)
+    require_report_enabled(state.settings)
+    cached = _cached_report(request, caller, query)
+    if cached is not None:
+        return cached
+    async with AsyncExitStack() as resources:
+        await resources.enter_async_context(state.download_slots.acquire(caller.organization_id))
+        snapshot = await resources.enter_async_context(
+            state.database.snapshot(caller.organization_id)
         )
-        now = services.now
-        actor = actor_of(request, caller)
-        context = Context(caller, services.database, snapshot, services.settings, now, actor)
-        totals = await read_totals(context, organization, month)
-        note_download(request, context)
-        if totals.is_closed:
-            return await _closed(request, context, totals, stack)
-        coding = negotiate_encoding(request)
-        headers = _headers(totals.etag, coding.name if coding else None, is_closed=False)
-        if is_known(request, headers["ETag"]):
-            return _not_modified(headers)
-        chunks: AsyncIterator[bytes] = document(context, totals)
-        if coding is not None:
-            chunks = compress(chunks, coding.packer())
-        return _Streamed(stack.pop_all(), chunks, headers)
+        context = _create_context(request, caller, snapshot)
+        header = await read_report_header(context, query.organization, query.month)
+        record_download(request, context)
+        if header.is_closed:
+            return await _closed_report(request, context, header, resources)
+        return _open_report(request, context, header, resources)
 
 
-def _headers(tag: str, coding: str | None, *, is_closed: bool) -> dict[str, str]:
-    """A strong tag: other bytes, compressed ones too, have another."""
-    fresh = "immutable, max-age=31536000" if is_closed else "no-cache"
+def _create_context(request: Request, caller: Caller, snapshot: Snapshot) -> Context:
+    state = get_app_state(request)
+    now, actor = state.now, request_actor(request, caller)
+    return Context(caller, state.database, snapshot, state.settings, now, actor)
+
+
+def _open_report(
+    request: Request, context: Context, header: ReportHeader, resources: AsyncExitStack
+) -> Response:
+    """Stream the document of an open month."""
+    encoding = negotiate_encoding(request)
+    headers = _response_headers(header.etag, encoding.name if encoding else None, is_closed=False)
+    if etag_matches(request, headers["ETag"]):
+        return _not_modified(headers)
+    chunks: AsyncIterator[bytes] = stream_document(context, header)
+    if encoding is not None:
+        chunks = compress(chunks, encoding.new_compressor())
+    return _SnapshotResponse(resources.pop_all(), chunks, headers)
+
+
+def _response_headers(tag: str, encoding: str | None, *, is_closed: bool) -> dict[str, str]:
+    """Return the headers; a strong ETag differs for each encoding of the same document."""
+    freshness = "immutable, max-age=31536000" if is_closed else "no-cache"
     headers = {
-        "ETag": f'"{tag}{f"-{coding}" if coding else ""}"',
-        "Cache-Control": f"private, {fresh}",
+        "ETag": f'"{tag}-{encoding}"' if encoding else f'"{tag}"',
+        "Cache-Control": f"private, {freshness}",
         "Vary": "Accept-Encoding",
     }
-    return {**headers, "Content-Encoding": coding} if coding else headers
+    return {**headers, "Content-Encoding": encoding} if encoding else headers
 
 
-def _known(
-    request: Request, caller: Caller, month: Month | None, organization: str | None
-) -> Response | None:
-    """A closed month's document from memory, when nothing has changed since it was closed."""
-    services = get_app_state(request)
-    is_own = organization is None or organization == caller.organization
-    if month is None or not is_own or not services.settings.chargeback_usage_report_enabled:
+def _cached_report(request: Request, caller: Caller, query: _Query) -> Response | None:
+    """Return a closed month's document from memory, if it is certain to be current."""
+    state = get_app_state(request)
+    is_own = query.organization is None or query.organization == caller.organization
+    if query.month is None or not is_own:
         return None
-    key = (caller.organization_id, month, "gzip" in accepted(request))
-    found = services.closed_documents.get(key, revision=caller.revision)
-    if found is None:
+    is_gzipped = "gzip" in accepted_encodings(request)
+    key = (caller.organization_id, query.month, is_gzipped)
+    document = state.closed_reports.get(key, revision=caller.revision)
+    if document is None:
         return None
-    act = AuditEvent(caller.organization_id, Action.REPORT_DOWNLOADED, str(month))
-    services.audit.record([act], actor_of(request, caller), services.now)
-    return _kept(request, found, is_gzipped=key[2])
+    event = AuditEvent(caller.organization_id, Action.REPORT_DOWNLOADED, str(query.month))
+    state.audit.record([event], request_actor(request, caller), state.now)
+    return _cached_response(request, document, is_gzipped=is_gzipped)
 
 
-def _kept(request: Request, kept: ClosedDocument, *, is_gzipped: bool) -> Response:
-    headers = _headers(kept.tag, "gzip" if is_gzipped else None, is_closed=True)
-    if is_known(request, headers["ETag"]):
+def _cached_response(request: Request, document: ClosedDocument, *, is_gzipped: bool) -> Response:
+    headers = _response_headers(document.tag, "gzip" if is_gzipped else None, is_closed=True)
+    if etag_matches(request, headers["ETag"]):
         return _not_modified(headers)
-    return Response(kept.body, headers=headers, media_type="application/json")
+    return Response(document.body, headers=headers, media_type="application/json")
 
 
-async def _closed(
-    request: Request, context: Context, totals: Totals, stack: AsyncExitStack
+async def _closed_report(
+    request: Request, context: Context, header: ReportHeader, resources: AsyncExitStack
 ) -> Response:
-    """A closed month's document from memory, from the store, or made, and then kept in both."""
-    memory, is_gzipped = get_app_state(request).closed_documents, "gzip" in accepted(request)
-    organization_id, month = totals.report[0], Month.containing(totals.report[1])
-    key = (organization_id, month, is_gzipped)
-    found = memory.get(key, tag=totals.etag)
-    body = found.body if found else await _stored(context, totals, is_gzipped=is_gzipped)
+    """Return a closed month's document from memory or from the store, or create it."""
+    cache, is_gzipped = (
+        get_app_state(request).closed_reports,
+        "gzip" in accepted_encodings(request),
+    )
+    key = (header.organization_id, header.month, is_gzipped)
+    cached = cache.get(key, tag=header.etag)
+    if cached is not None:
+        # Its tag is current, so it is valid for the current revision, too.
+        cached = ClosedDocument(header.etag, header.revision, cached.body)
+        cache.put(key, cached)
+        return _cached_response(request, cached, is_gzipped=is_gzipped)
+    body = await _read_stored_document(context, header, is_gzipped=is_gzipped)
     if body is not None:
-        kept = ClosedDocument(totals.etag, totals.revision, body)
-        memory.keep(key, kept)
-        response = _kept(request, kept, is_gzipped=is_gzipped)
-        return response if found else await _with_room(request, context, response)
-    headers = _headers(totals.etag, "gzip" if is_gzipped else None, is_closed=True)
-    if is_known(request, headers["ETag"]):
+        document = ClosedDocument(header.etag, header.revision, body)
+        cache.put(key, document)
+        response = _cached_response(request, document, is_gzipped=is_gzipped)
+        return await _reserve_memory(request, context, response)
+    return _new_closed_report(request, context, header, resources, is_gzipped=is_gzipped)
+
+
+def _new_closed_report(
+    request: Request,
+    context: Context,
+    header: ReportHeader,
+    resources: AsyncExitStack,
+    *,
+    is_gzipped: bool,
+) -> Response:
+    """Stream a closed month's document, then store it and cache it in memory."""
+    headers = _response_headers(header.etag, "gzip" if is_gzipped else None, is_closed=True)
+    if etag_matches(request, headers["ETag"]):
         return _not_modified(headers)
-    whole: list[bytes] = []
-    chunks = packing(document(context, totals), whole.append, as_packed=is_gzipped)
+    cache = get_app_state(request).closed_reports
+    gzipped_bodies: list[bytes] = []
+    chunks = gzip_and_save(
+        stream_document(context, header), gzipped_bodies.append, send_gzipped=is_gzipped
+    )
 
-    async def keep() -> None:
-        for made in whole:
-            gzipped = ClosedDocument(totals.etag, totals.revision, made)
-            memory.keep((organization_id, month, True), gzipped)
-            await keep_document(context.database, organization_id, month, totals.etag, made)
+    async def store_document() -> None:
+        for body in gzipped_bodies:  # Empty if the client disconnected.
+            organization_id, month = header.organization_id, header.month
+            document = ClosedDocument(header.etag, header.revision, body)
+            cache.put((organization_id, month, True), document)
+            await keep_document(context.database, organization_id, month, header.etag, body)
 
-    return _Streamed(stack.pop_all(), chunks, headers, keep)
-
-
-async def _with_room(request: Request, context: Context, response: Response) -> Response:
-    """Bytes that nobody else has are held until they were read."""
-    async with AsyncExitStack() as stack:
-        answers, size = get_app_state(request).answers, len(response.body)
-        await stack.enter_async_context(answers.taken(context.caller.organization_id, size))
-        return HoldUntilSent(response, stack.pop_all())
+    return _SnapshotResponse(resources.pop_all(), chunks, headers, store_document)
 
 
-async def _stored(context: Context, totals: Totals, *, is_gzipped: bool) -> bytes | None:
-    """The document as the store keeps it, unpacked for whoever needs that."""
-    organization_id, day = totals.report
-    stored = await kept_document(context, organization_id, Month.containing(day), totals.etag)
+async def _reserve_memory(request: Request, context: Context, response: Response) -> Response:
+    """Reserve memory until the response was sent; other requests do not share its bytes."""
+    async with AsyncExitStack() as resources:
+        memory, size = get_app_state(request).response_memory, len(response.body)
+        await resources.enter_async_context(memory.acquire(context.caller.organization_id, size))
+        return HoldUntilSent(response, resources.pop_all())
+
+
+async def _read_stored_document(
+    context: Context, header: ReportHeader, *, is_gzipped: bool
+) -> bytes | None:
+    """Read the document from the store; decompress it if the client does not accept gzip."""
+    stored = await kept_document(context, header.organization_id, header.month, header.etag)
     if stored is None or is_gzipped:
         return stored
     return await asyncio.to_thread(gzip.decompress, stored)
 
 
-def _asked(request: Request) -> tuple[Month | None, str | None]:
+def _parse_query(request: Request) -> _Query:
     months = request.query_params.getlist("reportMonth")
     if len(months) > 1:
         raise InvalidMonth(f"reportMonth must be given once; got {', '.join(months)}.")
     organizations = request.query_params.getlist("organization")
     if len(organizations) > 1:
         raise InvalidArgument(f"organization must be given once; got {', '.join(organizations)}.")
-    return Month.parse(months[0]) if months else None, organizations[0] if organizations else None
+    return _Query(
+        Month.parse(months[0]) if months else None, organizations[0] if organizations else None
+    )
 
 
 def _not_modified(headers: Mapping[str, str]) -> Response:
@@ -159,57 +203,67 @@ def _not_modified(headers: Mapping[str, str]) -> Response:
     return Response(status_code=304, headers=sent)
 
 
-class _Streamed(StreamingResponse):
-    """A response whose snapshot is released when its last byte was sent, or could not be."""
+class _SnapshotResponse(StreamingResponse):
+    """A streaming response that releases its snapshot when it was sent, or sending failed.
+
+    Args:
+        resources: Released after sending; among them the snapshot.
+        chunks: The body.
+        headers: The headers.
+        after_sending: Called once the complete body was sent and the resources are released.
+    """
 
     def __init__(
         self,
-        stack: AsyncExitStack,
+        resources: AsyncExitStack,
         chunks: AsyncIterator[bytes],
         headers: dict[str, str],
-        afterwards: Callable[[], Awaitable[None]] | None = None,
+        after_sending: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         super().__init__(chunks, headers=headers, media_type="application/json")
-        self._stack, self._afterwards = stack, afterwards
+        self._resources, self._after_sending = resources, after_sending
 
-    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
-        async with self._stack:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        async with self._resources:
             await super().__call__(scope, receive, send)
-        if self._afterwards is not None:
-            await self._afterwards()
+        if self._after_sending is not None:
+            await self._after_sending()
 
 
 async def service_accounts(request: Request, caller: Caller) -> Response:
     """The service accounts of the caller's organization, by name."""
-    services = get_app_state(request)
-    async with services.database.snapshot(caller.organization_id) as snapshot:
-        actor, now = actor_of(request, caller), services.now
-        context = Context(caller, services.database, snapshot, services.settings, now, actor)
-        totals = await read_totals(context, _asked(request)[1], None)
-        found = await licensed_users_of_reports(
+    state = get_app_state(request)
+    async with state.database.snapshot(caller.organization_id) as snapshot:
+        context = _create_context(request, caller, snapshot)
+        header = await read_report_header(context, _parse_query(request).organization, None)
+        accounts = await licensed_users_of_reports(
             context,
-            [totals.report],
+            [header.report],
             frozenset({"username"}),
             matching=UserCriteria(service_account=True),
         )
-        note_acts(request, context, OK)
-    names = [{"name": row["username"]} for row in to_dicts(found)]
+        record_actions(request, context, OK)
+    names = [{"name": row["username"]} for row in to_dicts(accounts)]
     return JsonResponse({"serviceAccounts": names})
 
 
 async def is_alive(_: Request) -> Response:
-    """Which version of the documented service this one is compatible with; asked without a key."""
+    """The version of the documented service that this service is compatible with; no key."""
     return JsonResponse({"version": COMPATIBILITY_VERSION})
 
 
-def _also_under_clientlib(path: str, endpoint: Any) -> list[Route]:
-    """Some clients put the name of a library before every path."""
-    paths = (path, f"/clientlib{path}")
-    return [AuthenticatedRoute(each, endpoint, scope=Scope.REPORT_READ) for each in paths]
+def _create_report_routes(
+    path: str, endpoint: Callable[[Request, Caller], Awaitable[Response]]
+) -> list[Route]:
+    """Return routes with and without the prefix /clientlib, which some clients send."""
+    return [
+        AuthenticatedRoute(each, endpoint, scope=Scope.REPORT_READ)
+        for each in (path, f"/clientlib{path}")
+    ]
 
 
 routes = [
-    *_also_under_clientlib("/api/admin/chargeback/report", chargeback_report),
-    *_also_under_clientlib("/api/admin/service-accounts", service_accounts),
+    *_create_report_routes("/api/admin/chargeback/report", chargeback_report),
+    *_create_report_routes("/api/admin/service-accounts", service_accounts),
     Route("/clientlib/isAlive/ver", is_alive),
 ]

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, NamedTuple, Self
 
 import orjson
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from app.domain.callers import Caller, Scope
@@ -30,7 +30,9 @@ from app.services.scim import (
 )
 from app.web.app_state import get_app_state
 from app.web.auth import AuthenticatedRoute
-from app.web.conditional import is_known, listed, tags_named
+from app.web.body import read_body
+from app.web.conditional import etag_matches, join_header_lines, parse_etags
+from app.web.content_type import parse_content_type
 from app.web.errors import SCIM_MEDIA_TYPE, SCIM_PREFIX
 
 _MESSAGES = "urn:ietf:params:scim:api:messages:2.0"
@@ -196,7 +198,7 @@ def _one(request: Request, shown: Shown, status: int = 200) -> Response:
     """A resource; a client that has its version already gets none."""
     etag = f'W/"{shown.version}"'
     headers = {"ETag": etag}
-    if request.method == "GET" and is_known(request, etag):
+    if request.method == "GET" and etag_matches(request, etag):
         return ScimResponse(None, 304, headers)
     headers["Location"] = f"{_base(request)}{shown.schema.endpoint}/{shown.resource['id']}"
     return ScimResponse(_addressed(request, shown, ListQuery.of(request)), status, headers)
@@ -204,10 +206,10 @@ def _one(request: Request, shown: Shown, status: int = 200) -> Response:
 
 def _expected(request: Request) -> Collection[str] | None:
     """The versions that `If-Match` names; None when it was not given, or any will do."""
-    stated = listed(request, "if-match").strip()
+    stated = join_header_lines(request, "if-match").strip()
     if stated in {"", "*"}:
         return None
-    return {tag.strip('"') for tag in tags_named(request, "if-match")} or {stated}
+    return {tag.strip('"') for tag in parse_etags(request, "if-match")} or {stated}
 
 
 async def _find(request: Request, caller: Caller) -> Response:
@@ -266,19 +268,19 @@ async def _body(request: Request) -> Any:
         ScimMediaType: It is of another type.
         ScimRefusal: It is no JSON.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = parse_content_type(request).name
     if media_type not in {SCIM_MEDIA_TYPE, "application/json"}:
         allowed = f"{SCIM_MEDIA_TYPE} or application/json"
         raise ScimMediaType(f"Content-Type must be {allowed}; got {media_type or 'none'}.", "")
-    body = bytearray()
+    body = await read_body(request, _MOST_BYTES, _too_large)
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > _MOST_BYTES:
-                raise BodyTooLarge(f"A body may have {_MOST_BYTES} bytes at the most.")
-        return orjson.loads(bytes(body))
-    except (orjson.JSONDecodeError, ClientDisconnect) as error:
-        raise ScimRefusal(f"The body is no JSON: {error}.", "invalidSyntax") from None
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ScimRefusal(f"The body is not valid JSON: {error}.", "invalidSyntax") from None
+
+
+def _too_large(_: int) -> BodyTooLarge:
+    return BodyTooLarge(f"A body may have at most {_MOST_BYTES} bytes.")
 
 
 async def _config(request: Request, _: Caller) -> Response:

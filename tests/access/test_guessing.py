@@ -137,7 +137,7 @@ async def test_places_are_counted_apart(database: Database, clock: FixedClock) -
 
     assert (await ask(here, UNKNOWN)).status_code == 429
     assert (await ask(there, UNKNOWN)).status_code == 401
-    await application.state.services.audit.close()
+    await application.state.chargeback.audit.close()
 
 
 @pytest.mark.parametrize(

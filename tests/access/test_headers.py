@@ -139,7 +139,7 @@ async def test_who_asks_and_whom_is_said_once(
         answer = await client.get(path, headers=headers)
 
         assert answer.status_code == 400
-        assert f"The header {name} must be given once; got 2." in answer.text
+        assert f"Send the header {name} only once; got 2." in answer.text
         assert "other" not in answer.text
         assert {name: answer.headers[name] for name in ALWAYS} == ALWAYS
 

@@ -124,7 +124,7 @@ def test_a_wrong_key_is_refused_in_words(page: Page, service: ServerProcess) -> 
     page.get_by_label("API key").fill("cbk_wrong")
     page.get_by_role("button", name="Sign in").click()
 
-    expect(page.get_by_role("alert")).to_contain_text("no valid API key")
+    expect(page.get_by_role("alert")).to_contain_text("not a valid API key")
 
 
 def test_signing_out_ends_the_session(page: Page, service: ServerProcess) -> None:

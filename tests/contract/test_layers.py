@@ -37,7 +37,7 @@ ONLY_IN = {
     "asyncpg": ("app.db", "app.postgres", "app.domain.ids"),
     "strawberry": ("schema", "app.web.graphql"),
     "graphql": ("schema", "app.web.graphql"),
-    "starlette": ("app.web", "app.server", "app.main", "app.observability"),
+    "starlette": ("app.web", "app.server", "app.main"),
     "typer": ("app.cli",),
     "rich": ("app.cli", "app.server", "app.console"),
     "uvicorn": ("app.server",),

@@ -13,7 +13,8 @@ from app.domain.ids import organization_id
 from app.ingest.store import IngestResult
 from app.server.ingest_worker.channel import Channel, WorkerRequest, WorkerResponse
 from app.server.ingest_worker.worker import answer_all
-from app.services.group_commit import Ingestor, IngestRequest
+from app.services.group_commit import IngestRequest
+from app.web.ingestor import Ingestor
 from tests.conftest import NOW
 
 

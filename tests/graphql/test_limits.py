@@ -486,13 +486,13 @@ async def test_a_key_has_so_many_queries_at_a_time_and_another_key_its_own(
 def test_a_query_that_ended_counts_no_more_however_it_ended() -> None:
     running = ConcurrencyLimit(1)
     for _ in range(3):
-        with pytest.raises(ZeroDivisionError), running.counting("key"):
+        with pytest.raises(ZeroDivisionError), running.slot("key"):
             _ = 1 // 0
     with (
-        running.counting("key"),
-        running.counting("other"),
+        running.slot("key"),
+        running.slot("other"),
         pytest.raises(TooManyConcurrentQueries),
-        running.counting("key"),
+        running.slot("key"),
     ):
         raise AssertionError
     assert not running._running

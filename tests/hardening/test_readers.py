@@ -64,7 +64,7 @@ def download(service: KeyedServer, key: str) -> httpx.Response:
 
 def connections_in_use(service: KeyedServer) -> int:
     told = httpx.get(f"{service.url}/metrics", headers={"Authorization": service.key}).text
-    found = re.search(r"^chargeback_pool_connections_in_use (\d+)", told, re.MULTILINE)
+    found = re.search(r"^chargeback_db_pool_connections_in_use (\d+)", told, re.MULTILINE)
     assert found is not None
     return int(found[1])
 

@@ -71,7 +71,7 @@ async def test_metrics_are_read_with_the_token_also_when_the_store_is_away(
     answer = await away.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
 
     assert answer.status_code == 200
-    assert "chargeback_store_up 0.0" in answer.text.split("\n")
+    assert "chargeback_db_up 0.0" in answer.text.split("\n")
 
 
 @pytest.mark.parametrize("sent", ["", "Bearer ", "Bearer 0123456789abcdeF", "Bearer ü"])

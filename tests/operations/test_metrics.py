@@ -44,7 +44,7 @@ async def test_requests_are_counted_by_route_root_field_and_status(
     found = await samples(client, graphql.key)
 
     requests = {
-        labels: n for (name, labels), n in found.items() if name == f"{OURS}requests_total"
+        labels: n for (name, labels), n in found.items() if name == f"{OURS}http_requests_total"
     }
     assert requests == {
         "operation=graphql:viewer,status=200": 1,
@@ -52,9 +52,9 @@ async def test_requests_are_counted_by_route_root_field_and_status(
         "operation=graphql,status=200": 1,
         "operation=none,status=404": 1,
     }
-    assert found[f"{OURS}request_seconds_count", "operation=graphql:viewer"] == 1
-    assert found[f"{OURS}refusals_total", "code=INVALID_QUERY"] == 1
-    assert found[f"{OURS}requests_in_progress", ""] == 1  # This one.
+    assert found[f"{OURS}http_request_duration_seconds_count", "operation=graphql:viewer"] == 1
+    assert found[f"{OURS}errors_total", "code=INVALID_QUERY"] == 1
+    assert found[f"{OURS}http_requests_in_progress", ""] == 1  # This one.
 
 
 async def test_statements_and_their_rows_are_counted(
@@ -67,9 +67,9 @@ async def test_statements_and_their_rows_are_counted(
 
     # The report's row, and three workspaces.
     report = "operation=graphql:chargebackReport"
-    assert found[f"{OURS}statements_total", report] == 2
-    assert found[f"{OURS}rows_total", report] == 1 + 3
-    assert found[f"{OURS}statement_seconds_count", ""] >= 2
+    assert found[f"{OURS}db_queries_total", report] == 2
+    assert found[f"{OURS}db_rows_total", report] == 1 + 3
+    assert found[f"{OURS}db_query_duration_seconds_count", ""] >= 2
 
 
 async def test_events_are_counted_and_the_feed_s_lag_is_known(
@@ -90,12 +90,12 @@ async def test_events_are_counted_and_the_feed_s_lag_is_known(
 
     found = await samples(client, graphql.key)
 
-    assert found[f"{OURS}feed_events_total", "outcome=accepted"] == 1
-    assert found[f"{OURS}feed_events_total", "outcome=duplicate"] == 1
-    assert found[f"{OURS}feed_events_total", "outcome=refused"] == 1
-    assert found[f"{OURS}feed_lag_seconds", "organization=default"] == 600
+    assert found[f"{OURS}ingest_events_total", "outcome=accepted"] == 1
+    assert found[f"{OURS}ingest_events_total", "outcome=duplicate"] == 1
+    assert found[f"{OURS}ingest_events_total", "outcome=rejected"] == 1
+    assert found[f"{OURS}ingest_lag_seconds", "organization=default"] == 600
     # 2026-09-30T23:59:59Z
-    assert found[f"{OURS}feed_latest_event_timestamp_seconds", "organization=default"] == (
+    assert found[f"{OURS}ingest_latest_event_timestamp_seconds", "organization=default"] == (
         1_790_812_799
     )
 
@@ -111,8 +111,8 @@ async def test_closes_are_seen_whoever_made_them(
     after = await samples(client, graphql.key)
 
     # It is November: August, September and October have ended.
-    assert before[f"{OURS}months_unclosed", labels] == 3
-    assert after[f"{OURS}months_unclosed", labels] == 1
+    assert before[f"{OURS}unclosed_months", labels] == 3
+    assert after[f"{OURS}unclosed_months", labels] == 1
     assert before[f"{OURS}closed_through_timestamp_seconds", labels] == 0
     # 2026-10-01T00:00:00Z
     assert after[f"{OURS}closed_through_timestamp_seconds", labels] == 1_790_812_800

@@ -195,8 +195,8 @@ def test_its_statements_and_refusals_are_seen_where_the_requests_are(install: Ke
     assert [problem["index"] for problem in bad.json()["problems"]] == [0, 1]
     metrics = httpx.get(f"{install.url}/metrics", headers={"Authorization": install.key}).text
     counted = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if line[0] != "#")
-    assert float(counted['chargeback_statements_total{operation="post_events"}']) > 15
-    assert float(counted['chargeback_feed_events_total{outcome="refused"}']) == 2
+    assert float(counted['chargeback_db_queries_total{operation="post_events"}']) > 15
+    assert float(counted['chargeback_ingest_events_total{outcome="rejected"}']) == 2
 
 
 async def superuser(install: KeyedServer) -> asyncpg.Connection:

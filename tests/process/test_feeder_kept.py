@@ -18,7 +18,7 @@ from app.db.engine import Database
 from app.domain.errors import StoreUnavailable
 from app.domain.ids import organization_id
 from app.ingest.store import IngestResult
-from app.observability.request_record import RequestRecord, current, observation
+from app.observability.request_record import RequestRecord, current_record, get_current_record
 from app.server.ingest_worker.channel import Channel
 from app.server.ingest_worker.supervisor import Backoff, IngestWorkerClient, WorkerProcess, spawned
 from app.services.group_commit import IngestRequest
@@ -222,7 +222,7 @@ async def asked(
     feeder: IngestWorkerClient, request_id: str, delivery: IngestRequest
 ) -> IngestResult:
     """Taken within a request."""
-    current.set(RequestRecord(request_id, {}))
+    current_record.set(RequestRecord(request_id, {}))
     return await feeder.ingest(delivery)
 
 
@@ -231,7 +231,7 @@ async def test_statements_are_told_to_the_request_that_they_were_executed_for(
 ) -> None:
     told: list[tuple[str, str]] = []
     database.watchers.append(
-        lambda executed: told.append((observation().request_id, executed.text))
+        lambda executed: told.append((get_current_record().request_id, executed.text))
     )
     async with kept(database) as feeder:
         await asyncio.gather(feeder.ingest(delivery("a")), feeder.ingest(delivery("b", of=OTHER)))

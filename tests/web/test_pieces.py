@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from app.web.json_stream import dumps, in_turns, pieces
-from app.web.middleware.compression import CODINGS, compress, negotiate_encoding
+from app.web.json_stream import cooperative_chunks, dumps, iter_json
+from app.web.middleware.compression import ENCODINGS, compress, negotiate_encoding
 
 scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8)
 
@@ -36,14 +36,14 @@ values = st.recursive(short | long | repeated(long, 150), within, max_leaves=6)
 @settings(deadline=None)
 @given(values)
 def test_the_pieces_are_what_orjson_writes_at_once(value: Any) -> None:
-    assert b"".join(pieces(value)) == orjson.dumps(value)
+    assert b"".join(iter_json(value)) == orjson.dumps(value)
 
 
 def test_no_piece_is_large_however_large_the_elements_are() -> None:
     member = {"userName": "u" * 20, "totalSizeInMb": 1.5}
     workspaces = [{"name": f"w{n}", "members": [member] * (n % 700)} for n in range(1_000)]
     document = {"data": {"chargebackReport": {"workspaces": workspaces, "empty": []}}}
-    made = list(pieces(document))
+    made = list(iter_json(document))
     assert b"".join(made) == orjson.dumps(document)
     assert len(b"".join(made)) > 10_000_000
     assert max(map(len, made)) < 500_000
@@ -67,19 +67,19 @@ async def test_others_have_their_turn_between_chunks() -> None:
 
     counting = asyncio.create_task(count())
     document = [{"name": "x" * 100}] * 100_000
-    chunks = [chunk async for chunk in in_turns(pieces(document))]
+    chunks = [chunk async for chunk in cooperative_chunks(iter_json(document))]
     counting.cancel()
     assert b"".join(chunks) == orjson.dumps(document)
     assert turns >= len(chunks) - 1 > 50
 
 
-@pytest.mark.parametrize("coding", CODINGS, ids=lambda coding: coding.name)
+@pytest.mark.parametrize("coding", ENCODINGS, ids=lambda coding: coding.name)
 async def test_packed_chunks_unpack_to_what_they_were(coding: Any) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for number in range(50):
             yield b"%d," % number * 1_000
 
-    found = b"".join([part async for part in compress(chunks(), coding.packer())])
+    found = b"".join([part async for part in compress(chunks(), coding.new_compressor())])
     unpack = {"gzip": gzip.decompress, "zstd": zstd.decompress}[coding.name]
     assert unpack(found) == b"".join([chunk async for chunk in chunks()])
     assert len(found) < 20_000

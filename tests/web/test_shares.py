@@ -19,35 +19,35 @@ ONE, OTHER = UUID(int=1), UUID(int=2)
 
 
 async def test_one_organization_leaves_a_quarter_to_others() -> None:
-    shares = TenantCapacity(4, patience_seconds=0.01)
+    shares = TenantCapacity(4, timeout_seconds=0.01)
     async with AsyncExitStack() as held:
         for _ in range(3):
-            await held.enter_async_context(shares.taken(ONE))
+            await held.enter_async_context(shares.acquire(ONE))
         with pytest.raises(ServiceBusy):
-            await held.enter_async_context(shares.taken(ONE))
-        await held.enter_async_context(shares.taken(OTHER))
+            await held.enter_async_context(shares.acquire(ONE))
+        await held.enter_async_context(shares.acquire(OTHER))
         with pytest.raises(ServiceBusy):
-            await held.enter_async_context(shares.taken(OTHER))
+            await held.enter_async_context(shares.acquire(OTHER))
 
-    async with shares.taken(OTHER, 3):
+    async with shares.acquire(OTHER, 3):
         pass
 
 
 async def test_what_is_more_than_all_of_one_is_all_of_one() -> None:
-    shares = TenantCapacity(100, patience_seconds=0.01)
-    async with shares.taken(ONE, 1_000_000):
+    shares = TenantCapacity(100, timeout_seconds=0.01)
+    async with shares.acquire(ONE, 1_000_000):
         with pytest.raises(ServiceBusy):
-            await shares.taken(ONE, 1).__aenter__()
-        async with shares.taken(OTHER, 25):
+            await shares.acquire(ONE, 1).__aenter__()
+        async with shares.acquire(OTHER, 25):
             pass
 
 
 async def test_the_only_one_there_is_is_had_in_turn() -> None:
-    shares = TenantCapacity(1, patience_seconds=5)
+    shares = TenantCapacity(1, timeout_seconds=5)
     turns: list[int] = []
 
     async def take(number: int) -> None:
-        async with shares.taken(ONE):
+        async with shares.acquire(ONE):
             turns.append(number)
             await asyncio.sleep(0)
             assert turns[-1] == number
@@ -57,13 +57,13 @@ async def test_the_only_one_there_is_is_had_in_turn() -> None:
 
 
 async def test_who_is_cancelled_while_waiting_holds_nothing() -> None:
-    shares = TenantCapacity(1, patience_seconds=5)
-    async with shares.taken(ONE):
-        waiting = asyncio.create_task(shares.taken(OTHER).__aenter__())
+    shares = TenantCapacity(1, timeout_seconds=5)
+    async with shares.acquire(ONE):
+        waiting = asyncio.create_task(shares.acquire(OTHER).__aenter__())
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.wait([waiting])
-    async with shares.taken(OTHER):
+    async with shares.acquire(OTHER):
         pass
 
 
@@ -80,17 +80,17 @@ async def test_a_large_answer_waits_for_room_and_a_small_one_needs_none(
         )
     )
     application = create_app(Settings.load(admin_user_list="root"), database, clock)
-    room = TenantCapacity(1_000, patience_seconds=0.05)
-    application.state.services = replace(application.state.services, answers=room)
+    room = TenantCapacity(1_000, timeout_seconds=0.05)
+    application.state.chargeback = replace(application.state.chargeback, response_memory=room)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(application), base_url="http://chargeback.test"
     ) as client:
         client.headers["Authorization"] = admin_key
-        async with room.taken(ONE, 1_000):
+        async with room.acquire(ONE, 1_000):
             refused = await client.post("/graphql", json={"query": USERS})
             small = await client.post("/graphql", json={"query": "{ viewer { username } }"})
         answers = [await client.post("/graphql", json={"query": USERS}) for _ in range(2)]
-    await application.state.services.audit.close()
+    await application.state.chargeback.audit.close()
 
     assert refused.status_code == 503
     assert refused.headers["retry-after"] == "2"

@@ -24,7 +24,8 @@ from app.server.ingest_worker.channel import (
     WorkerResponse,
 )
 from app.server.process_tuning import trim_malloc, tune_gc
-from app.services.group_commit import GroupCommitIngestor, Ingestor, IngestRequest
+from app.services.group_commit import GroupCommitIngestor, IngestRequest
+from app.web.ingestor import Ingestor
 
 _log = logging.getLogger(__name__)
 

@@ -1,1 +1,1 @@
-"""Bounds on what one client may use: connections, memory, concurrent queries, failed sign-ins."""
+"""QueryLimits per client: connections, memory, concurrent queries, failed authentication."""

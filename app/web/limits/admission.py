@@ -1,8 +1,7 @@
-"""What requests hold while they last, shared so that there is an end to it.
+"""Admission control: bound the memory and connections that concurrent requests hold.
 
-A reader may be slow, or mean to be. The connections and the memory that its answers hold meanwhile
-are missed by all others: so there is so much of each for large answers, of which no organization
-has all. The memory for bodies one may have whole: whoever sends more is not read from yet.
+Slow readers pin connections and memory. Each is capped, and each organization is capped below the
+total, so that one organization cannot starve the others.
 """
 
 import asyncio
@@ -13,59 +12,62 @@ from uuid import UUID
 
 from app.domain.errors import ChargebackError, ServiceBusy
 
-_PATIENCE_SECONDS = 4.0
+_DEFAULT_TIMEOUT_SECONDS = 4.0
 
 
 class TenantCapacity:
-    """Something of which there is so much, of whatever unit.
+    """A weighted semaphore that bounds what all organizations, and each of them, hold.
 
     Args:
-        most: All of it.
-        patience_seconds: How long a request waits for its share.
-        most_of_one: What one organization has at the most; by itself a quarter less than all.
-        refusal: What a request is told that waited for too long.
+        limit: The total capacity, in any unit.
+        timeout_seconds: How long a request waits for its share.
+        tenant_limit: The capacity of one organization; by default three quarters of `limit`.
+        timeout_error: Creates the error for a request that waited too long.
     """
 
     def __init__(
         self,
-        most: int,
-        patience_seconds: float = _PATIENCE_SECONDS,
+        limit: int,
+        timeout_seconds: float = _DEFAULT_TIMEOUT_SECONDS,
         *,
-        most_of_one: int | None = None,
-        refusal: Callable[[], ChargebackError] = ServiceBusy,
+        tenant_limit: int | None = None,
+        timeout_error: Callable[[], ChargebackError] = ServiceBusy,
     ) -> None:
-        less = max(1, most - max(1, most // 4))
-        self._most, self._most_of_one = most, less if most_of_one is None else most_of_one
-        self._patience_seconds, self._refusal = patience_seconds, refusal
-        self._taken: Counter[UUID] = Counter()
+        default_tenant_limit = max(1, limit - max(1, limit // 4))
+        self._limit = limit
+        self._tenant_limit = default_tenant_limit if tenant_limit is None else tenant_limit
+        self._timeout_seconds, self._timeout_error = timeout_seconds, timeout_error
+        self._held: Counter[UUID] = Counter()
         self._changed = asyncio.Condition()
 
     @asynccontextmanager
-    async def taken(self, organization_id: UUID, count: int = 1) -> AsyncIterator[None]:
-        """Hold a share for the length of a block; what is more than all of one is all of one.
+    async def acquire(self, organization_id: UUID, amount: int = 1) -> AsyncIterator[None]:
+        """Hold an amount for the length of a block; amounts above the tenant limit are capped.
 
         Raises:
-            ChargebackError: The refusal: it was not to be had in time.
+            ChargebackError: The timeout error; the amount did not become free in time.
         """
-        count = min(count, self._most_of_one)
+        amount = min(amount, self._tenant_limit)
         async with self._changed:
-            await self._wait(organization_id, count)
-            self._taken[organization_id] += count
+            await self._wait_for(organization_id, amount)
+            self._held[organization_id] += amount
         try:
             yield
         finally:
             async with self._changed:
-                self._taken[organization_id] -= count
-                self._taken += Counter()  # Whoever has none is forgotten.
+                self._held[organization_id] -= amount
+                self._held += Counter()  # Drop organizations that hold nothing.
                 self._changed.notify_all()
 
-    async def _wait(self, organization_id: UUID, count: int) -> None:
+    async def _wait_for(self, organization_id: UUID, amount: int) -> None:
         def is_free() -> bool:
-            of_one = self._taken[organization_id] + count
-            return of_one <= self._most_of_one and self._taken.total() + count <= self._most
+            tenant_total = self._held[organization_id] + amount
+            return (
+                tenant_total <= self._tenant_limit and self._held.total() + amount <= self._limit
+            )
 
         try:
-            async with asyncio.timeout(self._patience_seconds):
+            async with asyncio.timeout(self._timeout_seconds):
                 await self._changed.wait_for(is_free)
         except TimeoutError:
-            raise self._refusal() from None
+            raise self._timeout_error() from None

@@ -1,4 +1,4 @@
-"""Guessing is slowed down: bad keys are counted by the place that they come from."""
+"""Throttle authentication: clients that send many bad API keys must wait."""
 
 import ipaddress
 from collections import OrderedDict
@@ -6,81 +6,83 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-MOST_BAD_KEYS = 20
-_WITHIN = timedelta(minutes=5)
-_TURNS_PER_SECOND = 5
-_MOST_REMEMBERED = 10_000
+MAX_FAILURES = 20
+_WINDOW = timedelta(minutes=5)
+_LOOKUPS_PER_SECOND = 5
+_MAX_ENTRIES = 10_000
 
 
 @dataclass(slots=True)
-class _Place:
-    """Bad keys from one place since `began`, and which second its latest turns were in."""
+class _Failures:
+    """The bad keys of one network since `started_at`, and its key lookups while throttled."""
 
-    began: datetime
-    bad_keys: int = 0
-    second: datetime | None = None
-    turns: int = 0
+    started_at: datetime
+    count: int = 0
+    lookup_second: datetime | None = None
+    lookup_count: int = 0
 
 
 class AuthThrottle:
-    """Bad keys by place, and the keys that were good, in this process.
+    """Counts bad keys by client network, in this process.
 
-    A place that has sent too many is told to wait. What it sends then is still looked at: a key
-    that was good before always, another a few times a second, so that a good key beside the
-    guessing is served. Memory is bounded: the places seen last are remembered.
+    A network that exceeds the limit must wait. Meanwhile, keys that were valid before are still
+    accepted, and a few other keys per second are looked up, so that a client with a valid key is
+    served even if it shares its network with an attacker. Memory is bounded: the least recently
+    added networks and keys are dropped.
     """
 
     def __init__(self) -> None:
-        self._places: OrderedDict[str, _Place] = OrderedDict()
-        self._good: OrderedDict[bytes, None] = OrderedDict()
+        self._failures: OrderedDict[str, _Failures] = OrderedDict()
+        self._valid_keys: OrderedDict[bytes, None] = OrderedDict()
 
-    def note_bad(self, place: str, now: datetime) -> int:
-        """Count a bad key; says how many that makes."""
-        seen = self._seen(place, now)
-        if seen is None:
-            seen = self._places[place] = _Place(now)
-            _forget(self._places)
-        seen.bad_keys += 1
-        return seen.bad_keys
+    def record_failure(self, network: str, now: datetime) -> int:
+        """Count a bad key; return the number of bad keys in the current window."""
+        failures = self._current_failures(network, now)
+        if failures is None:
+            failures = self._failures[network] = _Failures(now)
+            _drop_oldest(self._failures)
+        failures.count += 1
+        return failures.count
 
-    def note_good(self, digest: bytes) -> None:
-        """Remember a key that was good, by its digest."""
-        self._good[digest] = None
-        self._good.move_to_end(digest)
-        _forget(self._good)
+    def record_success(self, key_digest: bytes) -> None:
+        """Remember a valid key by its digest."""
+        self._valid_keys[key_digest] = None
+        self._valid_keys.move_to_end(key_digest)
+        _drop_oldest(self._valid_keys)
 
-    def wait(self, place: str, now: datetime) -> timedelta | None:
-        """How long until a place may try again; None while it may."""
-        seen = self._seen(place, now)
-        if seen is None or seen.bad_keys <= MOST_BAD_KEYS:
+    def retry_after(self, network: str, now: datetime) -> timedelta | None:
+        """Return how long the network must wait; None if it is not throttled."""
+        failures = self._current_failures(network, now)
+        if failures is None or failures.count <= MAX_FAILURES:
             return None
-        return seen.began + _WITHIN - now
+        return failures.started_at + _WINDOW - now
 
-    def may_ask(self, place: str, digest: bytes, now: datetime) -> bool:
-        """Whether a place that is told to wait may have a key looked up all the same."""
-        seen = self._seen(place, now)
-        if seen is None or digest in self._good:
+    def allows_lookup(self, network: str, key_digest: bytes, now: datetime) -> bool:
+        """Return whether a key of a throttled network may be looked up; count the lookup."""
+        failures = self._current_failures(network, now)
+        if failures is None or key_digest in self._valid_keys:
             return True
         second = now.replace(microsecond=0)
-        seen.turns = seen.turns + 1 if seen.second == second else 1
-        seen.second = second
-        return seen.turns <= _TURNS_PER_SECOND
+        is_same_second = failures.lookup_second == second
+        failures.lookup_count = failures.lookup_count + 1 if is_same_second else 1
+        failures.lookup_second = second
+        return failures.lookup_count <= _LOOKUPS_PER_SECOND
 
-    def _seen(self, place: str, now: datetime) -> _Place | None:
-        seen = self._places.get(place)
-        if seen is not None and not timedelta() <= now - seen.began < _WITHIN:
-            del self._places[place]
+    def _current_failures(self, network: str, now: datetime) -> _Failures | None:
+        failures = self._failures.get(network)
+        if failures is not None and not timedelta() <= now - failures.started_at < _WINDOW:
+            del self._failures[network]
             return None
-        return seen
+        return failures
 
 
-def _forget(remembered: "OrderedDict[Any, Any]") -> None:
-    while len(remembered) > _MOST_REMEMBERED:
-        remembered.popitem(last=False)
+def _drop_oldest(entries: "OrderedDict[Any, Any]") -> None:
+    while len(entries) > _MAX_ENTRIES:
+        entries.popitem(last=False)
 
 
 def client_network(address: str | None) -> str:
-    """Whom an address stands for: a host; in IPv6 its network, whose addresses are anybody's."""
+    """Return the network that a client controls: its IPv4 address, or its IPv6 /64 network."""
     try:
         ip = ipaddress.ip_address(address or "")
     except ValueError:

@@ -1,4 +1,4 @@
-"""How many queries of one key run at a time, by whatever route."""
+"""Limit how many queries of one API key run concurrently, over all routes."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,25 +11,25 @@ from app.domain.errors import TooManyConcurrentQueries
 
 
 class ConcurrencyLimit:
-    """Counts the queries that run in this process, by key.
+    """Counts the running queries of this process by API key.
 
     Args:
-        most: How many of one key may.
+        limit: The maximum number per key.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._running: Counter[str] = Counter()
 
     @contextmanager
-    def counting(self, key_id: str) -> Iterator[None]:
-        """Count a query for the length of a block.
+    def slot(self, key_id: str) -> Iterator[None]:
+        """Hold a slot for the length of a block.
 
         Raises:
-            TooManyConcurrentQueries: As many of this key run already.
+            TooManyConcurrentQueries: The key has no free slot.
         """
-        if self._running[key_id] >= self._most:
-            raise TooManyConcurrentQueries(limit=self._most, value=self._running[key_id] + 1)
+        if self._running[key_id] >= self._limit:
+            raise TooManyConcurrentQueries(limit=self._limit, value=self._running[key_id] + 1)
         self._running[key_id] += 1
         try:
             yield
@@ -40,17 +40,17 @@ class ConcurrencyLimit:
 
 
 class HoldUntilSent(Response):
-    """A response, and what lasts until its last byte was sent or could not be.
+    """A response that holds resources until it was sent, or sending failed.
 
-    A large answer is in memory, or holds a connection to the store, for as long as its reader
-    takes: that is when a query has ended.
+    A large response keeps its memory or its connection for as long as the client reads it, so
+    its query counts as running until then.
     """
 
-    def __init__(self, response: Response, lasting: AsyncExitStack) -> None:
+    def __init__(self, response: Response, resources: AsyncExitStack) -> None:
         super().__init__()
-        self._response, self._lasting = response, lasting
+        self._response, self._resources = response, resources
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response."""
-        async with self._lasting:
+        """Send the response, then release the resources."""
+        async with self._resources:
             await self._response(scope, receive, send)

@@ -1,4 +1,4 @@
-"""Bodies that arrive too slowly are given up, whatever route reads them."""
+"""Time out request bodies that arrive too slowly, on every route."""
 
 import asyncio
 
@@ -6,15 +6,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.domain.errors import BodyTimedOut
 
-_BYTES_PER_SECOND = 50_000
-"""Each second's worth of body buys another second: a large body may take long, if it moves."""
+_MIN_BYTES_PER_SECOND = 50_000
+"""Each second's worth of bytes extends the timeout by a second, so large bodies have time."""
 
 
 class BodyTimeout:
-    """Middleware that lets a request's body take some seconds, and more as it grows.
+    """Middleware that raises `BodyTimedOut` in the route that reads a slow body.
 
-    A route that reads a slower one gets `BodyTimedOut`. Only the time spent waiting for the client
-    counts, not what the route does in between.
+    Only the time spent waiting for the client counts, not the route's own work in between.
+
+    Args:
+        app: The wrapped application.
+        seconds: The initial timeout, which grows with the bytes received.
     """
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:
@@ -22,30 +25,30 @@ class BodyTimeout:
         self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request."""
+        """Handle a request."""
         if scope["type"] == "http":
-            receive = _Body(receive, self._seconds).receive
+            receive = _TimedBody(receive, self._seconds).receive
         await self._app(scope, receive, send)
 
 
-class _Body:
+class _TimedBody:
     def __init__(self, receive: Receive, seconds: float) -> None:
         self._receive = receive
-        self._allowed = self._seconds = seconds
-        self._ended = False
+        self._remaining = self._seconds = seconds
+        self._is_complete = False
 
     async def receive(self) -> Message:
-        """The next message; once the body has ended, that of the client's leaving, whenever."""
-        if self._ended:
+        """Return the next message; once the body is complete, wait without a timeout."""
+        if self._is_complete:
             return await self._receive()
         loop = asyncio.get_running_loop()
-        asked_at = loop.time()
+        started_at = loop.time()
         try:
-            async with asyncio.timeout(self._allowed):
+            async with asyncio.timeout(self._remaining):
                 message = await self._receive()
         except TimeoutError:
             raise BodyTimedOut(self._seconds) from None
-        self._ended = not message.get("more_body", False)
-        arrived = len(message.get("body", b""))
-        self._allowed += arrived / _BYTES_PER_SECOND - (loop.time() - asked_at)
+        self._is_complete = not message.get("more_body", False)
+        size = len(message.get("body", b""))
+        self._remaining += size / _MIN_BYTES_PER_SECOND - (loop.time() - started_at)
         return message

@@ -1,4 +1,4 @@
-"""Compressing answers as they are sent, in a thread: the event loop would stand still."""
+"""Compress responses. Streams are compressed in a thread, so the event loop is not blocked."""
 
 import asyncio
 import sys
@@ -11,84 +11,84 @@ from starlette.middleware.gzip import GZipMiddleware, IdentityResponder
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from app.web.conditional import listed
+from app.web.conditional import join_header_lines
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
-GZIP_FORMAT = 31
-"""What zlib calls the format of gzip."""
-_FAST = 1
+_GZIP_WBITS = 31
+"""The `wbits` value by which zlib writes the gzip format."""
+_FAST_GZIP_LEVEL = 1
 _ZSTD_LEVEL = 3
 
 
 class Compressor(Protocol):
-    """Compresses a stream."""
+    """Compresses a stream of bytes."""
 
     def compress(self, chunk: bytes, /) -> bytes:
-        """Take some in, and give out what is ready."""
+        """Add bytes; return the output that is ready."""
 
     def flush(self) -> bytes:
-        """The rest."""
+        """Return the remaining output."""
 
 
-class Coding(NamedTuple):
-    """A content coding, by its name in HTTP."""
+class ContentEncoding(NamedTuple):
+    """A content encoding, with its name in HTTP."""
 
     name: str
-    packer: Callable[[], Compressor]
+    new_compressor: Callable[[], Compressor]
 
 
-def gzip_packer(level: int = _FAST) -> Compressor:
-    """Compresses to gzip."""
-    return zlib.compressobj(level=level, wbits=GZIP_FORMAT)
+def new_gzip_compressor(level: int = _FAST_GZIP_LEVEL) -> Compressor:
+    """Return a compressor that writes gzip."""
+    return zlib.compressobj(level=level, wbits=_GZIP_WBITS)
 
 
-# The better one first: three times as fast as gzip, and smaller.
-CODINGS = (
-    Coding("zstd", lambda: zstd.ZstdCompressor(level=_ZSTD_LEVEL)),
-    Coding("gzip", gzip_packer),
+# By preference: zstd is three times as fast as gzip, and smaller.
+ENCODINGS = (
+    ContentEncoding("zstd", lambda: zstd.ZstdCompressor(level=_ZSTD_LEVEL)),
+    ContentEncoding("gzip", new_gzip_compressor),
 )
 
 
-def accepted(request: Request) -> frozenset[str]:
-    """The codings that the client names and does not refuse."""
-    return _accepted(listed(request, "accept-encoding"))
+def accepted_encodings(request: Request) -> frozenset[str]:
+    """Return the encodings that the client names and does not exclude by `q=0`."""
+    return _parse_accept_encoding(join_header_lines(request, "accept-encoding"))
 
 
 @lru_cache(maxsize=100)
-def _accepted(header: str) -> frozenset[str]:
-    named = header.lower().replace(" ", "").split(",")
-    weighed = [each.partition(";q=") for each in named]
-    return frozenset(name for name, _, weight in weighed if weight.strip("0.") or not weight)
+def _parse_accept_encoding(header: str) -> frozenset[str]:
+    elements = header.lower().replace(" ", "").split(",")
+    weighted = [element.partition(";q=") for element in elements]
+    return frozenset(name for name, _, weight in weighted if weight.strip("0.") or not weight)
 
 
-class GZip(GZipMiddleware):
-    """Starlette's, for clients who take gzip: it goes by the word, were it refused by `;q=0`."""
+class QualityAwareGZip(GZipMiddleware):
+    """GZipMiddleware that respects `q=0`; Starlette's only looks for the substring `gzip`."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, compressed or not."""
-        if scope["type"] != "http" or "gzip" in accepted(Request(scope)):
+        """Handle a request, and compress the response if the client accepts gzip."""
+        if scope["type"] != "http" or "gzip" in accepted_encodings(Request(scope)):
             await super().__call__(scope, receive, send)
         else:
             await IdentityResponder(self.app, self.minimum_size)(scope, receive, send)
 
 
-def negotiate_encoding(request: Request) -> Coding | None:
-    """The best coding that the client understands; None when it understands none of ours."""
-    names = accepted(request)
-    return next((coding for coding in CODINGS if coding.name in names), None)
+def negotiate_encoding(request: Request) -> ContentEncoding | None:
+    """Return the best encoding that the client accepts; None if it accepts none of ours."""
+    names = accepted_encodings(request)
+    return next((encoding for encoding in ENCODINGS if encoding.name in names), None)
 
 
-async def compress(chunks: AsyncIterator[bytes], packer: Compressor) -> AsyncIterator[bytes]:
-    """The chunks compressed; the next is made while one is being compressed."""
-    coming: asyncio.Future[bytes] | None = None
+async def compress(chunks: AsyncIterator[bytes], compressor: Compressor) -> AsyncIterator[bytes]:
+    """Compress chunks; while one is being compressed, the next is already produced."""
+    pending: asyncio.Future[bytes] | None = None
     async for chunk in chunks:
-        if coming is not None:
-            yield await coming
-        coming = asyncio.ensure_future(asyncio.to_thread(packer.compress, chunk))
-    if coming is not None:
-        yield await coming
-    yield await asyncio.to_thread(packer.flush)
+        if pending is not None:
+            yield await pending
+        pending = asyncio.ensure_future(asyncio.to_thread(compressor.compress, chunk))
+    if pending is not None:
+        yield await pending
+    yield await asyncio.to_thread(compressor.flush)

@@ -1,7 +1,7 @@
-"""Headers that say who asks, and whom: given once, or the request is refused.
+"""Reject requests that repeat a header on which authentication or routing depends.
 
-A proxy before the service may go by the first of two, and the service by the other. So neither is
-gone by. HTTP/1.1 wants one Host, no more and no fewer (RFC 9112, section 3.2).
+A proxy may use the first of two values and the service the last, so both are rejected. HTTP/1.1
+requires exactly one Host header (RFC 9112, section 3.2).
 """
 
 from starlette.datastructures import Headers
@@ -9,33 +9,33 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.domain.errors import InvalidArgument
-from app.web.errors import refuse
+from app.web.errors import handle_error
 
-_ONCE = ("Host", "Authorization", "Content-Type")
+_UNIQUE_HEADERS = ("Host", "Authorization", "Content-Type")
 
 
 class RejectDuplicateHeaders:
-    """Middleware that refuses what is ambiguous."""
+    """Middleware that answers such a request with an error."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or refuse it."""
-        refusal = _refusal(scope) if scope["type"] == "http" else None
-        if refusal is None:
+        """Handle a request, or reject it."""
+        error = _find_error(scope) if scope["type"] == "http" else None
+        if error is None:
             await self._app(scope, receive, send)
         else:
-            response = await refuse(Request(scope), refusal)
+            response = await handle_error(Request(scope), error)
             await response(scope, receive, send)
 
 
-def _refusal(scope: Scope) -> InvalidArgument | None:
+def _find_error(scope: Scope) -> InvalidArgument | None:
     headers = Headers(scope=scope)
-    counts = {name: len(headers.getlist(name)) for name in _ONCE}
+    counts = {name: len(headers.getlist(name)) for name in _UNIQUE_HEADERS}
     for name, count in counts.items():
         if count > 1:
-            return InvalidArgument(f"The header {name} must be given once; got {count}.")
+            return InvalidArgument(f"Send the header {name} only once; got {count}.")
     if not counts["Host"] and scope["http_version"] == "1.1":
-        return InvalidArgument("The header Host must be given, as HTTP/1.1 has it.")
+        return InvalidArgument("HTTP/1.1 requires a Host header.")
     return None

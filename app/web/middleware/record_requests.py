@@ -1,4 +1,4 @@
-"""Every request observed: given an id, counted, timed, logged, and answered when we fail."""
+"""Record each request: assign an id, count, time and log it, and answer unexpected errors."""
 
 import logging
 import re
@@ -13,126 +13,128 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.domain.errors import ChargebackError
 from app.observability.logs import log
-from app.observability.request_record import RequestObserver, RequestRecord, current
-from app.web.errors import fail
+from app.observability.request_record import RequestObserver, RequestRecord, current_record
+from app.web.errors import respond_unexpected
 
 RESPONSE_HEADER = "X-Request-ID"
-# Nor may it look like a key: it goes into the log and back to the client.
-_WELL_FORMED = re.compile(r"(?!.*cbk_)[0-9A-Za-z._-]{8,64}")
-_QUIET = frozenset({"healthz", "readyz", "metrics", "staticfiles"})
-_LONGEST_STATEMENT = 4_000
+# The id goes into the log and back to the client, so it must not look like an API key.
+_VALID_REQUEST_ID = re.compile(r"(?!.*cbk_)[0-9A-Za-z._-]{8,64}")
+_DEBUG_OPERATIONS = frozenset({"healthz", "readyz", "metrics"})
+_MAX_LOGGED_QUERY_LENGTH = 4_000
 
 
 class RecordRequests:
-    """Middleware around all others.
+    """The outermost middleware.
 
     Args:
-        app: What answers.
-        watchers: Told of each request and statement.
-        id_header: Whose value becomes the request's id when it is well-formed; "" for none.
-        slow_seconds: From when on a request is slow.
+        app: The wrapped application.
+        observers: Notified of each request.
+        id_header: The header whose value, if valid, becomes the request id; "" for none.
+        slow_seconds: Requests of this duration or more are logged as slow.
     """
 
     def __init__(
         self,
         app: ASGIApp,
-        watchers: Sequence[RequestObserver],
+        observers: Sequence[RequestObserver],
         id_header: str,
         slow_seconds: float,
     ) -> None:
         self._app = app
-        self._watchers = watchers
+        self._observers = observers
         self._id_header = id_header
         self._slow_seconds = slow_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, and observe."""
+        """Handle and record a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        observed = RequestRecord(self._request_id(scope), scope)
-        here = current.set(observed)
+        record = RequestRecord(self._choose_request_id(scope), scope)
+        token = current_record.set(record)
         try:
-            with structlog.contextvars.bound_contextvars(request_id=observed.request_id):
-                await self._answer(observed, receive, _noting(observed, send))
+            with structlog.contextvars.bound_contextvars(request_id=record.request_id):
+                await self._handle(record, receive, _record_response(record, send))
         finally:
-            current.reset(here)
+            current_record.reset(token)
 
-    async def _answer(self, observed: RequestRecord, receive: Receive, send: Send) -> None:
-        for watcher in self._watchers:
-            watcher.began(observed)
+    async def _handle(self, record: RequestRecord, receive: Receive, send: Send) -> None:
+        for observer in self._observers:
+            observer.request_started(record)
         try:
-            await self._app(observed.scope, receive, send)
+            await self._app(record.scope, receive, send)
         except Exception as error:
-            await _give_up(observed, error, receive, send)
+            await _handle_unexpected_error(record, error, receive, send)
         finally:
-            for watcher in self._watchers:
-                watcher.ended(observed)
-            self._log(observed)
+            for observer in self._observers:
+                observer.request_finished(record)
+            self._log(record)
 
-    def _request_id(self, scope: Scope) -> str:
-        given = Headers(scope=scope).get(self._id_header, "") if self._id_header else ""
-        return given if _WELL_FORMED.fullmatch(given) else secrets.token_hex(16)
+    def _choose_request_id(self, scope: Scope) -> str:
+        sent = Headers(scope=scope).get(self._id_header, "") if self._id_header else ""
+        return sent if _VALID_REQUEST_ID.fullmatch(sent) else secrets.token_hex(16)
 
-    def _log(self, observed: RequestRecord) -> None:
-        is_quiet = observed.operation in _QUIET
-        facts = _facts(observed)
-        log.log(logging.DEBUG if is_quiet else logging.INFO, "request", extra=facts)
-        if observed.seconds >= self._slow_seconds and not is_quiet:
-            slowest = observed.slowest_statement[:_LONGEST_STATEMENT]
-            more = {"slowest_seconds": round(observed.slowest_seconds, 6), "statement": slowest}
-            log.warning("slow query", extra=facts | more)
+    def _log(self, record: RequestRecord) -> None:
+        is_debug = record.operation in _DEBUG_OPERATIONS
+        fields = _log_fields(record)
+        log.log(logging.DEBUG if is_debug else logging.INFO, "request", extra=fields)
+        if record.seconds >= self._slow_seconds and not is_debug:
+            slowest_query = {
+                "slowest_query_seconds": round(record.slowest_query_seconds, 6),
+                "slowest_query": record.slowest_query[:_MAX_LOGGED_QUERY_LENGTH],
+            }
+            log.warning("slow request", extra=fields | slowest_query)
 
 
-def _noting(observed: RequestRecord, send: Send) -> Send:
-    """Sends on, with the request's id among the headers."""
+def _record_response(record: RequestRecord, send: Send) -> Send:
+    """Wrap `send` to record the response and add the request id to its headers."""
 
-    async def noting(message: Message) -> None:
+    async def send_recorded(message: Message) -> None:
         if message["type"] == "http.response.start":
-            observed.status = message["status"]
-            MutableHeaders(scope=message)[RESPONSE_HEADER] = observed.request_id
-        observed.sent_bytes += len(message.get("body", b""))
+            record.status = message["status"]
+            MutableHeaders(scope=message)[RESPONSE_HEADER] = record.request_id
+        record.response_bytes += len(message.get("body", b""))
         await send(message)
 
-    return noting
+    return send_recorded
 
 
-async def _give_up(
-    observed: RequestRecord, error: Exception, receive: Receive, send: Send
+async def _handle_unexpected_error(
+    record: RequestRecord, error: Exception, receive: Receive, send: Send
 ) -> None:
-    """Our own mistake is an answer as long as none has begun; then it can only break off."""
-    if observed.status == 0:
-        response = await fail(Request(observed.scope), error)
-        await response(observed.scope, receive, send)
+    """Answer with status 500, or abort the response if it has already started."""
+    if record.status == 0:
+        response = await respond_unexpected(Request(record.scope), error)
+        await response(record.scope, receive, send)
         return
     cause = error.__cause__ or error
     if isinstance(cause, ClientDisconnect):
-        observed.code = "CLIENT_GONE"
+        record.code = "CLIENT_GONE"
         return
-    known = isinstance(cause, ChargebackError)
-    observed.code = cause.code if isinstance(cause, ChargebackError) else "INTERNAL"
-    log.error("an answer broke off: %s", cause, exc_info=None if known else error)
+    is_expected = isinstance(cause, ChargebackError)
+    record.code = cause.code if isinstance(cause, ChargebackError) else "INTERNAL"
+    log.error("response aborted: %s", cause, exc_info=None if is_expected else error)
     raise error
 
 
-def _facts(observed: RequestRecord) -> dict[str, Any]:
-    client = observed.scope.get("client")
-    facts = {
-        "method": observed.scope["method"],
-        "path": observed.scope["path"],
-        "status": observed.status,
-        "seconds": round(observed.seconds, 6),
-        "sent_bytes": observed.sent_bytes,
-        "client": client[0] if client else None,
-        "operation": observed.operation,
-        "operation_name": observed.operation_name,
-        "cost": observed.cost,
-        "statements": observed.statements,
-        "rows": observed.rows,
-        "statement_seconds": round(observed.statement_seconds, 6),
-        "key_id": observed.key_id,
-        "organization": observed.organization,
-        "code": observed.code,
-        "trace_id": observed.trace_id,
+def _log_fields(record: RequestRecord) -> dict[str, Any]:
+    client = record.scope.get("client")
+    fields = {
+        "method": record.scope["method"],
+        "path": record.scope["path"],
+        "status": record.status,
+        "duration_seconds": round(record.seconds, 6),
+        "response_bytes": record.response_bytes,
+        "client_address": client[0] if client else None,
+        "operation": record.operation,
+        "graphql_operation_name": record.operation_name,
+        "graphql_cost": record.cost,
+        "db_query_count": record.query_count,
+        "db_row_count": record.row_count,
+        "db_query_seconds": round(record.query_seconds, 6),
+        "key_id": record.key_id,
+        "organization": record.organization,
+        "error_code": record.code,
+        "trace_id": record.trace_id,
     }
-    return {name: value for name, value in facts.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None}

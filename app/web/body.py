@@ -1,0 +1,70 @@
+"""Read request bodies up to a maximum size, optionally decompressing gzip."""
+
+import zlib
+from collections.abc import Callable
+
+from starlette.requests import ClientDisconnect, Request
+
+from app.domain.errors import BodyTooLarge, InvalidArgument
+
+IDENTITY, GZIP = "identity", "gzip"
+
+_GZIP_WBITS = 31
+"""The `wbits` value by which zlib reads the gzip format."""
+
+
+class IncompleteBody(InvalidArgument):
+    """The client disconnected before it sent the complete body."""
+
+
+def parse_content_encoding(request: Request) -> str:
+    """Return the name of the body's content encoding; `identity` if it has none."""
+    return request.headers.get("content-encoding", "").strip().lower() or IDENTITY
+
+
+def declared_length(request: Request) -> int | None:
+    """Return the Content-Length; None if it is missing or invalid."""
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdecimal() else None
+
+
+async def read_body(
+    request: Request,
+    max_bytes: int,
+    too_large: Callable[[int], BodyTooLarge],
+    *,
+    encoding: str = IDENTITY,
+) -> bytes:
+    """Read a body, of which at most `max_bytes` are kept in memory.
+
+    Args:
+        request: Its body must not have been read.
+        max_bytes: The limit, which applies to the body as sent and as decompressed.
+        too_large: Creates the error for a body of at least the given size.
+        encoding: IDENTITY, or GZIP to decompress the body.
+
+    Raises:
+        BodyTooLarge: The body exceeds `max_bytes`.
+        IncompleteBody: The client disconnected.
+        InvalidArgument: The body is not valid gzip.
+    """
+    length = declared_length(request)
+    if encoding == IDENTITY and length is not None and length > max_bytes:
+        raise too_large(length)
+    decompressor = zlib.decompressobj(wbits=_GZIP_WBITS) if encoding == GZIP else None
+    body, received_bytes = bytearray(), 0
+    try:
+        async for chunk in request.stream():
+            # Decompress only what fits: a small body can expand to gigabytes.
+            remaining = max_bytes + 1 - len(body)
+            body += decompressor.decompress(chunk, remaining) if decompressor else chunk
+            received_bytes += len(chunk)
+            if max(len(body), received_bytes) > max_bytes:
+                raise too_large(max(len(body), received_bytes))
+    except zlib.error as error:
+        raise InvalidArgument(f"The body is not valid gzip: {error}.") from None
+    except ClientDisconnect:
+        raise IncompleteBody("The connection closed before the body was complete.") from None
+    if decompressor is not None and not decompressor.eof:
+        raise InvalidArgument("The body is not valid gzip: it is truncated.")
+    return bytes(body)
