@@ -11,7 +11,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from app.clock import Clock, system_clock
-from app.db.engine import Database, Executed
+from app.db.engine import Database
+from app.db.pool import ExecutedStatement
 from app.domain.errors import (
     ChargebackError,
     GraphiQLDisabled,
@@ -25,6 +26,7 @@ from app.services.audit import AuditTrail
 from app.services.group_commit import GroupCommitIngestor
 from app.services.key_loader import KeyLoader
 from app.settings import Settings, SettingsError
+from app.timeouts import BODY_ADMISSION_SECONDS
 from app.web import auth, events, health, openapi, rest, scim
 from app.web.app_state import AppState, get_app_state
 from app.web.closed_report_cache import ClosedReportCache
@@ -43,7 +45,6 @@ from app.web.middleware.security_headers import SecurityHeaders
 
 _MAX_LARGEST_BODIES = 4
 """Request bodies of the largest allowed size that fit in memory at once."""
-_BODY_MEMORY_TIMEOUT_SECONDS = 15.0
 _CLOSED_REPORT_CACHE_BYTES = 67_108_864
 _RESPONSE_MEMORY_BYTES = 805_306_368
 """The full GraphQL report of the largest supported organization takes 420 MB."""
@@ -66,7 +67,7 @@ def create_app(
     ingestor = ingestor or GroupCommitIngestor(database)
     metrics = Metrics(database, ingestor)
     observers: list[RequestObserver] = [metrics, *_create_tracers(settings)]
-    database.watchers.append(_create_query_observer(observers))
+    database.statement_listeners.append(_create_query_observer(observers))
     app = Starlette(
         routes=_create_routes(settings),
         middleware=_create_middleware(settings, observers),
@@ -89,7 +90,7 @@ def create_app(
         audit=AuditTrail(database),
         auth_throttle=AuthThrottle(),
         query_limit=ConcurrencyLimit(settings.max_concurrent_queries_per_key),
-        download_slots=TenantCapacity(max(1, database.connections // 2)),
+        download_slots=TenantCapacity(max(1, database.pool_size // 2)),
         response_memory=TenantCapacity(_RESPONSE_MEMORY_BYTES),
         metrics=metrics,
     )
@@ -131,7 +132,7 @@ def _create_body_memory(settings: Settings) -> TenantCapacity:
     capacity = _MAX_LARGEST_BODIES * settings.feed_max_body_bytes
     return TenantCapacity(
         capacity,
-        _BODY_MEMORY_TIMEOUT_SECONDS,
+        BODY_ADMISSION_SECONDS,
         tenant_limit=capacity,
         timeout_error=IngestQueueFull,
     )
@@ -149,10 +150,12 @@ def _create_tracers(settings: Settings) -> Sequence[RequestObserver]:
     return [Traces(settings.traces_endpoint)]
 
 
-def _create_query_observer(observers: Sequence[RequestObserver]) -> Callable[[Executed], None]:
+def _create_query_observer(
+    observers: Sequence[RequestObserver],
+) -> Callable[[ExecutedStatement], None]:
     """Return a callback that attributes each SQL statement to the current request."""
 
-    def observe(executed: Executed) -> None:
+    def observe(executed: ExecutedStatement) -> None:
         record = get_current_record()
         record.add_query(executed)
         for observer in observers:

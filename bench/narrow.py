@@ -43,11 +43,11 @@ class ItsSql:
         def note(text: str, arguments: Sequence[Any]) -> None:
             found.append((text, tuple(arguments)))
 
-        store.database.observers.append(note)
+        store.database.read_observers.append(note)
         try:
             await ours.InProcess(store).graphql(ours.NARROW)
         finally:
-            store.database.observers.remove(note)
+            store.database.read_observers.remove(note)
         return cls(pool, found)
 
     async def rows(self, connection: Any) -> Sequence[asyncpg.Record]:

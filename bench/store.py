@@ -145,7 +145,7 @@ async def _closed_clone(url: str, closed_url: str) -> str:
         await admin.execute(f"CREATE DATABASE {_CLOSED} TEMPLATE chargeback STRATEGY file_copy")
     finally:
         await admin.close()
-    database = Database(closed_url, connections=2)
+    database = Database(closed_url, pool_size=2)
     try:
         found = await find_organization(database, DEFAULT_ORGANIZATION)
         now = system_clock()

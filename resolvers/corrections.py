@@ -21,7 +21,7 @@ async def corrections_of_reports(
     Source: table `correction`.
     """
     statement = select_corrections_of_reports(selection)
-    rows = await context.snapshot.rows(
+    rows = await context.snapshot.fetch_rows(
         statement,
         {"parent_month": [month for _, month in reports]},
         organization_id=reports[0][0],

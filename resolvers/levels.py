@@ -56,7 +56,7 @@ async def read_level(
         **parameters,
     }
     statement = select(one_report=one_report)
-    rows = await context.snapshot.rows(statement, bound, organization_id=organization_id)
+    rows = await context.snapshot.fetch_rows(statement, bound, organization_id=organization_id)
     return grouped(rows, statement.columns, len(keys))
 
 
@@ -72,7 +72,7 @@ def stream_level(context: Context, select: SelectLevel, report: ReportKey, size:
     organization_id, month = report
     statement = select(one_report=True)
     bound = report_parameters([context.reports[organization_id, month]], one=True)
-    chunks = context.snapshot.chunks(statement, bound, size, organization_id=organization_id)
+    chunks = context.snapshot.iter_chunks(statement, bound, size, organization_id=organization_id)
     return RowStream(statement.columns, chunks)
 
 

@@ -39,5 +39,5 @@ async def read_list_sizes(context: Context) -> ListSizes:
 
     Source: `workspace_month`, `user_month`, `member_month`, `project_month`.
     """
-    rows = await context.snapshot.rows(select_sizes(), {})
+    rows = await context.snapshot.fetch_rows(select_sizes(), {})
     return {kind: ListSize(total, largest) for kind, total, largest in rows}

@@ -65,9 +65,9 @@ async def _reports(
 ) -> Grouped:
     require_report_enabled(context.settings)
     chosen = context.caller.resolve_organization(organization)
-    context.snapshot.admit(chosen)
+    context.snapshot.allow_organization(chosen)
     statement = select_reports(selection)
-    rows = await context.snapshot.rows(
+    rows = await context.snapshot.fetch_rows(
         statement, {"months": [month.first_day for month in months]}, organization_id=chosen
     )
     if not rows:

@@ -86,7 +86,7 @@ async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[st
 async def template(postgres: str) -> str:
     """The name of a migrated database with the default organization, for cloning."""
     await execute_as_superuser(postgres, f"CREATE DATABASE {_TEMPLATE}")
-    database = Database(with_database_name(postgres, _TEMPLATE), connections=1)
+    database = Database(with_database_name(postgres, _TEMPLATE), pool_size=1)
     async with database.owner_transaction() as tx:
         await upgrade(tx)
     await ensure_default_organization(database, NOW)
@@ -117,7 +117,7 @@ class ClonedDatabase:
             self._postgres,
             f"CREATE DATABASE {self._name} TEMPLATE {self._template} STRATEGY wal_log",
         )
-        self._database = Database(self.url, connections=5)
+        self._database = Database(self.url, pool_size=5)
         return self._database
 
     async def __aexit__(self, *_: object) -> None:
@@ -317,11 +317,11 @@ def record_statements(database: Database) -> Iterator[StatementLog]:
 
     engine = database.engine.sync_engine
     sqlalchemy_event.listen(engine, "before_cursor_execute", record)
-    database.observers.append(record_read)
+    database.read_observers.append(record_read)
     try:
         yield log
     finally:
-        database.observers.remove(record_read)
+        database.read_observers.remove(record_read)
         sqlalchemy_event.remove(engine, "before_cursor_execute", record)
 
 

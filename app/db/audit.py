@@ -19,7 +19,8 @@ async def insert_entries(
 ) -> None:
     """Append lines to an organization's log; one that is there already is left as it is."""
     await tx.execute(
-        _INSERT_ENTRIES, {"organization_id": organization_id, **_ENTRIES.parameters(entries)}
+        _INSERT_ENTRIES,
+        {"organization_id": organization_id, **_ENTRIES.bind_rows(entries)},
     )
 
 
@@ -34,7 +35,7 @@ _INSERT_ENTRIES = text(f"""
                            username, key_id, address, door, detail)
     SELECT CAST(:organization_id AS uuid), entry_id, happened_at, action, target, outcome,
            username, key_id, address, door, CAST(detail AS jsonb)
-    FROM {_ENTRIES.rows_as("fresh")}
+    FROM {_ENTRIES.as_rows("fresh")}
     ON CONFLICT (organization_id, entry_id) DO NOTHING
 """)
 

@@ -77,7 +77,7 @@ async def insert_named(
         if rows := named.get(kind):
             await tx.execute(
                 _INSERT_NAMED[kind],
-                {"organization_id": organization_id, **columns.parameters(rows)},
+                {"organization_id": organization_id, **columns.bind_rows(rows)},
             )
 
 
@@ -85,7 +85,7 @@ def _insert_named(table: str, columns: Columns) -> Any:
     return text(f"""
         INSERT INTO {table} (organization_id, {columns.names})
         SELECT CAST(:organization_id AS uuid), {columns.names}
-        FROM {columns.rows_as("named")}
+        FROM {columns.as_rows("named")}
         ON CONFLICT DO NOTHING
     """)
 
@@ -148,7 +148,8 @@ async def update_lives(
         for rank, life in enumerate(found or [(None, None)])
     ]
     await tx.execute(
-        _UPDATE_LIVES[kind.table], {"organization_id": organization_id, **_LIVES.parameters(rows)}
+        _UPDATE_LIVES[kind.table],
+        {"organization_id": organization_id, **_LIVES.bind_rows(rows)},
     )
 
 
@@ -164,7 +165,7 @@ _UPDATE_LIVES = {
                        FILTER (WHERE started_at IS NOT NULL) AS started_at,
                    array_agg(ended_at ORDER BY rank)
                        FILTER (WHERE started_at IS NOT NULL) AS ended_at
-            FROM {_LIVES.rows_as("life")}
+            FROM {_LIVES.as_rows("life")}
             GROUP BY key
         ) AS changed
         WHERE thing.organization_id = :organization_id AND thing.{kind.key} = changed.key
@@ -189,7 +190,8 @@ async def update_accounts(
 ) -> None:
     """Say what is known now of these accounts; they are there already."""
     await tx.execute(
-        _UPDATE_ACCOUNTS, {"organization_id": organization_id, **_ACCOUNTS.parameters(rows)}
+        _UPDATE_ACCOUNTS,
+        {"organization_id": organization_id, **_ACCOUNTS.bind_rows(rows)},
     )
 
 
@@ -205,7 +207,7 @@ _ACCOUNTS = Columns(
 _UPDATE_ACCOUNTS = text(f"""
     UPDATE account SET email = now.email, role = now.role, suspended = now.suspended,
                        started_at = now.started_at, ended_at = now.ended_at
-    FROM {_ACCOUNTS.rows_as("now")}
+    FROM {_ACCOUNTS.as_rows("now")}
     WHERE account.organization_id = :organization_id AND account.user_id = now.user_id
 """)
 

@@ -1,4 +1,4 @@
-"""What the store cannot do, as the error that says so."""
+"""Translate errors of the database driver into errors of the product."""
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError, InterfaceError, PendingRollbackError
@@ -11,7 +11,7 @@ from app.domain.errors import (
     StoreUnavailable,
 )
 
-_AWAY = (
+_UNAVAILABLE = (
     OSError,
     TimeoutError,
     PoolTimeout,
@@ -27,60 +27,62 @@ DRIVER_ERRORS = (
     asyncpg.InternalClientError,
     asyncpg.PostgresError,
 )
-"""All that using a connection can raise. The last but one is the driver's own state: that of a
-connection which broke in the middle of an operation, for whoever uses it next."""
-# SQLSTATE classes of a server that cannot serve at the moment: connection exceptions, a login or
-# a database that it refuses, transactions that it gave up (deadlocks), too many connections and
-# other shortages, shutdown and start-up; and whatever follows in a transaction in which a
-# statement failed for one of these reasons.
-_AWAY_STATES = ("08", "28", "3D", "40", "53", "57P", "58", "25P02")
+"""Everything that a connection can raise. `InternalClientError` comes from a connection that broke
+in the middle of an earlier operation."""
+# SQLSTATE classes of a server that is unavailable at the moment: connection exceptions, a rejected
+# login or database, serialization failures and deadlocks, insufficient resources, shutdown and
+# start-up, and later statements of a transaction that failed for one of these reasons.
+_UNAVAILABLE_STATES = ("08", "28", "3D", "40", "53", "57P", "58", "25P02")
 _CANCELLED = "57014"
-# A lock that was not to be had in time: only batches set such a time, for their turn.
-_NOT_ITS_TURN = "55P03"
-# A statement that was prepared is not there, or another of its name is.
-_NOT_AS_PREPARED = ("26000", "42P05")
-# Data exceptions: U+0000 in a text, half a surrogate pair, a sum beyond 64 bits; and what is
-# larger than PostgreSQL takes as one value.
+# The lock timeout has passed. Only the ingestion of batches sets one.
+_LOCK_NOT_AVAILABLE = "55P03"
+# A prepared statement is missing, or another one has its name.
+_PREPARED_STATEMENT_LOST = ("26000", "42P05")
+# Data exceptions (U+0000 or half a surrogate pair in a text, a sum beyond 64 bits), and values
+# beyond PostgreSQL's size limit.
 _BAD_VALUE = ("22", "54000")
 
 
-_POOLED = (
-    "A pooler stands before PostgreSQL, in transaction mode: "
-    "set DATABASE_PREPARED_STATEMENTS=false."
+_POOLER_DETECTED = (
+    "DATABASE_URL leads to a pooler in transaction mode: set DATABASE_PREPARED_STATEMENTS=false."
 )
 
 
-class StoreErrors:
-    """Turns errors of the driver, and SQLAlchemy's around them, into ours."""
+class StoreErrorTranslator:
+    """Translate driver errors, also those that SQLAlchemy has wrapped, at the end of a block."""
 
     def __enter__(self) -> None: ...
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if error is None:
             return
-        state = _state(error)
+        state = _get_sqlstate(error)
         if state == _CANCELLED:
             raise StatementCancelled from error
-        if state == _NOT_ITS_TURN:
+        if state == _LOCK_NOT_AVAILABLE:
             raise IngestQueueFull from error
-        if state in _NOT_AS_PREPARED:
-            raise StoreUnavailable(_POOLED) from error
-        if isinstance(error, _AWAY) or state.startswith(_AWAY_STATES) or _is_lost(error):
+        if state in _PREPARED_STATEMENT_LOST:
+            raise StoreUnavailable(_POOLER_DETECTED) from error
+        if (
+            isinstance(error, _UNAVAILABLE)
+            or state.startswith(_UNAVAILABLE_STATES)
+            or _is_connection_lost(error)
+        ):
             raise StoreUnavailable from error
         if state.startswith(_BAD_VALUE):
             raise InvalidArgument(
-                f"A value cannot be stored or compared: {_reason(error)}."
+                f"A value cannot be stored or compared: {_format_reason(error)}."
             ) from error
 
 
-def _reason(error: BaseException) -> str:
-    """In PostgreSQL's words; SQLAlchemy puts the kind of error before them."""
+def _format_reason(error: BaseException) -> str:
+    """Return PostgreSQL's message without the class name that SQLAlchemy puts before it."""
     first, *_ = str(getattr(error, "orig", error)).splitlines()
     return first.partition("'>: ")[2] or first
 
 
-def _is_lost(error: BaseException) -> bool:
-    """Whether it is the connection that failed, before the server could say anything."""
+def _is_connection_lost(error: BaseException) -> bool:
+    """Whether the connection failed before the server could respond."""
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or isinstance(error, InterfaceError)
     if isinstance(error, asyncpg.InternalClientError):
@@ -90,7 +92,7 @@ def _is_lost(error: BaseException) -> bool:
     )
 
 
-def _state(error: BaseException) -> str:
-    """Its SQLSTATE, where it has one."""
+def _get_sqlstate(error: BaseException) -> str:
+    """Return the SQLSTATE of an error, or "" when it has none."""
     state = getattr(getattr(error, "orig", error), "sqlstate", None)
     return state if isinstance(state, str) else ""

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.unnest import Columns, array, read_array
+from app.db.unnest import Columns, array_expression, format_array
 
 
 class EventColumns(NamedTuple):
@@ -31,7 +31,7 @@ async def select_known(
 ) -> set[UUID]:
     """Which of these uids are stored already."""
     found = await tx.execute(
-        _SELECT_KNOWN, {"organization_id": organization_id, "uids": array(uids)}
+        _SELECT_KNOWN, {"organization_id": organization_id, "uids": format_array(uids)}
     )
     return set(found.scalars())
 
@@ -39,7 +39,7 @@ async def select_known(
 _SELECT_KNOWN = text(f"""
     SELECT uid FROM event
     WHERE organization_id = :organization_id
-      AND uid = ANY(CAST((SELECT {read_array("uids", "uuid")}) AS uuid[]))
+      AND uid = ANY(CAST((SELECT {array_expression("uids", "uuid")}) AS uuid[]))
 """)
 
 
@@ -58,7 +58,7 @@ async def insert_events(
             "received_at": received_at,
             "year": received_at.astimezone(UTC).year,
             "data": data.decode(),
-            **_EVENTS.written(events),
+            **_EVENTS.bind_columns(events),
         },
     )
 
@@ -78,7 +78,7 @@ _INSERT_EVENTS = text(f"""
     SELECT CAST(:organization_id AS uuid), CAST(:received_at AS timestamptz),
            CASE type WHEN 'usage.recorded' THEN CAST(:year AS smallint) ELSE 0 END,
            {_EVENTS.names}, data
-    FROM ROWS FROM ({_EVENTS.unnested}, jsonb_array_elements(CAST(:data AS jsonb)))
+    FROM ROWS FROM ({_EVENTS.unnest_call}, jsonb_array_elements(CAST(:data AS jsonb)))
          AS fresh ({_EVENTS.names}, data)
 """)
 
@@ -93,7 +93,7 @@ async def select_facts(
         _SELECT_FACTS,
         {
             "organization_id": organization_id,
-            "subject_ids": array(subject_ids),
+            "subject_ids": format_array(subject_ids),
             "types": list(types),
         },
     )
@@ -104,7 +104,7 @@ async def select_facts(
 # believe that reading all facts of the organization is less work, while it knows little of them.
 _SELECT_FACTS = text(f"""
     SELECT fact.subject_id, fact.uid, fact.type, fact.occurred_at, fact.data
-    FROM unnest({read_array("subject_ids", "uuid")}) AS subject (id)
+    FROM unnest({array_expression("subject_ids", "uuid")}) AS subject (id)
     CROSS JOIN LATERAL (
         SELECT subject_id, uid, type, occurred_at, CAST(data AS text) AS data
         FROM event
@@ -134,7 +134,7 @@ async def select_first_births(
     """
     found = await tx.execute(
         _FIRST_BIRTHS[births],
-        {"organization_id": organization_id, **_ERAS.parameters(eras)},
+        {"organization_id": organization_id, **_ERAS.bind_rows(eras)},
     )
     return found.all()
 
@@ -177,7 +177,7 @@ _ERAS = Columns(Era, thing_id="uuid", after="timestamptz", until="timestamptz")
 _FIRST_BIRTHS: Mapping[str, Any] = {
     kind: text(f"""
         SELECT era.thing_id, birth.started_at
-        FROM {_ERAS.rows_as("era")}
+        FROM {_ERAS.as_rows("era")}
         CROSS JOIN LATERAL ({births}) AS birth (started_at)
         WHERE birth.started_at IS NOT NULL
     """)

@@ -1,4 +1,4 @@
-"""A database of somebody else's, which is read and never written: PostgreSQL, MySQL or SQLite."""
+"""Read-only access to the database of another system: PostgreSQL, MySQL or SQLite."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -18,14 +18,14 @@ _SQLITE = ("sqlite",)
 
 
 class ExternalDatabase:
-    """A database that is read with the same few statements, whichever kind it is.
+    """A database of another system, read with the same statements whatever its kind.
 
     Args:
-        url: As SQLAlchemy writes it; a driver that it names (`postgresql+psycopg2`) is replaced
-            by ours.
+        url: An SQLAlchemy URL. The driver that it names (`postgresql+psycopg2`) is replaced by the
+            one that this service uses.
 
     Raises:
-        InvalidArgument: It is of another kind, or a driver is missing.
+        InvalidArgument: The URL is malformed or of another kind, or a driver is missing.
     """
 
     def __init__(self, url: str) -> None:
@@ -34,11 +34,11 @@ class ExternalDatabase:
         try:
             parsed = make_url(url)
             kind = parsed.drivername.split("+")[0]
-            self.shown = parsed.render_as_string(hide_password=True)
+            self.display_url = parsed.render_as_string(hide_password=True)
             if kind in _POSTGRESQL:
                 self._async = create_async_engine(
                     parsed.set(drivername="postgresql+asyncpg"),
-                    # Neither prepared statements nor start-up parameters pass every pooler.
+                    # Some poolers reject prepared statements.
                     connect_args={"statement_cache_size": 0, "timeout": _CONNECT_SECONDS},
                     execution_options={"postgresql_readonly": True},
                     pool_size=1,
@@ -46,19 +46,19 @@ class ExternalDatabase:
             elif kind in _MYSQL:
                 self._sync = create_engine(parsed.set(drivername="mysql+pymysql"), pool_size=1)
             elif kind in _SQLITE:
-                self._sync = _sqlite(parsed.database)
+                self._sync = _create_sqlite_engine(parsed.database)
             else:
                 raise InvalidArgument(
-                    f"The database must be PostgreSQL, MySQL or SQLite; got {self.shown}."
+                    f"The database must be PostgreSQL, MySQL or SQLite; got {self.display_url}."
                 )
         except (ArgumentError, NoSuchModuleError):
             raise InvalidArgument(
-                "A database is named by a URL such as postgresql://user:password@host/name, "
+                "The database must be a URL such as postgresql://user:password@host/name, "
                 "mysql://… or sqlite:////path/to/mlflow.db."
             ) from None
         except ModuleNotFoundError as missing:
             raise InvalidArgument(
-                f"{self.shown}: the driver {missing.name} is not installed: install "
+                f"{self.display_url}: the driver {missing.name} is not installed. Install "
                 "chargeback-admin-api[mysql]."
             ) from None
 
@@ -71,13 +71,17 @@ class ExternalDatabase:
         if self._sync is not None:
             self._sync.dispose()
 
-    async def rows(
+    async def fetch_rows(
         self, statement: str, parameters: Mapping[str, Any] | None = None
     ) -> Sequence[Any]:
-        """All rows of a statement; a parameter that is a list stands in `IN :name`.
+        """Execute a statement and return all its rows.
+
+        Args:
+            statement: SQL with `:name` parameters; write `IN :name` for a list.
+            parameters: Their values.
 
         Raises:
-            SourceUnavailable: The database cannot be reached, or does not know what is asked.
+            SourceUnavailable: The database cannot be reached, or rejects the statement.
         """
         lists = [name for name, value in (parameters or {}).items() if isinstance(value, list)]
         prepared = text(statement).bindparams(*(bindparam(name, expanding=True) for name in lists))
@@ -88,17 +92,17 @@ class ExternalDatabase:
         found: Sequence[Any] = await self._run(read)
         return found
 
-    async def tables(self) -> frozenset[str]:
-        """The names of its tables."""
+    async def list_tables(self) -> frozenset[str]:
+        """Return the names of the tables."""
         found: frozenset[str] = await self._run(
             lambda connection: frozenset(inspect(connection).get_table_names())
         )
         return found
 
-    def quoted(self, name: str) -> str:
-        """A name that is a word of SQL somewhere."""
+    def quote_name(self, name: str) -> str:
+        """Quote a name that is a keyword in some databases."""
         engine = self._async.sync_engine if self._async is not None else self._sync
-        assert engine is not None  # noqa: S101  one of the two is there
+        assert engine is not None  # noqa: S101  one of the two is set
         return str(engine.dialect.identifier_preparer.quote_identifier(name))
 
     async def _run(self, read: Any) -> Any:
@@ -106,22 +110,22 @@ class ExternalDatabase:
             if self._async is not None:
                 async with self._async.connect() as connection:
                     return await connection.run_sync(read)
-            return await asyncio.to_thread(self._read, read)
+            return await asyncio.to_thread(self._read_sync, read)
         except (DBAPIError, OSError) as error:
             reason = str(getattr(error, "orig", None) or error)
-            raise SourceUnavailable(f"{self.shown} cannot be read: {reason}") from error
+            raise SourceUnavailable(f"{self.display_url} cannot be read: {reason}") from error
 
-    def _read(self, read: Any) -> Any:
-        assert self._sync is not None  # noqa: S101  one of the two is there
+    def _read_sync(self, read: Any) -> Any:
+        assert self._sync is not None  # noqa: S101  one of the two is set
         with self._sync.connect() as connection:
             if self._sync.dialect.name == "mysql":
                 connection.execute(text("SET TRANSACTION READ ONLY"))
             return read(connection)
 
 
-def _sqlite(file: str | None) -> Engine:
-    """SQLite would create a file that is not there, and lock one that it may write."""
+def _create_sqlite_engine(file: str | None) -> Engine:
+    """Open the file read-only. Otherwise SQLite creates a missing file and locks a present one."""
     if not file or not Path(file).is_file():
-        raise InvalidArgument(f"sqlite:///{file or ''}: there is no such file.")
+        raise InvalidArgument(f"sqlite:///{file or ''}: no such file.")
     path = Path(file).resolve().as_uri()
     return create_engine(f"sqlite:///{path}?mode=ro&uri=true")

@@ -32,7 +32,7 @@ async def add_counts(
             "day": now.astimezone(UTC).date(),
             "all_accepted": sum(count.accepted for count in counts),
             "all_duplicates": sum(count.duplicates for count in counts),
-            **_COUNTS.parameters(counts),
+            **_COUNTS.bind_rows(counts),
         },
     )
 
@@ -46,7 +46,7 @@ _ADD_COUNTS = text(f"""
                                          last_event_at, last_received_at)
         SELECT CAST(:organization_id AS uuid), source, accepted, duplicates, last_event_at,
                CAST(:now AS timestamptz)
-        FROM {_COUNTS.rows_as("said")}
+        FROM {_COUNTS.as_rows("said")}
         ON CONFLICT (organization_id, source) DO UPDATE SET
             accepted = kept.accepted + excluded.accepted,
             duplicates = kept.duplicates + excluded.duplicates,

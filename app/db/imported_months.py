@@ -50,7 +50,7 @@ async def write_stated(
 ) -> None:
     """Replace what these rows say; other columns stay."""
     values = ((*row.keys, row.present, row.experiments, row.size_bytes) for row in rows)
-    parameters = _stated_of(table).parameters(values)
+    parameters = _stated_of(table).bind_rows(values)
     await tx.execute(
         _write_stated(table),
         {"organization_id": organization_id, "month": month, **parameters},
@@ -71,7 +71,7 @@ def _write_stated(table: MonthTable) -> Any:
         SELECT CAST(:organization_id AS uuid), CAST(:month AS date),
                {", ".join(f"said.{key}" for key in table.keys)}, named.{table.name},
                said.present, said.experiments, said.size_bytes
-        FROM {_stated_of(table).rows_as("said")}
+        FROM {_stated_of(table).as_rows("said")}
         JOIN {table.named_in} AS named
           ON named.organization_id = :organization_id
          AND named.{table.named_by} = said.{table.named_by}
@@ -87,7 +87,7 @@ async def write_stated_users(
     """Replace what these users' rows say; other columns stay."""
     await tx.execute(
         _WRITE_USERS,
-        {"organization_id": organization_id, "month": month, **_USERS.parameters(rows)},
+        {"organization_id": organization_id, "month": month, **_USERS.bind_rows(rows)},
     )
 
 
@@ -113,7 +113,7 @@ _WRITE_USERS: Any = text(f"""
     INSERT INTO user_month (organization_id, month, user_id, username, {", ".join(_STATED)})
     SELECT CAST(:organization_id AS uuid), CAST(:month AS date), said.user_id, account.username,
            {", ".join(f"said.{column}" for column in _STATED)}
-    FROM {_USERS.rows_as("said")}
+    FROM {_USERS.as_rows("said")}
     JOIN account ON account.organization_id = :organization_id AND account.user_id = said.user_id
     ON CONFLICT (organization_id, month, user_id) DO UPDATE SET
         {", ".join(f"{column} = excluded.{column}" for column in _STATED)}

@@ -48,7 +48,7 @@ async def add_corrections(
         {
             "organization_id": organization_id,
             "booked_month": booked_month,
-            **_CORRECTIONS.parameters(rows),
+            **_CORRECTIONS.bind_rows(rows),
         },
     )
 
@@ -67,7 +67,7 @@ _ADD_CORRECTIONS = text(f"""
                                     workspace_id, project_id, user_id, amount)
     SELECT CAST(:organization_id AS uuid), CAST(:booked_month AS date), origin_month, figure,
            workspace_id, project_id, user_id, sum(amount)
-    FROM {_CORRECTIONS.rows_as("late")}
+    FROM {_CORRECTIONS.as_rows("late")}
     GROUP BY origin_month, figure, workspace_id, project_id, user_id
     ON CONFLICT (organization_id, booked_month, origin_month, figure,
                  workspace_id, project_id, user_id)

@@ -235,7 +235,7 @@ async def _add(
             _ADD[table.table],
             {
                 "organization_id": organization_id,
-                **_CHANGES[table.table].parameters(changes),
+                **_CHANGES[table.table].bind_rows(changes),
                 **_span(months),
             },
         )
@@ -257,7 +257,7 @@ def _adding(table: MonthTable) -> Any:
     return text(f"""
         WITH total AS (
             SELECT span.month, {keys}, {totals}
-            FROM {_CHANGES[table.table].rows_as("change")} JOIN {_SPAN}
+            FROM {_CHANGES[table.table].as_rows("change")} JOIN {_SPAN}
               ON span.month >= change.month
             GROUP BY span.month, {keys}
         )
@@ -292,7 +292,7 @@ async def set_presence(
         _SET_PRESENCE[table.table],
         {
             "organization_id": organization_id,
-            **_presence_of(table).parameters(
+            **_presence_of(table).bind_rows(
                 (row.month.first_day, *row.keys, row.present) for row in rows
             ),
         },
@@ -310,7 +310,7 @@ def _set_presence(table: MonthTable) -> Any:
         INSERT INTO {table.table} (organization_id, month, {keys}, {table.name}, present)
         SELECT CAST(:organization_id AS uuid), said.month,
                {", ".join(f"said.{key}" for key in table.keys)}, named.{table.name}, said.present
-        FROM {_presence_of(table).rows_as("said")}
+        FROM {_presence_of(table).as_rows("said")}
         JOIN {table.named_in} AS named
           ON named.organization_id = :organization_id
          AND named.{table.named_by} = said.{table.named_by}
@@ -343,7 +343,7 @@ async def set_accounts(
 ) -> None:
     """Say how these accounts stand in these months."""
     await tx.execute(
-        _SET_ACCOUNTS, {"organization_id": organization_id, **_ACCOUNTS.parameters(rows)}
+        _SET_ACCOUNTS, {"organization_id": organization_id, **_ACCOUNTS.bind_rows(rows)}
     )
 
 
@@ -365,7 +365,7 @@ _SET_ACCOUNTS = text(f"""
     INSERT INTO user_month (organization_id, month, user_id, username, {", ".join(_SAID)})
     SELECT CAST(:organization_id AS uuid), said.month, said.user_id, account.username,
            {", ".join(f"said.{column}" for column in _SAID)}
-    FROM {_ACCOUNTS.rows_as("said")}
+    FROM {_ACCOUNTS.as_rows("said")}
     JOIN account ON account.organization_id = :organization_id AND account.user_id = said.user_id
     ON CONFLICT (organization_id, month, user_id) DO UPDATE SET
         {", ".join(f"{column} = excluded.{column}" for column in _SAID)}
@@ -383,7 +383,7 @@ async def select_hidden_usage(
         return ()
     found = await tx.execute(
         _SELECT_HIDDEN_USAGE,
-        {"organization_id": organization_id, **_USERS_IN_MONTHS.parameters(of)},
+        {"organization_id": organization_id, **_USERS_IN_MONTHS.bind_rows(of)},
     )
     return found.all()
 
@@ -391,7 +391,7 @@ async def select_hidden_usage(
 _USERS_IN_MONTHS = Columns(month="date", user_id="uuid")
 _SELECT_HIDDEN_USAGE = text(f"""
     SELECT shown.month, shown.user_id, shown.ui_usage_count, shown.sdk_usage_count
-    FROM {_USERS_IN_MONTHS.rows_as("asked")}
+    FROM {_USERS_IN_MONTHS.as_rows("asked")}
     JOIN user_month AS shown
       ON shown.organization_id = :organization_id
      AND shown.month = asked.month AND shown.user_id = asked.user_id

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.tables import Organization
+from app.timeouts import BATCH_STATEMENT_SECONDS, LOCK_SECONDS
 
 COLUMNS = (
     Organization.organization_id,
@@ -80,9 +81,9 @@ async def set_lock_timeout(tx: AsyncConnection) -> None:
     Another batch, such as an import of years, may hold the organization; a disk may be slow.
     """
     await tx.execute(
-        text("""
-            SELECT set_config('lock_timeout', '5s', true),
-                   set_config('statement_timeout', '30s', true)
+        text(f"""
+            SELECT set_config('lock_timeout', '{LOCK_SECONDS}s', true),
+                   set_config('statement_timeout', '{BATCH_STATEMENT_SECONDS}s', true)
         """)
     )
 

@@ -12,8 +12,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.row_security import secure
+from app.db.row_security import create_policies
 from app.domain.errors import StoreUnavailable
+from app.timeouts import LOCK_SECONDS
 
 
 async def add_shelves(tx: AsyncConnection, now: datetime) -> None:
@@ -28,7 +29,7 @@ async def add_shelves(tx: AsyncConnection, now: datetime) -> None:
             text(f"CREATE TABLE event_usage_{each} PARTITION OF event FOR VALUES IN ({each})")
         )
     if missing:
-        await secure(tx)
+        await create_policies(tx)
 
 
 async def _is_there(tx: AsyncConnection, year: int) -> bool:
@@ -113,7 +114,7 @@ async def clear_shelf(tx: AsyncConnection, year: int) -> int:
 
 async def _drop(tx: AsyncConnection, shelf: str) -> None:
     """Dropping waits for every running batch, and each new batch waits for it: not for long."""
-    await tx.execute(text("SET LOCAL lock_timeout = '5s'"))
+    await tx.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
     try:
         await tx.execute(text(f"DROP TABLE {shelf}"))
     except DBAPIError as error:

@@ -1,8 +1,8 @@
-"""Organizations are islands: PostgreSQL itself shows a transaction one organization's rows alone.
+"""Tenant isolation by row-level security: a transaction sees only one organization's rows.
 
-Each table has row-level security. A transaction says whose rows it is about (`scope`), and works
-as a role that cannot see past that. Where the user of DATABASE_URL may not have such a role, the
-policies bind the tables' owner too.
+Each table has row-level security. A transaction sets its organization (`scope`) and assumes a
+role that the policies bind. Where the user of DATABASE_URL cannot assume that role, the policies
+are forced on the tables' owner too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,10 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.domain.errors import StoreNotIsolated
 
 ROLE = "chargeback_app"
-"""What every transaction but upkeep works as: no login, no owner, no way past row security."""
+"""The role of transactions other than maintenance. It has no login, no tables and no BYPASSRLS."""
 
 SIGN_IN_TABLES = frozenset({"account", "api_key", "organization", "session"})
-"""Read across organizations before it is known who asks."""
+"""Tables that authentication reads across organizations, before the caller is known."""
 
 APPEND_ONLY_TABLES = frozenset({"audit_log"})
 
@@ -27,13 +27,13 @@ SCOPE = """
     set_config('chargeback.organization_id', :organization_id, true),
     set_config('chargeback.mode', :mode, true)
 """
-"""Columns of a SELECT that limits its transaction, from the next statement on."""
+"""Select list that limits the transaction to a scope, from its next statement on."""
 
-_SIGN_IN, _UPKEEP = "sign-in", "upkeep"
+_SIGN_IN, _MAINTENANCE = "sign-in", "maintenance"
 
 
 def scope(role: str, organization_id: UUID | None) -> dict[str, str]:
-    """What `SCOPE` is bound to: an organization's rows, or without one what signing in reads."""
+    """Return the parameters of `SCOPE` for one organization; None is for authentication."""
     return {
         "role": role,
         "organization_id": str(organization_id) if organization_id else "",
@@ -42,7 +42,7 @@ def scope(role: str, organization_id: UUID | None) -> dict[str, str]:
 
 
 def scope_command(role: str, organization_id: UUID | None) -> str:
-    """`scope` as a command without parameters: both are names we made."""
+    """Return the `SCOPE` statement with literals. Neither value comes from a user."""
     bound = {name: f"'{value}'" for name, value in scope(role, organization_id).items()}
     return (
         f"SELECT {SCOPE}".replace(":role", bound["role"])
@@ -52,11 +52,11 @@ def scope_command(role: str, organization_id: UUID | None) -> str:
 
 
 def owner_scope() -> dict[str, str]:
-    """What `SCOPE` is bound to for migrations: the tables' owner, and all rows."""
-    return {"role": "none", "organization_id": "", "mode": _UPKEEP}
+    """Return the parameters of `SCOPE` for the tables' owner, who sees all rows."""
+    return {"role": "none", "organization_id": "", "mode": _MAINTENANCE}
 
 
-_MAY_WORK_AS = f"""
+_CAN_ASSUME_ROLE = f"""
     SELECT coalesce((
         SELECT pg_has_role(session_user, oid, CASE
             WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)
@@ -66,33 +66,33 @@ _MAY_WORK_AS = f"""
 
 
 async def select_role(connection: AsyncConnection) -> str:
-    """The role that transactions work as: ours, or `none` where this user cannot have it."""
-    found = await connection.execute(text(_MAY_WORK_AS))
-    return ROLE if found.scalar_one() else "none"
+    """Return `ROLE`, or `none` where the current user cannot assume it."""
+    result = await connection.execute(text(_CAN_ASSUME_ROLE))
+    return ROLE if result.scalar_one() else "none"
 
 
-async def secure(tx: AsyncConnection) -> None:
-    """Give each table its policies and rights; a table that has them is left alone.
+async def create_policies(tx: AsyncConnection) -> None:
+    """Create the missing policies and grants of each table.
 
     Raises:
-        StoreNotIsolated: The user of DATABASE_URL goes past row-level security.
+        StoreNotIsolated: The user of DATABASE_URL bypasses row-level security.
     """
     await tx.execute(text(_CREATE_ROLE))
     role = await select_role(tx)
-    await _insist_on_security(tx, role)
+    await _require_row_security(tx, role)
     for table in (await tx.execute(text(_TABLES), {"role": role})).all():
-        for command in _commands(table, has_role=role == ROLE):
+        for command in _missing_commands(table, has_role=role == ROLE):
             await tx.execute(command)
 
 
-# Whoever may create roles does so, once per server; others go on without. Several databases of
-# one server may do so at a time.
+# Roles belong to the server, so the first database with the privilege creates it, possibly at the
+# same time as another. Without the privilege, the policies bind the tables' owner instead.
 _CREATE_ROLE = f"""
     DO $$ BEGIN
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{ROLE}') THEN
             CREATE ROLE {ROLE} NOLOGIN NOINHERIT;
         END IF;
-        IF NOT ({_MAY_WORK_AS}) THEN
+        IF NOT ({_CAN_ASSUME_ROLE}) THEN
             EXECUTE format('GRANT {ROLE} TO %I', session_user);
         END IF;
     EXCEPTION
@@ -101,7 +101,7 @@ _CREATE_ROLE = f"""
 """
 
 
-async def _insist_on_security(tx: AsyncConnection, role: str) -> None:
+async def _require_row_security(tx: AsyncConnection, role: str) -> None:
     found = await tx.execute(
         text("""
             SELECT rolname FROM pg_roles
@@ -113,8 +113,8 @@ async def _insist_on_security(tx: AsyncConnection, role: str) -> None:
     name = found.scalar_one_or_none()
     if name is not None:
         raise StoreNotIsolated(
-            f"The role {name!r} goes past row-level security, so that nothing would keep "
-            f"organizations apart: run ALTER ROLE {name} NOSUPERUSER NOBYPASSRLS."
+            f"The role {name!r} bypasses row-level security, which isolates organizations. "
+            f"Run ALTER ROLE {name} NOSUPERUSER NOBYPASSRLS."
         )
 
 
@@ -132,15 +132,18 @@ _TABLES = f"""
     ORDER BY relname
 """
 
-_OWN = (
+_OWN_ROWS = (
     "organization_id = "
     "(SELECT CAST(nullif(current_setting('chargeback.organization_id', true), '') AS uuid))"
 )
 _MODE = "(SELECT current_setting('chargeback.mode', true)) = '{}'"
 
 
-def _commands(table: Any, *, has_role: bool) -> Iterator[TextClause]:
-    """What a table lacks. A partition is reached through its parent alone: it has no policy."""
+def _missing_commands(table: Any, *, has_role: bool) -> Iterator[TextClause]:
+    """Yield the commands that a table still needs.
+
+    A partition gets no policy or grant, because it is only read and written through its parent.
+    """
     if not table.secured:
         yield text(f"ALTER TABLE {table.name} ENABLE ROW LEVEL SECURITY")
     if table.forced == has_role:
@@ -152,25 +155,27 @@ def _commands(table: Any, *, has_role: bool) -> Iterator[TextClause]:
         if name not in table.policies:
             yield text(f"CREATE POLICY {name} ON {table.name} {policy}")
     if has_role and not table.granted:
-        yield text(f"GRANT {', '.join(_rights(table.name))} ON {table.name} TO {ROLE}")
+        yield text(f"GRANT {', '.join(_privileges(table.name))} ON {table.name} TO {ROLE}")
 
 
 def _policies(table: str, *, has_role: bool) -> dict[str, str]:
     policies = {}
     if not has_role:
-        upkeep = _MODE.format(_UPKEEP)
-        policies["upkeep"] = f"TO CURRENT_USER USING ({upkeep}) WITH CHECK ({upkeep})"
+        maintenance = _MODE.format(_MAINTENANCE)
+        policies["maintenance"] = (
+            f"TO CURRENT_USER USING ({maintenance}) WITH CHECK ({maintenance})"
+        )
     if table in APPEND_ONLY_TABLES:
-        policies["island_read"] = f"FOR SELECT USING ({_OWN})"
-        policies["island_append"] = f"FOR INSERT WITH CHECK ({_OWN})"
+        policies["own_rows_read"] = f"FOR SELECT USING ({_OWN_ROWS})"
+        policies["own_rows_append"] = f"FOR INSERT WITH CHECK ({_OWN_ROWS})"
     else:
-        policies["island"] = f"USING ({_OWN}) WITH CHECK ({_OWN})"
+        policies["own_rows"] = f"USING ({_OWN_ROWS}) WITH CHECK ({_OWN_ROWS})"
     if table in SIGN_IN_TABLES:
         policies["sign_in"] = f"FOR SELECT USING ({_MODE.format(_SIGN_IN)})"
     return policies
 
 
-def _rights(table: str) -> Sequence[str]:
+def _privileges(table: str) -> Sequence[str]:
     if table in APPEND_ONLY_TABLES:
         return ("SELECT", "INSERT")
     return ("SELECT", "INSERT", "UPDATE", "DELETE")

@@ -1,6 +1,6 @@
-"""Reads of one request, all of one instant of the store.
+"""A request's read-only snapshot of the store.
 
-This is the hot path: statements are compiled already, and rows are the driver's own.
+This is the hot path: statements are compiled in advance, and rows are the driver's own.
 """
 
 import asyncio
@@ -8,91 +8,97 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 
-from app.db.error_translation import DRIVER_ERRORS, StoreErrors
+from app.db.error_translation import DRIVER_ERRORS, StoreErrorTranslator
+from app.db.pool import ConnectionPool
 from app.db.row_security import scope_command
 from app.db.statements import Statement
 from app.domain.errors import Forbidden
+from app.timeouts import STATEMENT_SECONDS
 
-if TYPE_CHECKING:
-    from app.db.engine import Database
-
-# Clients give up after 10 s: what is answered later is read by nobody.
-STATEMENT_SECONDS = 8
-_SIDE_BY_SIDE = 2
-"""Connections that one request may use: members and projects of a level are read together."""
+_MAX_CONNECTIONS = 2
+"""Connections that one request may use. It reads members and projects of a level together."""
 _LONG_ARRAY = 100
-"""As many elements the server expects of an array that it has not seen."""
+"""PostgreSQL assumes this many elements in an array whose value it does not know."""
 
 
 class Snapshot:
-    """Reads of one request: all of them see the store as it was at the first.
+    """The reads of one request. All of them see the store as it was at the first one.
 
-    A connection serves one statement at a time. A statement that comes while another runs gets a
-    connection of its own, which joins the same instant; or it waits, where that is switched off
-    or no connection is free. Nobody waits for a second connection while holding one.
+    A connection executes one statement at a time. A second concurrent statement runs on a second
+    connection, which imports the snapshot of the first. It waits for the first connection if
+    `may_read_side_by_side` is false or the pool has no spare connection: a request that waited
+    for a second connection while it held one could cause a deadlock.
     """
 
     def __init__(
-        self, database: "Database", stack: AsyncExitStack, organization_id: UUID | None
+        self,
+        pool: ConnectionPool,
+        stack: AsyncExitStack,
+        organization_id: UUID | None,
+        *,
+        may_read_side_by_side: bool,
     ) -> None:
-        self._database = database
+        self._pool = pool
+        self._may_read_side_by_side = may_read_side_by_side
         self._stack = stack
-        self._own = organization_id
-        self._admitted: set[UUID | None] = {organization_id}
-        self._taking = asyncio.Lock()
+        self._organization_id = organization_id
+        self._allowed: set[UUID | None] = {organization_id}
+        self._acquire_lock = asyncio.Lock()
         self._idle: asyncio.Queue[_Reader] = asyncio.Queue()
-        self._opened = 0
-        self._wanted = 0
+        self._connection_count = 0
+        self._waiting = 0
         self._exported: str | None = None
-        self._reading: set[asyncio.Task[Any]] = set()
+        self._reading_tasks: set[asyncio.Task[Any]] = set()
         self.row_count = 0
-        """How many rows were read: what the answer will be as large as."""
+        """How many rows were read, as an estimate of the size of the response."""
 
-    async def stop_reading(self) -> None:
-        """Cancel the statements that still run: of a request that was given up, in other tasks."""
-        others = self._reading - {asyncio.current_task()}
+    async def cancel_reads(self) -> None:
+        """Cancel the reads of other tasks, which an aborted request leaves behind."""
+        others = self._reading_tasks - {asyncio.current_task()}
         for task in others:
             task.cancel()
         if others:
             await asyncio.wait(others)
 
-    def admit(self, organization_id: UUID) -> None:
-        """Let statements name another organization too: the caller's right was checked."""
-        self._admitted.add(organization_id)
+    def allow_organization(self, organization_id: UUID) -> None:
+        """Allow reads of another organization. The caller's right must have been checked."""
+        self._allowed.add(organization_id)
 
-    async def rows(
+    async def fetch_rows(
         self,
         statement: Statement,
         parameters: Mapping[str, Any],
         *,
         organization_id: UUID | None = None,
     ) -> Sequence[asyncpg.Record]:
-        """All rows of a statement, of one organization: the snapshot's, or one let in.
+        """Execute a statement and return all its rows.
 
         Args:
-            statement: What to read; its parameter `organization_id` is given here.
-            parameters: Its other parameters, and perhaps some that it does not have.
-            organization_id: Whose rows.
+            statement: The statement; its parameter `organization_id` is set here.
+            parameters: The other parameters. Names that the statement lacks are ignored.
+            organization_id: Whose rows to read; by default the snapshot's organization.
 
         Raises:
-            Forbidden: The organization was not let in.
+            Forbidden: The organization was not allowed.
+            StatementCancelled: The statement took too long.
+            StoreUnavailable: PostgreSQL cannot be reached.
         """
-        organization_id, arguments = self._bound(statement, parameters, organization_id)
-        async with self._turn(arguments, organization_id) as reader:
-            began_at = time.perf_counter()
+        organization_id, arguments = self._bind(statement, parameters, organization_id)
+        async with self._reader(arguments, organization_id) as reader:
+            started_at = time.perf_counter()
             rows: Sequence[asyncpg.Record] = await reader.connection.fetch(
                 statement.text, *arguments
             )
-            seconds = time.perf_counter() - began_at
-        self._note(statement, arguments, seconds, len(rows))
+            seconds = time.perf_counter() - started_at
+        self._record(statement, arguments, seconds, len(rows))
         return rows
 
-    async def chunks(
+    async def iter_chunks(
         self,
         statement: Statement,
         parameters: Mapping[str, Any],
@@ -100,138 +106,140 @@ class Snapshot:
         *,
         organization_id: UUID | None = None,
     ) -> AsyncGenerator[Sequence[asyncpg.Record], None]:
-        """The rows of a statement, `size` at a time; between two chunks others have their turn.
+        """Execute a statement and yield its rows, `size` at a time.
 
-        The statement runs once, as its rows are asked for: they are never all in memory here.
+        The rows come from a cursor and are never all in memory. Other statements of the request
+        may run on the connection between two chunks.
 
-        Args, Raises: As for `rows`.
+        Args, Raises: As for `fetch_rows`.
         """
-        organization_id, arguments = self._bound(statement, parameters, organization_id)
+        organization_id, arguments = self._bind(statement, parameters, organization_id)
         reader: _Reader | None = None
         portal: Any = None
         seconds, row_count = 0.0, 0
         try:
             while True:
-                async with self._turn(arguments, organization_id, reader) as reader:
-                    began_at = time.perf_counter()
+                async with self._reader(arguments, organization_id, reader) as reader:
+                    started_at = time.perf_counter()
                     if portal is None:
                         prepared = await reader.connection.prepare(statement.text)
                         portal = await prepared.cursor(*arguments)
                     rows: Sequence[asyncpg.Record] = await portal.fetch(size)
-                    seconds += time.perf_counter() - began_at
+                    seconds += time.perf_counter() - started_at
                 row_count += len(rows)
                 if rows:
                     yield rows
                 if len(rows) < size:
                     return
         finally:
-            self._note(statement, arguments, seconds, row_count)
+            self._record(statement, arguments, seconds, row_count)
 
-    def _bound(
+    def _bind(
         self, statement: Statement, parameters: Mapping[str, Any], organization_id: UUID | None
     ) -> tuple[UUID | None, list[Any]]:
-        """Whose rows a statement reads, and its arguments."""
-        organization_id = organization_id or self._own
-        if organization_id not in self._admitted:
-            raise Forbidden("This request may not read that organization.")
+        """Return the organization that a statement reads, and its arguments in order."""
+        organization_id = organization_id or self._organization_id
+        if organization_id not in self._allowed:
+            raise Forbidden(f"This request may not read the organization {organization_id}.")
         return organization_id, statement.arguments(
             {**parameters, "organization_id": organization_id}
         )
 
-    def _note(
+    def _record(
         self, statement: Statement, arguments: Sequence[Any], seconds: float, rows: int
     ) -> None:
         self.row_count += rows
-        self._database.note(statement.text, seconds, rows)
-        for observe in self._database.observers:
+        self._pool.record_statement(statement.text, seconds, rows)
+        for observe in self._pool.read_observers:
             observe(statement.text, arguments)
 
     @asynccontextmanager
-    async def _turn(
+    async def _reader(
         self,
         arguments: Sequence[Any],
         organization_id: UUID | None,
         reader: "_Reader | None" = None,
     ) -> "AsyncIterator[_Reader]":
-        """A connection, ready for a statement; or that one, for more rows of its statement."""
-        with StoreErrors(), self._noted():
-            taken = reader or await self._take()
+        """Acquire a connection and prepare it for a statement, or lock the given one again."""
+        with StoreErrorTranslator(), self._tracked():
+            acquired = reader or await self._acquire()
             try:
-                # The server ends a statement in time; this is for one that no longer can.
-                async with taken.lock, asyncio.timeout(STATEMENT_SECONDS + 1):
-                    await self._make_ready(taken, arguments, organization_id)
-                    yield taken
+                # PostgreSQL cancels slow statements. This covers a server that stopped responding.
+                async with acquired.lock, asyncio.timeout(STATEMENT_SECONDS + 1):
+                    await self._prepare(acquired, arguments, organization_id)
+                    yield acquired
             finally:
                 if reader is None:
-                    self._idle.put_nowait(taken)
+                    self._idle.put_nowait(acquired)
 
     @contextmanager
-    def _noted(self) -> Iterator[None]:
-        """Remember which task waits for the store."""
+    def _tracked(self) -> Iterator[None]:
+        """Keep track of the current task while it reads, for `cancel_reads`."""
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101  within a coroutine there is one
-        self._reading.add(task)
+        assert task is not None  # noqa: S101  a coroutine always runs in a task
+        self._reading_tasks.add(task)
         try:
             yield
         finally:
-            self._reading.discard(task)
+            self._reading_tasks.discard(task)
 
-    async def _make_ready(
+    async def _prepare(
         self, reader: "_Reader", arguments: Sequence[Any], organization_id: UUID | None
     ) -> None:
         if reader.organization_id != organization_id:
-            await reader.connection.execute(await self._scope(organization_id))
+            await reader.connection.execute(await self._scope_command(organization_id))
             reader.organization_id = organization_id
-        if not reader.plans_anew and any(map(_is_long, arguments)):
+        if not reader.has_custom_plans and any(map(_is_long, arguments)):
             await reader.connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
-            reader.plans_anew = True
+            reader.has_custom_plans = True
 
-    async def _take(self) -> "_Reader":
-        self._wanted += 1
+    async def _acquire(self) -> "_Reader":
+        self._waiting += 1
         try:
-            await asyncio.sleep(0)  # Siblings that begin in this turn of the loop come too.
-            async with self._taking:
-                return await self._free_or_new()
+            await asyncio.sleep(0)  # Count siblings that start in this iteration of the loop.
+            async with self._acquire_lock:
+                return await self._get_or_open_reader()
         finally:
-            self._wanted -= 1
+            self._waiting -= 1
 
-    async def _free_or_new(self) -> "_Reader":
-        if self._opened == 0 or (
-            self._idle.empty() and self._exported is not None and self._may_open
+    async def _get_or_open_reader(self) -> "_Reader":
+        if self._connection_count == 0 or (
+            self._idle.empty() and self._exported is not None and self._can_open_reader
         ):
-            reader = await self._open()
+            reader = await self._open_reader()
         else:
             reader = await self._idle.get()
-        if self._wanted > 1 and self._exported is None and self._may_open:
+        if self._waiting > 1 and self._exported is None and self._can_open_reader:
             async with reader.lock:
                 self._exported = await reader.connection.fetchval("SELECT pg_export_snapshot()")
         return reader
 
     @property
-    def _may_open(self) -> bool:
+    def _can_open_reader(self) -> bool:
         return (
-            self._database.shared_snapshots
-            and self._opened < _SIDE_BY_SIDE
-            and self._database.has_spare
+            self._may_read_side_by_side
+            and self._connection_count < _MAX_CONNECTIONS
+            and self._pool.has_spare_connection
         )
 
-    async def _open(self) -> "_Reader":
-        """Begin on one more connection, in one round trip."""
-        scope = await self._scope(self._own)  # It may take a connection, the first time.
-        pooled = await self._stack.enter_async_context(self._database.connection())
+    async def _open_reader(self) -> "_Reader":
+        """Begin the transaction on one more connection, in one round trip."""
+        scope = await self._scope_command(self._organization_id)  # May use a connection at first.
+        pooled = await self._stack.enter_async_context(self._pool.connection())
         connection: Any = (await pooled.get_raw_connection()).driver_connection
-        self._stack.push_async_callback(_end, connection)
-        instant = f"SET TRANSACTION SNAPSHOT '{self._exported}';" if self._exported else ""
+        self._stack.push_async_callback(_roll_back, connection)
+        exported = self._exported
+        import_snapshot = f"SET TRANSACTION SNAPSHOT '{exported}';" if exported else ""
         await connection.execute(
-            f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {instant}"
-            # The time-out is the transaction's, not the session's, which a pooler would refuse.
+            f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {import_snapshot}"
+            # The timeout is the transaction's. A pooler would reject one of the session.
             f"SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'; SET LOCAL jit = off; {scope}"
         )
-        self._opened += 1
-        return _Reader(connection, self._own)
+        self._connection_count += 1
+        return _Reader(connection, self._organization_id)
 
-    async def _scope(self, organization_id: UUID | None) -> str:
-        return scope_command(await self._database.role(), organization_id)
+    async def _scope_command(self, organization_id: UUID | None) -> str:
+        return scope_command(await self._pool.role(), organization_id)
 
 
 @dataclass(slots=True)
@@ -240,14 +248,14 @@ class _Reader:
 
     Attributes:
         organization_id: Whose rows its transaction sees.
-        plans_anew: Whether the server plans for the arrays that it is given, rather than as for
-            any: it takes arrays to be short, and would read thousands of parents one by one.
-        lock: Held by whoever asks the server something.
+        has_custom_plans: Whether PostgreSQL plans for the actual arguments. A generic plan
+            assumes short arrays, and would look up thousands of parents one by one.
+        lock: Held while a statement runs.
     """
 
     connection: Any
     organization_id: UUID | None
-    plans_anew: bool = False
+    has_custom_plans: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -255,14 +263,14 @@ def _is_long(argument: object) -> bool:
     return isinstance(argument, list) and len(argument) > _LONG_ARRAY
 
 
-async def _end(connection: Any) -> None:
-    """Leave the connection as it was, or closed: then it is not handed out again."""
-    ended = False
+async def _roll_back(connection: Any) -> None:
+    """Roll back, or close the connection so that the pool discards it."""
+    is_rolled_back = False
     try:
         with suppress(*DRIVER_ERRORS):
             async with asyncio.timeout(1):
                 await connection.execute("ROLLBACK")
-            ended = True
+            is_rolled_back = True
     finally:
-        if not ended:  # Also when the request was cancelled, which must not wait for anything.
+        if not is_rolled_back:  # A cancelled request must not wait either.
             connection.terminate()

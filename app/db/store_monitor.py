@@ -1,7 +1,8 @@
-"""Whether the store answers: asked all the time, over a connection of its own.
+"""Monitor whether PostgreSQL responds.
 
-A server that is paused, or behind a network that swallows packets, refuses nothing: whoever asks
-it waits. So somebody asks it all the time, and the others need not find out for themselves.
+A server that is paused, or behind a network that drops packets, rejects nothing, so every request
+would wait for its timeout. The monitor probes it over a connection of its own, and requests fail
+at once while it is down.
 """
 
 import asyncio
@@ -12,15 +13,16 @@ from contextlib import asynccontextmanager, suppress
 import asyncpg
 
 from app.domain.errors import StoreUnavailable
+from app.timeouts import PROBE_SECONDS
 
 _log = logging.getLogger(__name__)
 
-_EVERY_SECONDS = 0.3
-_EVERY_SECONDS_AWAY = 0.1
-_PATIENCE_SECONDS = 1.0
-_LOOKS = 3
-"""How often, within that patience, our own loop must have had time to see an answer."""
-_SILENT = (
+_INTERVAL_SECONDS = 0.3
+_INTERVAL_SECONDS_WHILE_DOWN = 0.1
+_WAITS_PER_PROBE = 3
+"""A probe times out only if the event loop looked this often for a response."""
+_REVISION = "SELECT version_num FROM alembic_version"
+_DOWN = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
@@ -28,15 +30,15 @@ _SILENT = (
     asyncpg.OperatorInterventionError,
     asyncpg.PostgresConnectionError,
 )
-"""No answer, or that of a server which is starting or stopping: it serves nobody."""
+"""No response, or that of a server which is starting up or shutting down."""
 
 
 class StoreMonitor:
-    """The state of the store as last seen.
+    """The state of the store at the last probe.
 
     Args:
-        connect: Opens a connection; its errors say whether there is a server at all.
-        on_loss: Called once each time that the store stops answering.
+        connect: Opens a connection.
+        on_loss: Called once each time that the store goes down.
     """
 
     def __init__(
@@ -45,82 +47,84 @@ class StoreMonitor:
         self._connect = connect
         self._on_loss = on_loss
         self._connection: asyncpg.Connection | None = None
-        self.is_watched = False
-        self.is_away = False
+        self.is_running = False
+        self.is_down = False
         self.revision: str | None = None
-        """The migration that the store is at, as last read; None when it has none."""
+        """The store's migration at the last probe; None when it has none."""
 
-    def insist(self) -> None:
-        """Let nobody wait for a store that is known to be away.
+    def raise_if_down(self) -> None:
+        """Reject a request at once while the store is down.
 
         Raises:
-            StoreUnavailable: It did not answer when it was last asked.
+            StoreUnavailable: The monitor is running, and the last probe failed.
         """
-        if self.is_watched and self.is_away:
+        if self.is_running and self.is_down:
             raise StoreUnavailable
 
     @asynccontextmanager
-    async def watched(self) -> AsyncIterator[None]:
-        """Ask for as long as the block lasts."""
-        watch = asyncio.create_task(self._watch())
-        self.is_watched = True
+    async def run(self) -> AsyncIterator[None]:
+        """Probe the store for as long as the block lasts."""
+        loop = asyncio.create_task(self._probe_repeatedly())
+        self.is_running = True
         try:
             yield
         finally:
-            self.is_watched = self.is_away = False
-            watch.cancel()
-            await asyncio.wait([watch])
+            self.is_running = self.is_down = False
+            loop.cancel()
+            await asyncio.wait([loop])
             self._drop()
 
-    async def _watch(self) -> None:
+    async def _probe_repeatedly(self) -> None:
         while True:
             try:
-                await self.beat()
+                await self.probe()
             except Exception:
                 self._drop()
-                _log.exception("unexpected error while the store was watched")
-            await asyncio.sleep(_EVERY_SECONDS_AWAY if self.is_away else _EVERY_SECONDS)
+                _log.exception("unexpected error in the store monitor")
+            await asyncio.sleep(
+                _INTERVAL_SECONDS_WHILE_DOWN if self.is_down else _INTERVAL_SECONDS
+            )
 
-    async def beat(self) -> None:
-        """Ask once; a connection that broke is no proof, so that a new one is tried."""
+    async def probe(self) -> None:
+        """Probe once. If an existing connection is broken, try a new one before giving up."""
         for _ in range(2):
-            fresh = self._connection is None
+            is_new = self._connection is None
             try:
-                await self._ask()
-            except _SILENT as silence:
+                await self._query_with_timeout()
+            except _DOWN as error:
                 self._drop()
-                if fresh or isinstance(silence, TimeoutError):
-                    self._lost(silence)
+                if is_new or isinstance(error, TimeoutError):
+                    self._set_down(error)
                     return
             except asyncpg.PostgresError:
-                self._drop()  # Too many connections, a changed password: an answer all the same.
+                self._drop()  # For example too many connections: the server does respond.
                 break
-        self._found()
+        self._set_up()
 
-    async def _ask(self) -> None:
-        answer = asyncio.create_task(self._answer())
-        answer.add_done_callback(_noted)
+    async def _query_with_timeout(self) -> None:
+        query = asyncio.create_task(self._query())
+        query.add_done_callback(_ignore_result)
         try:
-            await _in_time(answer)
+            await _wait_for_response(query)
         finally:
-            answer.cancel()
+            query.cancel()
 
-    async def _answer(self) -> None:
+    async def _query(self) -> None:
         if self._connection is None:
             self._connection = await self._connect()
-        self.revision = await _revision(self._connection)
+        self.revision = await _select_revision(self._connection)
 
-    def _lost(self, silence: BaseException) -> None:
-        if self.is_away:
+    def _set_down(self, error: BaseException) -> None:
+        if self.is_down:
             return
-        self.is_away = True
-        _log.error("The store is away: %s.", _reason(silence))
+        self.is_down = True
+        _log.error("PostgreSQL is down: %s.", _reason(error))
         self._on_loss()
 
-    def _found(self) -> None:
-        if self.is_away:
-            _log.warning("The store is back.")
-        self.is_away = False
+    def _set_up(self) -> None:
+        if self.is_down:
+            _log.warning("PostgreSQL is up again.")
+        self.is_down = False
 
     def _drop(self) -> None:
         if self._connection is not None:
@@ -128,41 +132,38 @@ class StoreMonitor:
             self._connection = None
 
 
-async def _in_time(answer: "asyncio.Task[None]") -> None:
-    """Wait for it, for as long as its silence may be our own.
+async def _wait_for_response(query: "asyncio.Task[None]") -> None:
+    """Wait for a query to finish, however often the event loop was blocked meanwhile.
 
-    Time alone proves nothing: while our loop stands still, an answer lies there unread. So it
-    has several looks: each takes its part of the patience, or as long as the loop stood still.
-    Nor is the end of a question waited for that is given up: the driver would tell a silent
-    server to roll back, and wait for that.
+    Elapsed time alone proves nothing: while the event loop is blocked, a response lies unread. So
+    the timeout is split into several waits, and only an event loop that ran in each of them may
+    conclude that the server is down. A query that times out is not awaited: the driver would send
+    a rollback to the silent server and wait for that.
 
     Raises:
-        TimeoutError: It did not come.
+        TimeoutError: There was no response.
     """
-    for _ in range(_LOOKS):
-        await asyncio.wait([answer], timeout=_PATIENCE_SECONDS / _LOOKS)
-        if answer.done():
-            return answer.result()
+    for _ in range(_WAITS_PER_PROBE):
+        await asyncio.wait([query], timeout=PROBE_SECONDS / _WAITS_PER_PROBE)
+        if query.done():
+            return query.result()
     raise TimeoutError
 
 
-def _noted(answer: "asyncio.Task[None]") -> None:
-    """Nobody else may ask any more what became of it."""
-    if not answer.cancelled():
-        answer.exception()
+def _ignore_result(query: "asyncio.Task[None]") -> None:
+    """Retrieve the exception of an abandoned query, so that asyncio does not log it."""
+    if not query.cancelled():
+        query.exception()
 
 
-_REVISION = "SELECT version_num FROM alembic_version"
-
-
-async def _revision(connection: asyncpg.Connection) -> str | None:
-    # In a transaction: between two steps of a statement a pooler could change the server.
+async def _select_revision(connection: asyncpg.Connection) -> str | None:
+    # In a transaction, because a pooler could otherwise switch servers within the statement.
     with suppress(asyncpg.UndefinedTableError):
         async with connection.transaction(readonly=True):
-            found: str | None = await connection.fetchval(_REVISION)
-        return found
+            revision: str | None = await connection.fetchval(_REVISION)
+        return revision
     return None
 
 
-def _reason(silence: BaseException) -> str:
-    return str(silence) or f"no answer in {_PATIENCE_SECONDS:g} s"
+def _reason(error: BaseException) -> str:
+    return str(error) or f"no response in {PROBE_SECONDS:g} s"

@@ -1,7 +1,7 @@
-"""Rows by the thousand on their way into a statement: one array a column, written as text.
+"""Pass thousands of rows to a statement as one array per column, for `unnest`.
 
-Of a list the driver asks each element, in Python, whether it is an array too, which takes longer
-than PostgreSQL needs to store the rows. A text it passes on as it is, for PostgreSQL to read.
+Each array is a text parameter in PostgreSQL's array syntax. For a list, the driver would check
+each element in Python, which takes longer than PostgreSQL needs to store the rows.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,82 +12,85 @@ from app.domain.errors import InvalidArgument
 
 
 class Columns:
-    """The columns of rows, by name and type: what a statement reads them from, and their values.
+    """The names and types of columns, with the SQL that unnests them.
 
     Args:
-        rows: What rows come as, where they do: its fields must be the columns.
-        types: PostgreSQL's type of each column, in the order in which rows name them.
+        rows: The row type, if there is one; its fields must equal the columns.
+        types: The PostgreSQL type of each column, in the order of a row's values.
 
     Raises:
-        KeyError: A type that nobody has said yet how to write.
-        TypeError: The rows' fields are others, or in another order.
+        KeyError: A type is not supported.
+        TypeError: The fields of `rows` differ from the columns.
     """
 
     def __init__(self, rows: type[NamedTuple] | None = None, /, **types: str) -> None:
         if rows is not None and rows._fields != tuple(types):
             raise TypeError(f"{rows.__name__} has {rows._fields}; its columns are {(*types,)}.")
-        self._writers = {name: _WRITERS[type_] for name, type_ in types.items()}
-        arrays = ", ".join(read_array(name, type_) for name, type_ in types.items())
+        self._formatters = {name: _FORMATTERS[type_] for name, type_ in types.items()}
+        arrays = ", ".join(array_expression(name, type_) for name, type_ in types.items())
         self.names = ", ".join(types)
-        self.unnested = f"unnest({arrays})"
+        self.unnest_call = f"unnest({arrays})"
 
-    def rows_as(self, alias: str) -> str:
-        """The rows, in a FROM clause."""
-        return f"{self.unnested} AS {alias} ({self.names})"
+    def as_rows(self, alias: str) -> str:
+        """Return the FROM item that yields the rows."""
+        return f"{self.unnest_call} AS {alias} ({self.names})"
 
-    def parameters(self, rows: Iterable[Sequence[Any]]) -> dict[str, str]:
-        """The parameters for rows, of which there is at least one."""
-        return self.written(zip(*rows, strict=True))
+    def bind_rows(self, rows: Iterable[Sequence[Any]]) -> dict[str, str]:
+        """Return the parameters for at least one row."""
+        return self.bind_columns(zip(*rows, strict=True))
 
-    def written(self, columns: Iterable[Sequence[Any]]) -> dict[str, str]:
-        """The parameters for columns that are at hand as such."""
-        named = zip(self._writers.items(), columns, strict=True)
-        return {name: write(values) for (name, write), values in named}
+    def bind_columns(self, columns: Iterable[Sequence[Any]]) -> dict[str, str]:
+        """Return the parameters for the values of each column."""
+        formatters = zip(self._formatters.items(), columns, strict=True)
+        return {name: format_(values) for (name, format_), values in formatters}
 
 
-def read_array(name: str, type_: str) -> str:
-    """The array that a parameter is.
+def array_expression(name: str, type_: str) -> str:
+    """Return the SQL expression that reads a text parameter as an array.
 
-    In the condition of a query it belongs into a sub-select, or it is read again for each row.
+    In a WHERE clause, wrap it in a sub-select; PostgreSQL would otherwise parse it for each row.
     """
     return f"CAST(CAST(:{name} AS text) AS {type_}[])"
 
 
-def array(values: Iterable[object]) -> str:
-    """Of ids, numbers, days and truths; None is NULL."""
+def format_array(values: Iterable[object]) -> str:
+    """Format an array of ids, numbers, dates or booleans; None is NULL."""
     return "{" + ",".join(map(str, values)).replace("None", "NULL") + "}"
 
 
-def array_of_instants(values: Iterable[datetime | None]) -> str:
-    """Of instants, in UTC: PostgreSQL reads no offset of 16 hours or more; None is NULL."""
-    return "{" + ",".join([_in_utc(value) if value else "NULL" for value in values]) + "}"
+def format_timestamps(values: Iterable[datetime | None]) -> str:
+    """Format an array of timestamps; None is NULL.
+
+    They are in UTC, because PostgreSQL rejects offsets of 16 hours or more.
+    """
+    return "{" + ",".join([_format_utc(value) if value else "NULL" for value in values]) + "}"
 
 
-def _in_utc(value: datetime) -> str:
+def _format_utc(value: datetime) -> str:
     return (value if value.tzinfo is UTC else value.astimezone(UTC)).isoformat()
 
 
-def array_of_texts(values: Sequence[str | None]) -> str:
-    """Of texts; None is NULL.
+def format_texts(values: Sequence[str | None]) -> str:
+    """Format an array of texts; None is NULL.
 
     Raises:
-        InvalidArgument: A text holds U+0000: PostgreSQL has no such text.
+        InvalidArgument: A text contains U+0000, which PostgreSQL cannot store.
     """
     texts = [value for value in values if value is not None]
     joined = "\0".join(texts)
     if texts and joined.count("\0") != len(texts) - 1:
         raise InvalidArgument("A value cannot be stored or compared: a text holds U+0000.")
     if texts and len(texts) == len(values):
-        return "{" + _quoted(joined).replace("\0", '","') + "}"
-    return "{" + ",".join(["NULL" if value is None else _quoted(value) for value in values]) + "}"
+        return "{" + _quote(joined).replace("\0", '","') + "}"
+    return "{" + ",".join(["NULL" if value is None else _quote(value) for value in values]) + "}"
 
 
-def _quoted(value: str) -> str:
+def _quote(value: str) -> str:
     return '"' + value.replace("\\", r"\\").replace('"', r"\"") + '"'
 
 
-_WRITERS: Mapping[str, Callable[[Any], str]] = {
-    **dict.fromkeys(("bigint", "boolean", "date", "integer", "numeric", "uuid"), array),
-    "text": array_of_texts,
-    "timestamptz": array_of_instants,
+_FORMATTERS: Mapping[str, Callable[[Any], str]] = {
+    **dict.fromkeys(("bigint", "boolean", "date", "integer", "numeric", "uuid"), format_array),
+    "text": format_texts,
+    "timestamptz": format_timestamps,
 }

@@ -18,7 +18,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 
 from app import __version__
-from app.db.engine import Database, Executed
+from app.db.engine import Database
+from app.db.pool import ExecutedStatement
 from app.domain.months import Month
 from app.observability.request_record import RequestRecord
 
@@ -127,7 +128,7 @@ class Metrics:
             ),
             "chargeback_db_pool_connections_max": (
                 "Maximum number of PostgreSQL connections for requests: DATABASE_POOL_SIZE.",
-                lambda: database.connections,
+                lambda: database.pool_size,
             ),
             "chargeback_db_pool_requests_waiting": (
                 "Requests and batches waiting for a connection.",
@@ -135,7 +136,7 @@ class Metrics:
             ),
             "chargeback_db_up": (
                 "Whether PostgreSQL answers: 1 or 0.",
-                lambda: not database.pulse.is_away,
+                lambda: not database.monitor.is_down,
             ),
         }
         for name, (help_text, read) in gauges.items():
@@ -145,7 +146,7 @@ class Metrics:
         """Count a request as in progress."""
         self._in_progress.inc()
 
-    def query_executed(self, record: RequestRecord, executed: Executed) -> None:
+    def query_executed(self, record: RequestRecord, executed: ExecutedStatement) -> None:
         """Count an SQL statement."""
         operation = record.operation
         self._queries.labels(operation).inc()

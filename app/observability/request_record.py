@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from app.db.engine import Executed
+from app.db.pool import ExecutedStatement
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ class RequestRecord:
         """The seconds since the request started."""
         return time.perf_counter() - self.started_at
 
-    def add_query(self, executed: Executed) -> None:
+    def add_query(self, executed: ExecutedStatement) -> None:
         """Add an SQL statement that this request executed."""
         self.query_count += 1
         self.row_count += executed.rows
@@ -71,7 +71,7 @@ class RequestObserver(Protocol):
     def request_started(self, record: RequestRecord) -> None:
         """Observe a new request; its route is not known yet."""
 
-    def query_executed(self, record: RequestRecord, executed: Executed) -> None:
+    def query_executed(self, record: RequestRecord, executed: ExecutedStatement) -> None:
         """Observe an SQL statement, of a request or of a background job."""
 
     def request_finished(self, record: RequestRecord) -> None:

@@ -14,7 +14,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from app import __version__
-from app.db.engine import Executed
+from app.db.pool import ExecutedStatement
 from app.observability.logs import redact_secrets
 from app.observability.request_record import RequestRecord
 
@@ -48,7 +48,7 @@ class Traces:
         record.span = span
         record.trace_id = f"{span.get_span_context().trace_id:032x}"
 
-    def query_executed(self, record: RequestRecord, executed: Executed) -> None:
+    def query_executed(self, record: RequestRecord, executed: ExecutedStatement) -> None:
         """Add a finished span for an SQL statement; statements outside of requests get none."""
         if not isinstance(record.span, Span):
             return

@@ -21,7 +21,7 @@ async def open_database(
     url: str | None,
     folder: Path,
     *,
-    connections: int = 10,
+    pool_size: int = 10,
     shared_snapshots: bool = True,
     prepared_statements: bool = True,
 ) -> AsyncIterator[Database]:
@@ -30,7 +30,7 @@ async def open_database(
     Args:
         url: A PostgreSQL; None runs the embedded one in `folder`, or joins the process that does.
         folder: Where the embedded PostgreSQL keeps its files.
-        connections: As for `Database`.
+        pool_size: As for `Database`.
         shared_snapshots: As for `Database`.
         prepared_statements: As for `Database`.
 
@@ -41,7 +41,7 @@ async def open_database(
     async with AsyncExitStack() as stack:
         database = Database(
             await stack.enter_async_context(resolve_store_url(url, folder)),
-            connections=connections,
+            pool_size=pool_size,
             shared_snapshots=shared_snapshots,
             prepared_statements=prepared_statements,
         )

@@ -194,7 +194,7 @@ def _connection(url: str) -> tuple[str, Mapping[str, str]]:
     return f"--dbname={connection}", {"PGOPTIONS": _ALL_ROWS, **password}
 
 
-_ALL_ROWS = "-c chargeback.mode=upkeep"
+_ALL_ROWS = "-c chargeback.mode=maintenance"
 """What the policies let the owner through with, on a server where they bind the owner too."""
 
 
@@ -286,7 +286,7 @@ async def select_row_counts(url: str) -> Mapping[str, int]:
             WHERE relnamespace = current_schema()::regnamespace
               AND relkind IN ('r', 'p') AND NOT relispartition
         """)
-        await connection.execute("SET chargeback.mode = 'upkeep'")
+        await connection.execute("SET chargeback.mode = 'maintenance'")
         return {
             name: await connection.fetchval(f"SELECT count(*) FROM {name}") for (name,) in tables
         }

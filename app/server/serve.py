@@ -66,7 +66,7 @@ async def serve(settings: Settings, *, host: str, port: int, data_dir: Path, dem
         async with (
             spawned() as process,
             open_store(settings, data_dir, system_clock) as database,
-            database.pulse.watched(),
+            database.monitor.run(),
             IngestWorkerClient(process, database, settings, log_format) as feeder,
         ):
             key = await _demo(database, settings, data_dir) if demo else None

@@ -23,7 +23,7 @@ async def open_store(settings: Settings, data_dir: Path, clock: Clock) -> AsyncI
     async with open_database(
         settings.database_url,
         data_dir / "postgres",
-        connections=settings.database_pool_size,
+        pool_size=settings.database_pool_size,
         shared_snapshots=settings.database_shared_snapshots,
         prepared_statements=settings.database_prepared_statements,
     ) as database:

@@ -15,7 +15,7 @@ async def kept_document(
 
     Source: table `closed_document`.
     """
-    rows = await context.snapshot.rows(
+    rows = await context.snapshot.fetch_rows(
         select_closed_document(),
         {"month": month.first_day, "tag": tag},
         organization_id=organization_id,

@@ -10,9 +10,7 @@ from app.db.engine import Database
 from app.db.keys import select_holders_of_keys
 from app.db.statements import Statement
 from app.domain.errors import ServiceBusy
-
-AUTHENTICATION_TIMEOUT_SECONDS = 4.0
-"""Bounds authentication; clients wait 10 s, and reading the data may take as long again."""
+from app.timeouts import KEY_LOOKUP_SECONDS
 
 _MAX_CONCURRENT_LOOKUPS = 2
 
@@ -48,7 +46,7 @@ class KeyLoader:
         self._pending.append(PendingLookup(key_id, holder, copy_context()))
         self._start_lookup()
         try:
-            async with asyncio.timeout(AUTHENTICATION_TIMEOUT_SECONDS):
+            async with asyncio.timeout(KEY_LOOKUP_SECONDS):
                 return await holder
         except TimeoutError:
             raise ServiceBusy from None
@@ -89,5 +87,5 @@ async def fetch_holders(
 ) -> Sequence[Any]:
     """Run a statement that selects key holders and return rows with the columns as attributes."""
     async with database.snapshot(None) as snapshot:
-        rows = await snapshot.rows(statement, parameters)
+        rows = await snapshot.fetch_rows(statement, parameters)
     return [SimpleNamespace(**row) for row in rows]

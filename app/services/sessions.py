@@ -22,8 +22,9 @@ from app.domain.callers import Caller, Scope
 from app.domain.errors import Forbidden, ServiceBusy, Unauthenticated
 from app.domain.keys import KeyText
 from app.services.audit import append_audit_event
-from app.services.key_loader import AUTHENTICATION_TIMEOUT_SECONDS, KeyLoader, fetch_holders
+from app.services.key_loader import KeyLoader, fetch_holders
 from app.settings import Settings
+from app.timeouts import KEY_LOOKUP_SECONDS
 
 _RECORD_USE_EVERY = timedelta(minutes=1)
 
@@ -42,7 +43,7 @@ async def authenticate_key(
     text = KeyText.parse(key)
     if text is None:
         raise Unauthenticated
-    deadline = asyncio.get_running_loop().time() + AUTHENTICATION_TIMEOUT_SECONDS
+    deadline = asyncio.get_running_loop().time() + KEY_LOOKUP_SECONDS
     holder = await loader.find(text.key_id)
     # Compare for unknown keys too, so that the time taken does not reveal which keys exist.
     secret_hash = holder.secret_hash if holder is not None else bytes(32)
@@ -73,7 +74,7 @@ async def authenticate_session(
     Raises:
         Unauthenticated: There is no such session, or it or its key has ended.
     """
-    deadline = asyncio.get_running_loop().time() + AUTHENTICATION_TIMEOUT_SECONDS
+    deadline = asyncio.get_running_loop().time() + KEY_LOOKUP_SECONDS
     holders = await fetch_holders(
         database, select_holder_of_session(), token_hash=_hash_token(token), now=now
     )

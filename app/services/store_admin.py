@@ -206,7 +206,7 @@ async def _months_with_rows(database: Database, organization: Any, now: datetime
 
 @asynccontextmanager
 async def _opened(url: str) -> AsyncIterator[Database]:
-    database = Database(url, connections=2)
+    database = Database(url, pool_size=2)
     try:
         yield database
     finally:

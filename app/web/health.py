@@ -27,12 +27,12 @@ async def readyz(request: Request) -> Response:
         StoreUnavailable: The store does not answer.
         StoreNotMigrated: The store's tables are of an older version.
     """
-    pulse = get_app_state(request).database.pulse
-    if not pulse.is_watched:
-        await pulse.beat()
-    if pulse.is_away:
+    monitor = get_app_state(request).database.monitor
+    if not monitor.is_running:
+        await monitor.probe()
+    if monitor.is_down:
         raise StoreUnavailable
-    if is_behind(pulse.revision):
+    if is_behind(monitor.revision):
         raise StoreNotMigrated
     return JsonResponse({"status": "ready"})
 
@@ -71,7 +71,7 @@ async def _refresh_organizations(state: AppState) -> None:
     """Read the organizations, unless the store is down or every connection is in use."""
     collector, database = state.metrics.organizations, state.database
     collector.now, collector.rows = state.now, ()
-    if database.has_spare and not database.pulse.is_away:
+    if database.has_spare_connection and not database.monitor.is_down:
         try:
             collector.rows = await list_organizations(database)
         except StoreUnavailable:

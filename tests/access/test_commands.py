@@ -79,7 +79,7 @@ def on_store(url: str, ask: Callable[[Database], Awaitable[T]]) -> T:
     """Ask the store something, in a loop that ends with it."""
 
     async def asked() -> T:
-        database = Database(url, connections=1)
+        database = Database(url, pool_size=1)
         try:
             return await ask(database)
         finally:

@@ -105,7 +105,7 @@ async def test_no_connection_is_a_refusal_after_one_patience_whatever_round_it_i
 
     holders = KeyLoader(database)
     async with AsyncExitStack() as stack:
-        for _ in range(database.connections):
+        for _ in range(database.pool_size):
             await stack.enter_async_context(database.connection())
         waited = await asyncio.gather(*(refused(holders) for _ in range(5)))
 
@@ -134,7 +134,7 @@ async def test_a_key_whose_use_cannot_be_noted_in_time_is_let_in(
 async def test_a_store_that_is_away_is_told_to_each(database: Database) -> None:
     holders = KeyLoader(database)
     await database.close()
-    database.pulse.is_watched = database.pulse.is_away = True
+    database.monitor.is_running = database.monitor.is_down = True
 
     told = await asyncio.gather(
         *(holders.find("nobody") for _ in range(10)), return_exceptions=True

@@ -157,13 +157,13 @@ async def test_a_snapshot_reads_what_it_was_opened_for_and_what_was_let_in(
 ) -> None:
     names = Statement.of(select(Workspace.organization_id))
     async with database.snapshot(OWN) as snapshot:
-        assert [row[0] for row in await snapshot.rows(names, {})] == [OWN]
+        assert [row[0] for row in await snapshot.fetch_rows(names, {})] == [OWN]
         with pytest.raises(Forbidden):
-            await snapshot.rows(names, {}, organization_id=OTHER)
-        snapshot.admit(OTHER)
-        others = await snapshot.rows(names, {}, organization_id=OTHER)
+            await snapshot.fetch_rows(names, {}, organization_id=OTHER)
+        snapshot.allow_organization(OTHER)
+        others = await snapshot.fetch_rows(names, {}, organization_id=OTHER)
         assert [row[0] for row in others] == [OTHER]
-        assert [row[0] for row in await snapshot.rows(names, {})] == [OWN]
+        assert [row[0] for row in await snapshot.fetch_rows(names, {})] == [OWN]
 
 
 async def test_a_transaction_leaves_no_scope_behind(database: Database) -> None:
@@ -185,7 +185,7 @@ async def owned_by(postgres: str, name: str, rights: str) -> AsyncIterator[Datab
     await execute_as_superuser(postgres, f"CREATE ROLE {name} LOGIN NOSUPERUSER {rights}")
     await execute_as_superuser(postgres, f"CREATE DATABASE {name} OWNER {name}")
     database = Database(
-        with_database_name(postgres, name).replace("postgres@", f"{name}@"), connections=3
+        with_database_name(postgres, name).replace("postgres@", f"{name}@"), pool_size=3
     )
     try:
         yield database

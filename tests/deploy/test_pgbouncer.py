@@ -181,7 +181,7 @@ USAGE = {"workspace": "vision", "username": "ada", "channel": "ui"}
 
 async def test_without_the_setting_the_error_says_which(folder: Path, postgres: str) -> None:
     with pgbouncer(folder, postgres, "owner", 2) as store:
-        one, other = (Database(store.pooled, connections=1) for _ in range(2))
+        one, other = (Database(store.pooled, pool_size=1) for _ in range(2))
         async with one.owner_transaction():
             pass
         async with (

@@ -168,7 +168,7 @@ async def test_what_a_dba_runs_makes_the_service_work_as_its_role(tmp_path: Path
         url = with_database_name(server.url, "reports").replace("postgres@", "chargeback@")
         desk = Desk(tmp_path, {})
         desk.run(f"DATABASE_URL='{url}' chargeback organizations create research")
-        database = Database(url, connections=2)
+        database = Database(url, pool_size=2)
         role = await database.role()
         await database.close()
 

@@ -55,7 +55,7 @@ def test_rows_with_other_fields_or_in_another_order_are_no_rows_of_the_columns()
 @pytest.mark.parametrize("words", [["a\0b"], ["a", "\0"], ["\0", None]])
 def test_a_text_that_postgresql_does_not_have_is_refused(words: list[str | None]) -> None:
     with pytest.raises(InvalidArgument, match=r"a text holds U\+0000"):
-        Columns(word="text").parameters([(word,) for word in words])
+        Columns(word="text").bind_rows([(word,) for word in words])
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -63,7 +63,7 @@ def test_a_text_that_postgresql_does_not_have_is_refused(words: list[str | None]
 async def test_every_value_comes_back(database: Database, sent: list[Row]) -> None:
     async with database.owner_transaction() as tx:
         found = await tx.execute(
-            text(f"SELECT {COLUMNS.names} FROM {COLUMNS.rows_as('sent')}"),
-            COLUMNS.parameters(sent),
+            text(f"SELECT {COLUMNS.names} FROM {COLUMNS.as_rows('sent')}"),
+            COLUMNS.bind_rows(sent),
         )
         assert [tuple(row) for row in found] == sent

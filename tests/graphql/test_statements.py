@@ -251,7 +251,7 @@ async def test_more_requests_than_connections_wait_for_their_turn(
     """None holds a connection while it waits for its second one."""
     await feed(*workspace("w0"))
     key = await make_key("root", Scope.REPORT_READ)
-    small = Database(database._dsn, connections=connections)
+    small = Database(database._dsn, pool_size=connections)
     settings = Settings.load(admin_user_list="root")
     async with create_client(small, settings, clock) as client:
         body = {"query": FULL_REPORT, "variables": {"month": "2026-10"}}

@@ -32,7 +32,7 @@ async def test_of_several_that_look_at_once_each_month_is_closed_by_one(
     async with clone as database:
         clock = FixedClock()
         await Feed(database, clock)(founding(Month(2026, 8)))
-        others = [Database(clone.url, connections=1) for _ in range(8)]
+        others = [Database(clone.url, pool_size=1) for _ in range(8)]
         found = await asyncio.gather(
             *(close_due_months(each, after_days=3, now=clock.now) for each in others)
         )

@@ -26,7 +26,7 @@ def statement(text: str) -> Statement:
 async def test_a_statement_of_a_request_ends_after_eight_seconds(database: Database) -> None:
     organization = await find_organization(database, DEFAULT_ORGANIZATION)
     async with database.snapshot(organization.organization_id) as snapshot:
-        [(allowed,)] = await snapshot.rows(statement("SHOW statement_timeout"), {})
+        [(allowed,)] = await snapshot.fetch_rows(statement("SHOW statement_timeout"), {})
 
     assert allowed == "8s"
 
@@ -37,7 +37,9 @@ async def test_a_cancelled_statement_is_told_as_what_it_is(postgres: str, templa
         organization = await find_organization(database, DEFAULT_ORGANIZATION)
         administrator = await asyncpg.connect(store.url)
         async with database.snapshot(organization.organization_id) as snapshot:
-            sleeping = asyncio.create_task(snapshot.rows(statement("SELECT pg_sleep(60)"), {}))
+            sleeping = asyncio.create_task(
+                snapshot.fetch_rows(statement("SELECT pg_sleep(60)"), {})
+            )
             cancel = (
                 "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE "
                 "datname = current_database() AND query = 'SELECT pg_sleep(60)'"
@@ -79,13 +81,13 @@ async def test_a_store_that_lets_nobody_in_stops_the_start_with_the_reason(
 async def test_a_loop_that_stood_still_is_no_proof_that_the_store_is_away(
     database: Database,
 ) -> None:
-    await database.pulse.beat()
-    beat = asyncio.create_task(database.pulse.beat())
+    await database.monitor.probe()
+    beat = asyncio.create_task(database.monitor.probe())
     await asyncio.sleep(0)
     stand_still(1.5)
     await beat
 
-    assert not database.pulse.is_away
+    assert not database.monitor.is_down
 
 
 def stand_still(seconds: float) -> None:
@@ -96,14 +98,14 @@ def stand_still(seconds: float) -> None:
 async def test_a_silent_store_is_away_however_often_the_loop_stands_still() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         silent = Database(f"postgresql://nobody@127.0.0.1:{listener.getsockname()[1]}/nothing")
-        beat = asyncio.create_task(silent.pulse.beat())
+        beat = asyncio.create_task(silent.monitor.probe())
         rounds = 0
         while not beat.done():
             await asyncio.sleep(0)
             stand_still(0.4)
             rounds += 1
 
-    assert silent.pulse.is_away
+    assert silent.monitor.is_down
     assert rounds < 15
 
 
@@ -114,16 +116,16 @@ async def test_a_store_that_falls_silent_between_two_statements_is_away(
     async with store as database:
         administrator = await asyncpg.connect(store.url)
         try:
-            await database.pulse.beat()
+            await database.monitor.probe()
             async with administrator.transaction():
                 await administrator.execute("LOCK TABLE alembic_version")
                 began = time.monotonic()
-                beat = asyncio.create_task(database.pulse.beat())
+                beat = asyncio.create_task(database.monitor.probe())
                 stopped = await waiting_server(administrator)
                 os.kill(stopped, signal.SIGSTOP)
                 await asyncio.wait([beat], timeout=5)
                 took = time.monotonic() - began
-                was_away = database.pulse.is_away
+                was_away = database.monitor.is_down
                 os.kill(stopped, signal.SIGCONT)
             await beat
         finally:
@@ -131,8 +133,8 @@ async def test_a_store_that_falls_silent_between_two_statements_is_away(
 
         assert was_away
         assert took < 3
-        await database.pulse.beat()
-        assert not database.pulse.is_away
+        await database.monitor.probe()
+        assert not database.monitor.is_down
 
 
 async def waiting_server(administrator: asyncpg.Connection) -> int:
@@ -155,11 +157,11 @@ async def test_a_store_that_refuses_for_want_of_connections_is_not_away(
         administrator = await asyncpg.connect(store.url)
         await administrator.execute("CREATE ROLE few LOGIN CONNECTION LIMIT 0")
         few = Database(store.url.replace("postgres@", "few@"))
-        await few.pulse.beat()
-        assert not few.pulse.is_away
+        await few.monitor.probe()
+        assert not few.monitor.is_down
         with pytest.raises(StoreUnavailable):
             await find_organization(few, DEFAULT_ORGANIZATION)
         await few.close()
         await administrator.execute("DROP ROLE few")
         await administrator.close()
-        assert not database.pulse.is_away
+        assert not database.monitor.is_down

@@ -230,7 +230,7 @@ async def test_statements_are_told_to_the_request_that_they_were_executed_for(
     database: Database, other_organization: str
 ) -> None:
     told: list[tuple[str, str]] = []
-    database.watchers.append(
+    database.statement_listeners.append(
         lambda executed: told.append((get_current_record().request_id, executed.text))
     )
     async with kept(database) as feeder:

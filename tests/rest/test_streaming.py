@@ -155,13 +155,13 @@ async def test_each_list_is_one_statement_whatever_its_length(store: Store) -> N
     def note(text: str, _: object) -> None:
         statements.append(text)
 
-    store.database.observers.append(note)
+    store.database.read_observers.append(note)
     counts = []
     for name in ("small", "large"):
         statements.clear()
         await Asgi(store.app, store.key)(f"reportMonth=2026-10&organization={name}")
         counts.append(len(statements))
-    store.database.observers.remove(note)
+    store.database.read_observers.remove(note)
 
     # The key, the totals, workspaces, members, projects, users.
     assert counts == [6, 6]
@@ -171,7 +171,7 @@ async def test_one_connection_writes_the_same_document(store: Store) -> None:
     """As behind a pooler or on Citus, where no other connection can join the snapshot."""
     query = "reportMonth=2026-10&organization=small"
     expected = await Asgi(store.app, store.key)(query)
-    alone = Database(store.url, connections=1, shared_snapshots=False, prepared_statements=False)
+    alone = Database(store.url, pool_size=1, shared_snapshots=False, prepared_statements=False)
 
     found = await Asgi(create_app(store.settings, alone, FixedClock()), store.key)(query)
 

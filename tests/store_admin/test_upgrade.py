@@ -71,7 +71,7 @@ async def test_this_release_starts_reads_and_writes_on_the_schema_of_the_next(
     url = await make_store(*some_events())
     await execute(url, LATER)
 
-    database = Database(url, connections=2)
+    database = Database(url, pool_size=2)
     async with database.owner_transaction() as tx:
         await upgrade(tx)
     found = await find_organization(database, DEFAULT_ORGANIZATION)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.row_security import secure
+from app.db.row_security import create_policies
 from app.domain.errors import StoreFromPrerelease, StoreUnavailable
 
 _log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ async def migrate(connection: AsyncConnection, *, lock_seconds: int = LOCK_SECON
     await connection.execute(text(f"SET LOCAL lock_timeout = '{lock_seconds}s'"))
     try:
         await connection.run_sync(_upgrade)
-        await secure(connection)
+        await create_policies(connection)
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
             raise

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
-from app.db.engine import Executed
+from app.db.pool import ExecutedStatement
 from app.domain.errors import ChargebackError
 from app.ingest.store import IngestResult
 from app.services.group_commit import IngestRequest
@@ -41,13 +41,13 @@ class WorkerResponse(NamedTuple):
     number: int
     outcome: IngestResult | ChargebackError | None
     """None is a mistake of ours, which the process has logged."""
-    statements: Sequence[Executed]
+    statements: Sequence[ExecutedStatement]
 
 
 class Heartbeat(NamedTuple):
     """The process is ready for deliveries, and its loop runs: said each second."""
 
-    statements: Sequence[Executed]
+    statements: Sequence[ExecutedStatement]
     """Those that were executed for no delivery since the sign before."""
 
 

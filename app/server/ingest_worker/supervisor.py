@@ -133,7 +133,7 @@ class IngestWorkerClient:
             log_format=log_format,
             log_level=settings.log_level,
         )
-        self._tell = database.tell
+        self._tell = database.notify_listeners
         self._first = first
         self._silent_seconds = silent_seconds
         self._pauses = Backoff()

@@ -12,7 +12,8 @@ from contextvars import ContextVar
 import structlog
 import uvloop
 
-from app.db.engine import Database, Executed
+from app.db.engine import Database
+from app.db.pool import ExecutedStatement
 from app.domain.errors import ChargebackError
 from app.ingest.store import IngestResult
 from app.observability.logs import configure_logs
@@ -39,14 +40,14 @@ async def _work(end: socket.socket) -> None:
     configure_logs(setup.log_format, setup.log_level.upper())
     database = Database(
         setup.url,
-        connections=setup.connections,
+        pool_size=setup.connections,
         prepared_statements=setup.prepared_statements,
     )
     statements = Statements()
-    database.watchers.append(statements.note)
+    database.statement_listeners.append(statements.note)
     tune_gc()
     try:
-        async with database.pulse.watched():
+        async with database.monitor.run():
             signs = asyncio.create_task(_give_signs(line, statements))
             await answer_all(line, GroupCommitIngestor(database))
             signs.cancel()
@@ -58,20 +59,20 @@ class Statements:
     """Those that were executed, for the delivery in whose context they were, or for none."""
 
     def __init__(self) -> None:
-        self._of_none: list[Executed] = []
+        self._of_none: list[ExecutedStatement] = []
 
-    def note(self, executed: Executed) -> None:
+    def note(self, executed: ExecutedStatement) -> None:
         """One was executed."""
         of_delivery = _of_delivery.get()
         (self._of_none if of_delivery is None else of_delivery).append(executed)
 
-    def of_none(self) -> Sequence[Executed]:
+    def of_none(self) -> Sequence[ExecutedStatement]:
         """Those since it was asked before."""
         asked, self._of_none = self._of_none, []
         return asked
 
 
-_of_delivery: ContextVar[list[Executed] | None] = ContextVar("statements", default=None)
+_of_delivery: ContextVar[list[ExecutedStatement] | None] = ContextVar("statements", default=None)
 
 
 async def _give_signs(line: Channel, statements: Statements) -> None:
@@ -89,7 +90,7 @@ async def answer_all(line: Channel, intake: Ingestor) -> None:
     answering: set[asyncio.Task[None]] = set()
 
     async def answer(question: WorkerRequest, body: bytes) -> None:
-        statements: list[Executed] = []
+        statements: list[ExecutedStatement] = []
         _of_delivery.set(statements)
         with structlog.contextvars.bound_contextvars(**question.logged):
             outcome = await _outcome(intake, question.delivery._replace(body=body))

@@ -11,8 +11,7 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from app.domain.errors import ChargebackError, ServiceBusy
-
-_DEFAULT_TIMEOUT_SECONDS = 4.0
+from app.timeouts import ADMISSION_SECONDS
 
 
 class TenantCapacity:
@@ -28,7 +27,7 @@ class TenantCapacity:
     def __init__(
         self,
         limit: int,
-        timeout_seconds: float = _DEFAULT_TIMEOUT_SECONDS,
+        timeout_seconds: float = ADMISSION_SECONDS,
         *,
         tenant_limit: int | None = None,
         timeout_error: Callable[[], ChargebackError] = ServiceBusy,
