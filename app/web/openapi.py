@@ -1,6 +1,6 @@
 """The REST routes as an OpenAPI document, which the service serves at `/openapi.json`.
 
-A route that `_DETAILS` does not know is listed by its path, its methods and its docstring.
+Routes without an entry in `_DETAILS` are listed with path, methods and docstring only.
 """
 
 import inspect
@@ -20,102 +20,102 @@ from app.web.errors import JsonResponse
 
 Schema: TypeAlias = dict[str, Any]
 
-_UNLISTED = re.compile(r"/|/graphql|/scim/.*|/static/.*|/openapi\.json|/signin|/signout")
-"""Pages, their files, and GraphQL and SCIM, which describe themselves."""
+_EXCLUDED_PATHS = re.compile(r"/|/graphql|/scim/.*|/static/.*|/openapi\.json|/signin|/signout")
+"""Pages and their files, and GraphQL and SCIM, which have schemas of their own."""
 
-_TEXT: Schema = {"type": "string"}
+_STRING: Schema = {"type": "string"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _MB: Schema = {"type": "number", "minimum": 0}
-_INSTANT: Schema = {"type": "integer", "description": "Milliseconds since 1970, in UTC."}
-_INSTANT_OR_0: Schema = {**_INSTANT, "description": f"{_INSTANT['description']} 0 when never."}
-_INSTANT_OR_NULL: Schema = {**_INSTANT, "type": ["integer", "null"]}
+_TIME: Schema = {"type": "integer", "description": "Milliseconds since 1970-01-01 UTC."}
+_TIME_OR_0: Schema = {**_TIME, "description": f"{_TIME['description']} 0 if never."}
+_TIME_OR_NULL: Schema = {**_TIME, "type": ["integer", "null"]}
 
 
 def _object(properties: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None) -> Any:
-    every = {**properties, **(optional or {})}
-    return {"type": "object", "required": list(properties), "properties": every}
+    all_properties = {**properties, **(optional or {})}
+    return {"type": "object", "required": list(properties), "properties": all_properties}
 
 
-def _list(of: Schema) -> Schema:
-    return {"type": "array", "items": of}
+def _array(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
 
 
 _FIGURES = {"numberOfExperiments": _COUNT, "totalSizeInMb": _MB}
 _USER = _object(
     {
-        "username": _TEXT,
-        "email": _TEXT,
-        "created_at": _INSTANT,
+        "username": _STRING,
+        "email": _STRING,
+        "created_at": _TIME,
         "uiUsageCount": _COUNT,
-        "uiUsageUpdateTs": _INSTANT_OR_0,
+        "uiUsageUpdateTs": _TIME_OR_0,
         "sdkUsageCount": _COUNT,
-        "sdkUsageUpdateTs": _INSTANT_OR_0,
+        "sdkUsageUpdateTs": _TIME_OR_0,
         "suspended": {"type": "boolean"},
     },
-    # In the answer without reportMonth alone.
+    # Only in responses without reportMonth.
     {
-        "createdAt": _INSTANT,
-        "deletedAt": _INSTANT,
-        "lastUsedAt": _INSTANT_OR_NULL,
-        "emLastUsedAt": _INSTANT_OR_NULL,
+        "createdAt": _TIME,
+        "deletedAt": _TIME,
+        "lastUsedAt": _TIME_OR_NULL,
+        "emLastUsedAt": _TIME_OR_NULL,
         "experimentCount": _COUNT,
         "dataLoggedMb": _MB,
     },
 )
 _WORKSPACE = _object(
     {
-        "name": _TEXT,
+        "name": _STRING,
         "numberOfMembers": _COUNT,
         **_FIGURES,
-        "members": _list(_object({"userName": _TEXT, "email": _TEXT, **_FIGURES})),
-        "projects": _list(_object({"name": _TEXT, **_FIGURES})),
+        "members": _array(_object({"userName": _STRING, "email": _STRING, **_FIGURES})),
+        "projects": _array(_object({"name": _STRING, **_FIGURES})),
     }
 )
 _REPORT = _object(
     {
-        "reportDate": {**_TEXT, "pattern": "^[0-9]{4}-[0-9]{2}$"},
-        "workspaces": _list(_WORKSPACE),
+        "reportDate": {**_STRING, "pattern": "^[0-9]{4}-[0-9]{2}$"},
+        "workspaces": _array(_WORKSPACE),
         "users": _object(
-            {"licensedUsers": _list(_USER), "numberOfUsers": _COUNT, "createdAt": _INSTANT},
-            {"organizationId": _TEXT},
+            {"licensedUsers": _array(_USER), "numberOfUsers": _COUNT, "createdAt": _TIME},
+            {"organizationId": _STRING},
         ),
     }
 )
-_PROBLEM = _object({"index": _COUNT, "field": _TEXT, "message": _TEXT})
+_PROBLEM = _object({"index": _COUNT, "field": _STRING, "message": _STRING})
 _ERROR = _object(
-    {"msg": _TEXT, "code": {"type": "integer", "description": "The status again."}},
+    {"msg": _STRING, "code": {"type": "integer", "description": "The HTTP status."}},
     {
-        "error": {**_TEXT, "enum": sorted(CODES)},
+        "error": {**_STRING, "enum": sorted(CODES)},
         "accepted": _COUNT,
         "duplicates": _COUNT,
-        "problems": _list(_PROBLEM),
+        "problems": _array(_PROBLEM),
         "limit": _COUNT,
         "value": _COUNT,
     },
 )
-_ACCOUNTS = _object({"serviceAccounts": _list(_object({"name": _TEXT}))})
+_ACCOUNTS = _object({"serviceAccounts": _array(_object({"name": _STRING}))})
 _ACCEPTED = _object({"accepted": _COUNT, "duplicates": _COUNT})
 
 _MONTH_PARAMETER = {
     "name": "reportMonth",
     "in": "query",
-    "description": "The report month, once, not in the future; without it, the current one.",
-    "schema": {**_TEXT, "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$", "examples": ["2026-09"]},
+    "description": "The report month, not in the future. Default: the current month.",
+    "schema": {**_STRING, "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$", "examples": ["2026-09"]},
 }
 _ORGANIZATION_PARAMETER = {
     "name": "organization",
     "in": "query",
-    "description": "Another organization, once, which only users in ADMIN_USER_LIST may name.",
-    "schema": _TEXT,
+    "description": "Another organization. Only users in ADMIN_USER_LIST may use this parameter.",
+    "schema": _STRING,
 }
 
 
-def _answers(schema: Schema, *refusals: int) -> Schema:
-    """Responses: 200 with a document, and these statuses with an error's."""
+def _responses(schema: Schema, *error_statuses: int) -> Schema:
+    """Return the responses: 200 with the schema, and the statuses with an error."""
     error = {"$ref": "#/components/schemas/Error"}
     return {
-        "200": _content("As asked.", schema),
-        **{str(status): _content("Refused.", error) for status in sorted(refusals)},
+        "200": _content("Success.", schema),
+        **{str(status): _content("Error.", error) for status in sorted(error_statuses)},
     }
 
 
@@ -123,31 +123,31 @@ def _content(description: str, schema: Schema) -> Schema:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
-def _reading(schema: Schema, *parameters: Schema, refusals: Sequence[int] = ()) -> Schema:
-    answers = _answers(schema, 400, 401, 403, 404, 405, 429, 503, *refusals)
-    return {"parameters": list(parameters), "responses": answers}
+def _read_operation(schema: Schema, *parameters: Schema) -> Schema:
+    responses = _responses(schema, 400, 401, 403, 404, 405, 429, 503)
+    return {"parameters": list(parameters), "responses": responses}
 
 
 _DETAILS: Mapping[str, Schema] = {
-    "/api/admin/chargeback/report": _reading(
+    "/api/admin/chargeback/report": _read_operation(
         {"$ref": "#/components/schemas/Report"}, _MONTH_PARAMETER, _ORGANIZATION_PARAMETER
     ),
-    "/api/admin/service-accounts": _reading(_ACCOUNTS, _ORGANIZATION_PARAMETER),
+    "/api/admin/service-accounts": _read_operation(_ACCOUNTS, _ORGANIZATION_PARAMETER),
     "/clientlib/isAlive/ver": {
         "security": [],
-        "responses": _answers(_object({"version": _TEXT}), 405),
+        "responses": _responses(_object({"version": _STRING}), 405),
     },
-    "/healthz": {"security": [], "responses": _answers(_object({"status": _TEXT}), 405)},
-    "/readyz": {"security": [], "responses": _answers(_object({"status": _TEXT}), 405, 503)},
+    "/healthz": {"security": [], "responses": _responses(_object({"status": _STRING}), 405)},
+    "/readyz": {"security": [], "responses": _responses(_object({"status": _STRING}), 405, 503)},
     "/metrics": {
-        "description": "With an operator's key, or METRICS_TOKEN as 'Bearer …'.",
+        "description": "Requires an operator's key, or METRICS_TOKEN after 'Bearer '.",
         "responses": {
-            **_answers({}, 401, 403, 405, 429, 503),
+            **_responses({}, 401, 403, 405, 429, 503),
             "200": {
-                "description": "As Prometheus reads it.",
+                "description": "Metrics in Prometheus's text formats.",
                 "content": {
-                    "text/plain": {"schema": _TEXT},
-                    "application/openmetrics-text": {"schema": _TEXT},
+                    "text/plain": {"schema": _STRING},
+                    "application/openmetrics-text": {"schema": _STRING},
                 },
             },
         },
@@ -156,18 +156,18 @@ _DETAILS: Mapping[str, Schema] = {
         "requestBody": {
             "required": True,
             "content": {
-                BATCH: {"schema": _list({"$ref": "#/components/schemas/Event"})},
+                BATCH: {"schema": _array({"$ref": "#/components/schemas/Event"})},
                 ONE: {"schema": {"$ref": "#/components/schemas/Event"}},
-                LINES: {"schema": {**_TEXT, "description": "An event in each line."}},
+                LINES: {"schema": {**_STRING, "description": "One event per line."}},
             },
         },
-        "responses": _answers(_ACCEPTED, 400, 401, 403, 404, 405, 408, 413, 415, 429, 503),
+        "responses": _responses(_ACCEPTED, 400, 401, 403, 404, 405, 408, 413, 415, 429, 503),
     },
 }
 
 
 def openapi_document(routes: Sequence[BaseRoute]) -> Schema:
-    """The document of an application's routes, by OpenAPI 3.1."""
+    """Return the OpenAPI 3.1 document of an application's routes."""
     (event,), definitions = msgspec.json.schema_components(
         [AnyEvent], ref_template="#/components/schemas/{name}"
     )
@@ -176,8 +176,8 @@ def openapi_document(routes: Sequence[BaseRoute]) -> Schema:
         "info": {
             "title": "Chargeback admin API",
             "version": __version__,
-            "description": "The monthly chargeback report over REST, and the feed of events. "
-            "GraphQL, at /graphql, and SCIM, at /scim/v2/Schemas, describe themselves.",
+            "description": "The monthly chargeback report, and the ingestion of events. "
+            "GraphQL (/graphql) and SCIM (/scim/v2/Schemas) have schemas of their own.",
         },
         "paths": {path: dict(_operations(routes, path)) for path in _paths(routes)},
         "components": {
@@ -187,7 +187,7 @@ def openapi_document(routes: Sequence[BaseRoute]) -> Schema:
                     "type": "apiKey",
                     "in": "header",
                     "name": "Authorization",
-                    "description": "The API key, bare or after 'Bearer '.",
+                    "description": "The API key, alone or after 'Bearer '.",
                 }
             },
         },
@@ -196,13 +196,13 @@ def openapi_document(routes: Sequence[BaseRoute]) -> Schema:
 
 
 def _paths(routes: Sequence[BaseRoute]) -> list[str]:
-    """Paths to list, each once."""
+    """Return the paths to list, without duplicates."""
     paths = [each.path for each in routes if isinstance(each, Route)]
-    return [path for path in dict.fromkeys(paths) if not _UNLISTED.fullmatch(path)]
+    return [path for path in dict.fromkeys(paths) if not _EXCLUDED_PATHS.fullmatch(path)]
 
 
 def _operations(routes: Sequence[BaseRoute], path: str) -> Iterator[tuple[str, Schema]]:
-    """The methods of a path, described."""
+    """Yield the methods of a path with their operations."""
     for route in routes:
         if isinstance(route, Route) and route.path == path:
             for method in sorted((route.methods or set()) - {"HEAD"}):
@@ -210,27 +210,27 @@ def _operations(routes: Sequence[BaseRoute], path: str) -> Iterator[tuple[str, S
 
 
 def _operation(route: Route, method: str) -> Schema:
-    words = inspect.cleandoc(route.endpoint.__doc__ or "").partition("\n")[0]
+    summary = inspect.cleandoc(route.endpoint.__doc__ or "").partition("\n")[0]
     name = re.sub(r"\W+", "_", f"{method.lower()}{route.path}").strip("_")
     details = _DETAILS.get(route.path.removeprefix("/clientlib")) or _DETAILS.get(route.path)
     return {
         "operationId": name,
-        "summary": words,
+        "summary": summary,
         **(details or {"responses": {"default": {"description": "See the documentation."}}}),
-        **({"parameters": _in_path(route, details)} if route.param_convertors else {}),
+        **({"parameters": _parameters(route, details)} if route.param_convertors else {}),
     }
 
 
-def _in_path(route: Route, details: Schema | None) -> list[Schema]:
-    named = [
-        {"name": name, "in": "path", "required": True, "schema": _TEXT}
+def _parameters(route: Route, details: Schema | None) -> list[Schema]:
+    path_parameters = [
+        {"name": name, "in": "path", "required": True, "schema": _STRING}
         for name in route.param_convertors
     ]
-    return [*named, *(details or {}).get("parameters", ())]
+    return [*path_parameters, *(details or {}).get("parameters", ())]
 
 
 async def openapi_json(request: Request) -> Response:
-    """The REST routes as an OpenAPI document; asked without a key."""
+    """The REST routes as an OpenAPI document; no key needed."""
     return JsonResponse(openapi_document(request.app.routes))
 
 

@@ -113,7 +113,7 @@ def nothing_happened(page: Page, service: KeyedServer) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_no_form_does_anything(evil: Page, service: KeyedServer, form: str) -> None:
+def test_cross_site_forms_have_no_effect(evil: Page, service: KeyedServer, form: str) -> None:
     method, path, encoding, fields = FORMS[form]
     evil.evaluate(
         """([method, action, encoding, fields]) => {
@@ -136,7 +136,9 @@ def test_no_form_does_anything(evil: Page, service: KeyedServer, form: str) -> N
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_no_script_does_or_reads_anything(evil: Page, service: KeyedServer, script: str) -> None:
+def test_cross_site_scripts_have_no_effect_and_read_nothing(
+    evil: Page, service: KeyedServer, script: str
+) -> None:
     read = evil.evaluate(
         """async ([url, options]) => {
             try {
@@ -156,7 +158,9 @@ def test_no_script_does_or_reads_anything(evil: Page, service: KeyedServer, scri
     nothing_happened(evil, service)
 
 
-def test_no_report_is_read_and_no_page_is_framed(evil: Page, service: KeyedServer) -> None:
+def test_reports_cannot_be_read_and_pages_cannot_be_framed(
+    evil: Page, service: KeyedServer
+) -> None:
     read = evil.evaluate(
         """async (url) => {
             const options = { credentials: "include", mode: "no-cors" };

@@ -100,7 +100,7 @@ def test_an_admin_signs_in_and_runs_the_example(page: Page, service: ServerProce
     shoot(page, "graphiql")
 
 
-def test_the_docs_show_descriptions_and_names_are_completed(
+def test_the_explorer_shows_descriptions_and_completes_names(
     page: Page, service: ServerProcess
 ) -> None:
     sign_in(page, service)
@@ -119,7 +119,7 @@ def test_the_docs_show_descriptions_and_names_are_completed(
     shoot(page, "completion")
 
 
-def test_a_wrong_key_is_refused_in_words(page: Page, service: ServerProcess) -> None:
+def test_a_wrong_key_shows_an_error_message(page: Page, service: ServerProcess) -> None:
     page.goto(f"{service.url}/signin")
     page.get_by_label("API key").fill("cbk_wrong")
     page.get_by_role("button", name="Sign in").click()
@@ -136,7 +136,7 @@ def test_signing_out_ends_the_session(page: Page, service: ServerProcess) -> Non
     expect(page.get_by_label("API key")).to_be_visible()
 
 
-def test_a_page_whose_session_ended_offers_to_sign_in(page: Page, service: ServerProcess) -> None:
+def test_an_expired_session_offers_to_sign_in(page: Page, service: ServerProcess) -> None:
     sign_in(page, service)
     page.context.clear_cookies()
     page.get_by_role("button", name=re.compile("Execute")).click()

@@ -45,14 +45,14 @@ NOT_IN_A_SCHEMA = (
 )
 
 
-def test_the_rest_routes_are_as_their_document_says(service: ServerProcess) -> None:
+def test_rest_routes_conform_to_their_openapi_document(service: ServerProcess) -> None:
     words = ("--exclude-checks", ",".join(NOT_IN_A_SCHEMA), "--phases", "examples,fuzzing")
     run_schemathesis(service, "/openapi.json", 10, *words)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_the_rest_routes_are_as_their_document_says_in_every_corner(
+def test_rest_routes_conform_to_their_openapi_document_in_depth(
     service: ServerProcess,
 ) -> None:
     words = ("--exclude-checks", ",".join(NOT_IN_A_SCHEMA))
@@ -61,7 +61,7 @@ def test_the_rest_routes_are_as_their_document_says_in_every_corner(
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("examples", [10, pytest.param(300, marks=pytest.mark.long)])
-def test_no_graphql_operation_fails_in_a_way_that_nobody_foresaw(
+def test_random_graphql_operations_cause_no_internal_error(
     service: ServerProcess, examples: int
 ) -> None:
     # It learns ids from answers, and would end the key that it asks with. The corpus has these.
@@ -121,7 +121,7 @@ EXAMPLES = [150, pytest.param(5_000, marks=pytest.mark.long)]
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("examples", EXAMPLES)
-def test_bytes_that_are_nearly_requests_do_no_harm(service: ServerProcess, examples: int) -> None:
+def test_malformed_requests_do_no_harm(service: ServerProcess, examples: int) -> None:
     @settings(
         max_examples=examples,
         deadline=None,
@@ -151,7 +151,7 @@ def months(service: ServerProcess) -> object:
     return answer.json()["data"]
 
 
-def test_the_key_is_put_in(service: ServerProcess) -> None:
+def test_the_key_placeholder_is_replaced(service: ServerProcess) -> None:
     """What is sent with the key's stand-in is sent with the key."""
     raw = request("GET", f"{REPORT}?reportMonth=2026-10")
     assert KEY in raw

@@ -47,7 +47,7 @@ async def closed_through(graphql: GraphQLClient) -> list[str]:
     return [month["month"] for month in found["months"] if month["closedAt"]]
 
 
-async def test_a_clock_that_runs_is_no_jump(process: Process) -> None:
+async def test_a_running_clock_does_not_jump(process: Process) -> None:
     await process.after(10)
     await process.after(8 * HOUR)  # Also when nobody looked for long.
     await process.after(10, jump=timedelta(seconds=59))
@@ -56,14 +56,14 @@ async def test_a_clock_that_runs_is_no_jump(process: Process) -> None:
 
 
 @pytest.mark.parametrize("jump", [timedelta(days=40), timedelta(minutes=-1)])
-async def test_a_clock_that_was_set_is_noticed_once(process: Process, jump: timedelta) -> None:
+async def test_a_clock_jump_is_noticed_once(process: Process, jump: timedelta) -> None:
     await process.after(10, jump=jump)
     await process.after(10)
 
     assert process.jumps == 1
 
 
-async def test_months_close_when_they_are_due(
+async def test_months_close_when_due(
     process: Process, feed: Feed, graphql: GraphQLClient, clock: FixedClock
 ) -> None:
     await feed(event("workspace.upserted", "2026-10-01T00:00:00Z", name="a"))
@@ -73,7 +73,7 @@ async def test_months_close_when_they_are_due(
     assert await closed_through(graphql) == ["2026-10"]
 
 
-async def test_a_clock_set_ahead_closes_nothing_for_an_hour(
+async def test_a_forward_jump_pauses_automatic_close_for_an_hour(
     process: Process, feed: Feed, graphql: GraphQLClient
 ) -> None:
     await feed(event("workspace.upserted", "2026-11-01T00:00:00Z", name="a"))
@@ -88,7 +88,7 @@ async def test_a_clock_set_ahead_closes_nothing_for_an_hour(
     assert process.jumps == 2
 
 
-async def test_a_clock_set_back_refuses_what_lies_ahead_and_loses_nothing(
+async def test_a_backward_jump_rejects_future_events_and_loses_nothing(
     feed: Feed, graphql: GraphQLClient, clock: FixedClock
 ) -> None:
     right = clock.now

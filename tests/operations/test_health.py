@@ -21,7 +21,7 @@ def away(clock: FixedClock) -> httpx.AsyncClient:
     return create_client(Database(AWAY), Settings.load(metrics_token=TOKEN), clock)
 
 
-async def test_alive_is_answered_without_a_store(away: httpx.AsyncClient) -> None:
+async def test_healthz_needs_no_store(away: httpx.AsyncClient) -> None:
     answer = await away.get("/healthz")
 
     assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
@@ -33,7 +33,7 @@ async def test_a_migrated_store_that_answers_is_ready(client: httpx.AsyncClient)
     assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
 
 
-async def test_a_store_that_is_away_is_not_ready(away: httpx.AsyncClient) -> None:
+async def test_an_unreachable_store_is_not_ready(away: httpx.AsyncClient) -> None:
     answer = await away.get("/readyz")
 
     assert answer.status_code == 503
@@ -46,7 +46,7 @@ async def test_a_store_that_is_away_is_not_ready(away: httpx.AsyncClient) -> Non
     [("0001", 503), ("a revision of a later version", 200), (None, 503)],
     ids=["older", "newer", "none"],
 )
-async def test_a_store_behind_this_version_is_not_ready(
+async def test_an_unmigrated_store_is_not_ready(
     client: httpx.AsyncClient, database: Database, revision: str | None, status: int
 ) -> None:
     """A newer store is: its migrations leave room for the version before them."""
@@ -64,7 +64,7 @@ async def test_a_store_behind_this_version_is_not_ready(
     assert status == 200 or answer.json()["error"] == "STORE_NOT_MIGRATED"
 
 
-async def test_metrics_are_read_with_the_token_also_when_the_store_is_away(
+async def test_the_metrics_token_works_while_the_store_is_down(
     away: httpx.AsyncClient,
 ) -> None:
     await away.get("/readyz")
@@ -75,15 +75,13 @@ async def test_metrics_are_read_with_the_token_also_when_the_store_is_away(
 
 
 @pytest.mark.parametrize("sent", ["", "Bearer ", "Bearer 0123456789abcdeF", "Bearer ü"])
-async def test_metrics_are_refused_with_another_token(
-    client: httpx.AsyncClient, sent: str
-) -> None:
+async def test_a_wrong_metrics_token_is_rejected(client: httpx.AsyncClient, sent: str) -> None:
     answer = await client.get("/metrics", headers=[(b"Authorization", sent.encode())])
 
     assert answer.status_code == 401
 
 
-async def test_metrics_are_for_admins_of_the_first_organization(
+async def test_metrics_require_an_admin_of_the_default_organization(
     client: httpx.AsyncClient, make_key: MakeKey, other_organization: str
 ) -> None:
     async def status(key: Awaitable[str]) -> int:

@@ -109,7 +109,7 @@ def ask(url: str, key: str) -> None:
         client.post("/api/events", content=key.encode(), headers={"X-Request-ID": "refused-one"})
 
 
-def test_a_request_is_one_line_with_the_id_that_the_client_got(told: Told) -> None:
+def test_a_request_logs_one_line_with_the_id_sent_to_the_client(told: Told) -> None:
     line, *_ = told.of("from-the-client")
     volatile = {"time", "duration_seconds", "client_address"}
 
@@ -134,7 +134,7 @@ def test_a_request_is_one_line_with_the_id_that_the_client_got(told: Told) -> No
     }
 
 
-def test_a_slow_query_is_logged_with_its_operation_and_its_slowest_statement(told: Told) -> None:
+def test_a_slow_request_is_logged_with_its_slowest_query(told: Told) -> None:
     _, slow = told.of("from-the-client")
 
     assert (slow["event"], slow["level"]) == ("slow request", "warning")
@@ -147,13 +147,13 @@ def test_a_slow_query_is_logged_with_its_operation_and_its_slowest_statement(tol
     assert 0 < slow["slowest_query_seconds"] <= slow["db_query_seconds"]
 
 
-def test_a_refusal_is_logged_with_its_code(told: Told) -> None:
+def test_an_error_is_logged_with_its_code(told: Told) -> None:
     line, *_ = told.of("refused-one")
 
     assert (line["status"], line["error_code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
 
 
-def test_no_key_and_no_token_is_in_the_log_or_in_a_span(told: Told) -> None:
+def test_logs_and_spans_contain_no_secret(told: Told) -> None:
     secret = told.key.split("_")[2]
     spans = b"".join(span.SerializeToString() for span in told.spans)
 
@@ -164,7 +164,7 @@ def test_no_key_and_no_token_is_in_the_log_or_in_a_span(told: Told) -> None:
     assert f"cbk_{told.key.split('_')[1]}_…" in told.text
 
 
-def test_a_trace_joins_the_caller_s_and_has_a_span_for_each_statement(told: Told) -> None:
+def test_a_trace_joins_the_callers_and_has_a_span_per_statement(told: Told) -> None:
     [request] = [s for s in told.spans if s.parent_span_id.hex() == CALLER_SPAN]
     statements = [s for s in told.spans if s.parent_span_id == request.span_id]
     attributes = {each.key: each.value for each in request.attributes}
@@ -181,7 +181,7 @@ def test_a_trace_joins_the_caller_s_and_has_a_span_for_each_statement(told: Told
         assert statement.end_time_unix_nano <= request.end_time_unix_nano
 
 
-def test_the_password_of_the_store_is_cut_out() -> None:
+def test_the_database_password_is_masked() -> None:
     line = "cannot reach postgresql://ada:pass:w@rd@db.example/chargeback, ada@x.example"
 
     assert redact_secrets(line) == (
@@ -199,9 +199,7 @@ def test_the_password_of_the_store_is_cut_out() -> None:
         ("traces_endpoint", "collector:4318", "TRACES_ENDPOINT='collector:4318' is not allowed"),
     ],
 )
-def test_a_bad_setting_is_named_and_no_secret_is_repeated(
-    setting: str, value: str, shown: str
-) -> None:
+def test_a_bad_setting_is_named_without_its_secret(setting: str, value: str, shown: str) -> None:
     with pytest.raises(SettingsError) as refusal:
         Settings.load(None, **{setting: value})
 
@@ -209,7 +207,7 @@ def test_a_bad_setting_is_named_and_no_secret_is_repeated(
 
 
 @pytest.mark.parametrize("form", LogFormat)
-def test_a_line_has_its_fields_in_either_format(form: LogFormat) -> None:
+def test_both_formats_render_extra_fields(form: LogFormat) -> None:
     logger = logging.getLogger("chargeback.test")
     record = logger.makeRecord(
         logger.name, logging.INFO, "", 0, "request", (), None, extra={"path": "/x", "status": 404}

@@ -72,7 +72,7 @@ async def test_statements_and_their_rows_are_counted(
     assert found[f"{OURS}db_query_duration_seconds_count", ""] >= 2
 
 
-async def test_events_are_counted_and_the_feed_s_lag_is_known(
+async def test_events_and_ingestion_lag_are_measured(
     graphql: GraphQLClient, client: httpx.AsyncClient, clock: FixedClock
 ) -> None:
     line = event("workspace.upserted", "2026-09-30T23:59:59Z", name="a")
@@ -100,7 +100,7 @@ async def test_events_are_counted_and_the_feed_s_lag_is_known(
     )
 
 
-async def test_closes_are_seen_whoever_made_them(
+async def test_month_closes_are_reflected_in_metrics(
     graphql: GraphQLClient, client: httpx.AsyncClient, feed: Feed
 ) -> None:
     await feed(event("workspace.upserted", "2026-08-01T00:00:00Z", name="a"))
@@ -130,7 +130,7 @@ def families() -> dict[str, tuple[str, str]]:
     }
 
 
-def test_every_metric_is_documented_with_its_type_and_no_other() -> None:
+def test_documented_metrics_match_the_registry() -> None:
     text = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
     rows = re.findall(
         r"^\| `(chargeback_\w+)(?:\{\w+(?:, \w+)*\})?` \| (\w+) \| (.*) \|$", text, re.MULTILINE
@@ -158,7 +158,7 @@ def panels() -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("rule", alert_rules(), ids=lambda rule: rule["alert"])
-def test_alerts_are_queries_on_metrics_that_exist_and_say_what_to_do(rule: dict[str, Any]) -> None:
+def test_alerts_query_existing_metrics_and_have_a_description(rule: dict[str, Any]) -> None:
     assert named_in(rule["expr"]) <= set(families())
     assert named_in(rule["expr"]) or rule["expr"] == 'up{job="chargeback"} == 0'
     assert set(rule["annotations"]) == {"summary", "description"}
@@ -175,13 +175,13 @@ def shown_by(panel: dict[str, Any]) -> set[str]:
 
 
 @pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel["title"])
-def test_panels_are_queries_on_metrics_that_exist(panel: dict[str, Any]) -> None:
+def test_panels_query_existing_metrics(panel: dict[str, Any]) -> None:
     assert panel["description"]
     assert shown_by(panel)
     assert shown_by(panel) <= set(families())
 
 
-def test_every_metric_of_ours_is_looked_at_by_the_dashboard() -> None:
+def test_the_dashboard_shows_every_metric() -> None:
     ours = {name for name in families() if name.startswith(OURS)}
 
     assert ours <= set().union(*map(shown_by, panels()))

@@ -29,7 +29,7 @@ def usage(time: str) -> bytes:
     return event("usage.recorded", time, username="ann", channel="ui")
 
 
-async def test_a_document_that_has_not_changed_is_304_without_a_body(
+async def test_an_unchanged_document_is_304_without_a_body(
     client: httpx.AsyncClient, admin_key: str, feed: Feed, clock: FixedClock
 ) -> None:
     asked = Asker(client, admin_key)
@@ -52,7 +52,7 @@ async def test_a_document_that_has_not_changed_is_304_without_a_body(
         assert (await asked(tags=tags)).status_code == 200, tags
 
 
-async def test_whatever_changes_the_document_changes_its_tag(
+async def test_every_change_of_the_document_changes_its_etag(
     client: httpx.AsyncClient, admin_key: str, feed: Feed
 ) -> None:
     asked = Asker(client, admin_key)
@@ -75,7 +75,7 @@ async def test_whatever_changes_the_document_changes_its_tag(
     assert len(seen) == 2 * len(batches)
 
 
-async def test_a_duplicate_changes_neither_document_nor_tag(
+async def test_a_duplicate_changes_neither_document_nor_etag(
     client: httpx.AsyncClient, admin_key: str, feed: Feed, clock: FixedClock
 ) -> None:
     asked = Asker(client, admin_key)
@@ -90,7 +90,7 @@ async def test_a_duplicate_changes_neither_document_nor_tag(
     assert (again.headers["etag"], again.content) == (first.headers["etag"], first.content)
 
 
-async def test_a_month_s_documents_of_two_forms_and_two_organizations_have_their_own_tags(
+async def test_forms_and_organizations_have_different_etags(
     client: httpx.AsyncClient, admin_key: str, feed: Feed, other_organization: str
 ) -> None:
     tags = set()
@@ -105,7 +105,7 @@ async def test_a_month_s_documents_of_two_forms_and_two_organizations_have_their
     assert len(tags) == 4
 
 
-async def test_a_strong_tag_is_not_shared_by_packed_and_plain_bytes(
+async def test_compressed_and_plain_documents_have_different_etags(
     client: httpx.AsyncClient, admin_key: str, feed: Feed
 ) -> None:
     """RFC 9110 8.8.1: a strong tag is of one representation, byte for byte."""
@@ -125,7 +125,7 @@ async def test_a_strong_tag_is_not_shared_by_packed_and_plain_bytes(
             assert known.status_code == 304
 
 
-async def test_a_key_that_is_no_good_gets_no_304(
+async def test_a_bad_key_gets_no_304(
     client: httpx.AsyncClient, admin_key: str, feed: Feed
 ) -> None:
     await feed(usage("2026-10-01T00:00:00Z"))
@@ -133,7 +133,7 @@ async def test_a_key_that_is_no_good_gets_no_304(
     assert (await Asker(client, "nonsense")(tags=tag)).status_code == 401
 
 
-async def test_the_current_month_s_tag_follows_the_clock_where_the_document_does(
+async def test_the_current_month_changes_its_etag_when_time_changes_the_document(
     client: httpx.AsyncClient, admin_key: str, feed: Feed, clock: FixedClock
 ) -> None:
     """Months pass without events: then the same address answers another document."""

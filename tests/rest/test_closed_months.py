@@ -47,7 +47,7 @@ async def stored(database: Database) -> Sequence[str]:
 
 
 @pytest.mark.usefixtures("closed")
-async def test_asked_again_it_costs_no_query_but_that_of_the_key(
+async def test_a_repeated_request_only_queries_the_key(
     client: httpx.AsyncClient, admin_key: str, database: Database
 ) -> None:
     first = await asked(client, admin_key)
@@ -84,7 +84,7 @@ async def test_another_process_sends_the_stored_bytes_and_reads_no_rows(
 
 
 @pytest.mark.usefixtures("closed")
-async def test_plain_bytes_are_kept_for_those_who_unpack_nothing(
+async def test_plain_bytes_are_cached_for_clients_without_gzip(
     client: httpx.AsyncClient, admin_key: str, database: Database
 ) -> None:
     first = await asked(client, admin_key, "identity")
@@ -98,7 +98,7 @@ async def test_plain_bytes_are_kept_for_those_who_unpack_nothing(
 
 
 @pytest.mark.usefixtures("closed")
-async def test_a_batch_for_an_open_month_changes_nothing_of_it(
+async def test_a_batch_for_an_open_month_leaves_the_closed_report_unchanged(
     client: httpx.AsyncClient, admin_key: str, database: Database, feed: Feed
 ) -> None:
     first = await asked(client, admin_key)
@@ -110,7 +110,7 @@ async def test_a_batch_for_an_open_month_changes_nothing_of_it(
 
 
 @pytest.mark.usefixtures("closed")
-async def test_opening_the_month_again_removes_what_was_stored(
+async def test_reopening_the_month_removes_its_stored_document(
     client: httpx.AsyncClient,
     admin_key: str,
     database: Database,

@@ -60,7 +60,7 @@ async def documented(database: Database, clock: FixedClock) -> Feed:
     return Feed(database, clock, "documented")
 
 
-async def test_the_documented_example_comes_out_of_events_byte_for_byte(
+async def test_events_reproduce_the_documented_example_byte_for_byte(
     documented: Feed, rest: RestClient
 ) -> None:
     await documented(*the_documented_events())
@@ -72,7 +72,7 @@ async def test_the_documented_example_comes_out_of_events_byte_for_byte(
     assert answer.content == compact((CONTRACT / "report.json").read_bytes())
 
 
-async def test_the_example_comes_out_of_any_batches_in_any_order(
+async def test_the_example_is_independent_of_batches_and_order(
     documented: Feed, rest: RestClient
 ) -> None:
     for line in reversed(the_documented_events()):
@@ -83,7 +83,7 @@ async def test_the_example_comes_out_of_any_batches_in_any_order(
     assert answer.content == compact((CONTRACT / "report.json").read_bytes())
 
 
-async def test_users_created_at_is_the_moment_of_the_last_batch_that_changed_something(
+async def test_users_created_at_is_the_time_of_the_last_batch_with_changes(
     documented: Feed, rest: RestClient, clock: FixedClock
 ) -> None:
     lines = the_documented_events()
@@ -154,7 +154,7 @@ DOCUMENTED_USER = [
 ]
 
 
-async def test_without_a_month_the_current_one_is_shown_with_the_newer_keys(
+async def test_without_a_month_the_current_one_has_the_additional_keys(
     feed: Feed, rest: RestClient, graphql: GraphQLClient
 ) -> None:
     await a_busy_month(feed)
@@ -198,9 +198,7 @@ async def test_without_a_month_the_current_one_is_shown_with_the_newer_keys(
     assert sue["suspended"] is True
 
 
-async def test_with_a_month_the_newer_keys_are_absent_even_of_the_current_one(
-    feed: Feed, rest: RestClient
-) -> None:
+async def test_with_a_month_the_additional_keys_are_absent(feed: Feed, rest: RestClient) -> None:
     await a_busy_month(feed)
 
     document = await rest("2026-11")
@@ -241,7 +239,7 @@ async def test_an_organization_without_events_has_an_empty_report(rest: RestClie
     assert (document["workspaces"], document["users"]["licensedUsers"]) == ([], [])
 
 
-async def test_a_count_that_nothing_measures_is_0_and_an_email_that_nobody_says_is_empty(
+async def test_an_unmeasured_count_is_0_and_an_unknown_email_is_empty(
     feed: Feed, rest: RestClient
 ) -> None:
     await feed(
@@ -259,9 +257,7 @@ async def test_a_count_that_nothing_measures_is_0_and_an_email_that_nobody_says_
     assert [ann["sdkUsageCount"], ann["sdkUsageUpdateTs"]] == [0, 0]
 
 
-async def test_names_are_in_code_point_order_and_kept_as_they_are(
-    feed: Feed, rest: RestClient
-) -> None:
+async def test_names_are_sorted_by_code_point_and_unchanged(feed: Feed, rest: RestClient) -> None:
     # U+FFFD comes before U+1F600 by code point, and after it in UTF-16.
     names = ["Z", "a", "ä", "\ufffd", "\U0001f600", 'quo"te', "back\\slash", "new\nline", "</x>"]
     time = "2026-01-05T00:00:00Z"
@@ -297,7 +293,7 @@ async def test_names_are_in_code_point_order_and_kept_as_they_are(
         (2**50, "1073741824.0"),
     ],
 )
-async def test_megabytes_have_two_decimals_half_up(
+async def test_megabytes_are_rounded_half_up_to_two_decimals(
     feed: Feed, rest: RestClient, size_bytes: int, shown: str
 ) -> None:
     await feed(
@@ -315,7 +311,7 @@ async def test_megabytes_have_two_decimals_half_up(
     assert f'"totalSizeInMb":{shown},'.encode() in answer.content
 
 
-async def test_lists_longer_than_a_chunk_come_whole_in_order_and_once(
+async def test_lists_longer_than_a_chunk_are_complete_and_sorted(
     feed: Feed, rest: RestClient
 ) -> None:
     """The document is written some workspaces and users at a time; the last chunk may be full."""
@@ -363,7 +359,7 @@ async def test_members_and_projects_beyond_a_chunk_stay_with_their_workspace(
         assert [project["name"] for project in found[name]["projects"]] == names
 
 
-async def test_the_form_with_bearer_and_the_prefix_answer_the_same_bytes(
+async def test_bearer_and_the_clientlib_prefix_return_the_same_bytes(
     feed: Feed, client: httpx.AsyncClient, admin_key: str
 ) -> None:
     await a_busy_month(feed)

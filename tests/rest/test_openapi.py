@@ -21,7 +21,7 @@ def schema_of(document: dict[str, Any], name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
 
 
-async def test_every_rest_route_is_listed_and_needs_the_key(client: httpx.AsyncClient) -> None:
+async def test_every_rest_route_is_listed_and_requires_a_key(client: httpx.AsyncClient) -> None:
     """GraphQLRequest without a key itself: a client has to begin somewhere."""
     found = await document(client)
     assert found["openapi"] == "3.1.0"
@@ -41,7 +41,7 @@ async def test_every_rest_route_is_listed_and_needs_the_key(client: httpx.AsyncC
             assert operation["responses"], path
 
 
-async def test_the_documented_report_fits_its_schema(
+async def test_the_documented_report_matches_its_schema(
     client: httpx.AsyncClient, rest: RestClient, feed: Feed
 ) -> None:
     schema = schema_of(await document(client), "Report")
@@ -52,7 +52,7 @@ async def test_the_documented_report_fits_its_schema(
         jsonschema_rs.validate(schema, await rest(month))
 
 
-async def test_refusals_fit_their_schema(client: httpx.AsyncClient, rest: RestClient) -> None:
+async def test_errors_match_their_schema(client: httpx.AsyncClient, rest: RestClient) -> None:
     schema = schema_of(await document(client), "Error")
     for answer in (
         await client.get("/api/admin/chargeback/report"),

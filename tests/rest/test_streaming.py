@@ -149,7 +149,7 @@ async def test_memory_does_not_grow_with_the_organization(store: Store, encoding
     assert large_peak < 1.2 * small_peak
 
 
-async def test_each_list_is_one_statement_whatever_its_length(store: Store) -> None:
+async def test_each_list_takes_one_statement_at_any_length(store: Store) -> None:
     statements: list[str] = []
 
     def note(text: str, _: object) -> None:
@@ -167,7 +167,7 @@ async def test_each_list_is_one_statement_whatever_its_length(store: Store) -> N
     assert counts == [6, 6]
 
 
-async def test_one_connection_writes_the_same_document(store: Store) -> None:
+async def test_a_single_connection_produces_the_same_document(store: Store) -> None:
     """As behind a pooler or on Citus, where no other connection can join the snapshot."""
     query = "reportMonth=2026-10&organization=small"
     expected = await Asgi(store.app, store.key)(query)
@@ -179,7 +179,7 @@ async def test_one_connection_writes_the_same_document(store: Store) -> None:
     assert (found.status, found.sent) == (200, expected.sent)
 
 
-async def test_a_client_that_hangs_up_leaves_no_connection_behind(store: Store) -> None:
+async def test_a_disconnected_client_leaks_no_connection(store: Store) -> None:
     for _ in range(20):  # More often than there are connections.
         asked = Asgi(store.app, store.key, hang_up_after=2)
         await asyncio.wait_for(asked("reportMonth=2026-10&organization=large"), 20)

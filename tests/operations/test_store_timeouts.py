@@ -23,7 +23,7 @@ def statement(text: str) -> Statement:
     return Statement(text, names=(), constants={}, columns={})
 
 
-async def test_a_statement_of_a_request_ends_after_eight_seconds(database: Database) -> None:
+async def test_a_request_statement_times_out_after_eight_seconds(database: Database) -> None:
     organization = await find_organization(database, DEFAULT_ORGANIZATION)
     async with database.snapshot(organization.organization_id) as snapshot:
         [(allowed,)] = await snapshot.fetch_rows(statement("SHOW statement_timeout"), {})
@@ -31,7 +31,7 @@ async def test_a_statement_of_a_request_ends_after_eight_seconds(database: Datab
     assert allowed == "8s"
 
 
-async def test_a_cancelled_statement_is_told_as_what_it_is(postgres: str, template: str) -> None:
+async def test_a_cancelled_statement_has_its_own_error_code(postgres: str, template: str) -> None:
     store = ClonedDatabase(postgres, template)
     async with store as database:
         organization = await find_organization(database, DEFAULT_ORGANIZATION)
@@ -63,7 +63,7 @@ async def test_a_cancelled_statement_is_told_as_what_it_is(postgres: str, templa
     ],
     ids=["database", "login", "server"],
 )
-async def test_a_store_that_lets_nobody_in_stops_the_start_with_the_reason(
+async def test_rejected_logins_stop_the_start_with_the_reason(
     postgres: str, template: str, tmp_path: Path, replaced: str, by: str, reason: str
 ) -> None:
     store = ClonedDatabase(postgres, template)
@@ -78,7 +78,7 @@ async def test_a_store_that_lets_nobody_in_stops_the_start_with_the_reason(
             await find_organization(Database(url), DEFAULT_ORGANIZATION)
 
 
-async def test_a_loop_that_stood_still_is_no_proof_that_the_store_is_away(
+async def test_a_blocked_event_loop_does_not_mark_the_store_as_down(
     database: Database,
 ) -> None:
     await database.monitor.probe()
@@ -95,7 +95,7 @@ def stand_still(seconds: float) -> None:
     time.sleep(seconds)
 
 
-async def test_a_silent_store_is_away_however_often_the_loop_stands_still() -> None:
+async def test_a_silent_store_is_down_even_with_a_blocked_event_loop() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         silent = Database(f"postgresql://nobody@127.0.0.1:{listener.getsockname()[1]}/nothing")
         beat = asyncio.create_task(silent.monitor.probe())
@@ -109,7 +109,7 @@ async def test_a_silent_store_is_away_however_often_the_loop_stands_still() -> N
     assert rounds < 15
 
 
-async def test_a_store_that_falls_silent_between_two_statements_is_away(
+async def test_a_store_that_stops_answering_between_statements_is_down(
     postgres: str, template: str
 ) -> None:
     store = ClonedDatabase(postgres, template)
@@ -149,9 +149,7 @@ async def waiting_server(administrator: asyncpg.Connection) -> int:
     return int(pid)
 
 
-async def test_a_store_that_refuses_for_want_of_connections_is_not_away(
-    postgres: str, template: str
-) -> None:
+async def test_a_store_without_free_connections_is_not_down(postgres: str, template: str) -> None:
     store = ClonedDatabase(postgres, template)
     async with store as database:
         administrator = await asyncpg.connect(store.url)

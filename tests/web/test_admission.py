@@ -18,7 +18,7 @@ from tests.conftest import Feed, FixedClock, event
 ONE, OTHER = UUID(int=1), UUID(int=2)
 
 
-async def test_one_organization_leaves_a_quarter_to_others() -> None:
+async def test_one_organization_cannot_take_the_last_quarter() -> None:
     shares = TenantCapacity(4, timeout_seconds=0.01)
     async with AsyncExitStack() as held:
         for _ in range(3):
@@ -33,7 +33,7 @@ async def test_one_organization_leaves_a_quarter_to_others() -> None:
         pass
 
 
-async def test_what_is_more_than_all_of_one_is_all_of_one() -> None:
+async def test_an_amount_above_the_tenant_limit_is_capped() -> None:
     shares = TenantCapacity(100, timeout_seconds=0.01)
     async with shares.acquire(ONE, 1_000_000):
         with pytest.raises(ServiceBusy):
@@ -42,7 +42,7 @@ async def test_what_is_more_than_all_of_one_is_all_of_one() -> None:
             pass
 
 
-async def test_the_only_one_there_is_is_had_in_turn() -> None:
+async def test_a_single_slot_is_held_by_one_request_at_a_time() -> None:
     shares = TenantCapacity(1, timeout_seconds=5)
     turns: list[int] = []
 
@@ -56,7 +56,7 @@ async def test_the_only_one_there_is_is_had_in_turn() -> None:
     assert sorted(turns) == list(range(10))
 
 
-async def test_who_is_cancelled_while_waiting_holds_nothing() -> None:
+async def test_a_cancelled_waiter_holds_nothing() -> None:
     shares = TenantCapacity(1, timeout_seconds=5)
     async with shares.acquire(ONE):
         waiting = asyncio.create_task(shares.acquire(OTHER).__aenter__())
@@ -70,7 +70,7 @@ async def test_who_is_cancelled_while_waiting_holds_nothing() -> None:
 USERS = '{ chargebackReport(month: "2026-10") { users { licensedUsers { username } } } }'
 
 
-async def test_a_large_answer_waits_for_room_and_a_small_one_needs_none(
+async def test_a_large_response_waits_for_memory_and_a_small_one_does_not(
     database: Database, clock: FixedClock, feed: Feed, admin_key: str
 ) -> None:
     await feed(

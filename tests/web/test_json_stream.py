@@ -35,11 +35,11 @@ values = st.recursive(short | long | repeated(long, 150), within, max_leaves=6)
 
 @settings(deadline=None)
 @given(values)
-def test_the_pieces_are_what_orjson_writes_at_once(value: Any) -> None:
+def test_joined_parts_equal_the_output_of_orjson(value: Any) -> None:
     assert b"".join(iter_json(value)) == orjson.dumps(value)
 
 
-def test_no_piece_is_large_however_large_the_elements_are() -> None:
+def test_parts_stay_small_for_large_elements() -> None:
     member = {"userName": "u" * 20, "totalSizeInMb": 1.5}
     workspaces = [{"name": f"w{n}", "members": [member] * (n % 700)} for n in range(1_000)]
     document = {"data": {"chargebackReport": {"workspaces": workspaces, "empty": []}}}
@@ -49,14 +49,14 @@ def test_no_piece_is_large_however_large_the_elements_are() -> None:
     assert max(map(len, made)) < 500_000
 
 
-def test_instants_are_written_in_utc() -> None:
+def test_times_are_serialized_in_utc() -> None:
     at = datetime(2026, 10, 1, 2, 3, 4, 5, tzinfo=UTC)
     assert dumps([at, at.replace(microsecond=0)]) == (
         b'["2026-10-01T02:03:04.000005Z","2026-10-01T02:03:04Z"]'
     )
 
 
-async def test_others_have_their_turn_between_chunks() -> None:
+async def test_other_tasks_run_between_chunks() -> None:
     turns = 0
 
     async def count() -> None:
@@ -74,7 +74,7 @@ async def test_others_have_their_turn_between_chunks() -> None:
 
 
 @pytest.mark.parametrize("coding", ENCODINGS, ids=lambda coding: coding.name)
-async def test_packed_chunks_unpack_to_what_they_were(coding: Any) -> None:
+async def test_compressed_chunks_decompress_to_the_original(coding: Any) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for number in range(50):
             yield b"%d," % number * 1_000
@@ -97,7 +97,7 @@ async def test_packed_chunks_unpack_to_what_they_were(coding: Any) -> None:
         ("", None),
     ],
 )
-def test_the_best_coding_that_the_client_takes_is_chosen(header: str, name: str | None) -> None:
+def test_the_best_accepted_encoding_is_chosen(header: str, name: str | None) -> None:
     scope = {"type": "http", "headers": [(b"accept-encoding", header.encode())]}
     coding = negotiate_encoding(Request(scope))
     assert (coding.name if coding else None) == name

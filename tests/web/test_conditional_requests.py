@@ -47,7 +47,7 @@ def others(tag: str) -> dict[str, tuple[Headers, int]]:
 
 
 @pytest.mark.parametrize("said", others(""))
-async def test_what_a_client_has_is_understood(
+async def test_if_none_match_is_parsed_on_every_route(
     client: httpx.AsyncClient, admin_key: str, address: str, said: str
 ) -> None:
     own = [("Authorization", admin_key), ("Accept-Encoding", "identity")]
@@ -75,7 +75,7 @@ async def test_what_a_client_has_is_understood(
     ],
 )
 @pytest.mark.parametrize("address", [REPORT, STATIC])
-async def test_what_a_client_unpacks_is_understood(
+async def test_accept_encoding_is_parsed_on_every_route(
     client: httpx.AsyncClient,
     feed: Feed,
     admin_key: str,
@@ -107,7 +107,7 @@ async def test_what_a_client_unpacks_is_understood(
         (["W/"], 412),
     ],
 )
-async def test_a_change_is_of_the_versions_that_a_client_knows(
+async def test_if_match_restricts_a_change_to_known_versions(
     client: httpx.AsyncClient, admin_key: str, ann: str, said: list[str], status: int
 ) -> None:
     headers = [("Authorization", admin_key), *(("If-Match", each) for each in said)]
@@ -119,7 +119,7 @@ async def test_a_change_is_of_the_versions_that_a_client_knows(
 
 
 @pytest.mark.parametrize("name", ["filter", "startIndex", "count", "attributes"])
-async def test_parameters_of_scim_are_given_once(
+async def test_repeated_scim_parameters_are_rejected(
     client: httpx.AsyncClient, admin_key: str, name: str
 ) -> None:
     answer = await client.get(

@@ -43,9 +43,7 @@ async def impatient(
 
 
 @pytest.mark.parametrize("path", sorted(written_to()))
-async def test_a_body_that_trickles_in_is_given_up(
-    impatient: httpx.AsyncClient, path: str
-) -> None:
+async def test_a_slow_body_times_out(impatient: httpx.AsyncClient, path: str) -> None:
     content_type = CONTENT_TYPES.get(path, ["application/json"])[0]
     began = time.monotonic()
     answer = await impatient.post(
@@ -62,7 +60,7 @@ async def test_a_body_that_trickles_in_is_given_up(
         assert "BODY_TIMEOUT_SECONDS" in answer.text
 
 
-async def test_others_are_answered_while_bodies_trickle_in(impatient: httpx.AsyncClient) -> None:
+async def test_slow_bodies_do_not_block_other_clients(impatient: httpx.AsyncClient) -> None:
     slow = [
         asyncio.create_task(
             impatient.post(
@@ -79,7 +77,7 @@ async def test_others_are_answered_while_bodies_trickle_in(impatient: httpx.Asyn
     assert {(await each).status_code for each in slow} == {408}
 
 
-async def test_a_large_body_that_moves_may_take_longer(impatient: httpx.AsyncClient) -> None:
+async def test_a_large_body_extends_its_timeout(impatient: httpx.AsyncClient) -> None:
     """Half a megabyte in two seconds, where one second is allowed and ten more for its size."""
     answer = await impatient.post(
         "/graphql",
@@ -158,7 +156,7 @@ def assert_refused(answer: bytes, status: int, message: str) -> None:
 TOO_LATE = "The head of a request may take 0.5 seconds to arrive."
 
 
-def test_a_head_that_does_not_end_in_time_is_given_up(address: tuple[str, int]) -> None:
+def test_incomplete_request_headers_time_out(address: tuple[str, int]) -> None:
     with socket.create_connection(address, timeout=5) as wire:
         began = time.monotonic()
         wire.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
@@ -175,15 +173,13 @@ def test_a_head_that_does_not_end_in_time_is_given_up(address: tuple[str, int]) 
         b"no header\r\n",
     ],
 )
-def test_what_is_no_http_is_refused_as_everything_is(
-    address: tuple[str, int], headers: bytes
-) -> None:
+def test_invalid_http_gets_the_error_form(address: tuple[str, int], headers: bytes) -> None:
     with socket.create_connection(address, timeout=5) as wire:
         wire.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\n{}")
         assert_refused(said(wire), 400, "Invalid HTTP request received.")
 
 
-def test_a_head_that_trickles_in_is_given_up(address: tuple[str, int]) -> None:
+def test_slow_request_headers_time_out(address: tuple[str, int]) -> None:
     with socket.create_connection(address, timeout=5) as wire:
         wire.sendall(b"GET / HTTP/1.1\r\n")
         with contextlib.suppress(ConnectionError):
@@ -195,12 +191,12 @@ def test_a_head_that_trickles_in_is_given_up(address: tuple[str, int]) -> None:
             assert_refused(answer, 408, TOO_LATE)
 
 
-def test_a_connection_on_which_nothing_is_asked_is_closed(address: tuple[str, int]) -> None:
+def test_an_idle_connection_is_closed(address: tuple[str, int]) -> None:
     with socket.create_connection(address, timeout=5) as wire:
         assert said(wire) == b""
 
 
-def test_a_head_without_an_end_is_refused(address: tuple[str, int]) -> None:
+def test_endless_request_headers_are_rejected(address: tuple[str, int]) -> None:
     with socket.create_connection(address, timeout=5) as wire:
         wire.sendall(b"GET / HTTP/1.1\r\nX: ")
         with contextlib.suppress(ConnectionError):
@@ -212,7 +208,7 @@ def test_a_head_without_an_end_is_refused(address: tuple[str, int]) -> None:
             assert_refused(answer, 431, limit)
 
 
-def test_requests_on_one_connection_have_each_their_time(address: tuple[str, int]) -> None:
+def test_each_request_of_a_connection_has_its_own_timeout(address: tuple[str, int]) -> None:
     with socket.create_connection(address, timeout=5) as wire:
         for _ in range(4):
             time.sleep(0.3)
@@ -220,7 +216,7 @@ def test_requests_on_one_connection_have_each_their_time(address: tuple[str, int
             assert wire.recv(65_536).startswith(b"HTTP/1.1 200 ")
 
 
-def test_many_requests_at_once_are_each_answered(address: tuple[str, int]) -> None:
+def test_pipelined_requests_are_all_answered(address: tuple[str, int]) -> None:
     """Together they have more bytes than one head may have."""
     one = b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 3_000 + b"\r\n\r\n"
     last = one.replace(b"Host", b"Connection: close\r\nHost")
@@ -229,14 +225,14 @@ def test_many_requests_at_once_are_each_answered(address: tuple[str, int]) -> No
         assert said(wire).count(b"HTTP/1.1 200 ") == 21
 
 
-def test_an_answer_that_nobody_reads_is_given_up(address: tuple[str, int]) -> None:
+def test_an_unread_response_is_aborted(address: tuple[str, int]) -> None:
     with socket.create_connection(address, timeout=20) as wire:
         wire.sendall(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
         # Half a second, and a second for each 50 kB that lie there: some 100 kB, or two pieces.
         assert ENDED.get(timeout=20) < 15
 
 
-def test_an_answer_that_is_read_slowly_ends_and_one_that_is_read_goes_on(
+def test_a_slow_reader_is_aborted_and_a_steady_one_is_not(
     address: tuple[str, int],
 ) -> None:
     with socket.create_connection(address, timeout=20) as slow:

@@ -69,7 +69,7 @@ def connections_in_use(service: KeyedServer) -> int:
     return int(found[1])
 
 
-def test_readers_who_do_not_read_take_the_service_from_nobody(
+def test_clients_that_do_not_read_cannot_block_others(
     service: KeyedServer, large_key: str
 ) -> None:
     assert download(service, large_key).status_code == 200
@@ -97,7 +97,7 @@ def test_readers_who_do_not_read_take_the_service_from_nobody(
 
 @pytest.mark.long
 @pytest.mark.timeout(120)
-def test_an_answer_that_nobody_reads_is_given_up(service: KeyedServer, large_key: str) -> None:
+def test_an_unread_response_is_aborted(service: KeyedServer, large_key: str) -> None:
     began = time.monotonic()
     with asked(service, large_key):
         time.sleep(1)

@@ -31,7 +31,7 @@ def refused(answer: httpx.Response, status: int) -> str:
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_nobody_is_told_why_a_key_is_no_good(
+async def test_the_error_does_not_reveal_why_a_key_is_invalid(
     path: str, client: httpx.AsyncClient, make_key: MakeKey, clock: FixedClock
 ) -> None:
     expired = await make_key("root", expires_at=clock.now + timedelta(hours=1))
@@ -60,13 +60,15 @@ async def test_nobody_is_told_why_a_key_is_no_good(
 
 
 @pytest.mark.parametrize("key", [b"\xff\xfe", "Schlüssel".encode(), b"cbk_\x80_*"])
-async def test_a_key_of_odd_bytes_is_no_key(client: httpx.AsyncClient, key: bytes) -> None:
+async def test_a_key_with_invalid_bytes_is_unauthenticated(
+    client: httpx.AsyncClient, key: bytes
+) -> None:
     answer = await client.get(REPORT, headers=[(b"Authorization", key)])
     refused(answer, 401)
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_who_is_no_admin_and_what_is_not_theirs_is_forbidden(
+async def test_non_admins_and_other_organizations_are_forbidden(
     path: str,
     client: httpx.AsyncClient,
     feed: Feed,
@@ -92,7 +94,7 @@ async def test_who_is_no_admin_and_what_is_not_theirs_is_forbidden(
     assert "access organization 'none'" in refused(await asked(ann, organization="none"), 403)
 
 
-async def test_a_listed_admin_is_told_of_an_organization_that_does_not_exist(
+async def test_a_listed_admin_gets_404_for_an_unknown_organization(
     client: httpx.AsyncClient, admin_key: str
 ) -> None:
     for path in PATHS:
@@ -129,7 +131,7 @@ BAD_MONTHS = [
 ]
 
 
-async def test_what_is_no_month_is_refused_and_says_what_is_right(
+async def test_an_invalid_month_is_rejected_with_the_expected_format(
     client: httpx.AsyncClient, admin_key: str
 ) -> None:
     for month in BAD_MONTHS:
@@ -142,14 +144,14 @@ async def test_what_is_no_month_is_refused_and_says_what_is_right(
 
 
 @pytest.mark.parametrize("query", ["reportMonth=%FF%FE", "reportMonth=%ED%A0%80", "reportMonth"])
-async def test_a_month_of_odd_bytes_is_refused(
+async def test_a_month_with_invalid_bytes_is_rejected(
     client: httpx.AsyncClient, admin_key: str, query: str
 ) -> None:
     answer = await client.get(f"{REPORT}?{query}", headers={"Authorization": admin_key})
     assert "YYYY-MM" in refused(answer, 400)
 
 
-async def test_a_future_month_is_refused_and_says_which_is_the_latest(
+async def test_a_future_month_is_rejected_with_the_latest_month(
     client: httpx.AsyncClient, admin_key: str
 ) -> None:
     for month in ("2026-12", "2027-01", "9999-12"):
@@ -172,7 +174,7 @@ async def test_a_future_month_is_refused_and_says_which_is_the_latest(
         "organization=default&organization=",
     ],
 )
-async def test_a_parameter_that_is_given_twice_is_refused(
+async def test_a_repeated_parameter_is_rejected(
     client: httpx.AsyncClient, admin_key: str, query: str
 ) -> None:
     answer = await client.get(f"{REPORT}?{query}", headers={"Authorization": admin_key})
@@ -180,7 +182,7 @@ async def test_a_parameter_that_is_given_twice_is_refused(
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_an_organization_of_odd_characters_is_refused_and_not_our_mistake(
+async def test_an_organization_with_odd_characters_is_a_client_error(
     path: str, client: httpx.AsyncClient, admin_key: str
 ) -> None:
     for query in ("organization=%00", "organization=%FF", "organization=%ED%A0%80"):
@@ -198,7 +200,7 @@ async def test_an_empty_organization_is_not_the_default_one(
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_a_report_that_is_switched_off_names_the_setting(
+async def test_a_disabled_report_is_404_and_names_the_setting(
     path: str, database: Database, clock: FixedClock, admin_key: str
 ) -> None:
     settings = Settings.load(admin_user_list="root", chargeback_usage_report_enabled="False")
@@ -210,7 +212,7 @@ async def test_a_report_that_is_switched_off_names_the_setting(
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_a_store_that_is_away_is_503_with_the_time_to_try_again(
+async def test_an_unreachable_store_is_503_with_retry_after(
     path: str, clock: FixedClock, admin_key: str
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
@@ -225,7 +227,7 @@ async def test_a_store_that_is_away_is_503_with_the_time_to_try_again(
     assert str(port) not in answer.text
 
 
-async def test_an_unknown_path_and_a_wrong_method_have_the_same_form(
+async def test_unknown_paths_and_wrong_methods_have_the_error_form(
     client: httpx.AsyncClient, admin_key: str
 ) -> None:
     headers = {"Authorization": admin_key}
@@ -236,9 +238,7 @@ async def test_an_unknown_path_and_a_wrong_method_have_the_same_form(
 
 
 @pytest.mark.parametrize("path", ["/clientlib/isAlive/ver"])
-async def test_a_client_learns_without_a_key_that_we_are_alive(
-    path: str, client: httpx.AsyncClient
-) -> None:
+async def test_is_alive_needs_no_key(path: str, client: httpx.AsyncClient) -> None:
     answer = await client.get(path)
 
     assert answer.status_code == 200
@@ -247,7 +247,7 @@ async def test_a_client_learns_without_a_key_that_we_are_alive(
     assert (major, minor, patch) >= (1, 2, 78)
 
 
-async def test_we_are_alive_without_a_store(clock: FixedClock) -> None:
+async def test_is_alive_needs_no_store(clock: FixedClock) -> None:
     away = Database("postgresql://nobody@127.0.0.1:1/none")
     async with create_client(away, Settings.load(), clock) as client:
         assert (await client.get("/clientlib/isAlive/ver")).status_code == 200
@@ -281,7 +281,7 @@ async def test_an_organization_without_service_accounts_has_an_empty_list(
     assert answer.content == b'{"serviceAccounts":[]}'
 
 
-async def test_a_service_account_that_was_deleted_this_month_is_told_as_the_report_lists_it(
+async def test_a_service_account_deleted_this_month_is_listed(
     client: httpx.AsyncClient, feed: Feed, admin_key: str
 ) -> None:
     """A client asks for them to tell the report's programs from its people."""
