@@ -212,14 +212,14 @@ AnyEvent = (
     | ExperimentDeletedEvent
     | UsageRecordedEvent
 )
-TYPES: dict[type, str] = {
+EVENT_TYPE_BY_CLASS: dict[type, str] = {
     kind: cast("str", kind.__struct_config__.tag) for kind in Event.__subclasses__()
 }
 """By class of event: its CloudEvents type."""
-EVENT_TYPES = tuple(TYPES.values())
+EVENT_TYPES = tuple(EVENT_TYPE_BY_CLASS.values())
 """Every type that the feed understands, in the order of a life: users, workspaces, … usage."""
 
-_KINDS: dict[str, Any] = {name: kind for kind, name in TYPES.items()}
+_KINDS: dict[str, Any] = {name: kind for kind, name in EVENT_TYPE_BY_CLASS.items()}
 _CONTENTS: dict[str, Any] = {name: get_type_hints(kind)["data"] for name, kind in _KINDS.items()}
 
 _DECODER: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
@@ -299,7 +299,7 @@ def _lines(media_type: str, body: bytes) -> list[bytes]:
     return [body] if media_type == ONE else body.split(b"\n")
 
 
-def stored_event(type_: str, at: datetime, source: str, id_: str, data: str) -> AnyEvent:
+def restore_event(type_: str, at: datetime, source: str, id_: str, data: str) -> AnyEvent:
     """An event as it was accepted, from what the store keeps of it."""
     content = msgspec.json.decode(data, type=_CONTENTS[type_])
     event: AnyEvent = _KINDS[type_](
@@ -443,5 +443,5 @@ def _short(value: Any) -> str:
 
 _LONGEST_VALUE = 80
 
-encode_facts: Callable[[Sequence[Any]], bytes] = msgspec.json.Encoder().encode
+encode_event_data: Callable[[Sequence[Any]], bytes] = msgspec.json.Encoder().encode
 """The data of several events as a JSON array."""

@@ -1,4 +1,4 @@
-"""Users: what each account was in each month, and what it is now."""
+"""Accounts: the month rows of users, and the current state of each account."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,98 +28,102 @@ _decode = msgspec.json.Decoder(UserUpserted).decode
 
 
 async def store_accounts(batch: Batch) -> None:
-    """Work out anew the accounts that the batch speaks of, or whose earlier months it opens."""
-    facts = await _facts(batch, await _touched(batch))
+    """Recompute and store the accounts that the batch names or gives earlier months to."""
+    facts = await _load_facts(batch, await _affected_users(batch))
     months: list[AccountMonthRow] = []
     accounts: list[AccountRow] = []
-    licences: dict[tuple[date, UUID], int] = {}
+    license_changes: dict[tuple[date, UUID], int] = {}
     for key, known in facts.items():
         after = build_account_lifespans(known)
         if after:
-            before = build_account_lifespans(fact for fact in known if not batch.brings(fact.uid))
+            before = build_account_lifespans(
+                fact for fact in known if not batch.contains(fact.uid)
+            )
             months += _changed_months(batch, key, before, after)
-            licences.update(_late_licences(batch, key, before, after))
-            accounts.append(_account_row(key, after, batch.last))
-    await _book_late(batch, licences)
+            license_changes.update(_closed_license_changes(batch, key, before, after))
+            accounts.append(_to_account_row(key, after, batch.last_month))
+    await _book_corrections(batch, license_changes)
     if months:
         await set_accounts(batch.tx, batch.organization_id, months)
     if accounts:
         await update_accounts(batch.tx, batch.organization_id, accounts)
 
 
-async def _touched(batch: Batch) -> set[UUID]:
-    said = batch.said_by(UserUpsertedEvent, UserDeletedEvent)
-    spoken_of = {user_id(fact.username) for fact in said}
-    if batch.known_before is None or not batch.begins_earlier:
-        return spoken_of
-    return spoken_of | await select_accounts_born_before(
-        batch.tx, batch.organization_id, batch.known_before.start
+async def _affected_users(batch: Batch) -> set[UUID]:
+    data = batch.data_of(UserUpsertedEvent, UserDeletedEvent)
+    named = {user_id(each.username) for each in data}
+    if batch.first_event_month is None or not batch.moves_history_start:
+        return named
+    return named | await select_accounts_born_before(
+        batch.tx, batch.organization_id, batch.first_event_month.start
     )
 
 
-async def _facts(batch: Batch, users: set[UUID]) -> Mapping[UUID, Sequence[AccountFact]]:
+async def _load_facts(batch: Batch, users: set[UUID]) -> Mapping[UUID, Sequence[AccountFact]]:
     facts: dict[UUID, list[AccountFact]] = defaultdict(list)
     types = ("user.upserted", "user.deleted")
     for row in await select_facts(batch.tx, batch.organization_id, users, types):
-        facts[row.subject_id].append(_fact(row))
+        facts[row.subject_id].append(_to_fact(row))
     return facts
 
 
-def _fact(row: Any) -> AccountFact:
+def _to_fact(row: Any) -> AccountFact:
     if row.type == "user.deleted":
         return AccountFact(row.occurred_at, deleted=True, uid=row.uid)
-    said = _decode(row.data)
+    data = _decode(row.data)
     return AccountFact(
         row.occurred_at,
         deleted=False,
         uid=row.uid,
-        email=said.email,
-        created_at=said.created_at,
-        role=said.role,
-        service_account=said.service_account,
-        suspended=said.suspended,
+        email=data.email,
+        created_at=data.created_at,
+        role=data.role,
+        service_account=data.service_account,
+        suspended=data.suspended,
     )
 
 
 def _changed_months(
     batch: Batch, key: UUID, before: Sequence[AccountLifespan], after: Sequence[AccountLifespan]
 ) -> Iterable[AccountMonthRow]:
-    for month in batch.months:
+    for month in batch.open_months:
         account = account_state_in(after, month)
-        has_row = batch.first_before is not None and batch.first_before <= month
+        has_row = batch.first_month_with_rows is not None and batch.first_month_with_rows <= month
         if account is not None and account != (
             account_state_in(before, month) if has_row else None
         ):
-            yield _month_row(month, key, account)
+            yield _to_month_row(month, key, account)
 
 
-def _late_licences(
+def _closed_license_changes(
     batch: Batch, key: UUID, before: Sequence[AccountLifespan], after: Sequence[AccountLifespan]
 ) -> Iterable[tuple[tuple[date, UUID], int]]:
-    """The closed months in which the user is licensed by now and was not (1), or the reverse."""
-    for month in batch.closed:
-        was_there = batch.known_before is not None and batch.known_before <= month
-        change = _licences(after, month) - (_licences(before, month) if was_there else 0)
+    """Yield the closed months in which the user is newly licensed (1), or no longer (-1)."""
+    for month in batch.closed_months:
+        had_users = batch.first_event_month is not None and batch.first_event_month <= month
+        change = _count_license(after, month) - (_count_license(before, month) if had_users else 0)
         if change:
             yield (month.first_day, key), change
 
 
-async def _book_late(batch: Batch, licences: Mapping[tuple[date, UUID], int]) -> None:
-    """Book licences, and with each the usage that a closed report hides for the want of it."""
-    for (day, key), change in licences.items():
-        batch.late.add(Month.containing(day), Figure.LICENSED_USERS, change, user_id=key)
-    for row in await select_hidden_usage(batch.tx, batch.organization_id, licences):
-        change, month = licences[row.month, row.user_id], Month.containing(row.month)
+async def _book_corrections(
+    batch: Batch, license_changes: Mapping[tuple[date, UUID], int]
+) -> None:
+    """Correct licensed users, and the usage that a closed report hides for unlicensed users."""
+    for (day, key), change in license_changes.items():
+        batch.corrections.add(Month.containing(day), Figure.LICENSED_USERS, change, user_id=key)
+    for row in await select_hidden_usage(batch.tx, batch.organization_id, license_changes):
+        change, month = license_changes[row.month, row.user_id], Month.containing(row.month)
         ui_uses, sdk_uses = change * row.ui_usage_count, change * row.sdk_usage_count
-        batch.late.add_usage(month, row.user_id, ui_uses, sdk_uses)
+        batch.corrections.add_usage(month, row.user_id, ui_uses, sdk_uses)
 
 
-def _licences(found: Sequence[AccountLifespan], month: Month) -> int:
-    account = account_state_in(found, month)
+def _count_license(lifespans: Sequence[AccountLifespan], month: Month) -> int:
+    account = account_state_in(lifespans, month)
     return int(account is not None and account.licensed)
 
 
-def _month_row(month: Month, key: UUID, account: AccountState) -> AccountMonthRow:
+def _to_month_row(month: Month, key: UUID, account: AccountState) -> AccountMonthRow:
     return AccountMonthRow(
         month.first_day,
         key,
@@ -134,14 +138,16 @@ def _month_row(month: Month, key: UUID, account: AccountState) -> AccountMonthRo
     )
 
 
-def _account_row(key: UUID, found: Sequence[AccountLifespan], last: Month) -> AccountRow:
-    """The account as it is now: no fact is later than the last month."""
-    now = found[-1].state_in(last)
+def _to_account_row(
+    key: UUID, lifespans: Sequence[AccountLifespan], last_month: Month
+) -> AccountRow:
+    """Return the current state of the account, which is its state in the last month."""
+    now = lifespans[-1].state_in(last_month)
     return AccountRow(
         key,
         now.email,
         now.role,
         now.suspended,
-        found[0].lifespan.started_at,
-        found[-1].lifespan.ended_at,
+        lifespans[0].lifespan.started_at,
+        lifespans[-1].lifespan.ended_at,
     )

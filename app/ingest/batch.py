@@ -1,4 +1,4 @@
-"""A batch on its way into the store."""
+"""The state of one batch while it is being stored."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ E = TypeVar("E", bound=Event)
 
 
 class NewEvents:
-    """The events of a batch that were not stored before, and never none.
+    """The events of a batch that are not stored yet; at least one.
 
     Attributes:
-        by_uid: Each by its uid.
-        subject_ids: The thing that each is about, in the same order.
-        by_type: Those of each type, where there are any.
-        earliest_at: When the earliest of them happened.
-        latest_at: When the latest of them happened.
+        by_uid: The events by uid.
+        subject_ids: For each event, in the same order, the id of the entity that it is about.
+        by_type: The events by class; classes without events are absent.
+        earliest_at: When the earliest event happened.
+        latest_at: When the latest event happened.
     """
 
     def __init__(self, by_uid: Mapping[UUID, AnyEvent]) -> None:
@@ -37,49 +37,50 @@ class NewEvents:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The fresh events of a batch, and the transaction that stores what follows from them.
+    """The new events of a batch, and everything that storing them needs.
 
     Attributes:
-        tx: The transaction.
-        organization_id: Whose events they are.
-        fresh: The events.
-        closed: Closed months that the batch may be too late for: from the month of the earliest
-            event ever.
-        months: Open months that have rows once the batch is stored; never none.
-        first_before: The earliest open month that had rows before; None when none had.
-        known_before: The month of the earliest event before the batch; None when there was none.
-            Earlier months were empty, whatever accounts say of their creation.
-        late: What the batch adds to closed months; it is booked in the first open one.
+        tx: The transaction that stores the batch.
+        organization_id: The organization that the events belong to.
+        new_events: The events that are not stored yet.
+        closed_months: The closed months from the month of the earliest event ever. Events about
+            them become corrections.
+        open_months: The open months that have rows once the batch is stored; at least one.
+        first_month_with_rows: The earliest open month that had rows before; None if none had.
+        first_event_month: The month of the earliest event stored before the batch; None if there
+            was none. Earlier months were empty, even if accounts were created in them.
+        corrections: What the batch adds to closed months, booked in the first open month.
     """
 
     tx: Transaction
     organization_id: UUID
-    fresh: NewEvents
-    closed: Sequence[Month]
-    months: Sequence[Month]
-    first_before: Month | None
-    known_before: Month | None
-    late: CorrectionLedger
+    new_events: NewEvents
+    closed_months: Sequence[Month]
+    open_months: Sequence[Month]
+    first_month_with_rows: Month | None
+    first_event_month: Month | None
+    corrections: CorrectionLedger
 
-    def of(self, kind: type[E]) -> Sequence[E]:
-        """Its events of one type."""
-        return self.fresh.by_type.get(kind, ())
+    def events_of(self, event_class: type[E]) -> Sequence[E]:
+        """Return the new events of one class."""
+        return self.new_events.by_type.get(event_class, ())
 
-    def said_by(self, *kinds: type[Event]) -> Iterator[Any]:
-        """The data of its events of these types."""
-        return (event.data for kind in kinds for event in self.fresh.by_type.get(kind, ()))
+    def data_of(self, *event_classes: type[Event]) -> Iterator[Any]:
+        """Yield the data of the new events of these classes."""
+        by_type = self.new_events.by_type
+        return (event.data for each in event_classes for event in by_type.get(each, ()))
 
-    def brings(self, uid: UUID) -> bool:
-        """Whether that event came with the batch."""
-        return uid in self.fresh.by_uid
-
-    @property
-    def begins_earlier(self) -> bool:
-        """Whether the batch makes months begin that were before the first event until now."""
-        earliest = Month.containing(self.fresh.earliest_at)
-        return self.known_before is not None and earliest < self.known_before
+    def contains(self, uid: UUID) -> bool:
+        """Return whether the batch contains that event."""
+        return uid in self.new_events.by_uid
 
     @property
-    def last(self) -> Month:
+    def moves_history_start(self) -> bool:
+        """Whether the batch has an event in a month before the earliest event so far."""
+        earliest = Month.containing(self.new_events.earliest_at)
+        return self.first_event_month is not None and earliest < self.first_event_month
+
+    @property
+    def last_month(self) -> Month:
         """The latest month with rows."""
-        return self.months[-1]
+        return self.open_months[-1]

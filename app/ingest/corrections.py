@@ -1,4 +1,4 @@
-"""What comes too late: facts about closed months become corrections, booked in an open one."""
+"""Corrections: late changes to closed months, booked in the first open month."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from app.domain.months import Month
 
 
 class CorrectionLedger:
-    """Amounts that closed months lack, by month, figure and place.
+    """Collects the amounts to correct, by origin month, figure and place.
 
     Args:
-        since: The first day of the first month that is corrected at all; None is every month. The
-            months before are what imported reports state, whatever is known of them now.
+        since: The first day of the cutover month; None if there was no cutover. Months before it
+            keep the figures of their imported reports, so amounts for them are dropped.
     """
 
     def __init__(self, since: date | None = None) -> None:
@@ -33,12 +33,12 @@ class CorrectionLedger:
         project_id: UUID = NOWHERE,
         user_id: UUID = NOWHERE,
     ) -> None:
-        """Add an amount to a figure of a closed month."""
+        """Correct a figure of a closed month by an amount."""
         if self._since is None or origin.first_day >= self._since:
             self._amounts[origin, figure, workspace_id, project_id, user_id] += amount
 
-    def add_figures(self, origin: Month, place: Placement, figures: ExperimentFigures) -> None:
-        """Add what a place's experiments contribute to a closed month."""
+    def add_figures(self, origin: Month, placement: Placement, figures: ExperimentFigures) -> None:
+        """Correct the experiment figures of one placement in a closed month."""
         for figure, amount in (
             (Figure.EXPERIMENTS, figures.experiments),
             (Figure.UNMEASURED_EXPERIMENTS, figures.unmeasured),
@@ -46,15 +46,15 @@ class CorrectionLedger:
             (Figure.SIZE_BYTES, figures.size_bytes),
             (Figure.BYTE_MICROSECONDS, figures.byte_microseconds),
         ):
-            self.add(origin, figure, amount, **place._asdict())
+            self.add(origin, figure, amount, **placement._asdict())
 
     def add_usage(self, origin: Month, user_id: UUID, ui_uses: int, sdk_uses: int) -> None:
-        """Add a user's uses of both channels to a closed month."""
+        """Correct a user's usage counts in a closed month."""
         self.add(origin, Figure.UI_USAGE, ui_uses, user_id=user_id)
         self.add(origin, Figure.SDK_USAGE, sdk_uses, user_id=user_id)
 
     def rows(self) -> Iterator[CorrectionRow]:
-        """All amounts that are not nothing."""
+        """Yield the corrections to store: all amounts other than 0."""
         for (origin, figure, workspace_id, project_id, user_id), amount in self._amounts.items():
             if amount:
                 yield CorrectionRow(

@@ -1,4 +1,12 @@
-"""What exists, and from when to when: workspaces, projects and memberships."""
+"""The directory: lifespans of workspaces, projects and memberships, and presence in months.
+
+A reference proves existence (ADR 0004): an experiment in a project proves that the project and
+its workspace exist at that time. So the lifespans of an entity follow from every event that names
+it as existing, and from its own deletions and those of its parents.
+
+Most batches change no lifespan, because the events fall into lifespans that are known already.
+Only entities with an event outside of their lifespans, or with a deletion, are recomputed.
+"""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -53,41 +61,41 @@ from app.domain.lifespans import Lifespan, build_lifespans, existed_before
 from app.domain.months import Month
 from app.ingest.batch import Batch
 
-DEATHS = ("user.deleted", "workspace.deleted", "project.deleted", "member.removed")
-"""The types of fact that end a life."""
+DELETION_TYPES = ("user.deleted", "workspace.deleted", "project.deleted", "member.removed")
+"""The event types that end a lifespan."""
 
-_ALWAYS = datetime.min.replace(tzinfo=UTC)
-_NEVER = datetime.max.replace(tzinfo=UTC)
+_BEGINNING_OF_TIME = datetime.min.replace(tzinfo=UTC)
+_END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 
 async def store_directory(batch: Batch) -> set[UUID]:
-    """Work out anew the lives of all that the batch says something new about.
+    """Recompute and store the lifespans that the batch changes.
 
     Returns:
-        The projects that the batch, or the death of their workspace in it, ended at some time.
+        The projects that the batch deleted, directly or with their workspace.
     """
     await insert_named(batch.tx, batch.organization_id, _named(batch))
-    said = _said(batch)
-    mortal = _ended(batch)
-    projects = await _touched(batch, PROJECT, said, mortal)
-    members = await _touched(batch, MEMBERSHIP, said, mortal)
-    workspaces = await _touched(batch, WORKSPACE, said, mortal)
-    await _renew(batch, PROJECT, PROJECT_MONTH, projects)
-    await _renew(batch, MEMBERSHIP, MEMBER_MONTH, members)
-    # Last, since a workspace exists wherever a project or a membership of it begins.
-    await _renew(batch, WORKSPACE, WORKSPACE_MONTH, workspaces)
+    seen_at = _existence_times(batch)
+    deleted = _deleted_in(batch)
+    projects = await _affected_entities(batch, PROJECT, seen_at, deleted)
+    members = await _affected_entities(batch, MEMBERSHIP, seen_at, deleted)
+    workspaces = await _affected_entities(batch, WORKSPACE, seen_at, deleted)
+    await _update_lifespans(batch, PROJECT, PROJECT_MONTH, projects)
+    await _update_lifespans(batch, MEMBERSHIP, MEMBER_MONTH, members)
+    # Last, because starting a project or a membership also proves that its workspace exists.
+    await _update_lifespans(batch, WORKSPACE, WORKSPACE_MONTH, workspaces)
     return {
-        key for key, project in projects.items() if key in mortal or mortal & {*project.parents}
+        key for key, project in projects.items() if key in deleted or deleted & {*project.parents}
     }
 
 
 def _named(batch: Batch) -> Mapping[type[NamedTuple], Collection[tuple[Any, ...]]]:
-    """All things that the events name, whatever they say of them."""
+    """Return all entities that the batch names, by table."""
     memberships, projects = _memberships_named(batch), _projects_named(batch)
     workspaces = {
-        said.name for said in batch.said_by(WorkspaceUpsertedEvent, WorkspaceDeletedEvent)
+        each.name for each in batch.data_of(WorkspaceUpsertedEvent, WorkspaceDeletedEvent)
     }.union(workspace for workspace, _ in (*memberships, *projects))
-    usernames = {said.username for said in batch.said_by(*_OF_USERS)}.union(
+    usernames = {each.username for each in batch.data_of(*_OF_USERS)}.union(
         username for _, username in memberships
     )
     return {
@@ -105,101 +113,102 @@ def _named(batch: Batch) -> Mapping[type[NamedTuple], Collection[tuple[Any, ...]
 
 
 def _memberships_named(batch: Batch) -> set[tuple[str, str]]:
-    """As workspace and username."""
-    said_of = batch.said_by(MemberAddedEvent, MemberRemovedEvent)
-    return {(said.workspace, said.username) for said in said_of}
+    """Return pairs of workspace and username."""
+    data = batch.data_of(MemberAddedEvent, MemberRemovedEvent)
+    return {(each.workspace, each.username) for each in data}
 
 
 def _projects_named(batch: Batch) -> set[tuple[str, str]]:
-    """As workspace and name."""
-    said_of = batch.said_by(ProjectUpsertedEvent, ProjectDeletedEvent)
-    created = batch.said_by(ExperimentCreatedEvent)
-    return {(said.workspace, said.name) for said in said_of} | {
-        (said.workspace, said.project) for said in created
+    """Return pairs of workspace and project name."""
+    data = batch.data_of(ProjectUpsertedEvent, ProjectDeletedEvent)
+    created = batch.data_of(ExperimentCreatedEvent)
+    return {(each.workspace, each.name) for each in data} | {
+        (each.workspace, each.project) for each in created
     }
 
 
 _OF_USERS = (UserUpsertedEvent, UserDeletedEvent, UsageRecordedEvent, ExperimentCreatedEvent)
 
 
-Said = Mapping[EntityKind, Mapping[UUID, Sequence[datetime]]]
+ExistenceTimes = Mapping[EntityKind, Mapping[UUID, Sequence[datetime]]]
 
 
-def _said(batch: Batch) -> Said:
-    """When, by the word of the batch, each thing existed."""
+def _existence_times(batch: Batch) -> ExistenceTimes:
+    """Return the times at which the batch proves that each entity exists."""
     workspaces: dict[UUID, list[datetime]] = defaultdict(list)
     projects: dict[UUID, list[datetime]] = defaultdict(list)
     members: dict[UUID, list[datetime]] = defaultdict(list)
-    for event in batch.of(WorkspaceUpsertedEvent):
+    for event in batch.events_of(WorkspaceUpsertedEvent):
         workspaces[workspace_id(event.data.name)].append(event.time)
-    for added in batch.of(MemberAddedEvent):
+    for added in batch.events_of(MemberAddedEvent):
         workspaces[workspace_id(added.data.workspace)].append(added.time)
         members[member_id(added.data.workspace, added.data.username)].append(added.time)
-    for upserted in batch.of(ProjectUpsertedEvent):
+    for upserted in batch.events_of(ProjectUpsertedEvent):
         workspaces[workspace_id(upserted.data.workspace)].append(upserted.time)
         projects[project_id(upserted.data.workspace, upserted.data.name)].append(upserted.time)
-    for created in batch.of(ExperimentCreatedEvent):
+    for created in batch.events_of(ExperimentCreatedEvent):
         workspaces[workspace_id(created.data.workspace)].append(created.time)
         projects[project_id(created.data.workspace, created.data.project)].append(created.time)
     return {WORKSPACE: workspaces, PROJECT: projects, MEMBERSHIP: members}
 
 
-def _ended(batch: Batch) -> set[UUID]:
-    """What the batch says that ended: users, workspaces, projects, memberships."""
+def _deleted_in(batch: Batch) -> set[UUID]:
+    """Return the users, workspaces, projects and memberships that the batch deletes."""
     return {
-        *(user_id(said.username) for said in batch.said_by(UserDeletedEvent)),
-        *(workspace_id(said.name) for said in batch.said_by(WorkspaceDeletedEvent)),
-        *(project_id(said.workspace, said.name) for said in batch.said_by(ProjectDeletedEvent)),
-        *(member_id(said.workspace, said.username) for said in batch.said_by(MemberRemovedEvent)),
+        *(user_id(each.username) for each in batch.data_of(UserDeletedEvent)),
+        *(workspace_id(each.name) for each in batch.data_of(WorkspaceDeletedEvent)),
+        *(project_id(each.workspace, each.name) for each in batch.data_of(ProjectDeletedEvent)),
+        *(member_id(each.workspace, each.username) for each in batch.data_of(MemberRemovedEvent)),
     }
 
 
-async def _touched(
-    batch: Batch, kind: EntityKind, said: Said, ended: set[UUID]
+async def _affected_entities(
+    batch: Batch, kind: EntityKind, seen_at: ExistenceTimes, deleted: set[UUID]
 ) -> dict[UUID, Entity]:
-    """The things of a kind whose lives the batch may change."""
-    keys = ended | {*said[kind]}
+    """Return the entities of a kind whose lifespans the batch may change."""
+    keys = deleted | {*seen_at[kind]}
     found = await select_things(batch.tx, batch.organization_id, kind, keys)
-    touched = {
-        key: thing
-        for key, thing in found.items()
-        if key in ended or not _is_known(thing.lives, said[kind].get(key, ()))
+    affected = {
+        key: entity
+        for key, entity in found.items()
+        if key in deleted or not _are_covered(entity.lives, seen_at[kind].get(key, ()))
     }
     for parent in kind.parents:
-        touched |= await select_things(batch.tx, batch.organization_id, kind, ended, by=parent)
-    return touched
+        affected |= await select_things(batch.tx, batch.organization_id, kind, deleted, by=parent)
+    return affected
 
 
-def _is_known(found: Sequence[Lifespan], moments: Iterable[datetime]) -> bool:
+def _are_covered(lifespans: Sequence[Lifespan], instants: Iterable[datetime]) -> bool:
     return all(
         any(
-            life.started_at <= moment and (life.ended_at is None or moment <= life.ended_at)
-            for life in found
+            lifespan.started_at <= instant
+            and (lifespan.ended_at is None or instant <= lifespan.ended_at)
+            for lifespan in lifespans
         )
-        for moment in moments
+        for instant in instants
     )
 
 
-async def _renew(
-    batch: Batch, kind: EntityKind, table: MonthTable, things: Mapping[UUID, Entity]
+async def _update_lifespans(
+    batch: Batch, kind: EntityKind, table: MonthTable, entities: Mapping[UUID, Entity]
 ) -> None:
-    if not things:
+    if not entities:
         return
-    renewed = await _lives(batch, kind, things)
-    changed = {key: found for key, found in renewed.items() if found != things[key].lives}
+    recomputed = await _compute_lifespans(batch, kind, entities)
+    changed = {key: found for key, found in recomputed.items() if found != entities[key].lives}
     if changed:
         await update_lives(batch.tx, batch.organization_id, kind, changed)
     rows = [
-        PresenceRow(month, _month_keys(table, key, things[key]), present)
+        PresenceRow(month, _month_keys(table, key, entities[key]), present)
         for key, found in changed.items()
-        for month, present in _presence(batch.months, things[key].lives, found)
+        for month, present in _presence_changes(batch.open_months, entities[key].lives, found)
     ]
     if rows:
         await set_presence(batch.tx, batch.organization_id, table, rows)
     for key, found in changed.items():
-        ids = dict(zip(table.keys, _month_keys(table, key, things[key]), strict=True))
-        for month, present in _presence(batch.closed, things[key].lives, found):
-            batch.late.add(month, _COUNTED_AS[table], 1 if present else -1, **ids)
+        ids = dict(zip(table.keys, _month_keys(table, key, entities[key]), strict=True))
+        for month, present in _presence_changes(batch.closed_months, entities[key].lives, found):
+            batch.corrections.add(month, _COUNTED_AS[table], 1 if present else -1, **ids)
 
 
 _COUNTED_AS = {
@@ -209,46 +218,46 @@ _COUNTED_AS = {
 }
 
 
-def _presence(
+def _presence_changes(
     months: Sequence[Month], before: Sequence[Lifespan], after: Sequence[Lifespan]
 ) -> Iterable[tuple[Month, bool]]:
-    """The months at whose end the thing exists now and did not, or the reverse."""
+    """Yield the months at whose end the entity newly exists, or no longer does."""
     for month in months:
         present = existed_before(after, month.end)
         if present != existed_before(before, month.end):
             yield month, present
 
 
-def _month_keys(table: MonthTable, key: UUID, thing: Entity) -> tuple[UUID, ...]:
-    """The key of a thing's month rows: a membership's is its workspace and its user."""
-    return thing.parents if table is MEMBER_MONTH else (*thing.parents, key)
+def _month_keys(table: MonthTable, key: UUID, entity: Entity) -> tuple[UUID, ...]:
+    """Return the key of an entity's month rows; for a membership, its workspace and user."""
+    return entity.parents if table is MEMBER_MONTH else (*entity.parents, key)
 
 
-async def _lives(
-    batch: Batch, kind: EntityKind, things: Mapping[UUID, Entity]
+async def _compute_lifespans(
+    batch: Batch, kind: EntityKind, entities: Mapping[UUID, Entity]
 ) -> dict[UUID, list[Lifespan]]:
-    deaths = await _deaths(batch, things)
-    eras = [era for key in things for era in _eras(key, deaths[key])]
-    births: dict[UUID, list[datetime]] = defaultdict(list)
+    ends = await _load_ends(batch, entities)
+    eras = [era for key in entities for era in _eras(key, ends[key])]
+    starts: dict[UUID, list[datetime]] = defaultdict(list)
     for key, started_at in await select_first_births(
         batch.tx, batch.organization_id, eras, kind.table
     ):
-        births[key].append(started_at)
-    return {key: build_lifespans(births[key], deaths[key]) for key in things}
+        starts[key].append(started_at)
+    return {key: build_lifespans(starts[key], ends[key]) for key in entities}
 
 
-def _eras(key: UUID, deaths: Sequence[datetime]) -> Iterable[Era]:
-    bounds = [_ALWAYS, *sorted(set(deaths)), _NEVER]
+def _eras(key: UUID, ends: Sequence[datetime]) -> Iterable[Era]:
+    bounds = [_BEGINNING_OF_TIME, *sorted(set(ends)), _END_OF_TIME]
     return (Era(key, after, until) for after, until in pairwise(bounds))
 
 
-async def _deaths(batch: Batch, things: Mapping[UUID, Entity]) -> dict[UUID, list[datetime]]:
-    """When each thing, or something that it is part of, ended."""
-    subjects = {*things}.union(*(thing.parents for thing in things.values()))
+async def _load_ends(batch: Batch, entities: Mapping[UUID, Entity]) -> dict[UUID, list[datetime]]:
+    """Return when each entity or one of its parents was deleted."""
+    subjects = {*entities}.union(*(entity.parents for entity in entities.values()))
     ended: dict[UUID, list[datetime]] = defaultdict(list)
-    for fact in await select_facts(batch.tx, batch.organization_id, subjects, DEATHS):
+    for fact in await select_facts(batch.tx, batch.organization_id, subjects, DELETION_TYPES):
         ended[fact.subject_id].append(fact.occurred_at)
     return {
-        key: [moment for source in (key, *thing.parents) for moment in ended[source]]
-        for key, thing in things.items()
+        key: [moment for source in (key, *entity.parents) for moment in ended[source]]
+        for key, entity in entities.items()
     }

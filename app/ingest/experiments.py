@@ -1,4 +1,8 @@
-"""Experiments: what each adds to the stocks and flows of each month."""
+"""Experiments: add what a batch changes about them to the month rows.
+
+The changes that an experiment makes to the stocks are computed twice, from its facts without the
+batch and with it. The difference, summed by month and placement, is added to the month rows.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -40,7 +44,7 @@ from app.domain.ids import (
 )
 from app.domain.months import Month, microseconds
 from app.ingest.batch import Batch
-from app.ingest.directory import DEATHS
+from app.ingest.directory import DELETION_TYPES
 
 _DECODERS: Mapping[str, Callable[[str], Any]] = {
     "experiment.created": msgspec.json.Decoder(ExperimentCreated).decode,
@@ -48,90 +52,90 @@ _DECODERS: Mapping[str, Callable[[str], Any]] = {
     "experiment.deleted": msgspec.json.Decoder(ExperimentNamed).decode,
 }
 
-Said = ExperimentCreated | ExperimentResized | ExperimentNamed
+ExperimentData = ExperimentCreated | ExperimentResized | ExperimentNamed
 Facts = Mapping[UUID, Sequence[ExperimentFact]]
 Moments = Mapping[UUID, Sequence[tuple[datetime, UUID]]]
-"""By thing: when it ended, and the event that says so."""
+"""By entity: when it was deleted, and by which event."""
 Difference = Mapping[tuple[Month, Placement], ExperimentFigures]
 
 _EVENTS = (ExperimentCreatedEvent, ExperimentResizedEvent, ExperimentDeletedEvent)
 
-# What a month row of each table is the sum of.
-_GRAINS: Mapping[MonthTable, Any] = {
+# The key of the month row of each table that a placement is counted in.
+_ROW_KEYS: Mapping[MonthTable, Any] = {
     WORKSPACE_MONTH: lambda place: (place.workspace_id,),
     PROJECT_MONTH: lambda place: (place.workspace_id, place.project_id),
     MEMBER_MONTH: lambda place: (place.workspace_id, place.user_id),
 }
 
 
-class Told(NamedTuple):
-    """What is told of a batch's experiments: before it, and by it."""
+class KnownFacts(NamedTuple):
+    """The facts about a batch's experiments that are stored already, and those in the batch."""
 
-    before: Facts
-    by_batch: Facts
+    stored: Facts
+    in_batch: Facts
 
 
-async def experiments_of(batch: Batch) -> Told:
-    """What is told of the batch's experiments; to be asked before the batch is inserted."""
-    brought = _brought(batch)
-    return Told(await _stored_facts(batch, brought), brought)
+async def load_experiment_facts(batch: Batch) -> KnownFacts:
+    """Return the facts about the batch's experiments. Call this before the batch is inserted."""
+    in_batch = _facts_in(batch)
+    return KnownFacts(await _load_facts(batch, in_batch), in_batch)
 
 
 async def store_experiments(
-    batch: Batch, told: Told, ended_projects: Collection[UUID]
+    batch: Batch, known: KnownFacts, ended_projects: Collection[UUID]
 ) -> Sequence[FiguresRow]:
-    """Add what the batch changes about its experiments, and those of projects that it ended.
+    """Add what the batch changes about its experiments, and those in projects that it deleted.
 
     Returns:
-        What is left to add to the rows of users.
+        The figures to add to the month rows of users.
     """
-    brought = told.by_batch
+    in_batch = known.in_batch
     ended = await select_experiments_of_projects(batch.tx, batch.organization_id, ended_projects)
-    before = {**told.before, **await _stored_facts(batch, ended - {*brought})}
-    if not before and not brought:
+    stored = {**known.stored, **await _load_facts(batch, ended - {*in_batch})}
+    if not stored and not in_batch:
         return ()
-    difference = await _difference(batch, before, brought)
-    for table, keys_of in _GRAINS.items():
-        rows = _rows(difference, keys_of)
-        await add_figures(batch.tx, batch.organization_id, table, rows, batch.months)
-    _book_late(batch, difference)
-    return _rows(difference, lambda place: (place.user_id,))
+    difference = await _difference(batch, stored, in_batch)
+    for table, keys_of in _ROW_KEYS.items():
+        rows = _sum_rows(difference, keys_of)
+        await add_figures(batch.tx, batch.organization_id, table, rows, batch.open_months)
+    _book_corrections(batch, difference)
+    return _sum_rows(difference, lambda place: (place.user_id,))
 
 
-async def _stored_facts(batch: Batch, experiments: Collection[UUID]) -> Facts:
+async def _load_facts(batch: Batch, experiments: Collection[UUID]) -> Facts:
     facts: dict[UUID, list[ExperimentFact]] = defaultdict(list)
     for subject_id, uid, kind, at, data in await select_facts(
         batch.tx, batch.organization_id, experiments, tuple(_DECODERS)
     ):
-        facts[subject_id].append(_fact(uid, at, _DECODERS[kind](data)))
+        facts[subject_id].append(_to_fact(uid, at, _DECODERS[kind](data)))
     return facts
 
 
-def _brought(batch: Batch) -> Facts:
-    """What the batch itself says of experiments."""
+def _facts_in(batch: Batch) -> Facts:
+    """Return the facts about experiments that the batch contains."""
     facts: dict[UUID, list[ExperimentFact]] = defaultdict(list)
-    fresh = batch.fresh
-    for (uid, event), experiment in zip(fresh.by_uid.items(), fresh.subject_ids, strict=True):
+    new = batch.new_events
+    for (uid, event), experiment in zip(new.by_uid.items(), new.subject_ids, strict=True):
         if isinstance(event, _EVENTS):
-            facts[experiment].append(_fact(uid, event.time, event.data))
+            facts[experiment].append(_to_fact(uid, event.time, event.data))
     return facts
 
 
-def _fact(uid: UUID, at: datetime, said: Said) -> ExperimentFact:
-    if isinstance(said, ExperimentCreated):
-        place = Placement(
-            workspace_id(said.workspace),
-            project_id(said.workspace, said.project),
-            user_id(said.username),
+def _to_fact(uid: UUID, at: datetime, data: ExperimentData) -> ExperimentFact:
+    if isinstance(data, ExperimentCreated):
+        placement = Placement(
+            workspace_id(data.workspace),
+            project_id(data.workspace, data.project),
+            user_id(data.username),
         )
-        return ExperimentFact(at, ExperimentStep.CREATED, uid, place, said.size_bytes)
-    if isinstance(said, ExperimentResized):
-        return ExperimentFact(at, ExperimentStep.RESIZED, uid, None, said.size_bytes)
+        return ExperimentFact(at, ExperimentStep.CREATED, uid, placement, data.size_bytes)
+    if isinstance(data, ExperimentResized):
+        return ExperimentFact(at, ExperimentStep.RESIZED, uid, None, data.size_bytes)
     return ExperimentFact(at, ExperimentStep.DELETED, uid)
 
 
-async def _project_deaths(batch: Batch, *facts: Facts) -> Moments:
-    """By project of these facts: its own deaths and those of its workspace."""
+async def _load_project_ends(batch: Batch, *facts: Facts) -> Moments:
+    """Return for each project of these facts when it or its workspace was deleted."""
     workspace_of = {
         fact.placement.project_id: fact.placement.workspace_id
         for known in facts
@@ -141,7 +145,7 @@ async def _project_deaths(batch: Batch, *facts: Facts) -> Moments:
     }
     subjects = {*workspace_of, *workspace_of.values()}
     ended: dict[UUID, list[tuple[datetime, UUID]]] = defaultdict(list)
-    for row in await select_facts(batch.tx, batch.organization_id, subjects, DEATHS):
+    for row in await select_facts(batch.tx, batch.organization_id, subjects, DELETION_TYPES):
         ended[row.subject_id].append((row.occurred_at, row.uid))
     return {
         project: sorted(ended[project] + ended[workspace])
@@ -150,30 +154,34 @@ async def _project_deaths(batch: Batch, *facts: Facts) -> Moments:
     }
 
 
-def _book_late(batch: Batch, difference: Difference) -> None:
-    """A closed month lacks what changed within it, and what changed before and stayed."""
+def _book_corrections(batch: Batch, difference: Difference) -> None:
+    """Book the changes of closed months, which also affect the stocks of later closed months."""
     for (month, place), figures in difference.items():
-        if month < batch.months[0]:
-            batch.late.add_figures(month, place, figures)
-            for later in month.plus(1).through(batch.closed[-1]):
-                batch.late.add_figures(later, place, figures.carry_forward(later.microseconds))
+        if month < batch.open_months[0]:
+            batch.corrections.add_figures(month, place, figures)
+            for later in month.plus(1).through(batch.closed_months[-1]):
+                batch.corrections.add_figures(
+                    later, place, figures.carry_forward(later.microseconds)
+                )
 
 
-async def _difference(batch: Batch, before: Facts, brought: Facts) -> Difference:
-    """What the batch adds to each month and place: all that is known now, less what was known."""
+async def _difference(batch: Batch, stored: Facts, in_batch: Facts) -> Difference:
+    """Return for each month and placement the figures with the batch minus those without it."""
     total: dict[tuple[Month, Placement], ExperimentFigures] = defaultdict(ExperimentFigures)
-    deaths = await _project_deaths(batch, before, brought)
-    now = {project: [at for at, _ in moments] for project, moments in deaths.items()}
-    earlier = {
-        project: [at for at, uid in moments if not batch.brings(uid)]
-        for project, moments in deaths.items()
+    project_ends = await _load_project_ends(batch, stored, in_batch)
+    ends_with_batch = {
+        project: [at for at, _ in moments] for project, moments in project_ends.items()
     }
-    for known in before.values():
-        _count(total, compute_stock_changes(known, earlier), -1)
-    for experiment in {**before, **brought}:
-        known = [*before.get(experiment, ()), *brought.get(experiment, ())]
-        _count(total, compute_stock_changes(known, now), 1)
-    return {place: figures for place, figures in total.items() if figures}
+    ends_without_batch = {
+        project: [at for at, uid in moments if not batch.contains(uid)]
+        for project, moments in project_ends.items()
+    }
+    for facts in stored.values():
+        _count(total, compute_stock_changes(facts, ends_without_batch), -1)
+    for experiment in {**stored, **in_batch}:
+        all_facts = [*stored.get(experiment, ()), *in_batch.get(experiment, ())]
+        _count(total, compute_stock_changes(all_facts, ends_with_batch), 1)
+    return {key: figures for key, figures in total.items() if figures}
 
 
 def _count(
@@ -187,7 +195,7 @@ def _count(
         total[month, change.placement].add(change, remaining, sign)
 
 
-def _rows(difference: Difference, keys_of: Any) -> list[FiguresRow]:
+def _sum_rows(difference: Difference, keys_of: Any) -> list[FiguresRow]:
     total: dict[tuple[Month, tuple[UUID, ...]], ExperimentFigures] = defaultdict(ExperimentFigures)
     for (month, place), figures in difference.items():
         total[month, keys_of(place)].merge(figures)

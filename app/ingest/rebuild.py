@@ -29,7 +29,7 @@ from app.domain.events import (
     AnyEvent,
     UsageRecorded,
     UsageRecordedEvent,
-    stored_event,
+    restore_event,
 )
 from app.domain.experiments import ExperimentFigures
 from app.domain.figures import Figure
@@ -50,7 +50,7 @@ async def replayed_rows(tx: Transaction, organization_id: UUID, month: Month) ->
         for row in await select_archived_usage(tx, organization_id, month.plus(1).first_day)
     ]
     events += [
-        stored_event(row.type, row.occurred_at, row.source, row.id, row.data)
+        restore_event(row.type, row.occurred_at, row.source, row.id, row.data)
         async for row in stream_events(tx, organization_id, month.end)
     ]
     return replay(events, month)

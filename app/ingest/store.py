@@ -1,8 +1,17 @@
-"""Storing a batch: facts in, then everything that follows from them, in one transaction.
+"""Store a batch: insert its events and update the month rows, in one transaction.
 
-Each thing that the batch says something new about is worked out again from all that is known of
-it, without the batch and with it, and the difference is written. Nothing depends on what arrived
-first: two orders of arrival write other differences with the same sum.
+For every entity that the batch has new events about, the figures are computed twice from all
+events about that entity: once without the batch and once with it. The difference is added to the
+month rows. Because each state depends only on the *set* of events, batches may arrive in any
+order: the differences vary, but their sum is always the same.
+
+The steps of `store_events`:
+
+1. Lock the organization, so that its batches are stored one after the other.
+2. Drop duplicates. If no event is new, only the counts per source change.
+3. Create rows for new open months up to the batch's latest, by carrying the last month forward.
+4. Insert the events, then update lifespans, accounts, experiments and usage.
+5. Differences for closed months are not applied: they become corrections (`CorrectionLedger`).
 """
 
 from collections import Counter
@@ -20,19 +29,19 @@ from app.db.month_closes import add_corrections
 from app.db.months import carry_forward
 from app.db.organizations import lock_organization, update_span
 from app.domain.events import (
-    TYPES,
+    EVENT_TYPE_BY_CLASS,
     AnyEvent,
     UsageRecordedEvent,
-    encode_facts,
+    encode_event_data,
 )
 from app.domain.months import Month
 from app.ingest.accounts import store_accounts
 from app.ingest.batch import Batch, NewEvents
 from app.ingest.corrections import CorrectionLedger
 from app.ingest.directory import store_directory
-from app.ingest.experiments import experiments_of, store_experiments
+from app.ingest.experiments import load_experiment_facts, store_experiments
 from app.ingest.subjects import parent_of
-from app.ingest.usage import store_users
+from app.ingest.usage import store_usage
 
 CHUNK_SIZE = 5_000
 """Events that are stored at once; it bounds the memory that a large import takes."""
@@ -40,7 +49,7 @@ CHUNK_SIZE = 5_000
 
 @dataclass(frozen=True, slots=True)
 class IngestResult:
-    """What became of a batch: events that were stored, and events that were there already."""
+    """How many events of a batch were new, and how many were stored already."""
 
     accepted: int = 0
     duplicates: int = 0
@@ -58,39 +67,39 @@ class IngestResult:
 async def store_events(
     tx: Transaction, organization_id: UUID, events: Sequence[AnyEvent], now: datetime
 ) -> Sequence[bool]:
-    """Store a batch within the caller's transaction; batches of an organization queue up.
+    """Store a batch within the caller's transaction, after other batches of the organization.
 
     Args:
-        tx: The transaction, the caller's to commit.
-        organization_id: Whose events they are.
-        events: Checked events, in any order, duplicates among them.
-        now: When they arrived.
+        tx: The transaction; the caller commits it.
+        organization_id: The organization that the events belong to.
+        events: Validated events in any order, possibly with duplicates.
+        now: When the events arrived.
 
     Returns:
-        Of each event whether it was stored; the others are duplicates.
+        One flag per event: True if it was new and is stored, False if it is a duplicate.
     """
     if not events:
         return ()
     organization = await lock_organization(tx, organization_id)
     await plan_by_index(tx)
     uids = [event.uid for event in events]
-    stored = _met_first(uids, await select_known(tx, organization_id, uids))
-    if any(stored):
-        fresh = NewEvents(dict(zip(compress(uids, stored), compress(events, stored), strict=True)))
-        await _store(tx, organization, fresh, now)
-    await add_counts(tx, organization_id, _counts(events, stored), now)
-    return stored
+    is_new = _flag_new(uids, await select_known(tx, organization_id, uids))
+    if any(is_new):
+        by_uid = dict(zip(compress(uids, is_new), compress(events, is_new), strict=True))
+        await _store_new(tx, organization, NewEvents(by_uid), now)
+    await add_counts(tx, organization_id, _count_by_source(events, is_new), now)
+    return is_new
 
 
-def _met_first(uids: Iterable[UUID], known: set[UUID]) -> list[bool]:
-    """Of each uid whether it is neither known nor came before."""
-    unmet = dict.fromkeys(uids, True) | dict.fromkeys(known, False)
-    return [unmet.pop(uid, False) for uid in uids]
+def _flag_new(uids: Iterable[UUID], stored: set[UUID]) -> list[bool]:
+    """Return for each uid whether it is not stored and does not occur earlier in the list."""
+    is_new = dict.fromkeys(uids, True) | dict.fromkeys(stored, False)
+    return [is_new.pop(uid, False) for uid in uids]
 
 
-def _counts(events: Sequence[AnyEvent], stored: Sequence[bool]) -> list[SourceCount]:
+def _count_by_source(events: Sequence[AnyEvent], is_new: Sequence[bool]) -> list[SourceCount]:
     sources = [event.source for event in events]
-    accepted = Counter(compress(sources, stored))
+    accepted = Counter(compress(sources, is_new))
     latest: dict[str, datetime] = {}
     for event in events:
         if event.source not in latest or event.time > latest[event.source]:
@@ -101,73 +110,84 @@ def _counts(events: Sequence[AnyEvent], stored: Sequence[bool]) -> list[SourceCo
     ]
 
 
-async def _store(tx: Transaction, organization: Any, fresh: NewEvents, now: datetime) -> None:
-    batch = await _open_months(tx, organization, fresh)
-    experiments = await experiments_of(batch)
-    data = encode_facts([event.data for event in fresh.by_uid.values()])
-    await insert_events(tx, batch.organization_id, _columns(fresh), data, now)
+async def _store_new(tx: Transaction, organization: Any, new: NewEvents, now: datetime) -> None:
+    batch = await _prepare_batch(tx, organization, new)
+    # Read before the insert: "without the batch" must not include it.
+    experiments = await load_experiment_facts(batch)
+    data = encode_event_data([event.data for event in new.by_uid.values()])
+    await insert_events(tx, batch.organization_id, _to_columns(new), data, now)
     ended_projects = await store_directory(batch)
     await store_accounts(batch)
-    await store_users(batch, await store_experiments(batch, experiments, ended_projects))
-    if late := list(batch.late.rows()):
-        await add_corrections(tx, batch.organization_id, batch.months[0].first_day, late)
+    user_figures = await store_experiments(batch, experiments, ended_projects)
+    await store_usage(batch, user_figures)
+    if corrections := list(batch.corrections.rows()):
+        await add_corrections(
+            tx, batch.organization_id, batch.open_months[0].first_day, corrections
+        )
     await update_span(
         tx,
         batch.organization_id,
-        first_month=batch.months[0].first_day,
-        last_month=batch.last.first_day,
-        first_event_at=fresh.earliest_at,
-        latest_event_at=fresh.latest_at,
-        ui_measured_from=_measured_from(batch, "ui"),
-        sdk_measured_from=_measured_from(batch, "sdk"),
+        first_month=batch.open_months[0].first_day,
+        last_month=batch.last_month.first_day,
+        first_event_at=new.earliest_at,
+        latest_event_at=new.latest_at,
+        ui_measured_from=_earliest_use(batch, "ui"),
+        sdk_measured_from=_earliest_use(batch, "sdk"),
         changed_at=now,
     )
 
 
-async def _open_months(tx: Transaction, organization: Any, fresh: NewEvents) -> Batch:
-    """Give the open months up to the batch's latest the rows that follow from those before."""
-    begin, end = Month.containing(fresh.earliest_at), Month.containing(fresh.latest_at)
-    known = _month_of(organization.first_month)
-    known_before = _month_of(organization.first_event_at)
-    closed_through = _month_of(organization.closed_through)
-    earliest = min([begin, *known_before])
-    first_open = closed_through[0].plus(1) if closed_through else min([begin, *known])
+async def _prepare_batch(tx: Transaction, organization: Any, new: NewEvents) -> Batch:
+    """Determine the months that the batch concerns, and create rows for months that are new.
+
+    The rows of a new month start as the stocks at the end of the month before.
+    """
+    begin, end = Month.containing(new.earliest_at), Month.containing(new.latest_at)
+    first_month = _to_month(organization.first_month)
+    first_event_month = _to_month(organization.first_event_at)
+    closed_through = _to_month(organization.closed_through)
+    earliest = min(begin, first_event_month or begin)
+    first_open = closed_through.plus(1) if closed_through else min(begin, first_month or begin)
     first, last = max(begin, first_open), max(end, first_open)
-    first_before: Month | None = None
-    if known:
-        last_before = Month.containing(organization.last_month)
-        if opened := list(last_before.plus(1).through(last)):
-            await carry_forward(tx, organization.organization_id, last_before, opened)
-        first_before = max(known[0], first_open)
-        first, last = min(first, first_before), max(last, last_before)
+    first_month_with_rows: Month | None = None
+    if first_month:
+        last_with_rows = Month.containing(organization.last_month)
+        if new_months := list(last_with_rows.plus(1).through(last)):
+            await carry_forward(tx, organization.organization_id, last_with_rows, new_months)
+        first_month_with_rows = max(first_month, first_open)
+        first, last = min(first, first_month_with_rows), max(last, last_with_rows)
     return Batch(
         tx=tx,
         organization_id=organization.organization_id,
-        fresh=fresh,
-        closed=list(earliest.through(first_open.plus(-1))),
-        months=list(first.through(last)),
-        first_before=first_before,
-        known_before=known_before[0] if known_before else None,
-        late=CorrectionLedger(since=organization.hand_over),
+        new_events=new,
+        closed_months=list(earliest.through(first_open.plus(-1))),
+        open_months=list(first.through(last)),
+        first_month_with_rows=first_month_with_rows,
+        first_event_month=first_event_month,
+        corrections=CorrectionLedger(since=organization.hand_over),
     )
 
 
-def _month_of(day: date | None) -> list[Month]:
-    return [] if day is None else [Month.containing(day)]
+def _to_month(day: date | None) -> Month | None:
+    return None if day is None else Month.containing(day)
 
 
-def _measured_from(batch: Batch, channel: str) -> datetime | None:
-    used = (event.time for event in batch.of(UsageRecordedEvent) if event.data.channel == channel)
+def _earliest_use(batch: Batch, channel: str) -> datetime | None:
+    used = (
+        event.time
+        for event in batch.events_of(UsageRecordedEvent)
+        if event.data.channel == channel
+    )
     return min(used, default=None)
 
 
-def _columns(fresh: NewEvents) -> EventColumns:
-    events = list(fresh.by_uid.values())
+def _to_columns(new: NewEvents) -> EventColumns:
+    events = list(new.by_uid.values())
     return EventColumns(
-        uid=list(fresh.by_uid),
-        type=[TYPES[type(event)] for event in events],
+        uid=list(new.by_uid),
+        type=[EVENT_TYPE_BY_CLASS[type(event)] for event in events],
         occurred_at=[event.time for event in events],
-        subject_id=fresh.subject_ids,
+        subject_id=new.subject_ids,
         parent_id=[parent_of(event) for event in events],
         source=[event.source for event in events],
         id=[event.id for event in events],

@@ -1,4 +1,4 @@
-"""What events are about: the ids of the things, as the event table names them."""
+"""The entity that an event is about, and its parent, as stored in the event table."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,28 +23,28 @@ from app.domain.ids import experiment_id, member_id, project_id, user_id, worksp
 
 
 def subject_of(event: AnyEvent) -> UUID:
-    """The thing whose timeline the event belongs to; of usage its user."""
-    return _SUBJECTS[type(event)](event.data)
+    """Return the id of the entity that the event is about; for usage, the user."""
+    return _SUBJECT_ID[type(event)](event.data)
 
 
 def parent_of(event: AnyEvent) -> UUID | None:
-    """The project of an experiment that is created; None of any other event."""
+    """Return the project of a created experiment; None for every other event."""
     if isinstance(event, ExperimentCreatedEvent):
         return project_id(event.data.workspace, event.data.project)
     return None
 
 
-_SUBJECTS: Mapping[type, Callable[[Any], UUID]] = {
-    UserUpsertedEvent: lambda said: user_id(said.username),
-    UserDeletedEvent: lambda said: user_id(said.username),
-    WorkspaceUpsertedEvent: lambda said: workspace_id(said.name),
-    WorkspaceDeletedEvent: lambda said: workspace_id(said.name),
-    MemberAddedEvent: lambda said: member_id(said.workspace, said.username),
-    MemberRemovedEvent: lambda said: member_id(said.workspace, said.username),
-    ProjectUpsertedEvent: lambda said: project_id(said.workspace, said.name),
-    ProjectDeletedEvent: lambda said: project_id(said.workspace, said.name),
-    ExperimentCreatedEvent: lambda said: experiment_id(said.experiment),
-    ExperimentResizedEvent: lambda said: experiment_id(said.experiment),
-    ExperimentDeletedEvent: lambda said: experiment_id(said.experiment),
-    UsageRecordedEvent: lambda said: user_id(said.username),
+_SUBJECT_ID: Mapping[type, Callable[[Any], UUID]] = {
+    UserUpsertedEvent: lambda data: user_id(data.username),
+    UserDeletedEvent: lambda data: user_id(data.username),
+    WorkspaceUpsertedEvent: lambda data: workspace_id(data.name),
+    WorkspaceDeletedEvent: lambda data: workspace_id(data.name),
+    MemberAddedEvent: lambda data: member_id(data.workspace, data.username),
+    MemberRemovedEvent: lambda data: member_id(data.workspace, data.username),
+    ProjectUpsertedEvent: lambda data: project_id(data.workspace, data.name),
+    ProjectDeletedEvent: lambda data: project_id(data.workspace, data.name),
+    ExperimentCreatedEvent: lambda data: experiment_id(data.experiment),
+    ExperimentResizedEvent: lambda data: experiment_id(data.experiment),
+    ExperimentDeletedEvent: lambda data: experiment_id(data.experiment),
+    UsageRecordedEvent: lambda data: user_id(data.username),
 }

@@ -1,6 +1,7 @@
-"""Usage counts: the bulk of all events, and the simplest, since they only add up.
+"""Usage counts: the most frequent events, and the simplest, because they only add up.
 
-They stand in the rows of users, beside the figures of what the users own: a row is written once.
+A user's month row also holds the figures of the experiments that the user owns. Both are written
+in one statement, so that each row is updated once per batch.
 """
 
 from collections import defaultdict
@@ -16,8 +17,11 @@ from app.ingest.batch import Batch
 
 
 @dataclass(slots=True)
-class _Use:
-    """What a user did in a month; an event of no use says that the channel is measured."""
+class _MonthUsage:
+    """A user's usage in one month.
+
+    An event with a count of 0 adds nothing: it only shows that the channel is measured.
+    """
 
     ui_usage_count: int = 0
     ui_used_at: datetime | None = None
@@ -35,28 +39,31 @@ class _Use:
                 self.sdk_used_at = at
 
 
-async def store_users(batch: Batch, figures: Sequence[FiguresRow]) -> None:
-    """Add the batch's usage, and these figures of users, to the rows of its months and users."""
-    usage = _usage(batch)
-    await add_to_users(batch.tx, batch.organization_id, figures, usage, batch.months)
+async def store_usage(batch: Batch, figures: Sequence[FiguresRow]) -> None:
+    """Add the batch's usage, and figures of owned experiments, to the month rows of users."""
+    usage = _sum_usage(batch)
+    await add_to_users(batch.tx, batch.organization_id, figures, usage, batch.open_months)
     for row in usage:
-        if row.month < batch.months[0]:
-            batch.late.add_usage(row.month, row.user_id, row.ui_usage_count, row.sdk_usage_count)
+        if row.month < batch.open_months[0]:
+            batch.corrections.add_usage(
+                row.month, row.user_id, row.ui_usage_count, row.sdk_usage_count
+            )
 
 
-def _usage(batch: Batch) -> list[UsageRow]:
-    uses: dict[tuple[Month, str], _Use] = defaultdict(_Use)
-    for event in batch.of(UsageRecordedEvent):
-        said = event.data
-        uses[Month.containing(event.time), said.username].add(said.channel, said.uses, event.time)
+def _sum_usage(batch: Batch) -> list[UsageRow]:
+    usage: dict[tuple[Month, str], _MonthUsage] = defaultdict(_MonthUsage)
+    for event in batch.events_of(UsageRecordedEvent):
+        data = event.data
+        month_usage = usage[Month.containing(event.time), data.username]
+        month_usage.add(data.channel, data.uses, event.time)
     return [
         UsageRow(
             month,
             user_id(username),
-            use.ui_usage_count,
-            use.ui_used_at,
-            use.sdk_usage_count,
-            use.sdk_used_at,
+            month_usage.ui_usage_count,
+            month_usage.ui_used_at,
+            month_usage.sdk_usage_count,
+            month_usage.sdk_used_at,
         )
-        for (month, username), use in uses.items()
+        for (month, username), month_usage in usage.items()
     ]

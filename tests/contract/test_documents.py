@@ -13,7 +13,7 @@ from app import __version__
 from app.demo.generate import OrganizationShape, generate_events
 from app.domain.callers import Scope
 from app.domain.errors import CODES, ChargebackError
-from app.domain.events import EVENT_TYPES, TYPES, decode_lines
+from app.domain.events import EVENT_TYPE_BY_CLASS, EVENT_TYPES, decode_lines
 from app.domain.keys import KeyText
 from app.settings import Settings
 from schema import schema
@@ -78,7 +78,7 @@ def test_every_event_type_has_examples_that_decode(type_: str) -> None:
 
     decoded = decode_lines([example.encode() for example in examples], now=NOW)
 
-    assert {TYPES[type(event)] for event in decoded} == {type_}
+    assert {EVENT_TYPE_BY_CLASS[type(event)] for event in decoded} == {type_}
 
 
 async def test_the_examples_of_events_are_stored_as_one_batch(feed: Feed) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from app.db.engine import Database
 from app.domain.errors import InvalidArgument
-from app.domain.events import decode_lines, encode_facts
+from app.domain.events import decode_lines, encode_event_data
 from app.domain.ids import organization_id
 from app.settings import Settings, SettingsError
 from tests.conftest import NOW, event
@@ -42,7 +42,7 @@ async def test_its_data_is_smaller_than_postgresql_takes(database: Database, kin
     """Of small events most is names of fields, which the body and the store write differently."""
     line = event(kind, "2026-10-05T00:00:00Z", id="1", source="/", **SMALLEST[kind])
     events = 1_000
-    data = encode_facts([each.data for each in decode_lines([line] * events, now=NOW)])
+    data = encode_event_data([each.data for each in decode_lines([line] * events, now=NOW)])
 
     async with database.transaction(organization_id("default")) as tx:
         size = await tx.scalar(
