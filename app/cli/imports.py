@@ -28,7 +28,7 @@ from rich.table import Table
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
 from app.clock import system_clock
 from app.connectors.files.events import TableFiles
-from app.connectors.files.mapping import Mapping, default_mapping, read_mapping
+from app.connectors.files.mapping import TableMapping, default_mapping, read_mapping
 from app.connectors.files.tables import InvalidValue, parse_timestamp
 from app.console import stderr, stdout
 from app.db.engine import Database
@@ -195,7 +195,7 @@ def _mapping(
     at: datetime | None,
     *,
     complete: bool,
-) -> Mapping | None:
+) -> TableMapping | None:
     if path is not None and (table or source):
         raise InvalidArgument("--mapping says the table and the source: leave out the others.")
     if path is not None:
@@ -232,7 +232,7 @@ async def import_tables(
     database: Database,
     organization_id: UUID,
     files: Sequence[str],
-    mapping: Mapping,
+    mapping: TableMapping,
     *,
     dry_run: bool,
 ) -> None:
@@ -267,7 +267,7 @@ def _told_by_row(tables: TableFiles) -> Iterator[None]:
     try:
         yield
     except InvalidBatch as batch:
-        raise tables.refusal(batch) from None
+        raise tables.to_invalid_rows(batch) from None
 
 
 def _tell(accepted: IngestResult) -> None:

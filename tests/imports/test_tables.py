@@ -1,4 +1,4 @@
-"""CSV and Parquet files: as documented, row by row, and refused by row and column."""
+"""CSV and Parquet files import as documented; errors name the row and column."""
 
 import gzip
 import re
@@ -18,28 +18,27 @@ from app.cli.commands import cli
 from app.cli.imports import import_tables
 from app.connectors.files.mapping import default_mapping, read_mapping
 from app.db.engine import Database
-from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import ChargebackError, InvalidArgument, InvalidRows
 from app.services.organizations import find_organization
-from tests.conftest import ClonedDatabase, GraphQLClient
+from tests.conftest import GraphQLClient, ClonedDatabase
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/files.md").read_text()
 AT = datetime(2026, 11, 2, tzinfo=UTC)
 
 
-PACKED = gzip.compress(b"username\n" + bytes(range(48, 100)) * 3, mtime=0)
-BROKEN_GZIP = PACKED[:12] + bytes(255 - each for each in PACKED[12:40]) + PACKED[40:]
+GZIPPED = gzip.compress(b"username\n" + bytes(range(48, 100)) * 3, mtime=0)
+CORRUPT_GZIP = GZIPPED[:12] + bytes(255 - each for each in GZIPPED[12:40]) + GZIPPED[40:]
 
 
 @pytest.fixture
 async def database_url(postgres: str, template: str) -> AsyncIterator[str]:
-    """A store that commands open by themselves."""
+    """Return the URL of a fresh database for commands that open it themselves."""
     clone = ClonedDatabase(postgres, template)
     async with clone:
         yield clone.url
 
 
-def test_the_documented_examples_do_what_they_show(
+def test_the_documented_examples_print_what_the_page_shows(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -51,48 +50,50 @@ def test_the_documented_examples_do_what_they_show(
     assert len(sessions) == 4
 
     for session in sessions:
-        assert list(told(session, database_url)) == re.findall(
+        assert list(run_session(session, database_url)) == re.findall(
             r"^\$ chargeback (.*?)\n(.*?)(?=^\$|\Z)", session, re.MULTILINE | re.DOTALL
         )
 
 
-def told(session: str, database_url: str) -> Any:
-    """Each command of a session, with what it prints; tables without their lines."""
+def run_session(session: str, database_url: str) -> Any:
+    """Yield each command of a console session with its output, without table borders."""
     for line in re.findall(r"^\$ chargeback (.*)$", session, re.MULTILINE):
         ran = CliRunner().invoke(
             cli, shlex.split(line), env={"DATABASE_URL": database_url, "COLUMNS": "100"}
         )
-        shown = ran.stdout
+        output = ran.stdout
         if isinstance(ran.exception, ChargebackError):
-            shown = f"Error: {ran.exception}\n"
+            output = f"Error: {ran.exception}\n"
         else:
             assert ran.exception is None, ran.exception
-        lines = [re.sub("[┃│]", " ", each).rstrip() for each in shown.splitlines()]
+        lines = [re.sub("[┃│]", " ", each).rstrip() for each in output.splitlines()]
         yield line, "".join(f"{each}\n" for each in lines if each and not set(each) & set("━┏└┡"))
 
 
-async def imported(
+async def import_csv(
     database: Database,
     tmp_path: Path,
     text: str | bytes,
     table: str = "experiments",
     **options: Any,
 ) -> None:
-    """Import a CSV file whose columns have our names."""
+    """Import a CSV file that uses the standard column names."""
     file = tmp_path / "table.csv"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     mapping = default_mapping(
         "/test", table, options.get("at", AT), complete=options.get("complete", False)
     )
-    await run(database, file, mapping)
+    await import_file(database, file, mapping)
 
 
-async def run(database: Database, file: Path, mapping: Any, *, dry_run: bool = False) -> None:
+async def import_file(
+    database: Database, file: Path, mapping: Any, *, dry_run: bool = False
+) -> None:
     found = await find_organization(database, DEFAULT_ORGANIZATION)
     await import_tables(database, found.organization_id, [str(file)], mapping, dry_run=dry_run)
 
 
-WORKSPACES = """
+REPORT_QUERY = """
 { chargebackReport(month: "2026-11") {
     numberOfExperiments totalSizeBytes
     users { licensedUsers { username email suspended serviceAccount createdAt deletedAt
@@ -102,12 +103,12 @@ WORKSPACES = """
 """
 
 
-async def report(graphql: GraphQLClient) -> dict[str, Any]:
-    found: dict[str, Any] = (await graphql(WORKSPACES))["chargebackReport"]
+async def read_report(graphql: GraphQLClient) -> dict[str, Any]:
+    found: dict[str, Any] = (await graphql(REPORT_QUERY))["chargebackReport"]
     return found
 
 
-async def test_a_directory_in_parquet_has_types(
+async def test_parquet_values_keep_their_types(
     database: Database, tmp_path: Path, graphql: GraphQLClient
 ) -> None:
     file = tmp_path / "people.parquet"
@@ -122,9 +123,9 @@ async def test_a_directory_in_parquet_has_types(
     }
     pq.write_table(pa.table(dict(columns)), file)
 
-    await run(database, file, default_mapping("/test", "directory", AT, complete=False))
+    await import_file(database, file, default_mapping("/test", "directory", AT, complete=False))
 
-    found = await report(graphql)
+    found = await read_report(graphql)
     users = {each["username"]: each for each in found["users"]["licensedUsers"]}
     assert [(name, each["email"], each["serviceAccount"]) for name, each in users.items()] == [
         ("ann", "ann@x.test", False),
@@ -139,7 +140,7 @@ async def test_a_directory_in_parquet_has_types(
     ]
 
 
-async def test_units_are_multiplied_and_rounded_half_up(
+async def test_sizes_are_converted_to_bytes_and_rounded_half_up(
     database: Database, tmp_path: Path, graphql: GraphQLClient
 ) -> None:
     (tmp_path / "sizes.csv.gz").write_bytes(
@@ -160,16 +161,16 @@ async def test_units_are_multiplied_and_rounded_half_up(
     )
 
     mapping = read_mapping(tmp_path / "sizes.toml", None, complete=False)
-    await run(database, tmp_path / "sizes.csv.gz", mapping)
+    await import_file(database, tmp_path / "sizes.csv.gz", mapping)
 
-    # 0.5 GiB, and 0.54 bytes, which are 1.
-    assert (await report(graphql))["totalSizeBytes"] == 536_870_913
+    # 0.5 GiB plus 0.54 bytes, rounded to 1.
+    assert (await read_report(graphql))["totalSizeBytes"] == 536_870_913
 
 
-async def test_an_experiment_that_is_gone_is_not_created_again(
+async def test_a_deleted_experiment_is_not_created_again(
     database: Database, tmp_path: Path, graphql: GraphQLClient
 ) -> None:
-    await imported(
+    await import_csv(
         database,
         tmp_path,
         "experiment,workspace,project,username,size_bytes,created_at,deleted_at\n"
@@ -179,25 +180,25 @@ async def test_an_experiment_that_is_gone_is_not_created_again(
         at=datetime(2026, 11, 10, tzinfo=UTC),
     )
 
-    assert (await report(graphql))["numberOfExperiments"] == 0
+    assert (await read_report(graphql))["numberOfExperiments"] == 0
     october = await graphql(
         """{ chargebackReport(month: "2026-10") { numberOfExperiments totalSizeBytes } }"""
     )
-    # z is there, and its size is known from 10 November on.
+    # z exists in October, but its size is known only from 10 November on.
     assert october["chargebackReport"] == {"numberOfExperiments": 2, "totalSizeBytes": 7}
 
 
-async def test_a_complete_directory_ends_what_it_lacks_and_no_more(
+async def test_a_complete_directory_ends_only_the_entities_it_lacks(
     database: Database, tmp_path: Path, graphql: GraphQLClient
 ) -> None:
     first = "username,workspace\nann,v\nann,w\nbob,v\n"
-    await imported(database, tmp_path, first, "directory", complete=True)
+    await import_csv(database, tmp_path, first, "directory", complete=True)
     later = datetime(2026, 11, 9, tzinfo=UTC)
-    await imported(
+    await import_csv(
         database, tmp_path, "username,workspace\nann,v\n", "directory", complete=True, at=later
     )
 
-    found = await report(graphql)
+    found = await read_report(graphql)
     deleted = {each["username"]: each["deletedAt"] for each in found["users"]["licensedUsers"]}
     assert deleted == {"ann": None, "bob": "2026-11-09T00:00:00Z"}
     assert [(w["name"], [m["userName"] for m in w["members"]]) for w in found["workspaces"]] == [
@@ -216,10 +217,10 @@ HEADER = "experiment,workspace,project,username,size_bytes,created_at\n"
             f'{HEADER}x,w,p,ann,1.5,\n"y\nz",w,p,ann,1,soon\n',
             [
                 "table.csv:2: size_bytes: must be a whole number; got '1.5'",
-                "table.csv:3: created_at: must be a moment, written YYYY-MM-DD or YYYY-MM-DDThh",
+                "table.csv:3: created_at: must be a time, written as YYYY-MM-DD or YYYY-MM-DDThh",
             ],
         ),
-        # What the feed itself refuses is told by row and column too.
+        # Events that ingestion rejects are reported by row and column, too.
         (
             f"{HEADER}x,w,p,ann,1,\ny,w,p,ann,-1,\nz,w,p,ann,1,1999-12-31\n",
             [
@@ -247,57 +248,61 @@ HEADER = "experiment,workspace,project,username,size_bytes,created_at\n"
         ),
         (
             f"{HEADER}x,w,p,ann,,0001-01-01T00:00:00+14:00\n",
-            ["table.csv:2: created_at: must be a moment of the years 1 to 9999 in UTC; got"],
+            ["table.csv:2: created_at: must be a time in the years 1 to 9999 in UTC; got"],
         ),
     ],
 )
-async def test_bad_cells_are_listed_by_row_and_column_and_nothing_is_stored(
+async def test_invalid_values_are_listed_by_row_and_column_and_nothing_is_stored(
     database: Database, tmp_path: Path, graphql: GraphQLClient, text: str, problems: list[str]
 ) -> None:
-    with pytest.raises(InvalidRows) as refused:
-        await imported(database, tmp_path, text)
+    with pytest.raises(InvalidRows) as rejected:
+        await import_csv(database, tmp_path, text)
 
-    first, *listed = str(refused.value).replace(f"{tmp_path}/", "").split("\n  ")
-    assert first.endswith("nothing was stored from any file.")
+    first, *listed = str(rejected.value).replace(f"{tmp_path}/", "").split("\n  ")
+    assert first.endswith("nothing of any file was stored.")
     assert [each[: len(wanted)] for each, wanted in zip(listed, problems, strict=True)] == problems
-    assert (await report(graphql))["workspaces"] == []
+    assert (await read_report(graphql))["workspaces"] == []
     runs = await graphql("{ sources { name kind lastRun { outcome accepted error } } }")
-    failed = {"outcome": "FAILED", "accepted": 0, "error": str(refused.value)}
+    failed = {"outcome": "FAILED", "accepted": 0, "error": str(rejected.value)}
     assert runs["sources"] == [{"name": "/test", "kind": "file", "lastRun": failed}]
 
 
 @pytest.mark.parametrize(
-    ("table", "text", "told"),
+    ("table", "text", "message"),
     [
-        ("experiments", "experiment,workspace\nx,w\n", "there is no column 'project'; it has"),
-        ("experiments", "a,b\n1,2\n", "there is no column 'experiment'; it has a, b"),
-        ("experiments", b"", "table.csv: is empty: its first line must name the columns."),
+        ("experiments", "experiment,workspace\nx,w\n", "has no column 'project'; it has"),
+        ("experiments", "a,b\n1,2\n", "has no column 'experiment'; it has a, b"),
+        ("experiments", b"", "table.csv: is empty; its first line must name the columns."),
         ("directory", "a,b\n1,2\n", "has none of the columns of directory"),
         (
             "directory",
             "username,email,workspace\n,x@example.com,w\n",
-            "table.csv:2: username: is needed, since the row has an email",
+            "table.csv:2: username: is required, because the row has an email",
         ),
-        ("directory", "username\nann,bob\n", "table.csv:2: has 2 cells, and the header 1."),
+        (
+            "directory",
+            "username\nann,bob\n",
+            "table.csv:2: has 2 values, but the header has 1",
+        ),
         ("directory", b"username\n\xff\xfe\n", "cannot be read as utf-8"),
-        ("directory", "username".encode("utf-16"), "a mapping may say another encoding"),
-        ("directory", "email,username,email\n", "2 columns are called 'email'."),
-        ("directory", "a;b\n1;2\n", "Is ';' between its cells? A mapping says so: delimiter."),
-        ("usage", "username\tchannel\n", "Is '\\t' between its cells?"),
-        ("directory", BROKEN_GZIP, "cannot be read: Error -3 while decompressing data"),
-        ("directory", b"PAR1 no parquet", "no Parquet file"),
+        ("directory", "username".encode("utf-16"), "set another encoding in the mapping"),
+        ("directory", "email,username,email\n", "has 2 columns named 'email'."),
+        ("directory", "a;b\n1;2\n", "If ';' separates its columns, set `delimiter` in a mapping."),
+        ("usage", "username\tchannel\n", "If '\\t' separates its columns"),
+        ("directory", CORRUPT_GZIP, "cannot be read: Error -3 while decompressing data"),
+        ("directory", b"PAR1 no parquet", "not a valid Parquet file"),
         ("directory", b"\x1f\x8b\x08 no gzip", "cannot be read"),
     ],
 )
-async def test_a_file_that_cannot_be_read_is_refused(
-    database: Database, tmp_path: Path, table: str, text: str | bytes, told: str
+async def test_an_unreadable_file_is_rejected(
+    database: Database, tmp_path: Path, table: str, text: str | bytes, message: str
 ) -> None:
-    with pytest.raises((InvalidArgument, InvalidRows), match=re.escape(told)):
-        await imported(database, tmp_path, text, table)
+    with pytest.raises((InvalidArgument, InvalidRows), match=re.escape(message)):
+        await import_csv(database, tmp_path, text, table)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "utf_8", "utf-16"])
-async def test_a_mark_of_the_byte_order_is_no_part_of_the_first_name(
+async def test_a_byte_order_mark_is_not_part_of_the_first_column_name(
     database: Database, tmp_path: Path, graphql: GraphQLClient, encoding: str
 ) -> None:
     file, mapping = tmp_path / "people.csv", tmp_path / "mapping.toml"
@@ -307,16 +312,16 @@ async def test_a_mark_of_the_byte_order_is_no_part_of_the_first_name(
         f"source = '/s'\ntable = 'directory'\nat = 2026-11-02\nencoding = '{encoding}'"
     )
 
-    await run(database, file, read_mapping(mapping, None, complete=False))
+    await import_file(database, file, read_mapping(mapping, None, complete=False))
 
-    users = (await report(graphql))["users"]["licensedUsers"]
+    users = (await read_report(graphql))["users"]["licensedUsers"]
     assert [user["email"] for user in users if user["username"] == "ann"] == ["ann@x.test"]
 
 
-async def test_a_parquet_file_of_other_programs_is_read_as_it_is_meant(
+async def test_parquet_text_as_bytes_and_nan_as_missing_are_understood(
     database: Database, tmp_path: Path, graphql: GraphQLClient
 ) -> None:
-    """Text may be bytes, and what pandas has no number for is NaN."""
+    """Some programs write text as bytes, and pandas writes NaN for missing values."""
     file = tmp_path / "people.parquet"
     columns = {
         "username": pa.array([b"ann", "bö".encode()], pa.binary()),
@@ -325,14 +330,14 @@ async def test_a_parquet_file_of_other_programs_is_read_as_it_is_meant(
     }
     pq.write_table(pa.table(columns), file)
 
-    await run(database, file, default_mapping("/s", "directory", AT, complete=False))
+    await import_file(database, file, default_mapping("/s", "directory", AT, complete=False))
 
-    users = (await report(graphql))["users"]["licensedUsers"]
+    users = (await read_report(graphql))["users"]["licensedUsers"]
     assert {user["username"]: user["email"] for user in users} == {"ann": None, "bö": None}
 
 
 @pytest.mark.parametrize(
-    ("column", "told"),
+    ("column", "message"),
     [
         (
             pa.array([["ann", "bob"]]),
@@ -341,64 +346,73 @@ async def test_a_parquet_file_of_other_programs_is_read_as_it_is_meant(
         (pa.array([b"\xff"], pa.binary()), "people.parquet:1: username: must be text; got b'"),
     ],
 )
-async def test_a_cell_of_a_parquet_file_that_is_no_text_is_refused(
-    database: Database, tmp_path: Path, column: Any, told: str
+async def test_a_parquet_value_that_is_not_text_is_rejected(
+    database: Database, tmp_path: Path, column: Any, message: str
 ) -> None:
     file = tmp_path / "people.parquet"
     pq.write_table(pa.table({"username": column}), file)
 
-    with pytest.raises(InvalidRows, match=re.escape(told)):
-        await run(database, file, default_mapping("/s", "directory", AT, complete=False))
+    with pytest.raises(InvalidRows, match=re.escape(message)):
+        await import_file(database, file, default_mapping("/s", "directory", AT, complete=False))
 
 
 @pytest.mark.parametrize(
-    ("written", "told"),
+    ("content", "message"),
     [
-        ("source = 1", "no mapping"),
+        ("source = 1", "not a valid mapping"),
         ("source = '/s'\ntable = 'people'", "table: must be one of directory, experiments, usage"),
-        ("source = '/s'\ntable = 'usage'\ncolumn = 1", "no mapping: Object contains unknown"),
+        (
+            "source = '/s'\ntable = 'usage'\ncolumn = 1",
+            "not a valid mapping: Object contains",
+        ),
         ("source = '/s'\ntable = 'usage'\n[columns]\nwho = 'x'", "usage has no column 'who'"),
-        ("source = '/s'\ntable = 'usage'\ncolumns.count = {}", "needs a column or a value"),
+        ("source = '/s'\ntable = 'usage'\ncolumns.count = {}", "needs either a column or a value"),
         ("source = '/s'\ntable = 'usage'\ndelimiter = ';;'", "delimiter: must be one character"),
-        ("source = '/s'\ntable = 'usage'\nencoding = 'x'", "encoding: 'x' is not known"),
-        ("source = '/s'\ntable = 'usage'\nencoding = 'undefined'", "is not known"),
+        ("source = '/s'\ntable = 'usage'\nencoding = 'x'", "encoding: 'x' is unknown"),
+        ("source = '/s'\ntable = 'usage'\nencoding = 'undefined'", "is unknown"),
         ("source = '/s'\ntable = 'usage'\ndelimiter = '\"'", "delimiter: must be one character"),
-        ("source = '/s'\ntable = 'usage'\ntime_format = '%Y %Y'", "time_format: '%Y %Y' cannot"),
-        ("source = '/s'\ntable = 'usage'\ntime_format = '%Q'", "time_format: '%Q' cannot"),
-        ("source = '/s'\ntable = 'directory'\ncomplete = true", "needs one moment: give --at"),
-        ("source =", "no mapping"),
+        (
+            "source = '/s'\ntable = 'usage'\ntime_format = '%Y %Y'",
+            "time_format: '%Y %Y' is",
+        ),
+        ("source = '/s'\ntable = 'usage'\ntime_format = '%Q'", "time_format: '%Q' is invalid"),
+        (
+            "source = '/s'\ntable = 'directory'\ncomplete = true",
+            "needs one time for all rows",
+        ),
+        ("source =", "not a valid mapping"),
     ],
 )
-def test_a_bad_mapping_is_refused(tmp_path: Path, written: str, told: str) -> None:
+def test_an_invalid_mapping_is_rejected(tmp_path: Path, content: str, message: str) -> None:
     file = tmp_path / "mapping.toml"
-    file.write_text(written)
+    file.write_text(content)
 
-    with pytest.raises(InvalidArgument, match=re.escape(told)):
+    with pytest.raises(InvalidArgument, match=re.escape(message)):
         read_mapping(file, None, complete=False)
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("arguments", "message"),
     [
         (("people.csv",), "Tables need --mapping FILE, or --table NAME with --source."),
         (("--table", "usage", "x.csv"), "--table and --source go together."),
         (("--at", "2026-11-01", "x.ndjson"), "--at and --complete are for tables"),
-        (("--at", "soon", "x.csv"), "--at: must be a moment"),
+        (("--at", "soon", "x.csv"), "--at: must be a time"),
         (("--mapping", "m.toml", "--table", "usage", "x.csv"), "leave out the others"),
         (("--mapping", "nowhere.toml", "x.csv"), "nowhere.toml: cannot be read"),
     ],
 )
-def test_wrong_words_are_refused(words: tuple[str, ...], told: str) -> None:
-    refused = CliRunner().invoke(cli, ["import", *words])
+def test_wrong_options_are_rejected(arguments: tuple[str, ...], message: str) -> None:
+    rejected = CliRunner().invoke(cli, ["import", *arguments])
 
-    assert isinstance(refused.exception, InvalidArgument)
-    assert told in str(refused.exception)
+    assert isinstance(rejected.exception, InvalidArgument)
+    assert message in str(rejected.exception)
 
 
-async def test_much_at_once_renews_the_statistics(database: Database, tmp_path: Path) -> None:
+async def test_a_large_import_updates_table_statistics(database: Database, tmp_path: Path) -> None:
     rows = "".join(f"x{number},w,p,ann,1,\n" for number in range(5_000))
 
-    await imported(database, tmp_path, HEADER + rows)
+    await import_csv(database, tmp_path, HEADER + rows)
 
     async with database.owner_transaction() as tx:
         counted = await tx.execute(

@@ -1,1 +1,1 @@
-"""Tables in files: exports and inventories in CSV or Parquet, whose rows become events."""
+"""Import tables from CSV and Parquet files: exports, inventories and usage logs."""

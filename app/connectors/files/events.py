@@ -1,7 +1,7 @@
-"""From rows to events: each row says what was true at a moment.
+"""Turn rows into events. Each row states what was true at one time.
 
-Ids follow from what a fact is about and from its moment, so that the same file again brings the
-same events. Rows of usage that are alike in everything are told apart by their order.
+An event's id is derived from its subject and its time, so importing a file again sends the same
+events. Identical usage rows are distinguished by their order.
 """
 
 import hashlib
@@ -15,18 +15,18 @@ from typing import Any
 
 import orjson
 
-from app.connectors.files.mapping import Mapping
+from app.connectors.files.mapping import TableMapping
 from app.connectors.files.rows import read_rows
 from app.connectors.files.tables import InvalidValue
 from app.domain.errors import InvalidBatch, InvalidRows
 
-MOST_PROBLEMS = 100
+MAX_PROBLEMS = 100
 CHUNK = 5_000
 
 KnownEntities = dict[str, set[tuple[str, ...]]]
-"""What a source said that exists, by the type of event that ends it."""
+"""Keys of the entities that exist according to a source, by the event type that ends them."""
 
-# Which column of ours a field of an event comes from.
+# Which column each event field comes from.
 _COLUMNS = {
     "data.username": "username",
     "data.email": "email",
@@ -39,22 +39,30 @@ _COLUMNS = {
     "data.channel": "channel",
     "data.count": "count",
 }
-_TIMES = ("at", "created_at", "deleted_at")
+_TIME_COLUMNS = ("at", "created_at", "deleted_at")
+_END_EVENTS = {
+    "directory": (
+        ("member.removed", ("workspace", "username")),
+        ("user.deleted", ("username",)),
+    ),
+    "experiments": (("experiment.deleted", ("experiment",)),),
+}
+"""By table: the events that end entities missing from a complete import, and their fields."""
 
 
 @dataclass
 class TableFiles:
-    """Files of one mapping, read as one stream of events.
+    """Files with one mapping, read as one stream of events.
 
     Attributes:
-        names: Paths.
-        mapping: What they are.
-        known: What the source said before, of which a complete import ends what it lacks.
+        names: Paths of the files.
+        mapping: How to read them.
+        known: What the source stated before. A complete import ends those that it lacks.
         rows: How many rows were read.
     """
 
     names: Sequence[str]
-    mapping: Mapping
+    mapping: TableMapping
     known: KnownEntities = field(default_factory=dict)
     rows: int = 0
 
@@ -62,122 +70,133 @@ class TableFiles:
         self._problems: list[str] = []
         self._lines: list[bytes] = []
         self._first_events: list[int] = []
-        self._row_of = array("q")
-        self._time_of = array("B")
-        self._alike: dict[bytes, int] = defaultdict(int)
-        self._told: dict[str, tuple[int, str]] = {}
+        # Per event: its row, and the column that its time came from.
+        self._row_numbers = array("q")
+        self._time_columns = array("B")
+        self._duplicate_counts: dict[bytes, int] = defaultdict(int)
+        self._described_users: dict[str, tuple[int, str]] = {}
         self._seen: KnownEntities = defaultdict(set)
         self._number = 0
 
     def chunks(self) -> Iterator[Sequence[bytes]]:
-        """The events, some at a time.
+        """Yield the events, one JSON document each, in chunks.
 
         Raises:
             InvalidArgument: A file cannot be read.
-            InvalidRows: Rows have bad cells; lists them by file, row and column.
+            InvalidRows: Rows have invalid values; lists them by file, row and column.
         """
         for name in self.names:
-            self._first_events.append(len(self._row_of))
+            self._first_events.append(len(self._row_numbers))
             for number, row in read_rows(name, self.mapping):
                 self._number = number
                 self.rows += 1
-                self._take(name, row)
-                if len(self._problems) >= MOST_PROBLEMS:
+                self._convert_row(name, row)
+                if len(self._problems) >= MAX_PROBLEMS:
                     raise InvalidRows(self._problems)
                 if len(self._lines) >= CHUNK:
                     yield self._lines
                     self._lines = []
         if self._problems:
             raise InvalidRows(self._problems)
-        self._first_events.append(len(self._row_of))
+        self._first_events.append(len(self._row_numbers))
         self._number = 0
-        self._end_what_is_lacking()
+        self._end_missing_entities()
         if self._lines:
             yield self._lines
 
-    def refusal(self, batch: InvalidBatch) -> InvalidRows:
-        """What the feed refuses, by file, row and column."""
-        return InvalidRows([self._place(each) for each in batch.problems])
+    def to_invalid_rows(self, batch: InvalidBatch) -> InvalidRows:
+        """Translate rejected events into file, row and column."""
+        return InvalidRows([self._locate(each) for each in batch.problems])
 
-    def _place(self, problem: Any) -> str:
+    def _locate(self, problem: Any) -> str:
         which = bisect_right(self._first_events, problem.index) - 1
         if which >= len(self.names):
-            return f"{self.names[-1]}: what the file lacks: {problem.field}: {problem.message}"
+            return (
+                f"{self.names[-1]}: ending an entity that the file lacks: {problem.field}: "
+                f"{problem.message}"
+            )
         column = _COLUMNS.get(problem.field)
         if problem.field == "time":
-            column = _TIMES[self._time_of[problem.index]]
+            column = _TIME_COLUMNS[self._time_columns[problem.index]]
         elif problem.field == "data.name":
-            column = "project" if "project" in self.mapping.cells else "workspace"
-        shown = self.mapping.theirs(column) if column else problem.field
-        row = self._row_of[problem.index]
-        return f"{self.names[which]}:{row}: {shown}: {problem.message}"
+            column = "project" if "project" in self.mapping.column_sources else "workspace"
+        file_column = self.mapping.file_column(column) if column else problem.field
+        row = self._row_numbers[problem.index]
+        return f"{self.names[which]}:{row}: {file_column}: {problem.message}"
 
-    def _take(self, name: str, row: Any) -> None:
+    def _add_problem(self, name: str, column: str, problem: str) -> None:
+        file_column = self.mapping.file_column(column)
+        self._problems.append(f"{name}:{self._number}: {file_column}: {problem}")
+
+    def _convert_row(self, name: str, row: Any) -> None:
         values: dict[str, Any] = {}
         for column in self.mapping.columns:
             try:
-                values[column.name] = self.mapping.value(column, row)
+                values[column.name] = self.mapping.parse_value(column, row)
             except InvalidValue as problem:
-                theirs = self.mapping.theirs(column.name)
-                got = repr(row.get(theirs))[:80]
-                self._problems.append(f"{name}:{self._number}: {theirs}: {problem}; got {got}")
+                raw = repr(row.get(self.mapping.file_column(column.name)))[:80]
+                self._add_problem(name, column.name, f"{problem}; got {raw}")
         if "at" in values and values["at"] is None:
             values["at"] = self.mapping.at
             if self.mapping.at is None:
-                theirs = self.mapping.theirs("at")
-                self._problems.append(f"{name}:{self._number}: {theirs}: is needed here, or --at")
+                self._add_problem(name, "at", "is required here, unless --at is given")
                 return
-        if len(values) == len(self.mapping.columns):
-            getattr(self, f"_{self.mapping.table}")(name, values)
+        if len(values) < len(self.mapping.columns):
+            return
+        match self.mapping.table:
+            case "directory":
+                self._add_directory_row(name, values)
+            case "experiments":
+                self._add_experiment(values)
+            case "usage":
+                self._add_usage(values)
 
-    def _event(self, kind: str, time: str, at: datetime, key: Sequence[Any], **said: Any) -> None:
-        written = orjson.dumps([kind, *key, at])
-        digest = hashlib.blake2b(written, digest_size=16).hexdigest()
-        self._row_of.append(self._number)
-        self._time_of.append(_TIMES.index(time))
+    def _add_event(
+        self, type_: str, time_column: str, at: datetime, key: Sequence[Any], **data: Any
+    ) -> None:
+        digest = hashlib.blake2b(orjson.dumps([type_, *key, at]), digest_size=16).hexdigest()
+        self._row_numbers.append(self._number)
+        self._time_columns.append(_TIME_COLUMNS.index(time_column))
         self._lines.append(
             orjson.dumps(
                 {
                     "specversion": "1.0",
-                    "id": f"{kind}/{digest}",
+                    "id": f"{type_}/{digest}",
                     "source": self.mapping.source,
-                    "type": kind,
+                    "type": type_,
                     "time": at,
-                    "data": {name: value for name, value in said.items() if value is not None},
+                    "data": {name: value for name, value in data.items() if value is not None},
                 }
             )
         )
 
-    def _directory(self, name: str, row: dict[str, Any]) -> None:
+    def _add_directory_row(self, name: str, row: dict[str, Any]) -> None:
         username, workspace, project = (row[key] for key in ("username", "workspace", "project"))
         at, ended_at = row["at"], row["deleted_at"]
         if username is None and workspace is None:
-            self._problems.append(f"{name}:{self._number}: has neither a user nor a workspace")
+            self._problems.append(f"{name}:{self._number}: needs a user or a workspace")
             return
         if username is None and row["email"] is not None:
-            theirs = self.mapping.theirs("username")
-            self._problems.append(
-                f"{name}:{self._number}: {theirs}: is needed, since the row has an email"
-            )
+            self._add_problem(name, "username", "is required, because the row has an email")
             return
-        gone = ended_at is not None and ended_at <= at
+        is_gone = ended_at is not None and ended_at <= at
         if username is not None:
-            self._user(name, row, gone=gone)
+            self._add_user(name, row, is_gone=is_gone)
         if workspace is None:
             return
         if username is None:
-            self._event("workspace.upserted", "at", at, [workspace], name=workspace)
-        elif not gone:
+            self._add_event("workspace.upserted", "at", at, [workspace], name=workspace)
+        elif not is_gone:
             key = (workspace, username)
             self._seen["member.removed"].add(key)
-            self._event("member.added", "at", at, key, workspace=workspace, username=username)
+            self._add_event("member.added", "at", at, key, workspace=workspace, username=username)
         if project is not None:
             key = (workspace, project)
-            self._event("project.upserted", "at", at, key, workspace=workspace, name=project)
+            self._add_event("project.upserted", "at", at, key, workspace=workspace, name=project)
 
-    def _user(self, name: str, row: dict[str, Any], *, gone: bool) -> None:
+    def _add_user(self, name: str, row: dict[str, Any], *, is_gone: bool) -> None:
         username, at, ended_at = row["username"], row["at"], row["deleted_at"]
-        said = {
+        data = {
             "username": username,
             "email": row["email"],
             "createdAt": row["created_at"],
@@ -185,102 +204,92 @@ class TableFiles:
             "serviceAccount": row["service_account"],
             "suspended": row["suspended"],
         }
-        told = repr((at, ended_at, said))
-        before, earlier = self._told.setdefault(username, (self._number, told))
-        if earlier != told:
-            self._problems.append(
-                f"{name}:{self._number}: {self.mapping.theirs('username')}: {username!r} is "
-                f"described otherwise in row {before}"
-            )
+        description = repr((at, ended_at, data))
+        first_row, first = self._described_users.setdefault(username, (self._number, description))
+        if first != description:
+            problem = f"{username!r} has different values in row {first_row}"
+            self._add_problem(name, "username", problem)
             return
-        if before != self._number:
+        if first_row != self._number:
             return
-        time = "deleted_at" if gone else "at"
-        self._event("user.upserted", time, ended_at if gone else at, [username], **said)
+        time_column = "deleted_at" if is_gone else "at"
+        since = ended_at if is_gone else at
+        self._add_event("user.upserted", time_column, since, [username], **data)
         if ended_at is not None:
-            self._event("user.deleted", "deleted_at", ended_at, [username], username=username)
-        if not gone:
+            self._add_event("user.deleted", "deleted_at", ended_at, [username], username=username)
+        if not is_gone:
             self._seen["user.deleted"].add((username,))
 
-    def _experiments(self, _: str, row: dict[str, Any]) -> None:
-        names = ("experiment", "workspace", "project", "username")
-        said = {name: row[name] for name in names}
+    def _add_experiment(self, row: dict[str, Any]) -> None:
+        data = {name: row[name] for name in ("experiment", "workspace", "project", "username")}
         key, size_bytes = [row["experiment"]], row["size_bytes"]
         at, created_at, ended_at = row["at"], row["created_at"], row["deleted_at"]
-        gone = ended_at is not None and ended_at <= at
-        if created_at is not None and (gone or created_at < at):
-            self._event(
+        is_gone = ended_at is not None and ended_at <= at
+        if created_at is not None and (is_gone or created_at < at):
+            self._add_event(
                 "experiment.created",
                 "created_at",
                 created_at,
                 key,
-                **said,
-                sizeBytes=size_bytes if gone else None,
+                **data,
+                sizeBytes=size_bytes if is_gone else None,
             )
-        elif gone:
-            self._event("experiment.created", "deleted_at", ended_at, key, **said)
-        if not gone:
+        elif is_gone:
+            self._add_event("experiment.created", "deleted_at", ended_at, key, **data)
+        if not is_gone:
             self._seen["experiment.deleted"].add((row["experiment"],))
-            self._event("experiment.created", "at", at, key, **said, sizeBytes=size_bytes)
+            self._add_event("experiment.created", "at", at, key, **data, sizeBytes=size_bytes)
         if ended_at is not None:
-            self._event(
+            self._add_event(
                 "experiment.deleted", "deleted_at", ended_at, key, experiment=row["experiment"]
             )
 
-    def _usage(self, _: str, row: dict[str, Any]) -> None:
-        said = {name: row[name] for name in ("username", "channel", "count")}
+    def _add_usage(self, row: dict[str, Any]) -> None:
+        data = {name: row[name] for name in ("username", "channel", "count")}
         key: list[Any] = [row["id"]]
         if row["id"] is None:
-            like = hashlib.blake2b(orjson.dumps([said, row["at"]]), digest_size=8).digest()
-            self._alike[like] += 1
-            key = [*said.values(), self._alike[like]]
-        self._event("usage.recorded", "at", row["at"], key, **said)
+            digest = hashlib.blake2b(orjson.dumps([data, row["at"]]), digest_size=8).digest()
+            self._duplicate_counts[digest] += 1
+            key = [*data.values(), self._duplicate_counts[digest]]
+        self._add_event("usage.recorded", "at", row["at"], key, **data)
 
-    def _end_what_is_lacking(self) -> None:
-        """Of what the source said before, a complete import ends what it does not say."""
+    def _end_missing_entities(self) -> None:
+        """End the known entities that a complete import lacks."""
         at = self.mapping.at
         if not self.mapping.complete or at is None:
             return
-        for kind, names in _ENDED_BY[self.mapping.table]:
-            lacking: Collection[tuple[str, ...]] = self.known.get(kind, set()) - self._seen[kind]
-            for key in sorted(lacking):
-                self._event(kind, "at", at, key, **dict(zip(names, key, strict=True)))
-
-
-_ENDED_BY = {
-    "directory": (
-        ("member.removed", ("workspace", "username")),
-        ("user.deleted", ("username",)),
-    ),
-    "experiments": (("experiment.deleted", ("experiment",)),),
-}
+        for type_, names in _END_EVENTS[self.mapping.table]:
+            missing: Collection[tuple[str, ...]]
+            missing = self.known.get(type_, set()) - self._seen[type_]
+            for key in sorted(missing):
+                self._add_event(type_, "at", at, key, **dict(zip(names, key, strict=True)))
 
 
 def collect_known_entities(facts: Sequence[Any]) -> KnownEntities:
-    """What exists by the word of a source.
+    """Return the entities that exist according to a source.
 
     Args:
-        facts: Its facts of users, members and experiments, in the order in which they apply:
-            type, data.
+        facts: The source's facts about users, members and experiments, in the order in which they
+            apply: type, data.
     """
     known: KnownEntities = defaultdict(set)
     for fact in facts:
-        said = orjson.loads(fact.data)
+        data = orjson.loads(fact.data)
         match fact.type:
             case "user.upserted":
-                known["user.deleted"].add((said["username"],))
+                known["user.deleted"].add((data["username"],))
             case "member.added":
-                known["member.removed"].add((said["workspace"], said["username"]))
+                known["member.removed"].add((data["workspace"], data["username"]))
             case "experiment.created":
-                known["experiment.deleted"].add((said["experiment"],))
+                known["experiment.deleted"].add((data["experiment"],))
             case "member.removed":
-                known["member.removed"].discard((said["workspace"], said["username"]))
+                known["member.removed"].discard((data["workspace"], data["username"]))
             case "experiment.deleted":
-                known["experiment.deleted"].discard((said["experiment"],))
+                known["experiment.deleted"].discard((data["experiment"],))
             case "user.deleted":
-                gone = said["username"]
-                known["user.deleted"].discard((gone,))
+                username = data["username"]
+                known["user.deleted"].discard((username,))
                 known["member.removed"] = {
-                    each for each in known["member.removed"] if each[1] != gone
+                    member for member in known["member.removed"] if member[1] != username
                 }
     return known

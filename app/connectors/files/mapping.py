@@ -1,8 +1,8 @@
-"""A mapping: which table a file is, and what its columns are called there (TOML)."""
+"""Mappings: TOML files that say which table a file holds and how its columns are named."""
 
 import re
 import tomllib
-from collections.abc import Mapping as MappingOf
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from app.connectors.files.tables import (
-    KINDS,
+    PARSERS,
     TABLES,
     Column,
     InvalidValue,
@@ -25,15 +25,18 @@ from app.connectors.files.tables import (
 from app.domain.errors import InvalidArgument
 from app.domain.events import Identifier
 
+_FORBIDDEN_DELIMITERS = '"\r\n\0'
+_SAMPLE_TIME = datetime(2026, 11, 25, 13, 14, 15, tzinfo=UTC)
+
 
 class ColumnSource(Struct, forbid_unknown_fields=True):
-    """How a column of ours is filled: from one of theirs, or with one value for all rows.
+    """Where a column's values come from: a column of the file, or one value for all rows.
 
     Attributes:
-        column: Theirs.
-        value: The same for all rows, instead of a column.
-        values: What their values are here; others stay as they are.
-        times: What their numbers are multiplied by: the bytes of their unit.
+        column: The column of the file.
+        value: The value for all rows; replaces `column`.
+        values: Translations of the file's values. Values that it lacks stay unchanged.
+        times: A factor for numbers, such as the bytes per unit.
     """
 
     column: str | None = None
@@ -43,7 +46,7 @@ class ColumnSource(Struct, forbid_unknown_fields=True):
 
 
 class MappingFile(Struct, forbid_unknown_fields=True):
-    """The file of a mapping."""
+    """The content of a mapping file, before its values are checked."""
 
     source: Identifier
     table: str
@@ -56,23 +59,23 @@ class MappingFile(Struct, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Mapping:
-    """A checked mapping.
+class TableMapping:
+    """A validated mapping.
 
     Attributes:
         source: The source of the events.
-        table: Which table of ours.
-        cells: By column of ours, how it is filled.
-        at: When all rows were true, if they do not say so themselves.
-        complete: Whether a file lists all there is, so that what it lacks is gone.
-        delimiter: Between the cells of a CSV file.
-        encoding: Of a CSV file.
-        time_format: How moments are written, as `strptime` reads it; None is ISO 8601.
+        table: The table: a key of `TABLES`.
+        column_sources: Where each column's values come from, by standard column name.
+        at: When the rows were true, for rows that do not say it.
+        complete: Whether the files list everything, so that entities they lack have ended.
+        delimiter: What separates the values of a CSV file.
+        encoding: The encoding of a CSV file.
+        time_format: The `strptime` format of times; None is ISO 8601.
     """
 
     source: str
     table: str
-    cells: MappingOf[str, ColumnSource]
+    column_sources: Mapping[str, ColumnSource]
     at: datetime | None
     complete: bool
     delimiter: str = ","
@@ -81,149 +84,150 @@ class Mapping:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The columns of the table."""
+        """Return the columns of the table."""
         return TABLES[self.table]
 
-    def theirs(self, name: str) -> str:
-        """What a column of ours is called in the file."""
-        cell = self.cells.get(name)
-        return (cell.column if cell else None) or name
+    def file_column(self, name: str) -> str:
+        """Return what the file calls a standard column."""
+        source = self.column_sources.get(name)
+        return (source.column if source else None) or name
 
-    def value(self, column: Column, row: MappingOf[str, Any]) -> Value | None:
-        """The value of a column in a row; None when the row does not say it.
+    def parse_value(self, column: Column, row: Mapping[str, Any]) -> Value | None:
+        """Return the value of a column in a row; None if it is empty.
 
         Raises:
-            InvalidValue: It is missing and needed, or not what the column holds.
+            InvalidValue: A required value is missing, or the value does not fit the column.
         """
-        cell = self.cells.get(column.name)
-        found = None if cell is None else self._found(cell, row)
-        if _says_nothing(found):
+        source = self.column_sources.get(column.name)
+        raw = None if source is None else _look_up(source, row)
+        if _is_empty(raw):
             if column.required:
-                raise InvalidValue("is needed in each row")
+                raise InvalidValue("is required in every row")
             return None
         if column.kind == "number":
-            return parse_integer(found, Decimal(str(cell.times)) if cell else Decimal(1))
-        return KINDS[column.kind](found, self.time_format)
-
-    def _found(self, cell: ColumnSource, row: MappingOf[str, Any]) -> Any:
-        if cell.column is None:
-            return cell.value
-        found = row.get(cell.column)
-        if cell.values is not None and found is not None:
-            return cell.values.get(str(found).strip(), found)
-        return found
+            return parse_integer(raw, Decimal(str(source.times)) if source else Decimal(1))
+        return PARSERS[column.kind](raw, self.time_format)
 
 
-def _says_nothing(found: Any) -> bool:
-    """An empty cell; a Parquet file that pandas wrote has NaN for it."""
-    if isinstance(found, str):
-        return not found.strip()
-    return found is None or (isinstance(found, float) and isnan(found))
+def _look_up(source: ColumnSource, row: Mapping[str, Any]) -> Any:
+    if source.column is None:
+        return source.value
+    raw = row.get(source.column)
+    if source.values is not None and raw is not None:
+        return source.values.get(str(raw).strip(), raw)
+    return raw
 
 
-def default_mapping(source: str, table: str, at: datetime | None, *, complete: bool) -> Mapping:
-    """The mapping of a file whose columns have our names."""
-    return _checked(MappingFile(source, table, at=at, complete=complete), "--table")
+def _is_empty(raw: Any) -> bool:
+    """Return whether a value is empty; pandas writes NaN for empty values to Parquet files."""
+    if isinstance(raw, str):
+        return not raw.strip()
+    return raw is None or (isinstance(raw, float) and isnan(raw))
 
 
-def read_mapping(path: Path, at: datetime | None, *, complete: bool) -> Mapping:
-    """The mapping in a file.
+def default_mapping(
+    source: str, table: str, at: datetime | None, *, complete: bool
+) -> TableMapping:
+    """Return the mapping of a file that uses the standard column names."""
+    return _validate(MappingFile(source, table, at=at, complete=complete), "--table")
+
+
+def read_mapping(path: Path, at: datetime | None, *, complete: bool) -> TableMapping:
+    """Read a mapping file.
 
     Args:
         path: The file.
-        at: When all rows were true, instead of what the file says.
-        complete: Whether to take files as complete, whatever it says.
+        at: When the rows were true; overrides the file's `at`.
+        complete: Treat the imported files as complete, even if the mapping does not.
 
     Raises:
-        InvalidArgument: It cannot be read, or is none; says where.
+        InvalidArgument: The file cannot be read or is not a valid mapping; the message says where.
     """
     try:
-        written = msgspec.convert(tomllib.loads(path.read_text()), MappingFile)
+        content = msgspec.convert(tomllib.loads(path.read_text()), MappingFile)
     except OSError as error:
         raise InvalidArgument(f"{path}: cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise InvalidArgument(f"{path}: no mapping: {error}.") from None
-    written.at = at or written.at
-    written.complete = written.complete or complete
-    return _checked(written, str(path))
+        raise InvalidArgument(f"{path}: not a valid mapping: {error}.") from None
+    content.at = at or content.at
+    content.complete = content.complete or complete
+    return _validate(content, str(path))
 
 
-def _checked(written: MappingFile, where: str) -> Mapping:
-    columns = TABLES.get(written.table)
+def _validate(content: MappingFile, where: str) -> TableMapping:
+    columns = TABLES.get(content.table)
     if columns is None:
         raise InvalidArgument(
-            f"{where}: table: must be one of {', '.join(TABLES)}; got {written.table!r}."
+            f"{where}: table: must be one of {', '.join(TABLES)}; got {content.table!r}."
         )
-    known = {column.name for column in columns}
-    for name, cell in written.columns.items():
-        if name not in known:
-            raise InvalidArgument(
-                f"{where}: columns: {written.table} has no column {name!r}; it has "
-                f"{', '.join(sorted(known))}."
-            )
-        if isinstance(cell, ColumnSource) and (cell.column is None) == (cell.value is None):
-            raise InvalidArgument(f"{where}: columns.{name}: needs a column or a value.")
-    _insist_on_reading(written, where)
-    at = _moment(written.at, where)
-    if written.complete and (at is None or written.table == "usage"):
+    _check_column_sources(content, columns, where)
+    _check_csv_format(content, where)
+    at = _parse_at(content.at, where)
+    if content.complete and (at is None or content.table == "usage"):
         raise InvalidArgument(
-            f"{where}: a complete directory or inventory needs one moment: give --at."
+            f"{where}: a complete directory or inventory needs one time for all rows: give --at."
         )
-    return Mapping(
-        written.source,
-        written.table,
-        _cells(written, columns),
+    return TableMapping(
+        content.source,
+        content.table,
+        _column_sources(content, columns),
         at,
-        written.complete,
-        written.delimiter,
-        written.encoding,
-        written.time_format,
+        content.complete,
+        content.delimiter,
+        content.encoding,
+        content.time_format,
     )
 
 
-def _moment(stated: Any, where: str) -> datetime | None:
+def _check_column_sources(content: MappingFile, columns: tuple[Column, ...], where: str) -> None:
+    known = {column.name for column in columns}
+    for name, source in content.columns.items():
+        if name not in known:
+            raise InvalidArgument(
+                f"{where}: columns: {content.table} has no column {name!r}; it has "
+                f"{', '.join(sorted(known))}."
+            )
+        if isinstance(source, ColumnSource) and (source.column is None) == (source.value is None):
+            raise InvalidArgument(f"{where}: columns.{name}: needs either a column or a value.")
+
+
+def _parse_at(at: Any, where: str) -> datetime | None:
     try:
-        return None if stated is None else parse_timestamp(stated)
+        return None if at is None else parse_timestamp(at)
     except InvalidValue as problem:
-        raise InvalidArgument(f"{where}: at: {problem}; got {stated!r}.") from None
+        raise InvalidArgument(f"{where}: at: {problem}; got {at!r}.") from None
 
 
-def _insist_on_reading(written: MappingFile, where: str) -> None:
-    if len(written.delimiter) != 1 or written.delimiter in _NO_DELIMITERS:
+def _check_csv_format(content: MappingFile, where: str) -> None:
+    if len(content.delimiter) != 1 or content.delimiter in _FORBIDDEN_DELIMITERS:
         raise InvalidArgument(
-            f"{where}: delimiter: must be one character, and no quote or end of a line; got "
-            f"{written.delimiter!r}."
+            f"{where}: delimiter: must be one character other than a quote or a line break; got "
+            f"{content.delimiter!r}."
         )
-    if written.time_format is not None:
-        _insist_on_time_format(written.time_format, where)
+    if content.time_format is not None:
+        _check_time_format(content.time_format, where)
     try:
-        "".encode(written.encoding)
+        "".encode(content.encoding)
     except (LookupError, ValueError):
         raise InvalidArgument(
-            f"{where}: encoding: {written.encoding!r} is not known; utf-8 and latin-1 are."
+            f"{where}: encoding: {content.encoding!r} is unknown; an example is latin-1."
         ) from None
 
 
-_NO_DELIMITERS = '"\r\n\0'
-
-
-def _insist_on_time_format(form: str, where: str) -> None:
+def _check_time_format(form: str, where: str) -> None:
     try:
-        datetime.strptime(_SOME_MOMENT.strftime(form), form)  # noqa: DTZ007  nobody reads it
+        datetime.strptime(_SAMPLE_TIME.strftime(form), form)  # noqa: DTZ007  result is unused
     except (ValueError, re.error) as error:
         raise InvalidArgument(
-            f"{where}: time_format: {form!r} cannot be read: {error}; it is like %d.%m.%Y %H:%M."
+            f"{where}: time_format: {form!r} is invalid: {error}; an example is %d.%m.%Y %H:%M."
         ) from None
 
 
-_SOME_MOMENT = datetime(2026, 11, 25, 13, 14, 15, tzinfo=UTC)
-
-
-def _cells(written: MappingFile, columns: tuple[Column, ...]) -> dict[str, ColumnSource]:
-    """By name; columns that a mapping does not name are not read, without one all are."""
-    if not written.columns:
+def _column_sources(content: MappingFile, columns: tuple[Column, ...]) -> dict[str, ColumnSource]:
+    """Return the sources by column. A mapping without `columns` reads every standard column."""
+    if not content.columns:
         return {column.name: ColumnSource(column=column.name) for column in columns}
     return {
-        name: ColumnSource(column=cell) if isinstance(cell, str) else cell
-        for name, cell in written.columns.items()
+        name: ColumnSource(column=source) if isinstance(source, str) else source
+        for name, source in content.columns.items()
     }

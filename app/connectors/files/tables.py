@@ -1,4 +1,4 @@
-"""The tables that can be imported, their columns, and how a cell becomes a value."""
+"""The importable tables, their columns, and the parsers for column values."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,12 +12,19 @@ _FALSE = frozenset({"false", "0", "no", "n", "off"})
 
 
 class InvalidValue(Exception):
-    """A cell that cannot be what its column is; the words say what it must be."""
+    """A value does not fit its column. The message says what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of ours: what it is called, what it holds, whether each row needs it."""
+    """A column of an importable table.
+
+    Attributes:
+        name: What mappings and files call it.
+        kind: Which parser reads it: a key of `PARSERS`, or `number`.
+        meaning: A description for the documentation.
+        required: Whether every row needs a value.
+    """
 
     name: str
     kind: str
@@ -25,22 +32,22 @@ class Column:
     required: bool = False
 
 
-def _text(cell: Any, _: str | None) -> Value:
-    """Text; in Parquet files also as bytes, which older writers leave it as."""
-    if isinstance(cell, bytes):
+def _parse_text(raw: Any, _: str | None) -> Value:
+    """Parse text. Some older programs write text to Parquet files as bytes."""
+    if isinstance(raw, bytes):
         try:
-            return cell.decode().strip()
+            return raw.decode().strip()
         except UnicodeDecodeError:
             raise InvalidValue("must be text") from None
-    if isinstance(cell, list | dict):
+    if isinstance(raw, list | dict):
         raise InvalidValue("must be text")
-    return str(cell).strip()
+    return str(raw).strip()
 
 
-def _flag(cell: Any, _: str | None) -> Value:
-    written = str(cell).strip().lower()
-    if written in _TRUE | _FALSE:
-        return written in _TRUE
+def _parse_flag(raw: Any, _: str | None) -> Value:
+    text = str(raw).strip().lower()
+    if text in _TRUE | _FALSE:
+        return text in _TRUE
     raise InvalidValue("must be true or false (also yes and no, 1 and 0)")
 
 
@@ -48,86 +55,89 @@ _LARGEST = 2**63 - 1
 _TOO_LARGE = f"must be from -{_LARGEST} to {_LARGEST}"
 
 
-def parse_integer(cell: Any, times: Decimal = Decimal(1)) -> int:
+def parse_integer(raw: Any, times: Decimal = Decimal(1)) -> int:
     """Parse a whole number. With a unit (`times`), decimals are allowed and rounded half up."""
     try:
-        found = Decimal(str(cell).strip()) * times
+        number = Decimal(str(raw).strip()) * times
     except InvalidOperation:
         raise InvalidValue("must be a number") from None
     except DecimalException:
         raise InvalidValue(_TOO_LARGE) from None
-    if not found.is_finite():
+    if not number.is_finite():
         raise InvalidValue("must be a number")
-    if abs(found) > _LARGEST:
+    if abs(number) > _LARGEST:
         raise InvalidValue(_TOO_LARGE)
-    whole = found.to_integral_value(ROUND_HALF_UP)
-    if times == 1 and whole != found:
+    whole = number.to_integral_value(ROUND_HALF_UP)
+    if times == 1 and whole != number:
         raise InvalidValue("must be a whole number")
     return int(whole)
 
 
-def parse_timestamp(cell: Any, form: str | None = None) -> datetime:
-    """A moment; one without an offset is in UTC, a day is its first parse_timestamp."""
-    if isinstance(cell, datetime):
-        found = cell
-    elif isinstance(cell, date):
-        found = datetime.combine(cell, time())
+def parse_timestamp(raw: Any, form: str | None = None) -> datetime:
+    """Parse a time. Without an offset it is in UTC; a date means the start of that day.
+
+    Args:
+        raw: A `datetime`, a `date`, or text.
+        form: A `strptime` format for text; None is ISO 8601.
+    """
+    if isinstance(raw, datetime):
+        parsed = raw
+    elif isinstance(raw, date):
+        parsed = datetime.combine(raw, time())
     else:
-        found = _parsed(str(cell).strip(), form)
+        parsed = _parse_time(str(raw).strip(), form)
     try:
-        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
     except OverflowError:
-        raise InvalidValue("must be a moment of the years 1 to 9999 in UTC") from None
+        raise InvalidValue("must be a time in the years 1 to 9999 in UTC") from None
 
 
-def _parsed(written: str, form: str | None) -> datetime:
+def _parse_time(text: str, form: str | None) -> datetime:
     try:
         if form is not None:
-            return datetime.strptime(written, form)  # noqa: DTZ007  made UTC by its caller
-        return datetime.fromisoformat(written)
+            return datetime.strptime(text, form)  # noqa: DTZ007  the caller sets UTC
+        return datetime.fromisoformat(text)
     except ValueError:
-        wanted = form or "YYYY-MM-DD or YYYY-MM-DDThh:mm:ss, with Z or an offset"
-        raise InvalidValue(f"must be a moment, written {wanted}") from None
+        expected = form or "YYYY-MM-DD or YYYY-MM-DDThh:mm:ss, with Z or an offset"
+        raise InvalidValue(f"must be a time, written as {expected}") from None
 
 
-KINDS: Mapping[str, Callable[[Any, str | None], Value]] = {
-    "text": _text,
-    "flag": _flag,
-    "moment": parse_timestamp,
+PARSERS: Mapping[str, Callable[[Any, str | None], Value]] = {
+    "text": _parse_text,
+    "flag": _parse_flag,
+    "timestamp": parse_timestamp,
 }
 
-_AT = Column("at", "moment", "when the row was true; --at or the mapping's `at` for all rows")
+_AT = Column("at", "timestamp", "when the row was true; if missing, --at or the mapping's `at`")
 
 TABLES: Mapping[str, tuple[Column, ...]] = {
     "directory": (
-        Column("username", "text", "the user; a row without one is about the workspace alone"),
+        Column("username", "text", "the user; a row without one describes only a workspace"),
         Column("email", "text", "the user's email"),
-        Column("created_at", "moment", "when the account was created"),
-        Column("deleted_at", "moment", "when the account was deleted"),
+        Column("created_at", "timestamp", "when the account was created"),
+        Column("deleted_at", "timestamp", "when the account was deleted"),
         Column("role", "text", "ADMIN or MEMBER"),
-        Column("service_account", "flag", "whether it is a program's account"),
-        Column("suspended", "flag", "whether it is suspended"),
-        Column("workspace", "text", "a workspace that the user is a member of; one a row"),
+        Column("service_account", "flag", "whether the account belongs to a program"),
+        Column("suspended", "flag", "whether the account is suspended"),
+        Column("workspace", "text", "a workspace that the user is a member of; one per row"),
         Column("project", "text", "a project of that workspace"),
         _AT,
     ),
     "experiments": (
-        Column("experiment", "text", "the identifier of the experiment", required=True),
-        Column("workspace", "text", "where it is counted", required=True),
-        Column("project", "text", "where it is counted", required=True),
-        Column("username", "text", "who owns it", required=True),
-        Column("size_bytes", "number", "its size"),
-        Column("created_at", "moment", "when it was created"),
-        Column("deleted_at", "moment", "when it was deleted"),
+        Column("experiment", "text", "the experiment's identifier", required=True),
+        Column("workspace", "text", "the workspace it is counted in", required=True),
+        Column("project", "text", "the project it is counted in", required=True),
+        Column("username", "text", "the owner", required=True),
+        Column("size_bytes", "number", "the size in bytes"),
+        Column("created_at", "timestamp", "when it was created"),
+        Column("deleted_at", "timestamp", "when it was deleted"),
         _AT,
     ),
     "usage": (
         Column("username", "text", "who used the platform", required=True),
         Column("channel", "text", "ui or sdk", required=True),
-        Column("count", "number", "how many uses; 1 unless said"),
-        Column(
-            "id", "text", "the identifier of the use; rows that are alike are told apart by it"
-        ),
-        Column("at", "moment", "when; --at or the mapping's `at` for all rows"),
+        Column("count", "number", "how many uses; 1 by default"),
+        Column("id", "text", "the use's identifier; it distinguishes otherwise identical rows"),
+        Column("at", "timestamp", "when; if missing, --at or the mapping's `at`"),
     ),
 }
