@@ -1,4 +1,4 @@
-"""Sources: what brings facts by itself, and what becomes of what they bring."""
+"""Sources: connectors' batches, and the outcome of their runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ class RunOutcome(StrEnum):
 
 
 class SkippedItem(NamedTuple):
-    """Something that a source has and that the feed has no place for: what it is, and why."""
+    """Something that a source has but that cannot be reported, and the reason."""
 
     item: str
     reason: str
 
 
 class CheckpointKey(NamedTuple):
-    """Under what a source remembers something."""
+    """The key of a checkpoint value: a family, and a key within it."""
 
     family: str
     key: str
@@ -31,12 +31,12 @@ class CheckpointKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SourceBatch:
-    """What a source brings at a time; stored whole, together with what it is to remember of it.
+    """Events of a source and the checkpoint that they advance; stored in one transaction.
 
     Attributes:
         lines: Events, one CloudEvent in JSON each.
-        checkpoint: What to know at the next run; None forgets.
-        skipped: What could not become an event.
+        checkpoint: Values that the next run needs; None deletes a value.
+        skipped: Items that could not become events.
     """
 
     lines: Sequence[bytes] = ()

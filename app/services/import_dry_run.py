@@ -1,4 +1,4 @@
-"""Files of events and of tables: stored, or rehearsed to see what would change."""
+"""Dry runs: show what an import would change without storing it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
@@ -10,44 +10,44 @@ from app.db.engine import Database
 from app.db.events import select_facts_of_source
 from app.db.months import MonthTotals, select_totals
 from app.ingest.store import IngestResult
-from app.services.file_import import store_lines
+from app.services.ingestion import store_lines
 
 
 class DryRun(NamedTuple):
-    """What an import would do: what it would accept, and each month's totals before and after."""
+    """What an import would accept, and the totals of each month before and after it."""
 
     accepted: IngestResult
     before: Mapping[date, MonthTotals]
     after: Mapping[date, MonthTotals]
 
 
-class _Undone(Exception):
-    """Ends a rehearsal."""
+class _RollBack(Exception):
+    """Rolls back the transaction of a dry run."""
 
 
 async def dry_run_import(
     database: Database, organization_id: UUID, chunks: Iterable[Sequence[bytes]], now: datetime
 ) -> DryRun:
-    """Store a stream of lines in one transaction, see what it changed, and undo it.
+    """Store a stream of lines in one transaction, record its effect, and roll it back.
 
     Raises:
-        InvalidBatch: As for `import_lines`.
+        InvalidBatch: Some events are invalid, as for `accept_lines`.
     """
-    found: list[DryRun] = []
+    results: list[DryRun] = []
     try:
         async with database.transaction(organization_id) as tx:
             before = await select_totals(tx, organization_id)
             accepted = await store_lines(tx, organization_id, chunks, now)
-            found.append(DryRun(accepted, before, await select_totals(tx, organization_id)))
-            raise _Undone
-    except _Undone:
-        return found[0]
+            results.append(DryRun(accepted, before, await select_totals(tx, organization_id)))
+            raise _RollBack
+    except _RollBack:
+        return results[0]
 
 
 async def read_known_entities(
     database: Database, organization_id: UUID, source: str, at: datetime
 ) -> KnownEntities:
-    """What a source said until a moment: users, memberships and experiments that exist."""
+    """Return the users, members and experiments that exist at a time according to a source."""
     async with database.transaction(organization_id) as tx:
         return collect_known_entities(
             await select_facts_of_source(tx, organization_id, source, at)

@@ -85,7 +85,7 @@ async def import_reports(
             if hand_over is not None:
                 brought.append(await hand_over_to_live(tx, organization_id, hand_over, clock, by))
             total = sum(brought, IngestResult())
-            await run.count(tx, total)
+            await run.add_counts(tx, total)
         for imported in done:
             _tell(run, imported)
     await AnalyzeTrigger(database).stored(total.accepted)

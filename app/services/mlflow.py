@@ -1,4 +1,4 @@
-"""MLflow as a source: what changed in a tracking store becomes events, and is stored."""
+"""Import from MLflow: turn changes in a tracking store into events and store them."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -35,18 +35,18 @@ async def import_mlflow(
     clock: Clock,
     progress: ProgressCallback,
 ) -> ActiveSourceRun:
-    """Bring what changed since the last run of this source.
+    """Import what changed since the last run of this source.
 
     Raises:
-        SourceUnavailable: MLflow cannot be read; what was brought by then is stored.
-        InvalidArgument: An option is wrong.
-        SourceBusy: The source is being read already.
+        ForeignUnavailable: MLflow cannot be read. Batches read before that are stored.
+        InvalidArgument: An option is invalid.
+        SourceBusy: Another run of the source is in progress.
     """
     async with open_source_run(database, organization_id, name, kind=KIND, clock=clock) as run:
-        async for brought in read_mlflow_batches(
+        async for batch in read_mlflow_batches(
             name, options, load_checkpoint=run.load_checkpoint, now=clock(), progress=progress
         ):
-            await run.store_batch(brought)
+            await run.store_batch(batch)
     return run
 
 
@@ -58,13 +58,13 @@ async def read_mlflow_batches(
     now: datetime,
     progress: ProgressCallback,
 ) -> AsyncIterator[SourceBatch]:
-    """What changed since what is recalled, some at a time; each is to be stored before the next.
+    """Yield batches of what changed since the checkpoint; store each before requesting the next.
 
     Raises:
-        SourceUnavailable: MLflow cannot be read.
-        InvalidArgument: An option is wrong.
+        ForeignUnavailable: MLflow cannot be read.
+        InvalidArgument: An option is invalid.
     """
-    async with _opened(options) as (rule, store, directory, artifacts):
+    async with _open(options) as (rule, store, directory, artifacts):
         reading = LoadContext(
             store=store,
             directory=directory,
@@ -78,19 +78,19 @@ async def read_mlflow_batches(
             accept_loss=options.accept_loss,
             progress=progress,
         )
-        async for brought in read_mlflow(reading):
-            yield brought
+        async for batch in read_mlflow(reading):
+            yield batch
 
 
 @asynccontextmanager
-async def _opened(
+async def _open(
     options: MlflowOptions,
 ) -> AsyncIterator[tuple[WorkspaceRule, TrackingStore, AccountDirectory | None, ArtifactStores]]:
     rule = WorkspaceRule.parse(options.workspace_from, options.otherwise)
     server = MlflowClient(options.tracking_url) if options.tracking_url else None
     async with AsyncExitStack() as stack:
-        store = await _store(options, rule, server, stack)
-        directory = await _directory(options, server, stack)
+        store = await _open_store(options, rule, server, stack)
+        directory = await _open_directory(options, server, stack)
         artifacts = ArtifactStores(
             destination=options.artifacts_destination, server=server, parallel=options.parallel
         )
@@ -98,13 +98,13 @@ async def _opened(
         yield rule, store, directory, artifacts
 
 
-async def _store(
+async def _open_store(
     options: MlflowOptions,
     rule: WorkspaceRule,
     server: MlflowClient | None,
     stack: AsyncExitStack,
 ) -> TrackingStore:
-    """The database where one is named: it tells more, and costs the server nothing."""
+    """Return the store: the database if given, since it offers more and spares the server."""
     if options.store is not None:
         database = await stack.enter_async_context(ExternalDatabase(options.store))
         store = DatabaseStore(database, tags=rule.tags, owner_tag=options.owner_tag)
@@ -115,10 +115,10 @@ async def _store(
     return RestStore(server, tags=rule.tags, owner_tag=options.owner_tag)
 
 
-async def _directory(
+async def _open_directory(
     options: MlflowOptions, server: MlflowClient | None, stack: AsyncExitStack
 ) -> AccountDirectory | None:
-    """The users of the basic-auth app: from its database, or from a server that wants a user."""
+    """Return the accounts from the basic-auth database, or from a server with credentials."""
     if options.auth_store is not None:
         database = await stack.enter_async_context(ExternalDatabase(options.auth_store))
         directory = DatabaseAccountDirectory(database)

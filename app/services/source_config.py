@@ -1,4 +1,4 @@
-"""Connections: sources as a file names them, run by a command, or by the service at intervals."""
+"""The sources file: read the configured sources, run them, and find those that are due."""
 
 import re
 import tomllib
@@ -25,7 +25,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 class SourceConfig(NamedTuple):
-    """A source of a sources file; `every` is None when the service does not run it by itself."""
+    """A configured source. The service runs it every `every`, or not at all if that is None."""
 
     name: str
     organization: str
@@ -34,19 +34,19 @@ class SourceConfig(NamedTuple):
 
 
 def read_source_configs(file: Path) -> Sequence[SourceConfig]:
-    """The sources that a file of TOML names, in its order: a table each, by name.
+    """Read a TOML file with one table per source, in the order of the file.
 
     Raises:
-        InvalidArgument: The file cannot be read, or says something else.
+        InvalidArgument: The file cannot be read, or an entry is invalid.
     """
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidArgument(f"{file} cannot be read: {error}.") from None
-    return [_connection(f"{file}: [{name}]", name, table) for name, table in tables.items()]
+    return [_parse_source(f"{file}: [{name}]", name, table) for name, table in tables.items()]
 
 
-def _connection(where: str, name: str, table: Any) -> SourceConfig:
+def _parse_source(where: str, name: str, table: Any) -> SourceConfig:
     if not isinstance(table, dict):
         raise InvalidArgument(f"{where} must be a table.")
     options = dict(table)
@@ -55,71 +55,71 @@ def _connection(where: str, name: str, table: Any) -> SourceConfig:
     if kind != MLFLOW:
         raise InvalidArgument(f"{where}: kind must be {MLFLOW!r}; got {kind!r}.")
     try:
-        found = msgspec.convert(options, MlflowOptions)
+        parsed = msgspec.convert(options, MlflowOptions)
     except msgspec.ValidationError as error:
         raise InvalidArgument(f"{where}: {error}.") from None
-    return SourceConfig(name, organization, _interval(where, every), found)
+    return SourceConfig(name, organization, _parse_interval(where, every), parsed)
 
 
-def _interval(where: str, written: Any) -> timedelta | None:
-    if written is None:
+def _parse_interval(where: str, text: Any) -> timedelta | None:
+    if text is None:
         return None
-    found = _INTERVAL.fullmatch(str(written))
-    if found is None:
-        raise InvalidArgument(f"{where}: every must be like 30m, 6h or 1d; got {written!r}.")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    match = _INTERVAL.fullmatch(str(text))
+    if match is None:
+        raise InvalidArgument(f"{where}: every must be like 30m, 6h or 1d; got {text!r}.")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
-def find_source_config(connections: Sequence[SourceConfig], name: str) -> SourceConfig:
-    """The connection of that name.
+def find_source_config(sources: Sequence[SourceConfig], name: str) -> SourceConfig:
+    """Return the source of that name.
 
     Raises:
-        NotFound: There is none.
+        NotFound: The file has no such source.
     """
-    for connection in connections:
-        if connection.name == name:
-            return connection
-    names = ", ".join(each.name for each in connections) or "none"
+    for source in sources:
+        if source.name == name:
+            return source
+    names = ", ".join(each.name for each in sources) or "none"
     raise NotFound(f"The sources file has no source {name!r}; it has: {names}.")
 
 
 async def run_source(
-    database: Database, connection: SourceConfig, *, clock: Clock, progress: ProgressCallback
+    database: Database, source: SourceConfig, *, clock: Clock, progress: ProgressCallback
 ) -> ActiveSourceRun:
     """Run a source once.
 
     Raises:
-        SourceUnavailable: What it reads cannot be read.
-        SourceBusy: It is being read already.
+        ForeignUnavailable: The platform cannot be read.
+        SourceBusy: Another run of the source is in progress.
     """
-    found = await find_organization(database, connection.organization)
+    found = await find_organization(database, source.organization)
     return await import_mlflow(
         database,
         found.organization_id,
-        connection.name,
-        connection.options,
+        source.name,
+        source.options,
         clock=clock,
         progress=progress,
     )
 
 
 async def find_due_sources(
-    database: Database, connections: Sequence[SourceConfig], now: datetime
+    database: Database, sources: Sequence[SourceConfig], now: datetime
 ) -> Sequence[SourceConfig]:
-    """Those that the service runs by itself and that began last so long ago, or never."""
+    """Return the scheduled sources whose last run began at least one interval ago, or never."""
     due = []
-    for connection in connections:
-        if connection.every is not None:
-            began = (await _began(database, connection.organization)).get(connection.name)
-            if began is None or began + connection.every <= now:
-                due.append(connection)
+    for source in sources:
+        if source.every is not None:
+            started = (await _last_starts(database, source.organization)).get(source.name)
+            if started is None or started + source.every <= now:
+                due.append(source)
     return due
 
 
-async def _began(database: Database, organization: str) -> Mapping[str, datetime]:
+async def _last_starts(database: Database, organization: str) -> Mapping[str, datetime]:
     found = await find_organization(database, organization)
     return {
-        source.name: source.last_run.started_at
-        for source in await list_sources(database, found.organization_id)
-        if source.last_run is not None
+        state.name: state.last_run.started_at
+        for state in await list_sources(database, found.organization_id)
+        if state.last_run is not None
     }

@@ -1,8 +1,8 @@
-"""Sources: what is connected, its runs, and the way by which a run stores what it brings.
+"""Run sources, store their batches, and list sources and their runs.
 
 async with open_source_run(database, organization_id, "mlflow", kind="mlflow", clock=clock) as run:
     known = await run.load_checkpoint("experiment")
-    await run.accept(chunks)               # all or nothing, as `chargeback import` does
+    await run.accept(chunks)               # all or nothing, like `chargeback import`
     run.skip("run 8f31", "it has no owner")
 """
 
@@ -34,20 +34,20 @@ from app.domain.errors import (
 )
 from app.domain.events import NUL, decode_lines
 from app.domain.sources import CheckpointKey, RunOutcome, SkippedItem, SourceBatch
-from app.ingest.store import CHUNK_SIZE, IngestResult
-from app.services.file_import import store_lines
+from app.ingest.store import IngestResult
+from app.services.ingestion import CHUNK, store_lines
 from app.services.retention import AnalyzeTrigger
 
-LISTED = 100
-"""A run lists no more of what it could not place; it counts all."""
-_MOST_RUNS = 400
-_LONGEST_ERROR = 2_000
+MAX_LISTED_ITEMS = 100
+"""A run counts all skipped items, but lists only this many."""
+_MAX_RUNS = 400
+_MAX_ERROR_LENGTH = 2_000
 
 
 class SourceRunState(NamedTuple):
-    """A run of a source: what it brought, what it could not place, and how it ended.
+    """A stored run of a source: its counts, the items that it skipped, and its outcome.
 
-    `finished_at` is None while it runs, and when it was interrupted.
+    `finished_at` is None while the run is in progress and when it was interrupted.
     """
 
     number: int
@@ -62,7 +62,7 @@ class SourceRunState(NamedTuple):
 
 
 class SourceState(NamedTuple):
-    """A source and its last run; None before the first."""
+    """A source and its last run; `last_run` is None before the first."""
 
     name: str
     kind: str
@@ -71,12 +71,12 @@ class SourceState(NamedTuple):
 
 
 class ActiveSourceRun:
-    """One run of a source, which nobody else runs meanwhile.
+    """A run in progress. The source is locked, so there is only one at a time.
 
     Attributes:
-        total: What became of the events that it brought.
-        skipped: What it could not place, the first `LISTED` of it.
-        skipped_count: How much it could not place.
+        total: How many events were accepted, and how many were duplicates.
+        skipped: The first `MAX_LISTED_ITEMS` skipped items.
+        skipped_count: How many items were skipped.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class ActiveSourceRun:
         clock: Clock,
     ) -> None:
         self._database = database
-        self._growth = AnalyzeTrigger(database)
+        self._analyze_trigger = AnalyzeTrigger(database)
         self._organization_id = organization_id
         self._name = name
         self._clock = clock
@@ -104,55 +104,55 @@ class ActiveSourceRun:
         *,
         checkpoint: Mapping[CheckpointKey, str | None] | None = None,
     ) -> IngestResult:
-        """Store a stream of events, and what to remember of them: all of it, or nothing.
+        """Store a stream of events and its checkpoint in one transaction.
 
         Args:
-            chunks: Lines, one event each, some at a time.
-            checkpoint: What to know at the next run; None forgets.
+            chunks: Lines, one event each, in chunks.
+            checkpoint: Values that the next run needs; None deletes a value.
 
         Raises:
-            InvalidBatch: With the bad lines, counted from 0; nothing was stored.
-            SourceBusy: Another run has begun: the store was away in between.
+            InvalidBatch: Some lines are invalid (counted from 0). Nothing was stored.
+            SourceBusy: Another run has begun, because the database was unreachable meanwhile.
         """
         async with self._database.transaction(self._organization_id) as tx:
             accepted = await store_lines(tx, self._organization_id, chunks, self._clock())
             if checkpoint:
                 await write_checkpoint(tx, self._organization_id, self._name, checkpoint)
-            await self.count(tx, accepted)
-        await self._growth.stored(accepted.accepted)
+            await self.add_counts(tx, accepted)
+        await self._analyze_trigger.stored(accepted.accepted)
         self.total += accepted
         self._counted, self._listed = self.skipped_count, len(self.skipped)
         return accepted
 
-    async def store_batch(self, brought: SourceBatch) -> IngestResult:
-        """Store what a connector brings; an event that the feed refuses is left out, and said."""
-        for skipped in brought.skipped:
+    async def store_batch(self, batch: SourceBatch) -> IngestResult:
+        """Store a batch of a connector. Invalid events are skipped and listed."""
+        for skipped in batch.skipped:
             self.skip(*skipped)
-        lines = list(self._good(brought.lines))
-        chunks = [lines[start : start + CHUNK_SIZE] for start in range(0, len(lines), CHUNK_SIZE)]
-        return await self.accept(chunks, checkpoint=brought.checkpoint)
+        lines = list(self._drop_invalid(batch.lines))
+        chunks = [lines[start : start + CHUNK] for start in range(0, len(lines), CHUNK)]
+        return await self.accept(chunks, checkpoint=batch.checkpoint)
 
-    def skip(self, what: str, why: str) -> None:
-        """Note that something has no place in the feed; stored with what is brought next."""
+    def skip(self, item: str, reason: str) -> None:
+        """Record an item that cannot be reported; it is stored with the next batch."""
         self.skipped_count += 1
-        if len(self.skipped) < LISTED:
-            self.skipped.append(SkippedItem(what.replace(NUL, ""), why.replace(NUL, "")))
+        if len(self.skipped) < MAX_LISTED_ITEMS:
+            self.skipped.append(SkippedItem(item.replace(NUL, ""), reason.replace(NUL, "")))
 
     async def load_checkpoint(
         self, family: str, keys: Sequence[str] | None = None
     ) -> dict[str, str]:
-        """What was checkpoint in a family at these keys, or at all."""
+        """Return the checkpoint values of a family by key, for these keys or all."""
         async with self._database.transaction(self._organization_id) as tx:
             rows = await select_checkpoint(tx, self._organization_id, self._name, family, keys)
         return {row.key: row.value for row in rows}
 
-    def _good(self, lines: Sequence[bytes]) -> Sequence[bytes]:
-        """The events that the feed takes; each pass finds some of the others."""
+    def _drop_invalid(self, lines: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the valid events. One pass may miss invalid ones, so repeat until all pass."""
         while True:
             try:
                 decode_lines(lines, now=self._clock())
-            except InvalidBatch as refusal:
-                problems = {problem.index: problem for problem in refusal.problems}
+            except InvalidBatch as error:
+                problems = {problem.index: problem for problem in error.problems}
                 for index, problem in problems.items():
                     self.skip(
                         lines[index].decode(errors="replace")[:200],
@@ -162,13 +162,13 @@ class ActiveSourceRun:
             else:
                 return lines
 
-    async def count(self, tx: Transaction, accepted: IngestResult) -> None:
-        """Count what a transaction of the caller stored, as part of that transaction.
+    async def add_counts(self, tx: Transaction, accepted: IngestResult) -> None:
+        """Add what the caller's transaction stored to the counts of this run, in that transaction.
 
         Raises:
             SourceBusy: Another run has begun.
         """
-        current = await add_to_run(
+        is_current = await add_to_run(
             tx,
             self._organization_id,
             self._name,
@@ -178,14 +178,14 @@ class ActiveSourceRun:
             skipped_count=self.skipped_count - self._counted,
             skipped=self.skipped[self._listed :],
         )
-        if not current:
-            raise SourceBusy(f"Another run of source {self._name!r} has begun; this one ends.")
+        if not is_current:
+            raise SourceBusy(f"Another run of source {self._name!r} has begun, so this one stops.")
 
     async def finish(self, outcome: RunOutcome, error: str | None) -> None:
-        """Note how the run ended, and what was left out at last."""
+        """Store the outcome of the run and the items skipped since the last batch."""
         async with self._database.transaction(self._organization_id) as tx:
             if self._counted < self.skipped_count:
-                await self.count(tx, IngestResult())
+                await self.add_counts(tx, IngestResult())
             await end_run(
                 tx,
                 self._organization_id,
@@ -201,13 +201,13 @@ class ActiveSourceRun:
 async def open_source_run(
     database: Database, organization_id: UUID, name: str, *, kind: str, clock: Clock
 ) -> AsyncIterator[ActiveSourceRun]:
-    """Run a source for the length of the block; it is connected by its first run.
+    """Run a source for the length of the block. The first run registers the source.
 
-    The source is locked by an open transaction, so that the lock ends with the process, too.
+    An open transaction locks the source, so the lock also ends if the process dies.
 
     Raises:
         InvalidArgument: The name is empty or too long.
-        SourceBusy: It runs already, here or in another process.
+        SourceBusy: Another run is in progress, in this process or another.
     """
     if not 1 <= len(name) <= 200 or NUL in name:
         raise InvalidArgument(
@@ -215,7 +215,7 @@ async def open_source_run(
         )
     async with database.transaction(organization_id) as lock:
         if not await lock_source(lock, organization_id, name):
-            raise SourceBusy(f"Source {name!r} is being read already: wait for that run to end.")
+            raise SourceBusy(f"Another run of source {name!r} is in progress: wait for it to end.")
         async with database.transaction(organization_id) as tx:
             number = await begin_run(tx, organization_id, name, kind, clock())
         run = ActiveSourceRun(database, organization_id, name, number, clock)
@@ -223,25 +223,28 @@ async def open_source_run(
             yield run
         except BaseException as error:
             with suppress(StoreUnavailable, SourceBusy):
-                await run.finish(*_ended_by(error))
+                await run.finish(*_to_outcome(error))
             raise
         await run.finish(RunOutcome.DONE, None)
 
 
-def _ended_by(error: BaseException) -> tuple[RunOutcome, str | None]:
+def _to_outcome(error: BaseException) -> tuple[RunOutcome, str | None]:
     if not isinstance(error, Exception):
         return RunOutcome.INTERRUPTED, None
-    told = str(error) if isinstance(error, ChargebackError) else repr(error)
-    return RunOutcome.FAILED, told.replace(NUL, "")[:_LONGEST_ERROR]
+    message = str(error) if isinstance(error, ChargebackError) else repr(error)
+    return RunOutcome.FAILED, message.replace(NUL, "")[:_MAX_ERROR_LENGTH]
 
 
 async def list_sources(database: Database, organization_id: UUID) -> Sequence[SourceState]:
-    """The sources of an organization by name, each with its last run."""
+    """Return the sources of an organization by name, with their last runs."""
     async with database.transaction(organization_id) as tx:
         rows = await select_sources(tx, organization_id)
     return [
         SourceState(
-            row.source, row.kind, row.connected_at, None if row.number is None else _state(row)
+            row.source,
+            row.kind,
+            row.connected_at,
+            None if row.number is None else _to_run_state(row),
         )
         for row in rows
     ]
@@ -250,22 +253,22 @@ async def list_sources(database: Database, organization_id: UUID) -> Sequence[So
 async def list_source_runs(
     database: Database, organization_id: UUID, name: str, first: int = 20
 ) -> Sequence[SourceRunState]:
-    """The last runs of a source, the latest first.
+    """Return the last runs of a source, latest first.
 
     Raises:
         InvalidArgument: `first` is not from 1 to 400.
-        NotFound: There is no such source.
+        NotFound: The organization has no such source.
     """
-    if not 1 <= first <= _MOST_RUNS:
-        raise InvalidArgument(f"first: must be from 1 to {_MOST_RUNS}; got {first}.")
+    if not 1 <= first <= _MAX_RUNS:
+        raise InvalidArgument(f"first: must be from 1 to {_MAX_RUNS}; got {first}.")
     async with database.transaction(organization_id) as tx:
         rows = await select_runs(tx, organization_id, name, first)
     if not rows:
         raise NotFound(f"There is no source {name!r}.")
-    return [_state(row) for row in rows]
+    return [_to_run_state(row) for row in rows]
 
 
-def _state(row: Any) -> SourceRunState:
+def _to_run_state(row: Any) -> SourceRunState:
     return SourceRunState(
         row.number,
         row.started_at,

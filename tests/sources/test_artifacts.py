@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.connectors.mlflow.artifacts import ArtifactSize, ArtifactStores
-from app.domain.errors import SourceUnavailable
+from app.domain.errors import ForeignUnavailable
 
 LAYOUTS = (
     "1/0f34/artifacts",
@@ -46,8 +46,8 @@ def test_a_run_whose_store_is_not_there_has_no_known_size(
 ) -> None:
     [found] = stores.measure([[str(tmp_path / "store" / layout)]])
 
-    assert isinstance(found, SourceUnavailable)
-    assert "is not there." in str(found)
+    assert isinstance(found, ForeignUnavailable)
+    assert "does not exist." in str(found)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -59,5 +59,5 @@ def test_below_the_destination_of_the_proxy_whatever_is_missing_is_empty(
     assert stores.measure([[f"mlflow-artifacts:/{layout}"]]) == [ArtifactSize(0, None)]
     tmp_path.rmdir()
     [found] = stores.measure([[f"mlflow-artifacts:/{layout}"]])
-    assert isinstance(found, SourceUnavailable)
+    assert isinstance(found, ForeignUnavailable)
     stores.close()

@@ -20,13 +20,12 @@ from sqlalchemy import text
 from app.clock import system_clock
 from app.connectors.mlflow.options import MlflowOptions
 from app.db.engine import Database
-from app.domain.errors import SourceUnavailable
+from app.domain.errors import ForeignUnavailable
 from app.domain.months import Month
-from app.postgres.database import with_database_name
 from app.services.mlflow import read_mlflow_batches
 from app.services.organizations import create_organization, find_organization
 from app.services.sources import open_source_run
-from tests.conftest import ClonedDatabase, FixedClock, GraphQLClient, execute_as_superuser
+from tests.conftest import FixedClock, GraphQLClient, execute_as_superuser, ClonedDatabase
 from tests.server_process import CHARGEBACK, ServerProcess, clean_environment
 from tests.sources.mlflow_install import (
     PASSWORD,
@@ -190,7 +189,7 @@ async def test_another_store_in_the_place_of_the_old_one_ends_nothing_by_itself(
     rule = {"workspace_from": "prefix", "otherwise": "everybody"}
     await read(database, store=old, **rule)
 
-    with pytest.raises(SourceUnavailable, match="Of 4 experiments that were there before, 3"):
+    with pytest.raises(ForeignUnavailable, match="3 of 4 known experiments are missing"):
         await read(database, store=new, **rule)
 
     assert sizes(await report(graphql, clock)) == BY_PREFIX
@@ -365,9 +364,8 @@ async def test_a_store_in_mysql_with_artifacts_in_a_folder(
         ran = chargeback(store.url, "sources", "run", "mlflow", **settings)
         assert "mlflow: accepted 0, duplicates 0, skipped 0" in ran.stdout, ran.stderr
         # Of these, `other` never ran and is due; `mlflow` is not for an hour.
-        environment = {"DATABASE_URL": store.url, **settings}
-        with ServerProcess(tmp_path / "served", (), environment) as server:
-            line = await asyncio.to_thread(ran_by_itself, server)
+        with ServerProcess(tmp_path / "served", (), {"DATABASE_URL": store.url, **settings}) as served:
+            line = await asyncio.to_thread(ran_by_itself, served)
         assert re.fullmatch(r"Source other: [1-9][0-9]* events, 0 skipped\.", line)
 
 
@@ -412,10 +410,10 @@ async def test_what_names_nobody_or_has_no_run_is_counted_and_what_cannot_be_is_
     assert (found["numberOfExperiments"], found["unmeasuredExperiments"]) == (3, 0)
 
 
-def ran_by_itself(server: ServerProcess) -> str:
+def ran_by_itself(served: ServerProcess) -> str:
     """What the service says of the first source that it runs."""
     while True:
-        for line in server.lines:
+        for line in served.lines:
             if line.startswith("Source "):
                 return line
         time.sleep(0.2)

@@ -40,7 +40,7 @@ def experiment(name: str, workspace: str = "default", **tags: str) -> MlflowExpe
 def test_a_rule_finds_the_workspace(
     rule: str, of: MlflowExperiment, place: tuple[str, str]
 ) -> None:
-    assert WorkspaceRule.parse(rule, "rest").place(of) == place
+    assert WorkspaceRule.parse(rule, "rest").resolve_project(of) == place
 
 
 def test_the_first_pattern_of_a_file_counts(tmp_path: Path) -> None:
@@ -48,7 +48,9 @@ def test_the_first_pattern_of_a_file_counts(tmp_path: Path) -> None:
     file.write_text('[workspaces]\n"seg-*" = "vision"\n"*-asr" = "speech"\n')
     rule = WorkspaceRule.parse(f"file:{file}", "rest")
 
-    found = [rule.place(experiment(name)).workspace for name in ("seg-asr", "my-asr", "asr")]
+    found = [
+        rule.resolve_project(experiment(name)).workspace for name in ("seg-asr", "my-asr", "asr")
+    ]
 
     assert found == ["vision", "speech", "rest"]
 

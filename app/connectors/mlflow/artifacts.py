@@ -1,4 +1,4 @@
-"""Where artifacts lie, and how much they hold: a folder, an object store, or MLflow's proxy."""
+"""Measure artifacts in local folders, in object stores and behind MLflow's artifact proxy."""
 
 import os
 import threading
@@ -10,37 +10,37 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from app.connectors.mlflow.http_client import MlflowClient
-from app.domain.errors import ChargebackError, InvalidArgument, SourceUnavailable
+from app.domain.errors import ChargebackError, ForeignUnavailable, InvalidArgument
 
-PROXIED = "mlflow-artifacts"
+PROXY_SCHEME = "mlflow-artifacts"
 _PROXY_PATH = "/api/2.0/mlflow-artifacts/artifacts"
 
 
 class ArtifactFile(NamedTuple):
-    """A file, and when it was last written, in milliseconds; None where that is not told."""
+    """A file's size, and when it was last written in milliseconds; None if that is unknown."""
 
     size_bytes: int
     written_ms: int | None
 
 
 class ArtifactSize(NamedTuple):
-    """What some folders hold, and the last time that a file of them was written, if told."""
+    """The total size of some folders, and when their newest file was written, if known."""
 
     size_bytes: int
     written_ms: int | None
 
 
 class ArtifactStores:
-    """Lists folders of artifacts, side by side.
+    """Lists artifact folders in parallel.
 
     Args:
-        destination: Where MLflow's proxy keeps what it serves (its `--artifacts-destination`), so
-            that it is listed there, which is much faster.
-        server: The proxy, for `mlflow-artifacts:` without a destination.
+        destination: Where MLflow's proxy stores its artifacts (`--artifacts-destination`). If
+            given, these artifacts are listed there, which is much faster.
+        server: The proxy, which lists `mlflow-artifacts:` folders if there is no destination.
         parallel: How many folders are listed at a time.
 
     Raises:
-        InvalidArgument: The destination is a folder that is not there.
+        InvalidArgument: The destination is a local folder that does not exist.
     """
 
     def __init__(
@@ -50,75 +50,75 @@ class ArtifactStores:
         self._server = server
         self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="artifacts")
         self._buckets: dict[str, Any] = {}
-        self._opening = threading.Lock()
-        if self._destination and not _protocol(self._destination):
-            folder = _local(self._destination)
+        self._buckets_lock = threading.Lock()
+        if self._destination and not _remote_scheme(self._destination):
+            folder = _local_path(self._destination)
             if not folder.is_dir():
-                raise InvalidArgument(f"artifacts-destination: {folder} is no folder.")
+                raise InvalidArgument(f"artifacts-destination: {folder} is not a folder.")
 
     def close(self) -> None:
-        """Let the threads go."""
+        """Stop the threads."""
         self._pool.shutdown(cancel_futures=True)
 
     def measure(
-        self, folders: Sequence[Sequence[str]]
+        self, folder_groups: Sequence[Sequence[str]]
     ) -> Sequence[ArtifactSize | ChargebackError]:
-        """The sizes of several things, each in one or several folders, in their order.
+        """Return the size of each group of folders, in the order given.
 
-        What cannot be listed is the error that says why: its size is unknown.
+        A group that cannot be listed yields the error instead of a size.
         """
-        return list(self._pool.map(self._measure, folders))
+        return list(self._pool.map(self._measure_group, folder_groups))
 
-    def _measure(self, folders: Sequence[str]) -> ArtifactSize | ChargebackError:
+    def _measure_group(self, folders: Sequence[str]) -> ArtifactSize | ChargebackError:
         try:
-            files = [file for folder in _outermost(folders) for file in self._files(folder)]
+            files = [file for folder in _drop_nested(folders) for file in self._list_files(folder)]
         except ChargebackError as error:
             return error
         except Exception as error:
             reason = str(error).partition("\n")[0][:500]
-            return SourceUnavailable(f"{folders[0]} cannot be listed: {reason}")
+            return ForeignUnavailable(f"{folders[0]} cannot be listed: {reason}")
         written = [file.written_ms for file in files if file.written_ms is not None]
         return ArtifactSize(sum(file.size_bytes for file in files), max(written, default=None))
 
-    def _files(self, folder: str) -> Iterable[ArtifactFile]:
-        if _protocol(folder) == PROXIED:
+    def _list_files(self, folder: str) -> Iterable[ArtifactFile]:
+        if _remote_scheme(folder) == PROXY_SCHEME:
             path = urlsplit(folder).path.strip("/")
             if self._destination is not None:
-                return self._files_at(f"{self._destination}/{path}", self._destination)
+                return self._list_direct(f"{self._destination}/{path}", self._destination)
             if self._server is None:
-                raise SourceUnavailable(
+                raise ForeignUnavailable(
                     f"{folder} cannot be listed: give --artifacts-destination or --tracking-url."
                 )
-            return _files_of_proxy(self._server, path)
-        return self._files_at(folder, None)
+            return _list_proxy_files(self._server, path)
+        return self._list_direct(folder, None)
 
-    def _files_at(self, folder: str, root: str | None) -> Iterable[ArtifactFile]:
-        """The files below a folder or in a bucket; the store's root, if it is known."""
-        if _protocol(folder):
-            return self._files_of_objects(folder)
-        here = _local(folder)
-        return _files_of_folder(here, _root_above(here) if root is None else _local(root))
+    def _list_direct(self, folder: str, root: str | None) -> Iterable[ArtifactFile]:
+        """List a local folder or a bucket. `root` is the root of the store, if it is known."""
+        if _remote_scheme(folder):
+            return self._list_objects(folder)
+        path = _local_path(folder)
+        return _list_local_files(path, _guess_root(path) if root is None else _local_path(root))
 
-    def _files_of_objects(self, folder: str) -> Iterator[ArtifactFile]:
+    def _list_objects(self, folder: str) -> Iterator[ArtifactFile]:
         parts = urlsplit(folder)
         bucket = f"{parts.scheme}://{parts.netloc}"
-        with self._opening:
+        with self._buckets_lock:
             if bucket not in self._buckets:
-                self._buckets[bucket] = _opened(bucket)
-        listing, store = self._buckets[bucket]
-        for some in listing(store, prefix=unquote(parts.path).strip("/")):
-            for entry in some:
+                self._buckets[bucket] = _open_bucket(bucket)
+        list_objects, store = self._buckets[bucket]
+        for page in list_objects(store, prefix=unquote(parts.path).strip("/")):
+            for entry in page:
                 written = int(entry["last_modified"].timestamp() * 1000)
                 yield ArtifactFile(entry["size"], written)
 
 
-def _opened(bucket: str) -> Any:
-    """How to list a bucket, and the bucket; credentials are where its tools look for them."""
+def _open_bucket(bucket: str) -> Any:
+    """Return a list function and the bucket. Credentials come from the usual environment."""
     try:
         import obstore
         from obstore.store import from_url
     except ModuleNotFoundError:
-        raise SourceUnavailable(
+        raise ForeignUnavailable(
             f"{bucket} cannot be listed: install chargeback-admin-api[s3]."
         ) from None
     return obstore.list, from_url(
@@ -126,31 +126,32 @@ def _opened(bucket: str) -> Any:
     )
 
 
-def _protocol(folder: str) -> str:
-    """The scheme of a URI; empty for a folder of this machine."""
+def _remote_scheme(folder: str) -> str:
+    """Return the scheme of a URI; empty for a local folder."""
     scheme = urlsplit(folder).scheme
     return "" if scheme in {"", "file"} else scheme
 
 
-def _local(folder: str) -> Path:
+def _local_path(folder: str) -> Path:
     return Path(unquote(urlsplit(folder).path) if folder.startswith("file:") else folder)
 
 
-def _outermost(folders: Iterable[str]) -> Sequence[str]:
-    """Folders that lie in none of the others: nothing is counted twice."""
-    found: list[str] = []
+def _drop_nested(folders: Iterable[str]) -> Sequence[str]:
+    """Return the folders that are not inside another one, so that no file counts twice."""
+    outermost: list[str] = []
     for folder in sorted({each.rstrip("/") for each in folders if each}):
-        if not found or not folder.startswith(f"{found[-1]}/"):
-            found.append(folder)
-    return found
+        if not outermost or not folder.startswith(f"{outermost[-1]}/"):
+            outermost.append(folder)
+    return outermost
 
 
-def _root_above(folder: Path) -> Path:
-    """The store in which a run's folder, or a logged model's, lies as MLflow lays them out.
+def _guess_root(folder: Path) -> Path:
+    """Return the root of the store of a run's or logged model's folder, from MLflow's layout.
 
-    `<root>/<experiment>/<run>/artifacts`, `<root>/<experiment>/models/m-<id>/artifacts`; with
-    workspaces below `<root>/workspaces/<name>`. A folder comes to be with its first file, so that
-    all between the root and the run may be missing.
+    The layout is `<root>/<experiment>/<run>/artifacts` for runs and
+    `<root>/<experiment>/models/m-<id>/artifacts` for models; with workspaces, both are below
+    `<root>/workspaces/<name>`. MLflow creates folders with their first file, so every folder
+    below the root may be missing.
     """
     above = [*folder.parents]
     levels = 4 if above[0].name.startswith("m-") else 3
@@ -159,33 +160,33 @@ def _root_above(folder: Path) -> Path:
     return above[min(levels, len(above)) - 1]
 
 
-def _files_of_folder(folder: Path, root: Path) -> Iterator[ArtifactFile]:
-    """The files below a folder; one that is not there holds nothing, if its store is there."""
+def _list_local_files(folder: Path, root: Path) -> Iterator[ArtifactFile]:
+    """Yield the files below a folder. A missing folder is empty if the store's root exists."""
     if not folder.is_dir():
         if not root.is_dir():
-            raise SourceUnavailable(f"{folder} cannot be listed: {root} is not there.")
+            raise ForeignUnavailable(f"{folder} cannot be listed: {root} does not exist.")
         return
-    waiting = [folder]
-    while waiting:
-        with os.scandir(waiting.pop()) as entries:
+    pending = [folder]
+    while pending:
+        with os.scandir(pending.pop()) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    waiting.append(Path(entry.path))
+                    pending.append(Path(entry.path))
                 elif entry.is_file(follow_symlinks=False):
-                    known = entry.stat(follow_symlinks=False)
-                    yield ArtifactFile(known.st_size, known.st_mtime_ns // 1_000_000)
+                    stat = entry.stat(follow_symlinks=False)
+                    yield ArtifactFile(stat.st_size, stat.st_mtime_ns // 1_000_000)
 
 
-def _files_of_proxy(server: MlflowClient, path: str) -> Iterator[ArtifactFile]:
-    """The files below a path, a folder a request; when they were written is not told."""
-    # The proxy serves one workspace a request: `workspaces/<name>/<experiment>/…`.
+def _list_proxy_files(server: MlflowClient, path: str) -> Iterator[ArtifactFile]:
+    """Yield the files below a path, one request per folder; write times are unknown."""
+    # A request to the proxy sees one workspace: `workspaces/<name>/<experiment>/…`.
     parts = path.split("/")
     workspace = parts[1] if len(parts) > 1 and parts[0] == "workspaces" else None
-    waiting = [path]
-    while waiting:
-        folder = waiting.pop()
+    pending = [path]
+    while pending:
+        folder = pending.pop()
         for entry in server.get(_PROXY_PATH, {"path": folder}, workspace).get("files", []):
             if entry.get("is_dir"):
-                waiting.append(f"{folder}/{entry['path']}")
+                pending.append(f"{folder}/{entry['path']}")
             else:
                 yield ArtifactFile(int(entry.get("file_size") or 0), None)

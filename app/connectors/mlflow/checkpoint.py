@@ -1,15 +1,15 @@
-"""What a source remembers of a tracking store, by family (`app/domain/sources.py`).
+"""What a source stores between runs, by family (see `CheckpointKey` in `app/domain/sources.py`).
 
 | family | key | value |
 |---|---|---|
-| `project` | experiment's id | its place, and when it was last updated |
+| `project` | experiment id | its workspace and project name, and its last update |
 | `workspace` | name | |
-| `user` | username | since when |
-| `member` | workspace and username | since when, and whether a role says so |
+| `user` | username | user since |
+| `member` | workspace and username | member since, and whether by a role |
 | `runs/ID` | id of a run, or of a logged model without a run | `RunCheckpoint` |
-| `models/ID` | logged model's id | its run, if any, and its folder |
-| `run-buckets`, `model-buckets`, `trace-buckets` | experiment's id and start | fingerprint |
-| `due` | id of a run | `PendingListing` |
+| `models/ID` | logged model id | its run, if any, and its folder |
+| `run-buckets`, `model-buckets`, `trace-buckets` | experiment id and start | fingerprint |
+| `due` | run id | `PendingListing` |
 """
 
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
@@ -27,17 +27,17 @@ PROJECTS, WORKSPACES, USERS, MEMBERS, DUE = "project", "workspace", "user", "mem
 
 
 class LoadCheckpoint(Protocol):
-    """What was checkpoint in a family, of these keys or of all."""
+    """Load the checkpoint of a family, for some keys or for all."""
 
     def __call__(
         self, family: str, keys: Sequence[str] | None = None
     ) -> Awaitable[dict[str, str]]:
-        """Values by key."""
+        """Return the stored values by key."""
         ...
 
 
 class RunCheckpoint(msgspec.Struct, array_like=True):
-    """What was told of a run: where it is counted, and its size when it was last listed."""
+    """The state of a run as last reported, and its size when its files were last listed."""
 
     start_ms: int
     owner: str
@@ -52,7 +52,7 @@ class RunCheckpoint(msgspec.Struct, array_like=True):
 
 
 class PendingListing(msgspec.Struct, array_like=True):
-    """A run whose files are to be listed, until then; None is for as long as it runs."""
+    """A run whose files are listed in every load until `until_ms`; None means while it runs."""
 
     experiment_id: str
     until_ms: int | None
@@ -60,81 +60,81 @@ class PendingListing(msgspec.Struct, array_like=True):
 
 @dataclass(slots=True)
 class BatchBuilder:
-    """What is about to be brought."""
+    """Collects the content of a `SourceBatch`."""
 
     lines: list[bytes] = field(default_factory=list)
     checkpoint: dict[CheckpointKey, str | None] = field(default_factory=dict)
     skipped: list[SkippedItem] = field(default_factory=list)
 
-    def remember(self, family: str, key: str, value: str | None) -> None:
-        """Know this at the next context; None forgets."""
+    def set_checkpoint(self, family: str, key: str, value: str | None) -> None:
+        """Store a value for the next load; None deletes it."""
         self.checkpoint[CheckpointKey(family, key)] = value
 
-    def skip(self, what: str, why: str) -> None:
-        """Note what has no place."""
-        self.skipped.append(SkippedItem(what, why))
+    def skip(self, item: str, reason: str) -> None:
+        """Record an item that cannot be reported."""
+        self.skipped.append(SkippedItem(item, reason))
 
     def build(self) -> SourceBatch:
-        """All of it, to be stored whole."""
+        """Return the batch."""
         return SourceBatch(self.lines, self.checkpoint, self.skipped)
 
 
 def runs_family(experiment_id: str) -> str:
-    """The family of the runs of an experiment."""
+    """Return the checkpoint family of an experiment's runs."""
     return f"runs/{experiment_id}"
 
 
 def models_family(experiment_id: str) -> str:
-    """The family of the logged models of an experiment."""
+    """Return the checkpoint family of an experiment's logged models."""
     return f"models/{experiment_id}"
 
 
-async def changed_buckets(
+async def find_changed_buckets(
     load_checkpoint: LoadCheckpoint, family: str, fingerprints: Mapping[Bucket, str]
 ) -> Mapping[str, Sequence[int]]:
-    """The buckets that are not as they were, by experiment; those that are gone included."""
-    known = await load_checkpoint(family)
-    now = {_key(bucket): value for bucket, value in fingerprints.items()}
+    """Return the starts of new, changed and removed buckets, by experiment."""
+    before = await load_checkpoint(family)
+    after = {_encode_bucket(bucket): value for bucket, value in fingerprints.items()}
     changed: dict[str, list[int]] = {}
-    for key in known.keys() | now.keys():
-        if known.get(key) != now.get(key):
+    for key in before.keys() | after.keys():
+        if before.get(key) != after.get(key):
             experiment_id, _, start = key.partition("/")
             changed.setdefault(experiment_id, []).append(int(start))
     return {key: sorted(starts) for key, starts in sorted(changed.items())}
 
 
-def remember_buckets(
-    draft: BatchBuilder,
+def store_fingerprints(
+    batch: BatchBuilder,
     family: str,
     experiment_id: str,
     starts: Iterable[int],
     fingerprints: Mapping[Bucket, str],
 ) -> None:
-    """Know these buckets as they are now."""
+    """Store the current fingerprints of these buckets."""
     for start in starts:
         bucket = Bucket(experiment_id, start)
-        draft.remember(family, _key(bucket), fingerprints.get(bucket))
+        batch.set_checkpoint(family, _encode_bucket(bucket), fingerprints.get(bucket))
 
 
-def _key(bucket: Bucket) -> str:
+def _encode_bucket(bucket: Bucket) -> str:
     return f"{bucket.experiment_id}/{bucket.start_ms}"
 
 
-def within(start_ms: int, starts: Sequence[int]) -> bool:
-    """Whether a run that began then is in one of the buckets; one that begins at 0 holds all."""
+def is_in_buckets(start_ms: int, starts: Sequence[int]) -> bool:
+    """Return whether a run that began then is in a bucket; a bucket at 0 holds all runs."""
     return starts[0] == 0 or (start_ms - start_ms % DAY_MS) in starts
 
 
-read_known = msgspec.json.Decoder(RunCheckpoint).decode
-read_due = msgspec.json.Decoder(PendingListing).decode
+decode_run = msgspec.json.Decoder(RunCheckpoint).decode
+decode_pending_listing = msgspec.json.Decoder(PendingListing).decode
 
 
-def written(value: object) -> str:
-    """A value as it is checkpoint."""
+def encode(value: object) -> str:
+    """Encode a checkpoint value as JSON."""
     return msgspec.json.encode(value).decode()
 
 
-def pair(text: str) -> tuple[str, str]:
-    """Two names that make one key."""
+def decode_pair(text: str) -> tuple[str, str]:
+    """Decode a key that consists of two names."""
     first, second = orjson.loads(text)
     return first, second

@@ -1,4 +1,4 @@
-"""From what a tracking store says to the feed's events: all that changed since the last time."""
+"""Read what changed in a tracking store since the last load, as batches of events."""
 
 from collections.abc import AsyncIterator
 
@@ -13,23 +13,23 @@ from app.domain.sources import SourceBatch
 
 
 async def read_mlflow(context: LoadContext) -> AsyncIterator[SourceBatch]:
-    """Everything that changed since the last context, some at a time.
+    """Yield everything that changed since the last load.
 
-    Each piece is to be stored whole with what is checkpoint of it, before the next is asked for;
-    a context that stops in between is gone on with by the next.
+    Store each batch with its checkpoint, as a whole, before requesting the next. If a load stops
+    early, the next one resumes where it stopped.
     """
     experiments = await context.store.experiments()
-    places = {each.experiment_id: context.rule.place(each) for each in experiments}
-    people = await load_users(context)
-    parts = (
-        read_projects(context, experiments, places),
-        read_runs(context, places, people),
-        read_models(context, places, people),
-        read_traces(context, places),
-        read_accounts(context, places, people),
+    projects = {each.experiment_id: context.rule.resolve_project(each) for each in experiments}
+    users = await load_users(context)
+    stages = (
+        read_projects(context, experiments, projects),
+        read_runs(context, projects, users),
+        read_models(context, projects, users),
+        read_traces(context, projects),
+        read_accounts(context, projects, users),
         read_sizes(context),
         read_versions(context, experiments),
     )
-    for part in parts:
-        async for brought in part:
-            yield brought
+    for stage in stages:
+        async for batch in stage:
+            yield batch

@@ -1,6 +1,6 @@
-"""Reading a tracking store, and the users of the basic-auth app, from their databases.
+"""Read a tracking store and the accounts of the basic-auth app from their databases.
 
-The statements are written so that PostgreSQL, MySQL and SQLite all understand them.
+The statements run unchanged on PostgreSQL, MySQL and SQLite.
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
@@ -21,13 +21,13 @@ from app.connectors.mlflow.records import (
     resolve_owner,
 )
 from app.db.external_database import ExternalDatabase
-from app.domain.errors import SourceUnavailable
+from app.domain.errors import ForeignUnavailable
 
 TESTED_STORES = {"0584bdc529eb": "2.22", "bda7b8c39065": "3.1", "dc11669786a5": "3.17"}
-"""The `alembic_version` of tracking stores that the tests have read, by MLflow's version."""
+"""MLflow versions by the `alembic_version` of tracking stores that the tests cover."""
 TESTED_AUTH = {"8606fa83a998": "2.22 and 3.1", "f1a2b3c4d5e6": "3.17"}
-"""The `alembic_version_auth` of the basic-auth app's databases."""
-_PAGE = 2_000
+"""MLflow versions by the `alembic_version_auth` of basic-auth databases that the tests cover."""
+_PAGE_SIZE = 2_000
 
 
 class DatabaseStore:
@@ -35,47 +35,47 @@ class DatabaseStore:
 
     Args:
         database: MLflow's backend store.
-        tags: Which tags of experiments the mapping asks for.
-        owner_tag: Which tag of a run names its owner, before its `user_id` does.
+        tags: The experiment tags that the workspace rule needs.
+        owner_tag: The tag of a run that names its owner; it has precedence over `user_id`.
     """
 
     def __init__(
         self, database: ExternalDatabase, *, tags: Sequence[str], owner_tag: str = OWNER_TAG
     ) -> None:
         self._database = database
-        # `key` is a word of MySQL's; an empty list is no list in SQL.
-        self._key = database.quote_name("key")
+        # `key` is a reserved word in MySQL. The empty tag avoids `IN ()`, which is not valid SQL.
+        self._key = database.quoted("key")
         self._tags = [*tags, ""]
         self._owner_tag = owner_tag
         self._tables: frozenset[str] = frozenset()
 
     async def check(self, *, untested: bool) -> None:
-        """Insist on a schema that the tests have read.
+        """Reject databases of untested MLflow versions.
 
         Raises:
-            SourceUnavailable: It is no tracking store, or one of an untested version.
+            ForeignUnavailable: The database is not a tracking store, or its version is untested.
         """
-        self._tables = await self._database.list_tables()
+        self._tables = await self._database.tables()
         await _check_version(self._database, "alembic_version", TESTED_STORES, untested=untested)
 
     async def workspaces(self) -> Sequence[str]:
-        """The names of all workspaces, whether the feature is on or off."""
+        """Return the names of all workspaces, whether the feature is on or off."""
         if "workspaces" not in self._tables:
             return []
-        rows = await self._database.fetch_rows("SELECT name FROM workspaces ORDER BY name")
+        rows = await self._database.rows("SELECT name FROM workspaces ORDER BY name")
         return [row.name for row in rows]
 
     async def experiments(self) -> Sequence[MlflowExperiment]:
-        """All experiments, deleted ones included, by id."""
+        """Return all experiments, including deleted ones, sorted by id."""
         tags: dict[str, dict[str, str]] = {}
-        for row in await self._database.fetch_rows(
+        for row in await self._database.rows(
             f"SELECT experiment_id, {self._key} AS tag, value "  # noqa: S608  a constant
             f"FROM experiment_tags WHERE {self._key} IN :tags",
             {"tags": self._tags},
         ):
             tags.setdefault(str(row.experiment_id), {})[row.tag] = row.value or ""
         workspace = "workspace" if "workspaces" in self._tables else "NULL AS workspace"
-        rows = await self._database.fetch_rows(
+        rows = await self._database.rows(
             f"SELECT experiment_id, name, {workspace}, creation_time, "  # noqa: S608  constants
             "last_update_time, artifact_location FROM experiments ORDER BY experiment_id"
         )
@@ -93,8 +93,8 @@ class DatabaseStore:
         ]
 
     async def run_buckets(self) -> Mapping[Bucket, str]:
-        """The fingerprints of all runs, by experiment and day: one statement, few rows."""
-        return await self._buckets(
+        """Return the fingerprints of all runs by experiment and day: one statement, few rows."""
+        return await self._read_buckets(
             "SELECT experiment_id, start_time - start_time % :width AS bucket, count(*) AS c1, "
             "sum(start_time) AS c2, sum(coalesce(end_time, 0)) AS c3, "
             "sum(coalesce(deleted_time, 0)) AS c4, "
@@ -106,9 +106,9 @@ class DatabaseStore:
     async def runs(
         self, experiment_id: str, buckets: Sequence[int]
     ) -> AsyncIterator[Sequence[MlflowRun]]:
-        """The runs in these buckets, by start; a page at a time."""
-        for start, end in _spans(buckets, DAY_MS):
-            async for rows in self._pages(
+        """Yield the runs in these buckets, sorted by start, page by page."""
+        for start, end in _merge_buckets(buckets, DAY_MS):
+            async for rows in self._read_pages(
                 "SELECT run_uuid AS id, experiment_id, user_id, start_time AS at_, end_time, "
                 "status, artifact_uri FROM runs WHERE experiment_id = :experiment_id "
                 "AND start_time >= :start AND start_time < :end_ "
@@ -116,25 +116,17 @@ class DatabaseStore:
                 "ORDER BY start_time, run_uuid LIMIT :page",
                 {"experiment_id": int(experiment_id), "start": start, "end_": end},
             ):
-                owners = await self._tagged("tags", "run_uuid", self._owner_tag, rows)
-                yield [self._run(row, owners.get(row.id)) for row in rows]
-
-    def _run(self, row: Any, tagged: str | None) -> MlflowRun:
-        return MlflowRun(
-            row.id,
-            str(row.experiment_id),
-            resolve_owner(tagged, row.user_id),
-            row.at_,
-            row.end_time,
-            row.status in {"RUNNING", "SCHEDULED"},
-            row.artifact_uri or "",
-        )
+                owners = await self._read_tag("tags", "run_uuid", self._owner_tag, rows)
+                yield [_to_run(row, owners.get(row.id)) for row in rows]
 
     async def model_buckets(self) -> Mapping[Bucket, str]:
-        """The fingerprints of all logged models, one bucket an experiment; MLflow 2 has none."""
+        """Return the fingerprints of all logged models, one bucket per experiment.
+
+        Empty in MLflow 2, which has no logged models.
+        """
         if "logged_models" not in self._tables:
             return {}
-        return await self._buckets(
+        return await self._read_buckets(
             "SELECT experiment_id, 0 AS bucket, count(*) AS c1, "
             "sum(last_updated_timestamp_ms) AS c2, sum(creation_timestamp_ms) AS c3, 0 AS c4, "
             "sum(CASE WHEN lifecycle_stage = 'deleted' THEN 1 ELSE 0 END) AS c5 "
@@ -142,14 +134,14 @@ class DatabaseStore:
         )
 
     async def models(self, experiment_id: str) -> Sequence[MlflowModel]:
-        """The logged models of an experiment, by id."""
-        rows = await self._database.fetch_rows(
+        """Return the logged models of an experiment, sorted by id."""
+        rows = await self._database.rows(
             "SELECT model_id AS id, source_run_id, creation_timestamp_ms, "
             "last_updated_timestamp_ms, artifact_location FROM logged_models "
             "WHERE experiment_id = :experiment_id ORDER BY model_id",
             {"experiment_id": int(experiment_id)},
         )
-        owners = await self._tagged("logged_model_tags", "model_id", self._owner_tag, rows)
+        owners = await self._read_tag("logged_model_tags", "model_id", self._owner_tag, rows)
         return [
             MlflowModel(
                 row.id,
@@ -164,18 +156,18 @@ class DatabaseStore:
         ]
 
     async def model_versions(self) -> Sequence[MlflowModelVersion]:
-        """All versions of all registered models."""
-        rows = await self._database.fetch_rows(
+        """Return all versions of all registered models."""
+        rows = await self._database.rows(
             "SELECT name, version, coalesce(storage_location, source, '') AS location "
             "FROM model_versions ORDER BY name, version"
         )
         return [MlflowModelVersion(row.name, row.version, row.location) for row in rows]
 
     async def trace_buckets(self) -> Mapping[Bucket, str]:
-        """The fingerprints of all traces, by experiment and hour; none before MLflow 2.14."""
+        """Return the fingerprints of traces by experiment and hour; empty before MLflow 2.14."""
         if "trace_info" not in self._tables:
             return {}
-        return await self._buckets(
+        return await self._read_buckets(
             "SELECT experiment_id, timestamp_ms - timestamp_ms % :width AS bucket, "
             "count(*) AS c1, sum(timestamp_ms) AS c2, 0 AS c3, 0 AS c4, 0 AS c5 "
             "FROM trace_info GROUP BY experiment_id, bucket",
@@ -185,9 +177,9 @@ class DatabaseStore:
     async def traces(
         self, experiment_id: str, buckets: Sequence[int]
     ) -> AsyncIterator[Sequence[MlflowTrace]]:
-        """The traces in these buckets, by start; a page at a time."""
-        for start, end in _spans(buckets, HOUR_MS):
-            async for rows in self._pages(
+        """Yield the traces in these buckets, sorted by start, page by page."""
+        for start, end in _merge_buckets(buckets, HOUR_MS):
+            async for rows in self._read_pages(
                 "SELECT request_id AS id, timestamp_ms AS at_ FROM trace_info "
                 "WHERE experiment_id = :experiment_id "
                 "AND timestamp_ms >= :start AND timestamp_ms < :end_ "
@@ -196,14 +188,14 @@ class DatabaseStore:
                 {"experiment_id": int(experiment_id), "start": start, "end_": end},
             ):
                 table = "trace_request_metadata"
-                users = await self._tagged(table, "request_id", OWNER_TAG, rows)
-                users |= await self._tagged(table, "request_id", "mlflow.trace.user", rows)
+                users = await self._read_tag(table, "request_id", OWNER_TAG, rows)
+                users |= await self._read_tag(table, "request_id", "mlflow.trace.user", rows)
                 yield [MlflowTrace(row.id, users.get(row.id) or None, row.at_) for row in rows]
 
-    async def _buckets(
+    async def _read_buckets(
         self, statement: str, parameters: Mapping[str, int] | None = None
     ) -> Mapping[Bucket, str]:
-        rows = await self._database.fetch_rows(statement, parameters)
+        rows = await self._database.rows(statement, parameters)
         return {
             Bucket(str(row.experiment_id), int(row.bucket)): "/".join(
                 str(int(part)) for part in (row.c1, row.c2, row.c3, row.c4, row.c5)
@@ -211,105 +203,128 @@ class DatabaseStore:
             for row in rows
         }
 
-    async def _pages(
+    async def _read_pages(
         self, statement: str, parameters: dict[str, Any]
     ) -> AsyncIterator[Sequence[Any]]:
         after, after_id = -1, ""
-        while rows := await self._database.fetch_rows(
-            statement, parameters | {"after": after, "after_id": after_id, "page": _PAGE}
+        while rows := await self._database.rows(
+            statement, parameters | {"after": after, "after_id": after_id, "page": _PAGE_SIZE}
         ):
             yield rows
-            if len(rows) < _PAGE:
+            if len(rows) < _PAGE_SIZE:
                 return
             after, after_id = rows[-1].at_, rows[-1].id
 
-    async def _tagged(self, table: str, key: str, tag: str, rows: Sequence[Any]) -> dict[str, str]:
-        """What a tag says of these rows."""
+    async def _read_tag(
+        self, table: str, key: str, tag: str, rows: Sequence[Any]
+    ) -> dict[str, str]:
+        """Return the values of a tag by the rows' ids, without empty values."""
         name, value = self._key, "value"
         if table == "logged_model_tags":
             name, value = "tag_key", "tag_value"
-        found = await self._database.fetch_rows(
+        tags = await self._database.rows(
             f"SELECT {key} AS id, {value} AS value FROM {table} "  # noqa: S608  constants
             f"WHERE {key} IN :ids AND {name} = :tag",
             {"ids": [row.id for row in rows] or [""], "tag": tag},
         )
-        return {row.id: row.value for row in found if row.value}
+        return {row.id: row.value for row in tags if row.value}
+
+
+def _to_run(row: Any, owner_tag: str | None) -> MlflowRun:
+    return MlflowRun(
+        row.id,
+        str(row.experiment_id),
+        resolve_owner(owner_tag, row.user_id),
+        row.at_,
+        row.end_time,
+        row.status in {"RUNNING", "SCHEDULED"},
+        row.artifact_uri or "",
+    )
 
 
 class DatabaseAccountDirectory:
-    """The users of the basic-auth app, read from its database."""
+    """The accounts of the basic-auth app, read from its database."""
 
     def __init__(self, database: ExternalDatabase) -> None:
         self._database = database
 
     async def check(self, *, untested: bool) -> None:
-        """Insist on a schema that the tests have read.
+        """Reject databases of untested MLflow versions.
 
         Raises:
-            SourceUnavailable: It is no basic-auth database, or one of an untested version.
+            ForeignUnavailable: The database is not a basic-auth database, or its version is
+                untested.
         """
-        # Before MLflow 3 the table had the name that the tracking store's has.
+        # Before MLflow 3 the table had the same name as in the tracking store.
         names = ("alembic_version_auth", "alembic_version")
-        there = await self._database.list_tables()
-        table = next((name for name in names if name in there), names[0])
+        tables = await self._database.tables()
+        table = next((name for name in names if name in tables), names[0])
         await _check_version(self._database, table, TESTED_AUTH, untested=untested)
 
     async def accounts(self) -> Sequence[MlflowAccount]:
-        """All users by username, each with what they have a role in, or else a permission for."""
-        if "roles" not in await self._database.list_tables():
-            return await self._permitted()
-        rows = await self._database.fetch_rows(
+        """Return all accounts by username, with their roles, or permissions in older versions."""
+        if "roles" not in await self._database.tables():
+            return await self._accounts_without_roles()
+        rows = await self._database.rows(
             "SELECT users.username, roles.workspace AS allowed FROM users "
             "LEFT JOIN user_role_assignments ON user_role_assignments.user_id = users.id "
             "LEFT JOIN roles ON roles.id = user_role_assignments.role_id "
             "ORDER BY users.username"
         )
-        return [MlflowAccount(username, workspaces=some) for username, some in _allowed(rows)]
+        return [
+            MlflowAccount(username, workspaces=allowed)
+            for username, allowed in _group_by_user(rows)
+        ]
 
-    async def _permitted(self) -> Sequence[MlflowAccount]:
-        """The same before MLflow knew roles: whoever creates an experiment may manage it."""
-        rows = await self._database.fetch_rows(
+    async def _accounts_without_roles(self) -> Sequence[MlflowAccount]:
+        """Return the accounts with their permissions, in versions of MLflow without roles.
+
+        MLflow grants the creator of an experiment a permission for it.
+        """
+        rows = await self._database.rows(
             "SELECT users.username, permitted.experiment_id AS allowed FROM users "
             "LEFT JOIN experiment_permissions AS permitted ON permitted.user_id = users.id "
             "AND permitted.permission <> 'NO_PERMISSIONS' ORDER BY users.username"
         )
-        return [MlflowAccount(username, experiments=some) for username, some in _allowed(rows)]
+        return [
+            MlflowAccount(username, experiments=allowed)
+            for username, allowed in _group_by_user(rows)
+        ]
 
 
-def _allowed(rows: Iterable[Any]) -> Iterator[tuple[str, frozenset[str]]]:
-    """By username, in the order of rows, what users are allowed to see."""
-    found: dict[str, set[str]] = {}
+def _group_by_user(rows: Iterable[Any]) -> Iterator[tuple[str, frozenset[str]]]:
+    """Return the set of `allowed` values of each user, in the order of the rows."""
+    by_user: dict[str, set[str]] = {}
     for row in rows:
-        some = found.setdefault(row.username, set())
+        allowed = by_user.setdefault(row.username, set())
         if row.allowed is not None:
-            some.add(str(row.allowed))
-    return ((username, frozenset(some)) for username, some in found.items())
+            allowed.add(str(row.allowed))
+    return ((username, frozenset(allowed)) for username, allowed in by_user.items())
 
 
 async def _check_version(
     database: ExternalDatabase, table: str, tested: Mapping[str, str], *, untested: bool
 ) -> None:
-    if table not in await database.list_tables():
-        raise SourceUnavailable(
-            f"{database.display_url} has no table {table}: it is not a database of MLflow's."
+    if table not in await database.tables():
+        raise ForeignUnavailable(
+            f"{database.shown} has no table {table}, so it is not an MLflow database."
         )
     found = {
         row.version_num
-        for row in await database.fetch_rows(
+        for row in await database.rows(
             f"SELECT version_num FROM {table}"  # noqa: S608  one of two constants
         )
     }
     if not found & set(tested) and not untested:
         versions = ", ".join(f"{name} (MLflow {version})" for name, version in tested.items())
-        raise SourceUnavailable(
-            f"{database.display_url}: {table} says {', '.join(sorted(found)) or 'nothing'}; "
-            f"tested are {versions}. "
-            "--untested-version reads it all the same; or read it over REST."
+        raise ForeignUnavailable(
+            f"{database.shown}: {table} is {', '.join(sorted(found)) or 'empty'}; tested versions "
+            f"are {versions}. Use --untested-version to read it anyway, or read MLflow over REST."
         )
 
 
-def _spans(buckets: Sequence[int], width_ms: int) -> Sequence[tuple[int, int]]:
-    """Buckets that follow each other are read as one span."""
+def _merge_buckets(buckets: Sequence[int], width_ms: int) -> Sequence[tuple[int, int]]:
+    """Merge adjacent buckets into spans, each of which is read at once."""
     spans: list[tuple[int, int]] = []
     for start in sorted(buckets):
         if spans and spans[-1][1] == start:

@@ -1,4 +1,4 @@
-"""The events of a source: the same fact has the same id each time that it is told."""
+"""Format a source's events. A fact gets the same event id each time that it is reported."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -7,29 +7,29 @@ import orjson
 
 
 class EventWriter:
-    """Writes events as lines of JSON.
+    """Formats events as JSON lines.
 
     Args:
-        source: The events' `source`.
+        source: The `source` of the events.
     """
 
     def __init__(self, source: str) -> None:
         self._source = source
 
-    def line(self, id_: str, type_: str, at_ms: int, **told: Any) -> bytes:
-        """One event; `told` is its data, without what is None."""
+    def format_event(self, id_: str, type_: str, at_ms: int, **data: Any) -> bytes:
+        """Return one event as JSON; omits data fields that are None."""
         return orjson.dumps(
             {
                 "specversion": "1.0",
                 "id": id_,
                 "source": self._source,
                 "type": type_,
-                "time": instant(at_ms),
-                "data": {key: value for key, value in told.items() if value is not None},
+                "time": format_timestamp(at_ms),
+                "data": {key: value for key, value in data.items() if value is not None},
             }
         )
 
 
-def instant(at_ms: int) -> str:
-    """Milliseconds since 1970, as events write them."""
+def format_timestamp(at_ms: int) -> str:
+    """Format milliseconds since 1970 as events write times."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")

@@ -1,4 +1,4 @@
-"""An MLflow server over HTTP: one request at a time and thread, errors in words."""
+"""A small HTTP client for an MLflow server's REST API, safe to use from several threads."""
 
 import base64
 import json
@@ -8,22 +8,25 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlencode, urlsplit
 from urllib.request import Request, urlopen
 
-from app.domain.errors import InvalidArgument, SourceUnavailable
+from app.domain.errors import ForeignUnavailable, InvalidArgument
 
-_PATIENCE_SECONDS = 60
+_TIMEOUT_SECONDS = 60
 WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
 
 
-class EndpointNotFound(SourceUnavailable):
-    """This version of MLflow has no such path."""
+class EndpointNotFound(ForeignUnavailable):
+    """This version of MLflow does not have the endpoint."""
 
 
 class MlflowClient:
-    """A server's REST API.
+    """A client for the REST API of one server.
 
     Args:
-        url: Its address, `https://mlflow.example.com`, with a user and password when it wants
-            them: `https://user:password@…`.
+        url: The server's address, such as `https://mlflow.example.com`. Credentials are part of
+            it: `https://user:password@…`.
+
+    Raises:
+        InvalidArgument: The URL is not an HTTP address.
     """
 
     def __init__(self, url: str) -> None:
@@ -33,7 +36,7 @@ class MlflowClient:
                 "tracking-url: must be an address such as https://mlflow.example.com."
             )
         port = f":{parts.port}" if parts.port else ""
-        self.shown = f"{parts.scheme}://{parts.hostname}{port}{parts.path.rstrip('/')}"
+        self.display_url = f"{parts.scheme}://{parts.hostname}{port}{parts.path.rstrip('/')}"
         self.has_credentials = bool(parts.username)
         self._headers = {"Content-Type": "application/json"}
         if parts.username:
@@ -44,29 +47,29 @@ class MlflowClient:
     def get(
         self, path: str, parameters: Mapping[str, Any], workspace: str | None = None
     ) -> dict[str, Any]:
-        """A GET's answer.
+        """Send a GET request and return the JSON object of the response.
 
         Raises:
-            SourceUnavailable: The server cannot be reached or refuses.
-            EndpointNotFound: It does not know the path.
+            ForeignUnavailable: The server cannot be reached, or answers with an error.
+            EndpointNotFound: The server does not have the path.
         """
-        return self._answer(f"{path}?{urlencode(parameters)}", None, workspace)
+        return self._send(f"{path}?{urlencode(parameters)}", None, workspace)
 
     def post(
         self, path: str, body: Mapping[str, Any], workspace: str | None = None
     ) -> dict[str, Any]:
-        """A POST's answer.
+        """Send a POST request and return the JSON object of the response.
 
         Raises:
-            SourceUnavailable: The server cannot be reached or refuses.
-            EndpointNotFound: It does not know the path.
+            ForeignUnavailable: The server cannot be reached, or answers with an error.
+            EndpointNotFound: The server does not have the path.
         """
-        return self._answer(path, json.dumps(body).encode(), workspace)
+        return self._send(path, json.dumps(body).encode(), workspace)
 
-    def pages(
+    def post_pages(
         self, path: str, body: Mapping[str, Any], workspace: str | None = None
     ) -> Iterator[dict[str, Any]]:
-        """The answers of a search, page by page."""
+        """Send a paged POST request and yield the JSON object of each page."""
         token = ""
         while True:
             page = self.post(path, {**body, **({"page_token": token} if token else {})}, workspace)
@@ -75,21 +78,22 @@ class MlflowClient:
             if not token:
                 return
 
-    def _answer(self, path: str, body: bytes | None, workspace: str | None) -> dict[str, Any]:
+    def _send(self, path: str, body: bytes | None, workspace: str | None) -> dict[str, Any]:
         headers = self._headers | ({WORKSPACE_HEADER: workspace} if workspace else {})
-        request = Request(f"{self.shown}{path}", data=body, headers=headers)  # noqa: S310  checked
+        url = f"{self.display_url}{path}"
+        request = Request(url, data=body, headers=headers)  # noqa: S310  the scheme is checked
         try:
-            with urlopen(request, timeout=_PATIENCE_SECONDS) as response:  # noqa: S310  as above
-                found = json.load(response)
+            with urlopen(request, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310  as above
+                content = json.load(response)
         except HTTPError as error:
-            said = error.read(500).decode(errors="replace")
-            # What MLflow itself does not find, it says in JSON.
-            is_unknown = error.code in {404, 405} and "error_code" not in said
-            kind = EndpointNotFound if is_unknown else SourceUnavailable
-            raise kind(
-                f"{self.shown}{path.partition('?')[0]} answers {error.code}: {said}"
+            text = error.read(500).decode(errors="replace")
+            # For a missing object, MLflow answers 404 with an error code in JSON.
+            is_unknown_path = error.code in {404, 405} and "error_code" not in text
+            error_type = EndpointNotFound if is_unknown_path else ForeignUnavailable
+            raise error_type(
+                f"{self.display_url}{path.partition('?')[0]} answers {error.code}: {text}"
             ) from None
         except (URLError, OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
-            raise SourceUnavailable(f"{self.shown} cannot be read: {reason}") from None
-        return found if isinstance(found, dict) else {}
+            raise ForeignUnavailable(f"{self.display_url} cannot be read: {reason}") from None
+        return content if isinstance(content, dict) else {}

@@ -1,4 +1,4 @@
-"""A context of a tracking store: what is read, and how."""
+"""The context of one load: what is read, and with which options."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,28 +8,28 @@ from app.connectors.mlflow.checkpoint import LoadCheckpoint
 from app.connectors.mlflow.event_writer import EventWriter
 from app.connectors.mlflow.mapping import WorkspaceRule
 from app.connectors.mlflow.records import AccountDirectory, TrackingStore
-from app.domain.errors import SourceUnavailable
+from app.domain.errors import ForeignUnavailable
 
 ProgressCallback = Callable[[str, int, int], None]
-"""Told what is being read, how much of it is done, and how much there is."""
+"""Called with what is being read, how much of it is done, and how much there is."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadContext:
-    """What is read, and how.
+    """What a load reads, and with which options.
 
     Attributes:
         store: The tracking store.
-        directory: The users of the basic-auth app, where it is used.
-        artifacts: Where files lie.
-        rule: Where experiments are counted.
-        events: Writes the events.
-        load_checkpoint: What was told before.
-        now_ms: What time it is.
-        settle_ms: For how long after its end a run's files are listed again.
-        relist: Whether all runs' files are listed, not only those that may have changed.
-        accept_loss: Whether most of what was known may be gone.
-        progress: Told how far it is.
+        directory: The users of the basic-auth app, if it is used.
+        artifacts: Lists artifact folders.
+        rule: Maps experiments to workspaces and projects.
+        events: Formats the events.
+        load_checkpoint: Loads what the last loads stored.
+        now_ms: The current time.
+        settle_ms: How long after its end a run's files are listed again.
+        relist: Whether to list the files of all runs, not only of those that may have changed.
+        accept_loss: Whether to continue when most of what was known is missing.
+        progress: Reports progress.
     """
 
     store: TrackingStore
@@ -44,15 +44,17 @@ class LoadContext:
     accept_loss: bool
     progress: ProgressCallback
 
-    def insist_on_most(self, what: str, gone: int, known: int) -> None:
-        """Stop where most is gone: what is ended stays ended, and such a store is mostly another.
+    def require_most_present(self, noun: str, missing: int, known: int) -> None:
+        """Stop if most of what was known is missing, because the store is probably another one.
+
+        Ended entities cannot be revived by a later load, so a mistake would be permanent.
 
         Raises:
-            SourceUnavailable: Most of what was known is gone, and that is not to be accepted.
+            ForeignUnavailable: Most of it is missing and `accept_loss` is off.
         """
-        if not self.accept_loss and gone > 1 and 2 * gone > known:
-            raise SourceUnavailable(
-                f"Of {known} {what} that were there before, {gone} are gone: is this still the "
-                f"same MLflow, with its workspaces and users? Nothing of them was ended; "
-                f"--accept-loss ends them."
+        if not self.accept_loss and missing > 1 and 2 * missing > known:
+            raise ForeignUnavailable(
+                f"{missing} of {known} known {noun} are missing. Check that this is the same "
+                f"MLflow, with its workspaces and users. None of them was ended; --accept-loss "
+                f"ends them."
             )

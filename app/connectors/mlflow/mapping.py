@@ -1,4 +1,4 @@
-"""Where an MLflow experiment is counted: its workspace, and its name as a project there."""
+"""Map MLflow experiments to workspaces and projects of the report."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ WORKSPACE_RULE_FORMS = "workspace, tag:KEY, prefix, prefix:SEPARATOR or file:PAT
 
 
 class ProjectKey(NamedTuple):
-    """A project of a workspace."""
+    """A workspace and the name of a project in it."""
 
     workspace: str
     project: str
@@ -22,13 +22,13 @@ class ProjectKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceRule:
-    """How the workspace of an experiment is found.
+    """A rule that finds the workspace of an experiment.
 
     Attributes:
-        kind: `workspace` (MLflow's own), `tag`, `prefix` or `file`.
-        argument: The tag's key, or the separator after the prefix.
-        patterns: Of a file: workspaces by patterns of experiments' names; the first that matches.
-        otherwise: The workspace where the rule finds none.
+        kind: `workspace` (MLflow's workspaces), `tag`, `prefix` or `file`.
+        argument: The key of the tag, or the separator after the prefix.
+        patterns: For `file`: workspaces by experiment name pattern; the first match counts.
+        otherwise: The workspace of experiments for which the rule finds none.
     """
 
     kind: str
@@ -37,13 +37,13 @@ class WorkspaceRule:
     otherwise: str = DEFAULT_WORKSPACE
 
     @classmethod
-    def parse(cls, written: str, otherwise: str = DEFAULT_WORKSPACE) -> Self:
-        """A rule as it is written on the command line.
+    def parse(cls, text: str, otherwise: str = DEFAULT_WORKSPACE) -> Self:
+        """Parse a rule from the command line.
 
         Raises:
-            InvalidArgument: It is not one of the forms, or its file cannot be read.
+            InvalidArgument: The text has none of the forms, or its file cannot be read.
         """
-        kind, _, argument = written.partition(":")
+        kind, _, argument = text.partition(":")
         match kind:
             case "workspace" if not argument:
                 return cls(kind, otherwise=otherwise)
@@ -52,21 +52,21 @@ class WorkspaceRule:
             case "prefix":
                 return cls(kind, argument or "/", otherwise=otherwise)
             case "file" if argument:
-                return cls(kind, patterns=_patterns(Path(argument)), otherwise=otherwise)
-        raise InvalidArgument(f"workspace-from: must be {WORKSPACE_RULE_FORMS}; got {written!r}.")
+                return cls(kind, patterns=_read_patterns(Path(argument)), otherwise=otherwise)
+        raise InvalidArgument(f"workspace-from: must be {WORKSPACE_RULE_FORMS}; got {text!r}.")
 
     @property
     def tags(self) -> Sequence[str]:
-        """Which tags of an experiment the rule reads."""
+        """Return the experiment tags that the rule needs."""
         return [self.argument] if self.kind == "tag" else []
 
     @property
     def follows_mlflow(self) -> bool:
-        """Whether workspaces are MLflow's own, with those that hold nothing yet."""
+        """Return whether the workspaces are MLflow's own, including empty ones."""
         return self.kind == "workspace"
 
-    def place(self, experiment: MlflowExperiment) -> ProjectKey:
-        """Where an experiment is counted."""
+    def resolve_project(self, experiment: MlflowExperiment) -> ProjectKey:
+        """Return the workspace and project that an experiment counts in."""
         name = experiment.name
         match self.kind:
             case "tag":
@@ -76,7 +76,7 @@ class WorkspaceRule:
                 return (
                     ProjectKey(prefix, rest)
                     if found and prefix and rest
-                    else self._elsewhere(name)
+                    else ProjectKey(self.otherwise, name)
                 )
             case "file":
                 matching = (
@@ -87,22 +87,19 @@ class WorkspaceRule:
                 return ProjectKey(next(matching, self.otherwise), name)
         return ProjectKey(experiment.workspace, name)
 
-    def _elsewhere(self, name: str) -> ProjectKey:
-        return ProjectKey(self.otherwise, name)
 
-
-def _patterns(file: Path) -> Mapping[str, str]:
-    """A file of TOML: under `[workspaces]` a line `"pattern" = "workspace"` each."""
+def _read_patterns(file: Path) -> Mapping[str, str]:
+    """Read a TOML file whose table `[workspaces]` maps name patterns to workspaces."""
     try:
-        read = tomllib.loads(file.read_text(encoding="utf-8"))
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidArgument(f"workspace-from: {file} cannot be read: {error}.") from None
-    patterns = read.get("workspaces")
+    patterns = content.get("workspaces")
     if not isinstance(patterns, dict) or not all(
         isinstance(workspace, str) and workspace for workspace in patterns.values()
     ):
         raise InvalidArgument(
-            f'workspace-from: {file}: there must be a table [workspaces] of lines "pattern" = '
+            f'workspace-from: {file}: needs a table [workspaces] with lines such as "pattern" = '
             '"workspace".'
         )
     return patterns

@@ -1,4 +1,4 @@
-"""Logged models and registered versions: files that lie beside those of runs."""
+"""Read logged models and registered versions, whose files are stored beside those of runs."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 
@@ -9,65 +9,69 @@ from app.connectors.mlflow.checkpoint import (
     MODEL_BUCKETS,
     BatchBuilder,
     PendingListing,
-    changed_buckets,
+    decode_run,
+    encode,
+    find_changed_buckets,
     models_family,
-    read_known,
-    remember_buckets,
     runs_family,
-    written,
+    store_fingerprints,
 )
 from app.connectors.mlflow.load_context import LoadContext
 from app.connectors.mlflow.mapping import ProjectKey
 from app.connectors.mlflow.records import MlflowExperiment, MlflowModel, MlflowRun
-from app.connectors.mlflow.runs import run_deleted, tell_run
+from app.connectors.mlflow.runs import format_deleted_run, report_run
 from app.connectors.mlflow.users import UserTracker
 from app.domain.sources import SourceBatch
 
 
 class ModelCheckpoint(msgspec.Struct, array_like=True):
-    """A logged model's run, None when it counts for itself, and its folder."""
+    """A logged model's folder and run; without a run it counts as an experiment itself."""
 
     run_id: str | None
     folder: str
 
 
-read_logged_model = msgspec.json.Decoder(ModelCheckpoint).decode
+decode_model = msgspec.json.Decoder(ModelCheckpoint).decode
 
 
 async def read_models(
-    context: LoadContext, places: Mapping[str, ProjectKey], people: UserTracker
+    context: LoadContext, projects: Mapping[str, ProjectKey], users: UserTracker
 ) -> AsyncIterator[SourceBatch]:
-    """Logged models: their files count for the run that logged them, or for themselves."""
+    """Yield changed logged models.
+
+    A model's files count towards the run that logged it, or else towards the model itself.
+    """
     fingerprints = await context.store.model_buckets()
-    changed = await changed_buckets(context.load_checkpoint, MODEL_BUCKETS, fingerprints)
+    changed = await find_changed_buckets(context.load_checkpoint, MODEL_BUCKETS, fingerprints)
     for experiment_id, starts in changed.items():
-        draft = BatchBuilder()
-        remember_buckets(draft, MODEL_BUCKETS, experiment_id, starts, fingerprints)
-        if experiment_id in places:
+        batch = BatchBuilder()
+        store_fingerprints(batch, MODEL_BUCKETS, experiment_id, starts, fingerprints)
+        if experiment_id in projects:
             runs = await context.load_checkpoint(runs_family(experiment_id))
             models = await context.store.models(experiment_id)
             for model in models:
-                _tell(context, people, draft, model, runs, places[experiment_id])
-            await _tell_gone(context, draft, experiment_id, models, runs)
-        yield draft.build()
+                _report_model(context, users, batch, model, runs, projects[experiment_id])
+            await _report_deleted_models(context, batch, experiment_id, models, runs)
+        yield batch.build()
 
 
-def _tell(
+def _report_model(
     context: LoadContext,
-    people: UserTracker,
-    draft: BatchBuilder,
+    users: UserTracker,
+    batch: BatchBuilder,
     model: MlflowModel,
     runs: Mapping[str, str],
-    place: ProjectKey,
+    project: ProjectKey,
 ) -> None:
     family, folder = models_family(model.experiment_id), model.artifact_uri
     if model.run_id is not None and model.run_id in runs:
-        draft.remember(family, model.model_id, written(ModelCheckpoint(model.run_id, folder)))
-        due = PendingListing(model.experiment_id, model.updated_ms + context.settle_ms)
-        draft.remember(DUE, model.run_id, written(due))
+        checkpoint = ModelCheckpoint(model.run_id, folder)
+        batch.set_checkpoint(family, model.model_id, encode(checkpoint))
+        pending = PendingListing(model.experiment_id, model.updated_ms + context.settle_ms)
+        batch.set_checkpoint(DUE, model.run_id, encode(pending))
         return
-    draft.remember(family, model.model_id, written(ModelCheckpoint(None, folder)))
-    alone = MlflowRun(
+    batch.set_checkpoint(family, model.model_id, encode(ModelCheckpoint(None, folder)))
+    run = MlflowRun(
         model.model_id,
         model.experiment_id,
         model.owner,
@@ -76,42 +80,42 @@ def _tell(
         running=False,
         artifact_uri=folder,
     )
-    tell_run(context, people, draft, alone, runs.get(model.model_id), place, model=True)
+    report_run(context, users, batch, run, runs.get(model.model_id), project, model=True)
 
 
-async def _tell_gone(
+async def _report_deleted_models(
     context: LoadContext,
-    draft: BatchBuilder,
+    batch: BatchBuilder,
     experiment_id: str,
     models: Sequence[MlflowModel],
     runs: Mapping[str, str],
 ) -> None:
-    """Models that are there no longer: their run is smaller, or they were counted themselves."""
+    """Measure the runs of deleted models again; end models that counted themselves."""
     before = await context.load_checkpoint(models_family(experiment_id))
-    for gone in sorted(before.keys() - {model.model_id for model in models}):
-        draft.remember(models_family(experiment_id), gone, None)
-        run_id = read_logged_model(before[gone]).run_id
+    for model_id in sorted(before.keys() - {model.model_id for model in models}):
+        batch.set_checkpoint(models_family(experiment_id), model_id, None)
+        run_id = decode_model(before[model_id]).run_id
         if run_id is not None and run_id in runs:
-            due = PendingListing(experiment_id, context.now_ms + context.settle_ms)
-            draft.remember(DUE, run_id, written(due))
-        elif gone in runs:
-            known = read_known(runs[gone])
-            draft.lines.append(run_deleted(context.events, gone, known, context.now_ms))
-            draft.remember(runs_family(experiment_id), gone, None)
-            draft.remember(DUE, gone, None)
+            pending = PendingListing(experiment_id, context.now_ms + context.settle_ms)
+            batch.set_checkpoint(DUE, run_id, encode(pending))
+        elif model_id in runs:
+            run = decode_run(runs[model_id])
+            batch.lines.append(format_deleted_run(context.events, model_id, run, context.now_ms))
+            batch.set_checkpoint(runs_family(experiment_id), model_id, None)
+            batch.set_checkpoint(DUE, model_id, None)
 
 
 async def read_versions(
     context: LoadContext, experiments: Sequence[MlflowExperiment]
 ) -> AsyncIterator[SourceBatch]:
-    """Registered versions whose files belong to no experiment: nobody is charged for them."""
-    draft = BatchBuilder()
+    """Report registered versions whose files belong to no experiment; nobody pays for them."""
+    batch = BatchBuilder()
     roots = [f"{each.artifact_location.rstrip('/')}/" for each in experiments]
     inside = tuple(root for root in [*roots, "runs:/", "models:/"] if root != "/")
     for version in await context.store.model_versions():
         if version.location and not version.location.startswith(inside):
-            draft.skip(
+            batch.skip(
                 f"model version {version.name}/{version.version}",
-                f"its files lie outside of every experiment, in {version.location}: not counted",
+                f"its files are outside of every experiment, in {version.location}: not counted",
             )
-    yield draft.build()
+    yield batch.build()

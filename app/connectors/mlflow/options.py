@@ -1,4 +1,4 @@
-"""What a context of MLflow may be told."""
+"""The options of a load from MLflow."""
 
 from typing import Annotated
 
@@ -9,21 +9,22 @@ from app.connectors.mlflow.records import DEFAULT_WORKSPACE, OWNER_TAG
 
 
 class MlflowOptions(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, frozen=True):
-    """The options of `chargeback import-mlflow`, which a sources file spells the same way.
+    """The options of `chargeback import-mlflow`; a sources file uses the same names.
 
     Attributes:
         store: The URL of the tracking store's database.
-        tracking_url: The address of the server: to read over REST without `store`, and the proxy.
-        auth_store: The URL of the basic-auth app's database.
-        artifacts_destination: Where the proxy keeps what it serves.
-        workspace_from: How the workspace of an experiment is found.
-        otherwise: The workspace where that finds none.
-        owner_tag: Which tag of a run names its owner.
+        tracking_url: The server's address: read over REST if `store` is missing, and used as the
+            artifact proxy.
+        auth_store: The URL of the database of the basic-auth app.
+        artifacts_destination: Where the artifact proxy stores its files.
+        workspace_from: The rule that finds the workspace of an experiment.
+        otherwise: The workspace of experiments for which the rule finds none.
+        owner_tag: The tag of a run that names its owner.
         parallel: How many folders are listed at a time.
-        settle_days: For how long after its end a run's files are listed again.
+        settle_days: How many days after its end a run's files are listed again.
         relist: List the files of all runs.
-        accept_loss: Believe it when most of what was there is gone.
-        untested_version: Read a database of a version that was not tested.
+        accept_loss: End entities even if most of them are missing.
+        untested_version: Read databases of untested MLflow versions.
     """
 
     store: str | None = None

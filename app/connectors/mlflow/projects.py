@@ -1,4 +1,4 @@
-"""Workspaces and projects: MLflow's experiments, and where they are counted."""
+"""Read workspaces and projects: MLflow's experiments, mapped to the report's projects."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 
@@ -9,152 +9,161 @@ from app.connectors.mlflow.checkpoint import (
     PROJECTS,
     WORKSPACES,
     BatchBuilder,
+    decode_run,
+    encode,
     models_family,
-    read_known,
     runs_family,
-    written,
 )
 from app.connectors.mlflow.load_context import LoadContext
 from app.connectors.mlflow.mapping import ProjectKey
 from app.connectors.mlflow.records import MlflowExperiment
-from app.connectors.mlflow.runs import place_line, run_deleted
+from app.connectors.mlflow.runs import format_deleted_run, format_run
 from app.domain.sources import SourceBatch
 
-Places = Mapping[str, ProjectKey]
-"""Where each experiment is counted, by its id."""
+Projects = Mapping[str, ProjectKey]
+"""The project of each experiment, by experiment id."""
 
 
-class _Told(msgspec.Struct, array_like=True):
-    """Where an experiment was counted, and when it had last been updated then."""
+class ProjectCheckpoint(msgspec.Struct, array_like=True):
+    """The project of an experiment when it was last reported, and its last update then."""
 
     workspace: str
     project: str
     updated_ms: int
 
     @property
-    def place(self) -> ProjectKey:
+    def key(self) -> ProjectKey:
+        """Return the workspace and project."""
         return ProjectKey(self.workspace, self.project)
 
 
-_read = msgspec.json.Decoder(_Told).decode
+_decode_project = msgspec.json.Decoder(ProjectCheckpoint).decode
 
 
 async def read_projects(
-    context: LoadContext, experiments: Sequence[MlflowExperiment], places: Places
+    context: LoadContext, experiments: Sequence[MlflowExperiment], projects: Projects
 ) -> AsyncIterator[SourceBatch]:
-    """Projects that are new, have another place, or are gone; and MLflow's workspaces."""
-    known = {key: _read(value) for key, value in (await context.load_checkpoint(PROJECTS)).items()}
-    gone = known.keys() - {each.experiment_id for each in experiments}
-    context.insist_on_most("experiments", len(gone), len(known))
+    """Yield new, moved and deleted projects, and MLflow's workspaces."""
+    stored = await context.load_checkpoint(PROJECTS)
+    known = {key: _decode_project(value) for key, value in stored.items()}
+    missing = known.keys() - {each.experiment_id for each in experiments}
+    context.require_most_present("experiments", len(missing), len(known))
     if context.rule.follows_mlflow:
-        yield await _workspaces(context, experiments)
+        yield await _report_workspaces(context, experiments)
     for experiment in experiments:
         before = known.pop(experiment.experiment_id, None)
         if before is None:
-            yield _new(context, experiment, places)
-        elif before.place != places[experiment.experiment_id]:
-            yield await _moved(context, experiment, before, places)
+            yield _report_new_experiment(context, experiment, projects)
+        elif before.key != projects[experiment.experiment_id]:
+            yield await _report_moved_experiment(context, experiment, before, projects)
     for experiment_id, before in sorted(known.items()):
-        yield await _gone(context, experiment_id, before.place, places)
+        yield await _report_deleted_experiment(context, experiment_id, before.key, projects)
 
 
-async def _workspaces(
+async def _report_workspaces(
     context: LoadContext, experiments: Sequence[MlflowExperiment]
 ) -> SourceBatch:
-    """MLflow's workspaces, those that hold nothing yet included, where it keeps any.
+    """Report MLflow's workspaces, including empty ones.
 
-    What experiments are in is there, whether or not it is listed: a server with the feature
-    switched off lists none, and its database does.
+    A workspace that has experiments exists even if it is not listed: a server whose workspaces
+    feature is off lists none, but its database still has them.
     """
     names = {*await context.store.workspaces(), *(each.workspace for each in experiments)}
     known = set(await context.load_checkpoint(WORKSPACES))
-    draft, line, now = BatchBuilder(), context.events.line, context.now_ms
+    batch, format_event, now = BatchBuilder(), context.events.format_event, context.now_ms
     for name in sorted(names - known):
         created = (each.created_ms for each in experiments if each.workspace == name)
         at = min((at for at in created if at is not None), default=now)
-        draft.lines.append(line(f"workspace/{name}/{at}", "workspace.upserted", at, name=name))
-        draft.remember(WORKSPACES, name, "")
+        id_ = f"workspace/{name}/{at}"
+        batch.lines.append(format_event(id_, "workspace.upserted", at, name=name))
+        batch.set_checkpoint(WORKSPACES, name, "")
     for name in sorted(known - names):
         id_ = f"workspace/{name}/{now}/deleted"
-        draft.lines.append(line(id_, "workspace.deleted", now, name=name))
-        draft.remember(WORKSPACES, name, None)
-    return draft.build()
+        batch.lines.append(format_event(id_, "workspace.deleted", now, name=name))
+        batch.set_checkpoint(WORKSPACES, name, None)
+    return batch.build()
 
 
-def _new(context: LoadContext, experiment: MlflowExperiment, places: Places) -> SourceBatch:
-    draft = BatchBuilder()
-    _announce(context, draft, experiment, places, experiment.created_ms or context.now_ms)
-    return draft.build()
+def _report_new_experiment(
+    context: LoadContext, experiment: MlflowExperiment, projects: Projects
+) -> SourceBatch:
+    batch = BatchBuilder()
+    at = experiment.created_ms or context.now_ms
+    _report_project(context, batch, experiment, projects, at)
+    return batch.build()
 
 
-def _announce(
+def _report_project(
     context: LoadContext,
-    draft: BatchBuilder,
+    batch: BatchBuilder,
     experiment: MlflowExperiment,
-    places: Places,
+    projects: Projects,
     at: int,
 ) -> None:
     id_ = experiment.experiment_id
-    place = places[id_]
-    draft.lines.append(
-        context.events.line(
+    key = projects[id_]
+    batch.lines.append(
+        context.events.format_event(
             f"experiment/{id_}/{at}",
             "project.upserted",
             at,
-            workspace=place.workspace,
-            name=place.project,
+            workspace=key.workspace,
+            name=key.project,
         )
     )
     updated = experiment.updated_ms or context.now_ms
-    draft.remember(PROJECTS, id_, written(_Told(*place, updated)))
+    batch.set_checkpoint(PROJECTS, id_, encode(ProjectCheckpoint(*key, updated)))
 
 
-async def _moved(
-    context: LoadContext, experiment: MlflowExperiment, before: _Told, places: Places
+async def _report_moved_experiment(
+    context: LoadContext,
+    experiment: MlflowExperiment,
+    before: ProjectCheckpoint,
+    projects: Projects,
 ) -> SourceBatch:
-    """An experiment that was renamed, or is mapped elsewhere now, takes its runs along."""
+    """Move the runs of an experiment that was renamed or is mapped to another workspace."""
     updated = experiment.updated_ms or 0
     at = updated if updated > before.updated_ms else context.now_ms
-    draft = BatchBuilder()
-    _announce(context, draft, experiment, places, at)
+    batch = BatchBuilder()
+    _report_project(context, batch, experiment, projects, at)
     family = runs_family(experiment.experiment_id)
     for run_id, value in (await context.load_checkpoint(family)).items():
-        known = read_known(value)
-        known.workspace, known.project = places[experiment.experiment_id]
-        moved_at = max(at, known.start_ms)
-        draft.lines.append(place_line(context.events, run_id, known, moved_at, moved=True))
-        draft.remember(family, run_id, written(known))
-    if before.place not in places.values():
-        draft.lines.append(_deleted(context, before.place, at))
-    return draft.build()
+        run = decode_run(value)
+        run.workspace, run.project = projects[experiment.experiment_id]
+        moved_at = max(at, run.start_ms)
+        batch.lines.append(format_run(context.events, run_id, run, moved_at, moved=True))
+        batch.set_checkpoint(family, run_id, encode(run))
+    if before.key not in projects.values():
+        batch.lines.append(_format_deleted_project(context, before.key, at))
+    return batch.build()
 
 
-async def _gone(
-    context: LoadContext, experiment_id: str, place: ProjectKey, places: Places
+async def _report_deleted_experiment(
+    context: LoadContext, experiment_id: str, key: ProjectKey, projects: Projects
 ) -> SourceBatch:
-    """An experiment that was deleted for good, with its runs."""
-    draft = BatchBuilder()
-    draft.remember(PROJECTS, experiment_id, None)
-    shared = place in places.values()
-    if not shared:
-        draft.lines.append(_deleted(context, place, context.now_ms))
+    """End an experiment that was deleted permanently, with its runs."""
+    batch = BatchBuilder()
+    batch.set_checkpoint(PROJECTS, experiment_id, None)
+    is_shared = key in projects.values()
+    if not is_shared:
+        batch.lines.append(_format_deleted_project(context, key, context.now_ms))
     for run_id, value in (await context.load_checkpoint(runs_family(experiment_id))).items():
-        if shared:
-            draft.lines.append(
-                run_deleted(context.events, run_id, read_known(value), context.now_ms)
+        if is_shared:
+            batch.lines.append(
+                format_deleted_run(context.events, run_id, decode_run(value), context.now_ms)
             )
-        draft.remember(runs_family(experiment_id), run_id, None)
-        draft.remember(DUE, run_id, None)
+        batch.set_checkpoint(runs_family(experiment_id), run_id, None)
+        batch.set_checkpoint(DUE, run_id, None)
     for model_id in await context.load_checkpoint(models_family(experiment_id)):
-        draft.remember(models_family(experiment_id), model_id, None)
-    return draft.build()
+        batch.set_checkpoint(models_family(experiment_id), model_id, None)
+    return batch.build()
 
 
-def _deleted(context: LoadContext, place: ProjectKey, at: int) -> bytes:
-    return context.events.line(
-        f"project/{written(place)}/{at}/deleted",
+def _format_deleted_project(context: LoadContext, key: ProjectKey, at: int) -> bytes:
+    return context.events.format_event(
+        f"project/{encode(key)}/{at}/deleted",
         "project.deleted",
         at,
-        workspace=place.workspace,
-        name=place.project,
+        workspace=key.workspace,
+        name=key.project,
     )

@@ -1,4 +1,4 @@
-"""What a tracking store says, whichever way it was read. Times are milliseconds since 1970."""
+"""Records read from MLflow, over REST or from its database. Times are milliseconds since 1970."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -6,17 +6,17 @@ from typing import NamedTuple, Protocol
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 DEFAULT_WORKSPACE = "default"
-"""MLflow's own name for the workspace of whatever is in none."""
+"""MLflow's name for the workspace of experiments without one."""
 OWNER_TAG = "mlflow.user"
-_NOBODY = "unknown"
-"""What MLflow's client writes as `user_id` when nothing names one."""
+_UNKNOWN_USER = "unknown"
+"""What MLflow's client writes as `user_id` if it knows no user."""
 
 
 class MlflowExperiment(NamedTuple):
     """An MLflow experiment: a project of the report.
 
-    `artifact_location` is the folder of all its artifacts. `tags` are those that the mapping asks
-    for.
+    `artifact_location` is the folder of all its artifacts. `tags` holds only the tags that the
+    workspace rule needs.
     """
 
     experiment_id: str
@@ -29,10 +29,10 @@ class MlflowExperiment(NamedTuple):
 
 
 class MlflowRun(NamedTuple):
-    """An MLflow run, or a logged model that belongs to none: an experiment of the report.
+    """An MLflow run, or a logged model without a run: an experiment of the report.
 
-    `owner` and `started_ms` are what the client claimed. `running` until it is said to have
-    ended.
+    The client chose `owner` and `started_ms`; MLflow does not verify them. `running` is true until
+    the client reports the end.
     """
 
     run_id: str
@@ -44,13 +44,13 @@ class MlflowRun(NamedTuple):
     artifact_uri: str
 
 
-def resolve_owner(tagged: str | None, user_id: str | None) -> str | None:
-    """Who owns a run, by its tag or else by its `user_id`; None when neither names anybody."""
-    return tagged or (user_id if user_id and user_id != _NOBODY else None)
+def resolve_owner(tag: str | None, user_id: str | None) -> str | None:
+    """Return the owner of a run from its tag, else from its `user_id`; None if unknown."""
+    return tag or (user_id if user_id and user_id != _UNKNOWN_USER else None)
 
 
 class MlflowModel(NamedTuple):
-    """A logged model; its files lie beside those of the run that logged it."""
+    """A logged model. Its files are stored beside those of the run that logged it."""
 
     model_id: str
     experiment_id: str
@@ -62,7 +62,7 @@ class MlflowModel(NamedTuple):
 
 
 class MlflowModelVersion(NamedTuple):
-    """A version in the registry, and where its files are: mostly a run's or a logged model's."""
+    """A version in the model registry. Its files mostly belong to a run or a logged model."""
 
     name: str
     version: int
@@ -70,7 +70,7 @@ class MlflowModelVersion(NamedTuple):
 
 
 class MlflowTrace(NamedTuple):
-    """A trace: a use of the SDK."""
+    """A trace: one use of the SDK."""
 
     trace_id: str
     user: str | None
@@ -78,13 +78,13 @@ class MlflowTrace(NamedTuple):
 
 
 class MlflowAccount(NamedTuple):
-    """A user of the basic-auth app, and what the user may see.
+    """An account of the basic-auth app, with its roles and permissions.
 
     Attributes:
-        username: Its name.
-        workspaces: The workspaces in which the user has a role.
-        experiments: The ids of experiments for which the user has a permission, where MLflow
-            knows no roles yet.
+        username: The name of the account.
+        workspaces: The workspaces in which the account has a role.
+        experiments: The ids of the experiments that the account has a permission for, in versions
+            of MLflow without roles.
     """
 
     username: str
@@ -93,63 +93,66 @@ class MlflowAccount(NamedTuple):
 
 
 class Bucket(NamedTuple):
-    """Some runs, or traces, of an experiment: those that began on a day (in an hour), or all."""
+    """The runs of an experiment that began on one day, its traces of one hour, or all of them.
+
+    `start_ms` is the start of the day or hour; 0 means all.
+    """
 
     experiment_id: str
     start_ms: int
 
 
 class TrackingStore(Protocol):
-    """A way to read a tracking store.
+    """A tracking store, read from its database or over REST.
 
-    A bucket has a fingerprint, which changes when anything in it does: what is read again is
-    what is in buckets whose fingerprint is another than last time.
+    A bucket's fingerprint changes when anything in the bucket does. A load reads only the buckets
+    whose fingerprint differs from the one of the last load.
     """
 
     async def workspaces(self) -> Sequence[str]:
-        """The names of all workspaces; none where MLflow knows no workspaces."""
+        """Return the names of all workspaces; empty if this MLflow has none."""
         ...
 
     async def experiments(self) -> Sequence[MlflowExperiment]:
-        """All experiments, deleted ones included, by id."""
+        """Return all experiments, including deleted ones, sorted by id."""
         ...
 
     async def run_buckets(self) -> Mapping[Bucket, str]:
-        """The fingerprints of all runs, deleted ones included."""
+        """Return the fingerprints of all runs, including deleted ones."""
         ...
 
     def runs(
         self, experiment_id: str, buckets: Sequence[int]
     ) -> AsyncIterator[Sequence[MlflowRun]]:
-        """The runs in these buckets, some at a time."""
+        """Yield the runs in these buckets, page by page."""
         ...
 
     async def model_buckets(self) -> Mapping[Bucket, str]:
-        """The fingerprints of all logged models, one bucket an experiment."""
+        """Return the fingerprints of all logged models, one bucket per experiment."""
         ...
 
     async def models(self, experiment_id: str) -> Sequence[MlflowModel]:
-        """The logged models of an experiment."""
+        """Return the logged models of an experiment."""
         ...
 
     async def model_versions(self) -> Sequence[MlflowModelVersion]:
-        """All versions of all registered models."""
+        """Return all versions of all registered models."""
         ...
 
     async def trace_buckets(self) -> Mapping[Bucket, str]:
-        """The fingerprints of all traces."""
+        """Return the fingerprints of all traces."""
         ...
 
     def traces(
         self, experiment_id: str, buckets: Sequence[int]
     ) -> AsyncIterator[Sequence[MlflowTrace]]:
-        """The traces in these buckets, some at a time."""
+        """Yield the traces in these buckets, page by page."""
         ...
 
 
 class AccountDirectory(Protocol):
-    """A way to read the users of the basic-auth app."""
+    """The accounts of the basic-auth app, read from its database or over REST."""
 
     async def accounts(self) -> Sequence[MlflowAccount] | None:
-        """All users, by username; None where this version of MLflow does not list them."""
+        """Return all accounts by username; None if this version of MLflow does not list them."""
         ...

@@ -1,8 +1,8 @@
-"""Reading a tracking store, and the users of the basic-auth app, over REST.
+"""Read a tracking store and the accounts of the basic-auth app over REST.
 
-The API tells less than the database: not when a run was deleted, and no figures about many runs.
-So a bucket is a whole experiment, and its fingerprint is what a few small questions answer. A
-run that is logged with a start and an end before those of others is seen with the next one.
+The API offers less than the database: no deletion times, and no aggregates over runs. So a bucket
+is a whole experiment, and its fingerprint comes from a few small requests. A run that is logged
+with an earlier start and end than existing runs is read only when another run changes.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from app.connectors.mlflow.records import (
 
 T = TypeVar("T")
 
-_PAGE = 1_000
+_PAGE_SIZE = 1_000
 _API = "/api/2.0/mlflow"
 
 
@@ -34,9 +34,9 @@ class RestStore:
     """A tracking store, read from its server.
 
     Args:
-        server: Where it is.
-        tags: Which tags of experiments the mapping asks for.
-        owner_tag: Which tag of a run names its owner, before its `user_id` does.
+        server: A client for the server.
+        tags: The experiment tags that the workspace rule needs.
+        owner_tag: The tag of a run that names its owner; it has precedence over `user_id`.
     """
 
     def __init__(
@@ -45,118 +45,132 @@ class RestStore:
         self._server = server
         self._tags = frozenset(tags)
         self._owner_tag = owner_tag
-        self._where: dict[str, str | None] = {}
-        """The workspace to ask in, by experiment: one request sees one workspace."""
+        self._workspaces: dict[str, str | None] = {}
+        """The workspace of each experiment; a request sees only one workspace."""
 
     async def workspaces(self) -> Sequence[str]:
-        """The names of all workspaces; none where the server has the feature switched off."""
+        """Return the names of all workspaces; empty if the feature is off."""
         try:
-            told = await self._ask(self._server.get, "/api/3.0/mlflow/server-info", {})
+            server_info = await self._call(self._server.get, "/api/3.0/mlflow/server-info", {})
         except EndpointNotFound:
-            # Servers before 3.10 do not tell, and know no workspaces.
+            # Servers before 3.10 have neither this endpoint nor workspaces.
             return []
-        if not told.get("workspaces_enabled"):
+        if not server_info.get("workspaces_enabled"):
             return []
-        found = await self._ask(self._server.get, "/api/3.0/mlflow/workspaces", {})
-        return sorted(each["name"] for each in found.get("workspaces", []))
+        content = await self._call(self._server.get, "/api/3.0/mlflow/workspaces", {})
+        return sorted(each["name"] for each in content.get("workspaces", []))
 
     async def experiments(self) -> Sequence[MlflowExperiment]:
-        """All experiments, deleted ones included, by id."""
+        """Return all experiments, including deleted ones, sorted by id."""
         found: list[MlflowExperiment] = []
         workspaces: Sequence[str | None] = await self.workspaces() or [None]
         for workspace in workspaces:
-            body = {"max_results": _PAGE, "view_type": "ALL"}
-            for page in await self._pages(f"{_API}/experiments/search", body, workspace):
+            body = {"max_results": _PAGE_SIZE, "view_type": "ALL"}
+            for page in await self._read_pages(f"{_API}/experiments/search", body, workspace):
                 for each in page.get("experiments", []):
-                    self._where[each["experiment_id"]] = workspace
-                    found.append(self._experiment(each, workspace))
+                    self._workspaces[each["experiment_id"]] = workspace
+                    found.append(self._to_experiment(each, workspace))
         return sorted(found, key=lambda each: int(each.experiment_id))
 
-    def _experiment(self, told: Mapping[str, Any], workspace: str | None) -> MlflowExperiment:
+    def _to_experiment(
+        self, content: Mapping[str, Any], workspace: str | None
+    ) -> MlflowExperiment:
         return MlflowExperiment(
-            told["experiment_id"],
-            told["name"],
-            workspace or told.get("workspace") or DEFAULT_WORKSPACE,
-            told.get("creation_time"),
-            told.get("last_update_time"),
-            told.get("artifact_location", ""),
-            {tag["key"]: tag["value"] for tag in told.get("tags", []) if tag["key"] in self._tags},
+            content["experiment_id"],
+            content["name"],
+            workspace or content.get("workspace") or DEFAULT_WORKSPACE,
+            content.get("creation_time"),
+            content.get("last_update_time"),
+            content.get("artifact_location", ""),
+            {
+                tag["key"]: tag["value"]
+                for tag in content.get("tags", [])
+                if tag["key"] in self._tags
+            },
         )
 
     async def run_buckets(self) -> Mapping[Bucket, str]:
-        """A fingerprint of each experiment: its latest start and end, and what is deleted."""
-        return await self._buckets(self._runs_fingerprint)
+        """Return the fingerprints of experiments: their latest start and end, and deleted runs."""
+        return await self._read_buckets(self._fingerprint_runs)
 
-    async def _runs_fingerprint(self, experiment_id: str) -> str:
+    async def _fingerprint_runs(self, experiment_id: str) -> str:
         latest = [
-            _ids(page)
+            _format_run_ids(page)
             for order in ("start_time DESC", "end_time DESC")
-            for page in [await self._first_runs(experiment_id, order)]
+            for page in [await self._find_latest_run(experiment_id, order)]
         ]
-        deleted = [run["info"]["run_id"] for run in await self._all(experiment_id, "DELETED_ONLY")]
+        deleted = [
+            run["info"]["run_id"] for run in await self._search_runs(experiment_id, "DELETED_ONLY")
+        ]
         return "/".join([*latest, *sorted(deleted)]) if any(latest) or deleted else ""
 
-    async def _first_runs(self, experiment_id: str, order: str) -> Mapping[str, Any]:
+    async def _find_latest_run(self, experiment_id: str, order: str) -> Mapping[str, Any]:
         body = {
             "experiment_ids": [experiment_id],
             "max_results": 1,
             "run_view_type": "ALL",
             "order_by": [order],
         }
-        where = self._where[experiment_id]
-        return await self._ask(self._server.post, f"{_API}/runs/search", body, where)
+        workspace = self._workspaces[experiment_id]
+        return await self._call(self._server.post, f"{_API}/runs/search", body, workspace)
 
-    async def _all(self, experiment_id: str, view: str) -> Sequence[Mapping[str, Any]]:
-        body = {"experiment_ids": [experiment_id], "max_results": _PAGE, "run_view_type": view}
-        pages = await self._pages(f"{_API}/runs/search", body, self._where[experiment_id])
+    async def _search_runs(self, experiment_id: str, view: str) -> Sequence[Mapping[str, Any]]:
+        body = {
+            "experiment_ids": [experiment_id],
+            "max_results": _PAGE_SIZE,
+            "run_view_type": view,
+        }
+        pages = await self._read_pages(
+            f"{_API}/runs/search", body, self._workspaces[experiment_id]
+        )
         return [run for page in pages for run in page.get("runs", [])]
 
     async def runs(
         self, experiment_id: str, buckets: Sequence[int]
     ) -> AsyncIterator[Sequence[MlflowRun]]:
-        """All runs of the experiment, whatever the buckets, deleted ones included."""
+        """Yield all runs of the experiment, including deleted ones; a bucket holds all runs."""
         del buckets
         yield [
-            _run(each["info"], _tag(each.get("data", {}).get("tags", []), self._owner_tag))
-            for each in await self._all(experiment_id, "ALL")
+            _to_run(each["info"], _find_tag(each.get("data", {}).get("tags", []), self._owner_tag))
+            for each in await self._search_runs(experiment_id, "ALL")
         ]
 
     async def model_buckets(self) -> Mapping[Bucket, str]:
-        """A fingerprint of each experiment with logged models: each of them, when last updated."""
+        """Return the fingerprints of logged models by experiment: their ids and last updates."""
 
         async def fingerprint(experiment_id: str) -> str:
             models = await self.models(experiment_id)
             return "/".join(f"{model.model_id}@{model.updated_ms}" for model in models)
 
-        return await self._buckets(fingerprint)
+        return await self._read_buckets(fingerprint)
 
     async def models(self, experiment_id: str) -> Sequence[MlflowModel]:
-        """The logged models of an experiment, by id; deleted ones are not told."""
+        """Return the logged models of an experiment, sorted by id, without deleted ones."""
         try:
-            pages = await self._pages(
+            pages = await self._read_pages(
                 f"{_API}/logged-models/search",
                 {"experiment_ids": [experiment_id], "max_results": 50},
-                self._where[experiment_id],
+                self._workspaces[experiment_id],
             )
         except EndpointNotFound:
-            # MLflow 2 logs models as artifacts of their runs.
+            # In MLflow 2, models are artifacts of their runs.
             return []
         found = [
-            _model(each["info"], self._owner_tag)
+            _to_model(each["info"], self._owner_tag)
             for page in pages
             for each in page.get("models", [])
         ]
         return sorted(found, key=lambda model: model.model_id)
 
     async def model_versions(self) -> Sequence[MlflowModelVersion]:
-        """All versions of all registered models."""
+        """Return all versions of all registered models."""
         found: list[MlflowModelVersion] = []
-        for workspace in dict.fromkeys(self._where.values()):
+        for workspace in dict.fromkeys(self._workspaces.values()):
             token = ""
             while True:
-                asked = {"max_results": _PAGE} | ({"page_token": token} if token else {})
-                page = await self._ask(
-                    self._server.get, f"{_API}/model-versions/search", asked, workspace
+                parameters = {"max_results": _PAGE_SIZE} | ({"page_token": token} if token else {})
+                page = await self._call(
+                    self._server.get, f"{_API}/model-versions/search", parameters, workspace
                 )
                 found += [
                     MlflowModelVersion(each["name"], int(each["version"]), each.get("source", ""))
@@ -168,31 +182,31 @@ class RestStore:
         return found
 
     async def trace_buckets(self) -> Mapping[Bucket, str]:
-        """A fingerprint of each experiment with traces: its latest trace."""
+        """Return the fingerprints of traces by experiment: the latest trace."""
 
         async def fingerprint(experiment_id: str) -> str:
-            (page,) = await self._trace_pages(experiment_id, 1, pages=1)
+            (page,) = await self._read_trace_pages(experiment_id, 1, pages=1)
             return "/".join(map(_trace_id, page.get("traces", [])))
 
-        return await self._buckets(fingerprint)
+        return await self._read_buckets(fingerprint)
 
     async def traces(
         self, experiment_id: str, buckets: Sequence[int]
     ) -> AsyncIterator[Sequence[MlflowTrace]]:
-        """All traces of the experiment."""
+        """Yield all traces of the experiment."""
         del buckets
-        for page in await self._trace_pages(experiment_id, 500, pages=None):
-            yield [_trace(each) for each in page.get("traces", [])]
+        for page in await self._read_trace_pages(experiment_id, 500, pages=None):
+            yield [_to_trace(each) for each in page.get("traces", [])]
 
-    async def _trace_pages(
+    async def _read_trace_pages(
         self, experiment_id: str, size: int, *, pages: int | None
     ) -> Sequence[Mapping[str, Any]]:
         try:
-            return await self._traces_found(experiment_id, size, pages)
+            return await self._search_traces(experiment_id, size, pages)
         except EndpointNotFound:
-            return await self._older_trace_pages(experiment_id, min(size, 500), pages)
+            return await self._read_trace_pages_v2(experiment_id, min(size, 500), pages)
 
-    async def _traces_found(
+    async def _search_traces(
         self, experiment_id: str, size: int, pages: int | None
     ) -> Sequence[Mapping[str, Any]]:
         body = {
@@ -205,85 +219,87 @@ class RestStore:
             "max_results": size,
             "order_by": ["timestamp_ms DESC"],
         }
-        where = self._where[experiment_id]
-        return await self._pages("/api/3.0/mlflow/traces/search", body, where, most=pages)
+        workspace = self._workspaces[experiment_id]
+        return await self._read_pages(
+            "/api/3.0/mlflow/traces/search", body, workspace, limit=pages
+        )
 
-    async def _older_trace_pages(
-        self, experiment_id: str, size: int, most: int | None
+    async def _read_trace_pages_v2(
+        self, experiment_id: str, size: int, limit: int | None
     ) -> Sequence[Mapping[str, Any]]:
-        """The same of MLflow 2; none before 2.14, which knows no traces."""
-        asked = {"experiment_ids": experiment_id, "max_results": size}
-        asked["order_by"] = "timestamp_ms DESC"
+        """Read traces from MLflow 2; empty before 2.14, which has no traces."""
+        parameters = {"experiment_ids": experiment_id, "max_results": size}
+        parameters["order_by"] = "timestamp_ms DESC"
         found: list[Mapping[str, Any]] = []
         token = ""
-        while not found or (token and len(found) != most):
+        while not found or (token and len(found) != limit):
             more = {"page_token": token} if token else {}
             try:
-                page = await self._ask(self._server.get, f"{_API}/traces", asked | more)
+                page = await self._call(self._server.get, f"{_API}/traces", parameters | more)
             except EndpointNotFound:
                 return [{}]
             found.append(page)
             token = page.get("next_page_token") or ""
         return found
 
-    async def _buckets(self, fingerprint: Callable[[str], Any]) -> Mapping[Bucket, str]:
-        """One bucket an experiment, of those that hold anything."""
-        found = {Bucket(each, 0): await fingerprint(each) for each in self._where}
+    async def _read_buckets(self, fingerprint: Callable[[str], Any]) -> Mapping[Bucket, str]:
+        """Return one bucket per experiment, without empty ones."""
+        found = {Bucket(each, 0): await fingerprint(each) for each in self._workspaces}
         return {bucket: value for bucket, value in found.items() if value}
 
-    async def _pages(
+    async def _read_pages(
         self,
         path: str,
         body: Mapping[str, Any],
         workspace: str | None,
         *,
-        most: int | None = None,
+        limit: int | None = None,
     ) -> Sequence[Mapping[str, Any]]:
         def read() -> Sequence[Mapping[str, Any]]:
             found = []
-            for page in self._server.pages(path, body, workspace):
+            for page in self._server.post_pages(path, body, workspace):
                 found.append(page)
-                if len(found) == most:
+                if len(found) == limit:
                     break
             return found
 
         return await asyncio.to_thread(read)
 
-    async def _ask(self, way: Callable[..., T], *words: Any) -> T:
-        return await asyncio.to_thread(way, *words)
+    async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.to_thread(function, *arguments)
 
 
 class RestAccountDirectory:
-    """The users of the basic-auth app, read from its server by one of its admins."""
+    """The accounts of the basic-auth app, read over REST with the credentials of an admin."""
 
     def __init__(self, server: MlflowClient) -> None:
         self._server = server
 
     async def accounts(self) -> Sequence[MlflowAccount] | None:
-        """All users by username, each with the workspaces in which a role is assigned."""
+        """Return all accounts by username, with the workspaces in which they have a role."""
         try:
-            found = await asyncio.to_thread(self._server.get, f"{_API}/users/list", {})
+            content = await asyncio.to_thread(self._server.get, f"{_API}/users/list", {})
         except EndpointNotFound:
             return None
         accounts = [
             MlflowAccount(user["username"], frozenset(role["workspace"] for role in user["roles"]))
-            for user in found.get("users", [])
+            for user in content.get("users", [])
         ]
         return sorted(accounts)
 
 
-def _ids(page: Mapping[str, Any]) -> str:
+def _format_run_ids(page: Mapping[str, Any]) -> str:
     return "/".join(
         f"{run['info']['run_id']}@{run['info'].get('end_time', '')}"
         for run in page.get("runs", [])
     )
 
 
-def _run(info: Mapping[str, Any], tagged: str | None) -> MlflowRun:
+def _to_run(info: Mapping[str, Any], owner_tag: str | None) -> MlflowRun:
     return MlflowRun(
         info["run_id"],
         info["experiment_id"],
-        resolve_owner(tagged, info.get("user_id")),
+        resolve_owner(owner_tag, info.get("user_id")),
         int(info.get("start_time") or 0),
         int(info["end_time"]) if info.get("end_time") else None,
         info.get("status") in {"RUNNING", "SCHEDULED"},
@@ -291,36 +307,36 @@ def _run(info: Mapping[str, Any], tagged: str | None) -> MlflowRun:
     )
 
 
-def _model(info: Mapping[str, Any], owner_tag: str) -> MlflowModel:
+def _to_model(info: Mapping[str, Any], owner_tag: str) -> MlflowModel:
     return MlflowModel(
         info["model_id"],
         info["experiment_id"],
         info.get("source_run_id") or None,
-        _tag(info.get("tags", []), owner_tag),
+        _find_tag(info.get("tags", []), owner_tag),
         int(info["creation_timestamp_ms"]),
         int(info["last_updated_timestamp_ms"]),
         info["artifact_uri"],
     )
 
 
-def _trace(told: Mapping[str, Any]) -> MlflowTrace:
-    if "trace_id" in told:
-        metadata, at = told.get("trace_metadata", {}), _epoch_ms(told["request_time"])
+def _to_trace(content: Mapping[str, Any]) -> MlflowTrace:
+    if "trace_id" in content:
+        metadata, at = content.get("trace_metadata", {}), _parse_epoch_ms(content["request_time"])
     else:
-        pairs = told.get("request_metadata", [])
-        metadata, at = {each["key"]: each["value"] for each in pairs}, int(told["timestamp_ms"])
+        pairs = content.get("request_metadata", [])
+        metadata, at = {each["key"]: each["value"] for each in pairs}, int(content["timestamp_ms"])
     user = metadata.get("mlflow.trace.user") or metadata.get(OWNER_TAG) or None
-    return MlflowTrace(_trace_id(told), user, at)
+    return MlflowTrace(_trace_id(content), user, at)
 
 
-def _trace_id(told: Mapping[str, Any]) -> str:
-    """What MLflow 2 called a request."""
-    return str(told.get("trace_id") or told["request_id"])
+def _trace_id(content: Mapping[str, Any]) -> str:
+    """Return the id of a trace; MLflow 2 calls it the request id."""
+    return str(content.get("trace_id") or content["request_id"])
 
 
-def _epoch_ms(written: str) -> int:
-    return round(datetime.fromisoformat(written).timestamp() * 1000)
+def _parse_epoch_ms(text: str) -> int:
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
 
 
-def _tag(tags: Sequence[Mapping[str, str]], key: str) -> str | None:
+def _find_tag(tags: Sequence[Mapping[str, str]], key: str) -> str | None:
     return next((tag["value"] for tag in tags if tag["key"] == key), None)

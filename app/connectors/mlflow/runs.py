@@ -1,4 +1,4 @@
-"""Runs: the report's experiments, each a use of the SDK when it begins."""
+"""Read runs: the report's experiments. Each run also counts as an SDK use when it starts."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
@@ -8,12 +8,12 @@ from app.connectors.mlflow.checkpoint import (
     BatchBuilder,
     PendingListing,
     RunCheckpoint,
-    changed_buckets,
-    read_known,
-    remember_buckets,
+    decode_run,
+    encode,
+    find_changed_buckets,
+    is_in_buckets,
     runs_family,
-    within,
-    written,
+    store_fingerprints,
 )
 from app.connectors.mlflow.event_writer import EventWriter
 from app.connectors.mlflow.load_context import LoadContext
@@ -23,67 +23,69 @@ from app.connectors.mlflow.users import UNKNOWN_OWNER, UserTracker
 from app.domain.sources import SourceBatch
 
 _EARLIEST_MS = 946_684_800_000
-_SKEW_MS = 300_000
+_CLOCK_SKEW_MS = 300_000
+_PROGRESS_LABEL = "experiments with new or changed runs"
 
 
 async def read_runs(
-    context: LoadContext, places: Mapping[str, ProjectKey], people: UserTracker
+    context: LoadContext, projects: Mapping[str, ProjectKey], users: UserTracker
 ) -> AsyncIterator[SourceBatch]:
-    """Runs of the buckets that changed, by experiment."""
+    """Yield the runs of changed buckets, by experiment."""
     fingerprints = await context.store.run_buckets()
-    changed = await changed_buckets(context.load_checkpoint, RUN_BUCKETS, fingerprints)
+    changed = await find_changed_buckets(context.load_checkpoint, RUN_BUCKETS, fingerprints)
     for done, (experiment_id, starts) in enumerate(changed.items()):
-        context.progress("experiments with new or changed runs", done, len(changed))
+        context.progress(_PROGRESS_LABEL, done, len(changed))
         known = await context.load_checkpoint(runs_family(experiment_id))
         found: set[str] = set()
         last = BatchBuilder()
-        if experiment_id in places:
+        if experiment_id in projects:
             async for runs in context.store.runs(experiment_id, starts):
                 found |= {run.run_id for run in runs}
-                yield _facts(context, people, runs, known, places[experiment_id], last)
-        _tell_gone(context, last, experiment_id, known, found, starts)
-        # What has no place yet is looked at again next time.
+                project = projects[experiment_id]
+                yield _report_runs(context, users, runs, known, project, last)
+        _report_deleted_runs(context, last, experiment_id, known, found, starts)
+        # Without the fingerprints, the next load reads the skipped runs again.
         if not last.skipped:
-            remember_buckets(last, RUN_BUCKETS, experiment_id, starts, fingerprints)
+            store_fingerprints(last, RUN_BUCKETS, experiment_id, starts, fingerprints)
         yield last.build()
-    context.progress("experiments with new or changed runs", len(changed), len(changed))
+    context.progress(_PROGRESS_LABEL, len(changed), len(changed))
 
 
-def _facts(
+def _report_runs(
     context: LoadContext,
-    people: UserTracker,
+    users: UserTracker,
     runs: Sequence[MlflowRun],
     known: Mapping[str, str],
-    place: ProjectKey,
+    project: ProjectKey,
     last: BatchBuilder,
 ) -> SourceBatch:
-    """What some runs say; those of a time that cannot be are told at last."""
-    draft = BatchBuilder()
+    """Return a batch with these runs; runs with an impossible start are skipped in `last`."""
+    batch = BatchBuilder()
     for run in runs:
-        if not _EARLIEST_MS <= run.started_ms <= context.now_ms + _SKEW_MS:
-            why = f"its start, {run.started_ms} ms, is before 2000 or in the future: not counted"
-            last.skip(f"run {run.run_id}", why)
+        if not _EARLIEST_MS <= run.started_ms <= context.now_ms + _CLOCK_SKEW_MS:
+            reason = f"it starts before 2000 or in the future ({run.started_ms} ms): not counted"
+            last.skip(f"run {run.run_id}", reason)
             continue
-        tell_run(context, people, draft, run, known.get(run.run_id), place)
-    return draft.build()
+        report_run(context, users, batch, run, known.get(run.run_id), project)
+    return batch.build()
 
 
-def tell_run(
+def report_run(
     context: LoadContext,
-    people: UserTracker,
-    draft: BatchBuilder,
+    users: UserTracker,
+    batch: BatchBuilder,
     run: MlflowRun,
-    told: str | None,
-    place: ProjectKey,
+    checkpoint: str | None,
+    project: ProjectKey,
     *,
     model: bool = False,
 ) -> None:
-    """What a run, or a logged model without one, says that was not told before."""
-    before = read_known(told) if told is not None else None
+    """Report what changed in a run, or in a logged model without a run, since its checkpoint."""
+    before = decode_run(checkpoint) if checkpoint is not None else None
     after = RunCheckpoint(
         run.started_ms,
         run.owner or UNKNOWN_OWNER,
-        *place,
+        *project,
         run.artifact_uri,
         run.ended_ms,
         run.running,
@@ -91,69 +93,71 @@ def tell_run(
         before.listed_ms if before else None,
         model,
     )
-    draft.lines += _lines(context, run.run_id, before, after)
-    people.saw(draft, after.owner, after.workspace, after.start_ms)
+    batch.lines += _format_changes(context, run.run_id, before, after)
+    users.record_activity(batch, after.owner, after.workspace, after.start_ms)
     if after != before:
-        draft.remember(runs_family(run.experiment_id), run.run_id, written(after))
+        batch.set_checkpoint(runs_family(run.experiment_id), run.run_id, encode(after))
         until = None if run.running else (run.ended_ms or run.started_ms) + context.settle_ms
-        draft.remember(DUE, run.run_id, written(PendingListing(run.experiment_id, until)))
+        batch.set_checkpoint(DUE, run.run_id, encode(PendingListing(run.experiment_id, until)))
 
 
-def _lines(
+def _format_changes(
     context: LoadContext, run_id: str, before: RunCheckpoint | None, after: RunCheckpoint
 ) -> Iterable[bytes]:
     if before is None:
-        yield place_line(context.events, run_id, after, after.start_ms, moved=False)
+        yield format_run(context.events, run_id, after, after.start_ms, moved=False)
         if after.owner != UNKNOWN_OWNER and not after.model:
-            yield context.events.line(
+            yield context.events.format_event(
                 f"run/{run_id}/use",
                 "usage.recorded",
                 after.start_ms,
                 username=after.owner,
                 channel="sdk",
             )
-    elif _place(before) != _place(after):
+    elif _owner_and_project(before) != _owner_and_project(after):
         at = max(context.now_ms, after.start_ms)
-        yield place_line(context.events, run_id, after, at, moved=True)
+        yield format_run(context.events, run_id, after, at, moved=True)
 
 
-def _place(known: RunCheckpoint) -> tuple[str, str, str]:
-    return known.workspace, known.project, known.owner
+def _owner_and_project(run: RunCheckpoint) -> tuple[str, str, str]:
+    return run.workspace, run.project, run.owner
 
 
-def place_line(
-    events: EventWriter, run_id: str, known: RunCheckpoint, at: int, *, moved: bool
+def format_run(
+    events: EventWriter, run_id: str, run: RunCheckpoint, at: int, *, moved: bool
 ) -> bytes:
-    """A run is counted there from then on."""
-    return events.line(
+    """Return the event that counts a run in its project from `at` on."""
+    return events.format_event(
         f"run/{run_id}/moved/{at}" if moved else f"run/{run_id}",
         "experiment.created",
         at,
         experiment=run_id,
-        workspace=known.workspace,
-        project=known.project,
-        username=known.owner,
+        workspace=run.workspace,
+        project=run.project,
+        username=run.owner,
     )
 
 
-def run_deleted(events: EventWriter, run_id: str, known: RunCheckpoint, now_ms: int) -> bytes:
-    """A run is gone, with its files."""
-    at = max(now_ms, known.start_ms)
-    return events.line(f"run/{run_id}/deleted", "experiment.deleted", at, experiment=run_id)
+def format_deleted_run(events: EventWriter, run_id: str, run: RunCheckpoint, now_ms: int) -> bytes:
+    """Return the event that a run was deleted with its files."""
+    at = max(now_ms, run.start_ms)
+    return events.format_event(
+        f"run/{run_id}/deleted", "experiment.deleted", at, experiment=run_id
+    )
 
 
-def _tell_gone(
+def _report_deleted_runs(
     context: LoadContext,
-    draft: BatchBuilder,
+    batch: BatchBuilder,
     experiment_id: str,
     known: Mapping[str, str],
     found: set[str],
     starts: Sequence[int],
 ) -> None:
-    """Runs of these buckets that are there no longer: garbage was collected, with their files."""
+    """End the runs of these buckets that garbage collection has removed with their files."""
     for run_id, value in known.items():
-        run = read_known(value)
-        if run_id not in found and not run.model and within(run.start_ms, starts):
-            draft.lines.append(run_deleted(context.events, run_id, run, context.now_ms))
-            draft.remember(runs_family(experiment_id), run_id, None)
-            draft.remember(DUE, run_id, None)
+        run = decode_run(value)
+        if run_id not in found and not run.model and is_in_buckets(run.start_ms, starts):
+            batch.lines.append(format_deleted_run(context.events, run_id, run, context.now_ms))
+            batch.set_checkpoint(runs_family(experiment_id), run_id, None)
+            batch.set_checkpoint(DUE, run_id, None)

@@ -1,4 +1,4 @@
-"""Sizes: the folders of runs that may have changed are listed, side by side."""
+"""Measure runs: list the artifact folders of runs that may have changed, in parallel."""
 
 import asyncio
 from collections import defaultdict
@@ -11,40 +11,46 @@ from app.connectors.mlflow.checkpoint import (
     BatchBuilder,
     PendingListing,
     RunCheckpoint,
+    decode_pending_listing,
+    decode_run,
+    encode,
     models_family,
-    read_due,
-    read_known,
     runs_family,
-    written,
 )
 from app.connectors.mlflow.load_context import LoadContext
-from app.connectors.mlflow.models import read_logged_model
+from app.connectors.mlflow.models import decode_model
 from app.domain.errors import ChargebackError
 from app.domain.sources import SourceBatch
 
-_AT_A_TIME = 256
-_LISTING = "runs whose artifacts are listed"
+_RUNS_PER_BATCH = 256
+_PROGRESS_LABEL = "runs whose artifacts are listed"
 
 
 async def read_sizes(context: LoadContext) -> AsyncIterator[SourceBatch]:
-    """List what is due, or everything; each piece is checkpoint, so that none is listed twice."""
-    due = {key: read_due(value) for key, value in (await context.load_checkpoint(DUE)).items()}
+    """Yield the sizes of runs whose listing is due, or of all runs.
+
+    Each batch stores its progress, so an interrupted load lists no run twice.
+    """
+    pending = {
+        run_id: decode_pending_listing(value)
+        for run_id, value in (await context.load_checkpoint(DUE)).items()
+    }
     if context.relist:
-        due = await _all_runs(context) | due
+        pending = await _all_runs(context) | pending
     by_experiment: dict[str, list[str]] = defaultdict(list)
-    for run_id, each in due.items():
-        by_experiment[each.experiment_id].append(run_id)
+    for run_id, listing in pending.items():
+        by_experiment[listing.experiment_id].append(run_id)
     done = 0
     for experiment_id, run_ids in by_experiment.items():
-        models = await _model_folders(context, experiment_id)
-        for start in range(0, len(run_ids), _AT_A_TIME):
-            context.progress(_LISTING, done, len(due))
-            some = run_ids[start : start + _AT_A_TIME]
-            known = await context.load_checkpoint(runs_family(experiment_id), some)
-            runs = {run_id: read_known(value) for run_id, value in known.items()}
-            yield await _measured(context, experiment_id, runs, models, due)
-            done += len(some)
-    context.progress(_LISTING, done, len(due))
+        model_folders = await _load_model_folders(context, experiment_id)
+        for start in range(0, len(run_ids), _RUNS_PER_BATCH):
+            context.progress(_PROGRESS_LABEL, done, len(pending))
+            chunk = run_ids[start : start + _RUNS_PER_BATCH]
+            values = await context.load_checkpoint(runs_family(experiment_id), chunk)
+            runs = {run_id: decode_run(value) for run_id, value in values.items()}
+            yield await _measure_runs(context, experiment_id, runs, model_folders, pending)
+            done += len(chunk)
+    context.progress(_PROGRESS_LABEL, done, len(pending))
 
 
 async def _all_runs(context: LoadContext) -> dict[str, PendingListing]:
@@ -55,45 +61,47 @@ async def _all_runs(context: LoadContext) -> dict[str, PendingListing]:
     }
 
 
-async def _model_folders(context: LoadContext, experiment_id: str) -> Mapping[str, Sequence[str]]:
-    """The folders of the logged models of each run."""
+async def _load_model_folders(
+    context: LoadContext, experiment_id: str
+) -> Mapping[str, Sequence[str]]:
+    """Return the folders of logged models, by run."""
     folders: dict[str, list[str]] = defaultdict(list)
     for value in (await context.load_checkpoint(models_family(experiment_id))).values():
-        model = read_logged_model(value)
+        model = decode_model(value)
         if model.run_id is not None:
             folders[model.run_id].append(model.folder)
     return folders
 
 
-async def _measured(
+async def _measure_runs(
     context: LoadContext,
     experiment_id: str,
     runs: Mapping[str, RunCheckpoint],
-    models: Mapping[str, Sequence[str]],
-    due: Mapping[str, PendingListing],
+    model_folders: Mapping[str, Sequence[str]],
+    pending: Mapping[str, PendingListing],
 ) -> SourceBatch:
-    draft = BatchBuilder()
-    folders = [[run.folder, *models.get(run_id, ())] for run_id, run in runs.items()]
+    batch = BatchBuilder()
+    folders = [[run.folder, *model_folders.get(run_id, ())] for run_id, run in runs.items()]
     sizes = await asyncio.to_thread(context.artifacts.measure, folders)
     for (run_id, run), size in zip(runs.items(), sizes, strict=True):
         if isinstance(size, ChargebackError):
-            draft.skip(f"size of run {run_id}", f"unknown: {size}")
+            batch.skip(f"size of run {run_id}", f"unknown: {size}")
             continue
-        draft.lines += _resized(context, run_id, run, size)
+        batch.lines += _format_resize(context, run_id, run, size)
         run.size_bytes, run.listed_ms = size.size_bytes, context.now_ms
-        draft.remember(runs_family(experiment_id), run_id, written(run))
-        until = due[run_id].until_ms
+        batch.set_checkpoint(runs_family(experiment_id), run_id, encode(run))
+        until = pending[run_id].until_ms
         if until is not None and until < context.now_ms:
-            draft.remember(DUE, run_id, None)
-    return draft.build()
+            batch.set_checkpoint(DUE, run_id, None)
+    return batch.build()
 
 
-def _resized(
+def _format_resize(
     context: LoadContext, run_id: str, run: RunCheckpoint, size: ArtifactSize
 ) -> Iterable[bytes]:
     if size.size_bytes != run.size_bytes:
-        at = max(_since(context, run, size), run.start_ms)
-        yield context.events.line(
+        at = max(_find_change_time(context, run, size), run.start_ms)
+        yield context.events.format_event(
             f"run/{run_id}/size/{at}/{size.size_bytes}",
             "experiment.resized",
             at,
@@ -102,11 +110,11 @@ def _resized(
         )
 
 
-def _since(context: LoadContext, run: RunCheckpoint, size: ArtifactSize) -> int:
-    """Since its newest file was written; since now, when no file explains the change.
+def _find_change_time(context: LoadContext, run: RunCheckpoint, size: ArtifactSize) -> int:
+    """Return since when the run has this size, in milliseconds.
 
-    Where it is not told when files were written, a run that is listed for the first time has held
-    them since its end.
+    That is when its newest file was written, or now if no new file explains the change. If write
+    times are unknown, a run that is listed for the first time has its size since its end.
     """
     at = size.written_ms
     if at is None and run.listed_ms is None:

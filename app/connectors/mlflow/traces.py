@@ -1,12 +1,12 @@
-"""Traces: each is a use of the SDK by the user whom it names."""
+"""Read traces: each counts as an SDK use by the user that it names."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from app.connectors.mlflow.checkpoint import (
     TRACE_BUCKETS,
     BatchBuilder,
-    changed_buckets,
-    remember_buckets,
+    find_changed_buckets,
+    store_fingerprints,
 )
 from app.connectors.mlflow.load_context import LoadContext
 from app.connectors.mlflow.mapping import ProjectKey
@@ -15,31 +15,34 @@ from app.domain.sources import SourceBatch
 
 
 async def read_traces(
-    context: LoadContext, places: Mapping[str, ProjectKey]
+    context: LoadContext, projects: Mapping[str, ProjectKey]
 ) -> AsyncIterator[SourceBatch]:
-    """Traces of the buckets that changed; those told before are duplicates to the feed."""
+    """Yield the traces of changed buckets.
+
+    Ingestion drops those that were sent before as duplicates.
+    """
     fingerprints = await context.store.trace_buckets()
-    changed = await changed_buckets(context.load_checkpoint, TRACE_BUCKETS, fingerprints)
+    changed = await find_changed_buckets(context.load_checkpoint, TRACE_BUCKETS, fingerprints)
     for done, (experiment_id, starts) in enumerate(changed.items()):
         context.progress("experiments with new traces", done, len(changed))
-        nobody = 0
-        there = [start for start in starts if Bucket(experiment_id, start) in fingerprints]
-        if there and experiment_id in places:
-            async for traces in context.store.traces(experiment_id, there):
-                nobody += sum(trace.user is None for trace in traces)
-                yield SourceBatch(_uses(context, traces))
-        last = BatchBuilder()
-        if nobody:
-            what = f"{nobody} traces of experiment {places[experiment_id].project}"
-            last.skip(what, "they name no user: not counted")
-        remember_buckets(last, TRACE_BUCKETS, experiment_id, starts, fingerprints)
-        yield last.build()
+        without_user = 0
+        existing = [start for start in starts if Bucket(experiment_id, start) in fingerprints]
+        if existing and experiment_id in projects:
+            async for traces in context.store.traces(experiment_id, existing):
+                without_user += sum(trace.user is None for trace in traces)
+                yield SourceBatch(_format_uses(context, traces))
+        batch = BatchBuilder()
+        if without_user:
+            item = f"{without_user} traces of experiment {projects[experiment_id].project}"
+            batch.skip(item, "they name no user: not counted")
+        store_fingerprints(batch, TRACE_BUCKETS, experiment_id, starts, fingerprints)
+        yield batch.build()
     context.progress("experiments with new traces", len(changed), len(changed))
 
 
-def _uses(context: LoadContext, traces: Sequence[MlflowTrace]) -> Sequence[bytes]:
+def _format_uses(context: LoadContext, traces: Sequence[MlflowTrace]) -> Sequence[bytes]:
     return [
-        context.events.line(
+        context.events.format_event(
             f"trace/{trace.trace_id}",
             "usage.recorded",
             trace.started_ms,
