@@ -1,4 +1,4 @@
-"""A real MLflow in an environment of its own, and what it is run with."""
+"""Install and run a real MLflow in its own virtual environment."""
 
 import getpass
 import json
@@ -24,47 +24,50 @@ _INSTALL_SECONDS = 280
 _START_SECONDS = 120
 
 
-def installed(name: str = "mlflow") -> Path:
-    """The programs of the MLflow that `requirements/<name>.lock` says, kept until that changes."""
+def install_mlflow(name: str = "mlflow") -> Path:
+    """Install MLflow from `requirements/<name>.lock` and return the folder of its programs.
+
+    The installation is kept until the lock file changes.
+    """
     lock, environment = ROOT / f"requirements/{name}.lock", ROOT / ".venvs" / name
-    programs, done = environment / "bin", environment / ".installed"
-    if not done.exists() or done.read_text() != lock.read_text():
+    programs, marker = environment / "bin", environment / ".installed"
+    if not marker.exists() or marker.read_text() != lock.read_text():
         shutil.rmtree(environment, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", environment], check=True)
         installer = [str(programs / "pip"), "install", "--disable-pip-version-check"]
         if uv := shutil.which("uv"):
             installer = [uv, "pip", "install", "--python", str(programs / "python")]
-        words = ("--quiet", "--require-hashes", "-r", str(lock))
-        subprocess.run([*installer, *words], check=True, timeout=_INSTALL_SECONDS)
-        done.write_text(lock.read_text())
+        options = ("--quiet", "--require-hashes", "-r", str(lock))
+        subprocess.run([*installer, *options], check=True, timeout=_INSTALL_SECONDS)
+        marker.write_text(lock.read_text())
     return programs
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
         return port
 
 
-def _environment(**further: str) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+def _environment(**additional: str) -> dict[str, str]:
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     quiet = {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
         "GIT_PYTHON_REFRESH": "quiet",
     }
-    return kept | quiet | further
+    return inherited | quiet | additional
 
 
 @contextmanager
-def started(
-    words: list[object], log: Path, **environment: str
+def run_process(
+    command: list[object], log: Path, **environment: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process for the length of the block, with what it starts itself."""
-    with log.open("wb") as written:
+    """Run a process for the length of the block; kill it with its children afterwards."""
+    with log.open("wb") as output:
         process = subprocess.Popen(
-            [str(word) for word in words],
-            stdout=written,
+            [str(argument) for argument in command],
+            stdout=output,
             stderr=subprocess.STDOUT,
             env=_environment(**environment),
             cwd=log.parent,
@@ -73,15 +76,15 @@ def started(
     try:
         yield process
     finally:
-        # A server's workers are children of its own, and in no hurry: the group ends with it.
+        # A server's workers are its children and stop slowly, so kill the process group.
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(30)
 
 
 @contextmanager
-def running(words: list[object], url: str, log: Path, **environment: str) -> Iterator[None]:
-    """A server for the length of the block, from when it answers on."""
-    with started(words, log, **environment) as process:
+def run_server(command: list[object], url: str, log: Path, **environment: str) -> Iterator[None]:
+    """Run a server for the length of the block; the block starts when the server answers."""
+    with run_process(command, log, **environment) as process:
         _wait_for(url, process, log)
         yield
 
@@ -100,10 +103,7 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 @contextmanager
 def mlflow_server(programs: Path, folder: Path, *, workspaces: bool = True) -> Iterator[str]:
-    """A server with basic auth, and with workspaces or not, on SQLite and a folder; its address.
-
-    The version of MLflow is that of the programs.
-    """
+    """Run an MLflow server with basic auth on SQLite and a local folder; yield its address."""
     port = free_port()
     (folder / "auth.ini").write_text(
         "[mlflow]\n"
@@ -113,11 +113,11 @@ def mlflow_server(programs: Path, folder: Path, *, workspaces: bool = True) -> I
         f"admin_password = {PASSWORD}\n"
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
         "grant_default_workspace_access = true\n"
-        # Checking a password costs as much as it should; once is enough here.
+        # Password checks are slow by design, so cache them.
         "auth_cache_ttl_seconds = 600\n"
     )
     (folder / "artifacts").mkdir()
-    words = [
+    command = [
         *(programs / "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", 1),
         *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
         *("--artifacts-destination", folder / "artifacts"),
@@ -128,12 +128,12 @@ def mlflow_server(programs: Path, folder: Path, *, workspaces: bool = True) -> I
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "secret",
     }
     address = f"http://127.0.0.1:{port}"
-    with running(words, f"{address}/health", folder / "mlflow.log", **secrets):
+    with run_server(command, f"{address}/health", folder / "mlflow.log", **secrets):
         yield address
 
 
-def log(programs: Path, scene: str, tracking: str, **environment: str) -> dict[str, str]:
-    """Play a scene of `mlflow_client.py`; the ids of what it logged."""
+def run_scene(programs: Path, scene: str, tracking: str, **environment: str) -> dict[str, str]:
+    """Run a scene of `mlflow_client.py` and return the ids that it logged."""
     done = subprocess.run(
         (programs / "python", CLIENT, scene),
         env=_environment(MLFLOW_TRACKING_URI=tracking, **environment),
@@ -151,19 +151,19 @@ def log(programs: Path, scene: str, tracking: str, **environment: str) -> dict[s
 def collect_garbage(
     programs: Path, folder: Path, tracking: str, *run_ids: str, workspace: str | None = None
 ) -> None:
-    """Delete runs that are in the bin for good, as `mlflow gc` does."""
-    within = {"MLFLOW_ENABLE_WORKSPACES": "true", "MLFLOW_WORKSPACE": workspace or ""}
-    words: list[Any] = [
+    """Delete runs permanently with `mlflow gc`."""
+    workspace_settings = {"MLFLOW_ENABLE_WORKSPACES": "true", "MLFLOW_WORKSPACE": workspace or ""}
+    command: list[Any] = [
         *(programs / "mlflow", "gc", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
         *("--artifacts-destination", folder / "artifacts", "--run-ids", ",".join(run_ids)),
     ]
     done = subprocess.run(
-        words,
+        command,
         env=_environment(
             MLFLOW_TRACKING_URI=tracking,
             MLFLOW_TRACKING_USERNAME="admin",
             MLFLOW_TRACKING_PASSWORD=PASSWORD,
-            **(within if workspace else {}),
+            **(workspace_settings if workspace else {}),
         ),
         capture_output=True,
         text=True,
@@ -175,7 +175,7 @@ def collect_garbage(
 
 @contextmanager
 def mariadb(program: str, folder: Path) -> Iterator[str]:
-    """A MariaDB of the test's own, which knows no users; the URL of an empty database in it."""
+    """Run a MariaDB without access control; yield the URL of an empty database."""
     folder.mkdir()
     port = free_port()
     server: list[object] = [
@@ -183,15 +183,15 @@ def mariadb(program: str, folder: Path) -> Iterator[str]:
         *(f"--port={port}", "--bind-address=127.0.0.1", f"--user={getpass.getuser()}"),
         "--skip-grant-tables",
     ]
-    with started(server, folder.parent / "mariadb.log"):
-        connection = _connected(port)
+    with run_process(server, folder.parent / "mariadb.log"):
+        connection = _connect(port)
         with connection.cursor() as cursor:
             cursor.execute("CREATE DATABASE tracking")
         connection.close()
         yield f"mysql+pymysql://root@127.0.0.1:{port}/tracking"
 
 
-def _connected(port: int) -> Any:
+def _connect(port: int) -> Any:
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Reading MLflow into a store, and what the report then says of it."""
+"""Helpers that import from MLflow and read the resulting report."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -6,7 +6,6 @@ from typing import Any
 from app.clock import system_clock
 from app.connectors.mlflow.options import MlflowOptions
 from app.db.engine import Database
-from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.months import Month
 from app.services.mlflow import import_mlflow
 from app.services.organizations import find_organization
@@ -30,13 +29,10 @@ query ($month: Month!, $organization: String) {
 """
 
 
-async def read(
-    database: Database,
-    organization: str = DEFAULT_ORGANIZATION,
-    name: str = "mlflow",
-    **options: Any,
+async def run_import(
+    database: Database, organization: str = DEFAULT_ORGANIZATION, name: str = "mlflow", **options: Any
 ) -> ActiveSourceRun:
-    """Run the source once."""
+    """Run the source once and return the run."""
     found = await find_organization(database, organization)
     return await import_mlflow(
         database,
@@ -48,22 +44,20 @@ async def read(
     )
 
 
-async def last_run(database: Database, name: str = "mlflow") -> SourceRunState:
+async def read_last_run(database: Database, name: str = "mlflow") -> SourceRunState:
     found = await find_organization(database, DEFAULT_ORGANIZATION)
     return (await list_source_runs(database, found.organization_id, name))[0]
 
 
-async def report(
-    graphql: GraphQLClient, clock: FixedClock, organization: str = DEFAULT_ORGANIZATION
-) -> Any:
-    """This month's report, as of the wall clock: MLflow's clock is nobody's to set."""
+async def read_report(graphql: GraphQLClient, clock: FixedClock, organization: str = DEFAULT_ORGANIZATION) -> Any:
+    """Return this month's report at the real time, because MLflow's clock cannot be set."""
     clock.now = datetime.now(UTC)
     month = str(Month.containing(clock.now))
     return (await graphql(REPORT, month=month, organization=organization))["chargebackReport"]
 
 
-def sizes(report: Any) -> dict[str, Any]:
-    """By workspace: experiments and MiB of each project and each member."""
+def sizes_by_workspace(report: Any) -> dict[str, Any]:
+    """Return the number of experiments and MiB of each project and member, by workspace."""
     return {
         workspace["name"]: {
             kind: {
@@ -80,8 +74,8 @@ def sizes(report: Any) -> dict[str, Any]:
     }
 
 
-def uses(report: Any) -> dict[str, tuple[int | None, int | None]]:
-    """By user: uses of the UI and of the SDK."""
+def uses_by_user(report: Any) -> dict[str, tuple[int | None, int | None]]:
+    """Return the UI and SDK uses, by user."""
     return {
         user["username"]: (user["uiUsageCount"], user["sdkUsageCount"])
         for user in report["users"]["licensedUsers"]

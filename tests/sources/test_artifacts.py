@@ -1,4 +1,4 @@
-"""Folders of artifacts: one without files is empty where its store is, and unknown elsewhere."""
+"""Artifact folders: a missing folder is empty if its store exists, and unmeasured if not."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,14 +18,14 @@ LAYOUTS = (
 
 @pytest.fixture
 def stores() -> Iterator[ArtifactStores]:
-    """Stores that are read where their folders say."""
-    found = ArtifactStores(destination=None, server=None, parallel=1)
-    yield found
-    found.close()
+    """Return stores without a proxy destination."""
+    opened = ArtifactStores(destination=None, server=None, parallel=1)
+    yield opened
+    opened.close()
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_run_whose_workspace_holds_no_file_yet_is_empty(
+def test_a_run_without_files_in_an_existing_store_is_empty(
     stores: ArtifactStores, tmp_path: Path, layout: str
 ) -> None:
     folder = tmp_path / "store" / layout
@@ -35,29 +35,29 @@ def test_a_run_whose_workspace_holds_no_file_yet_is_empty(
 
     folder.mkdir(parents=True)
     (folder / "a.bin").write_bytes(b"x" * 7)
-    [found] = stores.measure([[folder.as_uri()]])
-    assert isinstance(found, ArtifactSize)
-    assert found.size_bytes == 7
+    [size] = stores.measure([[folder.as_uri()]])
+    assert isinstance(size, ArtifactSize)
+    assert size.size_bytes == 7
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_run_whose_store_is_not_there_has_no_known_size(
+def test_a_run_in_a_missing_store_has_no_size(
     stores: ArtifactStores, tmp_path: Path, layout: str
 ) -> None:
-    [found] = stores.measure([[str(tmp_path / "store" / layout)]])
+    [size] = stores.measure([[str(tmp_path / "store" / layout)]])
 
-    assert isinstance(found, ForeignUnavailable)
-    assert "does not exist." in str(found)
+    assert isinstance(size, ForeignUnavailable)
+    assert "does not exist." in str(size)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_below_the_destination_of_the_proxy_whatever_is_missing_is_empty(
+def test_a_missing_folder_below_the_proxy_destination_is_empty(
     tmp_path: Path, layout: str
 ) -> None:
     stores = ArtifactStores(destination=str(tmp_path), server=None, parallel=1)
 
     assert stores.measure([[f"mlflow-artifacts:/{layout}"]]) == [ArtifactSize(0, None)]
     tmp_path.rmdir()
-    [found] = stores.measure([[f"mlflow-artifacts:/{layout}"]])
-    assert isinstance(found, ForeignUnavailable)
+    [size] = stores.measure([[f"mlflow-artifacts:/{layout}"]])
+    assert isinstance(size, ForeignUnavailable)
     stores.close()

@@ -1,4 +1,4 @@
-"""Real MLflow: people log into it, its store is read, and the report says what they logged."""
+"""Import from a real MLflow: the report shows what users logged there."""
 
 import asyncio
 import json
@@ -31,25 +31,31 @@ from tests.sources.mlflow_install import (
     PASSWORD,
     collect_garbage,
     free_port,
-    installed,
-    log,
+    install_mlflow,
     mariadb,
     mlflow_server,
-    running,
+    run_scene,
+    run_server,
 )
-from tests.sources.mlflow_report import last_run, read, report, sizes, uses
+from tests.sources.mlflow_report import (
+    read_last_run,
+    read_report,
+    run_import,
+    sizes_by_workspace,
+    uses_by_user,
+)
 
 pytestmark = [pytest.mark.mlflow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="session")
 def programs() -> Path:
-    """MLflow's programs."""
-    return installed()
+    """Return the folder of MLflow's programs."""
+    return install_mlflow()
 
 
-# What the first scene logs, worked by hand, in MiB: ann's runs hold 1 + 0.5 and 0.25; bob's holds
-# 2, and its logged model 1 more. bob's run in asr holds nothing.
+# What the first scene logs, worked out by hand, in MiB: ann's runs have 1 + 0.5 and 0.25; bob's
+# run has 2, and its logged model 1 more. bob's run in asr has no files.
 FIRST_SIZES = {
     "default": {"projects": {"Default": (0, 0)}, "members": {}, "formerMembers": {}},
     "speech": {
@@ -63,8 +69,8 @@ FIRST_SIZES = {
         "formerMembers": {},
     },
 }
-# A use a run and a trace: ann logged two runs, bob two and three traces. Who used the UI is known
-# to nobody, so the count is null and not 0.
+# Each run and each trace is one SDK use: ann logged two runs, bob two runs and three traces. No
+# source measures UI uses, so that count is null and not 0.
 FIRST_USES = {
     "admin": (None, 0),
     "ann": (None, 2),
@@ -74,7 +80,7 @@ FIRST_USES = {
 }
 
 
-async def test_the_report_says_what_was_logged_and_then_what_changed(
+async def test_the_report_shows_what_was_logged_and_later_what_changed(
     database: Database,
     graphql: GraphQLClient,
     clock: FixedClock,
@@ -83,95 +89,103 @@ async def test_the_report_says_what_was_logged_and_then_what_changed(
     tmp_path: Path,
 ) -> None:
     with mlflow_server(programs, tmp_path) as address:
-        ids = log(programs, "first_month", address)
+        ids = run_scene(programs, "first_month", address)
         by_database = {
             "store": f"sqlite:///{tmp_path}/mlflow.db",
             "auth_store": f"sqlite:///{tmp_path}/auth.db",
             "artifacts_destination": str(tmp_path / "artifacts"),
         }
 
-        await read(database, **by_database)
+        await run_import(database, **by_database)
 
-        first = await report(graphql, clock)
-        assert sizes(first) == FIRST_SIZES
-        assert uses(first) == FIRST_USES
+        first = await read_report(graphql, clock)
+        assert sizes_by_workspace(first) == FIRST_SIZES
+        assert uses_by_user(first) == FIRST_USES
         assert {user["email"] for user in first["users"]["licensedUsers"]} == {None}
-        skipped = (await last_run(database)).skipped
+        skipped = (await read_last_run(database)).skipped
         assert [each.item for each in skipped] == ["model version net/2"], skipped
         assert "s3://elsewhere/net" in skipped[0].reason
 
         # Over REST, artifacts through the proxy, the report is the same.
         by_rest = address.replace("://", f"://admin:{PASSWORD}@")
-        await read(database, other_organization, tracking_url=by_rest)
-        over_rest = await report(graphql, clock, other_organization)
-        assert (sizes(over_rest), uses(over_rest)) == (FIRST_SIZES, FIRST_USES)
+        await run_import(database, other_organization, tracking_url=by_rest)
+        over_rest = await read_report(graphql, clock, other_organization)
+        assert (sizes_by_workspace(over_rest), uses_by_user(over_rest)) == (
+            FIRST_SIZES,
+            FIRST_USES,
+        )
 
-        # A reading that is stopped again and again ends with the same.
-        stopped = await stopped_readings(database, clock, **by_database)
-        assert stopped > 3
-        assert sizes(await report(graphql, clock, "stopped")) == FIRST_SIZES
+        # An import that is interrupted after every batch ends with the same report.
+        stops = await import_with_interruptions(database, clock, **by_database)
+        assert stops > 3
+        assert sizes_by_workspace(await read_report(graphql, clock, "stopped")) == FIRST_SIZES
 
-        again = await read(database, **by_database)
+        again = await run_import(database, **by_database)
         assert (again.total.accepted, again.total.duplicates) == (0, 0)
 
-        ids = log(programs, "next_month", address, LOGGED=json.dumps(ids))
+        ids = run_scene(programs, "next_month", address, LOGGED=json.dumps(ids))
         collect_garbage(programs, tmp_path, address, ids["b"], workspace="vision")
 
-        changed = await read(database, **by_database)
+        changed = await run_import(database, **by_database)
 
-        # Of run e its creation, use and size (3); the size of d (1); b is gone (1); asr has
-        # another name (1), takes its run along (1) and is no more (1); carl is gone (1), and so
-        # is dora's role in speech (1). Nothing else is told again.
+        # Run e: creation, use and size (3). Run d: size (1). Run b: deletion (1). Experiment asr:
+        # its new name (1), its moved run (1), the end of its old project (1). carl: deletion (1).
+        # dora: the end of her role in speech (1). Nothing else is sent again.
         assert (changed.total.accepted, changed.total.duplicates) == (10, 0)
-        second = await report(graphql, clock)
-        assert sizes(second) == NEXT_SIZES
-        assert uses(second) == FIRST_USES | {"ann": (None, 3)}
+        second = await read_report(graphql, clock)
+        assert sizes_by_workspace(second) == NEXT_SIZES
+        assert uses_by_user(second) == FIRST_USES | {"ann": (None, 3)}
         deleted = {
             user["username"]: user["deletedAt"] is not None
             for user in second["users"]["licensedUsers"]
         }
-        assert [username for username, gone in deleted.items() if gone] == ["carl"]
+        assert [username for username, is_deleted in deleted.items() if is_deleted] == ["carl"]
 
-        await read(database, other_organization, tracking_url=by_rest)
-        assert sizes(await report(graphql, clock, other_organization)) == NEXT_SIZES
+        await run_import(database, other_organization, tracking_url=by_rest)
+        assert (
+            sizes_by_workspace(await read_report(graphql, clock, other_organization)) == NEXT_SIZES
+        )
 
-        # A source that has forgotten everything tells the same facts under the same ids.
+        # Without its checkpoint, a source sends the same facts with the same ids.
         async with database.owner_transaction() as tx:
             await tx.execute(text("DELETE FROM source_checkpoint"))
-        forgetful = await read(database, **by_database)
-        assert forgetful.total.duplicates > 15
-        third = await report(graphql, clock)
-        assert (sizes(third), uses(third)) == (sizes(second), uses(second))
+        repeated = await run_import(database, **by_database)
+        assert repeated.total.duplicates > 15
+        third = await read_report(graphql, clock)
+        assert (sizes_by_workspace(third), uses_by_user(third)) == (
+            sizes_by_workspace(second),
+            uses_by_user(second),
+        )
 
 
-async def test_the_same_source_may_be_read_by_database_over_rest_and_by_another_rule(
+async def test_a_source_may_switch_between_database_and_rest_and_change_its_rule(
     database: Database, graphql: GraphQLClient, clock: FixedClock, programs: Path, tmp_path: Path
 ) -> None:
     with mlflow_server(programs, tmp_path, workspaces=False) as address:
-        log(programs, "one_run", address)
+        run_scene(programs, "one_run", address)
         by_database = {
             "store": f"sqlite:///{tmp_path}/mlflow.db",
             "auth_store": f"sqlite:///{tmp_path}/auth.db",
             "artifacts_destination": str(tmp_path / "artifacts"),
         }
-        await read(database, **by_database)
+        await run_import(database, **by_database)
         ann = {"ann": (1, 1)}
-        [found] = sizes(await report(graphql, clock)).values()
+        [found] = sizes_by_workspace(await read_report(graphql, clock)).values()
         assert found["projects"] == {"Default": (0, 0), "vision/seg": (1, 1)}
         assert found["members"] == ann
 
-        over_rest = await read(
+        over_rest = await run_import(
             database, tracking_url=address.replace("://", f"://admin:{PASSWORD}@")
         )
 
-        # A server with workspaces switched off lists none; what it holds is there all the same.
+        # A server whose workspaces feature is off lists none, but its runs are found.
         assert over_rest.total.accepted == 0
-        assert sizes(await report(graphql, clock)) == {"default": found}
+        assert sizes_by_workspace(await read_report(graphql, clock)) == {"default": found}
 
-        await read(database, **by_database, workspace_from="prefix")
+        await run_import(database, **by_database, workspace_from="prefix")
 
-        moved = await report(graphql, clock)
-        assert sizes(moved)["vision"] == {
+        moved = await read_report(graphql, clock)
+        assert sizes_by_workspace(moved)["vision"] == {
             "projects": {"seg": (1, 1)},
             "members": ann,
             "formerMembers": {},
@@ -179,58 +193,61 @@ async def test_the_same_source_may_be_read_by_database_over_rest_and_by_another_
         assert moved["unmeasuredExperiments"] == 0
 
 
-async def test_another_store_in_the_place_of_the_old_one_ends_nothing_by_itself(
+async def test_a_replaced_store_ends_nothing_without_accept_loss(
     database: Database, graphql: GraphQLClient, clock: FixedClock, programs: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "artifacts").mkdir()
     old, new = (f"sqlite:///{tmp_path}/{name}.db" for name in ("old", "new"))
-    log(programs, "without_a_server", old, ARTIFACTS=str(tmp_path / "artifacts"))
-    log(programs, "nothing", new)
+    run_scene(programs, "without_a_server", old, ARTIFACTS=str(tmp_path / "artifacts"))
+    run_scene(programs, "nothing", new)
     rule = {"workspace_from": "prefix", "otherwise": "everybody"}
-    await read(database, store=old, **rule)
+    await run_import(database, store=old, **rule)
 
     with pytest.raises(ForeignUnavailable, match="3 of 4 known experiments are missing"):
-        await read(database, store=new, **rule)
+        await run_import(database, store=new, **rule)
 
-    assert sizes(await report(graphql, clock)) == BY_PREFIX
-    await read(database, store=new, **rule, accept_loss=True)
-    assert (await report(graphql, clock))["numberOfExperiments"] == 0
-
-
-class Stopped(Exception):
-    """The reading was stopped."""
+    assert sizes_by_workspace(await read_report(graphql, clock)) == BY_PREFIX
+    await run_import(database, store=new, **rule, accept_loss=True)
+    assert (await read_report(graphql, clock))["numberOfExperiments"] == 0
 
 
-async def stopped_readings(database: Database, clock: FixedClock, **options: Any) -> int:
-    """Read into the organization `stopped`, stopping after every piece; how often it stopped."""
+class Interrupted(Exception):
+    """Interrupts an import."""
+
+
+async def import_with_interruptions(database: Database, clock: FixedClock, **options: Any) -> int:
+    """Import into the organization `stopped`, interrupted after every batch.
+
+    Returns the number of interruptions.
+    """
     await create_organization(database, "stopped", clock.now)
     organization_id = (await find_organization(database, "stopped")).organization_id
 
-    async def read_on() -> None:
+    async def resume() -> None:
         async with open_source_run(
             database, organization_id, "mlflow", kind="mlflow", clock=system_clock
         ) as run:
-            async for brought in read_mlflow_batches(
+            async for batch in read_mlflow_batches(
                 "mlflow",
                 MlflowOptions(**options),
                 load_checkpoint=run.load_checkpoint,
                 now=system_clock(),
                 progress=lambda *_: None,
             ):
-                if (await run.store_batch(brought)).accepted:
-                    raise Stopped
+                if (await run.store_batch(batch)).accepted:
+                    raise Interrupted
 
     for stops in count():
         try:
-            await read_on()
-        except Stopped:
+            await resume()
+        except Interrupted:
             continue
         return stops
     raise AssertionError
 
 
-# a is in the bin and keeps its bytes until they are collected, as b's were. e holds 0.5 more, and
-# the file that came late to d 1. dora has no role in speech any more.
+# a is deleted but keeps its bytes until garbage collection; b was collected. e adds 0.5 and the
+# late file of d adds 1. dora no longer has a role in speech.
 NEXT_SIZES = {
     "default": {"projects": {"Default": (0, 0)}, "members": {}, "formerMembers": {}},
     "speech": {
@@ -246,8 +263,8 @@ NEXT_SIZES = {
 }
 
 
-# What is logged without a server, in MiB: ann's run of vision/seg holds 1 + 0.5, that of
-# vision/depth 0.25; bob's of misc holds 2, and bob's trace is one more use.
+# What is logged without a server, in MiB: ann's run in vision/seg has 1 + 0.5, the one in
+# vision/depth 0.25; bob's in misc has 2, and bob's trace is one more use.
 BY_PREFIX = {
     "everybody": {
         "projects": {"Default": (0, 0), "misc": (1, 2)},
@@ -277,7 +294,7 @@ BY_TAG = {
 
 @pytest.fixture
 async def postgres_store(postgres: str) -> AsyncIterator[str]:
-    """A database of PostgreSQL's for MLflow."""
+    """Create a PostgreSQL database for MLflow and return its URL."""
     await execute_as_superuser(postgres, "CREATE DATABASE tracking")
     yield with_database_name(postgres, "tracking")
     await execute_as_superuser(postgres, "DROP DATABASE tracking WITH (FORCE)")
@@ -285,11 +302,11 @@ async def postgres_store(postgres: str) -> AsyncIterator[str]:
 
 @pytest.fixture
 def object_store(programs: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The environment in which a server that speaks like S3, with a bucket, is found."""
+    """Start an S3-compatible server with a bucket; return the environment that points to it."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    words: list[object] = [programs / "moto_server", "-H", "127.0.0.1", "-p", port]
-    with running(words, f"{address}/moto-api/", tmp_path / "moto.log"):
+    command: list[object] = [programs / "moto_server", "-H", "127.0.0.1", "-p", port]
+    with run_server(command, f"{address}/moto-api/", tmp_path / "moto.log"):
         httpx.put(f"{address}/artifacts").raise_for_status()
         yield {
             "AWS_ENDPOINT_URL": address,
@@ -303,7 +320,7 @@ def object_store(programs: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def mysql_store(tmp_path: Path) -> Iterator[str]:
-    """A database of MariaDB's for MLflow."""
+    """Start a MariaDB for MLflow and return the URL of its database."""
     program = shutil.which("mariadbd", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None and "CI" not in os.environ:
         pytest.skip("no mariadbd: Debian's package mariadb-server-core has it")
@@ -312,14 +329,16 @@ def mysql_store(tmp_path: Path) -> Iterator[str]:
         yield url
 
 
-async def test_a_store_in_postgresql_with_artifacts_in_s3(
+async def test_a_postgresql_store_with_artifacts_in_s3_is_imported(
     postgres: str,
     template: str,
     programs: Path,
     postgres_store: str,
     object_store: dict[str, str],
 ) -> None:
-    log(programs, "without_a_server", postgres_store, ARTIFACTS="s3://artifacts", **object_store)
+    run_scene(
+        programs, "without_a_server", postgres_store, ARTIFACTS="s3://artifacts", **object_store
+    )
     store = ClonedDatabase(postgres, template)
     async with store:
         words = ("--store", postgres_store, "--workspace-from", "prefix")
@@ -329,21 +348,21 @@ async def test_a_store_in_postgresql_with_artifacts_in_s3(
         )
 
         assert "skipped 0" in done.stdout, done.stdout + done.stderr
-        assert shown(store.url) == BY_PREFIX
-        # Without credentials the sizes are unknown, which is said; nothing becomes 0.
+        assert read_sizes_from_cli(store.url) == BY_PREFIX
+        # Without credentials, sizes are reported as unknown; they do not become 0.
         again = chargeback(
             store.url, "import-mlflow", *words, "--otherwise", "everybody", "--relist"
         )
         assert "accepted 0, duplicates 0, skipped 3" in again.stdout, again.stderr
-        assert shown(store.url) == BY_PREFIX
+        assert read_sizes_from_cli(store.url) == BY_PREFIX
 
 
-async def test_a_store_in_mysql_with_artifacts_in_a_folder(
+async def test_a_mysql_store_with_artifacts_in_a_folder_is_imported(
     postgres: str, template: str, programs: Path, mysql_store: str, tmp_path: Path
 ) -> None:
     folder = tmp_path / "artifacts"
     folder.mkdir()
-    log(programs, "without_a_server", mysql_store, ARTIFACTS=str(folder))
+    run_scene(programs, "without_a_server", mysql_store, ARTIFACTS=str(folder))
     store = ClonedDatabase(postgres, template)
     async with store:
         words = ("--store", mysql_store, "--workspace-from", "tag:team")
@@ -351,11 +370,11 @@ async def test_a_store_in_mysql_with_artifacts_in_a_folder(
         done = chargeback(store.url, "import-mlflow", *words, "--otherwise", "everybody")
 
         assert "skipped 0" in done.stdout, done.stdout + done.stderr
-        assert shown(store.url) == BY_TAG
+        assert read_sizes_from_cli(store.url) == BY_TAG
         again = chargeback(store.url, "import-mlflow", *words, "--otherwise", "everybody")
         assert "accepted 0, duplicates 0, skipped 0" in again.stdout, again.stderr
 
-        # The same from a file: by a command, and by the service itself.
+        # The same source from a sources file: run by a command, and by the service.
         sources = tmp_path / "sources.toml"
         options = f'kind = "mlflow"\nstore = "{mysql_store}"\nevery = "1h"\n'
         by_team = 'workspace-from = "tag:team"\notherwise = "everybody"\n'
@@ -363,13 +382,13 @@ async def test_a_store_in_mysql_with_artifacts_in_a_folder(
         settings = {"SOURCES_FILE": str(sources)}
         ran = chargeback(store.url, "sources", "run", "mlflow", **settings)
         assert "mlflow: accepted 0, duplicates 0, skipped 0" in ran.stdout, ran.stderr
-        # Of these, `other` never ran and is due; `mlflow` is not for an hour.
+        # `other` never ran, so it is due; `mlflow` is due in an hour.
         with ServerProcess(tmp_path / "served", (), {"DATABASE_URL": store.url, **settings}) as served:
-            line = await asyncio.to_thread(ran_by_itself, served)
+            line = await asyncio.to_thread(wait_for_scheduled_run, served)
         assert re.fullmatch(r"Source other: [1-9][0-9]* events, 0 skipped\.", line)
 
 
-async def test_what_names_nobody_or_has_no_run_is_counted_and_what_cannot_be_is_said(
+async def test_runs_without_owner_and_models_without_run_count_and_impossible_runs_are_skipped(
     database: Database,
     graphql: GraphQLClient,
     clock: FixedClock,
@@ -380,38 +399,38 @@ async def test_what_names_nobody_or_has_no_run_is_counted_and_what_cannot_be_is_
     folder = tmp_path / "artifacts"
     folder.mkdir()
     tracking = f"sqlite:///{tmp_path}/mlflow.db"
-    ids = log(programs, "oddities", tracking, ARTIFACTS=str(folder))
+    ids = run_scene(programs, "oddities", tracking, ARTIFACTS=str(folder))
 
-    await read(database, store=tracking)
+    await run_import(database, store=tracking)
 
-    # The run of nobody holds 0.5 MiB, the model that no run logged 1, ann's run nothing. The run
-    # of the year 2100 is not there yet.
-    found = await report(graphql, clock)
-    assert sizes(found)["default"] == {
+    # The run without an owner has 0.5 MiB, the model without a run 1, ann's run no files. The
+    # run of the year 2100 is skipped.
+    found = await read_report(graphql, clock)
+    assert sizes_by_workspace(found)["default"] == {
         "projects": {"Default": (0, 0), "odd": (3, 1.5)},
         "members": {"ann": (2, 1)},
         "formerMembers": {"(unknown)": (1, 0.5)},
     }
-    assert uses(found) == {"ann": (None, 1)}
-    (skipped,) = (await last_run(database)).skipped
+    assert uses_by_user(found) == {"ann": (None, 1)}
+    (skipped,) = (await read_last_run(database)).skipped
     assert skipped.item == f"run {ids['future']}"
 
-    # Its files away, the run's size is unknown, and stays as it was last known.
+    # Without its files, a run keeps its last known size.
     shutil.rmtree(folder)
-    await read(database, store=tracking, relist=True)
-    assert sizes(await report(graphql, clock)) == sizes(found)
-    whats = {each.item for each in (await last_run(database)).skipped}
-    assert f"size of run {ids['nobody']}" in whats
+    await run_import(database, store=tracking, relist=True)
+    assert sizes_by_workspace(await read_report(graphql, clock)) == sizes_by_workspace(found)
+    items = {each.item for each in (await read_last_run(database)).skipped}
+    assert f"size of run {ids['nobody']}" in items
 
-    # Whoever reads them for the first time now knows no size at all, and is told so.
-    await read(database, other_organization, store=tracking)
-    unmeasured = await report(graphql, clock, other_organization)
+    # A first import without the files knows no sizes and reports the runs as unmeasured.
+    await run_import(database, other_organization, store=tracking)
+    unmeasured = await read_report(graphql, clock, other_organization)
     assert (unmeasured["numberOfExperiments"], unmeasured["unmeasuredExperiments"]) == (3, 3)
     assert (found["numberOfExperiments"], found["unmeasuredExperiments"]) == (3, 0)
 
 
-def ran_by_itself(served: ServerProcess) -> str:
-    """What the service says of the first source that it runs."""
+def wait_for_scheduled_run(served: ServerProcess) -> str:
+    """Return the service's log line about the first source that it runs."""
     while True:
         for line in served.lines:
             if line.startswith("Source "):
@@ -419,8 +438,8 @@ def ran_by_itself(served: ServerProcess) -> str:
         time.sleep(0.2)
 
 
-def shown(url: str) -> dict[str, Any]:
-    """What the command line shows of this month, as `sizes` does."""
+def read_sizes_from_cli(url: str) -> dict[str, Any]:
+    """Return what `sizes_by_workspace` returns, from the command line's report of this month."""
     month = str(Month.containing(datetime.now(UTC)))
     document = json.loads(chargeback(url, "report", month, "--format", "json").stdout)
     return {
@@ -439,10 +458,10 @@ def shown(url: str) -> dict[str, Any]:
     }
 
 
-def chargeback(url: str, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """A command of the product, to its end."""
+def chargeback(url: str, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run a `chargeback` command to its end."""
     return subprocess.run(
-        (*CHARGEBACK, *words),
+        (*CHARGEBACK, *arguments),
         env=clean_environment(DATABASE_URL=url, **settings),
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""Older MLflows: no workspaces, no roles, no logged models in MLflow 2. `make mlflow-versions`."""
+"""Older MLflow versions: no workspaces, no roles, no logged models (`make mlflow-versions`)."""
 
 import json
 from pathlib import Path
@@ -11,16 +11,22 @@ from tests.conftest import FixedClock, GraphQLClient
 from tests.sources.mlflow_install import (
     PASSWORD,
     collect_garbage,
-    installed,
-    log,
+    install_mlflow,
     mlflow_server,
+    run_scene,
 )
-from tests.sources.mlflow_report import last_run, read, report, sizes, uses
+from tests.sources.mlflow_report import (
+    read_last_run,
+    read_report,
+    run_import,
+    sizes_by_workspace,
+    uses_by_user,
+)
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
-# In MiB: ann's runs hold 1 + 0.5 and 0.25, bob's 2; and 1 in speech, by a model that he logged.
-# carl logged nothing, and may read speech/asr.
+# In MiB: ann's runs have 1 + 0.5 and 0.25; bob's have 2, and 1 in speech from a model that he
+# logged. carl logged nothing, but may read speech/asr.
 FIRST_SIZES = {
     "default": {"projects": {"Default": (0, 0)}, "members": {}, "formerMembers": {}},
     "speech": {
@@ -34,10 +40,11 @@ FIRST_SIZES = {
         "formerMembers": {},
     },
 }
-# bob logged two runs. His three traces say nothing of him in MLflow 2.
+# bob logged two runs and three traces; in MLflow 2 the traces do not name him.
 BOB_USES = {"mlflow-2.22": 2, "mlflow-3.1": 5}
 SKIPPED = {"mlflow-2.22": ["3 traces of experiment asr"], "mlflow-3.1": []}
-# b is gone with its 0.25, a in the bin with its bytes; e holds 0.5. carl may read no more.
+# b was collected with its 0.25; a is deleted but keeps its bytes; e has 0.5. carl lost his
+# permission.
 NEXT_SIZES = {
     "default": FIRST_SIZES["default"],
     "speech": {"projects": {"asr2": (1, 1)}, "members": {"bob": (1, 1)}, "formerMembers": {}},
@@ -49,8 +56,8 @@ NEXT_SIZES = {
 }
 
 
-def over_rest(found: dict[str, Any]) -> dict[str, Any]:
-    """The same as REST tells it: older servers list no users, so that carl is not known."""
+def without_carl(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the sizes as read over REST: older servers list no users, so carl is unknown."""
     return {
         name: {
             **workspace,
@@ -61,7 +68,7 @@ def over_rest(found: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("version", BOB_USES)
-async def test_an_older_mlflow_is_read_by_database_and_over_rest(
+async def test_an_older_mlflow_is_imported_from_its_database_and_over_rest(
     database: Database,
     graphql: GraphQLClient,
     clock: FixedClock,
@@ -69,10 +76,10 @@ async def test_an_older_mlflow_is_read_by_database_and_over_rest(
     tmp_path: Path,
     version: str,
 ) -> None:
-    programs = installed(version)
+    programs = install_mlflow(version)
     rule = {"workspace_from": "prefix"}
     with mlflow_server(programs, tmp_path, workspaces=False) as address:
-        ids = log(programs, "older_month", address)
+        ids = run_scene(programs, "older_month", address)
         by_database = rule | {
             "store": f"sqlite:///{tmp_path}/mlflow.db",
             "auth_store": f"sqlite:///{tmp_path}/auth.db",
@@ -80,29 +87,31 @@ async def test_an_older_mlflow_is_read_by_database_and_over_rest(
         }
         by_rest = rule | {"tracking_url": address.replace("://", f"://admin:{PASSWORD}@")}
 
-        await read(database, **by_database)
+        await run_import(database, **by_database)
 
-        found = await report(graphql, clock)
-        assert sizes(found) == FIRST_SIZES
+        found = await read_report(graphql, clock)
+        assert sizes_by_workspace(found) == FIRST_SIZES
         users = {"admin": 0, "ann": 2, "bob": BOB_USES[version], "carl": 0}
-        assert uses(found) == {name: (None, count) for name, count in users.items()}
-        skipped = [each.item for each in (await last_run(database)).skipped]
+        assert uses_by_user(found) == {name: (None, count) for name, count in users.items()}
+        skipped = [each.item for each in (await read_last_run(database)).skipped]
         assert skipped == SKIPPED[version]
-        again = await read(database, **by_database)
+        again = await run_import(database, **by_database)
         assert (again.total.accepted, again.total.duplicates) == (0, 0)
 
-        rest = await read(database, other_organization, **by_rest)
-        found = await report(graphql, clock, other_organization)
-        assert sizes(found) == over_rest(FIRST_SIZES)
-        assert uses(found) == {name: (None, users[name]) for name in ("ann", "bob")}
-        # Whom it does not list is said.
+        rest = await run_import(database, other_organization, **by_rest)
+        found = await read_report(graphql, clock, other_organization)
+        assert sizes_by_workspace(found) == without_carl(FIRST_SIZES)
+        assert uses_by_user(found) == {name: (None, users[name]) for name in ("ann", "bob")}
+        # One more item says that users are not listed.
         assert rest.skipped_count == len(skipped) + 1
 
-        ids = log(programs, "older_next_month", address, LOGGED=json.dumps(ids))
+        ids = run_scene(programs, "older_next_month", address, LOGGED=json.dumps(ids))
         collect_garbage(programs, tmp_path, address, ids["b"])
 
-        await read(database, **by_database)
-        await read(database, other_organization, **by_rest)
+        await run_import(database, **by_database)
+        await run_import(database, other_organization, **by_rest)
 
-        assert sizes(await report(graphql, clock)) == NEXT_SIZES
-        assert sizes(await report(graphql, clock, other_organization)) == over_rest(NEXT_SIZES)
+        assert sizes_by_workspace(await read_report(graphql, clock)) == NEXT_SIZES
+        assert sizes_by_workspace(
+            await read_report(graphql, clock, other_organization)
+        ) == without_carl(NEXT_SIZES)

@@ -1,4 +1,4 @@
-"""Runs of sources: one at a time, stored whole, seen from outside."""
+"""Source runs: one at a time, stored atomically, visible over GraphQLClient and the command line."""
 
 import asyncio
 import subprocess
@@ -8,12 +8,11 @@ import pytest
 from sqlalchemy import text
 
 from app.db.engine import Database
-from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import InvalidArgument, InvalidBatch, SourceBusy
 from app.domain.sources import CheckpointKey, RunOutcome, SkippedItem, SourceBatch
 from app.services.organizations import find_organization
 from app.services.sources import ActiveSourceRun, list_source_runs, list_sources, open_source_run
-from tests.conftest import ClonedDatabase, FixedClock, GraphQLClient, event
+from tests.conftest import FixedClock, GraphQLClient, ClonedDatabase, event
 from tests.server_process import CHARGEBACK, clean_environment
 
 SOURCES = """
@@ -22,18 +21,18 @@ SOURCES = """
     skipped { item reason } error } } }
 """
 PROJECT = event("project.upserted", "2026-10-01T00:00:00Z", id="p", workspace="w", name="p")
-LATE = "2026-11-24T12:06:00Z"
-"""Six minutes ahead of the test's clock: refused."""
+FUTURE = "2026-11-24T12:06:00Z"
+"""Six minutes ahead of the test's clock, so events with it are rejected."""
 
 
 @pytest.fixture
 async def default(database: Database) -> UUID:
-    """The id of the default organization."""
+    """Return the id of the default organization."""
     found: UUID = (await find_organization(database, DEFAULT_ORGANIZATION)).organization_id
     return found
 
 
-async def test_a_run_says_what_it_brought_and_what_not(
+async def test_a_run_reports_accepted_and_skipped_items(
     database: Database, default: UUID, clock: FixedClock, graphql: GraphQLClient
 ) -> None:
     async with open_source_run(database, default, "tracker", kind="files", clock=clock) as run:
@@ -78,10 +77,10 @@ async def test_two_runs_of_a_source_never_overlap(
     ]
 
 
-async def test_of_many_runs_that_begin_at_once_one_goes_on(
+async def test_only_one_of_two_simultaneous_runs_proceeds(
     database: Database, default: UUID, clock: FixedClock
 ) -> None:
-    async def one() -> bool:
+    async def try_to_run() -> bool:
         try:
             async with open_source_run(database, default, "tracker", kind="files", clock=clock):
                 await asyncio.sleep(0.2)
@@ -89,33 +88,33 @@ async def test_of_many_runs_that_begin_at_once_one_goes_on(
             return False
         return True
 
-    # Each run takes two connections, of which the test's store has five.
-    assert sorted(await asyncio.gather(one(), one())) == [False, True]
+    # Each run needs two connections; the test database allows five.
+    assert sorted(await asyncio.gather(try_to_run(), try_to_run())) == [False, True]
 
 
-async def test_a_run_that_fails_says_why_and_keeps_what_it_brought(
+async def test_a_failed_run_reports_the_error_and_keeps_its_events(
     database: Database, default: UUID, clock: FixedClock
 ) -> None:
-    async def failing() -> None:
+    async def run_and_fail() -> None:
         async with open_source_run(database, default, "tracker", kind="files", clock=clock) as run:
             await run.accept([[PROJECT]])
             raise InvalidArgument("The tracker does not answer.")
 
     with pytest.raises(InvalidArgument):
-        await failing()
+        await run_and_fail()
 
     (found,) = await list_source_runs(database, default, "tracker")
     assert (found.outcome, found.error) == (RunOutcome.FAILED, "The tracker does not answer.")
     assert found.accepted == 1
 
 
-async def test_a_run_whose_process_ended_is_interrupted_by_the_next(
+async def test_the_next_run_marks_a_dead_run_as_interrupted(
     database: Database, default: UUID, clock: FixedClock
 ) -> None:
-    left = open_source_run(database, default, "tracker", kind="files", clock=clock)
-    run = await left.__aenter__()
+    abandoned = open_source_run(database, default, "tracker", kind="files", clock=clock)
+    run = await abandoned.__aenter__()
     async with database.owner_transaction() as tx:
-        # The run's connection breaks, as when its process is killed.
+        # Break the run's connection, as if its process had been killed.
         await tx.execute(
             text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
         )
@@ -123,7 +122,7 @@ async def test_a_run_whose_process_ended_is_interrupted_by_the_next(
     async with open_source_run(
         database, default, "tracker", kind="files", clock=clock
     ) as following:
-        # The one that lost its lock must not go on beside it.
+        # The run that lost its lock must not continue beside the new one.
         with pytest.raises(SourceBusy):
             await run.accept([[PROJECT]])
         assert (await following.accept([[PROJECT]])).accepted == 1
@@ -132,17 +131,17 @@ async def test_a_run_whose_process_ended_is_interrupted_by_the_next(
     assert outcomes == [RunOutcome.DONE, RunOutcome.INTERRUPTED]
 
 
-async def test_what_is_brought_and_what_is_remembered_is_stored_together_or_not(
+async def test_events_and_checkpoint_are_stored_in_one_transaction(
     database: Database, default: UUID, clock: FixedClock
 ) -> None:
-    key, gone = CheckpointKey("page", "next"), CheckpointKey("page", "last")
-    bad = event("project.upserted", LATE, workspace="w", name="q")
+    key, deleted = CheckpointKey("page", "next"), CheckpointKey("page", "last")
+    bad = event("project.upserted", FUTURE, workspace="w", name="q")
     async with open_source_run(database, default, "tracker", kind="files", clock=clock) as run:
-        await run.accept([[PROJECT]], checkpoint={key: "7", gone: "1"})
+        await run.accept([[PROJECT]], checkpoint={key: "7", deleted: "1"})
         with pytest.raises(InvalidBatch):
             await run.accept([[bad]], checkpoint={key: "8"})
         assert await run.load_checkpoint("page") == {"next": "7", "last": "1"}
-        await run.accept([], checkpoint={gone: None})
+        await run.accept([], checkpoint={deleted: None})
 
     async with open_source_run(database, default, "tracker", kind="files", clock=clock) as run:
         assert await run.load_checkpoint("page", ["next", "last"]) == {"next": "7"}
@@ -151,22 +150,22 @@ async def test_what_is_brought_and_what_is_remembered_is_stored_together_or_not(
         assert await run.load_checkpoint("page") == {}
 
 
-async def test_a_connector_leaves_out_what_the_feed_refuses(
+async def test_invalid_events_of_a_batch_are_skipped(
     database: Database, default: UUID, clock: FixedClock
 ) -> None:
-    bad = event("project.upserted", LATE, id="q", workspace="w", name="q")
-    brought = SourceBatch([bad, PROJECT, b"{}"], skipped=[SkippedItem("run 1", "it has no owner")])
+    bad = event("project.upserted", FUTURE, id="q", workspace="w", name="q")
+    batch = SourceBatch([bad, PROJECT, b"{}"], skipped=[SkippedItem("run 1", "it has no owner")])
     async with open_source_run(database, default, "tracker", kind="files", clock=clock) as run:
-        assert (await run.store_batch(brought)).accepted == 1
+        assert (await run.store_batch(batch)).accepted == 1
 
     (source,) = await list_sources(database, default)
     assert source.last_run is not None
     assert source.last_run.skipped_count == 3
-    whys = {each.reason[:5] for each in source.last_run.skipped}
-    assert whys == {"it ha", "event", "time:"}
+    reasons = {each.reason[:5] for each in source.last_run.skipped}
+    assert reasons == {"it ha", "event", "time:"}
 
 
-async def test_a_run_lists_the_first_hundred_that_it_could_not_place_and_counts_all(
+async def test_a_run_lists_the_first_hundred_skipped_items_and_counts_all(
     database: Database, default: UUID, clock: FixedClock
 ) -> None:
     async with open_source_run(database, default, "tracker", kind="files", clock=clock) as run:
@@ -180,7 +179,7 @@ async def test_a_run_lists_the_first_hundred_that_it_could_not_place_and_counts_
     assert [each.item for each in found.skipped] == [f"row {number}" for number in range(100)]
 
 
-async def test_sources_of_another_organization_are_not_seen(
+async def test_sources_of_another_organization_are_invisible(
     database: Database, clock: FixedClock, graphql: GraphQLClient, other_organization: str
 ) -> None:
     other = (await find_organization(database, other_organization)).organization_id
@@ -193,7 +192,7 @@ async def test_sources_of_another_organization_are_not_seen(
 
 
 @pytest.mark.parametrize("name", ["", "x" * 201, "a\0b"])
-async def test_a_bad_name_is_refused(
+async def test_an_invalid_source_name_is_rejected(
     database: Database, default: UUID, clock: FixedClock, name: str
 ) -> None:
     with pytest.raises(InvalidArgument):
@@ -227,9 +226,9 @@ async def test_the_command_line_lists_sources_and_their_runs(
     assert "There is no source 'no such'." in unknown.stderr
 
 
-def chargeback(url: str, *words: str) -> subprocess.CompletedProcess[str]:
+def chargeback(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        (*CHARGEBACK, *words),
+        (*CHARGEBACK, *arguments),
         env=clean_environment(DATABASE_URL=url),
         capture_output=True,
         text=True,

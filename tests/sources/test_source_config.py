@@ -1,4 +1,4 @@
-"""What sources are told: rules of workspaces, the sources file, and what of it is refused."""
+"""Source configuration: workspace rules, the sources file, and rejected options."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -11,8 +11,7 @@ from app.connectors.mlflow.mapping import WorkspaceRule
 from app.connectors.mlflow.options import MlflowOptions
 from app.connectors.mlflow.records import MlflowExperiment
 from app.db.engine import Database
-from app.domain.callers import DEFAULT_ORGANIZATION
-from app.domain.errors import InvalidArgument, SourceUnavailable
+from app.domain.errors import ForeignUnavailable, InvalidArgument
 from app.services.mlflow import import_mlflow
 from app.services.organizations import find_organization
 from app.services.source_config import find_due_sources, read_source_configs
@@ -25,7 +24,7 @@ def experiment(name: str, workspace: str = "default", **tags: str) -> MlflowExpe
 
 
 @pytest.mark.parametrize(
-    ("rule", "of", "place"),
+    ("rule", "mlflow_experiment", "project"),
     [
         ("workspace", experiment("a", "vision"), ("vision", "a")),
         ("tag:team", experiment("a", team="speech"), ("speech", "a")),
@@ -38,9 +37,9 @@ def experiment(name: str, workspace: str = "default", **tags: str) -> MlflowExpe
     ],
 )
 def test_a_rule_finds_the_workspace(
-    rule: str, of: MlflowExperiment, place: tuple[str, str]
+    rule: str, mlflow_experiment: MlflowExperiment, project: tuple[str, str]
 ) -> None:
-    assert WorkspaceRule.parse(rule, "rest").resolve_project(of) == place
+    assert WorkspaceRule.parse(rule, "rest").resolve_project(mlflow_experiment) == project
 
 
 def test_the_first_pattern_of_a_file_counts(tmp_path: Path) -> None:
@@ -56,12 +55,12 @@ def test_the_first_pattern_of_a_file_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rule", ["", "tag", "tag:", "workspace:x", "file:", "file:/none", "x"])
-def test_a_rule_that_is_none_is_refused(rule: str) -> None:
+def test_an_invalid_rule_is_rejected(rule: str) -> None:
     with pytest.raises(InvalidArgument, match="workspace-from"):
         WorkspaceRule.parse(rule)
 
 
-def test_a_sources_file_names_sources(tmp_path: Path) -> None:
+def test_a_sources_file_is_read_with_its_options(tmp_path: Path) -> None:
     file = tmp_path / "sources.toml"
     file.write_text(
         '[tracking]\nkind = "mlflow"\nevery = "6h"\nstore = "sqlite:////x.db"\nparallel = 4\n'
@@ -78,7 +77,7 @@ def test_a_sources_file_names_sources(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("nonsense", "cannot be read"),
         ("source = 1", "must be a table"),
@@ -90,14 +89,14 @@ def test_a_sources_file_names_sources(tmp_path: Path) -> None:
         ('[a]\nkind = "mlflow"\nparallel = 0', "parallel"),
     ],
 )
-def test_a_bad_sources_file_is_refused(tmp_path: Path, line: str, told: str) -> None:
+def test_an_invalid_sources_file_is_rejected(tmp_path: Path, line: str, message: str) -> None:
     file = tmp_path / "sources.toml"
     file.write_text(line)
 
-    with pytest.raises(InvalidArgument, match=told) as refusal:
+    with pytest.raises(InvalidArgument, match=message) as rejected:
         read_source_configs(file)
 
-    assert str(file) in str(refusal.value)
+    assert str(file) in str(rejected.value)
 
 
 async def test_a_source_is_due_once_its_interval_has_passed(
@@ -105,12 +104,12 @@ async def test_a_source_is_due_once_its_interval_has_passed(
 ) -> None:
     file = tmp_path / "sources.toml"
     file.write_text('[a]\nkind = "mlflow"\nevery = "1h"\n[b]\nkind = "mlflow"\n')
-    connections = read_source_configs(file)
+    configs = read_source_configs(file)
     organization = (await find_organization(database, DEFAULT_ORGANIZATION)).organization_id
 
     async def due(minutes: int) -> list[str]:
         now = NOW + timedelta(minutes=minutes)
-        return [each.name for each in await find_due_sources(database, connections, now)]
+        return [each.name for each in await find_due_sources(database, configs, now)]
 
     assert await due(0) == ["a"]
     async with open_source_run(database, organization, "a", kind="mlflow", clock=FixedClock(NOW)):
@@ -119,7 +118,7 @@ async def test_a_source_is_due_once_its_interval_has_passed(
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({}, "--store URL, or --tracking-url URL"),
         ({"store": "oracle://x"}, "must be PostgreSQL, MySQL or SQLite"),
@@ -130,11 +129,11 @@ async def test_a_source_is_due_once_its_interval_has_passed(
         ({"store": "postgresql://u:secret@127.0.0.1:1/x"}, "cannot be read"),
     ],
 )
-async def test_what_cannot_be_read_is_a_failed_run_that_says_why_and_no_password(
-    database: Database, options: dict[str, Any], told: str
+async def test_an_unreadable_source_fails_with_the_reason_and_without_the_password(
+    database: Database, options: dict[str, Any], message: str
 ) -> None:
     organization = (await find_organization(database, DEFAULT_ORGANIZATION)).organization_id
-    with pytest.raises((InvalidArgument, SourceUnavailable), match=told):
+    with pytest.raises((InvalidArgument, ForeignUnavailable), match=message):
         await import_mlflow(
             database,
             organization,
@@ -147,5 +146,5 @@ async def test_what_cannot_be_read_is_a_failed_run_that_says_why_and_no_password
     (run,) = await list_source_runs(database, organization, "tracking")
     assert run.outcome == "FAILED"
     assert run.error is not None
-    assert told in run.error
+    assert message in run.error
     assert "secret" not in run.error
