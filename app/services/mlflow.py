@@ -38,7 +38,7 @@ async def import_mlflow(
     """Import what changed since the last run of this source.
 
     Raises:
-        ForeignUnavailable: MLflow cannot be read. Batches read before that are stored.
+        SourceUnavailable: MLflow cannot be read. Batches read before that are stored.
         InvalidArgument: An option is invalid.
         SourceBusy: Another run of the source is in progress.
     """
@@ -61,7 +61,7 @@ async def read_mlflow_batches(
     """Yield batches of what changed since the checkpoint; store each before requesting the next.
 
     Raises:
-        ForeignUnavailable: MLflow cannot be read.
+        SourceUnavailable: MLflow cannot be read.
         InvalidArgument: An option is invalid.
     """
     async with _open(options) as (rule, store, directory, artifacts):

@@ -89,7 +89,7 @@ async def run_source(
     """Run a source once.
 
     Raises:
-        ForeignUnavailable: The platform cannot be read.
+        SourceUnavailable: The platform cannot be read.
         SourceBusy: Another run of the source is in progress.
     """
     found = await find_organization(database, source.organization)

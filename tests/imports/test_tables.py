@@ -20,7 +20,7 @@ from app.connectors.files.mapping import default_mapping, read_mapping
 from app.db.engine import Database
 from app.domain.errors import ChargebackError, InvalidArgument, InvalidRows
 from app.services.organizations import find_organization
-from tests.conftest import GraphQLClient, ClonedDatabase
+from tests.conftest import ClonedDatabase, GraphQLClient
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/files.md").read_text()
 AT = datetime(2026, 11, 2, tzinfo=UTC)

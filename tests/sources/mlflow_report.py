@@ -49,7 +49,9 @@ async def read_last_run(database: Database, name: str = "mlflow") -> SourceRunSt
     return (await list_source_runs(database, found.organization_id, name))[0]
 
 
-async def read_report(graphql: GraphQLClient, clock: FixedClock, organization: str = DEFAULT_ORGANIZATION) -> Any:
+async def read_report(
+    graphql: GraphQLClient, clock: FixedClock, organization: str = DEFAULT_ORGANIZATION
+) -> Any:
     """Return this month's report at the real time, because MLflow's clock cannot be set."""
     clock.now = datetime.now(UTC)
     month = str(Month.containing(clock.now))

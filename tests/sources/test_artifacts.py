@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.connectors.mlflow.artifacts import ArtifactSize, ArtifactStores
-from app.domain.errors import ForeignUnavailable
+from app.domain.errors import SourceUnavailable
 
 LAYOUTS = (
     "1/0f34/artifacts",
@@ -46,7 +46,7 @@ def test_a_run_in_a_missing_store_has_no_size(
 ) -> None:
     [size] = stores.measure([[str(tmp_path / "store" / layout)]])
 
-    assert isinstance(size, ForeignUnavailable)
+    assert isinstance(size, SourceUnavailable)
     assert "does not exist." in str(size)
 
 
@@ -59,5 +59,5 @@ def test_a_missing_folder_below_the_proxy_destination_is_empty(
     assert stores.measure([[f"mlflow-artifacts:/{layout}"]]) == [ArtifactSize(0, None)]
     tmp_path.rmdir()
     [size] = stores.measure([[f"mlflow-artifacts:/{layout}"]])
-    assert isinstance(size, ForeignUnavailable)
+    assert isinstance(size, SourceUnavailable)
     stores.close()

@@ -20,12 +20,13 @@ from sqlalchemy import text
 from app.clock import system_clock
 from app.connectors.mlflow.options import MlflowOptions
 from app.db.engine import Database
-from app.domain.errors import ForeignUnavailable
+from app.domain.errors import SourceUnavailable
 from app.domain.months import Month
+from app.postgres.database import with_database_name
 from app.services.mlflow import read_mlflow_batches
 from app.services.organizations import create_organization, find_organization
 from app.services.sources import open_source_run
-from tests.conftest import FixedClock, GraphQLClient, execute_as_superuser, ClonedDatabase
+from tests.conftest import ClonedDatabase, FixedClock, GraphQLClient, execute_as_superuser
 from tests.server_process import CHARGEBACK, ServerProcess, clean_environment
 from tests.sources.mlflow_install import (
     PASSWORD,
@@ -203,7 +204,7 @@ async def test_a_replaced_store_ends_nothing_without_accept_loss(
     rule = {"workspace_from": "prefix", "otherwise": "everybody"}
     await run_import(database, store=old, **rule)
 
-    with pytest.raises(ForeignUnavailable, match="3 of 4 known experiments are missing"):
+    with pytest.raises(SourceUnavailable, match="3 of 4 known experiments are missing"):
         await run_import(database, store=new, **rule)
 
     assert sizes_by_workspace(await read_report(graphql, clock)) == BY_PREFIX
@@ -383,7 +384,9 @@ async def test_a_mysql_store_with_artifacts_in_a_folder_is_imported(
         ran = chargeback(store.url, "sources", "run", "mlflow", **settings)
         assert "mlflow: accepted 0, duplicates 0, skipped 0" in ran.stdout, ran.stderr
         # `other` never ran, so it is due; `mlflow` is due in an hour.
-        with ServerProcess(tmp_path / "served", (), {"DATABASE_URL": store.url, **settings}) as served:
+        with ServerProcess(
+            tmp_path / "served", (), {"DATABASE_URL": store.url, **settings}
+        ) as served:
             line = await asyncio.to_thread(wait_for_scheduled_run, served)
         assert re.fullmatch(r"Source other: [1-9][0-9]* events, 0 skipped\.", line)
 
@@ -429,10 +432,10 @@ async def test_runs_without_owner_and_models_without_run_count_and_impossible_ru
     assert (found["numberOfExperiments"], found["unmeasuredExperiments"]) == (3, 0)
 
 
-def wait_for_scheduled_run(served: ServerProcess) -> str:
+def wait_for_scheduled_run(server: ServerProcess) -> str:
     """Return the service's log line about the first source that it runs."""
     while True:
-        for line in served.lines:
+        for line in server.lines:
             if line.startswith("Source "):
                 return line
         time.sleep(0.2)

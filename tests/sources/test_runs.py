@@ -1,4 +1,4 @@
-"""Source runs: one at a time, stored atomically, visible over GraphQLClient and the command line."""
+"""Source runs: one at a time, stored atomically, visible over GraphQL and the command line."""
 
 import asyncio
 import subprocess
@@ -12,7 +12,7 @@ from app.domain.errors import InvalidArgument, InvalidBatch, SourceBusy
 from app.domain.sources import CheckpointKey, RunOutcome, SkippedItem, SourceBatch
 from app.services.organizations import find_organization
 from app.services.sources import ActiveSourceRun, list_source_runs, list_sources, open_source_run
-from tests.conftest import FixedClock, GraphQLClient, ClonedDatabase, event
+from tests.conftest import ClonedDatabase, FixedClock, GraphQLClient, event
 from tests.server_process import CHARGEBACK, clean_environment
 
 SOURCES = """

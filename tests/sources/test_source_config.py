@@ -11,7 +11,7 @@ from app.connectors.mlflow.mapping import WorkspaceRule
 from app.connectors.mlflow.options import MlflowOptions
 from app.connectors.mlflow.records import MlflowExperiment
 from app.db.engine import Database
-from app.domain.errors import ForeignUnavailable, InvalidArgument
+from app.domain.errors import InvalidArgument, SourceUnavailable
 from app.services.mlflow import import_mlflow
 from app.services.organizations import find_organization
 from app.services.source_config import find_due_sources, read_source_configs
@@ -133,7 +133,7 @@ async def test_an_unreadable_source_fails_with_the_reason_and_without_the_passwo
     database: Database, options: dict[str, Any], message: str
 ) -> None:
     organization = (await find_organization(database, DEFAULT_ORGANIZATION)).organization_id
-    with pytest.raises((InvalidArgument, ForeignUnavailable), match=message):
+    with pytest.raises((InvalidArgument, SourceUnavailable), match=message):
         await import_mlflow(
             database,
             organization,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from app.connectors.mlflow.http_client import MlflowClient
-from app.domain.errors import ChargebackError, ForeignUnavailable, InvalidArgument
+from app.domain.errors import ChargebackError, InvalidArgument, SourceUnavailable
 
 PROXY_SCHEME = "mlflow-artifacts"
 _PROXY_PATH = "/api/2.0/mlflow-artifacts/artifacts"
@@ -76,7 +76,7 @@ class ArtifactStores:
             return error
         except Exception as error:
             reason = str(error).partition("\n")[0][:500]
-            return ForeignUnavailable(f"{folders[0]} cannot be listed: {reason}")
+            return SourceUnavailable(f"{folders[0]} cannot be listed: {reason}")
         written = [file.written_ms for file in files if file.written_ms is not None]
         return ArtifactSize(sum(file.size_bytes for file in files), max(written, default=None))
 
@@ -86,7 +86,7 @@ class ArtifactStores:
             if self._destination is not None:
                 return self._list_direct(f"{self._destination}/{path}", self._destination)
             if self._server is None:
-                raise ForeignUnavailable(
+                raise SourceUnavailable(
                     f"{folder} cannot be listed: give --artifacts-destination or --tracking-url."
                 )
             return _list_proxy_files(self._server, path)
@@ -118,7 +118,7 @@ def _open_bucket(bucket: str) -> Any:
         import obstore
         from obstore.store import from_url
     except ModuleNotFoundError:
-        raise ForeignUnavailable(
+        raise SourceUnavailable(
             f"{bucket} cannot be listed: install chargeback-admin-api[s3]."
         ) from None
     return obstore.list, from_url(
@@ -164,7 +164,7 @@ def _list_local_files(folder: Path, root: Path) -> Iterator[ArtifactFile]:
     """Yield the files below a folder. A missing folder is empty if the store's root exists."""
     if not folder.is_dir():
         if not root.is_dir():
-            raise ForeignUnavailable(f"{folder} cannot be listed: {root} does not exist.")
+            raise SourceUnavailable(f"{folder} cannot be listed: {root} does not exist.")
         return
     pending = [folder]
     while pending:

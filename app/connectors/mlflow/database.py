@@ -21,7 +21,7 @@ from app.connectors.mlflow.records import (
     resolve_owner,
 )
 from app.db.external_database import ExternalDatabase
-from app.domain.errors import ForeignUnavailable
+from app.domain.errors import SourceUnavailable
 
 TESTED_STORES = {"0584bdc529eb": "2.22", "bda7b8c39065": "3.1", "dc11669786a5": "3.17"}
 """MLflow versions by the `alembic_version` of tracking stores that the tests cover."""
@@ -53,7 +53,7 @@ class DatabaseStore:
         """Reject databases of untested MLflow versions.
 
         Raises:
-            ForeignUnavailable: The database is not a tracking store, or its version is untested.
+            SourceUnavailable: The database is not a tracking store, or its version is untested.
         """
         self._tables = await self._database.tables()
         await _check_version(self._database, "alembic_version", TESTED_STORES, untested=untested)
@@ -252,7 +252,7 @@ class DatabaseAccountDirectory:
         """Reject databases of untested MLflow versions.
 
         Raises:
-            ForeignUnavailable: The database is not a basic-auth database, or its version is
+            SourceUnavailable: The database is not a basic-auth database, or its version is
                 untested.
         """
         # Before MLflow 3 the table had the same name as in the tracking store.
@@ -306,7 +306,7 @@ async def _check_version(
     database: ExternalDatabase, table: str, tested: Mapping[str, str], *, untested: bool
 ) -> None:
     if table not in await database.tables():
-        raise ForeignUnavailable(
+        raise SourceUnavailable(
             f"{database.shown} has no table {table}, so it is not an MLflow database."
         )
     found = {
@@ -317,7 +317,7 @@ async def _check_version(
     }
     if not found & set(tested) and not untested:
         versions = ", ".join(f"{name} (MLflow {version})" for name, version in tested.items())
-        raise ForeignUnavailable(
+        raise SourceUnavailable(
             f"{database.shown}: {table} is {', '.join(sorted(found)) or 'empty'}; tested versions "
             f"are {versions}. Use --untested-version to read it anyway, or read MLflow over REST."
         )

@@ -8,13 +8,13 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlencode, urlsplit
 from urllib.request import Request, urlopen
 
-from app.domain.errors import ForeignUnavailable, InvalidArgument
+from app.domain.errors import InvalidArgument, SourceUnavailable
 
 _TIMEOUT_SECONDS = 60
 WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
 
 
-class EndpointNotFound(ForeignUnavailable):
+class EndpointNotFound(SourceUnavailable):
     """This version of MLflow does not have the endpoint."""
 
 
@@ -50,7 +50,7 @@ class MlflowClient:
         """Send a GET request and return the JSON object of the response.
 
         Raises:
-            ForeignUnavailable: The server cannot be reached, or answers with an error.
+            SourceUnavailable: The server cannot be reached, or answers with an error.
             EndpointNotFound: The server does not have the path.
         """
         return self._send(f"{path}?{urlencode(parameters)}", None, workspace)
@@ -61,7 +61,7 @@ class MlflowClient:
         """Send a POST request and return the JSON object of the response.
 
         Raises:
-            ForeignUnavailable: The server cannot be reached, or answers with an error.
+            SourceUnavailable: The server cannot be reached, or answers with an error.
             EndpointNotFound: The server does not have the path.
         """
         return self._send(path, json.dumps(body).encode(), workspace)
@@ -89,11 +89,11 @@ class MlflowClient:
             text = error.read(500).decode(errors="replace")
             # For a missing object, MLflow answers 404 with an error code in JSON.
             is_unknown_path = error.code in {404, 405} and "error_code" not in text
-            error_type = EndpointNotFound if is_unknown_path else ForeignUnavailable
+            error_type = EndpointNotFound if is_unknown_path else SourceUnavailable
             raise error_type(
                 f"{self.display_url}{path.partition('?')[0]} answers {error.code}: {text}"
             ) from None
         except (URLError, OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
-            raise ForeignUnavailable(f"{self.display_url} cannot be read: {reason}") from None
+            raise SourceUnavailable(f"{self.display_url} cannot be read: {reason}") from None
         return content if isinstance(content, dict) else {}

@@ -8,7 +8,7 @@ from app.connectors.mlflow.checkpoint import LoadCheckpoint
 from app.connectors.mlflow.event_writer import EventWriter
 from app.connectors.mlflow.mapping import WorkspaceRule
 from app.connectors.mlflow.records import AccountDirectory, TrackingStore
-from app.domain.errors import ForeignUnavailable
+from app.domain.errors import SourceUnavailable
 
 ProgressCallback = Callable[[str, int, int], None]
 """Called with what is being read, how much of it is done, and how much there is."""
@@ -50,10 +50,10 @@ class LoadContext:
         Ended entities cannot be revived by a later load, so a mistake would be permanent.
 
         Raises:
-            ForeignUnavailable: Most of it is missing and `accept_loss` is off.
+            SourceUnavailable: Most of it is missing and `accept_loss` is off.
         """
         if not self.accept_loss and missing > 1 and 2 * missing > known:
-            raise ForeignUnavailable(
+            raise SourceUnavailable(
                 f"{missing} of {known} known {noun} are missing. Check that this is the same "
                 f"MLflow, with its workspaces and users. None of them was ended; --accept-loss "
                 f"ends them."
