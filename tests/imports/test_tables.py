@@ -259,7 +259,7 @@ async def test_invalid_values_are_listed_by_row_and_column_and_nothing_is_stored
         await import_csv(database, tmp_path, text)
 
     first, *listed = str(rejected.value).replace(f"{tmp_path}/", "").split("\n  ")
-    assert first.endswith("nothing of any file was stored.")
+    assert first.endswith("nothing was stored from any file.")
     assert [each[: len(wanted)] for each, wanted in zip(listed, problems, strict=True)] == problems
     assert (await read_report(graphql))["workspaces"] == []
     runs = await graphql("{ sources { name kind lastRun { outcome accepted error } } }")
