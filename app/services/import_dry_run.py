@@ -10,7 +10,7 @@ from app.db.engine import Database
 from app.db.events import select_facts_of_source
 from app.db.months import MonthTotals, select_totals
 from app.ingest.store import IngestResult
-from app.services.ingestion import store_lines
+from app.services.file_import import store_lines
 
 
 class DryRun(NamedTuple):
@@ -31,7 +31,7 @@ async def dry_run_import(
     """Store a stream of lines in one transaction, record its effect, and roll it back.
 
     Raises:
-        InvalidBatch: Some events are invalid, as for `accept_lines`.
+        InvalidBatch: Some events are invalid, as for `import_lines`.
     """
     results: list[DryRun] = []
     try:

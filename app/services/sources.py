@@ -34,8 +34,8 @@ from app.domain.errors import (
 )
 from app.domain.events import NUL, decode_lines
 from app.domain.sources import CheckpointKey, RunOutcome, SkippedItem, SourceBatch
-from app.ingest.store import IngestResult
-from app.services.ingestion import CHUNK, store_lines
+from app.ingest.store import CHUNK_SIZE, IngestResult
+from app.services.file_import import store_lines
 from app.services.retention import AnalyzeTrigger
 
 MAX_LISTED_ITEMS = 100
@@ -129,7 +129,7 @@ class ActiveSourceRun:
         for skipped in batch.skipped:
             self.skip(*skipped)
         lines = list(self._drop_invalid(batch.lines))
-        chunks = [lines[start : start + CHUNK] for start in range(0, len(lines), CHUNK)]
+        chunks = [lines[start : start + CHUNK_SIZE] for start in range(0, len(lines), CHUNK_SIZE)]
         return await self.accept(chunks, checkpoint=batch.checkpoint)
 
     def skip(self, item: str, reason: str) -> None:

@@ -18,6 +18,7 @@ from app.cli.commands import cli
 from app.cli.imports import import_tables
 from app.connectors.files.mapping import default_mapping, read_mapping
 from app.db.engine import Database
+from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import ChargebackError, InvalidArgument, InvalidRows
 from app.services.organizations import find_organization
 from tests.conftest import ClonedDatabase, GraphQLClient

@@ -6,6 +6,7 @@ from typing import Any
 from app.clock import system_clock
 from app.connectors.mlflow.options import MlflowOptions
 from app.db.engine import Database
+from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.months import Month
 from app.services.mlflow import import_mlflow
 from app.services.organizations import find_organization
@@ -30,7 +31,10 @@ query ($month: Month!, $organization: String) {
 
 
 async def run_import(
-    database: Database, organization: str = DEFAULT_ORGANIZATION, name: str = "mlflow", **options: Any
+    database: Database,
+    organization: str = DEFAULT_ORGANIZATION,
+    name: str = "mlflow",
+    **options: Any,
 ) -> ActiveSourceRun:
     """Run the source once and return the run."""
     found = await find_organization(database, organization)

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from app.db.engine import Database
+from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import InvalidArgument, InvalidBatch, SourceBusy
 from app.domain.sources import CheckpointKey, RunOutcome, SkippedItem, SourceBatch
 from app.services.organizations import find_organization

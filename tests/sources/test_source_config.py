@@ -11,6 +11,7 @@ from app.connectors.mlflow.mapping import WorkspaceRule
 from app.connectors.mlflow.options import MlflowOptions
 from app.connectors.mlflow.records import MlflowExperiment
 from app.db.engine import Database
+from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import InvalidArgument, SourceUnavailable
 from app.services.mlflow import import_mlflow
 from app.services.organizations import find_organization

@@ -44,7 +44,7 @@ class DatabaseStore:
     ) -> None:
         self._database = database
         # `key` is a reserved word in MySQL. The empty tag avoids `IN ()`, which is not valid SQL.
-        self._key = database.quoted("key")
+        self._key = database.quote_name("key")
         self._tags = [*tags, ""]
         self._owner_tag = owner_tag
         self._tables: frozenset[str] = frozenset()
@@ -55,27 +55,27 @@ class DatabaseStore:
         Raises:
             SourceUnavailable: The database is not a tracking store, or its version is untested.
         """
-        self._tables = await self._database.tables()
+        self._tables = await self._database.list_tables()
         await _check_version(self._database, "alembic_version", TESTED_STORES, untested=untested)
 
     async def workspaces(self) -> Sequence[str]:
         """Return the names of all workspaces, whether the feature is on or off."""
         if "workspaces" not in self._tables:
             return []
-        rows = await self._database.rows("SELECT name FROM workspaces ORDER BY name")
+        rows = await self._database.fetch_rows("SELECT name FROM workspaces ORDER BY name")
         return [row.name for row in rows]
 
     async def experiments(self) -> Sequence[MlflowExperiment]:
         """Return all experiments, including deleted ones, sorted by id."""
         tags: dict[str, dict[str, str]] = {}
-        for row in await self._database.rows(
+        for row in await self._database.fetch_rows(
             f"SELECT experiment_id, {self._key} AS tag, value "  # noqa: S608  a constant
             f"FROM experiment_tags WHERE {self._key} IN :tags",
             {"tags": self._tags},
         ):
             tags.setdefault(str(row.experiment_id), {})[row.tag] = row.value or ""
         workspace = "workspace" if "workspaces" in self._tables else "NULL AS workspace"
-        rows = await self._database.rows(
+        rows = await self._database.fetch_rows(
             f"SELECT experiment_id, name, {workspace}, creation_time, "  # noqa: S608  constants
             "last_update_time, artifact_location FROM experiments ORDER BY experiment_id"
         )
@@ -135,7 +135,7 @@ class DatabaseStore:
 
     async def models(self, experiment_id: str) -> Sequence[MlflowModel]:
         """Return the logged models of an experiment, sorted by id."""
-        rows = await self._database.rows(
+        rows = await self._database.fetch_rows(
             "SELECT model_id AS id, source_run_id, creation_timestamp_ms, "
             "last_updated_timestamp_ms, artifact_location FROM logged_models "
             "WHERE experiment_id = :experiment_id ORDER BY model_id",
@@ -157,7 +157,7 @@ class DatabaseStore:
 
     async def model_versions(self) -> Sequence[MlflowModelVersion]:
         """Return all versions of all registered models."""
-        rows = await self._database.rows(
+        rows = await self._database.fetch_rows(
             "SELECT name, version, coalesce(storage_location, source, '') AS location "
             "FROM model_versions ORDER BY name, version"
         )
@@ -195,7 +195,7 @@ class DatabaseStore:
     async def _read_buckets(
         self, statement: str, parameters: Mapping[str, int] | None = None
     ) -> Mapping[Bucket, str]:
-        rows = await self._database.rows(statement, parameters)
+        rows = await self._database.fetch_rows(statement, parameters)
         return {
             Bucket(str(row.experiment_id), int(row.bucket)): "/".join(
                 str(int(part)) for part in (row.c1, row.c2, row.c3, row.c4, row.c5)
@@ -207,7 +207,7 @@ class DatabaseStore:
         self, statement: str, parameters: dict[str, Any]
     ) -> AsyncIterator[Sequence[Any]]:
         after, after_id = -1, ""
-        while rows := await self._database.rows(
+        while rows := await self._database.fetch_rows(
             statement, parameters | {"after": after, "after_id": after_id, "page": _PAGE_SIZE}
         ):
             yield rows
@@ -222,7 +222,7 @@ class DatabaseStore:
         name, value = self._key, "value"
         if table == "logged_model_tags":
             name, value = "tag_key", "tag_value"
-        tags = await self._database.rows(
+        tags = await self._database.fetch_rows(
             f"SELECT {key} AS id, {value} AS value FROM {table} "  # noqa: S608  constants
             f"WHERE {key} IN :ids AND {name} = :tag",
             {"ids": [row.id for row in rows] or [""], "tag": tag},
@@ -257,15 +257,15 @@ class DatabaseAccountDirectory:
         """
         # Before MLflow 3 the table had the same name as in the tracking store.
         names = ("alembic_version_auth", "alembic_version")
-        tables = await self._database.tables()
+        tables = await self._database.list_tables()
         table = next((name for name in names if name in tables), names[0])
         await _check_version(self._database, table, TESTED_AUTH, untested=untested)
 
     async def accounts(self) -> Sequence[MlflowAccount]:
         """Return all accounts by username, with their roles, or permissions in older versions."""
-        if "roles" not in await self._database.tables():
+        if "roles" not in await self._database.list_tables():
             return await self._accounts_without_roles()
-        rows = await self._database.rows(
+        rows = await self._database.fetch_rows(
             "SELECT users.username, roles.workspace AS allowed FROM users "
             "LEFT JOIN user_role_assignments ON user_role_assignments.user_id = users.id "
             "LEFT JOIN roles ON roles.id = user_role_assignments.role_id "
@@ -281,7 +281,7 @@ class DatabaseAccountDirectory:
 
         MLflow grants the creator of an experiment a permission for it.
         """
-        rows = await self._database.rows(
+        rows = await self._database.fetch_rows(
             "SELECT users.username, permitted.experiment_id AS allowed FROM users "
             "LEFT JOIN experiment_permissions AS permitted ON permitted.user_id = users.id "
             "AND permitted.permission <> 'NO_PERMISSIONS' ORDER BY users.username"
@@ -305,21 +305,22 @@ def _group_by_user(rows: Iterable[Any]) -> Iterator[tuple[str, frozenset[str]]]:
 async def _check_version(
     database: ExternalDatabase, table: str, tested: Mapping[str, str], *, untested: bool
 ) -> None:
-    if table not in await database.tables():
+    if table not in await database.list_tables():
         raise SourceUnavailable(
-            f"{database.shown} has no table {table}, so it is not an MLflow database."
+            f"{database.display_url} has no table {table}, so it is not an MLflow database."
         )
     found = {
         row.version_num
-        for row in await database.rows(
+        for row in await database.fetch_rows(
             f"SELECT version_num FROM {table}"  # noqa: S608  one of two constants
         )
     }
     if not found & set(tested) and not untested:
         versions = ", ".join(f"{name} (MLflow {version})" for name, version in tested.items())
         raise SourceUnavailable(
-            f"{database.shown}: {table} is {', '.join(sorted(found)) or 'empty'}; tested versions "
-            f"are {versions}. Use --untested-version to read it anyway, or read MLflow over REST."
+            f"{database.display_url}: {table} is {', '.join(sorted(found)) or 'empty'}; tested "
+            f"versions are {versions}. Use --untested-version to read it anyway, or read MLflow "
+            "over REST."
         )
 
 
