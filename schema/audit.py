@@ -43,6 +43,11 @@ class AuditAction(Enum):
     SERVICE_STARTED = _value("SERVICE_STARTED", "A service started, with the settings in detail.")
     AUDIT_READ = _value("AUDIT_READ", "This log was read in GraphQL.")
     AUDIT_EXPORTED = _value("AUDIT_EXPORTED", "This log was exported.")
+    CURRENCY_SET = _value("CURRENCY_SET", "The organization's currency was set.")
+    COST_CENTRE_SET = _value("COST_CENTRE_SET", "A cost centre was created or renamed.")
+    RATE_SET = _value("RATE_SET", "A rate was created or changed.")
+    PRICE_SET = _value("PRICE_SET", "A price was set from a month on.")
+    ASSIGNED = _value("ASSIGNED", "Workspaces or users were assigned to cost centres.")
 
 
 @strawberry.enum(description="The way that somebody came in.")

@@ -80,6 +80,8 @@ class Organization(Base):
     sdk_measured_from: Mapped[MaybeInstant]
     # The first month that is not an imported report's: nothing corrects those before it.
     hand_over: Mapped[date | None]
+    # The currency of all prices (ISO 4217); null while the organization charges nothing.
+    currency: Mapped[str | None]
 
 
 class Event(Base):
@@ -368,6 +370,9 @@ class MonthClose(Base):
     # Of a month whose rows an imported report stated: where it came from, and its SHA-256.
     imported_from: Mapped[str | None]
     imported_digest: Mapped[str | None]
+    # The currency and hash of the charges that the close froze; null when nothing was charged.
+    currency: Mapped[str | None]
+    charges_hash: Mapped[str | None]
 
     __table_args__ = (_of_organization(of="organization"),)
 

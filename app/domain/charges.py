@@ -17,7 +17,7 @@ from uuid import UUID
 from app.domain.apportionment import apportion
 from app.domain.money import Currency
 from app.domain.months import Month
-from app.domain.rates import Assignments, Measure, PricedRate, Rate, Split
+from app.domain.rates import Assignments, Measure, PricedRate, Rate, Split, Tariff
 
 GIGABYTE = 1_073_741_824
 """Bytes in 1 GB, as storage is charged."""
@@ -56,15 +56,6 @@ class Usage(NamedTuple):
     workspaces: Mapping[Measure, Sequence[WorkspaceQuantity]]
     users: Mapping[Measure, Sequence[UserQuantity]]
     memberships: Mapping[UUID, Sequence[Party]]
-
-
-class Tariff(NamedTuple):
-    """What is in force in one month: priced rates, assignments, and the currency."""
-
-    month: Month
-    currency: Currency
-    rates: Sequence[PricedRate]
-    assignments: Assignments
 
 
 class ChargeLine(NamedTuple):

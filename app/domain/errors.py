@@ -248,8 +248,14 @@ class ReportFetchFailed(ChargebackError):
     code, status = "REPORT_FETCH_FAILED", 502
 
 
+class CurrencyMismatch(ChargebackError):
+    """An organization charges in one currency, and its prices are in that currency."""
+
+    code, status = "CURRENCY_MISMATCH", 409
+
+
 class MonthClosed(ChargebackError):
-    """The month is closed already, with another imported report or without one."""
+    """A closed month cannot change: neither its report nor the prices and assignments in force."""
 
     code, status = "MONTH_CLOSED", 409
 

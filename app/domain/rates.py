@@ -1,11 +1,12 @@
 """The rate card: what is charged, at which price, from which month on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
 from uuid import UUID
 
+from app.domain.money import Currency
 from app.domain.months import Month
 
 
@@ -52,6 +53,13 @@ class Split(StrEnum):
     PROPORTIONAL = "PROPORTIONAL"
 
 
+class AssignedKind(StrEnum):
+    """What an assignment gives to a cost centre."""
+
+    WORKSPACE = "WORKSPACE"
+    USER = "USER"
+
+
 class Rate(NamedTuple):
     """Something that is charged by one measure.
 
@@ -92,9 +100,11 @@ class Assignments(NamedTuple):
 
 
 T = TypeVar("T")
+History = Mapping[Month, T | None]
+"""Entries by the month from which they are effective; None ends what was in force."""
 
 
-def effective(entries: Mapping[Month, T | None], month: Month) -> T | None:
+def effective(entries: History[T], month: Month) -> T | None:
     """Return the entry in force in a month: the latest that starts no later.
 
     Entries are effective from a month on until the next one, so that gaps and overlaps cannot
@@ -105,3 +115,51 @@ def effective(entries: Mapping[Month, T | None], month: Month) -> T | None:
     """
     started = [start for start in entries if start <= month]
     return entries[max(started)] if started else None
+
+
+class Tariff(NamedTuple):
+    """What is in force in one month: the currency, priced rates and assignments."""
+
+    month: Month
+    currency: Currency
+    rates: Sequence[PricedRate]
+    assignments: Assignments
+
+
+class RateCard(NamedTuple):
+    """Everything that an organization has entered about its charges.
+
+    Attributes:
+        currency: None while the organization charges nothing.
+        cost_centres: By code.
+        rates: Sorted by code.
+        prices: The history of each rate's price, by the rate's code.
+        workspaces: The history of each workspace's cost centre, by id.
+        users: The history of each user's cost centre, by id.
+    """
+
+    currency: Currency | None
+    cost_centres: Mapping[str, CostCentre]
+    rates: Sequence[Rate]
+    prices: Mapping[str, History[Decimal]]
+    workspaces: Mapping[UUID, History[str]]
+    users: Mapping[UUID, History[str]]
+
+    def tariff(self, month: Month) -> Tariff | None:
+        """Return what is in force in a month; None while there is no currency."""
+        if self.currency is None:
+            return None
+        priced = [
+            PricedRate(rate, price)
+            for rate in self.rates
+            if (price := effective(self.prices.get(rate.code, {}), month)) is not None
+        ]
+        assignments = Assignments(
+            _effective_all(self.workspaces, month), _effective_all(self.users, month)
+        )
+        return Tariff(month, self.currency, priced, assignments)
+
+
+def _effective_all(histories: Mapping[UUID, History[T]], month: Month) -> dict[UUID, T]:
+    found = {key: effective(history, month) for key, history in histories.items()}
+    return {key: value for key, value in found.items() if value is not None}

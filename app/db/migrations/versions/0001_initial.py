@@ -27,6 +27,7 @@ _FILL_FACTORS = {"workspace_month": 80, "project_month": 80, "member_month": 80,
 def upgrade() -> None:
     """Upgrade."""
     _create_tables()
+    _create_charge_tables()
     op.execute("CREATE TABLE event_fact PARTITION OF event FOR VALUES IN (0)")
     op.execute("CREATE TABLE event_usage PARTITION OF event DEFAULT")
     for table, percent in _FILL_FACTORS.items():
@@ -43,6 +44,11 @@ def downgrade() -> None:
 
 
 _TABLES = (
+    "charge",
+    "price",
+    "rate",
+    "assignment",
+    "cost_centre",
     "project_month",
     "workspace_month",
     "user_month",
@@ -117,6 +123,7 @@ def _create_tables() -> None:
         sa.Column("ui_measured_from", sa.DateTime(timezone=True), nullable=True),
         sa.Column("sdk_measured_from", sa.DateTime(timezone=True), nullable=True),
         sa.Column("hand_over", sa.Date(), nullable=True),
+        sa.Column("currency", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("organization_id"),
         sa.UniqueConstraint("name"),
     )
@@ -254,6 +261,8 @@ def _create_tables() -> None:
         sa.Column("rows_hash", sa.String(), nullable=False),
         sa.Column("imported_from", sa.String(), nullable=True),
         sa.Column("imported_digest", sa.String(), nullable=True),
+        sa.Column("currency", sa.String(), nullable=True),
+        sa.Column("charges_hash", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(
             ["organization_id"],
             ["organization.organization_id"],
@@ -642,4 +651,81 @@ def _create_tables() -> None:
         "project_month",
         ["organization_id", "month", "workspace_id", "name"],
         unique=False,
+    )
+
+
+def _create_charge_tables() -> None:
+    op.create_table(
+        "cost_centre",
+        sa.Column("organization_id", sa.Uuid(), nullable=False),
+        sa.Column("code", sa.String(collation="C"), nullable=False),
+        sa.Column("name", sa.String(collation="C"), nullable=False),
+        sa.ForeignKeyConstraint(["organization_id"], ["organization.organization_id"]),
+        sa.PrimaryKeyConstraint("organization_id", "code"),
+    )
+    op.create_table(
+        "assignment",
+        sa.Column("organization_id", sa.Uuid(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("entity_id", sa.Uuid(), nullable=False),
+        sa.Column("from_month", sa.Date(), nullable=False),
+        sa.Column("cost_centre", sa.String(collation="C"), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["organization_id", "cost_centre"],
+            ["cost_centre.organization_id", "cost_centre.code"],
+        ),
+        sa.PrimaryKeyConstraint("organization_id", "kind", "entity_id", "from_month"),
+    )
+    op.create_table(
+        "rate",
+        sa.Column("organization_id", sa.Uuid(), nullable=False),
+        sa.Column("code", sa.String(collation="C"), nullable=False),
+        sa.Column("name", sa.String(collation="C"), nullable=False),
+        sa.Column("measure", sa.String(), nullable=False),
+        sa.Column("split", sa.String(), nullable=True),
+        sa.Column("cost_centre", sa.String(collation="C"), nullable=True),
+        sa.ForeignKeyConstraint(["organization_id"], ["organization.organization_id"]),
+        sa.ForeignKeyConstraint(
+            ["organization_id", "cost_centre"],
+            ["cost_centre.organization_id", "cost_centre.code"],
+        ),
+        sa.PrimaryKeyConstraint("organization_id", "code"),
+    )
+    op.create_table(
+        "price",
+        sa.Column("organization_id", sa.Uuid(), nullable=False),
+        sa.Column("rate", sa.String(collation="C"), nullable=False),
+        sa.Column("from_month", sa.Date(), nullable=False),
+        sa.Column("amount", sa.Numeric(precision=20, scale=10), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["organization_id", "rate"], ["rate.organization_id", "rate.code"]
+        ),
+        sa.PrimaryKeyConstraint("organization_id", "rate", "from_month"),
+    )
+    op.create_table(
+        "charge",
+        sa.Column("organization_id", sa.Uuid(), nullable=False),
+        sa.Column("month", sa.Date(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("rate", sa.String(collation="C"), nullable=False),
+        sa.Column("rate_name", sa.String(), nullable=False),
+        sa.Column("measure", sa.String(), nullable=False),
+        sa.Column("split", sa.String(), nullable=True),
+        sa.Column("cost_centre", sa.String(collation="C"), nullable=True),
+        sa.Column("cost_centre_name", sa.String(), nullable=True),
+        sa.Column("workspace_id", sa.Uuid(), nullable=True),
+        sa.Column("workspace", sa.String(), nullable=True),
+        sa.Column("user_id", sa.Uuid(), nullable=True),
+        sa.Column("username", sa.String(collation="C"), nullable=True),
+        sa.Column("origin_month", sa.Date(), nullable=True),
+        sa.Column("quantity_numerator", sa.Numeric(precision=60, scale=0), nullable=False),
+        sa.Column("quantity_denominator", sa.Numeric(precision=60, scale=0), nullable=False),
+        sa.Column("price", sa.Numeric(precision=20, scale=10), nullable=False),
+        sa.Column("booked", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["organization_id", "month"],
+            ["month_close.organization_id", "month_close.month"],
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("organization_id", "month", "number"),
     )

@@ -1,0 +1,215 @@
+"""Statements of the rate card: cost centres, assignments, rates and prices."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db.charge_tables import Assignment, CostCentre, Price, Rate
+from app.db.tables import Account, Organization, Workspace
+from app.domain import rates
+from app.domain.money import Currency
+from app.domain.months import Month
+from app.domain.rates import AssignedKind, Measure, RateCard, Split
+
+
+class PriceRow(NamedTuple):
+    """The price of a rate from a month on; None ends it."""
+
+    rate: str
+    from_month: Month
+    amount: Decimal | None
+
+
+class AssignmentRow(NamedTuple):
+    """The cost centre of a workspace or user from a month on; None ends it."""
+
+    kind: AssignedKind
+    entity_id: UUID
+    from_month: Month
+    cost_centre: str | None
+
+
+async def select_currency(tx: AsyncConnection, organization_id: UUID) -> str | None:
+    """Return the organization's currency code; None while it charges nothing."""
+    found = await tx.execute(
+        select(Organization.currency).where(Organization.organization_id == organization_id)
+    )
+    currency: str | None = found.scalar_one()
+    return currency
+
+
+async def update_currency(tx: AsyncConnection, organization_id: UUID, currency: str) -> None:
+    """Set the organization's currency."""
+    await tx.execute(
+        update(Organization)
+        .where(Organization.organization_id == organization_id)
+        .values(currency=currency)
+    )
+
+
+async def select_cost_centres(
+    tx: AsyncConnection, organization_id: UUID
+) -> Sequence[rates.CostCentre]:
+    """Return the cost centres, sorted by code."""
+    found = await tx.execute(
+        select(CostCentre.code, CostCentre.name)
+        .where(CostCentre.organization_id == organization_id)
+        .order_by(CostCentre.code)
+    )
+    return [rates.CostCentre(*row) for row in found]
+
+
+async def upsert_cost_centre(
+    tx: AsyncConnection, organization_id: UUID, cost_centre: rates.CostCentre
+) -> None:
+    """Create a cost centre, or rename it."""
+    statement = insert(CostCentre).values(organization_id=organization_id, **cost_centre._asdict())
+    await tx.execute(
+        statement.on_conflict_do_update(
+            index_elements=["organization_id", "code"], set_={"name": statement.excluded.name}
+        )
+    )
+
+
+async def select_rates(tx: AsyncConnection, organization_id: UUID) -> Sequence[rates.Rate]:
+    """Return the rates, sorted by code."""
+    found = await tx.execute(
+        select(Rate.code, Rate.name, Rate.measure, Rate.split, Rate.cost_centre)
+        .where(Rate.organization_id == organization_id)
+        .order_by(Rate.code)
+    )
+    return [
+        rates.Rate(
+            code, name, Measure(measure), None if split is None else Split(split), cost_centre
+        )
+        for code, name, measure, split, cost_centre in found
+    ]
+
+
+async def upsert_rate(tx: AsyncConnection, organization_id: UUID, rate: rates.Rate) -> None:
+    """Create a rate, or change it."""
+    statement = insert(Rate).values(organization_id=organization_id, **rate._asdict())
+    changed = {name: statement.excluded[name] for name in rate._fields if name != "code"}
+    await tx.execute(
+        statement.on_conflict_do_update(index_elements=["organization_id", "code"], set_=changed)
+    )
+
+
+async def select_prices(tx: AsyncConnection, organization_id: UUID) -> Sequence[PriceRow]:
+    """Return all prices of all rates, sorted by rate and month."""
+    found = await tx.execute(
+        select(Price.rate, Price.from_month, Price.amount)
+        .where(Price.organization_id == organization_id)
+        .order_by(Price.rate, Price.from_month)
+    )
+    return [PriceRow(rate, Month.containing(day), amount) for rate, day, amount in found]
+
+
+async def upsert_price(tx: AsyncConnection, organization_id: UUID, price: PriceRow) -> None:
+    """Set the price of a rate from a month on."""
+    statement = insert(Price).values(
+        organization_id=organization_id,
+        rate=price.rate,
+        from_month=price.from_month.first_day,
+        amount=price.amount,
+    )
+    await tx.execute(
+        statement.on_conflict_do_update(
+            index_elements=["organization_id", "rate", "from_month"],
+            set_={"amount": statement.excluded.amount},
+        )
+    )
+
+
+async def select_assignments(
+    tx: AsyncConnection, organization_id: UUID
+) -> Sequence[AssignmentRow]:
+    """Return all assignments, sorted by kind, entity and month."""
+    found = await tx.execute(
+        select(
+            Assignment.kind, Assignment.entity_id, Assignment.from_month, Assignment.cost_centre
+        )
+        .where(Assignment.organization_id == organization_id)
+        .order_by(Assignment.kind, Assignment.entity_id, Assignment.from_month)
+    )
+    return [
+        AssignmentRow(AssignedKind(kind), entity_id, Month.containing(day), cost_centre)
+        for kind, entity_id, day, cost_centre in found
+    ]
+
+
+async def upsert_assignments(
+    tx: AsyncConnection, organization_id: UUID, assignments: Iterable[AssignmentRow]
+) -> None:
+    """Set the cost centres of workspaces and users from a month on."""
+    rows = [
+        {
+            "organization_id": organization_id,
+            "kind": row.kind,
+            "entity_id": row.entity_id,
+            "from_month": row.from_month.first_day,
+            "cost_centre": row.cost_centre,
+        }
+        for row in assignments
+    ]
+    statement = insert(Assignment)
+    await tx.execute(
+        statement.on_conflict_do_update(
+            index_elements=["organization_id", "kind", "entity_id", "from_month"],
+            set_={"cost_centre": statement.excluded.cost_centre},
+        ),
+        rows,
+    )
+
+
+async def select_known_ids(
+    tx: AsyncConnection, organization_id: UUID, kind: AssignedKind, ids: Sequence[UUID]
+) -> set[UUID]:
+    """Return those of the ids that belong to a workspace, or user, the organization knows."""
+    table, key = (
+        (Workspace, Workspace.workspace_id)
+        if kind is AssignedKind.WORKSPACE
+        else (Account, Account.user_id)
+    )
+    found = await tx.execute(
+        select(key).where(table.organization_id == organization_id, key.in_(ids))
+    )
+    return set(found.scalars())
+
+
+async def raise_revision(tx: AsyncConnection, organization_id: UUID) -> None:
+    """Count a change of the rate card, so that nothing cached from before it is used."""
+    await tx.execute(
+        text("""
+            UPDATE organization SET revision = revision + 1
+            WHERE organization_id = :organization_id
+        """),
+        {"organization_id": organization_id},
+    )
+
+
+async def select_rate_card(tx: AsyncConnection, organization_id: UUID) -> RateCard:
+    """Return the whole rate card of an organization."""
+    currency = await select_currency(tx, organization_id)
+    prices: dict[str, dict[Month, Decimal | None]] = defaultdict(dict)
+    for price in await select_prices(tx, organization_id):
+        prices[price.rate][price.from_month] = price.amount
+    assigned: dict[AssignedKind, dict[UUID, dict[Month, str | None]]] = {
+        kind: defaultdict(dict) for kind in AssignedKind
+    }
+    for row in await select_assignments(tx, organization_id):
+        assigned[row.kind][row.entity_id][row.from_month] = row.cost_centre
+    return RateCard(
+        None if currency is None else Currency.parse(currency),
+        {centre.code: centre for centre in await select_cost_centres(tx, organization_id)},
+        await select_rates(tx, organization_id),
+        prices,
+        assigned[AssignedKind.WORKSPACE],
+        assigned[AssignedKind.USER],
+    )

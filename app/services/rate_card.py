@@ -1,0 +1,298 @@
+"""Change the rate card: currency, cost centres, assignments, rates and prices.
+
+Each function is one transaction. It locks the organization, refuses what would change a closed
+month, raises the organization's revision and writes an audit event.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
+from uuid import UUID
+
+from app.db.engine import Database, Transaction
+from app.db.organizations import lock_organization
+from app.db.rate_card import (
+    AssignmentRow,
+    PriceRow,
+    raise_revision,
+    select_cost_centres,
+    select_currency,
+    select_known_ids,
+    select_prices,
+    select_rate_card,
+    select_rates,
+    update_currency,
+    upsert_assignments,
+    upsert_cost_centre,
+    upsert_price,
+    upsert_rate,
+)
+from app.domain.audit import Action, Actor, AuditEvent
+from app.domain.errors import CurrencyMismatch, InvalidArgument, MonthClosed, NotFound
+from app.domain.events import NUL
+from app.domain.ids import user_id, workspace_id
+from app.domain.money import Currency
+from app.domain.months import Month
+from app.domain.rates import AssignedKind, CostCentre, Measure, Rate, RateCard
+from app.services.audit import append_audit_event
+
+MAX_CODE_LENGTH = 50
+MAX_NAME_LENGTH = 200
+PRICE_LIMIT = Decimal(10**10)
+PRICE_DECIMALS = 10
+
+
+class AssignmentEntry(NamedTuple):
+    """A workspace or user by name, and its cost centre from a month on; None ends it."""
+
+    kind: AssignedKind
+    name: str
+    cost_centre: str | None
+    from_month: Month
+
+
+async def read_rate_card(database: Database, organization_id: UUID) -> RateCard:
+    """Return the whole rate card."""
+    async with database.transaction(organization_id) as tx:
+        return await select_rate_card(tx, organization_id)
+
+
+async def set_currency(
+    database: Database, organization_id: UUID, code: str, *, by: Actor, now: datetime
+) -> Currency:
+    """Set the organization's currency.
+
+    Raises:
+        CurrencyMismatch: Prices exist in another currency.
+        InvalidArgument: The code is not a currency of ISO 4217.
+    """
+    currency = Currency.parse(code)
+    async with _changing(database, organization_id, Action.CURRENCY_SET, code, by, now) as change:
+        current = await select_currency(change.tx, organization_id)
+        if current not in {None, code} and await select_prices(change.tx, organization_id):
+            raise CurrencyMismatch(
+                f"currency: prices are in {current}, so the currency cannot become {code}."
+            )
+        await update_currency(change.tx, organization_id, code)
+    return currency
+
+
+async def set_cost_centre(
+    database: Database, organization_id: UUID, cost_centre: CostCentre, *, by: Actor, now: datetime
+) -> None:
+    """Create a cost centre, or rename it. Closed months keep the name that they were closed with.
+
+    Raises:
+        InvalidArgument: The code or the name is empty, too long or contains U+0000.
+    """
+    _require_text("code", cost_centre.code, MAX_CODE_LENGTH)
+    _require_text("name", cost_centre.name, MAX_NAME_LENGTH)
+    target = cost_centre.code
+    async with _changing(
+        database, organization_id, Action.COST_CENTRE_SET, target, by, now
+    ) as change:
+        await upsert_cost_centre(change.tx, organization_id, cost_centre)
+
+
+async def set_rate(
+    database: Database, organization_id: UUID, rate: Rate, *, by: Actor, now: datetime
+) -> None:
+    """Create a rate, or change its name, its split or who pays it.
+
+    Raises:
+        InvalidArgument: Split and cost centre do not fit the measure, or the measure would change.
+        NotFound: There is no such cost centre.
+    """
+    _require_text("code", rate.code, MAX_CODE_LENGTH)
+    _require_text("name", rate.name, MAX_NAME_LENGTH)
+    _require_payer(rate)
+    async with _changing(database, organization_id, Action.RATE_SET, rate.code, by, now) as change:
+        for known in await select_rates(change.tx, organization_id):
+            if known.code == rate.code and known.measure is not rate.measure:
+                raise InvalidArgument(
+                    f"measure: rate {rate.code!r} charges {known.measure}, which cannot change: "
+                    f"create another rate for {rate.measure}."
+                )
+        if rate.cost_centre is not None:
+            await _require_cost_centres(change.tx, organization_id, [rate.cost_centre])
+        await upsert_rate(change.tx, organization_id, rate)
+
+
+async def set_price(
+    database: Database,
+    organization_id: UUID,
+    rate: str,
+    from_month: Month,
+    amount: Decimal | None,
+    *,
+    currency: str | None = None,
+    by: Actor,
+    now: datetime,
+) -> None:
+    """Set the price of one unit from a month on, until the next price; None ends it.
+
+    Raises:
+        CurrencyMismatch: `currency` is given and is not the organization's.
+        InvalidArgument: The amount is negative, too large or has too many decimals; or the
+            organization has no currency yet.
+        MonthClosed: The month is closed.
+        NotFound: There is no such rate.
+    """
+    _require_price(amount)
+    detail = {"from": str(from_month), "amount": None if amount is None else str(amount)}
+    async with _changing(
+        database, organization_id, Action.PRICE_SET, rate, by, now, detail
+    ) as change:
+        change.require_open(from_month, "price")
+        own = await select_currency(change.tx, organization_id)
+        if own is None:
+            raise InvalidArgument("currency: set the organization's currency before any price.")
+        if currency not in {None, own}:
+            raise CurrencyMismatch(
+                f"currency: the organization charges in {own}; got a price in {currency}."
+            )
+        if rate not in {known.code for known in await select_rates(change.tx, organization_id)}:
+            raise NotFound(f"rate: there is no rate {rate!r}: create it first.")
+        await upsert_price(change.tx, organization_id, PriceRow(rate, from_month, amount))
+
+
+async def assign(
+    database: Database,
+    organization_id: UUID,
+    entries: Sequence[AssignmentEntry],
+    *,
+    by: Actor,
+    now: datetime,
+) -> None:
+    """Assign workspaces and users to cost centres, all or none.
+
+    Raises:
+        MonthClosed: An entry starts in a closed month.
+        NotFound: A workspace, user or cost centre is not known.
+    """
+    target = ", ".join(f"{entry.kind.lower()} {entry.name}" for entry in entries[:3])
+    detail = {
+        "entries": [
+            [entry.kind, entry.name, entry.cost_centre, str(entry.from_month)]
+            for entry in entries[:100]
+        ],
+        "count": len(entries),
+    }
+    async with _changing(
+        database, organization_id, Action.ASSIGNED, target, by, now, detail
+    ) as change:
+        for entry in entries:
+            change.require_open(entry.from_month, f"{entry.kind.lower()} {entry.name!r}")
+        codes = [entry.cost_centre for entry in entries if entry.cost_centre is not None]
+        await _require_cost_centres(change.tx, organization_id, codes)
+        await _require_known(change.tx, organization_id, entries)
+        rows = [
+            AssignmentRow(entry.kind, entity_id(entry), entry.from_month, entry.cost_centre)
+            for entry in entries
+        ]
+        await upsert_assignments(change.tx, organization_id, rows)
+
+
+def entity_id(entry: AssignmentEntry) -> UUID:
+    """Return the id of the workspace or user that an entry names."""
+    return (workspace_id if entry.kind is AssignedKind.WORKSPACE else user_id)(entry.name)
+
+
+class _Change(NamedTuple):
+    """A change of the rate card under way."""
+
+    tx: Transaction
+    closed_through: Month | None
+
+    def require_open(self, month: Month, what: str) -> None:
+        """Refuse an entry that would change a closed month.
+
+        Raises:
+            MonthClosed: The month is closed.
+        """
+        if self.closed_through is not None and month <= self.closed_through:
+            first_open = self.closed_through.plus(1)
+            raise MonthClosed(
+                f"{what}: from {month} would change a closed month: the earliest month is "
+                f"{first_open}."
+            )
+
+
+@asynccontextmanager
+async def _changing(
+    database: Database,
+    organization_id: UUID,
+    action: Action,
+    target: str,
+    by: Actor,
+    now: datetime,
+    detail: Mapping[str, object] | None = None,
+) -> AsyncIterator[_Change]:
+    async with database.transaction(organization_id) as tx:
+        organization = await lock_organization(tx, organization_id)
+        closed = organization.closed_through
+        yield _Change(tx, None if closed is None else Month.containing(closed))
+        await raise_revision(tx, organization_id)
+        await append_audit_event(
+            tx, by, AuditEvent(organization_id, action, target, detail or {}), now
+        )
+
+
+def _require_text(field: str, value: str, limit: int) -> None:
+    if not 1 <= len(value) <= limit or NUL in value or value != value.strip():
+        raise InvalidArgument(
+            f"{field}: must be 1 to {limit} characters without surrounding blanks; "
+            f"got {value[:80]!r}."
+        )
+
+
+def _require_payer(rate: Rate) -> None:
+    if rate.measure is not Measure.FEE:
+        if rate.split is not None or rate.cost_centre is not None:
+            raise InvalidArgument(
+                f"measure: only a FEE has a split or a cost centre; got {rate.measure}."
+            )
+    elif (rate.split is None) == (rate.cost_centre is None):
+        raise InvalidArgument(
+            "split: a FEE needs either a split (EVEN or PROPORTIONAL) or the cost centre that "
+            "pays it."
+        )
+
+
+def _require_price(amount: Decimal | None) -> None:
+    if amount is None:
+        return
+    exponent = amount.as_tuple().exponent
+    if (
+        not isinstance(exponent, int)
+        or exponent < -PRICE_DECIMALS
+        or not 0 <= amount < PRICE_LIMIT
+    ):
+        raise InvalidArgument(
+            f"amount: must be at least 0 and less than {PRICE_LIMIT:,}, with at most "
+            f"{PRICE_DECIMALS} decimals; got {amount}."
+        )
+
+
+async def _require_cost_centres(
+    tx: Transaction, organization_id: UUID, codes: Sequence[str]
+) -> None:
+    known = {centre.code for centre in await select_cost_centres(tx, organization_id)}
+    for code in codes:
+        if code not in known:
+            raise NotFound(f"costCentre: there is no cost centre {code!r}: create it first.")
+
+
+async def _require_known(
+    tx: Transaction, organization_id: UUID, entries: Sequence[AssignmentEntry]
+) -> None:
+    for kind in AssignedKind:
+        named = {entity_id(entry): entry.name for entry in entries if entry.kind is kind}
+        known = await select_known_ids(tx, organization_id, kind, list(named))
+        for key, name in named.items():
+            if key not in known:
+                raise NotFound(
+                    f"{kind.lower()}: {name!r} is not known: no event has named it yet."
+                )
