@@ -5,7 +5,7 @@ import sys
 from app.cli.commands import cli
 from app.console import stderr
 from app.domain.errors import ChargebackError
-from app.postgres.embedded import EmbeddedPostgresError
+from app.postgres.programs import EmbeddedPostgresError
 from app.settings import SettingsError
 
 

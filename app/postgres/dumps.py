@@ -23,7 +23,7 @@ import asyncpg
 
 from app.db.migrations import LOCK
 from app.domain.errors import ChargebackError, StoreUnavailable
-from app.postgres.embedded import bin_folder
+from app.postgres.programs import find_bin_folder
 
 _ASIDE = "chargeback_before_restore"
 _OURS = ("--no-owner", "--no-privileges", "--no-policies")
@@ -168,7 +168,7 @@ async def _started(
     reads: bool = False,
     env: Mapping[str, str] = MappingProxyType({}),
 ) -> Process:
-    program = (programs or bin_folder()) / name
+    program = (programs or find_bin_folder()) / name
     try:
         return await asyncio.create_subprocess_exec(
             program,

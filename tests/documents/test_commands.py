@@ -15,7 +15,8 @@ import pytest
 
 from app.db.engine import Database
 from app.postgres.database import with_database_name
-from app.postgres.embedded import EmbeddedPostgres, bin_folder
+from app.postgres.embedded import EmbeddedPostgres
+from app.postgres.programs import find_bin_folder
 from app.services.source_config import read_source_configs
 from tests.conftest import execute_as_superuser
 from tests.documents.desk import TOKEN, Desk
@@ -93,7 +94,7 @@ def desk(ready: Desk, cometx: Path, server: str, tmp_path: Path) -> Iterator[Des
         "/srv/elsewhere": f"{tmp_path}/elsewhere",
         "/var/lib/chargeback": f"{tmp_path}/store",
         "/opt/chargeback": f"{tmp_path}/programs",
-        "/usr/lib/postgresql/18/bin": str(bin_folder()),
+        "/usr/lib/postgresql/18/bin": str(find_bin_folder()),
         "requirements/runtime.lock": f"{ROOT}/requirements/runtime.lock",
         "no-build-isolation .": f"no-build-isolation {ROOT}",
         "<METRICS_TOKEN>": TOKEN,

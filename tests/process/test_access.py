@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.postgres.embedded import bin_folder
+from app.postgres.programs import find_bin_folder
 from tests.server_process import (
     KeyedServer,
     ServerProcess,
@@ -124,7 +124,7 @@ def test_no_key_is_found_in_the_store_or_in_any_log(service: KeyedServer) -> Non
 
     owner = (service.data_dir / "postgres" / "owner").read_text()
     dump = subprocess.run(
-        [bin_folder() / "pg_dump", "-h", owner, "-U", "postgres", "chargeback"],
+        [find_bin_folder() / "pg_dump", "-h", owner, "-U", "postgres", "chargeback"],
         capture_output=True,
         check=True,
         text=True,

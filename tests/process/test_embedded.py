@@ -18,8 +18,9 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.clock import system_clock
-from app.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from app.postgres.embedded import EmbeddedPostgres
 from app.postgres.memory_limit import get_memory_limit
+from app.postgres.programs import EmbeddedPostgresError
 from app.server.store import open_store
 from app.services.organizations import list_organizations
 from app.settings import Settings
@@ -38,7 +39,8 @@ asyncio.run(main())
 # Root ignores permission bits, so it becomes nobody: after its imports, which nobody may not read.
 REFUSED = """
 import asyncio, os, pathlib, sys
-from app.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from app.postgres.embedded import EmbeddedPostgres
+from app.postgres.programs import EmbeddedPostgresError
 
 if os.geteuid() == 0:
     os.seteuid(65534)
@@ -476,7 +478,7 @@ def test_a_read_only_folder_is_named(new_folder: Path) -> None:
 async def test_a_start_that_takes_too_long_leaves_nothing_behind(folder: Path) -> None:
     async with EmbeddedPostgres(folder):
         pass
-    impatient = EmbeddedPostgres(folder, patience_seconds=0)
+    impatient = EmbeddedPostgres(folder, timeout_seconds=0)
 
     with pytest.raises(EmbeddedPostgresError, match="was not ready in time"):
         await impatient.start()
