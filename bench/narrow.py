@@ -90,8 +90,9 @@ async def main() -> None:
 
 async def _resolve(product: ours.InProcess, store: Store) -> None:
     async with product.context() as context:
-        await fetch_report(context, None, MONTH, frozenset())
-        key = (store.organization_id, MONTH.first_day)
+        report = await fetch_report(context, None, MONTH, frozenset())
+        window = report.groups[0][0][report.columns["window"]]
+        key = (store.organization_id, window)
         await workspaces_of_reports(context, [key], frozenset({"name", "size_in_mb"}))
 
 

@@ -1,1 +1,1 @@
-"""What every front door asks: batch resolvers that read rows, and commands that change them."""
+"""Batch resolvers: the reads that GraphQL, REST, the pages and the command line share."""

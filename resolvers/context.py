@@ -1,11 +1,9 @@
-"""What a request carries on its way down."""
+"""The context of a request."""
 
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from uuid import UUID
+from datetime import datetime
 
 from app.db.engine import Database
-from app.db.levels import ReportMonth
 from app.db.snapshot import Snapshot
 from app.domain.audit import OPERATOR, Actor, AuditEvent
 from app.domain.callers import Caller
@@ -14,10 +12,16 @@ from app.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One request: who asks, when, and the instant of the store that it reads.
+    """The context of one request.
 
-    `reports` remembers how the reports that the request has opened read their month rows, `acts`
-    what is to go into the audit log once it is answered.
+    Attributes:
+        caller: The authenticated user, and the organization of the key.
+        database: For writes, and for reads outside the snapshot.
+        snapshot: The read-only snapshot that all batch resolvers of the request read.
+        settings: The settings of the service.
+        now: The time of the request.
+        actor: Who the audit log names.
+        audit_events: What the request did; recorded once it is answered.
     """
 
     caller: Caller
@@ -26,5 +30,4 @@ class Context:
     settings: Settings
     now: datetime
     actor: Actor = OPERATOR
-    reports: dict[tuple[UUID, date], ReportMonth] = field(default_factory=dict)
     audit_events: list[AuditEvent] = field(default_factory=list)

@@ -1,29 +1,31 @@
-"""What came too late for closed months, as the reports show it that it is booked in."""
+"""Corrections of closed months."""
 
 from collections.abc import Sequence
 
 from app.db.month_closes import select_corrections_of_reports
 from resolvers.context import Context
-from resolvers.levels import ReportKey, grouped
+from resolvers.levels import ReportKey, group_rows
 from resolvers.rows import Grouped, Selection
 
 
 async def corrections_of_reports(
     context: Context, reports: Sequence[ReportKey], selection: Selection
 ) -> Grouped:
-    """Corrections booked in these reports' months.
+    """Return the corrections that are booked in each report's month.
 
-    Returns:
-        Rows grouped by report, by origin month, figure and names. Columns: origin_month, figure
-        (as `Figure` spells it), workspace, project, username (null where they do not matter),
-        amount (in the figure's unit; negative when the closed report says too much).
+    Rows are grouped by report and sorted by origin month, figure and names. Columns:
 
-    Source: table `correction`.
+    - `origin_month`: first day of the closed month that the correction belongs to
+    - `figure`: as `Figure` spells it
+    - `workspace`, `project`, `username`: null where the figure does not depend on them
+    - `amount`: in the figure's unit; negative if the closed report is too high
+
+    Source: `correction`.
     """
     statement = select_corrections_of_reports(selection)
     rows = await context.snapshot.fetch_rows(
         statement,
-        {"parent_month": [month for _, month in reports]},
+        {"parent_month": [window.month for _, window in reports]},
         organization_id=reports[0][0],
     )
-    return grouped(rows, statement.columns, len(reports))
+    return group_rows(rows, statement.columns, len(reports))

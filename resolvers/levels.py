@@ -1,31 +1,30 @@
-"""Reading one nesting level: keys in, one statement, rows grouped by parent out."""
+"""Read one nesting level: one statement for all parents, rows grouped by parent."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
 from typing import Any, Protocol
 from uuid import UUID
 
-from app.db.levels import Page, report_parameters
+from app.db.levels import Page, ReportWindow, report_parameters
 from app.db.statements import Statement
 from app.domain.errors import InvalidArgument
 from resolvers.context import Context
 from resolvers.rows import Grouped, Row, RowStream
 
-ReportKey = tuple[UUID, date]
-"""organization_id, and the first day of the report month."""
-WorkspaceKey = tuple[UUID, date, UUID]
-"""organization_id, month, workspace_id."""
-UserKey = tuple[UUID, date, UUID]
-"""organization_id, month, user_id."""
+ReportKey = tuple[UUID, ReportWindow]
+"""`organization_id`, `window`: the columns of a report that `fetch_report` returns."""
+WorkspaceKey = tuple[UUID, ReportWindow, UUID]
+"""`organization_id`, `window`, `workspace_id`."""
+UserKey = tuple[UUID, ReportWindow, UUID]
+"""`organization_id`, `window`, `user_id`."""
 
 MAX_PAGE_SIZE = 10_000
 
 
 class SelectLevel(Protocol):
-    """A level's statement, once it is known whether all parents belong to one report."""
+    """Builds a level's statement, for parents of one report or of several."""
 
     def __call__(self, *, one_report: bool) -> Statement:
-        """The statement: the parent's ordinal, then the selected columns."""
+        """Return the statement: the parent's ordinal, then the selected columns."""
 
 
 async def read_level(
@@ -35,62 +34,72 @@ async def read_level(
     names: Sequence[str] = (),
     **parameters: Any,
 ) -> Grouped:
-    """Run a level's statement for parents of one organization.
+    """Run a level's statement for all parents, which belong to one organization.
+
+    The group columns `organization_id` and `window` hand the report down to the levels below.
 
     Args:
         context: The request.
-        select: The statement for parents of one report, or of several.
-        keys: The parents: organization_id, month, and what `names` says.
-        names: The names of the further keys.
-        parameters: What else the statement is bound to.
+        select: Builds the statement.
+        keys: The parents' keys: `organization_id`, `window`, then the columns in `names`.
+        names: The names of the further key columns.
+        parameters: The other parameters of the statement.
     """
     organization_id = keys[0][0]
-    months = list(dict.fromkeys(key[1] for key in keys))
-    # One report given twice, by two aliases, is two parents.
-    one_report = len(months) == 1 and (bool(names) or len(keys) == 1)
-    reports = [context.reports[organization_id, month] for month in months]
+    windows = [key[1] for key in keys]
+    reports = list({window.month: window for window in windows}.values())
+    # Two aliases of one report are two parents, although there is only one report.
+    one_report = len(reports) == 1 and (bool(names) or len(keys) == 1)
     bound = {
-        "parent_month": [key[1] for key in keys],
+        "parent_month": [window.month for window in windows],
         **{f"parent_{name}": [key[index] for key in keys] for index, name in enumerate(names, 2)},
         **report_parameters(reports, one=one_report),
         **parameters,
     }
     statement = select(one_report=one_report)
     rows = await context.snapshot.fetch_rows(statement, bound, organization_id=organization_id)
-    return grouped(rows, statement.columns, len(keys))
+    handed_down = {"organization_id": [organization_id] * len(keys), "window": windows}
+    return group_rows(rows, statement.columns, len(keys), handed_down)
 
 
-def stream_level(context: Context, select: SelectLevel, report: ReportKey, size: int) -> RowStream:
-    """Run a level's statement for one report, `size` rows at a time.
+def stream_level(
+    context: Context, select: SelectLevel, report: ReportKey, chunk_size: int
+) -> RowStream:
+    """Run a level's statement for one report and stream its rows.
 
     Args:
         context: The request.
-        select: The statement, for the report or for all its workspaces.
-        report: The report.
-        size: How many rows are read at a time.
+        select: Builds the statement, for the report or for all its workspaces.
+        report: The report's key.
+        chunk_size: The number of rows per chunk.
     """
-    organization_id, month = report
+    organization_id, window = report
     statement = select(one_report=True)
-    bound = report_parameters([context.reports[organization_id, month]], one=True)
-    chunks = context.snapshot.iter_chunks(statement, bound, size, organization_id=organization_id)
+    bound = report_parameters([window], one=True)
+    chunks = context.snapshot.iter_chunks(statement, bound, chunk_size, organization_id=organization_id)
     return RowStream(statement.columns, chunks)
 
 
-def grouped(rows: Sequence[Row], columns: Mapping[str, int], parents: int) -> Grouped:
-    """Rows by the ordinal of their parent, which comes first in each row and counts from 1."""
+def group_rows(
+    rows: Sequence[Row],
+    columns: Mapping[str, int],
+    parents: int,
+    group_columns: Mapping[str, Sequence[Any]] | None = None,
+) -> Grouped:
+    """Group rows by the ordinal of their parent: the first column, counted from 1."""
     if parents == 1:
-        return Grouped(columns, [rows])
+        return Grouped(columns, [rows], group_columns or {})
     groups: list[list[Row]] = [[] for _ in range(parents)]
     for row in rows:
         groups[row[0] - 1].append(row)
-    return Grouped(columns, groups)
+    return Grouped(columns, groups, group_columns or {})
 
 
 def parse_page(first: int | None, after: str | None) -> Page:
-    """A page of things that are known by name.
+    """Return the page of a list whose cursor is a name.
 
     Raises:
-        InvalidArgument: `first` is no page size.
+        InvalidArgument: `first` is out of range, or `after` contains U+0000.
     """
     if first is not None and not 0 <= first <= MAX_PAGE_SIZE:
         raise InvalidArgument(f"first: must be from 0 to {MAX_PAGE_SIZE}; got {first}.")
@@ -100,10 +109,10 @@ def parse_page(first: int | None, after: str | None) -> Page:
 
 
 def parse_id_page(first: int | None, after: str | None) -> Page:
-    """A page of things that are known by id.
+    """Return the page of a list whose cursor is an id.
 
     Raises:
-        InvalidArgument: `first` is no page size, or `after` is no id.
+        InvalidArgument: `first` is out of range, or `after` is not an id.
     """
     page = parse_page(first, after)
     if after is None:
@@ -112,12 +121,12 @@ def parse_id_page(first: int | None, after: str | None) -> Page:
         return Page(first, UUID(after))
     except ValueError:
         raise InvalidArgument(
-            f"after: must be the id of the last one seen; got {after!r}."
+            f"after: must be the id of the last item on the previous page; got {after!r}."
         ) from None
 
 
 def to_dicts(found: Grouped, index: int = 0) -> Iterator[dict[str, Any]]:
-    """The rows of one parent, by column."""
+    """Return the rows of one group as dictionaries by column."""
     names = list(found.columns)
     positions = list(found.columns.values())
     return (

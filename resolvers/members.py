@@ -1,4 +1,4 @@
-"""The members of workspaces, and those who were."""
+"""The members and former members of workspaces."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -18,27 +18,29 @@ async def members_of_workspaces(
     order: str = "USERNAME",
     page: Page = ALL,
 ) -> Grouped:
-    """Members in force at the report's end, for all these workspaces at once.
+    """Return the members of each workspace at the end of its report month.
 
-    Returns:
-        Rows grouped by workspace, each group in `order`: by username, or by size or experiments
-        from the largest, ties by username. Columns: organization_id, month, user_id, username,
-        email (null while the user is not announced), experiments, experiments_created,
-        size_bytes, average_hundredths (of a MB): of the experiments that the member owns in that
-        workspace. Those outside `selection` are not computed.
+    Rows are grouped by workspace. `order` is USERNAME, or SIZE or EXPERIMENTS with the largest
+    first; ties are sorted by username. The figures cover the experiments that the member owns in
+    that workspace. Columns outside `selection` are not computed:
 
-    Source: tables `member_month`, `user_month`.
+    - `user_id`, `username`
+    - `email`: null if no source has sent one
+    - `experiments`, `unmeasured`, `size_bytes`, `size_in_mb`: at the report's end
+    - `experiments_created`, `average_hundredths`: within the month; the latter in 1/100 MB
+
+    Source: `member_month`, `user_month`.
     """
     select = partial(select_members_of_workspaces, selection, order=order, paging=page.paging)
     return await read_level(context, select, workspaces, ("workspace_id",), **page.parameters)
 
 
 def stream_members(
-    context: Context, report: ReportKey, selection: Selection, size: int
+    context: Context, report: ReportKey, selection: Selection, chunk_size: int
 ) -> RowStream:
-    """The same of all workspaces of one report, which count by name, `size` members at a time."""
+    """Stream the members of all workspaces of a report, numbered in order of workspace name."""
     select = partial(select_members_of_workspaces, selection, of_all=True)
-    return stream_level(context, select, report, size)
+    return stream_level(context, select, report, chunk_size)
 
 
 async def former_members_of_workspaces(
@@ -49,10 +51,10 @@ async def former_members_of_workspaces(
     order: str = "USERNAME",
     page: Page = ALL,
 ) -> Grouped:
-    """Owners of experiments who are no members at the report's end.
+    """Return the owners of experiments who are not members at the report's end.
 
-    Returns:
-        As `members_of_workspaces`. With the members they add up to the workspace.
+    Columns, order and source are those of `members_of_workspaces`. Members and former members
+    add up to the workspace.
     """
     select = partial(
         select_members_of_workspaces, selection, former=True, order=order, paging=page.paging

@@ -1,4 +1,4 @@
-"""The projects of workspaces."""
+"""The projects and former projects of workspaces."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -19,14 +19,17 @@ async def projects_of_workspaces(
     order: str = "NAME",
     page: Page = ALL,
 ) -> Grouped:
-    """Projects that exist at the report's end, for all these workspaces at once.
+    """Return the projects of each workspace that exist at the report's end.
 
-    Returns:
-        Rows grouped by workspace, each group in `order`: by name, or by size or experiments from
-        the largest, ties by id. Columns: project_id, name, experiments, experiments_created,
-        size_bytes, average_hundredths (of a MB); those outside `selection` are not computed.
+    Rows are grouped by workspace. `order` is NAME, or SIZE or EXPERIMENTS with the largest first;
+    ties are sorted by id. `name_contains` ignores case. Columns outside `selection` are not
+    computed:
 
-    Source: table `project_month`.
+    - `project_id`, `name`
+    - `experiments`, `unmeasured`, `size_bytes`, `size_in_mb`: at the report's end
+    - `experiments_created`, `average_hundredths`: within the month; the latter in 1/100 MB
+
+    Source: `project_month`.
     """
     matching = {"name_contains": name_contains} if name_contains else {}
     select = partial(
@@ -42,20 +45,19 @@ async def projects_of_workspaces(
 
 
 def stream_projects(
-    context: Context, report: ReportKey, selection: Selection, size: int
+    context: Context, report: ReportKey, selection: Selection, chunk_size: int
 ) -> RowStream:
-    """The same of all workspaces of one report, which count by name, `size` projects at a time."""
+    """Stream the projects of all workspaces of a report, numbered in order of workspace name."""
     select = partial(select_projects_of_workspaces, selection, of_all=True)
-    return stream_level(context, select, report, size)
+    return stream_level(context, select, report, chunk_size)
 
 
 async def former_projects_of_workspaces(
     context: Context, workspaces: Sequence[WorkspaceKey], selection: Selection
 ) -> Grouped:
-    """Projects deleted within the month that were used in it: their flows remain.
+    """Return the projects that were deleted within the month and used in it, sorted by name.
 
-    Returns:
-        As `projects_of_workspaces`, by name. Stocks are 0.
+    Columns and source are those of `projects_of_workspaces`. Stocks are 0; flows remain.
     """
     select = partial(select_projects_of_workspaces, selection, former=True)
     return await read_level(context, select, workspaces, ("workspace_id",))

@@ -1,10 +1,10 @@
-"""The chargeback reports of an organization: totals, and how their month rows are read."""
+"""The chargeback reports of an organization: their totals, and how they read month rows."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from app.db.levels import ReportMonth
+from app.db.levels import ReportWindow
 from app.db.reports import select_reports
 from app.domain.audit import Action, AuditEvent
 from app.domain.errors import InvalidArgument, OrganizationNotFound, ReportDisabled
@@ -14,84 +14,106 @@ from resolvers.context import Context
 from resolvers.rows import Grouped, Selection
 
 MAX_MONTHS = 120
-"""A range of reports spans at most ten years."""
+"""The longest range of reports: ten years."""
+
+
+def require_report_enabled(settings: Settings) -> None:
+    """Reject a request for a report while reports are switched off.
+
+    Raises:
+        ReportDisabled: CHARGEBACK_USAGE_REPORT_ENABLED is false.
+    """
+    if not settings.chargeback_usage_report_enabled:
+        raise ReportDisabled
 
 
 async def fetch_report(
     context: Context, organization: str | None, month: Month, selection: Selection
 ) -> Grouped:
-    """The report of one month: one group with one row.
+    """Return the report of one month: one group with one row. The read is audited.
 
-    Columns: organization_id, organization_name, month, report_date, status (whether closed),
-    closed_at, rows_hash (of a closed month), imported_from (of one that an imported report
-    states), created_at, revision and, if selected, number_of_workspaces, experiments, size_bytes,
-    number_of_users.
+    Columns, whatever the selection:
+
+    - `organization_id`, `window`: the report's key, as the resolvers of its lists take it
+    - `organization_name`, `revision`
+    - `month`, `report_date`: first day of the month
+    - `closed`, `status`: whether the month is closed
+    - `closed_at`, `rows_hash`: null while the month is open
+    - `imported_from`: the origin of an imported report; null if the month follows from events
+    - `created_at`: when the report last changed
+
+    Columns if selected: `number_of_workspaces`, `experiments`, `unmeasured`, `size_bytes`,
+    `number_of_users`.
 
     Raises:
-        Forbidden: The caller may not read it.
+        Forbidden: The caller may not read this organization's reports.
         InvalidMonth: The month is in the future.
-        OrganizationNotFound: There is no organization of that name.
-        ReportDisabled: It is switched off.
+        OrganizationNotFound: No organization has this name.
+        ReportDisabled: Reports are switched off.
 
-    Source: tables `organization`, `workspace_month`, `user_month`; rule in docs/report.md.
+    Source: `organization`, `month_close`, `workspace_month`, `user_month`; rules in
+    docs/report.md.
     """
-    return await _reports(context, organization, [month], selection)
+    return await _fetch(context, organization, [month], selection)
 
 
 async def fetch_reports(
     context: Context, organization: str | None, first: Month, last: Month, selection: Selection
 ) -> Grouped:
-    """The reports from one month to another, both included: one group, in order.
+    """Return the reports of a range of months, both ends included: one group, in order.
+
+    Columns and source are those of `fetch_report`.
 
     Raises:
-        InvalidArgument: The range is empty, or longer than ten years.
+        InvalidArgument: The range is empty or longer than `MAX_MONTHS`.
         Forbidden, InvalidMonth, OrganizationNotFound, ReportDisabled: As for `fetch_report`.
     """
     if last < first:
         raise InvalidArgument(f"to: must not be earlier than from; got {first} to {last}.")
     if first.plus(MAX_MONTHS) <= last:
         raise InvalidArgument(f"to: at most {MAX_MONTHS} months from {first}; got {last}.")
-    return await _reports(context, organization, list(first.through(last)), selection)
+    return await _fetch(context, organization, list(first.through(last)), selection)
 
 
-def require_report_enabled(settings: Settings) -> None:
-    """Raise `ReportDisabled` if the report is switched off."""
-    if not settings.chargeback_usage_report_enabled:
-        raise ReportDisabled
-
-
-async def _reports(
+async def _fetch(
     context: Context, organization: str | None, months: Sequence[Month], selection: Selection
 ) -> Grouped:
     require_report_enabled(context.settings)
-    chosen = context.caller.resolve_organization(organization)
-    context.snapshot.allow_organization(chosen)
+    organization_id = context.caller.resolve_organization(organization)
+    context.snapshot.allow_organization(organization_id)
     statement = select_reports(selection)
     rows = await context.snapshot.fetch_rows(
-        statement, {"months": [month.first_day for month in months]}, organization_id=chosen
+        statement,
+        {"months": [month.first_day for month in months]},
+        organization_id=organization_id,
     )
     if not rows:
         raise OrganizationNotFound(f"There is no organization {organization!r}.")
-    context.audit_events.append(AuditEvent(chosen, Action.REPORT_READ, _span(months)))
-    for month, row in zip(months, rows, strict=True):
-        context.reports[chosen, month.first_day] = _report_month(month, row, context.now)
+    context.audit_events.append(
+        AuditEvent(organization_id, Action.REPORT_READ, _format_range(months))
+    )
+    with_windows = [
+        (*row, _report_window(month, row, context.now))
+        for month, row in zip(months, rows, strict=True)
+    ]
     columns = dict(statement.columns)
     columns["report_date"] = columns["month"]
     columns["status"] = columns["closed"]
-    return Grouped(columns, [rows])
+    columns["window"] = len(with_windows[0]) - 1
+    return Grouped(columns, [with_windows])
 
 
-def _span(months: Sequence[Month]) -> str:
+def _format_range(months: Sequence[Month]) -> str:
     first, last = months[0], months[-1]
     return str(first) if first == last else f"{first} to {last}"
 
 
-def _report_month(month: Month, row: Any, now: datetime) -> ReportMonth:
+def _report_window(month: Month, row: Any, now: datetime) -> ReportWindow:
     end, latest_event_at = report_end(month, now), row["latest_event_at"]
     if end < month.end and latest_event_at is not None:
-        # A source whose clock is ahead of ours by seconds is believed: the report ends with it.
+        # The clock of a source may be seconds ahead of ours. The report includes its events.
         end = min(max(end, latest_event_at), month.end)
-    return ReportMonth(
+    return ReportWindow(
         month=month.first_day,
         rows_month=row["rows_month"],
         carried=row["rows_month"] != month.first_day,

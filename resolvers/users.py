@@ -14,7 +14,7 @@ from resolvers.rows import Grouped, RowStream, Selection
 
 @dataclass(frozen=True, slots=True)
 class UserCriteria:
-    """Which users are wanted; what is None does not matter."""
+    """Criteria for users; None matches every user."""
 
     username_contains: str | None = None
     suspended: bool | None = None
@@ -22,13 +22,13 @@ class UserCriteria:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What was given, by name."""
-        wanted = {
+        """The criteria that are set, by parameter name."""
+        criteria = {
             "username_contains": self.username_contains or None,
             "suspended": self.suspended,
             "service_account": self.service_account,
         }
-        return {name: value for name, value in wanted.items() if value is not None}
+        return {name: value for name, value in criteria.items() if value is not None}
 
 
 ANY_USER = UserCriteria()
@@ -43,44 +43,46 @@ async def licensed_users_of_reports(
     order: str = "USERNAME",
     page: Page = ALL,
 ) -> Grouped:
-    """Users created before each month ended and not deleted before it began.
+    """Return the licensed users: created before the month ended, not deleted before it began.
 
-    Returns:
-        Rows grouped by report, each group in `order`: by username, by size or experiments from
-        the largest, or by creation; ties by username. Columns: user_id, username, email, role,
-        created_at, deleted_at (within the month), suspended, service_account; ui_usage_count and
-        sdk_usage_count (null where the channel is not measured), ui_used_at and sdk_used_at (the
-        last in the month), last_used_at (the last ever); experiments, experiments_created,
-        size_bytes, average_hundredths (of a MB). Those outside `selection` are not computed.
+    Rows are grouped by report. `order` is USERNAME, SIZE or EXPERIMENTS with the largest first,
+    or CREATED_AT with the oldest first; ties are sorted by username. Columns outside `selection`
+    are not computed:
 
-    Source: table `user_month`.
+    - `user_id`, `username`, `email`, `role`, `suspended`, `service_account`
+    - `created_at`; `deleted_at`: null unless deleted within the month
+    - `ui_usage_count`, `sdk_usage_count`: null if no source measures the channel
+    - `ui_used_at`, `sdk_used_at`: last use within the month; `last_used_at`: last use ever
+    - `experiments`, `unmeasured`, `size_bytes`, `size_in_mb`: at the report's end
+    - `experiments_created`, `average_hundredths`: within the month; the latter in 1/100 MB
+
+    Source: `user_month`.
     """
-    given = matching.parameters
+    parameters = matching.parameters
     select = partial(
         select_licensed_users_of_reports,
         selection,
-        matching=frozenset(given),
+        matching=frozenset(parameters),
         order=order,
         paging=page.paging,
     )
-    return await read_level(context, select, reports, **given, **page.parameters)
+    return await read_level(context, select, reports, **parameters, **page.parameters)
 
 
 def stream_licensed_users(
-    context: Context, report: ReportKey, selection: Selection, size: int
+    context: Context, report: ReportKey, selection: Selection, chunk_size: int
 ) -> RowStream:
-    """The same of one report, by username, `size` at a time."""
+    """Stream the licensed users of a report, sorted by username."""
     select = partial(select_licensed_users_of_reports, selection)
-    return stream_level(context, select, report, size)
+    return stream_level(context, select, report, chunk_size)
 
 
 async def licensed_users(
     context: Context, users: Sequence[UserKey], selection: Selection
 ) -> Grouped:
-    """The licensed users with these keys: a group with one row each, or none.
+    """Return the licensed user with each key: one row per group, or none if not licensed.
 
-    Returns:
-        As `licensed_users_of_reports`.
+    Columns and source are those of `licensed_users_of_reports`.
     """
     select = partial(select_licensed_users, selection)
     return await read_level(context, select, users, ("user_id",))

@@ -1,4 +1,4 @@
-"""The workspaces of reports."""
+"""The workspaces and former workspaces of reports."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from resolvers.rows import Grouped, RowStream, Selection
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceCriteria:
-    """Which workspaces are wanted; what is None does not matter."""
+    """Criteria for workspaces; None matches every workspace."""
 
     name: str | None = None
     name_contains: str | None = None
@@ -22,13 +22,13 @@ class WorkspaceCriteria:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What was given, by name."""
-        wanted = {
+        """The criteria that are set, by parameter name."""
+        criteria = {
             "name": self.name,
             "name_contains": self.name_contains or None,
             "minimum_size_bytes": self.minimum_size_bytes,
         }
-        return {name: value for name, value in wanted.items() if value is not None}
+        return {name: value for name, value in criteria.items() if value is not None}
 
 
 ANY_WORKSPACE = WorkspaceCriteria()
@@ -43,41 +43,42 @@ async def workspaces_of_reports(
     order: str = "NAME",
     page: Page = ALL,
 ) -> Grouped:
-    """Workspaces that exist at each report's end, for all these reports at once.
+    """Return the workspaces that exist at each report's end.
 
-    Returns:
-        Rows grouped by report, each group in `order`: by name, or by size or experiments from the
-        largest, ties by id. Columns: organization_id, month, workspace_id, name,
-        number_of_members, number_of_projects, experiments, experiments_created, size_bytes,
-        average_hundredths (of a MB); those outside `selection` are not computed.
+    Rows are grouped by report. `order` is NAME, or SIZE or EXPERIMENTS with the largest first;
+    ties are sorted by id. Columns outside `selection` are not computed:
 
-    Source: table `workspace_month`; counts from `member_month` and `project_month`.
+    - `workspace_id`, `name`, `number_of_members`, `number_of_projects`
+    - `experiments`, `unmeasured`, `size_bytes`, `size_in_mb`: at the report's end
+    - `experiments_created`, `average_hundredths`: within the month; the latter in 1/100 MB
+
+    Source: `workspace_month`; counts from `member_month` and `project_month`.
     """
-    given = matching.parameters
+    parameters = matching.parameters
     select = partial(
         select_workspaces_of_reports,
         selection,
-        matching=frozenset(given),
+        matching=frozenset(parameters),
         order=order,
         paging=page.paging,
     )
-    return await read_level(context, select, reports, **given, **page.parameters)
+    return await read_level(context, select, reports, **parameters, **page.parameters)
 
 
 def stream_workspaces(
-    context: Context, report: ReportKey, selection: Selection, size: int
+    context: Context, report: ReportKey, selection: Selection, chunk_size: int
 ) -> RowStream:
-    """The same of one report, by name, `size` at a time."""
-    return stream_level(context, partial(select_workspaces_of_reports, selection), report, size)
+    """Stream the workspaces of a report, sorted by name."""
+    select = partial(select_workspaces_of_reports, selection)
+    return stream_level(context, select, report, chunk_size)
 
 
 async def former_workspaces_of_reports(
     context: Context, reports: Sequence[ReportKey], selection: Selection
 ) -> Grouped:
-    """Workspaces deleted within each report's month that were used in it: their flows remain.
+    """Return the workspaces that were deleted within the month and used in it, sorted by name.
 
-    Returns:
-        As `workspaces_of_reports`, by name. Stocks are 0.
+    Columns and source are those of `workspaces_of_reports`. Stocks are 0; flows remain.
     """
     select = partial(select_workspaces_of_reports, selection, former=True)
     return await read_level(context, select, reports)

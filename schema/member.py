@@ -68,7 +68,7 @@ class Member:
     )
 
     @batched(
-        key=("organization_id", "month", "user_id"),
+        key=("organization_id", "window", "user_id"),
         graphql_type=LicensedUser | None,
         description="Null when the user is not licensed in the month; else the account, with "
         "its figures of all workspaces.",

@@ -30,7 +30,7 @@ from schema.scalars import BigInt
 from schema.user import LicensedUser, UserFilterArgument, UserOrder, UserOrderArgument
 from schema.workspace import Workspace, WorkspaceFilter, WorkspaceOrder
 
-_KEY = ("organization_id", "month")
+_KEY = ("organization_id", "window")
 
 _WorkspaceOrder = Annotated[
     WorkspaceOrder, strawberry.argument(description="The order, by name unless said.")

@@ -20,7 +20,7 @@ from schema.member import Member, MemberOrder
 from schema.project import Project, ProjectOrder
 from schema.scalars import BigInt
 
-_KEY = ("organization_id", "month", "workspace_id")
+_KEY = ("organization_id", "window", "workspace_id")
 
 
 @strawberry.enum(description="How workspaces are ordered; ties by id.")

@@ -100,7 +100,7 @@ async def print_report(
             ),
         )
         total = next(iter(to_dicts(found)))
-        key = total["organization_id"], total["month"]
+        key = total["organization_id"], total["window"]
         rows = await workspaces_of_reports(context, [key], frozenset(_COLUMNS))
         lines = [_line(row) for row in to_dicts(rows)]
         if form is Format.CSV:

@@ -43,7 +43,7 @@ ORGANIZATION = bindparam("organization_id", type_=Uuid)
 
 
 @dataclass(frozen=True, slots=True)
-class ReportMonth:
+class ReportWindow:
     """How a report reads month rows.
 
     Attributes:
@@ -80,7 +80,7 @@ _REPORT_COLUMNS: Mapping[str, Any] = {
 }
 
 
-def report_parameters(reports: Sequence[ReportMonth], *, one: bool) -> dict[str, Any]:
+def report_parameters(reports: Sequence[ReportWindow], *, one: bool) -> dict[str, Any]:
     """What `report` is bound to."""
     values = {name: [getattr(report, name) for report in reports] for name in _REPORT_COLUMNS}
     return {f"report_{name}": found[0] if one else found for name, found in values.items()}

@@ -33,8 +33,6 @@ def select_members_of_workspaces(
     """
     level = within_workspaces(MemberMonth, one_report=one_report, of_all=of_all)
     available = {
-        "organization_id": MemberMonth.organization_id,
-        "month": level.report.c.month,
         "user_id": MemberMonth.user_id,
         "username": MemberMonth.username,
         "email": UserMonth.email,

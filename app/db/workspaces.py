@@ -59,8 +59,6 @@ def select_workspaces_of_reports(
         else:
             counts[name] = _count(table)
     available = {
-        "organization_id": WorkspaceMonth.organization_id,
-        "month": level.report.c.month,
         "workspace_id": WorkspaceMonth.workspace_id,
         "name": WorkspaceMonth.name,
         **counts,

@@ -61,7 +61,7 @@ class ReportHeader(NamedTuple):
     """The report's identity and version, without its lists.
 
     Attributes:
-        report: The organization and the month of the report.
+        report: The key of the report: its organization and its window.
         created_at: When the report was created: now, or when the month was closed.
         version: Changes whenever the report's content may have changed.
         revision: The organization's revision, which counts its changes.
@@ -84,7 +84,7 @@ class ReportHeader(NamedTuple):
     @property
     def month(self) -> Month:
         """The report month."""
-        return Month.containing(self.report[1])
+        return Month.containing(self.report[1].month)
 
     @property
     def etag(self) -> str:
@@ -108,7 +108,7 @@ async def read_report_header(
     )
     row, columns = result.groups[0][0], result.columns
     return ReportHeader(
-        (row[columns["organization_id"]], row[columns["month"]]),
+        (row[columns["organization_id"]], row[columns["window"]]),
         row[columns["created_at"]],
         _content_version(row, columns),
         row[columns["revision"]],
