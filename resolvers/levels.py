@@ -76,7 +76,9 @@ def stream_level(
     organization_id, window = report
     statement = select(one_report=True)
     bound = report_parameters([window], one=True)
-    chunks = context.snapshot.iter_chunks(statement, bound, chunk_size, organization_id=organization_id)
+    chunks = context.snapshot.iter_chunks(
+        statement, bound, chunk_size, organization_id=organization_id
+    )
     return RowStream(statement.columns, chunks)
 
 
