@@ -1,4 +1,4 @@
-"""A page of another origin, open in the browser of a signed-in admin, gets nothing done."""
+"""Pages of other origins, in the browser of a signed-in admin, have no effect."""
 
 import threading
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ FORMS = {
         "multipart/form-data",
         {"query": MUTATION},
     ),
-    # Two halves of a JSON document around the equals sign that a form of this type writes.
+    # Name and value are two halves of a JSON document around the equals sign of the form.
     "a form that looks like JSON": (
         "POST",
         "/graphql",
@@ -58,7 +58,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeyedServer]:
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of a server whose page is blank."""
+    """The port of a server with a blank page."""
     folder = tmp_path_factory.mktemp("elsewhere")
     (folder / "index.html").write_text("<!doctype html><title>evil</title><p>Free cake</p>")
     handler = partial(_Quiet, directory=str(folder))
@@ -72,7 +72,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Suppress the log."""
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def browser() -> Iterator[Browser]:
 def evil(
     request: pytest.FixtureRequest, browser: Browser, service: KeyedServer, elsewhere: int
 ) -> Iterator[Page]:
-    """A page of another origin, in a browser that is signed in.
+    """A page of another origin in a signed-in browser.
 
     Ports do not matter for `SameSite`: with the first of them the cookie is sent.
     """
@@ -102,8 +102,8 @@ def evil(
     context.close()
 
 
-def nothing_happened(page: Page, service: KeyedServer) -> None:
-    """No key was made, and the session goes on."""
+def assert_no_effect(page: Page, service: KeyedServer) -> None:
+    """Check that no key was created and the session is still valid."""
     asked = {"query": "{ viewer { username } apiKeys { username } }"}
     answer = page.context.request.post(
         f"{service.url}/graphql", data=asked, headers={"X-Chargeback-Client": "graphiql"}
@@ -132,7 +132,7 @@ def test_cross_site_forms_have_no_effect(evil: Page, service: KeyedServer, form:
     )
     evil.wait_for_url(f"{service.url}/**")
 
-    nothing_happened(evil, service)
+    assert_no_effect(evil, service)
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -155,7 +155,7 @@ def test_cross_site_scripts_have_no_effect_and_read_nothing(
     )
 
     assert read in {"", "refused"}
-    nothing_happened(evil, service)
+    assert_no_effect(evil, service)
 
 
 def test_reports_cannot_be_read_and_pages_cannot_be_framed(

@@ -1,4 +1,4 @@
-"""GraphiQL in a real browser, with no other host to talk to."""
+"""GraphiQL in a real browser, without access to other hosts."""
 
 import re
 from collections.abc import Iterator
@@ -41,11 +41,11 @@ def _launched(playwright: Playwright) -> Browser:
 
 
 @dataclass
-class Watched:
-    """What must not happen on a page: requests to others, errors, breaches of its policy."""
+class PageMonitor:
+    """Collects requests to other hosts, errors, and violations of the security policy."""
 
     foreign: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
 
     def watch(self, page: Page, own: str) -> None:
         page.on(
@@ -56,34 +56,34 @@ class Watched:
                 else self.foreign.append(request.url)
             ),
         )
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("pageerror", lambda error: self.violations.append(str(error)))
         page.on("console", lambda message: self._note(message.text))
 
     def _note(self, text: str) -> None:
         if "Content Security Policy" in text:
-            self.complaints.append(text)
+            self.violations.append(text)
 
 
 @pytest.fixture
 def page(browser: Browser, service: ServerProcess) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1400, "height": 900})
     page = context.new_page()
-    watched = Watched()
-    watched.watch(page, service.url)
+    monitor = PageMonitor()
+    monitor.watch(page, service.url)
     yield page
     context.close()
-    assert (watched.foreign, watched.complaints) == ([], [])
+    assert (monitor.foreign, monitor.violations) == ([], [])
 
 
-def shoot(page: Page, name: str) -> None:
-    """For the documents: `make screenshots`."""
+def save_screenshot(page: Page, name: str) -> None:
+    """Save a screenshot for the documentation (`make screenshots`)."""
     ARTIFACTS.mkdir(exist_ok=True)
     page.screenshot(path=ARTIFACTS / f"{name}.png")
 
 
 def sign_in(page: Page, service: ServerProcess) -> None:
     page.goto(f"{service.url}/graphql")
-    shoot(page, "signin")
+    save_screenshot(page, "signin")
     page.get_by_label("API key").fill(service.key)
     page.get_by_role("button", name="Sign in").click()
     expect(page.locator(".graphiql-query-editor")).to_contain_text("query Report")
@@ -97,7 +97,7 @@ def test_an_admin_signs_in_and_runs_the_example(page: Page, service: ServerProce
     expect(answer).to_contain_text("reportDate")
     expect(answer).to_contain_text("andrei.okafor@northwind.example")
     expect(answer).not_to_contain_text("errors")
-    shoot(page, "graphiql")
+    save_screenshot(page, "graphiql")
 
 
 def test_the_explorer_shows_descriptions_and_completes_names(
@@ -116,7 +116,7 @@ def test_the_explorer_shows_descriptions_and_completes_names(
     )
     page.keyboard.press("Control+Space")
     expect(page.locator(".CodeMirror-hints")).to_contain_text("workspaces")
-    shoot(page, "completion")
+    save_screenshot(page, "completion")
 
 
 def test_a_wrong_key_shows_an_error_message(page: Page, service: ServerProcess) -> None:

@@ -1,4 +1,4 @@
-"""A running service with the demo organization, for all who try to break it."""
+"""A running service with the demo organization, the target of the attacks."""
 
 from collections.abc import Iterator
 
@@ -9,6 +9,6 @@ from tests.server_process import ServerProcess
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """The process that every test here attacks, one after the other."""
+    """The process that all tests here share."""
     with ServerProcess(tmp_path_factory.mktemp("hardening")) as server:
         yield server

@@ -1,4 +1,4 @@
-"""The corpus of nastiness: requests that somebody who wishes us ill would send.
+"""A corpus of malicious requests.
 
 None is one that may change anything. Those with a key have an admin's.
 """
@@ -104,7 +104,7 @@ ODD_COUNTS: list[Any] = [True, -1, 1.5, 2**63, "", [], {}]
 
 
 def corpus() -> Iterator[Attack]:
-    """All of it."""
+    """Yield all attacks."""
     for attacks in (
         _months,
         _doubled_parameters,
@@ -212,7 +212,7 @@ def _addresses() -> _Named:
 
 
 def graphql(query: str, variables: object = None, **more: object) -> bytes:
-    """A GraphQL request; lone surrogates go as escapes, as JSON allows."""
+    """Return a GraphQL request; lone surrogates are escaped, as JSON allows."""
     body = json.dumps({"query": query, "variables": variables, **more}).encode()
     return request("POST", "/graphql", JSON, body)
 
@@ -412,7 +412,7 @@ def _variables() -> _Named:
 
 @cache
 def gzip_bomb(size: int = 300_000_000) -> bytes:
-    """Zeros, which gzip makes a thousandth of."""
+    """Return zeros, which gzip compresses a thousandfold."""
     packer = zlib.compressobj(level=9, wbits=31)
     piece = b"\0" * 1_000_000
     return b"".join([*(packer.compress(piece) for _ in range(size // 1_000_000)), packer.flush()])
@@ -428,7 +428,7 @@ CONTENT_TYPES = {
 
 @cache
 def written_to() -> frozenset[str]:
-    """Every path that a body can be sent to."""
+    """Return every path that accepts a body."""
     app = create_app(Settings.load(), Database("postgresql://nobody@127.0.0.1:1/none"))
     return frozenset(
         re.sub(r"\{.*?\}", "x", route.path)
@@ -463,7 +463,7 @@ def _packed() -> _Named:
 
 
 def event(**changes: object) -> dict[str, object]:
-    """An event that is right but for its changes."""
+    """Return a valid event with the given changes."""
     right: dict[str, object] = {
         "specversion": "1.0",
         "id": "nasty",

@@ -1,4 +1,4 @@
-"""What schemathesis sends for the scalars of our own, and what it insists on in GraphQL."""
+"""Schemathesis hooks: values for our scalars, and checks of GraphQL responses."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ schemathesis.graphql.scalar("Decimal", st.integers().map(lambda n: nodes.String(
 def every_error_is_foreseen(
     ctx: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case[Any]
 ) -> None:
-    """Refusals are as they should be; what is INTERNAL, or a 5xx, is our mistake.
+    """Accept error responses except INTERNAL and 5xx, which are bugs.
 
     Schemathesis itself takes any error of a field for the server's.
     """

@@ -18,10 +18,10 @@ PACKAGES = ("package.json", "package-lock.json")
 
 @pytest.fixture(scope="module")
 def suite() -> Path:
-    """The audits, installed into a folder that is kept between runs."""
+    """The audit suite, installed into a folder that is kept between runs."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         reason = "The audits need Node.js: install the system's packages nodejs and npm."
-        # What decides whether a change lands must not pass for want of a program.
+        # A required check must not pass because a program is missing.
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
     size = (SUITE / "package-lock.json").stat().st_size
     folder = Path(tempfile.gettempdir()) / f"chargeback-graphql-http-{size}-{os.getuid()}"

@@ -1,4 +1,4 @@
-"""The corpus of nastiness against the running service: no 5xx, no trace, nothing slow, no harm."""
+"""The malicious corpus against a running service: no 5xx, traceback, delay or side effect."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -44,7 +44,7 @@ def asked(service: ServerProcess, query: str = EVERYTHING) -> object:
 
 
 def wrong(answer: Answer) -> str:
-    """What an answer must not be; empty when it is as it should be."""
+    """Return what is wrong with a response; "" if nothing is."""
     if answer.status >= 500:
         return f"status {answer.status}: {answer.body[:200]!r}"
     if any(trace in answer.body for trace in TRACES):
@@ -53,7 +53,7 @@ def wrong(answer: Answer) -> str:
 
 
 def harm_of(service: ServerProcess, attack: Attack) -> str:
-    """What an attack brought about that must not be; empty when nothing.
+    """Return the harm that an attack did; "" if none.
 
     Where the machine has other things to do, time tells of them: then the service's own time on
     the processor counts, as long as the answer came at all soon.
@@ -67,12 +67,12 @@ def harm_of(service: ServerProcess, attack: Attack) -> str:
 
 
 def attacked(service: ServerProcess, attacks: Sequence[Attack]) -> Iterator[tuple[str, str]]:
-    """The attacks that do harm, and which."""
+    """Yield the attacks that do harm, with a description."""
     return ((each.name, harm) for each in attacks if (harm := harm_of(service, each)))
 
 
 def processor_seconds(service: ServerProcess) -> float:
-    """How long the service's process was on the processor."""
+    """Return the CPU seconds of the service's process."""
     ticks = Path(f"/proc/{service.process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -114,7 +114,7 @@ def test_repeating_the_corpus_leaks_no_memory(
 def test_a_fragment_bomb_is_rejected_within_a_quarter_of_a_second(
     service: ServerProcess, kind: str
 ) -> None:
-    """The best of five: what it takes, rather than what else the machine does."""
+    """Take the best of five runs, which excludes other load on the machine."""
     answers = [exchange(service.url, service.key, graphql(bombs(28)[kind])) for _ in range(5)]
     assert all(b'"errors"' in answer.body for answer in answers)
     seconds = min(answer.seconds for answer in answers)

@@ -1,4 +1,4 @@
-"""Made-up requests: schemathesis by the service's own contracts, hypothesis by its bytes."""
+"""Fuzzing: schemathesis generates requests from our schemas, hypothesis mutates their bytes."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
 
 def run_schemathesis(service: ServerProcess, path: str, examples: int, *words: str) -> None:
-    """Fails with what it found."""
+    """Run schemathesis; fail with its findings."""
     ran = subprocess.run(
         (
             *(SCHEMATHESIS, "run", f"{service.url}{path}", "--header"),
@@ -38,9 +38,9 @@ NOT_IN_A_SCHEMA = (
     # A month in the future and an event before 2000 fit the document and are refused all the
     # same: no schema knows what time it is.
     "positive_data_acceptance",
-    # After so many bad keys from here the answer is 429, which tests/access has.
+    # After many bad keys the response is 429, which tests/access covers.
     "ignored_auth",
-    # Of GraphQL alone.
+    # For GraphQL only.
     "every_error_is_foreseen",
 )
 
@@ -64,7 +64,7 @@ def test_rest_routes_conform_to_their_openapi_document_in_depth(
 def test_random_graphql_operations_cause_no_internal_error(
     service: ServerProcess, examples: int
 ) -> None:
-    # It learns ids from answers, and would end the key that it asks with. The corpus has these.
+    # It would learn its own key's id and revoke it. The corpus covers these mutations.
     words = (
         "--checks",
         "every_error_is_foreseen",
@@ -97,7 +97,7 @@ ATTACKS = [each for each in corpus() if len(each.raw) < 5_000]
 
 @st.composite
 def spoilt(draw: st.DrawFn) -> bytes:
-    """A request of the corpus with some bytes of it changed, added or taken away."""
+    """Return a request of the corpus with some bytes changed, added or removed."""
     attack: Attack = draw(st.sampled_from(ATTACKS))
     raw = bytearray(attack.raw)
     for _ in range(draw(st.integers(1, 4))):
@@ -108,8 +108,8 @@ def spoilt(draw: st.DrawFn) -> bytes:
 
 
 def fuzzed(service: ServerProcess, raw: bytes) -> None:
-    """Send it; whatever comes back is no 5xx, no trace and not slow, or nothing at all."""
-    # The server may wait for more of it than there is.
+    """Send a request; expect no 5xx, no traceback and no delay, or a closed connection."""
+    # The server may wait for bytes that never come.
     answer = exchange(service.url, service.key, raw, patience=0.5)
     assert answer.status < 500, answer
     assert b"Traceback" not in answer.body
@@ -138,7 +138,7 @@ def test_malformed_requests_do_no_harm(service: ServerProcess, examples: int) ->
 
 
 def months(service: ServerProcess) -> object:
-    """It still answers, and what the store says of its months."""
+    """Check that the service still answers, and return its months."""
     answer = httpx.post(
         f"{service.url}/graphql",
         json={
@@ -152,7 +152,7 @@ def months(service: ServerProcess) -> object:
 
 
 def test_the_key_placeholder_is_replaced(service: ServerProcess) -> None:
-    """What is sent with the key's stand-in is sent with the key."""
+    """The placeholder is sent as the real key."""
     raw = request("GET", f"{REPORT}?reportMonth=2026-10")
     assert KEY in raw
     assert exchange(service.url, service.key, raw).status == 200

@@ -1,4 +1,4 @@
-"""Those who take their time: slow heads, slow bodies, and heads without an end."""
+"""Slow clients: slow or endless headers, and slow bodies."""
 
 import asyncio
 import contextlib
@@ -35,7 +35,7 @@ READ_BY = ("/graphql", "/api/events", "/signin", "/scim/v2/Users")
 async def impatient(
     database: Database, clock: FixedClock, admin_key: str
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """The application with a second's patience for bodies, and an admin's key."""
+    """The application with a body timeout of one second, and an admin's key."""
     settings = Settings.load(admin_user_list="root", body_timeout_seconds=1)
     async with create_client(database, settings, clock) as client:
         client.headers["Authorization"] = admin_key
@@ -78,7 +78,7 @@ async def test_slow_bodies_do_not_block_other_clients(impatient: httpx.AsyncClie
 
 
 async def test_a_large_body_extends_its_timeout(impatient: httpx.AsyncClient) -> None:
-    """Half a megabyte in two seconds, where one second is allowed and ten more for its size."""
+    """Half a megabyte arrives in two seconds; the timeout is one second plus ten for its size."""
     answer = await impatient.post(
         "/graphql",
         content=trickled(10, 50_000, 0.2),
@@ -95,11 +95,11 @@ class Impatient(BoundedHttpProtocol):
 
 
 ENDED: "queue.Queue[float]" = queue.Queue()
-"""How long each endless answer took to end, in seconds."""
+"""The seconds that each endless response took."""
 
 
 async def hello(scope: Scope, receive: Receive, send: Send) -> None:
-    """Says hello to each request; at `/endless` until its reader has gone, however slow."""
+    """Answer requests; at `/endless`, send until the client has disconnected."""
     if scope["path"] == "/endless":
         await endless(send, asyncio.create_task(receive_all(receive)))
     else:
@@ -123,7 +123,7 @@ async def endless(send: Send, left: "asyncio.Task[None]") -> None:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[tuple[str, int]]:
-    """A server with half a second's patience for heads, of 10 kB at the most."""
+    """A server with a header timeout of half a second and a header limit of 10 kB."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(hello, http=Impatient, lifespan="off", log_level="error")
     server = uvicorn.Server(config)
@@ -135,8 +135,8 @@ def address() -> Iterator[tuple[str, int]]:
     listener.close()
 
 
-def said(wire: socket.socket) -> bytes:
-    """All that comes, until the connection is closed."""
+def read_all(wire: socket.socket) -> bytes:
+    """Read until the connection is closed."""
     received = b""
     with contextlib.suppress(ConnectionError):
         while chunk := wire.recv(65_536):
@@ -145,7 +145,7 @@ def said(wire: socket.socket) -> bytes:
 
 
 def assert_refused(answer: bytes, status: int, message: str) -> None:
-    """In the form of every refusal, and whole."""
+    """The response is complete, and in the form of every error."""
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(f"HTTP/1.1 {status} ".encode())
     assert {b"content-type: application/json", b"connection: close"} < {*head.split(b"\r\n")}
@@ -160,7 +160,7 @@ def test_incomplete_request_headers_time_out(address: tuple[str, int]) -> None:
     with socket.create_connection(address, timeout=5) as wire:
         began = time.monotonic()
         wire.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
-        assert_refused(said(wire), 408, TOO_LATE)
+        assert_refused(read_all(wire), 408, TOO_LATE)
         assert 0.4 < time.monotonic() - began < 3
 
 
@@ -176,7 +176,7 @@ def test_incomplete_request_headers_time_out(address: tuple[str, int]) -> None:
 def test_invalid_http_gets_the_error_form(address: tuple[str, int], headers: bytes) -> None:
     with socket.create_connection(address, timeout=5) as wire:
         wire.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\n{}")
-        assert_refused(said(wire), 400, "Invalid HTTP request received.")
+        assert_refused(read_all(wire), 400, "Invalid HTTP request received.")
 
 
 def test_slow_request_headers_time_out(address: tuple[str, int]) -> None:
@@ -187,13 +187,13 @@ def test_slow_request_headers_time_out(address: tuple[str, int]) -> None:
                 wire.sendall(b"X: y\r\n")
                 time.sleep(0.05)
             pytest.fail("it went on listening")
-        if answer := said(wire):  # Or the reset came first.
+        if answer := read_all(wire):  # The reset may come first.
             assert_refused(answer, 408, TOO_LATE)
 
 
 def test_an_idle_connection_is_closed(address: tuple[str, int]) -> None:
     with socket.create_connection(address, timeout=5) as wire:
-        assert said(wire) == b""
+        assert read_all(wire) == b""
 
 
 def test_endless_request_headers_are_rejected(address: tuple[str, int]) -> None:
@@ -203,7 +203,7 @@ def test_endless_request_headers_are_rejected(address: tuple[str, int]) -> None:
             for _ in range(100):
                 wire.sendall(b"x" * 1_000)
                 time.sleep(0.002)
-        if answer := said(wire):  # Or the reset came first.
+        if answer := read_all(wire):  # The reset may come first.
             limit = "The head of a request may have 10000 bytes at the most."
             assert_refused(answer, 431, limit)
 
@@ -217,18 +217,18 @@ def test_each_request_of_a_connection_has_its_own_timeout(address: tuple[str, in
 
 
 def test_pipelined_requests_are_all_answered(address: tuple[str, int]) -> None:
-    """Together they have more bytes than one head may have."""
+    """Together, the requests exceed the header limit of one."""
     one = b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 3_000 + b"\r\n\r\n"
     last = one.replace(b"Host", b"Connection: close\r\nHost")
     with socket.create_connection(address, timeout=5) as wire:
         wire.sendall(one * 20 + last)
-        assert said(wire).count(b"HTTP/1.1 200 ") == 21
+        assert read_all(wire).count(b"HTTP/1.1 200 ") == 21
 
 
 def test_an_unread_response_is_aborted(address: tuple[str, int]) -> None:
     with socket.create_connection(address, timeout=20) as wire:
         wire.sendall(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
-        # Half a second, and a second for each 50 kB that lie there: some 100 kB, or two pieces.
+        # Half a second, plus a second per 50 kB in the buffer, which holds some 100 kB.
         assert ENDED.get(timeout=20) < 15
 
 

@@ -1,4 +1,4 @@
-"""Those who ask for large answers and do not read them, on a running service."""
+"""Clients that request large responses and do not read them, on a running service."""
 
 import re
 import socket
@@ -15,16 +15,16 @@ from tests.server_process import KeyedServer, create_root_key, run_command, star
 
 USERS = 6_000
 LONG = "e" * 500
-"""Together a document of some 7 MB: more than sockets take from a service unread."""
+"""They make a document of some 7 MB, more than socket buffers hold."""
 GIVEN_UP_SECONDS = 45
-"""A reader has 20 s, and one more for each 50 kB that lie unread in the service."""
+"""A reader has 20 s, plus a second per 50 kB that it has not read yet."""
 PATIENCE_SECONDS = 4
 CONNECTIONS = 4
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeyedServer]:
-    """Few connections, and an organization with a large report beside the empty first one."""
+    """A service with few connections, and an organization with a large report."""
     folder = tmp_path_factory.mktemp("readers")
     with start_keyed_server(folder, DATABASE_POOL_SIZE=str(CONNECTIONS)) as service:
         run_command("organizations", "create", "large", data_dir=folder)
@@ -45,7 +45,7 @@ def large_key(service: KeyedServer) -> str:
 
 
 def asked(service: KeyedServer, key: str) -> socket.socket:
-    """A connection on which the report was asked for, and nothing is read."""
+    """Open a connection, request the report, and read nothing."""
     wire = socket.socket()
     wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
     wire.settimeout(60)

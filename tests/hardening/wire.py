@@ -1,4 +1,4 @@
-"""Requests byte by byte: what no client library would send."""
+"""Send raw bytes that no HTTP client library would send."""
 
 import re
 import socket
@@ -9,18 +9,18 @@ from urllib.parse import urlsplit
 
 Headers = Sequence[tuple[str, str | bytes]]
 KEY = b"THE-KEY"
-"""Stands for the API key in a request that is written before there is one."""
+"""The placeholder for the API key, which does not exist yet when the corpus is built."""
 
 
 class Attack(NamedTuple):
-    """A request as its bytes, and a name to find it by."""
+    """A raw request with a name."""
 
     name: str
     raw: bytes
 
 
 class Answer(NamedTuple):
-    """What came back; status 0 when the connection was closed without a word."""
+    """A raw response; its status is 0 if the connection was closed without one."""
 
     status: int
     head: bytes
@@ -38,7 +38,7 @@ def request(
     key: bool = True,
     length: bool = True,
 ) -> bytes:
-    """A request that closes its connection, with the key unless `key` is false."""
+    """Return a request with `Connection: close`, and with the key unless `key` is false."""
     target = target.encode() if isinstance(target, str) else target
     lines = [b"%b %b %b" % (method.encode(), target, version.encode())]
     given = {name.lower() for name, _ in headers}
@@ -55,7 +55,7 @@ def request(
 
 
 def exchange(url: str, key: str, raw: bytes | Iterable[bytes], patience: float = 20) -> Answer:
-    """Send a request, all of it or as much as is read, and read the answer to its end."""
+    """Send as much of a request as the server reads, and read the complete response."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     began = time.monotonic()
@@ -65,14 +65,14 @@ def exchange(url: str, key: str, raw: bytes | Iterable[bytes], patience: float =
             for part in [raw] if isinstance(raw, bytes) else raw:
                 wire.sendall(part.replace(KEY, key.encode()))
         except OSError:
-            pass  # It answers early and hangs up: what it said can still be read.
+            pass  # The server answered early and closed; its response can still be read.
         try:
             while chunk := wire.recv(65_536):
                 received += chunk
         except OSError:
             pass
     head, _, body = bytes(received).partition(b"\r\n\r\n")
-    while re.match(rb"HTTP/1\.[01] 1[0-9]{2} ", head):  # To be continued.
+    while re.match(rb"HTTP/1\.[01] 1[0-9]{2} ", head):  # Skip interim responses.
         head, _, body = body.partition(b"\r\n\r\n")
     found = re.match(rb"HTTP/1\.[01] ([0-9]{3})", head)
     return Answer(int(found[1]) if found else 0, head, body, time.monotonic() - began)

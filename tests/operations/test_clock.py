@@ -1,4 +1,4 @@
-"""What a clock that somebody sets does to the service, and what it does not."""
+"""How the service reacts to jumps of the system clock."""
 
 from datetime import timedelta
 
@@ -13,7 +13,7 @@ HOUR = 3600.0
 
 
 class Process:
-    """A process's chores, and the two clocks that it looks at."""
+    """The background jobs of a process, with its wall clock and its monotonic clock."""
 
     def __init__(self, database: Database, clock: FixedClock) -> None:
         self.clock = clock
@@ -31,7 +31,7 @@ class Process:
         self.jumps += 1
 
     async def after(self, seconds: float, *, jump: timedelta = timedelta()) -> None:
-        """Time passes, and somebody sets the clock."""
+        """Let time pass, then set the wall clock."""
         self.steady += seconds
         self.clock.now += timedelta(seconds=seconds) + jump
         await self.chores.look()
@@ -49,7 +49,7 @@ async def closed_through(graphql: GraphQLClient) -> list[str]:
 
 async def test_a_running_clock_does_not_jump(process: Process) -> None:
     await process.after(10)
-    await process.after(8 * HOUR)  # Also when nobody looked for long.
+    await process.after(8 * HOUR)  # Also after a long pause between checks.
     await process.after(10, jump=timedelta(seconds=59))
 
     assert process.jumps == 0
@@ -81,7 +81,7 @@ async def test_a_forward_jump_pauses_automatic_close_for_an_hour(
     await process.after(HOUR - 10)
     assert await closed_through(graphql) == []
 
-    # Somebody noticed, and set it right: November is still open, and closes in its time.
+    # The clock was corrected: November is still open, and closes when due.
     await process.after(5, jump=-timedelta(days=40))
     await process.after(HOUR + 10)
     assert await closed_through(graphql) == []

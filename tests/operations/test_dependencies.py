@@ -1,4 +1,4 @@
-"""What the service is made of: locked by hash, listed in a bill of materials, audited."""
+"""Dependencies are locked by hash, listed in a bill of materials, and audited."""
 
 import http.server
 import re
@@ -19,7 +19,7 @@ SHA256 = "0" * 64
 
 
 def entries(lock: Path) -> dict[str, str]:
-    """The packages of a lock, by name, with what the lock says of them."""
+    """Return the entries of a lock file by package name."""
     found = re.split(r"\n(?=\S)", lock.read_text(encoding="utf-8").strip())
     return {entry.partition("==")[0]: entry for entry in found}
 
@@ -52,7 +52,7 @@ def test_the_bill_of_materials_lists_every_package() -> None:
 
 @contextmanager
 def database(answer: bytes) -> Iterator[str]:
-    """A database of vulnerabilities, as OSV serves it: the same answer to each question."""
+    """A fake OSV vulnerability database that gives the same response to every query."""
 
     class Answering(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:

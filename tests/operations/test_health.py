@@ -1,4 +1,4 @@
-"""Alive, ready, and who may read the metrics."""
+"""Liveness, readiness, and access to the metrics."""
 
 from collections.abc import Awaitable
 
@@ -17,7 +17,7 @@ AWAY = "postgresql://nobody@127.0.0.1:1/nowhere"
 
 @pytest.fixture
 def away(clock: FixedClock) -> httpx.AsyncClient:
-    """The application on a store that nobody serves."""
+    """The application with an unreachable store."""
     return create_client(Database(AWAY), Settings.load(metrics_token=TOKEN), clock)
 
 
@@ -49,7 +49,7 @@ async def test_an_unreachable_store_is_not_ready(away: httpx.AsyncClient) -> Non
 async def test_an_unmigrated_store_is_not_ready(
     client: httpx.AsyncClient, database: Database, revision: str | None, status: int
 ) -> None:
-    """A newer store is: its migrations leave room for the version before them."""
+    """A newer store is ready: migrations stay compatible with the previous version."""
     change = (
         text("UPDATE alembic_version SET version_num = :revision").bindparams(revision=revision)
         if revision

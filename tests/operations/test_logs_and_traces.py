@@ -1,4 +1,4 @@
-"""What a running service writes and sends of its requests."""
+"""Logs and traces of a running service."""
 
 import http.server
 import logging
@@ -25,7 +25,7 @@ CALLER_SPAN = "b7ad6b7169203331"
 
 @dataclass
 class Collector:
-    """An OpenTelemetry collector: what it was sent, by OTLP over HTTP."""
+    """An OpenTelemetry collector that keeps what it receives by OTLP over HTTP."""
 
     spans: list[Span] = field(default_factory=list)
 
@@ -56,8 +56,8 @@ class Collector:
 
 
 @dataclass
-class Told:
-    """What a service logged and sent of a few requests, and the key that they came with."""
+class Recorded:
+    """The log and the spans of a few requests, and the key that they used."""
 
     key: str
     lines: list[dict[str, Any]]
@@ -69,8 +69,8 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
-    data_dir = tmp_path_factory.mktemp("told")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
+    data_dir = tmp_path_factory.mktemp("recorded")
     with Collector() as collector:
         settings = {
             "ADMIN_USER_LIST": "root",
@@ -84,14 +84,14 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
                 "keys", "create", "--user", "root", "--scope", "admin", data_dir=data_dir
             )
             key = created.stdout.removeprefix("API key: ").strip()
-            ask(server.url, key)
+            send_requests(server.url, key)
         lines = [line for line in server.lines if line.startswith("{")]
         decoded = [orjson.loads(line) for line in lines]
-        yield Told(key, decoded, "\n".join(lines), collector.spans)
+        yield Recorded(key, decoded, "\n".join(lines), collector.spans)
 
 
-def ask(url: str, key: str) -> None:
-    """Requests with keys and tokens in all the wrong places."""
+def send_requests(url: str, key: str) -> None:
+    """Send requests with keys and tokens in the wrong places."""
     with httpx.Client(base_url=url, headers={"Authorization": key}) as client:
         query = {"query": "query Mine { viewer { username } }"}
         traced = f"00-{CALLER_TRACE}-{CALLER_SPAN}-01"
@@ -109,8 +109,8 @@ def ask(url: str, key: str) -> None:
         client.post("/api/events", content=key.encode(), headers={"X-Request-ID": "refused-one"})
 
 
-def test_a_request_logs_one_line_with_the_id_sent_to_the_client(told: Told) -> None:
-    line, *_ = told.of("from-the-client")
+def test_a_request_logs_one_line_with_the_id_sent_to_the_client(recorded: Recorded) -> None:
+    line, *_ = recorded.of("from-the-client")
     volatile = {"time", "duration_seconds", "client_address"}
 
     assert {name: line[name] for name in line if name not in volatile} == {
@@ -128,14 +128,14 @@ def test_a_request_logs_one_line_with_the_id_sent_to_the_client(told: Told) -> N
         "db_query_count": line["db_query_count"],
         "db_row_count": line["db_row_count"],
         "db_query_seconds": line["db_query_seconds"],
-        "key_id": told.key.split("_")[1],
+        "key_id": recorded.key.split("_")[1],
         "organization": "default",
         "trace_id": CALLER_TRACE,
     }
 
 
-def test_a_slow_request_is_logged_with_its_slowest_query(told: Told) -> None:
-    _, slow = told.of("from-the-client")
+def test_a_slow_request_is_logged_with_its_slowest_query(recorded: Recorded) -> None:
+    _, slow = recorded.of("from-the-client")
 
     assert (slow["event"], slow["level"]) == ("slow request", "warning")
     assert (slow["operation"], slow["graphql_operation_name"], slow["graphql_cost"]) == (
@@ -147,26 +147,26 @@ def test_a_slow_request_is_logged_with_its_slowest_query(told: Told) -> None:
     assert 0 < slow["slowest_query_seconds"] <= slow["db_query_seconds"]
 
 
-def test_an_error_is_logged_with_its_code(told: Told) -> None:
-    line, *_ = told.of("refused-one")
+def test_an_error_is_logged_with_its_code(recorded: Recorded) -> None:
+    line, *_ = recorded.of("refused-one")
 
     assert (line["status"], line["error_code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
 
 
-def test_logs_and_spans_contain_no_secret(told: Told) -> None:
-    secret = told.key.split("_")[2]
-    spans = b"".join(span.SerializeToString() for span in told.spans)
+def test_logs_and_spans_contain_no_secret(recorded: Recorded) -> None:
+    secret = recorded.key.split("_")[2]
+    spans = b"".join(span.SerializeToString() for span in recorded.spans)
 
-    assert secret not in told.text
-    assert TOKEN not in told.text
+    assert secret not in recorded.text
+    assert TOKEN not in recorded.text
     assert secret.encode() not in spans
-    # The key's id is there, to find it by.
-    assert f"cbk_{told.key.split('_')[1]}_…" in told.text
+    # The key's id stays, so that the key can be found.
+    assert f"cbk_{recorded.key.split('_')[1]}_…" in recorded.text
 
 
-def test_a_trace_joins_the_callers_and_has_a_span_per_statement(told: Told) -> None:
-    [request] = [s for s in told.spans if s.parent_span_id.hex() == CALLER_SPAN]
-    statements = [s for s in told.spans if s.parent_span_id == request.span_id]
+def test_a_trace_joins_the_callers_and_has_a_span_per_statement(recorded: Recorded) -> None:
+    [request] = [s for s in recorded.spans if s.parent_span_id.hex() == CALLER_SPAN]
+    statements = [s for s in recorded.spans if s.parent_span_id == request.span_id]
     attributes = {each.key: each.value for each in request.attributes}
 
     assert request.trace_id.hex() == CALLER_TRACE
@@ -176,7 +176,7 @@ def test_a_trace_joins_the_callers_and_has_a_span_per_statement(told: Told) -> N
     assert len(statements) == attributes["chargeback.db.query_count"].int_value >= 1
     assert {statement.name for statement in statements} >= {"SELECT"}
     for statement in statements:
-        # A statement's start is worked out from its end: within a millisecond.
+        # A statement's start is computed from its end, to within a millisecond.
         assert request.start_time_unix_nano <= statement.start_time_unix_nano + 1_000_000
         assert statement.end_time_unix_nano <= request.end_time_unix_nano
 

@@ -1,4 +1,4 @@
-"""What is counted, and that the documents, the dashboard and the alerts name it rightly."""
+"""Metrics, and their use in the documentation, the dashboard and the alerts."""
 
 import re
 from pathlib import Path
@@ -19,11 +19,11 @@ from tests.conftest import Feed, FixedClock, GraphQLClient, event
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "deploy/prometheus/alerts.yaml"
 DASHBOARD = ROOT / "deploy/grafana/dashboard.json"
-OURS = "chargeback_"
+PREFIX = "chargeback_"
 
 
 async def samples(client: httpx.AsyncClient, key: str) -> dict[tuple[str, str], float]:
-    """Values by metric and its labels, written as `name=value,…`."""
+    """Return sample values by metric and labels, written as `name=value,…`."""
     answer = await client.get("/metrics", headers={"Authorization": key})
     assert answer.status_code == 200, answer.text
     return {
@@ -44,7 +44,7 @@ async def test_requests_are_counted_by_route_root_field_and_status(
     found = await samples(client, graphql.key)
 
     requests = {
-        labels: n for (name, labels), n in found.items() if name == f"{OURS}http_requests_total"
+        labels: n for (name, labels), n in found.items() if name == f"{PREFIX}http_requests_total"
     }
     assert requests == {
         "operation=graphql:viewer,status=200": 1,
@@ -52,9 +52,9 @@ async def test_requests_are_counted_by_route_root_field_and_status(
         "operation=graphql,status=200": 1,
         "operation=none,status=404": 1,
     }
-    assert found[f"{OURS}http_request_duration_seconds_count", "operation=graphql:viewer"] == 1
-    assert found[f"{OURS}errors_total", "code=INVALID_QUERY"] == 1
-    assert found[f"{OURS}http_requests_in_progress", ""] == 1  # This one.
+    assert found[f"{PREFIX}http_request_duration_seconds_count", "operation=graphql:viewer"] == 1
+    assert found[f"{PREFIX}errors_total", "code=INVALID_QUERY"] == 1
+    assert found[f"{PREFIX}http_requests_in_progress", ""] == 1  # This one.
 
 
 async def test_statements_and_their_rows_are_counted(
@@ -67,9 +67,9 @@ async def test_statements_and_their_rows_are_counted(
 
     # The report's row, and three workspaces.
     report = "operation=graphql:chargebackReport"
-    assert found[f"{OURS}db_queries_total", report] == 2
-    assert found[f"{OURS}db_rows_total", report] == 1 + 3
-    assert found[f"{OURS}db_query_duration_seconds_count", ""] >= 2
+    assert found[f"{PREFIX}db_queries_total", report] == 2
+    assert found[f"{PREFIX}db_rows_total", report] == 1 + 3
+    assert found[f"{PREFIX}db_query_duration_seconds_count", ""] >= 2
 
 
 async def test_events_and_ingestion_lag_are_measured(
@@ -90,12 +90,12 @@ async def test_events_and_ingestion_lag_are_measured(
 
     found = await samples(client, graphql.key)
 
-    assert found[f"{OURS}ingest_events_total", "outcome=accepted"] == 1
-    assert found[f"{OURS}ingest_events_total", "outcome=duplicate"] == 1
-    assert found[f"{OURS}ingest_events_total", "outcome=rejected"] == 1
-    assert found[f"{OURS}ingest_lag_seconds", "organization=default"] == 600
+    assert found[f"{PREFIX}ingest_events_total", "outcome=accepted"] == 1
+    assert found[f"{PREFIX}ingest_events_total", "outcome=duplicate"] == 1
+    assert found[f"{PREFIX}ingest_events_total", "outcome=rejected"] == 1
+    assert found[f"{PREFIX}ingest_lag_seconds", "organization=default"] == 600
     # 2026-09-30T23:59:59Z
-    assert found[f"{OURS}ingest_latest_event_timestamp_seconds", "organization=default"] == (
+    assert found[f"{PREFIX}ingest_latest_event_timestamp_seconds", "organization=default"] == (
         1_790_812_799
     )
 
@@ -111,18 +111,18 @@ async def test_month_closes_are_reflected_in_metrics(
     after = await samples(client, graphql.key)
 
     # It is November: August, September and October have ended.
-    assert before[f"{OURS}unclosed_months", labels] == 3
-    assert after[f"{OURS}unclosed_months", labels] == 1
-    assert before[f"{OURS}closed_through_timestamp_seconds", labels] == 0
+    assert before[f"{PREFIX}unclosed_months", labels] == 3
+    assert after[f"{PREFIX}unclosed_months", labels] == 1
+    assert before[f"{PREFIX}closed_through_timestamp_seconds", labels] == 0
     # 2026-10-01T00:00:00Z
-    assert after[f"{OURS}closed_through_timestamp_seconds", labels] == 1_790_812_800
+    assert after[f"{PREFIX}closed_through_timestamp_seconds", labels] == 1_790_812_800
 
 
 SUFFIX = {"counter": "_total", "info": "_info"}
 
 
 def families() -> dict[str, tuple[str, str]]:
-    """Type and description of each metric, by the name that queries use."""
+    """Return type and description of each metric by its name in queries."""
     database = Database("postgresql://")
     return {
         each.name + SUFFIX.get(each.type, ""): (each.type, each.documentation)
@@ -137,12 +137,12 @@ def test_documented_metrics_match_the_registry() -> None:
     )
 
     assert {name: (kind, words) for name, kind, words in rows} == {
-        name: described for name, described in families().items() if name.startswith(OURS)
+        name: described for name, described in families().items() if name.startswith(PREFIX)
     }
 
 
-def named_in(query: str) -> set[str]:
-    """The metrics that a PromQL query names, without the suffixes of histograms."""
+def metrics_in_query(query: str) -> set[str]:
+    """Return the metrics in a PromQL query, without histogram suffixes."""
     names = re.findall(r"\b(?:chargeback|process)_\w+\b", promql_parser.parse(query).prettify())
     return {re.sub(r"_(bucket|sum|count)$", "", name) for name in names}
 
@@ -159,29 +159,29 @@ def panels() -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("rule", alert_rules(), ids=lambda rule: rule["alert"])
 def test_alerts_query_existing_metrics_and_have_a_description(rule: dict[str, Any]) -> None:
-    assert named_in(rule["expr"]) <= set(families())
-    assert named_in(rule["expr"]) or rule["expr"] == 'up{job="chargeback"} == 0'
+    assert metrics_in_query(rule["expr"]) <= set(families())
+    assert metrics_in_query(rule["expr"]) or rule["expr"] == 'up{job="chargeback"} == 0'
     assert set(rule["annotations"]) == {"summary", "description"}
     assert rule["labels"]["severity"] in {"critical", "warning"}
 
 
-def shown_by(panel: dict[str, Any]) -> set[str]:
-    """The metrics that a panel's queries name, Grafana's variables put in."""
+def metrics_of_panel(panel: dict[str, Any]) -> set[str]:
+    """Return the metrics in a panel's queries, with Grafana's variables replaced."""
     queries = [
         target["expr"].replace("$__rate_interval", "5m").replace("$instance", ".+")
         for target in panel["targets"]
     ]
-    return set().union(*map(named_in, queries))
+    return set().union(*map(metrics_in_query, queries))
 
 
 @pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel["title"])
 def test_panels_query_existing_metrics(panel: dict[str, Any]) -> None:
     assert panel["description"]
-    assert shown_by(panel)
-    assert shown_by(panel) <= set(families())
+    assert metrics_of_panel(panel)
+    assert metrics_of_panel(panel) <= set(families())
 
 
 def test_the_dashboard_shows_every_metric() -> None:
-    ours = {name for name in families() if name.startswith(OURS)}
+    ours = {name for name in families() if name.startswith(PREFIX)}
 
-    assert ours <= set().union(*map(shown_by, panels()))
+    assert ours <= set().union(*map(metrics_of_panel, panels()))

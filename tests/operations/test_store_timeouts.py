@@ -1,4 +1,4 @@
-"""How long the store is waited for, and who is told."""
+"""Timeouts of statements, connections and the store probe."""
 
 import asyncio
 import os
@@ -73,7 +73,7 @@ async def test_rejected_logins_stop_the_start_with_the_reason(
             async with open_database(url, tmp_path):
                 raise AssertionError
 
-        # A client that meets it later is told no more than that the store is away.
+        # Later, clients only learn that the store is unavailable.
         with pytest.raises(StoreUnavailable, match="at the moment"):
             await find_organization(Database(url), DEFAULT_ORGANIZATION)
 
@@ -84,14 +84,14 @@ async def test_a_blocked_event_loop_does_not_mark_the_store_as_down(
     await database.monitor.probe()
     beat = asyncio.create_task(database.monitor.probe())
     await asyncio.sleep(0)
-    stand_still(1.5)
+    block_event_loop(1.5)
     await beat
 
     assert not database.monitor.is_down
 
 
-def stand_still(seconds: float) -> None:
-    """What a long computation does to everything else in the process."""
+def block_event_loop(seconds: float) -> None:
+    """Block the event loop, as a long computation would."""
     time.sleep(seconds)
 
 
@@ -102,7 +102,7 @@ async def test_a_silent_store_is_down_even_with_a_blocked_event_loop() -> None:
         rounds = 0
         while not beat.done():
             await asyncio.sleep(0)
-            stand_still(0.4)
+            block_event_loop(0.4)
             rounds += 1
 
     assert silent.monitor.is_down
@@ -138,7 +138,7 @@ async def test_a_store_that_stops_answering_between_statements_is_down(
 
 
 async def waiting_server(administrator: asyncpg.Connection) -> int:
-    """The process of PostgreSQL that waits for the lock."""
+    """Return the PostgreSQL backend that waits for the lock."""
     waiting = (
         "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
         "AND wait_event_type = 'Lock'"

@@ -1,4 +1,4 @@
-"""Entity tags: a client that has the document already is told so, and only then."""
+"""ETags of the report: a client gets 304 if its copy is current, and only then."""
 
 from datetime import timedelta
 
@@ -9,8 +9,8 @@ from tests.conftest import Feed, FixedClock, event
 REPORT = "/api/admin/chargeback/report"
 
 
-class Asker:
-    """Asks for a month's document, with the tags that it has."""
+class ReportRequester:
+    """Requests a month's document conditionally."""
 
     def __init__(self, client: httpx.AsyncClient, key: str) -> None:
         self._client, self._key = client, key
@@ -32,30 +32,30 @@ def usage(time: str) -> bytes:
 async def test_an_unchanged_document_is_304_without_a_body(
     client: httpx.AsyncClient, admin_key: str, feed: Feed, clock: FixedClock
 ) -> None:
-    asked = Asker(client, admin_key)
+    get_report = ReportRequester(client, admin_key)
     await feed(usage("2026-10-01T00:00:00Z"))
-    first = await asked()
+    first = await get_report()
     tag = first.headers["etag"]
-    # A strong tag: quoted, and not W/.
+    # A strong ETag is quoted and has no W/.
     assert tag.startswith('"')
     assert tag.endswith('"')
     assert "private" in first.headers["cache-control"]
 
     clock.now += timedelta(days=1)
     for tags in (tag, f'"other", {tag}', f'"other",{tag}', f"W/{tag}", "*"):
-        known = await asked(tags=tags)
+        known = await get_report(tags=tags)
         assert (known.status_code, known.content) == (304, b""), tags
         assert known.headers["etag"] == tag
         assert known.headers["cache-control"] == first.headers["cache-control"]
 
     for tags in ('"other"', tag.strip('"'), tag[:-2] + '"', ""):
-        assert (await asked(tags=tags)).status_code == 200, tags
+        assert (await get_report(tags=tags)).status_code == 200, tags
 
 
 async def test_every_change_of_the_document_changes_its_etag(
     client: httpx.AsyncClient, admin_key: str, feed: Feed
 ) -> None:
-    asked = Asker(client, admin_key)
+    get_report = ReportRequester(client, admin_key)
     await feed(usage("2026-10-01T00:00:00Z"))
     seen: dict[str, bytes] = {}
     batches = [
@@ -67,26 +67,26 @@ async def test_every_change_of_the_document_changes_its_etag(
     ]
     for batch in batches:
         for month in ("2026-10", None):
-            answer = await asked(month)
+            answer = await get_report(month)
             assert seen.setdefault(answer.headers["etag"], answer.content) == answer.content
         await feed(batch)
 
-    # Each of the six moments has its own tags, for each form.
+    # Each state has its own ETag for each of the two forms.
     assert len(seen) == 2 * len(batches)
 
 
 async def test_a_duplicate_changes_neither_document_nor_etag(
     client: httpx.AsyncClient, admin_key: str, feed: Feed, clock: FixedClock
 ) -> None:
-    asked = Asker(client, admin_key)
+    get_report = ReportRequester(client, admin_key)
     line = usage("2026-10-01T00:00:00Z")
     await feed(line)
-    first = await asked()
+    first = await get_report()
 
     clock.now += timedelta(minutes=1)
     await feed(line)
 
-    again = await asked()
+    again = await get_report()
     assert (again.headers["etag"], again.content) == (first.headers["etag"], first.content)
 
 
@@ -108,12 +108,12 @@ async def test_forms_and_organizations_have_different_etags(
 async def test_compressed_and_plain_documents_have_different_etags(
     client: httpx.AsyncClient, admin_key: str, feed: Feed
 ) -> None:
-    """RFC 9110 8.8.1: a strong tag is of one representation, byte for byte."""
-    asked = Asker(client, admin_key)
+    """RFC 9110, section 8.8.1: a strong ETag identifies one representation byte for byte."""
+    get_report = ReportRequester(client, admin_key)
     time = "2026-10-01T00:00:00Z"
     await feed(*(event("workspace.upserted", time, name=f"w{n}") for n in range(100)))
 
-    plain, packed = await asked(), await asked(encoding="gzip")
+    plain, packed = await get_report(), await get_report(encoding="gzip")
 
     assert plain.json() == packed.json()
     assert "content-encoding" not in plain.headers
@@ -121,7 +121,7 @@ async def test_compressed_and_plain_documents_have_different_etags(
         assert plain.headers["etag"] != packed.headers["etag"]
         assert "accept-encoding" in packed.headers["vary"].lower()
         for answer, encoding in ((plain, "identity"), (packed, "gzip")):
-            known = await asked(tags=answer.headers["etag"], encoding=encoding)
+            known = await get_report(tags=answer.headers["etag"], encoding=encoding)
             assert known.status_code == 304
 
 
@@ -129,20 +129,20 @@ async def test_a_bad_key_gets_no_304(
     client: httpx.AsyncClient, admin_key: str, feed: Feed
 ) -> None:
     await feed(usage("2026-10-01T00:00:00Z"))
-    tag = (await Asker(client, admin_key)()).headers["etag"]
-    assert (await Asker(client, "nonsense")(tags=tag)).status_code == 401
+    tag = (await ReportRequester(client, admin_key)()).headers["etag"]
+    assert (await ReportRequester(client, "nonsense")(tags=tag)).status_code == 401
 
 
 async def test_the_current_month_changes_its_etag_when_time_changes_the_document(
     client: httpx.AsyncClient, admin_key: str, feed: Feed, clock: FixedClock
 ) -> None:
-    """Months pass without events: then the same address answers another document."""
-    asked = Asker(client, admin_key)
+    """Without events, the same URL returns another document once the month changes."""
+    get_report = ReportRequester(client, admin_key)
     await feed(usage("2026-11-01T00:00:00Z"))
-    november = await asked(None)
+    november = await get_report(None)
 
     clock.now += timedelta(days=30)
 
-    december = await asked(None, tags=november.headers["etag"])
+    december = await get_report(None, tags=november.headers["etag"])
     assert december.status_code == 200
     assert december.json()["reportDate"] == "2026-12"

@@ -1,4 +1,4 @@
-"""A closed month's document is made once, and then sent from its stored bytes."""
+"""A closed month's document is created once and then sent from its stored bytes."""
 
 import gzip
 import hashlib
@@ -24,7 +24,7 @@ OWN = organization_id("default")
 
 @pytest.fixture
 async def closed(feed: Feed, database: Database, clock: FixedClock) -> None:
-    """September is closed, with forty workspaces."""
+    """Close September with forty workspaces."""
     time = "2026-09-02T00:00:00Z"
     await feed(*(event("workspace.upserted", time, name=f"w{n:02}") for n in range(40)))
     await close_month(database, OWN, MONTH, by=OPERATOR, now=clock.now)
@@ -40,7 +40,7 @@ async def asked(
 
 
 async def stored(database: Database) -> Sequence[str]:
-    """The hashes of the documents in the store."""
+    """Return the hashes of the stored documents."""
     async with database.transaction(OWN) as tx:
         found = await tx.execute(text("SELECT packed FROM closed_document"))
         return [hashlib.sha256(gzip.decompress(row.packed)).hexdigest() for row in found]

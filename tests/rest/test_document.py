@@ -1,4 +1,4 @@
-"""The document that existing clients parse: the documented example, and the newer form of it."""
+"""The report document that existing clients parse: the documented and the extended form."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,12 +10,12 @@ from app.db.engine import Database
 from app.services.organizations import create_organization
 from tests.conftest import CONTRACT, Feed, FixedClock, GraphQLClient, RestClient, event
 
-# 1618908727587 ms: what the documented example calls `users.createdAt`.
+# 1618908727587 ms is `users.createdAt` of the documented example.
 LAST_BATCH = datetime(2021, 4, 20, 8, 52, 7, 587_000, tzinfo=UTC)
 
 
 def the_documented_events() -> list[bytes]:
-    """The user is told of in March, and called created at 1618908727532 ms, which is in April."""
+    """The user's event is of March, with createdAt 1618908727532 ms, which is in April."""
     return [
         event(
             "user.upserted",
@@ -34,7 +34,7 @@ def the_documented_events() -> list[bytes]:
         event(
             "member.added", "2021-03-04T00:00:00Z", workspace="workspace 1", username="some user"
         ),
-        # 0.01 MB is from 5,243 to 15,728 bytes.
+        # 5,243 to 15,728 bytes round to 0.01 MB.
         event(
             "experiment.created",
             "2021-03-31T23:59:59.999999Z",
@@ -48,13 +48,13 @@ def the_documented_events() -> list[bytes]:
 
 
 def compact(content: bytes) -> bytes:
-    """A document without its white space; keys stay in order, and 0 is not 0.0."""
+    """Remove whitespace from a document, keeping key order and number formats."""
     return orjson.dumps(orjson.loads(content))
 
 
 @pytest.fixture
 async def documented(database: Database, clock: FixedClock) -> Feed:
-    """Stores a batch in an organization that was created before it, on 20 April 2021."""
+    """Store a batch in an organization created before it, on 20 April 2021."""
     clock.now = LAST_BATCH
     await create_organization(database, "documented", clock.now - timedelta(seconds=1))
     return Feed(database, clock, "documented")
@@ -90,14 +90,14 @@ async def test_users_created_at_is_the_time_of_the_last_batch_with_changes(
     await documented(*lines)
 
     clock.now = datetime(2021, 5, 1, tzinfo=UTC)
-    await documented(*lines)  # Nothing but duplicates.
+    await documented(*lines)  # All are duplicates.
 
     document = (await rest.get(reportMonth="2021-03", organization="documented")).json()
     assert document["users"]["createdAt"] == 1_618_908_727_587
 
 
 def keys(value: object) -> object:
-    """The shape of a document: keys in order, lists by their first element, types by name."""
+    """Return a document's shape: keys in order, type names, the first element of each list."""
     if isinstance(value, dict):
         return [(key, keys(inner)) for key, inner in value.items()]
     if isinstance(value, list):
@@ -106,7 +106,7 @@ def keys(value: object) -> object:
 
 
 async def a_busy_month(feed: Feed) -> None:
-    """November 2026 with users of each kind; now is 2026-11-24T12:00Z."""
+    """November 2026 with users of every kind; now is 2026-11-24T12:00Z."""
     await feed(
         event("user.upserted", "2026-01-01T00:00:00Z", username="ann", email="ann@x.test"),
         event("user.upserted", "2026-01-02T00:00:00Z", username="bob", email="bob@x.test"),
@@ -258,7 +258,7 @@ async def test_an_unmeasured_count_is_0_and_an_unknown_email_is_empty(
 
 
 async def test_names_are_sorted_by_code_point_and_unchanged(feed: Feed, rest: RestClient) -> None:
-    # U+FFFD comes before U+1F600 by code point, and after it in UTF-16.
+    # By code point, U+FFFD sorts before U+1F600; in UTF-16, after it.
     names = ["Z", "a", "ä", "\ufffd", "\U0001f600", 'quo"te', "back\\slash", "new\nline", "</x>"]
     time = "2026-01-05T00:00:00Z"
     await feed(
@@ -282,13 +282,13 @@ async def test_names_are_sorted_by_code_point_and_unchanged(feed: Feed, rest: Re
     ("size_bytes", "shown"),
     [
         (5_242, "0.0"),  # 0.00499916… MB
-        (5_243, "0.01"),  # 0.00500011… MB: the first that rounds up
+        (5_243, "0.01"),  # 0.00500011… MB: the smallest size that rounds up
         (5_242_880, "5.0"),
         (1_063_256_064, "1014.0"),
-        # 1.005 MB is 1,053,818.88 bytes: as a binary float it would round down.
+        # 1.005 MB is 1,053,818.88 bytes; a binary float would round it down.
         (1_053_818, "1.0"),
         (1_053_819, "1.01"),
-        # 0.125 MB exactly: half up gives 0.13, half to even 0.12.
+        # Exactly 0.125 MB: half up gives 0.13, half to even 0.12.
         (131_072, "0.13"),
         (2**50, "1073741824.0"),
     ],
@@ -314,7 +314,7 @@ async def test_megabytes_are_rounded_half_up_to_two_decimals(
 async def test_lists_longer_than_a_chunk_are_complete_and_sorted(
     feed: Feed, rest: RestClient
 ) -> None:
-    """The document is written some workspaces and users at a time; the last chunk may be full."""
+    """The document is serialized in chunks; the last one may be full."""
     time = "2026-01-05T00:00:00Z"
     workspaces: list[str] = []
     users: list[str] = []
@@ -336,7 +336,7 @@ async def test_lists_longer_than_a_chunk_are_complete_and_sorted(
 async def test_members_and_projects_beyond_a_chunk_stay_with_their_workspace(
     feed: Feed, rest: RestClient
 ) -> None:
-    """2,000 rows are read at a time: workspaces begin, end and lie within such chunks."""
+    """Rows are read in chunks of 2,000, which workspaces start, end and span."""
     time = "2026-01-05T00:00:00Z"
     expected = {f"w{number:02}": size for number, size in enumerate((1_998, 2, 0, 1, 2_001, 3))}
     expected |= {f"w{number:02}": number % 3 for number in range(6, 60)}

@@ -1,4 +1,4 @@
-"""What REST refuses, and in which words: existing clients read `{"msg", "code"}`."""
+"""REST error responses: existing clients parse `{"msg", "code"}`."""
 
 import socket
 from datetime import timedelta
@@ -17,8 +17,8 @@ ACCOUNTS = "/api/admin/service-accounts"
 PATHS = (REPORT, f"/clientlib{REPORT}", ACCOUNTS, f"/clientlib{ACCOUNTS}")
 
 
-def refused(answer: httpx.Response, status: int) -> str:
-    """The message of a refusal that has this status; checks its form."""
+def check_error(answer: httpx.Response, status: int) -> str:
+    """Check the form and status of an error response; return its message."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/json"
     body: dict[str, Any] = answer.json()
@@ -53,7 +53,7 @@ async def test_the_error_does_not_reveal_why_a_key_is_invalid(
 
     answers = [await client.get(path, headers=each) for each in headers]
 
-    assert len({refused(answer, 401) for answer in answers}) == 1
+    assert len({check_error(answer, 401) for answer in answers}) == 1
     assert {answer.headers["www-authenticate"] for answer in answers} == {
         'Bearer realm="chargeback"'
     }
@@ -64,7 +64,7 @@ async def test_a_key_with_invalid_bytes_is_unauthenticated(
     client: httpx.AsyncClient, key: bytes
 ) -> None:
     answer = await client.get(REPORT, headers=[(b"Authorization", key)])
-    refused(answer, 401)
+    check_error(answer, 401)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -87,11 +87,13 @@ async def test_non_admins_and_other_organizations_are_forbidden(
 
     assert (await asked(ann)).status_code == 200
     assert (await asked(ann, organization="default")).status_code == 200
-    assert "'bob' is not an admin" in refused(await asked(bob), 403)
-    assert "report:read" in refused(await asked(writer), 403)
-    # Whether an organization exists is not theirs to know.
-    assert "access organization 'other'" in refused(await asked(ann, organization="other"), 403)
-    assert "access organization 'none'" in refused(await asked(ann, organization="none"), 403)
+    assert "'bob' is not an admin" in check_error(await asked(bob), 403)
+    assert "report:read" in check_error(await asked(writer), 403)
+    # The error does not reveal whether the organization exists.
+    assert "access organization 'other'" in check_error(
+        await asked(ann, organization="other"), 403
+    )
+    assert "access organization 'none'" in check_error(await asked(ann, organization="none"), 403)
 
 
 async def test_a_listed_admin_gets_404_for_an_unknown_organization(
@@ -101,7 +103,7 @@ async def test_a_listed_admin_gets_404_for_an_unknown_organization(
         answer = await client.get(
             path, params={"organization": "none"}, headers={"Authorization": admin_key}
         )
-        assert "'none'" in refused(answer, 404)
+        assert "'none'" in check_error(answer, 404)
 
 
 BAD_MONTHS = [
@@ -138,7 +140,7 @@ async def test_an_invalid_month_is_rejected_with_the_expected_format(
         answer = await client.get(
             REPORT, params={"reportMonth": month}, headers={"Authorization": admin_key}
         )
-        message = refused(answer, 400)
+        message = check_error(answer, 400)
         assert "YYYY-MM" in message, repr(month)
         assert len(message) < 500, repr(month)
 
@@ -148,7 +150,7 @@ async def test_a_month_with_invalid_bytes_is_rejected(
     client: httpx.AsyncClient, admin_key: str, query: str
 ) -> None:
     answer = await client.get(f"{REPORT}?{query}", headers={"Authorization": admin_key})
-    assert "YYYY-MM" in refused(answer, 400)
+    assert "YYYY-MM" in check_error(answer, 400)
 
 
 async def test_a_future_month_is_rejected_with_the_latest_month(
@@ -158,7 +160,7 @@ async def test_a_future_month_is_rejected_with_the_latest_month(
         answer = await client.get(
             REPORT, params={"reportMonth": month}, headers={"Authorization": admin_key}
         )
-        message = refused(answer, 400)
+        message = check_error(answer, 400)
         assert month in message
         assert "2026-11" in message
 
@@ -178,7 +180,7 @@ async def test_a_repeated_parameter_is_rejected(
     client: httpx.AsyncClient, admin_key: str, query: str
 ) -> None:
     answer = await client.get(f"{REPORT}?{query}", headers={"Authorization": admin_key})
-    assert "once" in refused(answer, 400)
+    assert "once" in check_error(answer, 400)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -188,13 +190,13 @@ async def test_an_organization_with_odd_characters_is_a_client_error(
     for query in ("organization=%00", "organization=%FF", "organization=%ED%A0%80"):
         answer = await client.get(f"{path}?{query}", headers={"Authorization": admin_key})
         assert answer.status_code in {400, 404}, answer.text
-        refused(answer, answer.status_code)
+        check_error(answer, answer.status_code)
 
 
 async def test_an_empty_organization_is_not_the_default_one(
     client: httpx.AsyncClient, admin_key: str
 ) -> None:
-    """A script's unset variable must not be answered with somebody else's figures."""
+    """A script with an unset variable must not get another organization's figures."""
     answer = await client.get(f"{REPORT}?organization=", headers={"Authorization": admin_key})
     assert answer.status_code in {400, 404}
 
@@ -206,9 +208,9 @@ async def test_a_disabled_report_is_404_and_names_the_setting(
     settings = Settings.load(admin_user_list="root", chargeback_usage_report_enabled="False")
     async with create_client(database, settings, clock) as client:
         answer = await client.get(path, headers={"Authorization": admin_key})
-        assert "CHARGEBACK_USAGE_REPORT_ENABLED" in refused(answer, 404)
-        # A stranger learns nothing of the settings.
-        refused(await client.get(path), 401)
+        assert "CHARGEBACK_USAGE_REPORT_ENABLED" in check_error(answer, 404)
+        # Without a key, the error reveals no settings.
+        check_error(await client.get(path), 401)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -222,7 +224,7 @@ async def test_an_unreachable_store_is_503_with_retry_after(
         answer = await client.get(path, headers={"Authorization": admin_key})
     await away.close()
 
-    refused(answer, 503)
+    check_error(answer, 503)
     assert int(answer.headers["retry-after"]) > 0
     assert str(port) not in answer.text
 
@@ -231,9 +233,9 @@ async def test_unknown_paths_and_wrong_methods_have_the_error_form(
     client: httpx.AsyncClient, admin_key: str
 ) -> None:
     headers = {"Authorization": admin_key}
-    refused(await client.get("/api/admin/nothing", headers=headers), 404)
+    check_error(await client.get("/api/admin/nothing", headers=headers), 404)
     answer = await client.post(REPORT, headers=headers)
-    refused(answer, 405)
+    check_error(answer, 405)
     assert "GET" in answer.headers["allow"]
 
 
@@ -284,7 +286,7 @@ async def test_an_organization_without_service_accounts_has_an_empty_list(
 async def test_a_service_account_deleted_this_month_is_listed(
     client: httpx.AsyncClient, feed: Feed, admin_key: str
 ) -> None:
-    """A client asks for them to tell the report's programs from its people."""
+    """Clients use the list to separate programs from people in the report."""
     time = "2026-01-01T00:00:00Z"
     await feed(
         event("user.upserted", time, username="x", email="e", serviceAccount=True),

@@ -1,4 +1,4 @@
-"""The OpenAPI document: it lists every REST route, and says of answers what they are."""
+"""The OpenAPI document lists every REST route and describes its responses."""
 
 from typing import Any
 
@@ -17,12 +17,12 @@ async def document(client: httpx.AsyncClient) -> dict[str, Any]:
 
 
 def schema_of(document: dict[str, Any], name: str) -> dict[str, Any]:
-    """A schema that stands by itself."""
+    """Return a self-contained schema."""
     return {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
 
 
 async def test_every_rest_route_is_listed_and_requires_a_key(client: httpx.AsyncClient) -> None:
-    """GraphQLRequest without a key itself: a client has to begin somewhere."""
+    """The document itself needs no key, because clients start with it."""
     found = await document(client)
     assert found["openapi"] == "3.1.0"
     assert found["security"] == [{"key": []}]

@@ -1,4 +1,4 @@
-"""The document streams: memory does not grow with the organization, and nothing stays open."""
+"""The document is streamed: memory stays constant, and no connection leaks."""
 
 import asyncio
 import gc
@@ -43,8 +43,8 @@ def organization(size: int) -> list[bytes]:
 
 
 @dataclass
-class Asgi:
-    """Drives the application as a server does, and keeps nothing of what it sends."""
+class AsgiClient:
+    """Calls the application as a server does, and discards the response body."""
 
     app: Any
     key: str
@@ -55,7 +55,7 @@ class Asgi:
     status: int = 0
     hang_up_after: int | None = None
 
-    async def __call__(self, query: str) -> "Asgi":
+    async def __call__(self, query: str) -> "AsgiClient":
         self._gone = asyncio.Event()
         self._asked = False
         headers = {
@@ -125,13 +125,13 @@ async def store(postgres: str, template: str) -> AsyncIterator[Store]:
         yield Store(clone.url, database, settings, app, key)
 
 
-async def peak_bytes(store: Store, name: str, encoding: str) -> tuple[int, Asgi]:
-    """The most that Python held while the document was written, beyond what it held before."""
+async def peak_bytes(store: Store, name: str, encoding: str) -> tuple[int, AsgiClient]:
+    """Return the peak of additional memory while the document is sent."""
     query = f"reportMonth=2026-10&organization={name}"
-    await Asgi(store.app, store.key, encoding)(query)  # Compiled statements are kept.
+    await AsgiClient(store.app, store.key, encoding)(query)  # Warm up the statement cache.
     gc.collect()
     tracemalloc.start()
-    asked = await Asgi(store.app, store.key, encoding)(query)
+    asked = await AsgiClient(store.app, store.key, encoding)(query)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert asked.status == 200
@@ -143,7 +143,7 @@ async def test_memory_does_not_grow_with_the_organization(store: Store, encoding
     small_peak, small = await peak_bytes(store, "small", encoding)
     large_peak, large = await peak_bytes(store, "large", encoding)
 
-    # Twice the document, in pieces of the same size.
+    # The document is twice as large, in chunks of the same size.
     assert large.sent > 1.9 * small.sent
     assert large.largest_chunk < 1.1 * small.largest_chunk
     assert large_peak < 1.2 * small_peak
@@ -159,21 +159,21 @@ async def test_each_list_takes_one_statement_at_any_length(store: Store) -> None
     counts = []
     for name in ("small", "large"):
         statements.clear()
-        await Asgi(store.app, store.key)(f"reportMonth=2026-10&organization={name}")
+        await AsgiClient(store.app, store.key)(f"reportMonth=2026-10&organization={name}")
         counts.append(len(statements))
     store.database.read_observers.remove(note)
 
-    # The key, the totals, workspaces, members, projects, users.
+    # Key, report header, workspaces, members, projects, users.
     assert counts == [6, 6]
 
 
 async def test_a_single_connection_produces_the_same_document(store: Store) -> None:
-    """As behind a pooler or on Citus, where no other connection can join the snapshot."""
+    """Behind a pooler or on Citus, no other connection can join the snapshot."""
     query = "reportMonth=2026-10&organization=small"
-    expected = await Asgi(store.app, store.key)(query)
+    expected = await AsgiClient(store.app, store.key)(query)
     alone = Database(store.url, pool_size=1, shared_snapshots=False, prepared_statements=False)
 
-    found = await Asgi(create_app(store.settings, alone, FixedClock()), store.key)(query)
+    found = await AsgiClient(create_app(store.settings, alone, FixedClock()), store.key)(query)
 
     await alone.close()
     assert (found.status, found.sent) == (200, expected.sent)
@@ -181,12 +181,12 @@ async def test_a_single_connection_produces_the_same_document(store: Store) -> N
 
 async def test_a_disconnected_client_leaks_no_connection(store: Store) -> None:
     for _ in range(20):  # More often than there are connections.
-        asked = Asgi(store.app, store.key, hang_up_after=2)
+        asked = AsgiClient(store.app, store.key, hang_up_after=2)
         await asyncio.wait_for(asked("reportMonth=2026-10&organization=large"), 20)
         assert asked.sent > 0
     pool = store.database.engine.pool
     assert isinstance(pool, AsyncAdaptedQueuePool)
-    for _ in range(1_000):  # The last one may still be on its way back.
+    for _ in range(1_000):  # The last connection may still be returning to the pool.
         if pool.checkedout():
             await asyncio.sleep(0.01)
     assert pool.checkedout() == 0
@@ -194,8 +194,8 @@ async def test_a_disconnected_client_leaks_no_connection(store: Store) -> None:
 
 async def test_more_slow_clients_than_connections_are_all_served(store: Store) -> None:
     query = "reportMonth=2026-10&organization=small"
-    alone = await Asgi(store.app, store.key)(query)
+    alone = await AsgiClient(store.app, store.key)(query)
 
-    together = await asyncio.gather(*(Asgi(store.app, store.key)(query) for _ in range(12)))
+    together = await asyncio.gather(*(AsgiClient(store.app, store.key)(query) for _ in range(12)))
 
     assert {(asked.status, asked.sent) for asked in together} == {(200, alone.sent)}

@@ -1,4 +1,4 @@
-"""What large answers hold is shared: no organization has all of it, and nobody waits for ever."""
+"""Admission control: organizations share capacity, and requests wait only for a limited time."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -19,35 +19,35 @@ ONE, OTHER = UUID(int=1), UUID(int=2)
 
 
 async def test_one_organization_cannot_take_the_last_quarter() -> None:
-    shares = TenantCapacity(4, timeout_seconds=0.01)
+    capacity = TenantCapacity(4, timeout_seconds=0.01)
     async with AsyncExitStack() as held:
         for _ in range(3):
-            await held.enter_async_context(shares.acquire(ONE))
+            await held.enter_async_context(capacity.acquire(ONE))
         with pytest.raises(ServiceBusy):
-            await held.enter_async_context(shares.acquire(ONE))
-        await held.enter_async_context(shares.acquire(OTHER))
+            await held.enter_async_context(capacity.acquire(ONE))
+        await held.enter_async_context(capacity.acquire(OTHER))
         with pytest.raises(ServiceBusy):
-            await held.enter_async_context(shares.acquire(OTHER))
+            await held.enter_async_context(capacity.acquire(OTHER))
 
-    async with shares.acquire(OTHER, 3):
+    async with capacity.acquire(OTHER, 3):
         pass
 
 
 async def test_an_amount_above_the_tenant_limit_is_capped() -> None:
-    shares = TenantCapacity(100, timeout_seconds=0.01)
-    async with shares.acquire(ONE, 1_000_000):
+    capacity = TenantCapacity(100, timeout_seconds=0.01)
+    async with capacity.acquire(ONE, 1_000_000):
         with pytest.raises(ServiceBusy):
-            await shares.acquire(ONE, 1).__aenter__()
-        async with shares.acquire(OTHER, 25):
+            await capacity.acquire(ONE, 1).__aenter__()
+        async with capacity.acquire(OTHER, 25):
             pass
 
 
 async def test_a_single_slot_is_held_by_one_request_at_a_time() -> None:
-    shares = TenantCapacity(1, timeout_seconds=5)
+    capacity = TenantCapacity(1, timeout_seconds=5)
     turns: list[int] = []
 
     async def take(number: int) -> None:
-        async with shares.acquire(ONE):
+        async with capacity.acquire(ONE):
             turns.append(number)
             await asyncio.sleep(0)
             assert turns[-1] == number
@@ -57,13 +57,13 @@ async def test_a_single_slot_is_held_by_one_request_at_a_time() -> None:
 
 
 async def test_a_cancelled_waiter_holds_nothing() -> None:
-    shares = TenantCapacity(1, timeout_seconds=5)
-    async with shares.acquire(ONE):
-        waiting = asyncio.create_task(shares.acquire(OTHER).__aenter__())
+    capacity = TenantCapacity(1, timeout_seconds=5)
+    async with capacity.acquire(ONE):
+        waiting = asyncio.create_task(capacity.acquire(OTHER).__aenter__())
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.wait([waiting])
-    async with shares.acquire(OTHER):
+    async with capacity.acquire(OTHER):
         pass
 
 

@@ -1,4 +1,4 @@
-"""What clients say they have and can read is understood alike wherever it is said."""
+"""Conditional requests and content negotiation work alike on REST, static files and SCIM."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ Headers = list[tuple[str, str]]
 
 @pytest.fixture
 async def ann(client: httpx.AsyncClient, admin_key: str, clock: FixedClock) -> str:
-    """The address of a resource."""
+    """The path of a SCIM user."""
     directory = Directory(client, admin_key, clock)
     return f"/scim/v2/Users/{(await directory.create('/Users', userName='ann'))['id']}"
 
@@ -25,8 +25,8 @@ def address(request: pytest.FixtureRequest, ann: str) -> str:
     return {"rest": REPORT, "static": STATIC, "scim": ann}[request.param]
 
 
-def others(tag: str) -> dict[str, tuple[Headers, int]]:
-    """What is said to be had, beside the status of the answer."""
+def header_cases(tag: str) -> dict[str, tuple[Headers, int]]:
+    """Request headers by case, with the expected status."""
     none_match = "If-None-Match"
     strong = tag.removeprefix("W/")
     return {
@@ -46,13 +46,13 @@ def others(tag: str) -> dict[str, tuple[Headers, int]]:
     }
 
 
-@pytest.mark.parametrize("said", others(""))
+@pytest.mark.parametrize("case", header_cases(""))
 async def test_if_none_match_is_parsed_on_every_route(
-    client: httpx.AsyncClient, admin_key: str, address: str, said: str
+    client: httpx.AsyncClient, admin_key: str, address: str, case: str
 ) -> None:
     own = [("Authorization", admin_key), ("Accept-Encoding", "identity")]
     tag = (await client.get(address, headers=own)).headers["etag"]
-    headers, status = others(tag)[said]
+    headers, status = header_cases(tag)[case]
     encoded = [(name.encode(), value.encode("latin-1")) for name, value in (*own, *headers)]
 
     answer = await client.get(address, headers=encoded)
@@ -93,7 +93,7 @@ async def test_accept_encoding_is_parsed_on_every_route(
 
 
 @pytest.mark.parametrize(
-    ("said", "status"),
+    ("if_match", "status"),
     [
         ([], 200),
         (["*"], 200),
@@ -108,9 +108,9 @@ async def test_accept_encoding_is_parsed_on_every_route(
     ],
 )
 async def test_if_match_restricts_a_change_to_known_versions(
-    client: httpx.AsyncClient, admin_key: str, ann: str, said: list[str], status: int
+    client: httpx.AsyncClient, admin_key: str, ann: str, if_match: list[str], status: int
 ) -> None:
-    headers = [("Authorization", admin_key), *(("If-Match", each) for each in said)]
+    headers = [("Authorization", admin_key), *(("If-Match", each) for each in if_match)]
     changed: dict[str, Any] = {"userName": "ann", "displayName": "Ann"}
 
     answer = await client.put(ann, json=changed, headers=headers)

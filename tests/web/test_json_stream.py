@@ -1,4 +1,4 @@
-"""Large answers are written in pieces and compressed as they go."""
+"""Large responses are serialized in parts and compressed as a stream."""
 
 import asyncio
 import gzip
@@ -27,7 +27,7 @@ def repeated(inner: st.SearchStrategy[Any], most: int) -> st.SearchStrategy[Any]
     return st.builds(lambda element, count: [element] * count, inner, st.integers(100, most))
 
 
-# Long lists within long ones, but no third time: that would be gigabytes.
+# Long lists nest at most twice; a third level would take gigabytes.
 short = st.recursive(scalars, within, max_leaves=6)
 long = repeated(short, 400)
 values = st.recursive(short | long | repeated(long, 150), within, max_leaves=6)

@@ -26,7 +26,7 @@ async function post(request, options) {
   }
 }
 
-// GraphiQL shows whatever looks like an answer; what it is given to catch it prints as a stack.
+// GraphiQL displays GraphQL responses nicely, but prints thrown errors as a stack trace.
 function problem(message) {
   return { errors: [{ message }] };
 }
@@ -45,13 +45,13 @@ function lastFullMonth() {
   return month.toISOString().slice(0, 7);
 }
 
-// Where GraphiQL finds what it opens with; given as properties, variables do not survive a reload.
+// GraphiQL reads its initial query from here. Variables passed as props would not survive a reload.
 function openWith(query, variables) {
   localStorage.setItem("graphiql:query", query);
   localStorage.setItem("graphiql:variables", variables);
 }
 
-// A link may carry a query, which gets a tab of its own; a first visit gets the example.
+// A link with a query opens it in a new tab; the first visit opens the example.
 async function chooseQuery() {
   const address = new URLSearchParams(location.search);
   if (address.has("query")) {
