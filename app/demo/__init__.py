@@ -1,5 +1,5 @@
-"""An organization made from a seed: who and what there is, what becomes of it, who does what when.
+"""Generate a sample organization and its events from a seed.
 
-Nothing here reads a clock, a file or the environment, and nothing computes with floats, sets or
-hashes, so that a seed gives the same bytes on every machine and Python.
+The code reads no clock, file or environment and uses no floats, sets or hashes, so a seed gives
+the same bytes on every machine and Python version.
 """

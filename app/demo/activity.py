@@ -1,4 +1,4 @@
-"""What people and machines do all the time: start experiments, let them grow, use the platform."""
+"""Recurring activity: starting experiments, growing them, and using the platform."""
 
 from collections.abc import Iterable
 
@@ -9,16 +9,16 @@ from app.demo.history import DAY, HOUR, POSITION_BITS
 from app.demo.simulation import Simulation
 
 _MINUTE = HOUR // 60
-# One that large grows no more: the feed takes no experiment above 2**50 bytes.
+# Larger experiments stop growing: events accept no experiment above 2**50 bytes.
 _LARGE = 2**40
-# In percent of other months; the rest of a December goes to its first three weeks.
+# Activity in percent of other months. December's falls mostly in its first three weeks.
 _QUIET_MONTHS = {8: 80, 12: 60}
 # An odd number near 2**64 divided by the golden ratio: its multiples look random, and all differ.
 _SCATTER = 0x9E3779B97F4A7C15
 
 
 class Activity:
-    """Something that is done so many times a month, until nobody is left to do it."""
+    """An action that repeats several times a month until its actor is gone."""
 
     __slots__ = ("_done", "_month", "_per_month", "_planned", "_rhythm", "_simulation")
 
@@ -32,16 +32,16 @@ class Activity:
         self._month = self._planned = self._done = 0
 
     def begin(self, now: Instant) -> None:
-        """Plan the month that runs, and schedule the first time from now on."""
+        """Plan the current month and schedule the first action from now on."""
         self._month = self._simulation.history.month_at(now)
         self._planned = self._times_in_month()
-        self._enter_next(now)
+        self._schedule_next(now)
 
     def __call__(self, now: Instant) -> Iterable[Fact]:
-        """Do it once."""
+        """Perform the action once."""
         raise NotImplementedError
 
-    def _enter_next(self, now: Instant) -> None:
+    def _schedule_next(self, now: Instant) -> None:
         at = now - 1
         while at < now:
             while self._done == self._planned:
@@ -53,7 +53,7 @@ class Activity:
         self._simulation.queue.schedule(at, self)
 
     def _next_instant(self) -> Instant:
-        position = (self._done << POSITION_BITS) + self._simulation.rng.bits(POSITION_BITS)
+        position = (self._done << POSITION_BITS) + self._simulation.rng.getrandbits(POSITION_BITS)
         self._done += 1
         return self._rhythm.instant(self._month, position // self._planned)
 
@@ -62,155 +62,155 @@ class Activity:
             return self._per_month // 100
         month = self._simulation.history.months[self._month]
         percent = (
-            _QUIET_MONTHS.get(month.number, 100) * self._simulation.rng.between(40, 160) // 100
+            _QUIET_MONTHS.get(month.number, 100) * self._simulation.rng.randint(40, 160) // 100
         )
-        return self._simulation.rng.hundredth(self._per_month * percent // 100)
+        return self._simulation.rng.divide_by_100(self._per_month * percent // 100)
 
 
 class Usage(Activity):
-    """A user's use of one channel, as long as the account lives; none while it is suspended."""
+    """A user's use of one channel while the account exists and is not suspended."""
 
-    __slots__ = ("_channel", "_life", "_most", "_user")
+    __slots__ = ("_channel", "_generation", "_most", "_user")
 
     def __init__(self, simulation: Simulation, user: User, channel: str) -> None:
         habit = user.habit
         percent = habit.ui if channel == "ui" else habit.sdk
         per_month = simulation.shape.usage_events_per_user
         super().__init__(simulation, per_month, percent, at_night=habit.at_night)
-        self._user, self._life, self._channel = user, user.lives, channel
+        self._user, self._generation, self._channel = user, user.generation, channel
         self._most = habit.most_ui_uses if channel == "ui" else habit.most_sdk_uses
 
     def __call__(self, now: Instant) -> Iterable[Fact]:
-        """One event, with the uses of the hours before."""
-        if not self._user.exists or self._user.lives != self._life:
+        """Return one event with the uses of the last hours."""
+        if not self._user.exists or self._user.generation != self._generation:
             return ()
-        self._enter_next(now)
+        self._schedule_next(now)
         if self._user.suspended:
             return ()
         rng = self._simulation.rng
-        count = 1 + rng.below(1 + rng.below(self._most))
+        count = 1 + rng.randbelow(1 + rng.randbelow(self._most))
         return (facts.usage_recorded(self._user, self._channel, count),)
 
 
-class Laboratory:
-    """Starts experiments, and gives each a name of its own."""
+class ExperimentStarter:
+    """Starts experiments with unique names."""
 
     __slots__ = ("_first", "_simulation", "_started")
 
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
-        self._first = simulation.rng.bits(64)
+        self._first = simulation.rng.getrandbits(64)
         self._started = 0
 
     def start(self, project: Project, user: User, now: Instant) -> Fact:
-        """An experiment that lives on for itself."""
+        """Start an experiment and schedule what happens to it."""
         self._started += 1
         name = f"{(self._first + self._started * _SCATTER) % 2**64:016x}"
         rng, lifelike = self._simulation.rng, self._simulation.shape.lifelike
-        power = 16 + project.workspace.size_bits + rng.below(10) + rng.below(9)
-        size_bytes = (1 << power) + rng.bits(power)
+        power = 16 + project.workspace.size_bits + rng.randbelow(10) + rng.randbelow(9)
+        size_bytes = (1 << power) + rng.getrandbits(power)
         if not lifelike:
             return facts.experiment_created(name, project, user, size_bytes)
-        unknown = rng.percent(5)
+        unknown = rng.is_chance(5)
         Experiment(self._simulation, name, project, size_bytes).begin(now, unknown)
         return facts.experiment_created(name, project, user, None if unknown else size_bytes)
 
 
 class Experiment:
-    """What becomes of an experiment, until it is deleted or its project is."""
+    """An experiment, until it or its project is deleted."""
 
-    __slots__ = ("_life", "_name", "_project", "_simulation", "_size_bytes")
+    __slots__ = ("_generation", "_name", "_project", "_simulation", "_size_bytes")
 
     def __init__(
         self, simulation: Simulation, name: str, project: Project, size_bytes: int
     ) -> None:
         self._simulation = simulation
         self._name = name
-        self._project, self._life = project, project.lives
+        self._project, self._generation = project, project.generation
         self._size_bytes = size_bytes
 
     def begin(self, now: Instant, size_unknown: bool) -> None:
-        """It runs on and grows, or is done at once."""
-        if size_unknown or self._simulation.rng.percent(55):
-            self._enter_growth(now)
+        """Schedule growth, or the end if the experiment is already complete."""
+        if size_unknown or self._simulation.rng.is_chance(55):
+            self._schedule_growth(now)
         else:
-            self._enter_end(now)
+            self._schedule_end(now)
 
     def grow(self, now: Instant) -> Iterable[Fact]:
-        """It logged more: at most as much again."""
+        """Log more data, at most doubling the size."""
         if not self._exists():
             return ()
         rng = self._simulation.rng
-        self._size_bytes += 1 + rng.below(self._size_bytes)
-        if self._size_bytes < _LARGE and rng.percent(40):
-            self._enter_growth(now)
+        self._size_bytes += 1 + rng.randbelow(self._size_bytes)
+        if self._size_bytes < _LARGE and rng.is_chance(40):
+            self._schedule_growth(now)
         else:
-            self._enter_end(now)
+            self._schedule_end(now)
         return (facts.experiment_resized(self._name, self._size_bytes),)
 
     def shrink(self, now: Instant) -> Iterable[Fact]:
-        """Its owner needed the space and kept the best checkpoints only."""
+        """Reduce the size: the owner needs space and keeps only the best checkpoints."""
         if not self._exists():
             return ()
-        self._size_bytes //= self._simulation.rng.between(2, 10)
-        self._enter_end(now)
+        self._size_bytes //= self._simulation.rng.randint(2, 10)
+        self._schedule_end(now)
         return (facts.experiment_resized(self._name, self._size_bytes),)
 
     def delete(self, _now: Instant) -> Iterable[Fact]:
-        """It was of no more use."""
+        """Delete the experiment."""
         return (facts.experiment_deleted(self._name),) if self._exists() else ()
 
     def _exists(self) -> bool:
-        return self._project.exists and self._project.lives == self._life
+        return self._project.exists and self._project.generation == self._generation
 
-    def _enter_growth(self, now: Instant) -> None:
+    def _schedule_growth(self, now: Instant) -> None:
         queue, rng = self._simulation.queue, self._simulation.rng
-        queue.schedule(now + 10 * _MINUTE + rng.below(30 * HOUR), self.grow)
+        queue.schedule(now + 10 * _MINUTE + rng.randbelow(30 * HOUR), self.grow)
 
-    def _enter_end(self, now: Instant) -> None:
+    def _schedule_end(self, now: Instant) -> None:
         queue, history, rng = (
             self._simulation.queue,
             self._simulation.history,
             self._simulation.rng,
         )
-        chance = rng.below(100)
+        chance = rng.randbelow(100)
         if chance < 35:
-            queue.schedule(history.workday_after(now + rng.below(200 * DAY)), self.delete)
+            queue.schedule(history.workday_after(now + rng.randbelow(200 * DAY)), self.delete)
         elif chance < 47:
-            queue.schedule(history.workday_after(now + rng.below(120 * DAY)), self.shrink)
+            queue.schedule(history.workday_after(now + rng.randbelow(120 * DAY)), self.shrink)
 
 
 class Work(Activity):
-    """The experiments of a member, in turn in each of the projects that they work on."""
+    """A member's experiments, in each of the member's projects in turn."""
 
-    __slots__ = ("_laboratory", "_member", "_turn")
+    __slots__ = ("_member", "_starter", "_turn")
 
-    def __init__(self, simulation: Simulation, laboratory: Laboratory, member: Member) -> None:
+    def __init__(self, simulation: Simulation, starter: ExperimentStarter, member: Member) -> None:
         habit = member.user.habit
         per_month = simulation.shape.experiments_per_member
         super().__init__(simulation, per_month, habit.experiments, at_night=habit.at_night)
-        self._laboratory = laboratory
+        self._starter = starter
         self._member = member
         self._turn = 0
 
     def __call__(self, now: Instant) -> Iterable[Fact]:
-        """One experiment."""
-        if not self._member.in_force:
+        """Start one experiment."""
+        if not self._member.is_active:
             return ()
-        self._enter_next(now)
+        self._schedule_next(now)
         project = self._next_project()
         if project is None or self._member.user.suspended:
             return ()
-        return (self._laboratory.start(project, self._member.user, now),)
+        return (self._starter.start(project, self._member.user, now),)
 
     def _next_project(self) -> Project | None:
-        """The next of their projects; another when it is gone, and now and then to try one."""
+        """Return the next project; another one if it is deleted, or occasionally for a change."""
         projects = self._member.projects
         turn = self._turn = (self._turn + 1) % len(projects)
-        curious = self._simulation.shape.lifelike and self._simulation.rng.percent(6)
-        if curious or not projects[turn].exists:
+        is_curious = self._simulation.shape.lifelike and self._simulation.rng.is_chance(6)
+        if is_curious or not projects[turn].exists:
             found = self._member.workspace.open_projects
             if not found:
                 return None
-            projects[turn] = self._simulation.rng.pick(found)
+            projects[turn] = self._simulation.rng.choice(found)
         return projects[turn]

@@ -1,11 +1,11 @@
-"""What an organization consists of while its history goes on."""
+"""The entities of an organization, whose state changes during the simulation."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class Habit:
-    """How much a kind of user does, in percent of the average."""
+    """How active a type of user is, in percent of the average."""
 
     experiments: int
     ui: int
@@ -26,7 +26,7 @@ SERVICE_ACCOUNT = Habit(250, 0, 230, most_sdk_uses=9_000, at_night=True)
 
 @dataclass(slots=True, eq=False)
 class User:
-    """An account, whether it exists yet or no longer."""
+    """An account, which may not exist yet or any more."""
 
     username: str
     email: str
@@ -35,53 +35,53 @@ class User:
     service_account: bool = False
     exists: bool = False
     suspended: bool = False
-    lives: int = 0
-    """How often it was created: what one life began ends with it."""
+    generation: int = 0
+    """How often the account was created. Activity of an earlier generation stops."""
     places: list["Workspace"] = field(default_factory=list)
-    """Where they are meant to be a member, at home first."""
+    """The workspaces that the user is planned for, the main one first."""
     members: list["Member"] = field(default_factory=list)
-    """The memberships in force."""
+    """The active memberships."""
 
     def is_member_of(self, workspace: "Workspace") -> bool:
-        """Whether a membership there is in force."""
+        """Return whether the user has an active membership there."""
         return any(member.workspace is workspace for member in self.members)
 
 
 @dataclass(slots=True, eq=False)
 class Workspace:
-    """A workspace, whether it exists yet or no longer."""
+    """A workspace, which may not exist yet or any more."""
 
     name: str
     size_bits: int
-    """How large its experiments are: each bit more doubles them."""
+    """The size of its experiments; each additional bit doubles them."""
     projects: list["Project"] = field(default_factory=list)
-    """Those that it has at some time."""
+    """All planned projects."""
     open_projects: list["Project"] = field(default_factory=list)
-    """Those that exist, the oldest first."""
+    """The existing projects, oldest first."""
     team: list[User] = field(default_factory=list)
-    """Users who are meant to be members."""
+    """The users who are planned as members."""
     exists: bool = False
     members: list["Member"] = field(default_factory=list)
-    """The memberships in force."""
+    """The active memberships."""
 
 
 @dataclass(slots=True, eq=False)
 class Project:
-    """A project, whether it exists yet or no longer."""
+    """A project, which may not exist yet or any more."""
 
     workspace: Workspace
     name: str
     exists: bool = False
-    lives: int = 0
-    """How often it was created: its experiments end with the life in which they were started."""
+    generation: int = 0
+    """How often the project was created. Experiments end with their generation."""
 
 
 @dataclass(slots=True, eq=False)
 class Member:
-    """One membership, from its beginning to its end."""
+    """One membership, from its start to its end."""
 
     user: User
     workspace: Workspace
     projects: list[Project]
-    """Those that the member works on."""
-    in_force: bool = True
+    """The projects that the member works on."""
+    is_active: bool = True

@@ -1,7 +1,7 @@
-"""What is still to happen, in the order of time.
+"""A queue of scheduled actions, in order of time.
 
-Each thing that lives keeps one entry, its next act, and puts the following one in when that comes:
-so the queue grows with what exists, not with what happens.
+Each entity keeps one entry, its next action, which schedules the following one. So the queue grows
+with the number of entities, not with the number of events.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,30 +11,30 @@ from typing import TypeAlias
 Instant: TypeAlias = int
 """Microseconds since 1970 in UTC."""
 Fact: TypeAlias = tuple[str, str, Mapping[str, object]]
-"""An event before it has a time and an id: type, source, data."""
+"""An event without its time and id: type, source, data."""
 ScheduledAction: TypeAlias = Callable[[Instant], Iterable[Fact]]
-"""Does what happens at an instant, if it still can, and says so."""
+"""Performs an action at an instant, if it is still possible, and returns its events."""
 
 
 class EventQueue:
-    """Acts by the time at which they are due, those of one instant in the order of entry."""
+    """Actions by their time; actions of one instant run in the order in which they were added."""
 
-    __slots__ = ("_acts", "_end", "_entered")
+    __slots__ = ("_actions", "_count", "_end")
 
     def __init__(self, end: Instant) -> None:
-        self._acts: list[tuple[Instant, int, ScheduledAction]] = []
+        self._actions: list[tuple[Instant, int, ScheduledAction]] = []
         self._end = end
-        self._entered = 0
+        self._count = 0
 
-    def schedule(self, at: Instant, act: ScheduledAction) -> None:
-        """Have it done at that time; never when that is not before the end."""
+    def schedule(self, at: Instant, action: ScheduledAction) -> None:
+        """Schedule an action; ignored at or after the end of the history."""
         if at < self._end:
-            self._entered += 1
-            heappush(self._acts, (at, self._entered, act))
+            self._count += 1
+            heappush(self._actions, (at, self._count, action))
 
-    def facts(self) -> Iterator[tuple[Instant, Fact]]:
-        """Do all, and what comes of it, to the end."""
-        while self._acts:
-            at, _, act = heappop(self._acts)
-            for fact in act(at):
+    def run(self) -> Iterator[tuple[Instant, Fact]]:
+        """Run all actions, including those that they schedule, and yield their events."""
+        while self._actions:
+            at, _, action = heappop(self._actions)
+            for fact in action(at):
                 yield at, fact

@@ -1,4 +1,4 @@
-"""When things happen: the months of a history, and the hours at which people and machines work."""
+"""The calendar of a history: its months, and the hours at which people and machines work."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ POSITION_BITS = 40
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-# In UTC, by hour. Nothing before six: the founding of the first day is over by then.
+# By hour in UTC. Nothing happens before six: the founding on the first day takes until then.
 _OFFICE_HOURS = (0, 0, 0, 0, 0, 0, 2, 5, 9, 12, 12, 10, 7, 10, 12, 12, 10, 7, 5, 4, 4, 3, 2, 1)
 _NIGHT_HOURS = (0, 8, 10, 10, 6, 2) + 18 * (0,)
-# In percent of a working day, Monday first.
+# In percent of an average working day, Monday first.
 _WEEK = (95, 105, 105, 100, 95, 14, 10)
 _FRIDAY = 4
 _CRUNCH_DAYS, _CRUNCH_PERCENT = 5, 150
@@ -27,7 +27,7 @@ _HOLIDAY_PERCENT = 25
 
 
 class Rhythm:
-    """How the activity of a month is spread over its hours."""
+    """The distribution of a month's activity over its hours."""
 
     __slots__ = ("_starts", "_sums", "_weights")
 
@@ -37,7 +37,7 @@ class Rhythm:
         self._sums = [_sums_before(hours) for hours in weights]
 
     def instant(self, month: int, position: int) -> Instant:
-        """The time at which that part of the month's activity is done, as 2**-40 of the whole.
+        """Return when this part of the month's activity is done; 2**40 is all of it.
 
         A later position never gives an earlier time.
         """
@@ -45,8 +45,8 @@ class Rhythm:
         done = position * sums[-1]
         hour = bisect_right(sums, done >> POSITION_BITS) - 1
         rest = done - (sums[hour] << POSITION_BITS)
-        within = rest * HOUR // (self._weights[month][hour] << POSITION_BITS)
-        return self._starts[month] + hour * HOUR + within
+        offset = rest * HOUR // (self._weights[month][hour] << POSITION_BITS)
+        return self._starts[month] + hour * HOUR + offset
 
 
 def _sums_before(weights: Sequence[int]) -> list[int]:
@@ -57,46 +57,46 @@ def _sums_before(weights: Sequence[int]) -> list[int]:
 
 
 class History:
-    """`[start, end)`: whole months, then the part of the last one, when it has begun."""
+    """The period `[start, end)`: whole months, then the elapsed part of the last one."""
 
-    __slots__ = ("_draws", "_starts", "end", "months", "night", "office", "start")
+    __slots__ = ("_rng", "_starts", "end", "months", "night", "office", "start")
 
     def __init__(self, until: datetime, months: int, rng: SeededRandom) -> None:
         first = first_month(until, months)
-        self._draws = rng
-        self.start = instant_of(first.start)
-        self.end = instant_of(until)
+        self._rng = rng
+        self.start = to_instant(first.start)
+        self.end = to_instant(until)
         self.months = [
             month
             for month in first.through(Month.containing(until))
-            if instant_of(month.start) < self.end
+            if to_instant(month.start) < self.end
         ]
-        self._starts = [instant_of(month.start) for month in self.months]
+        self._starts = [to_instant(month.start) for month in self.months]
         self.office = Rhythm(self._starts, [_office_hours(month) for month in self.months])
         self.night = Rhythm(self._starts, [_night_hours(month) for month in self.months])
 
     def month_at(self, at: Instant) -> int:
-        """The place of that instant's month in `months`."""
+        """Return the index of an instant's month in `months`."""
         return bisect_right(self._starts, at) - 1
 
     def workday_after(self, at: Instant) -> Instant:
-        """Some working hour of the next day on which the offices are open."""
+        """Return a random working hour of the next working day."""
         day = at // DAY + 1
         while _weekday(day) > _FRIDAY:
             day += 1
-        return day * DAY + 8 * HOUR + self._draws.below(8 * HOUR)
+        return day * DAY + 8 * HOUR + self._rng.randbelow(8 * HOUR)
 
-    def later(self, now: Instant, least: int, most: int) -> Instant:
-        """A working hour after so many percent of the time that is left."""
-        left = (self.end - now) * self._draws.between(least * 100, most * 100) // 10_000
+    def instant_after(self, now: Instant, least: int, most: int) -> Instant:
+        """Return a working hour after a random percentage of the remaining time."""
+        left = (self.end - now) * self._rng.randint(least * 100, most * 100) // 10_000
         return self.workday_after(now + left)
 
 
 def first_month(until: datetime, months: int) -> Month:
-    """The month in which a history of that length begins.
+    """Return the month in which a history of this length begins.
 
     Raises:
-        ValueError: `until` says no time zone, or the history would begin before 2000.
+        ValueError: `until` has no time zone, or the history would begin before 2000.
     """
     if until.tzinfo is None:
         raise ValueError(f"until is {until.isoformat()}: allowed is a time with its time zone")
@@ -106,27 +106,27 @@ def first_month(until: datetime, months: int) -> Month:
     return Month.containing(until).plus(-months)
 
 
-def instant_of(time: datetime) -> Instant:
-    """Microseconds since 1970."""
+def to_instant(time: datetime) -> Instant:
+    """Convert a time to microseconds since 1970."""
     return microseconds(time - _EPOCH)
 
 
-def written(at: Instant) -> str:
-    """As the feed writes a time: always to the microsecond."""
+def format_instant(at: Instant) -> str:
+    """Format an instant as events write times, with microseconds."""
     hour, rest = divmod(at, HOUR)
     seconds, microsecond = divmod(rest, _SECOND)
     minute, second = divmod(seconds, 60)
-    return f"{_written_hour(hour)}:{minute:02}:{second:02}.{microsecond:06}Z"
+    return f"{_format_hour(hour)}:{minute:02}:{second:02}.{microsecond:06}Z"
 
 
 @lru_cache(maxsize=1_000)
-def _written_hour(hour: int) -> str:
-    """Events come in the order of time: thousands share the hour that this writes once."""
+def _format_hour(hour: int) -> str:
+    """Format the date and hour. Events come in time order, so thousands share a cached hour."""
     return (_EPOCH + timedelta(hours=hour)).isoformat()[:13]
 
 
 def _office_hours(month: Month) -> list[int]:
-    first_day, days = instant_of(month.start) // DAY, month.microseconds // DAY
+    first_day, days = to_instant(month.start) // DAY, month.microseconds // DAY
     percents = [
         _WEEK[_weekday(first_day + day)] * _season_percent(month, day, days) for day in range(days)
     ]
@@ -134,7 +134,7 @@ def _office_hours(month: Month) -> list[int]:
 
 
 def _season_percent(month: Month, day: int, days: int) -> int:
-    """Year ends are quiet, other months end in a rush."""
+    """Return the season's activity: quiet around New Year, busy at the ends of other months."""
     if (month.number == 12 and day >= 19) or (month.number == 1 and day < 2):
         return _HOLIDAY_PERCENT
     return _CRUNCH_PERCENT if day >= days - _CRUNCH_DAYS else 100
@@ -145,5 +145,5 @@ def _night_hours(month: Month) -> list[int]:
 
 
 def _weekday(day: int) -> int:
-    """Monday is 0; the first of January 1970 was a Thursday."""
+    """Return the weekday, Monday as 0; 1 January 1970 was a Thursday."""
     return (day + 3) % 7

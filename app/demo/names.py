@@ -1,9 +1,9 @@
-"""What people, departments and projects are called at Northwind Robotics."""
+"""Names of people, departments and projects at Northwind Robotics."""
 
 from dataclasses import dataclass
 
 DEMO_ADMIN = "ada.admin"
-"""The user that is created first, with role ADMIN, and never leaves."""
+"""The first user: an admin who never leaves."""
 ADMINS = (DEMO_ADMIN, "noor.admin")
 EMAIL_DOMAIN = "northwind.example"
 
@@ -219,20 +219,20 @@ _SERVICE_ACCOUNTS = (
 )
 # An email address keeps to ASCII, as most mail systems do.
 _ASCII = str.maketrans({"ë": "e", "ø": "oe", "ł": "l", "ü": "ue"})
-# Prime to the number of pairs of names: steps of it meet each pair once before any again.
+# Coprime to the number of name pairs, so steps of it visit every pair before repeating one.
 _STEP = 1597
 
 
 @dataclass(frozen=True, slots=True)
 class AccountName:
-    """How an account is called, and where its mail goes."""
+    """The username and email address of an account."""
 
     username: str
     email: str
 
 
-def person(number: int, rotation: int) -> AccountName:
-    """The name of a person: each number has another; `rotation` says which comes first."""
+def person_name(number: int, rotation: int) -> AccountName:
+    """Return a unique name for each number; `rotation` chooses which name comes first."""
     lap, place = divmod(number, len(_GIVEN) * len(_FAMILY))
     pair = (place * _STEP + rotation) % (len(_GIVEN) * len(_FAMILY))
     given, family = _GIVEN[pair % len(_GIVEN)], _FAMILY[pair // len(_GIVEN)]
@@ -242,7 +242,7 @@ def person(number: int, rotation: int) -> AccountName:
 
 
 def _username(given: str, family: str, pair: int, namesake: str) -> str:
-    """Most are `given.family`; some departments had their own idea, and some names are taken."""
+    """Return a username; most are `given.family`, some follow other conventions."""
     if pair % 13 == 0:
         return f"{given}-{family}{namesake}"
     if pair % 17 == 0:
@@ -250,31 +250,31 @@ def _username(given: str, family: str, pair: int, namesake: str) -> str:
     return f"{given}.{family}{namesake}"
 
 
-def admin(number: int) -> AccountName:
-    """The name of an admin: 0 is `DEMO_ADMIN`."""
+def admin_name(number: int) -> AccountName:
+    """Return the name of an admin; 0 is `DEMO_ADMIN`."""
     return AccountName(ADMINS[number], f"{ADMINS[number]}@{EMAIL_DOMAIN}")
 
 
-def service_account(number: int) -> AccountName:
-    """The name of a service account."""
+def service_account_name(number: int) -> AccountName:
+    """Return the name of a service account."""
     lap, place = divmod(number, len(_SERVICE_ACCOUNTS))
     username = _SERVICE_ACCOUNTS[place] + (f"-{lap + 1:03}" if lap else "")
     return AccountName(username, f"{username}@{EMAIL_DOMAIN}")
 
 
-def moved_email(email: str) -> str:
-    """The address after its owner went to the labs, a company of the same group."""
+def change_email_domain(email: str) -> str:
+    """Return the email address after its owner moved to the labs, a sister company."""
     return email.replace(f"@{EMAIL_DOMAIN}", f"@labs.{EMAIL_DOMAIN}")
 
 
-def workspace(number: int) -> str:
-    """A department's name; a large organization has many of a kind, such as `vision-017`."""
+def workspace_name(number: int) -> str:
+    """Return a department's name; large organizations number them, such as `vision-017`."""
     lap, place = divmod(number, len(_WORKSPACES))
     return _WORKSPACES[place] + (f"-{lap:03}" if lap else "")
 
 
-def project(workspace_number: int, number: int) -> str:
-    """A project's name, unique in its workspace: what its people would call it."""
+def project_name(workspace_number: int, number: int) -> str:
+    """Return a realistic project name that is unique in its workspace."""
     department = DEPARTMENTS[_WORKSPACES[workspace_number % len(_WORKSPACES)]]
     lap, place = divmod(number, len(department))
     return department[place] + (f"-v{lap + 1}" if lap else "")

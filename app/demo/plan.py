@@ -1,4 +1,4 @@
-"""Who and what is to be there, before anything happens."""
+"""Plan the users, workspaces and projects before the simulation starts."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from app.demo.entities import (
 from app.demo.seeded_random import SeededRandom, apportion
 from app.demo.shape import OrganizationShape
 
-# Every ten people; the first is needed where there are but few.
+# The roles of every ten people. Small organizations use the first entries only.
 _HABITS = (
     *(RESEARCHER, ENGINEER, RESEARCHER, MANAGER, ENGINEER),
     *(RESEARCHER, VISITOR, RESEARCHER, ENGINEER, MANAGER),
@@ -31,8 +31,8 @@ _LARGEST_DETOUR = 6
 
 
 def plan_users(shape: OrganizationShape, rng: SeededRandom) -> list[User]:
-    """Two admins, then people with a service account here and there, in the order of coming."""
-    rotation = rng.below(_MANY_PEOPLE)
+    """Return the users in the order of joining: two admins, then people and service accounts."""
+    rotation = rng.randbelow(_MANY_PEOPLE)
     users = [_admin(number) for number in range(len(names.ADMINS))]
     services = people = 0
     while len(users) < shape.users:
@@ -49,15 +49,15 @@ def plan_users(shape: OrganizationShape, rng: SeededRandom) -> list[User]:
 
 
 def _admin(number: int) -> User:
-    return _user(names.admin(number), ADMIN, role="ADMIN")
+    return _user(names.admin_name(number), ADMIN, role="ADMIN")
 
 
 def _person(number: int, rotation: int) -> User:
-    return _user(names.person(number, rotation), _HABITS[number % len(_HABITS)])
+    return _user(names.person_name(number, rotation), _HABITS[number % len(_HABITS)])
 
 
 def _service_account(number: int) -> User:
-    return _user(names.service_account(number), SERVICE_ACCOUNT, service_account=True)
+    return _user(names.service_account_name(number), SERVICE_ACCOUNT, service_account=True)
 
 
 def _user(
@@ -69,13 +69,13 @@ def _user(
 def plan_workspaces(
     shape: OrganizationShape, rng: SeededRandom, users: Sequence[User]
 ) -> list[Workspace]:
-    """Workspaces with their projects and their team; a few are large, most are small."""
+    """Return workspaces with projects and teams; a few are large, most are small."""
     weights = _weights(shape.workspaces, rng)
     projects = apportion(
         shape.projects, weights, least=shape.projects_per_member, most=shape.projects
     )
     workspaces = [
-        _workspace(number, count, rng.below(4) - 1) for number, count in enumerate(projects)
+        _workspace(number, count, rng.randbelow(4) - 1) for number, count in enumerate(projects)
     ]
     members = apportion(shape.memberships, weights, least=1, most=shape.users)
     _fill_teams(workspaces, members, users, rng)
@@ -83,8 +83,8 @@ def plan_workspaces(
 
 
 def _weights(count: int, rng: SeededRandom) -> list[int]:
-    """A power law: the departments named first are larger, but not strictly."""
-    positions = [number + rng.below(_LARGEST_DETOUR) for number in range(count)]
+    """Return power-law weights; earlier departments tend to be larger, with some variation."""
+    positions = [number + rng.randbelow(_LARGEST_DETOUR) for number in range(count)]
     weights = [0] * count
     for rank, number in enumerate(sorted(range(count), key=positions.__getitem__)):
         weights[number] = 10**9 // (rank + 3)
@@ -92,9 +92,9 @@ def _weights(count: int, rng: SeededRandom) -> list[int]:
 
 
 def _workspace(number: int, project_count: int, size_bits: int) -> Workspace:
-    workspace = Workspace(names.workspace(number), size_bits)
+    workspace = Workspace(names.workspace_name(number), size_bits)
     workspace.projects = [
-        Project(workspace, names.project(number, place)) for place in range(project_count)
+        Project(workspace, names.project_name(number, place)) for place in range(project_count)
     ]
     return workspace
 
@@ -105,20 +105,20 @@ def _fill_teams(
     users: Sequence[User],
     rng: SeededRandom,
 ) -> None:
-    """All users in turn, each time around in another order, so that all get about as many.
+    """Assign users to workspaces in rounds, each in a random order, so that loads are even.
 
-    A user who comes up again for the same workspace waits for the next.
+    A user who is already in the team waits for the next workspace.
     """
     waiting: deque[User] = deque()
     for workspace, size in zip(workspaces, sizes, strict=True):
-        passed: list[User] = []
+        postponed: list[User] = []
         while len(workspace.team) < size:
             if not waiting:
-                waiting.extend(rng.shuffled(users))
+                waiting.extend(rng.shuffle(users))
             user = waiting.popleft()
             if user.places and user.places[-1] is workspace:
-                passed.append(user)
+                postponed.append(user)
             else:
                 user.places.append(workspace)
                 workspace.team.append(user)
-        waiting.extendleft(reversed(passed))
+        waiting.extendleft(reversed(postponed))

@@ -1,7 +1,7 @@
-"""Chance that comes out the same everywhere: a seed's random bits and whole-number arithmetic.
+"""Reproducible random numbers: the same on every machine and Python version.
 
-Only `getrandbits` is used. What `random` builds on it (`choice`, `shuffle`, `sample`) may change
-between Python versions, and did.
+Only `Random.getrandbits` and integer arithmetic are used. The results of `choice`, `shuffle` and
+`sample` have changed between Python versions.
 """
 
 from collections.abc import Sequence
@@ -14,47 +14,47 @@ _BITS = 64
 
 
 class SeededRandom:
-    """A stream of rng that follows from a seed."""
+    """A random number generator with a seed."""
 
-    __slots__ = ("bits",)
+    __slots__ = ("getrandbits",)
 
     def __init__(self, seed: int) -> None:
-        self.bits = Random(seed).getrandbits  # noqa: S311  a demo needs repetition, not secrecy
+        self.getrandbits = Random(seed).getrandbits  # noqa: S311  a demo needs repetition, not secrecy
 
-    def below(self, count: int) -> int:
-        """One of `0 … count - 1`."""
-        return self.bits(_BITS) * count >> _BITS
+    def randbelow(self, count: int) -> int:
+        """Return a number from 0 to `count - 1`."""
+        return self.getrandbits(_BITS) * count >> _BITS
 
-    def between(self, least: int, most: int) -> int:
-        """One of `least … most`."""
-        return least + self.below(most - least + 1)
+    def randint(self, least: int, most: int) -> int:
+        """Return a number from `least` to `most`."""
+        return least + self.randbelow(most - least + 1)
 
-    def percent(self, percentage: int) -> bool:
-        """True in so many cases of a hundred."""
-        return self.below(100) < percentage
+    def is_chance(self, percentage: int) -> bool:
+        """Return True with this probability, in percent."""
+        return self.randbelow(100) < percentage
 
-    def hundredth(self, total: int) -> int:
-        """`total / 100`, rounded up as often as makes the average exact."""
+    def divide_by_100(self, total: int) -> int:
+        """Return `total / 100`, randomly rounded up so that the average is exact."""
         whole, rest = divmod(total, 100)
-        return whole + (rest > 0 and self.below(100) < rest)
+        return whole + (rest > 0 and self.randbelow(100) < rest)
 
-    def pick(self, options: Sequence[T]) -> T:
-        """One of them, each as likely."""
-        return options[self.below(len(options))]
+    def choice(self, options: Sequence[T]) -> T:
+        """Return one of the options, each equally likely."""
+        return options[self.randbelow(len(options))]
 
-    def shuffled(self, items: Sequence[T]) -> list[T]:
-        """The same items in another order."""
+    def shuffle(self, items: Sequence[T]) -> list[T]:
+        """Return the items in a random order."""
         mixed = list(items)
         for last in range(len(mixed) - 1, 0, -1):
-            other = self.below(last + 1)
+            other = self.randbelow(last + 1)
             mixed[last], mixed[other] = mixed[other], mixed[last]
         return mixed
 
 
 def apportion(total: int, weights: Sequence[int], *, least: int, most: int) -> list[int]:
-    """Share `total` out by weight, exactly, so that each gets `least` to `most`.
+    """Split `total` by weight into shares from `least` to `most` that add up exactly.
 
-    Needs `least * len(weights) <= total <= most * len(weights)`.
+    Requires `least * len(weights) <= total <= most * len(weights)`.
     """
     rest, whole = total - least * len(weights), sum(weights)
     shares, passed, given = [], 0, 0
@@ -63,11 +63,11 @@ def apportion(total: int, weights: Sequence[int], *, least: int, most: int) -> l
         upto = rest * passed // whole
         shares.append(least + upto - given)
         given = upto
-    return _capped(shares, most)
+    return _cap_shares(shares, most)
 
 
-def _capped(shares: list[int], most: int) -> list[int]:
-    """What is above `most` goes to the first that have room."""
+def _cap_shares(shares: list[int], most: int) -> list[int]:
+    """Cap shares at `most`; the excess goes to the first shares with room."""
     excess = sum(max(0, share - most) for share in shares)
     capped = [min(share, most) for share in shares]
     for index, share in enumerate(capped):

@@ -1,4 +1,4 @@
-"""How large an organization is to be."""
+"""The size of a generated organization."""
 
 from dataclasses import dataclass, fields
 from typing import ClassVar, Self
@@ -6,34 +6,33 @@ from typing import ClassVar, Self
 
 @dataclass(frozen=True, slots=True)
 class OrganizationShape:
-    """The sizes of an organization; the defaults are the demo's.
+    """The sizes of an organization; the defaults are those of the demo.
 
     Raises:
-        ValueError: A size is out of its limits; says which, its value, and what is allowed.
+        ValueError: A size is outside its limits; the message names it, its value and the limits.
     """
 
     workspaces: int = 14
-    """Workspaces that are ever opened; their sizes follow a power law."""
+    """All workspaces ever opened; their sizes follow a power law."""
     users: int = 120
-    """Accounts that are ever created, two admins and the service accounts (1 in 20) included."""
+    """All accounts ever created, including two admins and the service accounts (1 in 20)."""
     months: int = 24
     """Whole months of history before the month in which the history ends."""
     memberships_per_user: int = 2
-    """Workspaces of a user, on average; moves come on top. Never more than there are."""
+    """Workspaces per user on average, not counting moves; at most all workspaces."""
     projects_per_workspace: int = 5
-    """Projects of a workspace, on average."""
+    """Projects per workspace, on average."""
     projects_per_member: int = 2
-    """Projects of a workspace that one member works on; each workspace has at least so many."""
+    """Projects of a workspace that one member works on; each workspace has at least this many."""
     experiments_per_member: int = 2
-    """Experiments that a member starts in a month, in each of their workspaces. From one full
-    month on a steady member owns some in each of their projects when this is not less than
-    `projects_per_member`."""
+    """Experiments that a member starts per month and workspace. If this is at least
+    `projects_per_member`, a member owns some in each of their projects after one full month."""
     usage_events_per_user: int = 9
-    """Usage events of a user in a month, per channel; each counts the uses of some hours."""
+    """Usage events per user, month and channel; each counts the uses of some hours."""
     lifelike: bool = True
-    """True: people differ, join, move, leave, come back; things are opened and deleted. False:
-    all is there from the first hour to the last, and everybody does equally much, so that each
-    size above is exact at any moment."""
+    """True: people differ, join, move, leave and return; workspaces and projects come and go.
+    False: everything exists from the first hour to the last and everybody is equally active, so
+    each size above is exact at any time."""
 
     LIMITS: ClassVar[dict[str, tuple[int, int]]] = {
         "workspaces": (1, 100_000),
@@ -45,7 +44,7 @@ class OrganizationShape:
         "experiments_per_member": (0, 10_000),
         "usage_events_per_user": (0, 10_000),
     }
-    """By size: the least and the most that is allowed."""
+    """The minimum and maximum of each size."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -59,11 +58,11 @@ class OrganizationShape:
 
     @classmethod
     def benchmark(cls, scale: int = 1) -> Self:
-        """The organization that speed is measured on (spec section 11), `scale` times.
+        """Return the organization of the benchmark, `scale` times as large.
 
         1,000 workspaces, 20,000 users, 60,000 memberships, 10,000 projects, and, at the end of
         the first month and ever after, 180,000 owners (workspace, project, user) of experiments.
-        A history that ends with a month needs the fewest events: about 310,000.
+        A history that ends at a month's end needs the fewest events, about 310,000.
         """
         _check("scale", scale, 1, 100)
         return cls(
@@ -80,12 +79,12 @@ class OrganizationShape:
 
     @property
     def memberships(self) -> int:
-        """Memberships as first given; each workspace has at least one."""
+        """Return the number of initial memberships; each workspace has at least one."""
         return max(self.users * min(self.memberships_per_user, self.workspaces), self.workspaces)
 
     @property
     def projects(self) -> int:
-        """Projects of all workspaces together."""
+        """Return the number of projects in all workspaces."""
         return self.workspaces * self.projects_per_workspace
 
 

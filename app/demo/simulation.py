@@ -1,4 +1,4 @@
-"""What everything that happens has in common."""
+"""The state that all parts of the simulation share."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from app.demo.shape import OrganizationShape
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """The sizes, the chance, the time, and what is still to come."""
+    """The sizes, the random numbers, the calendar, and the queue of scheduled actions."""
 
     shape: OrganizationShape
     rng: SeededRandom
