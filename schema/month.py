@@ -8,7 +8,7 @@ import strawberry
 from strawberry import Info
 
 from app.domain.months import Month
-from app.services.months import MonthState, list_acts, list_months
+from app.services.months import MonthState, list_close_history, list_months
 from resolvers.context import Context
 
 
@@ -93,7 +93,7 @@ async def months(info: Info[Context, Any]) -> list[ReportMonth]:
 async def month_acts(info: Info[Context, Any]) -> list[MonthAct]:
     """What was done to the months of the caller's organization."""
     context = info.context
-    rows = await list_acts(context.database, context.caller.organization_id)
+    rows = await list_close_history(context.database, context.caller.organization_id)
     return [
         MonthAct(
             month=Month.containing(row.month),

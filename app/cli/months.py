@@ -12,7 +12,7 @@ from app.domain.months import Month
 from app.services.months import (
     Compared,
     close_month,
-    list_acts,
+    list_close_history,
     list_months,
     reopen_month,
     verify_month,
@@ -41,7 +41,7 @@ async def print_months(database: Database, organization: str, now: datetime) -> 
             state.imported_from or "",
         )
     stdout.print(months)
-    for act in await list_acts(database, found.organization_id):
+    for act in await list_close_history(database, found.organization_id):
         if act.reason:
             stdout.print(
                 f"{act.happened_at:%Y-%m-%d %H:%M} {act.username} opened "

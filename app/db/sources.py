@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.tables import Source, SourceCheckpoint, SourceRun
-from app.domain.ids import identity
+from app.domain.ids import derive_id
 from app.domain.sources import CheckpointKey, SkippedItem
 
 _KEPT_RUNS = 400
@@ -19,7 +19,7 @@ _KEPT_RUNS = 400
 
 def _lock_of(organization_id: UUID, source: str) -> int:
     """A number for PostgreSQL's advisory locks: 64 bits of a hash, signed."""
-    number = identity("source", str(organization_id), source).int >> 64
+    number = derive_id("source", str(organization_id), source).int >> 64
     return number - (1 << 64) if number >> 63 else number
 
 

@@ -1,4 +1,4 @@
-"""What the audit log keeps: who did what, when, from where, by which key, with what outcome."""
+"""Audit events: who did what, when, from where, with which key, and with which outcome."""
 
 import itertools
 import json
@@ -15,7 +15,7 @@ from app.domain.keys import redact_secrets
 
 
 class Action(StrEnum):
-    """What was done, or tried."""
+    """What was done or attempted."""
 
     REPORT_READ = "REPORT_READ"
     REPORT_DOWNLOADED = "REPORT_DOWNLOADED"
@@ -42,7 +42,7 @@ class Action(StrEnum):
 
 
 class Channel(StrEnum):
-    """The way that somebody came in."""
+    """How a request reached the service."""
 
     GRAPHQL = "GRAPHQL"
     REST = "REST"
@@ -52,7 +52,7 @@ class Channel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts, by which key, from where; None where that is not known."""
+    """Who acts, with which key and from which address; None where unknown."""
 
     username: str | None
     door: Channel
@@ -61,17 +61,17 @@ class Actor:
 
     @classmethod
     def of(cls, caller: Caller, door: Channel, address: str | None) -> "Actor":
-        """The actor behind a request."""
+        """Return the actor of an authenticated request."""
         return cls(caller.username, door, caller.key_id, address)
 
 
 OPERATOR = Actor("operator", Channel.COMMAND_LINE)
-"""Who does what the command line does: whoever has the service's account."""
+"""The actor of every command: someone who can use the service's system account."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """Something done to what belongs to an organization: a month, a key, a path."""
+    """An action on something that belongs to an organization: a month, a key, a path."""
 
     organization_id: UUID
     action: Action
@@ -80,7 +80,10 @@ class AuditEvent:
 
 
 class AuditEntry(NamedTuple):
-    """A line of the log, less its organization. `outcome` is below, or an error's code."""
+    """A row of the audit log without its organization.
+
+    `outcome` is `OK`, `UNFINISHED` or an error code.
+    """
 
     entry_id: UUID
     happened_at: datetime
@@ -96,39 +99,41 @@ class AuditEntry(NamedTuple):
 
 OK = "OK"
 UNFINISHED = "UNFINISHED"
-"""The outcome of what ended before its answer: it took too long, or nobody waited for it."""
+"""The outcome of a request that ended without a response: timed out, or client disconnected."""
 
 
-def to_audit_entry(act: AuditEvent, actor: Actor, now: datetime, outcome: str = OK) -> AuditEntry:
-    """The line that an act leaves; what a stranger sent is cut to what a line can bear.
+def to_audit_entry(
+    event: AuditEvent, actor: Actor, now: datetime, outcome: str = OK
+) -> AuditEntry:
+    """Return the log entry of an event.
 
-    Whoever puts a key where it does not belong, into a path or a reason, leaves none of it here.
+    The target is truncated, and API keys that were sent in a path or a reason are redacted.
     """
     return AuditEntry(
-        _entry_id(now),
+        _next_entry_id(now),
         now,
-        act.action,
-        _bearable(act.target),
+        event.action,
+        _sanitize(event.target),
         outcome,
         actor.username,
         actor.key_id,
         actor.address,
         actor.door,
-        redact_secrets(json.dumps(act.detail)),
+        redact_secrets(json.dumps(event.detail)),
     )
 
 
-_LONGEST_TARGET = 500
+_MAX_TARGET_LENGTH = 500
 _count = itertools.count()
 
 
-def _bearable(text: str) -> str:
-    shown = redact_secrets(text)[:_LONGEST_TARGET].encode(errors="replace").decode()
-    return shown.replace("\0", "\N{SYMBOL FOR NULL}")
+def _sanitize(text: str) -> str:
+    cleaned = redact_secrets(text)[:_MAX_TARGET_LENGTH].encode(errors="replace").decode()
+    return cleaned.replace("\0", "\N{SYMBOL FOR NULL}")
 
 
-def _entry_id(now: datetime) -> UUID:
-    """Ids (UUID version 7) sort by time, and those of one process and instant by their making."""
+def _next_entry_id(now: datetime) -> UUID:
+    """Return a UUID version 7: ids sort by time, and within one process by order of creation."""
     milliseconds, microseconds = divmod(int(now.timestamp() * 1_000_000), 1000)
     tail = (next(_count) % 2**30) << 32 | secrets.randbits(32)
     return UUID(int=milliseconds << 80 | 7 << 76 | microseconds << 64 | 2 << 62 | tail)

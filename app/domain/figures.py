@@ -1,10 +1,10 @@
-"""The figures that a correction can be about."""
+"""The figures that corrections change."""
 
 from enum import StrEnum
 
 
 class Figure(StrEnum):
-    """A figure of a report, and what one unit of it is."""
+    """A figure of a report that a correction can change."""
 
     WORKSPACES = "WORKSPACES"
     PROJECTS = "PROJECTS"

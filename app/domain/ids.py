@@ -1,4 +1,4 @@
-"""Ids that follow from names: the same in every store, whatever came first (ADR 0003)."""
+"""Ids derived from names: the same in every database and for any order of events (ADR 0003)."""
 
 from functools import lru_cache
 from hashlib import blake2b
@@ -8,65 +8,68 @@ from asyncpg.pgproto import pgproto
 
 
 @lru_cache(maxsize=200_000)
-def identity(kind: str, *names: str) -> UUID:
-    """The key of a thing, from its kind and its names.
+def derive_id(kind: str, *names: str) -> UUID:
+    """Return the id of an entity of that kind and with those names.
 
-    Lengths are hashed too, so that ("a", "bc") and ("ab", "c") differ.
+    Lengths are hashed too, so that different names cannot collide by concatenation:
+
+    >>> derive_id("project", "a", "bc") == derive_id("project", "ab", "c")
+    False
     """
-    return _hashed(kind.encode() + b"".join(map(_measured, names)))
+    return _hash(kind.encode() + b"".join(map(_length_prefixed, names)))
 
 
-def _measured(name: str) -> bytes:
+def _length_prefixed(name: str) -> bytes:
     if name.isascii():
         return f"{len(name)}:{name}".encode()
     encoded = name.encode()
     return b"%d:%b" % (len(encoded), encoded)
 
 
-def _hashed(named: bytes) -> UUID:
+def _hash(named: bytes) -> UUID:
     # The driver's UUID is the standard one, with its hash, comparison and text in C.
     key: UUID = pgproto.UUID(blake2b(named, digest_size=16).digest())
     return key
 
 
 def event_id(source: str, id_: str) -> UUID:
-    """The key of an event, as `identity` makes it; not remembered, since each is met once."""
-    return _hashed(_of_source(source) + _measured(id_))
+    """Return the id of an event. Not cached, because each event occurs only once."""
+    return _hash(_source_prefix(source) + _length_prefixed(id_))
 
 
 @lru_cache(maxsize=1_000)
-def _of_source(source: str) -> bytes:
-    return b"event" + _measured(source)
+def _source_prefix(source: str) -> bytes:
+    return b"event" + _length_prefixed(source)
 
 
 def organization_id(name: str) -> UUID:
-    """The key of an organization."""
-    return identity("organization", name)
+    """Return the id of an organization."""
+    return derive_id("organization", name)
 
 
 def user_id(username: str) -> UUID:
-    """The key of a user."""
-    return identity("user", username)
+    """Return the id of a user."""
+    return derive_id("user", username)
 
 
 def workspace_id(name: str) -> UUID:
-    """The key of a workspace."""
-    return identity("workspace", name)
+    """Return the id of a workspace."""
+    return derive_id("workspace", name)
 
 
 def member_id(workspace: str, username: str) -> UUID:
-    """The key of a user's membership in a workspace."""
-    return identity("member", workspace, username)
+    """Return the id of a user's membership in a workspace."""
+    return derive_id("member", workspace, username)
 
 
 def project_id(workspace: str, name: str) -> UUID:
-    """The key of a project in its workspace."""
-    return identity("project", workspace, name)
+    """Return the id of a project in its workspace."""
+    return derive_id("project", workspace, name)
 
 
 def experiment_id(name: str) -> UUID:
-    """The key of an experiment, from the identifier that its platform gave it.
+    """Return the id of an experiment, from the identifier that its platform gave it.
 
-    As `identity` makes it; not remembered: there are many, and each is met but a few times.
+    Not cached: there are many experiments, and each occurs only a few times.
     """
-    return _hashed(b"experiment" + _measured(name))
+    return _hash(b"experiment" + _length_prefixed(name))

@@ -12,17 +12,23 @@ _WRITTEN = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])", re.ASCII)
 
 
 class Month(NamedTuple):
-    """`[first instant, first instant of the next)` in UTC, written `YYYY-MM`."""
+    """A calendar month in UTC, from its first instant up to but excluding the next month's.
+
+    >>> str(Month.parse("2026-12").plus(1))
+    '2027-01'
+    >>> [str(month) for month in Month(2026, 11).through(Month(2027, 1))]
+    ['2026-11', '2026-12', '2027-01']
+    """
 
     year: int
     number: int
 
     @classmethod
     def parse(cls, written: str) -> Self:
-        """Read `YYYY-MM`.
+        """Parse `YYYY-MM`.
 
         Raises:
-            InvalidMonth: It is written otherwise.
+            InvalidMonth: The text has another form.
         """
         match = _WRITTEN.fullmatch(written)
         if match is None or match[1] == "0000":
@@ -31,14 +37,14 @@ class Month(NamedTuple):
 
     @classmethod
     def containing(cls, instant: datetime | date) -> Self:
-        """The month of an instant in UTC, or of a day."""
+        """Return the month of an instant in UTC, or of a day."""
         if isinstance(instant, datetime) and instant.tzinfo is not UTC:
             instant = instant.astimezone(UTC)
         return cls(instant.year, instant.month)
 
     @property
     def first_day(self) -> date:
-        """How the store names the month."""
+        """The first day, by which the database identifies the month."""
         return date(self.year, self.number, 1)
 
     @property
@@ -48,21 +54,21 @@ class Month(NamedTuple):
 
     @property
     def end(self) -> datetime:
-        """The first instant that is no longer in it; of the last there is, its last instant."""
+        """The first instant of the next month; for 9999-12, its own last instant."""
         return _end(self)
 
     @property
     def microseconds(self) -> int:
-        """Its length."""
+        """The month's length."""
         return microseconds(self.end - self.start)
 
     def plus(self, count: int) -> "Month":
-        """The month `count` months later; earlier when negative."""
+        """Return the month `count` months later, or earlier if negative."""
         year, index = divmod(self.year * 12 + self.number - 1 + count, 12)
         return Month(year, index + 1)
 
     def through(self, last: "Month") -> Iterator["Month"]:
-        """This month and each one after it, up to `last`; none when `last` is earlier."""
+        """Yield this month and each following one up to `last`; nothing if `last` is earlier."""
         month = self
         while month <= last:
             yield month
@@ -81,7 +87,7 @@ def _end(month: Month) -> datetime:
 
 
 def report_end(month: Month, now: datetime) -> datetime:
-    """The instant at which stocks are taken: the month's end, or now while it is current.
+    """Return the instant at which stocks are taken: the month's end, or now if it is current.
 
     Raises:
         InvalidMonth: The month is in the future.
@@ -93,7 +99,7 @@ def report_end(month: Month, now: datetime) -> datetime:
 
 
 def microseconds(span: timedelta) -> int:
-    """A span of time, exactly."""
+    """Return a duration in microseconds, exactly."""
     return span // _MICROSECOND
 
 
@@ -101,7 +107,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def to_epoch_milliseconds(instant: datetime) -> int:
-    """Whole milliseconds since 1970, as the REST document writes an instant."""
+    """Return whole milliseconds since 1970, the format of instants in the REST document."""
     return microseconds(instant - _EPOCH) // 1000
 
 

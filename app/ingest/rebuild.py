@@ -1,4 +1,4 @@
-"""A month's rows as they are stored, as a replay says that they must be, and written anew."""
+"""The rows of one month: read them, replay them from events, compare the two, replace them."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -44,7 +44,7 @@ assert set(_TABLES.values()) == set(MONTH_TABLES)  # noqa: S101  no table is for
 
 
 async def replayed_rows(tx: Transaction, organization_id: UUID, month: Month) -> MonthRows:
-    """What the rows of a month must be, by all raw events; of archived ones by their totals."""
+    """Return the rows that a month should have, from its events and archived usage totals."""
     events = [
         _archived(row)
         for row in await select_archived_usage(tx, organization_id, month.plus(1).first_day)
@@ -57,7 +57,7 @@ async def replayed_rows(tx: Transaction, organization_id: UUID, month: Month) ->
 
 
 def _archived(row: Any) -> AnyEvent:
-    """A month's uses of a channel, as one event at the last of them."""
+    """Return a month's archived usage of a channel as one event at the time of the last use."""
     return UsageRecordedEvent(
         specversion="1.0",
         id="",
@@ -68,7 +68,7 @@ def _archived(row: Any) -> AnyEvent:
 
 
 async def stored_rows(tx: Transaction, organization_id: UUID, month: Month) -> MonthRows:
-    """What the rows of a month are."""
+    """Return the rows that a month has."""
     rows = MonthRows.empty()
     for level, table in _TABLES.items():
         for row in await select_rows(tx, organization_id, table, month.first_day):
@@ -95,9 +95,9 @@ def _name(table: MonthTable, row: Any) -> Name:
 
 
 def differences(expected: MonthRows, found: MonthRows, *, figures_only: bool) -> Iterator[str]:
-    """Where two versions of a month differ, in words; nothing when they are the same.
+    """Yield one sentence per difference between two versions of a month.
 
-    With `figures_only`, what is said of a user beside figures does not matter.
+    With `figures_only`, properties of users such as their emails are not compared.
     """
     for level in LEVELS[:3]:
         for name in sorted(expected.present[level] ^ found.present[level]):
@@ -140,7 +140,7 @@ def _written(name: Name) -> str:
 
 
 async def corrected_rows(tx: Transaction, organization_id: UUID, month: Month) -> MonthRows:
-    """A closed month's rows with what came late for it."""
+    """Return a closed month's rows with its corrections applied."""
     rows = await stored_rows(tx, organization_id, month)
     corrections = await select_corrections_of_month(tx, organization_id, month.first_day)
     for late in corrections:
@@ -152,7 +152,7 @@ async def corrected_rows(tx: Transaction, organization_id: UUID, month: Month) -
 
 
 def _forget_hidden_usage(rows: MonthRows, name: Name) -> None:
-    """Whoever is licensed too late has in corrections what the row hid."""
+    """Reset the usage of a user licensed by a correction: corrections contain all of it."""
     if name in rows.users:
         rows.users[name] = rows.users[name]._replace(ui_usage_count=0, sdk_usage_count=0)
 
@@ -175,7 +175,7 @@ def _correct(rows: MonthRows, late: Any) -> None:
 
 
 def _corrected(late: Any) -> dict[str, Name]:
-    """The rows that an amount belongs to: all four of an experiment's, or one as it was stated."""
+    """Return the rows that a correction changes: an experiment's on all levels, or one level's."""
     names = {
         "workspaces": (late.workspace,),
         "projects": (late.workspace, late.project),
@@ -219,7 +219,7 @@ USED_AS = {
 async def replace_rows(
     tx: Transaction, organization_id: UUID, month: Month, rows: MonthRows
 ) -> None:
-    """Replace a month's rows."""
+    """Replace all rows of a month."""
     await delete_rows(tx, organization_id, month.first_day)
     for level, table in _TABLES.items():
         present = [
@@ -254,7 +254,7 @@ def _keys(level: str, name: Name) -> tuple[UUID, ...]:
 
 
 def correction_ids(level: str, name: Name) -> tuple[UUID, UUID, UUID]:
-    """Workspace, project and user of a level's own figure; nowhere is what does not matter."""
+    """Return the workspace, project and user of a level's figure; `NOWHERE` if not applicable."""
     workspace, project, user = NOWHERE, NOWHERE, NOWHERE
     if level == "users":
         return workspace, project, user_id(*name)
@@ -282,7 +282,7 @@ def _account_row(month: Month, name: Name, user: UserRow) -> AccountMonthRow:
 
 
 def _usage_rows(month: Month, name: Name, user: UserRow) -> Iterator[UsageRow]:
-    """The month's usage, and an earlier one that says no more than when the last use was."""
+    """Yield the month's usage, and a row for the month before that only carries the last use."""
     key = user_id(*name)
     ui, sdk = (user.ui_usage_count, user.ui_used_at), (user.sdk_usage_count, user.sdk_used_at)
     yield UsageRow(month, key, *ui, *sdk)

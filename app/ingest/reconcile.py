@@ -1,8 +1,7 @@
-"""What a closed month lacks of what all raw events say, as corrections of it.
+"""Reconcile a closed month with its events: compute the corrections that are still missing.
 
-A batch knows what it adds, by workspace, project and user at once. Worked out afterwards the same
-amounts are known by level alone: each level's own figure is corrected, as where an imported report
-does not add up.
+A batch knows the workspace, project and user of each amount that it adds. When a month is
+reconciled afterwards, amounts are known only per level, so each level's own figure is corrected.
 """
 
 from collections.abc import Iterator
@@ -25,8 +24,10 @@ from app.ingest.rebuild import (
 from app.ingest.replay import LEVELS, FigureTotals, MonthRows, Name, UserRow
 
 
-async def lacking(tx: Transaction, organization_id: UUID, month: Month) -> list[CorrectionRow]:
-    """The corrections that make a closed month what its events say."""
+async def compute_missing_corrections(
+    tx: Transaction, organization_id: UUID, month: Month
+) -> list[CorrectionRow]:
+    """Return the corrections that make a closed month equal to a replay of its events."""
     wanted = await replayed_rows(tx, organization_id, month)
     there = await corrected_rows(tx, organization_id, month)
     closed = await stored_rows(tx, organization_id, month)

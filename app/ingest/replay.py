@@ -1,7 +1,7 @@
-"""A month worked out again from its raw events: the slow, simple and independent route.
+"""Replay: compute a month's rows from all events, in one simple pass in order of time.
 
-It replays every event in order of time, through the rules as a person would follow them, and
-shares no code with the timelines that batches are stored by: each checks the other.
+This is slow and deliberately independent: it shares no code with the timelines that batches are
+stored with, so that each implementation verifies the other.
 """
 
 from collections import defaultdict
@@ -30,11 +30,11 @@ from app.domain.events import (
 from app.domain.months import Month
 
 Name = tuple[str, ...]
-"""What a row is about: (workspace), (workspace, project), (workspace, username) or (username)."""
+"""Key of a row: (workspace), (workspace, project), (workspace, username) or (username)."""
 
 
 class FigureTotals(NamedTuple):
-    """The figures of one row; byte_microseconds of the whole month."""
+    """The experiment figures of one row; `byte_microseconds` covers the whole month."""
 
     experiments: int = 0
     experiments_created: int = 0
@@ -47,7 +47,7 @@ class FigureTotals(NamedTuple):
 
 
 class UserRow(NamedTuple):
-    """A user in the month, as far as facts tell."""
+    """A user in the month. Without any event, everything is unknown."""
 
     licensed: bool = False
     email: str | None = None
@@ -69,7 +69,7 @@ LEVELS = ("workspaces", "projects", "members", "users")
 
 @dataclass
 class MonthRows:
-    """All rows of a month, by level: what exists at its end, and what holds or held something."""
+    """All rows of a month, by level: which entities exist at its end, and their figures."""
 
     present: dict[str, set[Name]]
     figures: dict[str, dict[Name, FigureTotals]]
@@ -77,22 +77,22 @@ class MonthRows:
 
     @classmethod
     def empty(cls) -> "MonthRows":
-        """A month in which there is nothing."""
+        """Return a month without any rows."""
         return cls({level: set() for level in LEVELS[:3]}, {level: {} for level in LEVELS}, {})
 
     @property
     def workspaces(self) -> set[Name]:
-        """Workspaces that exist."""
+        """The workspaces that exist at the month's end."""
         return self.present["workspaces"]
 
     @property
     def projects(self) -> set[Name]:
-        """Projects that exist."""
+        """The projects that exist at the month's end."""
         return self.present["projects"]
 
     @property
     def members(self) -> set[Name]:
-        """Memberships in force."""
+        """The memberships that exist at the month's end."""
         return self.present["members"]
 
 
@@ -106,21 +106,23 @@ class _Experiment:
 
 
 def replay(events: Iterable[AnyEvent], month: Month) -> MonthRows:
-    """The rows of a month.
+    """Return the rows of a month.
 
     Args:
-        events: All events before the month's end, and those of users after it, since they may say
-            when an account was created; in order of time; facts of one instant in the
-            order of a life (created, changed, deleted), then by uid.
-        month: Which month.
+        events: All events before the month's end, and later events about users, because they may
+            state when an account was created. Sorted by time, then created before changed before
+            deleted, then by uid.
+        month: The month.
     """
-    story = _Story(month)
+    state = _ReplayState(month)
     for event in events:
-        story.take(event)
-    return story.end()
+        state.apply(event)
+    return state.finish()
 
 
-class _Story:
+class _ReplayState:
+    """The organization as it is after the events that have been applied so far."""
+
     def __init__(self, month: Month) -> None:
         self.month = month
         self.rows = MonthRows.empty()
@@ -128,9 +130,9 @@ class _Story:
         self.sizes: dict[str, int] = {}
         self.sums: dict[Name, FigureTotals] = defaultdict(FigureTotals)
         self.usage: dict[tuple[str, str], list[tuple[datetime, int]]] = defaultdict(list)
-        self.accounts: dict[str, Told] = defaultdict(list)
+        self.accounts: dict[str, UserHistory] = defaultdict(list)
 
-    def take(self, event: AnyEvent) -> None:
+    def apply(self, event: AnyEvent) -> None:
         at = event.time
         if isinstance(event, UserUpsertedEvent | UserDeletedEvent):
             said = event.data if isinstance(event, UserUpsertedEvent) else None
@@ -208,7 +210,7 @@ class _Story:
             self.settle(at, there)
 
     def settle(self, at: datetime, there: _Experiment) -> None:
-        """Count what the experiment held in the month up to a moment."""
+        """Add the byte-microseconds that the experiment has stored in the month until `at`."""
         held = at - max(there.since, self.month.start)
         if held > timedelta(0):
             span = held // timedelta(microseconds=1)
@@ -218,7 +220,7 @@ class _Story:
     def add(self, there: _Experiment, sums: FigureTotals) -> None:
         self.sums[there.workspace, there.project, there.username] += sums
 
-    def end(self) -> MonthRows:
+    def finish(self) -> MonthRows:
         for there in self.experiments.values():
             self.settle(self.month.end, there)
             unmeasured = int(there.size_bytes is None)
@@ -256,49 +258,53 @@ class _Story:
         )
 
 
-Told = list[tuple[datetime, UserUpserted | None]]
-"""What was said of a user, in order; None is that it was deleted."""
+UserHistory = list[tuple[datetime, UserUpserted | None]]
+"""Upserts of a user in order of time; None marks a deletion."""
 
 
 def _counted(used: list[tuple[datetime, int]]) -> tuple[int, datetime | None]:
     return sum(n for _, n in used), max((at for at, n in used if n), default=None)
 
 
-def _account(told: Told, month: Month) -> UserRow:
-    """A user's row, less the usage: of the latest life, what was said last."""
-    begun = [life for life in _lives(told) if life[0] < month.end]
+def _account(history: UserHistory, month: Month) -> UserRow:
+    """Return a user's row without usage: the last known properties of the latest lifespan."""
+    begun = [lifespan for lifespan in _lifespans(history) if lifespan[0] < month.end]
     if not begun:
         return UserRow()
-    born, died = begun[-1]
-    said = [(at, data) for at, data in told if data is not None]
-    during = [each for each in said if born <= each[0] and (died is None or each[0] <= died)]
-    during = during or [next(each for each in said if each[0] >= born)]
+    started_at, ended_at = begun[-1]
+    said = [(at, data) for at, data in history if data is not None]
+    during = [
+        each
+        for each in said
+        if started_at <= each[0] and (ended_at is None or each[0] <= ended_at)
+    ]
+    during = during or [next(each for each in said if each[0] >= started_at)]
     shown = [data for at, data in during if at < month.end] or [during[0][1]]
 
-    created_at_is_stated = any(data.created_at == born for _, data in during)
+    created_at_is_stated = any(data.created_at == started_at for _, data in during)
 
     def last(name: str, otherwise: Any) -> Any:
         values = [getattr(data, name) for data in shown if getattr(data, name) is not None]
         return values[-1] if values else otherwise
 
     return UserRow(
-        licensed=died is None or died >= month.start,
+        licensed=ended_at is None or ended_at >= month.start,
         email=last("email", None),
         role=last("role", "MEMBER"),
         service_account=last("service_account", False),
         suspended=last("suspended", False),
-        created_at=last("created_at", born),
+        created_at=last("created_at", started_at),
         created_at_is_first_sign=last("created_at", None) is None and not created_at_is_stated,
-        deleted_at=died if died is not None and died < month.end else None,
+        deleted_at=ended_at if ended_at is not None and ended_at < month.end else None,
     )
 
 
-def _lives(told: Told) -> list[tuple[datetime, datetime | None]]:
-    """Walk along births and deaths; at one instant the birth comes first."""
-    moments = {(at, data is None) for at, data in told}
+def _lifespans(history: UserHistory) -> list[tuple[datetime, datetime | None]]:
+    """Return the lifespans of an account. At the same instant, creation precedes deletion."""
+    moments = {(at, data is None) for at, data in history}
     moments |= {
         (data.created_at, False)
-        for at, data in told
+        for at, data in history
         if data is not None and data.created_at is not None and data.created_at < at
     }
     found: list[tuple[datetime, datetime | None]] = []

@@ -29,11 +29,11 @@ from app.db.organizations import lock_organization
 from app.domain.audit import Action, Actor, AuditEvent
 from app.domain.errors import InvalidMonth
 from app.domain.months import Month
-from app.ingest.reconcile import lacking
+from app.ingest.reconcile import compute_missing_corrections
 from app.ingest.store import CHUNK_SIZE, IngestResult
 from app.services.audit import append_audit_event
 from app.services.file_import import store_lines
-from app.services.months import write_open
+from app.services.months import rebuild_open_months
 
 
 async def hand_over_to_live(
@@ -95,7 +95,7 @@ async def withdraw_hand_over(
     await update_hand_over(tx, organization_id, None)
     if organization.last_month is not None:
         last = Month.containing(organization.last_month)
-        await write_open(tx, organization_id, list(month.through(last)))
+        await rebuild_open_months(tx, organization_id, list(month.through(last)))
     await _book_what_came_since(tx, organization_id, organization.first_event_at, month)
     await append_audit_event(
         tx, by, AuditEvent(organization_id, Action.HAND_OVER_WITHDRAWN, str(month)), clock()
@@ -124,5 +124,5 @@ async def _book_what_came_since(
     """What live sources say of the months before, which was nobody's business until now."""
     if await has_other_facts(tx, organization_id, SOURCE, month.start):
         for each in Month.containing(first_event_at).through(month.plus(-1)):
-            if rows := await lacking(tx, organization_id, each):
+            if rows := await compute_missing_corrections(tx, organization_id, each):
                 await add_corrections(tx, organization_id, month.first_day, rows)

@@ -1,4 +1,4 @@
-"""Months: closed so that their reports never change again, opened again, and checked."""
+"""Months: list, close, reopen and verify them. The report of a closed month never changes."""
 
 import hashlib
 from collections.abc import Sequence
@@ -38,12 +38,12 @@ from app.ingest.rebuild import (
 from app.ingest.replay import MonthRows
 from app.services.audit import append_audit_event
 
-MONTH_CLOSE_BY_ITSELF = "MONTH_CLOSE_AFTER_DAYS"
-"""Who closed a month that nobody closed by hand."""
+AUTOMATIC_CLOSE_ACTOR = "MONTH_CLOSE_AFTER_DAYS"
+"""The name under which the service closes months automatically."""
 
 
 class MonthState(NamedTuple):
-    """A month of an organization: open, or closed by somebody at some time."""
+    """A month of an organization. `closed_at`, `closed_by` and `rows_hash` are None while open."""
 
     month: Month
     closed_at: datetime | None
@@ -55,7 +55,7 @@ class MonthState(NamedTuple):
 async def list_months(
     database: Database, organization_id: UUID, now: datetime
 ) -> Sequence[MonthState]:
-    """The months from the organization's first event to now, the latest first."""
+    """Return the months from the organization's first event to now, the latest first."""
     async with database.transaction(organization_id) as tx:
         organization = await select_organization_by_id(tx, organization_id)
         closes = {row.month: row for row in await select_closes(tx, organization_id)}
@@ -74,8 +74,8 @@ def _state(month: Month, close: Any) -> MonthState:
     )
 
 
-async def list_acts(database: Database, organization_id: UUID) -> Sequence[Any]:
-    """Every closing and reopening, the latest first."""
+async def list_close_history(database: Database, organization_id: UUID) -> Sequence[Any]:
+    """Return every close and reopening, the latest first."""
     async with database.transaction(organization_id) as tx:
         return await select_acts(tx, organization_id)
 
@@ -83,7 +83,7 @@ async def list_acts(database: Database, organization_id: UUID) -> Sequence[Any]:
 async def close_month(
     database: Database, organization_id: UUID, month: Month, *, by: Actor, now: datetime
 ) -> Sequence[Month]:
-    """Close a month, and each earlier one that is open; one that is closed stays so.
+    """Close a month and each earlier open month. Closing a closed month is not an error.
 
     Returns:
         The months that this closed, in order.
@@ -113,7 +113,7 @@ def _name(by: Actor) -> str:
 
 
 def months_to_close(organization: Any, month: Month) -> list[Month]:
-    """The open months that closing this one closes, in order; the organization as it is stored."""
+    """Return the open months that closing this one would close, in order."""
     if organization.closed_through is not None:
         first = Month.containing(organization.closed_through).plus(1)
     elif organization.first_month is not None:
@@ -124,7 +124,7 @@ def months_to_close(organization: Any, month: Month) -> list[Month]:
 
 
 async def _rows_through(tx: Transaction, organization: Any, month: Month) -> Any:
-    """A closed month has rows of its own, so that later facts have none of its to change."""
+    """Create the month's rows before it closes, so that later events cannot change its stocks."""
     if organization.last_month is None:
         return None
     last = Month.containing(organization.last_month)
@@ -136,9 +136,9 @@ async def _rows_through(tx: Transaction, organization: Any, month: Month) -> Any
 async def close_due_months(
     database: Database, *, after_days: int, now: datetime
 ) -> Sequence[tuple[str, Month]]:
-    """Close, in every organization, the months that ended so many days ago.
+    """Close, in every organization, the months that ended at least that many days ago.
 
-    Several processes may do so at a time: each month is closed once.
+    Several processes may run this concurrently; each month is closed once.
     """
     due = Month.containing(now - timedelta(days=after_days)).plus(-1)
     async with database.unscoped_read() as tx:
@@ -150,7 +150,7 @@ async def close_due_months(
                 database,
                 organization.organization_id,
                 due,
-                by=Actor(MONTH_CLOSE_BY_ITSELF, Channel.SERVICE),
+                by=Actor(AUTOMATIC_CLOSE_ACTOR, Channel.SERVICE),
                 now=now,
             )
             closed += [(organization.name, month) for month in months]
@@ -166,21 +166,21 @@ async def reopen_month(
     by: Actor,
     now: datetime,
 ) -> None:
-    """Open the latest closed month again, with what came late for it; leaves a trace.
+    """Reopen the latest closed month and apply its corrections; the reopening is audited.
 
-    The first month that was closed had closed each one before it too: they open with it.
+    Closing the first month also closed all earlier ones, so reopening it reopens them too.
 
     Raises:
-        InvalidArgument: No reason is given.
-        MonthBeforeCutover: Live sources have taken over since.
-        MonthNotClosed: It is open, or a later month is closed.
+        InvalidArgument: The reason is empty.
+        MonthBeforeCutover: The month is before the cutover to live sources.
+        MonthNotClosed: The month is open, or a later one is closed.
     """
     if not reason.strip() or NUL in reason:
-        raise InvalidArgument("reason: say why the month is opened again.")
+        raise InvalidArgument("reason: state why the month is reopened.")
     async with database.transaction(organization_id) as tx:
         organization = await lock_organization(tx, organization_id)
         if organization.closed_through != month.first_day:
-            raise MonthNotClosed(_why_not(organization, month))
+            raise MonthNotClosed(_explain_not_reopenable(organization, month))
         if _is_handed_over(organization, month):
             raise MonthBeforeCutover(
                 f"{month} stays what its imported report states: live sources have taken over "
@@ -198,11 +198,13 @@ async def reopen_month(
             begin = Month.containing(organization.first_event_at)
             first = min(month, begin) if earlier is None else month
             await delete_corrections(tx, organization_id, first.first_day, month.first_day)
-            await write_open(tx, organization_id, list(max(first, begin).through(month)))
+            await rebuild_open_months(tx, organization_id, list(max(first, begin).through(month)))
 
 
-async def write_open(tx: Transaction, organization_id: UUID, months: Sequence[Month]) -> None:
-    """Work out the rows of these open months, in order, anew from all raw events."""
+async def rebuild_open_months(
+    tx: Transaction, organization_id: UUID, months: Sequence[Month]
+) -> None:
+    """Recompute the rows of these open months from all events, in order."""
     for month in months:
         rows = await replayed_rows(tx, organization_id, month)
         await replace_rows(tx, organization_id, month, rows)
@@ -214,7 +216,7 @@ def _is_handed_over(organization: Any, month: Month) -> bool:
     return organization.hand_over is not None and month.first_day < organization.hand_over
 
 
-def _why_not(organization: Any, month: Month) -> str:
+def _explain_not_reopenable(organization: Any, month: Month) -> str:
     closed_through = organization.closed_through
     if closed_through is None or closed_through < month.first_day:
         return f"{month} is open."
@@ -226,7 +228,7 @@ class Compared(Enum):
     """What a month was compared with."""
 
     EVENTS = auto()
-    """An open month: all that its rows say, with what all raw events say."""
+    """An open month: all columns of its rows are compared with a replay of the events."""
     EVENTS_AND_CLOSE = auto()
     """A closed month: its figures with their corrections, with what all raw events say; and its
     rows, with their hash of the close."""
@@ -236,22 +238,22 @@ class Compared(Enum):
 
 
 class Verified(NamedTuple):
-    """What a month was compared with, and each difference in words; none when it is right."""
+    """What a month was compared with, and one sentence per difference."""
 
     compared: Compared
     differences: Sequence[str]
 
 
 async def verify_month(database: Database, organization_id: UUID, month: Month) -> Verified:
-    """Compare a month with what all raw events say by the slow route, as far as it follows them.
+    """Compare a month with a replay of all events, and a closed month with its hash.
 
     Raises:
-        InvalidMonth: Neither it nor any later month has events.
+        InvalidMonth: The month is after the last event.
     """
     async with database.transaction(organization_id) as tx:
         organization = await lock_organization(tx, organization_id)
         if organization.closed_through is None or organization.closed_through < month.first_day:
-            _insist_on_rows(organization, month)
+            _require_rows(organization, month)
             expected = await _expected_rows(tx, organization, month)
             rows = await stored_rows(tx, organization_id, month)
             found = differences(expected, rows, figures_only=False)
@@ -268,7 +270,10 @@ async def verify_month(database: Database, organization_id: UUID, month: Month) 
 async def _changed_since_close(
     tx: Transaction, organization_id: UUID, month: Month
 ) -> Sequence[str]:
-    """A month before the first that was closed has no hash: it is closed, and has no rows."""
+    """Compare the month's hash with the one stored at its close.
+
+    Months before the first close have no stored hash: they are closed and have no rows.
+    """
     closes = {row.month: row.rows_hash for row in await select_closes(tx, organization_id)}
     rows_hash = await select_rows_hash(tx, organization_id, month.first_day)
     if rows_hash == closes.get(month.first_day, _HASH_OF_NO_ROWS):
@@ -280,15 +285,15 @@ _HASH_OF_NO_ROWS = hashlib.sha256().hexdigest()
 
 
 async def _expected_rows(tx: Transaction, organization: Any, month: Month) -> MonthRows:
-    """By the raw events; a month before the first of them is empty."""
+    """Replay the month; it is empty if it is before the first event."""
     first_event_at = organization.first_event_at
     if first_event_at is None or first_event_at >= month.end:
         return MonthRows.empty()
     return await replayed_rows(tx, organization.organization_id, month)
 
 
-def _insist_on_rows(organization: Any, month: Month) -> None:
-    """Months after the last event have no rows to be wrong: their reports carry its stocks."""
+def _require_rows(organization: Any, month: Month) -> None:
+    """Reject a month after the last event: it has no rows, as reports carry stocks forward."""
     if organization.last_month is None or month.first_day > organization.last_month:
         raise InvalidMonth(
             f"{month} has no events, nor has any later month: verify an earlier one."

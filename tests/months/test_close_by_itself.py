@@ -13,7 +13,7 @@ import asyncpg
 from app.db.engine import Database
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.months import Month
-from app.services.months import MONTH_CLOSE_BY_ITSELF, close_due_months, list_acts
+from app.services.months import AUTOMATIC_CLOSE_ACTOR, close_due_months, list_close_history
 from app.services.organizations import find_organization
 from tests.conftest import ClonedDatabase, Feed, FixedClock, event
 from tests.server_process import ServerProcess, run_command
@@ -42,7 +42,7 @@ async def test_of_several_that_look_at_once_each_month_is_closed_by_one(
         months = [(DEFAULT_ORGANIZATION, Month(2026, number)) for number in (8, 9, 10)]
         assert sorted(closed for each in found for closed in each) == months
         own = await find_organization(database, DEFAULT_ORGANIZATION)
-        acts = await list_acts(database, own.organization_id)
+        acts = await list_close_history(database, own.organization_id)
     assert sorted(act.month for act in acts) == [month.first_day for _, month in months]
 
 
@@ -68,7 +68,7 @@ def test_of_two_running_services_one_closes_each_month(tmp_path: Path) -> None:
             service.stop()
 
     assert sorted(_closed(services)) == [str(month) for month in months]
-    assert acts == [(month.first_day, "CLOSED", MONTH_CLOSE_BY_ITSELF) for month in months]
+    assert acts == [(month.first_day, "CLOSED", AUTOMATIC_CLOSE_ACTOR) for month in months]
 
 
 def _closed(services: list[ServerProcess]) -> list[str]:

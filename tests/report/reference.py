@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from app.domain.ids import identity
+from app.domain.ids import derive_id
 
 MEGABYTE = 1_048_576
 
@@ -44,7 +44,7 @@ def facts_of(lines: Iterable[bytes]) -> list[Fact]:
         found[event["source"], event["id"]] = Fact(
             _instant(event["time"]),
             _rank(event["type"]),
-            identity("event", event["source"], event["id"]).int,
+            derive_id("event", event["source"], event["id"]).int,
             event["type"],
             event["data"],
         )

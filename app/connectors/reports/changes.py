@@ -21,7 +21,7 @@ from app.connectors.reports.document import (
     ReportedWorkspace,
 )
 from app.connectors.reports.owners import former_owners, margins
-from app.domain.ids import identity
+from app.domain.ids import derive_id
 from app.ingest.replay import MonthRows, Name, UserRow
 
 SOURCE = "/chargeback/imported-report"
@@ -231,7 +231,7 @@ def _line(id_: str, kind: str, at: datetime, **said: Any) -> bytes:
 
 def experiment_name(workspace: str, cell: Cell, number: int) -> str:
     """The identifier of an imported experiment: which of its workspace, project and owner."""
-    return f"imported-{identity('cell', workspace, *cell).hex}-{number}"
+    return f"imported-{derive_id('cell', workspace, *cell).hex}-{number}"
 
 
 def _said(user: ReportedUser) -> dict[str, Any]:
