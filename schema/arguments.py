@@ -6,13 +6,13 @@ import strawberry
 
 First = Annotated[
     int | None,
-    strawberry.argument(description="At most so many, from 0 to 10000; without it, all."),
+    strawberry.argument(description="The page size, from 0 to 10000. Without it, all items."),
 ]
 AfterId = Annotated[
     str | None,
     strawberry.argument(
-        description="Only those that come after this `id`, the last one seen in the same order. "
-        "Nothing comes after one that is not in the list."
+        description="Only items after the one with this `id`, usually the last of the previous "
+        "page in the same order. Empty if the list has no such item."
     ),
 ]
 AfterUsername = Annotated[
@@ -26,7 +26,7 @@ AfterUsername = Annotated[
 OrganizationName = Annotated[
     str | None,
     strawberry.argument(
-        description="The organization's name; without it, the one that the key belongs to. "
+        description="The organization's name; without it, the organization of the key. "
         "Only users in ADMIN_USER_LIST may name another."
     ),
 ]

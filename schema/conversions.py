@@ -1,6 +1,6 @@
-"""How figures are written: the one conversion of each, at the edge."""
+"""Conversions of figures for the response."""
 
 
 def from_hundredths(value: int) -> float:
-    """Hundredths, exact, as a number with two decimals."""
+    """Convert exact hundredths to a number with two decimals."""
     return value / 100

@@ -1,6 +1,3 @@
-"""What several types say in the same words."""
+"""Descriptions that several types share."""
 
-UNMEASURED = (
-    "Those of these experiments whose size nobody knows: they add nothing to the sizes, which are "
-    "those of all others."
-)
+UNMEASURED = "The experiments among these whose size is unknown. They count as 0 bytes."

@@ -37,7 +37,7 @@ class Member:
 
     user_name: str = column("username", description="Unique in the organization.")
     email: str | None = column(
-        description="Null when no source says one; else the email address said last."
+        description="Null when no source has sent one; else the latest email address."
     )
     number_of_experiments: int = column(
         "experiments",

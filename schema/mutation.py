@@ -1,4 +1,4 @@
-"""What can be changed."""
+"""The mutations."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -27,9 +27,9 @@ _KeyId = Annotated[
 _LONGEST_OVERLAP_HOURS = 30 * 24
 
 
-@strawberry.type(description="What can be changed. Each field is one transaction.")
+@strawberry.type(description="The mutations. Each field is one transaction.")
 class Mutation:
-    """What can be changed."""
+    """The mutations."""
 
     @strawberry.mutation(description="Create an API key in the caller's organization.")
     async def create_api_key(
@@ -64,7 +64,7 @@ class Mutation:
         return created_api_key(minted)
 
     @strawberry.mutation(
-        description="Create a key like an old one, which goes on working for a while."
+        description="Create a key with the settings of an old one, which stays valid for a while."
     )
     async def rotate_api_key(
         self,
@@ -94,7 +94,7 @@ class Mutation:
         return created_api_key(minted)
 
     @strawberry.mutation(
-        description="End a key at once, and the sessions begun with it. Again is no error."
+        description="Revoke a key and its sessions at once. Revoking it again is no error."
     )
     async def revoke_api_key(
         self,

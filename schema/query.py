@@ -1,4 +1,4 @@
-"""What can be asked."""
+"""The queries."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -21,11 +21,11 @@ from schema.source import Source, SourceRun, source_runs, sources
 from schema.viewer import Viewer, viewer
 
 
-@strawberry.type(description="What can be asked.")
+@strawberry.type(description="The queries.")
 class Query:
-    """What can be asked."""
+    """The queries."""
 
-    viewer: Viewer = strawberry.field(resolver=viewer, description="Who is asking.")
+    viewer: Viewer = strawberry.field(resolver=viewer, description="The authenticated user.")
 
     api_keys: list[ApiKey] = strawberry.field(
         resolver=api_keys,

@@ -33,7 +33,7 @@ from schema.workspace import Workspace, WorkspaceFilter, WorkspaceOrder
 _KEY = ("organization_id", "window")
 
 _WorkspaceOrder = Annotated[
-    WorkspaceOrder, strawberry.argument(description="The order, by name unless said.")
+    WorkspaceOrder, strawberry.argument(description="The order; by default by name.")
 ]
 _WorkspaceFilter = Annotated[
     WorkspaceFilter | None, strawberry.argument(description="Only workspaces that match.")
@@ -47,7 +47,7 @@ class Users:
     number_of_users: int = column(
         description="Licensed users, suspended ones and service accounts included."
     )
-    created_at: datetime = column(description="When what the report says last changed.")
+    created_at: datetime = column(description="When the report's content last changed.")
 
     @batched(
         key=_KEY,
@@ -100,7 +100,7 @@ class ChargebackReport:
         "month's end; what it cannot say is null."
     )
     created_at: datetime = column(
-        description="When what the report says last changed: the moment of the last batch of "
+        description="When the report's content last changed: the moment of the last batch of "
         "events, or the month's start when it is later. Of a month that an imported report "
         "states, when that report was made."
     )
@@ -169,7 +169,7 @@ class ChargebackReport:
         key=_KEY,
         graphql_type=list[Workspace],
         description="Workspaces deleted within the month that were used in it, by name. They "
-        "hold nothing at its end; what they held and created before is charged all the same.",
+        "hold nothing at its end; what they held and created before is still charged.",
     )
     async def former_workspaces(
         info: Info[Context, Any], reports: Sequence[ReportKey], selection: Selection

@@ -26,9 +26,9 @@ class UserOrder(Enum):
     )
 
 
-@strawberry.input(description="Which users are wanted; each part that is given must hold.")
+@strawberry.input(description="Criteria for users; a user must match all of them.")
 class UserFilter:
-    """Which users are wanted."""
+    """Criteria for users."""
 
     username_contains: str | None = strawberry.field(
         default=None, description="A part of the username, in any case."
@@ -58,7 +58,7 @@ class LicensedUser:
 
     username: str = column(description="Unique in the organization.")
     email: str | None = column(
-        description="Null when no source says one; else the email address said last."
+        description="Null when no source has sent one; else the latest email address."
     )
     role: Role = column(description="What the user may do.")
     created_at: datetime = column(
@@ -125,5 +125,5 @@ UserFilterArgument = Annotated[
     UserFilter | None, strawberry.argument(description="Only users that match.")
 ]
 UserOrderArgument = Annotated[
-    UserOrder, strawberry.argument(description="The order, by username unless said.")
+    UserOrder, strawberry.argument(description="The order; by default by username.")
 ]

@@ -1,4 +1,4 @@
-"""Who is asking."""
+"""The authenticated user."""
 
 from enum import Enum
 from typing import Any
@@ -25,9 +25,9 @@ class KeyScope(Enum):
     )
 
 
-@strawberry.type(description="Who is asking, by the key or the session of the request.")
+@strawberry.type(description="The user that the request's key or session authenticates.")
 class Viewer:
-    """Who is asking."""
+    """The authenticated user."""
 
     username: str = strawberry.field(description="Whose key it is.")
     organization: str = strawberry.field(description="The organization that the key belongs to.")

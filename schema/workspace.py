@@ -34,9 +34,9 @@ class WorkspaceOrder(Enum):
     )
 
 
-@strawberry.input(description="Which workspaces are wanted; each part that is given must hold.")
+@strawberry.input(description="Criteria for workspaces; a workspace must match all of them.")
 class WorkspaceFilter:
-    """Which workspaces are wanted."""
+    """Criteria for workspaces."""
 
     name_contains: str | None = strawberry.field(
         default=None, description="A part of the name, in any case."
@@ -46,9 +46,9 @@ class WorkspaceFilter:
     )
 
 
-@strawberry.input(description="Which projects are wanted.")
+@strawberry.input(description="Criteria for projects.")
 class ProjectFilter:
-    """Which projects are wanted."""
+    """Criteria for projects."""
 
     name_contains: str | None = strawberry.field(
         default=None, description="A part of the name, in any case."
@@ -56,13 +56,13 @@ class ProjectFilter:
 
 
 _ProjectOrder = Annotated[
-    ProjectOrder, strawberry.argument(description="The order, by name unless said.")
+    ProjectOrder, strawberry.argument(description="The order; by default by name.")
 ]
 _ProjectFilter = Annotated[
     ProjectFilter | None, strawberry.argument(description="Only projects that match.")
 ]
 _MemberOrder = Annotated[
-    MemberOrder, strawberry.argument(description="The order, by username unless said.")
+    MemberOrder, strawberry.argument(description="The order; by default by username.")
 ]
 
 
