@@ -1,7 +1,7 @@
-"""Usage events: the twelve types of fact that the feed understands, decoded and checked.
+"""Usage events: their twelve types, and decoding and validation of CloudEvents 1.0 in JSON.
 
-One format, CloudEvents 1.0 in JSON. Decoding is one pass in C; only a batch that fails it is read
-a second time, event by event, to say what is wrong with each.
+A valid batch is decoded in one pass in C. Only a batch that fails is decoded a second time, event
+by event, to list what is wrong with each.
 """
 
 import re
@@ -29,18 +29,18 @@ Channel = Literal["ui", "sdk"]
 Role = Literal["ADMIN", "MEMBER"]
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-"""No fact is older: an earlier time is a clock that was never set."""
+"""Earlier event times are rejected: they come from clocks that were never set."""
 EARLIEST_ACCOUNT = datetime(1970, 1, 1, tzinfo=UTC)
 CLOCK_SKEW = timedelta(minutes=5)
 """How far ahead of ours the clock of a source may be."""
 NUL = "\0"
 """The one character that PostgreSQL cannot store in a text."""
 MAX_PROBLEMS = 100
-"""A refusal lists no more bad events than these."""
+"""The most problems that one rejection lists."""
 
 
 class UserUpserted(Struct, rename="camel", gc=False):
-    """What is said of a user; what is left out stays as it was."""
+    """Properties of a user; properties that are left out keep their value."""
 
     username: Name
     email: Annotated[str, Meta(min_length=1, max_length=512)] | None = None
@@ -51,33 +51,33 @@ class UserUpserted(Struct, rename="camel", gc=False):
 
 
 class UserNamed(Struct, gc=False):
-    """The user that a fact is about."""
+    """Identifies a user."""
 
     username: Name
 
 
 class WorkspaceNamed(Struct, gc=False):
-    """The workspace that a fact is about."""
+    """Identifies a workspace."""
 
     name: Name
 
 
 class MemberNamed(Struct, gc=False):
-    """The membership that a fact is about."""
+    """Identifies a membership."""
 
     workspace: Name
     username: Name
 
 
 class ProjectNamed(Struct, gc=False):
-    """The project that a fact is about."""
+    """Identifies a project."""
 
     workspace: Name
     name: Name
 
 
 class ExperimentCreated(Struct, rename="camel", gc=False):
-    """Where an experiment lives, who owns it, and its first size when known."""
+    """An experiment's workspace, project and owner, and its initial size if known."""
 
     experiment: Name
     workspace: Name
@@ -94,13 +94,13 @@ class ExperimentResized(Struct, rename="camel", gc=False):
 
 
 class ExperimentNamed(Struct, gc=False):
-    """The experiment that a fact is about."""
+    """Identifies an experiment."""
 
     experiment: Name
 
 
 class UsageRecorded(Struct, gc=False):
-    """So many uses of a channel. 0 says that the channel is measured and saw nothing."""
+    """Uses of a channel. A count of 0 shows that the channel is measured but was not used."""
 
     username: Name
     channel: Channel
@@ -108,7 +108,7 @@ class UsageRecorded(Struct, gc=False):
 
     @property
     def uses(self) -> int:
-        """The count; one where it is not said."""
+        """The count, by default 1."""
         return 1 if self.count is None else self.count
 
 
@@ -133,7 +133,7 @@ class UserUpsertedEvent(Event, tag="user.upserted"):
 
 
 class UserDeletedEvent(Event, tag="user.deleted"):
-    """A user is gone."""
+    """A user was deleted."""
 
     data: UserNamed
 
@@ -145,7 +145,7 @@ class WorkspaceUpsertedEvent(Event, tag="workspace.upserted"):
 
 
 class WorkspaceDeletedEvent(Event, tag="workspace.deleted"):
-    """A workspace is gone, with its members, projects and experiments."""
+    """A workspace was deleted, with its members, projects and experiments."""
 
     data: WorkspaceNamed
 
@@ -169,13 +169,13 @@ class ProjectUpsertedEvent(Event, tag="project.upserted"):
 
 
 class ProjectDeletedEvent(Event, tag="project.deleted"):
-    """A project is gone, with its experiments."""
+    """A project was deleted, with its experiments."""
 
     data: ProjectNamed
 
 
 class ExperimentCreatedEvent(Event, tag="experiment.created"):
-    """An experiment exists; said again with another place, it moved."""
+    """An experiment exists. Sent again with another workspace, project or owner, it moved."""
 
     data: ExperimentCreated
 
@@ -187,7 +187,7 @@ class ExperimentResizedEvent(Event, tag="experiment.resized"):
 
 
 class ExperimentDeletedEvent(Event, tag="experiment.deleted"):
-    """An experiment is gone."""
+    """An experiment was deleted."""
 
     data: ExperimentNamed
 
@@ -217,7 +217,7 @@ EVENT_TYPE_BY_CLASS: dict[type, str] = {
 }
 """By class of event: its CloudEvents type."""
 EVENT_TYPES = tuple(EVENT_TYPE_BY_CLASS.values())
-"""Every type that the feed understands, in the order of a life: users, workspaces, … usage."""
+"""All event types: users, workspaces, members, projects, experiments, usage."""
 
 _KINDS: dict[str, Any] = {name: kind for kind, name in EVENT_TYPE_BY_CLASS.items()}
 _CONTENTS: dict[str, Any] = {name: get_type_hints(kind)["data"] for name, kind in _KINDS.items()}
