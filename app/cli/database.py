@@ -17,11 +17,11 @@ from app.postgres.database import resolve_store_url
 from app.services.store_admin import (
     OnMonth,
     back_up,
-    backup_file,
-    forget_old_backups,
+    choose_backup_file,
+    delete_old_backups,
+    dry_run_upgrade,
     move,
     pending_migrations,
-    rehearse_upgrade,
     restore,
     upgrade_store,
 )
@@ -79,12 +79,12 @@ def backup(
     env_file: EnvFile = None,
 ) -> None:
     """Write the whole store to a file, also while it is being served."""
-    file = backup_file(target, system_clock())
+    file = choose_backup_file(target, system_clock())
     with _telling("Dumping …"):
         _with_url(data_dir, env_file, lambda url: back_up(url, file, programs=programs))
     stdout.print(f"wrote {file}, {file.stat().st_size:,} bytes", markup=False, highlight=False)
     if keep is not None:
-        for old in forget_old_backups(file.parent, keep):
+        for old in delete_old_backups(file.parent, keep):
             stdout.print(f"removed {old}", markup=False, highlight=False)
 
 
@@ -136,7 +136,7 @@ def upgrade_database(
             would = "would run" if dry_run else "running"
             stdout.print(f"{would} {migration}", markup=False, highlight=False)
         if dry_run:
-            for statement in await rehearse_upgrade(url, lock_seconds=lock_timeout):
+            for statement in await dry_run_upgrade(url, lock_seconds=lock_timeout):
                 stdout.print(f"{statement};", markup=False, highlight=False)
             stdout.print("taken back: the schema is as it was")
         else:

@@ -1,41 +1,52 @@
-"""A command's transaction, run and taken back: what it would have done."""
+"""Dry run: execute a command in its transaction, then roll the transaction back."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from sqlalchemy import event
 
 from app.db.engine import Database, Transaction
 
-
-class _TakenBack(Exception):
-    """Ends the transaction of a rehearsal; it never leaves `rehearse`."""
+_READ_ONLY_PREFIXES = ("DO ", "SELECT", "SET ", "WITH ")
 
 
-async def rehearse(
+class _RollBack(Exception):
+    """Rolls back a dry run; it never leaves this module."""
+
+
+@asynccontextmanager
+async def roll_back_at_end(
+    transaction: AbstractAsyncContextManager[Transaction],
+) -> AsyncIterator[Transaction]:
+    """Begin a transaction for the length of the block, and roll it back at the end."""
+    try:
+        async with transaction as tx:
+            yield tx
+            raise _RollBack
+    except _RollBack:
+        return
+
+
+async def list_statements(
     database: Database, command: Callable[[Transaction], Awaitable[None]]
 ) -> Sequence[str]:
-    """Run an owner's command and roll it back.
+    """Dry-run a command of the tables' owner.
 
     Returns:
-        The statements that it sent, in order, those that only set or ask something left out.
+        The statements that it executed, in order, without those that only read or set something.
     """
     statements: list[str] = []
 
-    def note(_: Any, __: Any, statement: str, *___: Any) -> None:
-        if not statement.lstrip().upper().startswith(_HARMLESS):
+    def record(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if not statement.lstrip().upper().startswith(_READ_ONLY_PREFIXES):
             statements.append(statement.strip())
 
     engine = database.engine.sync_engine
-    event.listen(engine, "before_cursor_execute", note)
+    event.listen(engine, "before_cursor_execute", record)
     try:
-        async with database.owner_transaction() as tx:
+        async with roll_back_at_end(database.owner_transaction()) as tx:
             await command(tx)
-            raise _TakenBack
-    except _TakenBack:
         return statements
     finally:
-        event.remove(engine, "before_cursor_execute", note)
-
-
-_HARMLESS = ("DO ", "SELECT", "SET ", "WITH ")
+        event.remove(engine, "before_cursor_execute", record)

@@ -1,4 +1,4 @@
-"""Opening the store: the server of DATABASE_URL, or the embedded one, migrated to this version."""
+"""Open the database of DATABASE_URL or of the embedded server, upgraded to this release."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,7 +13,7 @@ from app.db.migrations import upgrade
 from app.domain.errors import StoreUnavailable
 from app.postgres.embedded import EmbeddedPostgres
 
-_NAME = "chargeback"
+_DATABASE_NAME = "chargeback"
 
 
 @asynccontextmanager
@@ -25,11 +25,11 @@ async def open_database(
     shared_snapshots: bool = True,
     prepared_statements: bool = True,
 ) -> AsyncIterator[Database]:
-    """The store, for as long as the block lasts.
+    """Open the store for the length of the block.
 
     Args:
-        url: A PostgreSQL; None runs the embedded one in `folder`, or joins the process that does.
-        folder: Where the embedded PostgreSQL keeps its files.
+        url: A PostgreSQL URL; None starts the embedded server or attaches to a running one.
+        folder: The folder of the embedded server.
         pool_size: As for `Database`.
         shared_snapshots: As for `Database`.
         prepared_statements: As for `Database`.
@@ -46,24 +46,24 @@ async def open_database(
             prepared_statements=prepared_statements,
         )
         stack.push_async_callback(database.close)
-        await _greet(database)
+        await _check_login(database)
         async with database.owner_transaction() as tx:
             await upgrade(tx)
         yield database
 
 
-async def _greet(database: Database) -> None:
-    """Log in once: whoever starts the service may read why that fails, a client may not."""
+async def _check_login(database: Database) -> None:
+    """Log in once, so that the admin sees the reason of a failure, which clients must not see."""
     try:
         await database.check_login()
     except DRIVER_ERRORS as error:
-        reason = str(error) or "no answer in time"
+        reason = str(error) or "no response in time"
         raise StoreUnavailable(f"PostgreSQL cannot be reached: {reason}.") from None
 
 
 @asynccontextmanager
 async def resolve_store_url(url: str | None, folder: Path) -> AsyncIterator[str]:
-    """The URL of the store, as `open_database` finds it, for as long as the block lasts.
+    """Return the URL of the store; keep the embedded server running during the block.
 
     Raises:
         EmbeddedPostgresError: The embedded PostgreSQL cannot run here.
@@ -72,23 +72,25 @@ async def resolve_store_url(url: str | None, folder: Path) -> AsyncIterator[str]
         yield url
         return
     async with EmbeddedPostgres(folder) as server:
-        yield await _embedded(server)
+        yield await _ensure_database(server)
 
 
-async def _embedded(server: EmbeddedPostgres) -> str:
-    """The service's own database on the embedded server, created when it is new."""
+async def _ensure_database(server: EmbeddedPostgres) -> str:
+    """Create the service's database if it is missing; return its URL."""
     connection = await asyncpg.connect(server.url)
     try:
-        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", _NAME):
-            await connection.execute(f"CREATE DATABASE {_NAME}")
+        if not await connection.fetchval(
+            "SELECT 1 FROM pg_database WHERE datname = $1", _DATABASE_NAME
+        ):
+            await connection.execute(f"CREATE DATABASE {_DATABASE_NAME}")
     except (asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
-        pass  # Another process that started with us was first, perhaps by a hair.
+        pass  # Another process created it at the same time.
     finally:
         await connection.close()
-    return with_database_name(server.url, _NAME)
+    return with_database_name(server.url, _DATABASE_NAME)
 
 
 def with_database_name(url: str, name: str) -> str:
-    """The same server's database of another name."""
+    """Return the URL with another database name."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=f"/{name}"))

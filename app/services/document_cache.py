@@ -8,10 +8,10 @@ from app.domain.months import Month
 from resolvers.context import Context
 
 
-async def kept_document(
+async def fetch_cached_document(
     context: Context, organization_id: UUID, month: Month, tag: str
 ) -> bytes | None:
-    """The document with that tag, gzipped; None when none is kept.
+    """Return the gzipped document with an ETag, or None when it is not cached.
 
     Source: table `closed_document`.
     """
@@ -23,9 +23,9 @@ async def kept_document(
     return rows[0][0] if rows else None
 
 
-async def keep_document(
+async def cache_document(
     database: Database, organization_id: UUID, month: Month, tag: str, packed: bytes
 ) -> None:
-    """Keep a document until its month is opened again."""
+    """Cache a document until its month is reopened."""
     async with database.transaction(organization_id) as tx:
         await upsert_closed_document(tx, organization_id, month.first_day, tag=tag, packed=packed)

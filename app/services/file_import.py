@@ -8,8 +8,8 @@ from app.db.engine import Database, Transaction
 from app.domain.errors import EventProblem, InvalidBatch
 from app.domain.events import MAX_PROBLEMS, decode_lines
 from app.ingest.store import IngestResult, store_events
+from app.services.analyze_trigger import AnalyzeTrigger, TransactionAnalyzeTrigger
 from app.services.group_commit import record_rejected_batch
-from app.services.retention import AnalyzeTrigger, AnalyzeTriggerWithin
 
 
 async def import_lines(
@@ -29,7 +29,7 @@ async def import_lines(
     except InvalidBatch:
         await record_rejected_batch(database, organization_id, counted.line_count, now)
         raise
-    await AnalyzeTrigger(database).stored(result.accepted)
+    await AnalyzeTrigger(database).record_events(result.accepted)
     return result
 
 
@@ -57,7 +57,7 @@ async def store_lines(
     """
     problems: list[EventProblem] = []
     total = IngestResult()
-    analyze = AnalyzeTriggerWithin(tx, organization_id)
+    analyze = TransactionAnalyzeTrigger(tx, organization_id)
     index = 0
     for lines in chunks:
         try:
@@ -68,7 +68,7 @@ async def store_lines(
             # After an invalid line, the rest is only searched for more of them.
             if events and not problems:
                 is_new = await store_events(tx, organization_id, events, now)
-                await analyze.stored(sum(is_new))
+                await analyze.record_events(sum(is_new))
                 total += IngestResult.count(is_new)
         index += len(lines)
         if len(problems) >= MAX_PROBLEMS:

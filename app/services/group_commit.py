@@ -17,7 +17,7 @@ from app.db.organizations import set_lock_timeout
 from app.domain.errors import IngestQueueFull, InvalidBatch, StoreUnavailable
 from app.domain.events import AnyEvent, decode_body
 from app.ingest.store import CHUNK_SIZE, IngestResult, store_events
-from app.services.retention import AnalyzeTrigger
+from app.services.analyze_trigger import AnalyzeTrigger
 
 _MAX_QUEUED_EVENTS = 100_000
 _LARGE_BODY_BYTES = 65_536
@@ -107,7 +107,7 @@ class GroupCommitIngestor:
                     stored = await self._store_in_context(organization_id, group)
                 finally:
                     self._queued_events -= sum(len(batch.events) for batch in group)
-                await self._analyze.stored(stored)
+                await self._analyze.record_events(stored)
         finally:
             del self._workers[organization_id]
 

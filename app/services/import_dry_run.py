@@ -6,6 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from app.connectors.files.events import KnownEntities, collect_known_entities
+from app.db.dry_run import roll_back_at_end
 from app.db.engine import Database
 from app.db.events import select_facts_of_source
 from app.db.months import MonthTotals, select_totals
@@ -21,10 +22,6 @@ class DryRun(NamedTuple):
     after: Mapping[date, MonthTotals]
 
 
-class _RollBack(Exception):
-    """Rolls back the transaction of a dry run."""
-
-
 async def dry_run_import(
     database: Database, organization_id: UUID, chunks: Iterable[Sequence[bytes]], now: datetime
 ) -> DryRun:
@@ -33,15 +30,11 @@ async def dry_run_import(
     Raises:
         InvalidBatch: Some events are invalid, as for `import_lines`.
     """
-    results: list[DryRun] = []
-    try:
-        async with database.transaction(organization_id) as tx:
-            before = await select_totals(tx, organization_id)
-            accepted = await store_lines(tx, organization_id, chunks, now)
-            results.append(DryRun(accepted, before, await select_totals(tx, organization_id)))
-            raise _RollBack
-    except _RollBack:
-        return results[0]
+    async with roll_back_at_end(database.transaction(organization_id)) as tx:
+        before = await select_totals(tx, organization_id)
+        accepted = await store_lines(tx, organization_id, chunks, now)
+        after = await select_totals(tx, organization_id)
+    return DryRun(accepted, before, after)
 
 
 async def read_known_entities(

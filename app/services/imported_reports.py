@@ -26,11 +26,11 @@ from app.domain.months import Month
 from app.ingest.rebuild import stored_rows
 from app.ingest.replay import MonthRows
 from app.ingest.store import CHUNK_SIZE, IngestResult
+from app.services.analyze_trigger import AnalyzeTrigger
 from app.services.audit import append_audit_event
 from app.services.cutover import cells_told, hand_over_to_live, withdraw_hand_over
 from app.services.file_import import store_lines
 from app.services.months import months_to_close
-from app.services.retention import AnalyzeTrigger
 from app.services.sources import ActiveSourceRun, open_source_run
 
 SOURCE_NAME = "imported reports"
@@ -88,7 +88,7 @@ async def import_reports(
             await run.add_counts(tx, total)
         for imported in done:
             _tell(run, imported)
-    await AnalyzeTrigger(database).stored(total.accepted)
+    await AnalyzeTrigger(database).record_events(total.accepted)
     return done
 
 

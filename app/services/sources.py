@@ -35,8 +35,8 @@ from app.domain.errors import (
 from app.domain.events import NUL, decode_lines
 from app.domain.sources import CheckpointKey, RunOutcome, SkippedItem, SourceBatch
 from app.ingest.store import CHUNK_SIZE, IngestResult
+from app.services.analyze_trigger import AnalyzeTrigger
 from app.services.file_import import store_lines
-from app.services.retention import AnalyzeTrigger
 
 MAX_LISTED_ITEMS = 100
 """A run counts all skipped items, but lists only this many."""
@@ -119,7 +119,7 @@ class ActiveSourceRun:
             if checkpoint:
                 await write_checkpoint(tx, self._organization_id, self._name, checkpoint)
             await self.add_counts(tx, accepted)
-        await self._analyze_trigger.stored(accepted.accepted)
+        await self._analyze_trigger.record_events(accepted.accepted)
         self.total += accepted
         self._counted, self._listed = self.skipped_count, len(self.skipped)
         return accepted

@@ -1,7 +1,7 @@
-"""The store as a whole: upgraded, verified, backed up, restored, moved.
+"""Administer the store as a whole: upgrade, verify, back up, restore, move.
 
-These commands take a store's URL, not an open store: nobody may be connected to what one of them
-replaces.
+These commands take the URL of a store instead of an open `Database`, because no connection may be
+open to a store that one of them replaces.
 """
 
 import tempfile
@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from app.db.dry_run import rehearse
+from app.db.dry_run import list_statements
 from app.db.engine import Database
 from app.db.migrations import LOCK_SECONDS, list_pending, migrate, upgrade
 from app.domain.errors import ChargebackError
@@ -19,7 +19,7 @@ from app.domain.months import Month
 from app.postgres.dumps import (
     DumpFailed,
     read_dump,
-    replaced,
+    replace_schema,
     require_exclusive_access,
     select_row_counts,
     verify_dump,
@@ -29,67 +29,69 @@ from app.services.months import list_months, verify_month
 from app.services.organizations import list_organizations
 
 OnMonth = Callable[[str, Month], None]
-"""Told before a month of an organization is verified."""
+"""Called with the organization and the month before each month is verified."""
 
-_KEEP_PATTERN = "chargeback-*.dump"
+_BACKUP_PATTERN = "chargeback-*.dump"
 
 
 class StoreNotEmpty(ChargebackError):
-    """What is to be filled holds events already."""
+    """The target already contains events, or the backup file exists."""
 
     code, status = "STORE_NOT_EMPTY", 409
 
 
-class StoreIsWrong(ChargebackError):
-    """A store that was copied is not what its events say, or lacks rows."""
+class VerificationFailed(ChargebackError):
+    """A restored or moved store lacks rows, or its months differ from its events."""
 
-    code, status = "STORE_WRONG", 500
+    code, status = "VERIFICATION_FAILED", 500
 
 
 async def pending_migrations(url: str) -> Sequence[str]:
-    """What an upgrade would run, in order, each as `0002 What it does`."""
-    async with _opened(url) as database, database.owner_transaction() as tx:
+    """Return the migrations that an upgrade would run, in order, each as `0002 What it does`."""
+    async with _open_database(url) as database, database.owner_transaction() as tx:
         return await list_pending(tx)
 
 
 async def upgrade_store(url: str, *, lock_seconds: int = LOCK_SECONDS) -> None:
-    """Bring the store's schema to this version, in one transaction.
+    """Upgrade the schema to this release, in one transaction.
 
     Args:
         url: The store.
-        lock_seconds: How long to wait for a table that is in use before giving up.
+        lock_seconds: How long to wait for the lock of a table.
 
     Raises:
-        StoreUnavailable: A table was in use for longer, or the server cannot be reached.
+        StoreUnavailable: A table stayed locked, or the server cannot be reached.
     """
-    async with _opened(url) as database, database.owner_transaction() as tx:
+    async with _open_database(url) as database, database.owner_transaction() as tx:
         await upgrade(tx, lock_seconds=lock_seconds)
 
 
-async def rehearse_upgrade(url: str, *, lock_seconds: int = LOCK_SECONDS) -> Sequence[str]:
-    """Run an upgrade on the store as it is, take it back, and say the statements it sent."""
-    async with _opened(url) as database:
-        return await rehearse(database, lambda tx: upgrade(tx, lock_seconds=lock_seconds))
+async def dry_run_upgrade(url: str, *, lock_seconds: int = LOCK_SECONDS) -> Sequence[str]:
+    """Run an upgrade, roll it back, and return the statements that it executed."""
+    async with _open_database(url) as database:
+        return await list_statements(database, lambda tx: upgrade(tx, lock_seconds=lock_seconds))
 
 
-def backup_file(target: Path, now: datetime) -> Path:
-    """Where a backup goes: a file that is not there yet; in a folder, one named by the moment.
+def choose_backup_file(target: Path, now: datetime) -> Path:
+    """Return the path for a new backup. In a folder, the name contains the time.
 
     Raises:
-        DumpFailed: Nobody may look into its folder.
-        StoreNotEmpty: There is such a file.
+        DumpFailed: The folder cannot be read.
+        StoreNotEmpty: The file exists.
     """
     try:
         file = target / f"chargeback-{now:%Y%m%dT%H%M%SZ}.dump" if target.is_dir() else target
         if file.exists():
-            raise StoreNotEmpty(f"{file}: is there already; a backup overwrites nothing.")
+            raise StoreNotEmpty(
+                f"{file} exists; a backup never overwrites a file. Choose another name."
+            )
     except OSError as error:
         raise DumpFailed(f"{target}: {error.strerror}.") from None
     return file
 
 
 async def back_up(url: str, file: Path, *, programs: Path | None) -> None:
-    """Dump the store, also while it is being served.
+    """Dump the store. The service may run meanwhile.
 
     Raises:
         DumpFailed: pg_dump failed, or the file cannot be written.
@@ -97,9 +99,9 @@ async def back_up(url: str, file: Path, *, programs: Path | None) -> None:
     await write_dump(url, file, programs)
 
 
-def forget_old_backups(folder: Path, keep: int) -> Sequence[Path]:
-    """Remove all but the latest backups that `back_up` named in a folder; those removed."""
-    old = sorted(folder.glob(_KEEP_PATTERN))[:-keep]
+def delete_old_backups(folder: Path, keep: int) -> Sequence[Path]:
+    """Delete all but the newest `keep` backups in a folder; return those deleted."""
+    old = sorted(folder.glob(_BACKUP_PATTERN))[:-keep]
     for file in old:
         file.unlink()
     return old
@@ -115,28 +117,28 @@ async def restore(
     programs: Path | None,
     on_month: OnMonth,
 ) -> None:
-    """Put a backup in the store's place: whole and, unless waived, verified; or not at all.
+    """Replace the store by a backup, and verify it. On any error the store stays as it was.
 
     Args:
-        url: The store, to which nobody else is connected.
-        file: What `back_up` has written, by this release or an earlier one.
-        now: The moment, for which months there are.
-        replace: Whether a store that holds events may go.
-        verify: Whether each month is worked out again from its events.
+        url: The store. No other connection may be open.
+        file: A backup that this release or an earlier one has written.
+        now: The current time.
+        replace: Whether a store that contains events may be replaced.
+        verify: Whether to recompute each month from its events and compare.
         programs: As for `write_dump`.
-        on_month: Told of each month that is verified.
+        on_month: Called before each month is verified.
 
     Raises:
-        NoDump, DumpFailed, StoreInUse, StoreNotEmpty, StoreIsWrong: The store is as it was.
+        NoDump, DumpFailed, StoreInUse, StoreNotEmpty, VerificationFailed: The store is as it was.
     """
     verify_dump(file)
     if not replace and (await select_row_counts(url)).get("event"):
         raise StoreNotEmpty(
-            "The store holds events: add --replace to put the backup in its place."
+            "The store contains events. Add --replace to replace them by the backup."
         )
-    async with replaced(url):
+    async with replace_schema(url):
         await read_dump(url, file, programs)
-        await _made_current(url)
+        await _migrate_schema(url)
         if verify:
             await verify_store(url, now, on_month)
 
@@ -144,68 +146,73 @@ async def restore(
 async def move(
     source: str, target: str, now: datetime, *, programs: Path | None, on_month: OnMonth
 ) -> None:
-    """Copy a store to another server, row by row the same, and verify it there.
+    """Copy a store to another server, compare the row counts, and verify it there.
 
     Args:
-        source: A store, to which nobody else is connected; it stays as it is.
+        source: The store to copy; it does not change. No other connection may be open.
         target: A database without events.
-        now: The moment.
+        now: The current time.
         programs: As for `write_dump`.
-        on_month: Told of each month that is verified.
+        on_month: Called before each month is verified.
 
     Raises:
-        DumpFailed, StoreInUse, StoreNotEmpty, StoreIsWrong: The target is as it was.
+        DumpFailed, StoreInUse, StoreNotEmpty, VerificationFailed: The target is as it was.
     """
     await upgrade_store(source)
     await require_exclusive_access(source)
     if (await select_row_counts(target)).get("event"):
-        raise StoreNotEmpty("The database to move to holds events already: choose another.")
+        raise StoreNotEmpty("The target database contains events: choose an empty one.")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "move.dump"
         await write_dump(source, file, programs)
-        async with replaced(target):
+        async with replace_schema(target):
             await read_dump(target, file, programs)
-            await _made_current(target)
-            await _insist_on_same_rows(source, target)
+            await _migrate_schema(target)
+            await _require_same_row_counts(source, target)
             await verify_store(target, now, on_month)
 
 
-async def _made_current(url: str) -> None:
-    async with _opened(url) as database, database.owner_transaction() as tx:
+async def _migrate_schema(url: str) -> None:
+    async with _open_database(url) as database, database.owner_transaction() as tx:
         await migrate(tx)
 
 
-async def _insist_on_same_rows(source: str, target: str) -> None:
+async def _require_same_row_counts(source: str, target: str) -> None:
     expected, found = await select_row_counts(source), await select_row_counts(target)
     if found != expected:
         table = next(name for name in expected if found.get(name) != expected[name])
-        raise StoreIsWrong(f"{table}: {expected[table]} rows became {found.get(table)}.")
+        raise VerificationFailed(
+            f"Table {table}: {expected[table]} rows in the source, "
+            f"{found.get(table)} in the target."
+        )
 
 
 async def verify_store(url: str, now: datetime, on_month: OnMonth) -> None:
-    """Work out every month of every organization again from its events, and compare.
+    """Recompute every month of every organization from its events, and compare.
 
     Raises:
-        StoreIsWrong: A month differs; says which, and where first.
+        VerificationFailed: A month differs. The message has the first difference.
     """
-    async with _opened(url) as database:
+    async with _open_database(url) as database:
         for organization in await list_organizations(database):
-            for month in await _months_with_rows(database, organization, now):
+            for month in await _list_months_with_rows(database, organization, now):
                 on_month(organization.name, month)
                 verified = await verify_month(database, organization.organization_id, month)
-                if wrong := verified.differences:
-                    raise StoreIsWrong(f"{organization.name}, {month}: {wrong[0]}")
+                if differences := verified.differences:
+                    raise VerificationFailed(f"{organization.name}, {month}: {differences[0]}")
 
 
-async def _months_with_rows(database: Database, organization: Any, now: datetime) -> list[Month]:
-    """Months after the last event have none: their reports carry its stocks."""
+async def _list_months_with_rows(
+    database: Database, organization: Any, now: datetime
+) -> list[Month]:
+    """Return the months up to the last event; later ones have no rows of their own."""
     states = await list_months(database, organization.organization_id, now)
     last = organization.last_month
     return [state.month for state in states if last and state.month.first_day <= last]
 
 
 @asynccontextmanager
-async def _opened(url: str) -> AsyncIterator[Database]:
+async def _open_database(url: str) -> AsyncIterator[Database]:
     database = Database(url, pool_size=2)
     try:
         yield database

@@ -17,7 +17,7 @@ from app.domain.audit import OK, Action, AuditEvent
 from app.domain.callers import Caller, Scope
 from app.domain.errors import InvalidArgument, InvalidMonth
 from app.domain.months import Month
-from app.services.document_cache import keep_document, kept_document
+from app.services.document_cache import cache_document, fetch_cached_document
 from app.web.app_state import get_app_state
 from app.web.audit import record_actions, record_download, request_actor
 from app.web.auth import AuthenticatedRoute
@@ -163,7 +163,7 @@ def _new_closed_report(
             organization_id, month = header.organization_id, header.month
             document = ClosedDocument(header.etag, header.revision, body)
             cache.put((organization_id, month, True), document)
-            await keep_document(context.database, organization_id, month, header.etag, body)
+            await cache_document(context.database, organization_id, month, header.etag, body)
 
     return _SnapshotResponse(resources.pop_all(), chunks, headers, store_document)
 
@@ -180,7 +180,9 @@ async def _read_stored_document(
     context: Context, header: ReportHeader, *, is_gzipped: bool
 ) -> bytes | None:
     """Read the document from the store; decompress it if the client does not accept gzip."""
-    stored = await kept_document(context, header.organization_id, header.month, header.etag)
+    stored = await fetch_cached_document(
+        context, header.organization_id, header.month, header.etag
+    )
     if stored is None or is_gzipped:
         return stored
     return await asyncio.to_thread(gzip.decompress, stored)

@@ -1,4 +1,4 @@
-"""Stores by their URL: nobody may be connected to one that is replaced."""
+"""Stores given by URL, to which no connection is open."""
 
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,7 +19,7 @@ _names = itertools.count(1)
 
 @pytest.fixture
 async def make_store(postgres: str, template: str) -> AsyncIterator[MakeStore]:
-    """Makes a store that holds some events, in which an experiment of August lives on."""
+    """Creates stores with some events, and returns their URLs."""
     stores = []
 
     async def make(*lines: bytes) -> str:
@@ -39,7 +39,7 @@ async def make_store(postgres: str, template: str) -> AsyncIterator[MakeStore]:
         await store.__aexit__()
 
 
-def some_events() -> list[bytes]:
+def create_events() -> list[bytes]:
     number = next(_names)
     at = "2026-08-10T00:00:00Z"
     ann = f"ann-{number}"
@@ -60,11 +60,11 @@ def some_events() -> list[bytes]:
 
 
 async def execute(url: str, command: str) -> None:
-    """As the tables' owner."""
+    """Execute a command as the owner of the tables."""
     connection = await asyncpg.connect(url)
     await connection.execute(command)
     await connection.close()
 
 
-def told(_: str, __: Month) -> None:
-    """Hears of a month, and says nothing."""
+def ignore_month(_: str, __: Month) -> None:
+    """An `on_month` callback that does nothing."""

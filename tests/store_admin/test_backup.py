@@ -10,32 +10,34 @@ import pytest
 
 from app.postgres.dumps import DumpFailed, NoDump, StoreInUse, select_row_counts
 from app.services.store_admin import (
-    StoreIsWrong,
     StoreNotEmpty,
+    VerificationFailed,
     back_up,
-    backup_file,
-    forget_old_backups,
+    choose_backup_file,
+    delete_old_backups,
     restore,
 )
 from tests.conftest import NOW
 from tests.server_process import ServerProcess, run_command
-from tests.store_admin.conftest import MakeStore, execute, some_events, told
+from tests.store_admin.conftest import MakeStore, create_events, execute, ignore_month
 
 
 async def restored(url: str, file: Path, *, replace: bool = False, verify: bool = True) -> None:
-    await restore(url, file, NOW, replace=replace, verify=verify, programs=None, on_month=told)
+    await restore(
+        url, file, NOW, replace=replace, verify=verify, programs=None, on_month=ignore_month
+    )
 
 
 @pytest.fixture
 async def dump(make_store: MakeStore, tmp_path: Path) -> Path:
     """Of a store with one user's events."""
     file = tmp_path / "one.dump"
-    await back_up(await make_store(*some_events()), file, programs=None)
+    await back_up(await make_store(*create_events()), file, programs=None)
     return file
 
 
 async def test_every_row_comes_back(make_store: MakeStore, tmp_path: Path) -> None:
-    source, target = await make_store(*some_events()), await make_store()
+    source, target = await make_store(*create_events()), await make_store()
 
     await back_up(source, tmp_path / "all.dump", programs=None)
     await restored(target, tmp_path / "all.dump")
@@ -47,7 +49,7 @@ async def test_every_row_comes_back(make_store: MakeStore, tmp_path: Path) -> No
 
 def test_a_place_that_cannot_be_is_told_in_words() -> None:
     with pytest.raises(DumpFailed, match="File name too long"):
-        backup_file(Path(300 * "x"), NOW)
+        choose_backup_file(Path(300 * "x"), NOW)
 
 
 def test_a_dump_is_for_its_owner_s_eyes_only(dump: Path) -> None:
@@ -58,7 +60,7 @@ def test_a_dump_is_for_its_owner_s_eyes_only(dump: Path) -> None:
 async def test_a_store_with_events_is_replaced_only_when_told_to(
     make_store: MakeStore, dump: Path
 ) -> None:
-    target = await make_store(*some_events(), *some_events())
+    target = await make_store(*create_events(), *create_events())
 
     with pytest.raises(StoreNotEmpty, match="--replace"):
         await restored(target, dump)
@@ -73,11 +75,11 @@ async def test_a_dump_that_is_damaged_leaves_the_store_as_it_was(
     make_store: MakeStore, dump: Path, damage: Callable[[bytes], bytes]
 ) -> None:
     """pg_restore itself may miss rows of a dump that is cut off, and says nothing."""
-    target = await make_store(*some_events(), *some_events())
+    target = await make_store(*create_events(), *create_events())
     before = await select_row_counts(target)
     await asyncio.to_thread(lambda: dump.write_bytes(damage(dump.read_bytes())))
 
-    with pytest.raises(NoDump, match="or not all of it"):
+    with pytest.raises(NoDump, match="is not a complete backup"):
         await restored(target, dump, replace=True)
 
     assert await select_row_counts(target) == before
@@ -86,12 +88,12 @@ async def test_a_dump_that_is_damaged_leaves_the_store_as_it_was(
 async def test_a_program_that_fails_leaves_the_store_as_it_was(
     make_store: MakeStore, dump: Path, tmp_path: Path
 ) -> None:
-    target = await make_store(*some_events(), *some_events())
+    target = await make_store(*create_events(), *create_events())
     before = await select_row_counts(target)
 
     with pytest.raises(DumpFailed, match="pg_restore: cannot be run: No such file"):
         await restore(
-            target, dump, NOW, replace=True, verify=True, programs=tmp_path, on_month=told
+            target, dump, NOW, replace=True, verify=True, programs=tmp_path, on_month=ignore_month
         )
 
     assert await select_row_counts(target) == before
@@ -100,11 +102,11 @@ async def test_a_program_that_fails_leaves_the_store_as_it_was(
 async def test_a_dump_whose_figures_are_wrong_leaves_the_store_as_it_was(
     make_store: MakeStore, tmp_path: Path
 ) -> None:
-    source, target = await make_store(*some_events()), await make_store(*some_events())
+    source, target = await make_store(*create_events()), await make_store(*create_events())
     await execute(source, "UPDATE workspace_month SET size_bytes = size_bytes + 1")
     await back_up(source, tmp_path / "wrong.dump", programs=None)
 
-    with pytest.raises(StoreIsWrong, match="default, 2026-"):
+    with pytest.raises(VerificationFailed, match="default, 2026-"):
         await restored(target, tmp_path / "wrong.dump", replace=True)
     kept = await select_row_counts(target)
 
@@ -116,7 +118,7 @@ async def test_a_store_in_use_is_refused(make_store: MakeStore, dump: Path) -> N
     target = await make_store()
     other = await asyncpg.connect(target)
 
-    with pytest.raises(StoreInUse, match="1 other connections: stop the service"):
+    with pytest.raises(StoreInUse, match=r"1 other connections\. First stop the service"):
         await restored(target, dump)
     await other.close()
 
@@ -127,7 +129,7 @@ async def test_a_store_in_use_is_refused(make_store: MakeStore, dump: Path) -> N
     ("name", "content", "said"),
     [
         ("none.dump", None, "cannot be read: No such file or directory"),
-        ("text.dump", b"SELECT 1;\n", "is no dump that `chargeback backup` has written"),
+        ("text.dump", b"SELECT 1;\n", "is not a complete backup that `chargeback backup` wrote"),
     ],
 )
 async def test_what_is_no_dump_is_refused(
@@ -141,8 +143,8 @@ async def test_what_is_no_dump_is_refused(
 
 
 async def test_a_backup_overwrites_nothing(dump: Path) -> None:
-    with pytest.raises(StoreNotEmpty, match="is there already"):
-        backup_file(dump, NOW)
+    with pytest.raises(StoreNotEmpty, match="exists; a backup never overwrites"):
+        choose_backup_file(dump, NOW)
 
 
 def test_a_folder_keeps_the_latest_and_what_is_not_ours(tmp_path: Path) -> None:
@@ -150,18 +152,18 @@ def test_a_folder_keeps_the_latest_and_what_is_not_ours(tmp_path: Path) -> None:
     for name in [*names, "other.dump"]:
         (tmp_path / name).touch()
 
-    removed = forget_old_backups(tmp_path, 2)
+    removed = delete_old_backups(tmp_path, 2)
 
     assert [file.name for file in removed] == names[:1]
     assert sorted(file.name for file in tmp_path.iterdir()) == [*names[1:], "other.dump"]
-    assert backup_file(tmp_path, NOW) == tmp_path / "chargeback-20261124T120000Z.dump"
+    assert choose_backup_file(tmp_path, NOW) == tmp_path / "chargeback-20261124T120000Z.dump"
 
 
 def test_the_commands_take_a_served_store_to_another_folder(tmp_path: Path) -> None:
     first, second, backups = (tmp_path / name for name in ("first", "second", "backups"))
     backups.mkdir()
     with ServerProcess(first, arguments=()):
-        lines = b"\n".join(some_events())
+        lines = b"\n".join(create_events())
         run_command("import", "-", data_dir=first, standard_input=lines)
         saved = run_command("backup", str(backups), "--keep", "7", data_dir=first)
         in_use = run_command("restore", *map(str, backups.iterdir()), "--replace", data_dir=first)

@@ -14,7 +14,7 @@ from app.postgres.dumps import DumpFailed, StoreInUse, select_row_counts
 from app.postgres.embedded import EmbeddedPostgres
 from app.services.store_admin import StoreNotEmpty, back_up, move
 from tests.conftest import NOW
-from tests.store_admin.conftest import MakeStore, some_events, told
+from tests.store_admin.conftest import MakeStore, create_events, ignore_month
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +59,13 @@ def _to(socket: str) -> Serve:
 
 
 async def moved(source: str, target: str) -> None:
-    await move(source, target, NOW, programs=None, on_month=told)
+    await move(source, target, NOW, programs=None, on_month=ignore_month)
 
 
 async def test_every_row_is_on_the_server_and_the_old_store_as_it_was(
     make_store: MakeStore, server: str
 ) -> None:
-    source = await make_store(*some_events())
+    source = await make_store(*create_events())
     before = await select_row_counts(source)
 
     await moved(source, server)
@@ -77,16 +77,16 @@ async def test_every_row_is_on_the_server_and_the_old_store_as_it_was(
 async def test_a_server_that_holds_events_is_left_alone(
     make_store: MakeStore, server: str
 ) -> None:
-    await moved(await make_store(*some_events()), server)
+    await moved(await make_store(*create_events()), server)
 
-    with pytest.raises(StoreNotEmpty, match="choose another"):
+    with pytest.raises(StoreNotEmpty, match="choose an empty one"):
         await moved(await make_store(), server)
 
     assert (await select_row_counts(server))["event"] == 4
 
 
 async def test_a_store_that_is_served_is_not_moved(make_store: MakeStore, server: str) -> None:
-    source = await make_store(*some_events())
+    source = await make_store(*create_events())
     service = await asyncpg.connect(source)
 
     with pytest.raises(StoreInUse, match="stop the service"):

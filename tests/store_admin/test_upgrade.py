@@ -11,13 +11,13 @@ from app.postgres.dumps import select_row_counts
 from app.services.file_import import import_lines
 from app.services.organizations import find_organization
 from app.services.store_admin import (
+    dry_run_upgrade,
     pending_migrations,
-    rehearse_upgrade,
     upgrade_store,
     verify_store,
 )
 from tests.conftest import NOW
-from tests.store_admin.conftest import MakeStore, execute, some_events, told
+from tests.store_admin.conftest import MakeStore, create_events, execute, ignore_month
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ async def empty(make_store: MakeStore) -> str:
 async def test_a_rehearsal_says_what_it_would_do_and_does_nothing(empty: str) -> None:
     waiting = await pending_migrations(empty)
 
-    statements = await rehearse_upgrade(empty)
+    statements = await dry_run_upgrade(empty)
 
     assert waiting[0] == "0001_initial Initial schema"
     assert any(statement.startswith("CREATE TABLE organization") for statement in statements)
@@ -68,16 +68,16 @@ LATER = """
 async def test_this_release_starts_reads_and_writes_on_the_schema_of_the_next(
     make_store: MakeStore,
 ) -> None:
-    url = await make_store(*some_events())
+    url = await make_store(*create_events())
     await execute(url, LATER)
 
     database = Database(url, pool_size=2)
     async with database.owner_transaction() as tx:
         await upgrade(tx)
     found = await find_organization(database, DEFAULT_ORGANIZATION)
-    accepted = await import_lines(database, found.organization_id, iter([some_events()]), NOW)
+    accepted = await import_lines(database, found.organization_id, iter([create_events()]), NOW)
     await database.close()
 
     assert (accepted.accepted, accepted.duplicates) == (4, 0)
-    await verify_store(url, NOW, told)
+    await verify_store(url, NOW, ignore_month)
     assert await pending_migrations(url) == []
