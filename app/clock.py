@@ -1,4 +1,4 @@
-"""The clock. It is read at the edge, and the instant is passed on as `now`."""
+"""The clock. Entry points read it once and pass the time on as `now`."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -7,5 +7,5 @@ Clock = Callable[[], datetime]
 
 
 def system_clock() -> datetime:
-    """Return the current instant in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)

@@ -1,9 +1,10 @@
-"""Settings: the environment and the settings file, read here alone."""
+"""Settings: the only reader of the environment and of the settings file."""
 
 import difflib
 import os
 import re
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_network
@@ -20,34 +21,33 @@ _FALSE = ("false", "0", "no", "off")
 
 
 class SettingsError(Exception):
-    """A setting has a bad value: one line that names it, the value, and what is allowed."""
+    """A setting is invalid: a line for each names the setting, the value and what is allowed."""
 
 
-def _switch(value: object) -> object:
-    written = str(value).strip().lower()
-    if written in _TRUE + _FALSE:
-        return written in _TRUE
+def _parse_bool(value: object) -> object:
+    text = str(value).strip().lower()
+    if text in _TRUE + _FALSE:
+        return text in _TRUE
     raise ValueError(f"one of {', '.join(_TRUE + _FALSE)}")
 
 
-def _names(value: object) -> object:
+def _parse_names(value: object) -> object:
     if isinstance(value, str):
         return frozenset(name.strip() for name in value.split(",") if name.strip())
     return value
 
 
-def _networks(value: object) -> object:
+def _parse_networks(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
-        written = [each.strip() for each in value.split(",") if each.strip()]
-        return tuple(str(ip_network(each)) for each in written)
+        networks = [each.strip() for each in value.split(",") if each.strip()]
+        return tuple(str(ip_network(each)) for each in networks)
     except ValueError:
         raise ValueError("addresses or networks such as 10.0.0.0/8, comma separated") from None
 
 
-def _postgres_url(value: object) -> object:
-    """An empty line in a settings file means the same as none: the embedded PostgreSQL."""
+def _parse_postgres_url(value: object) -> object:
     if value in (None, ""):
         return None
     url = str(value)
@@ -56,20 +56,28 @@ def _postgres_url(value: object) -> object:
     return url.replace("postgresql+asyncpg://", "postgresql://", 1)
 
 
-def _or_none(value: object) -> object:
-    """An empty line in a settings file means the same as none."""
+def _empty_to_none(value: object) -> object:
+    """Read an empty line of a settings file as unset."""
     return None if value == "" else value
 
 
+def _require_readable_file(value: object) -> object:
+    if value in (None, ""):
+        return None
+    if not os.access(str(value), os.R_OK) or not Path(str(value)).is_file():
+        raise ValueError("a file that exists and can be read")
+    return Path(str(value))
+
+
 class LogFormat(StrEnum):
-    """How the service writes its log."""
+    """The formats of the log."""
 
     JSON = "json"
     TEXT = "text"
 
 
 class LogLevel(StrEnum):
-    """The least that the service logs: `info` has a line for each request."""
+    """The lowest level to log; `info` has a line for each request."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -77,222 +85,215 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-def _existing_file(value: object) -> object:
-    if value in (None, ""):
-        return None
-    if not os.access(str(value), os.R_OK) or not Path(str(value)).is_file():
-        raise ValueError("a file that is there and can be read")
-    return Path(str(value))
-
-
-Switch = Annotated[bool, BeforeValidator(_switch)]
+Boolean = Annotated[bool, BeforeValidator(_parse_bool)]
 
 
 class Settings(BaseSettings):
-    """What an install may choose; every name is an environment variable in capitals."""
+    """The settings of an installation. Each is an environment variable of the same name."""
 
     model_config = SettingsConfigDict(
         extra="ignore", frozen=True, env_ignore_empty=False, hide_input_in_errors=False
     )
 
-    database_url: Annotated[str | None, BeforeValidator(_postgres_url)] = Field(
-        None, description="A PostgreSQL ≥ 15; without it the service runs its own."
+    database_url: Annotated[str | None, BeforeValidator(_parse_postgres_url)] = Field(
+        None, description="URL of a PostgreSQL database, 15 or newer. Unset: embedded PostgreSQL."
     )
     database_pool_size: int = Field(
         10,
         ge=2,
         le=1000,
-        description="Connections to PostgreSQL at the most, per process that answers requests.",
+        description="Maximum connections to PostgreSQL per service process.",
     )
-    database_shared_snapshots: Switch = Field(
+    database_shared_snapshots: Boolean = Field(
         True,
-        description="Whether a request's statements run side by side; switch it off behind "
-        "pgbouncer in transaction mode and on Citus.",
+        description="Run a request's statements in parallel, on connections that share a "
+        "snapshot. Turn it off behind pgbouncer in transaction mode and on Citus.",
     )
-    database_prepared_statements: Switch = Field(
+    database_prepared_statements: Boolean = Field(
         True,
-        description="Whether statements are prepared; switch it off behind pgbouncer in "
-        "transaction mode.",
+        description="Use prepared statements. Turn it off behind pgbouncer in transaction mode.",
     )
-    admin_user_list: Annotated[frozenset[str], NoDecode, BeforeValidator(_names)] = Field(
+    admin_user_list: Annotated[frozenset[str], NoDecode, BeforeValidator(_parse_names)] = Field(
         frozenset(),
-        description="Usernames or emails, comma separated, who are admins of every organization.",
+        description="Usernames or emails of admins of every organization, comma separated.",
     )
-    chargeback_usage_report_enabled: Switch = Field(
-        True, description="Whether the report is served."
-    )
+    chargeback_usage_report_enabled: Boolean = Field(True, description="Serve the report.")
     month_close_after_days: int | None = Field(
         None,
         ge=0,
         le=365,
-        description="Close each month so many days after its end; by default never by itself.",
+        description="Close each month automatically this many days after its end. Unset: never.",
     )
     event_retention_days: int | None = Field(
         None,
         ge=400,
         le=36_500,
-        description="Archive and drop the usage events of each year of arrival that ended so many "
-        "days ago; by default never. For so long, duplicates are known as such.",
+        description="Archive and delete the usage events that arrived in a year this many days "
+        "after the year's end. Unset: never. Until then duplicates are recognized.",
     )
     feed_max_body_bytes: int = Field(
         33_554_432,
         ge=1_000,
         le=134_217_728,
-        description="The largest body that POST /api/events takes, as sent and as unpacked.",
+        description="Maximum body of POST /api/events in bytes, as sent and as decompressed.",
     )
     graphql_max_body_bytes: int = Field(
-        1_000_000, ge=1_000, le=100_000_000, description="The largest body of a GraphQL request."
+        1_000_000,
+        ge=1_000,
+        le=100_000_000,
+        description="Maximum body of a GraphQL request in bytes.",
     )
     graphql_max_tokens: int = Field(
-        4_000, ge=100, le=1_000_000, description="The most tokens of a GraphQL query."
+        4_000, ge=100, le=1_000_000, description="Maximum tokens of a GraphQL query."
     )
     graphql_max_depth: int = Field(
-        12, ge=5, le=100, description="How deep a GraphQL query may nest fields."
+        12, ge=5, le=100, description="Maximum nesting of fields of a GraphQL query."
     )
     graphql_max_aliases: int = Field(
-        50, ge=1, le=100_000, description="The most aliases of a GraphQL query."
+        50, ge=1, le=100_000, description="Maximum aliases of a GraphQL query."
     )
     graphql_max_directives: int = Field(
-        100, ge=1, le=100_000, description="The most directives of a GraphQL query."
+        100, ge=1, le=100_000, description="Maximum directives of a GraphQL query."
     )
     graphql_max_cost: int = Field(
         50_000_000,
         ge=1_000,
         le=10_000_000_000,
-        description="The most that a GraphQL query may cost: values that its answer may hold.",
+        description="Maximum cost of a GraphQL query: the values that its response may hold.",
     )
     graphql_timeout_seconds: int = Field(
-        8, ge=1, le=3600, description="How long a GraphQL query may take."
+        8, ge=1, le=3600, description="Timeout of a GraphQL query."
     )
     max_concurrent_queries_per_key: int = Field(
         50,
         ge=1,
         le=10_000,
-        description="How many queries of a key may run at a time, by whatever route but that of "
-        "the feed, in each process.",
+        description="Maximum concurrent requests of one API key per service process, not "
+        "counting POST /api/events.",
     )
-    graphiql_enabled: Switch = Field(
-        True, description="Whether GraphiQL is served, with the way to sign in to it."
-    )
-    graphql_introspection_enabled: Switch = Field(
+    graphiql_enabled: Boolean = Field(True, description="Serve GraphiQL and its sign-in.")
+    graphql_introspection_enabled: Boolean = Field(
         True,
-        description="Whether GraphQL tells its schema, also by suggestions after misspelt names.",
+        description="Allow GraphQL introspection and suggestions for misspelt names.",
     )
-    trusted_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_networks)] = Field(
-        (),
-        description="Addresses or networks of proxies, comma separated, whose X-Forwarded-For and "
-        "X-Forwarded-Proto are believed.",
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_networks)] = (
+        Field(
+            (),
+            description="Addresses or networks of proxies, comma separated, whose "
+            "X-Forwarded-For and X-Forwarded-Proto are trusted.",
+        )
     )
     body_timeout_seconds: int = Field(
         20,
         ge=1,
         le=3600,
-        description="How long a request's body may take to arrive, beside a second per 50 kB.",
+        description="Timeout for receiving a request's body, plus one second per 50 kB.",
     )
     session_lifetime_hours: int = Field(
-        12, ge=1, le=720, description="How long a sign-in lasts in the browser."
+        12, ge=1, le=720, description="How long a browser session lasts."
     )
-    log_format: Annotated[LogFormat | None, BeforeValidator(_or_none)] = Field(
+    log_format: Annotated[LogFormat | None, BeforeValidator(_empty_to_none)] = Field(
         None,
-        description="How the log is written: a JSON object a line, or text. By default text on "
-        "a terminal, JSON elsewhere.",
+        description="Log format. Unset: text on a terminal, JSON elsewhere.",
     )
-    log_level: LogLevel = Field(LogLevel.INFO, description="The least that is logged.")
+    log_level: LogLevel = Field(LogLevel.INFO, description="Lowest level to log.")
     request_id_header: str = Field(
         "X-Request-ID",
         pattern=r"^[0-9A-Za-z-]{0,64}$",
-        description="The header from which a request's id is taken when it is well-formed; "
-        "empty: from none.",
+        description="Header that carries a request's id. Empty: ignore ids of clients.",
+        json_schema_extra={"allowed": "a name of at most 64 letters, digits and hyphens"},
     )
     slow_query_seconds: float = Field(
-        1.0, gt=0, le=3600, description="From when on a request is logged as slow."
+        1.0, gt=0, le=3600, description="Log requests that take longer as slow."
     )
-    metrics_token: Annotated[str | None, BeforeValidator(_or_none)] = Field(
+    metrics_token: Annotated[str | None, BeforeValidator(_empty_to_none)] = Field(
         None,
         pattern=r"^[\x21-\x7e]{16,}$",
-        description="With it /metrics can be read without a key, and without the store.",
+        description="Token for /metrics. With it /metrics needs neither an API key nor the store.",
+        json_schema_extra={"allowed": "16 or more printable ASCII characters, no spaces"},
     )
-    traces_endpoint: Annotated[str | None, BeforeValidator(_or_none)] = Field(
+    traces_endpoint: Annotated[str | None, BeforeValidator(_empty_to_none)] = Field(
         None,
         pattern=r"^https?://",
-        description="Where OpenTelemetry traces are sent, by OTLP over HTTP; by default nowhere.",
+        description="URL to send OpenTelemetry traces to, by OTLP over HTTP. Unset: no traces.",
+        json_schema_extra={"allowed": "a URL that begins with http:// or https://"},
     )
-    sources_file: Annotated[Path | None, BeforeValidator(_existing_file)] = Field(
-        None, description="A file of TOML that lists sources to read, and how often."
+    sources_file: Annotated[Path | None, BeforeValidator(_require_readable_file)] = Field(
+        None, description="TOML file that lists sources to read, and how often."
     )
 
     @property
-    def shown(self) -> dict[str, Any]:
-        """The settings as they may be told; no token and no password."""
-        shown: dict[str, Any] = self.model_dump(mode="json")
+    def redacted(self) -> dict[str, Any]:
+        """The settings as JSON values, with tokens and passwords removed."""
+        values: dict[str, Any] = self.model_dump(mode="json")
         if self.database_url is not None:
-            shown["database_url"] = _without_password(self.database_url)
-        shown["metrics_token"] = None if self.metrics_token is None else _HIDDEN
-        return shown
+            values["database_url"] = _redact_password(self.database_url)
+        values["metrics_token"] = None if self.metrics_token is None else _REDACTED
+        return values
 
     @classmethod
     def load(cls, env_file: Path | None = None, **overrides: Any) -> Self:
-        """The environment, then the settings file; the environment wins.
+        """Read the environment and the settings file; the environment takes precedence.
 
         Args:
-            env_file: The settings file; by default /etc/default/chargeback when it exists.
-            overrides: Values that win over both.
+            env_file: The settings file. None: /etc/default/chargeback, if it exists.
+            overrides: Values that take precedence over both.
 
         Raises:
-            SettingsError: A bad value, or a settings file that cannot be read.
+            SettingsError: A value is invalid, or the settings file cannot be read.
         """
         if env_file is not None and not env_file.is_file():
-            raise SettingsError(f"--env-file {env_file}: there is no such file.")
+            raise SettingsError(f"--env-file {env_file}: the file does not exist.")
         chosen = env_file or (DEFAULT_ENV_FILE if DEFAULT_ENV_FILE.is_file() else None)
         if chosen is not None and not os.access(chosen, os.R_OK):
             raise SettingsError(f"{chosen}: the settings file cannot be read.")
         try:
             return cls(_env_file=chosen, **overrides)
         except ValidationError as error:
-            raise SettingsError(_one_line(error)) from None
+            raise SettingsError(_format_errors(error)) from None
 
 
-_HIDDEN = "…"
+_REDACTED = "…"
 
 
 @dataclass(frozen=True)
 class SettingsFile:
-    """The lines of a settings file; of several lines of a setting the last one counts."""
+    """The text of a settings file. If a setting has several lines, the last one counts."""
 
     text: str
 
     @classmethod
     def read(cls, file: Path) -> Self:
-        """An empty one when there is no such file."""
+        """Read a file; a file that does not exist is empty."""
         return cls(file.read_text(encoding="utf-8") if file.exists() else "")
 
     def with_setting(self, name: str, value: str) -> Self:
-        """The setting's lines replaced by one, in the place of the last; without a value by none.
+        """Return a copy that sets the setting once, where its last line was.
+
+        An empty value removes the setting.
 
         Raises:
-            SettingsError: There is no such setting, or a file cannot hold the value.
+            SettingsError: The setting does not exist, or a file cannot hold the value.
         """
         if name not in _setting_names():
-            near = difflib.get_close_matches(name.upper(), _setting_names(), n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
+            matches = difflib.get_close_matches(name.upper(), _setting_names(), n=1)
+            hint = f" Did you mean {matches[0]}?" if matches else ""
             raise SettingsError(f"There is no setting {name!r}.{hint}")
         if "\n" in value or "${" in value:
-            raise SettingsError(
-                f"{name}: a value in a settings file holds no line break and no ${{."
-            )
+            raise SettingsError(f"{name}: a settings file cannot hold a line break or ${{.")
         lines = self.text.splitlines()
-        own = [number for number, line in enumerate(lines) if _names_setting(line, name)]
-        place = own[-1] if own else len(lines)
+        existing = [index for index, line in enumerate(lines) if _is_line_of(line, name)]
+        position = existing[-1] if existing else len(lines)
         escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-        lines[place : place + 1] = [f"{name}='{escaped}'"] if value else []
-        kept = [line for number, line in enumerate(lines) if number not in own[:-1]]
+        lines[position : position + 1] = [f"{name}='{escaped}'"] if value else []
+        kept = [line for index, line in enumerate(lines) if index not in existing[:-1]]
         return type(self)("".join(f"{line}\n" for line in kept))
 
-    def insist_on_good_values(self) -> None:
-        """Refuse what would stop the next start.
+    def validate(self) -> None:
+        """Reject values with which the service would not start.
 
         Raises:
-            SettingsError: A bad value.
+            SettingsError: A value is invalid.
         """
         with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
             file.write(self.text)
@@ -300,34 +301,56 @@ class SettingsFile:
             Settings.load(Path(file.name))
 
 
-def _names_setting(line: str, name: str) -> bool:
-    written, equals, _ = line.partition("=")
-    return bool(equals) and written.strip().removeprefix("export ").strip() == name
+def _is_line_of(line: str, name: str) -> bool:
+    key, equals, _ = line.partition("=")
+    return bool(equals) and key.strip().removeprefix("export ").strip() == name
 
 
 def _setting_names() -> list[str]:
     return [name.upper() for name in Settings.model_fields]
 
 
-def settings_file_of_defaults() -> str:
-    """A settings file that says of each setting what it is and its default, and sets none."""
+def default_settings_file() -> str:
+    """Return a settings file with each setting's description and default, all commented out."""
     lines = ["# Settings of the chargeback admin API. A later line overrides an earlier one."]
-    for name, described in Settings.model_fields.items():
-        default = described.default
-        shown = "" if not default and default is not False else str(default)
-        lines += ["", f"# {described.description}", f"#{name.upper()}='{shown}'"]
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        text = "" if not default and default is not False else str(default)
+        lines += ["", f"# {field.description}", f"#{name.upper()}='{text}'"]
     return "\n".join([*lines, ""])
 
 
-def _one_line(error: ValidationError) -> str:
-    first = error.errors()[0]
-    name = str(first["loc"][0]).upper() if first["loc"] else "settings"
-    allowed = first["msg"].removeprefix("Value error, ")
-    value = _HIDDEN if name == "METRICS_TOKEN" else repr(_without_password(str(first["input"])))
-    return f"{name}={value} is not allowed: {allowed}."
+def _format_errors(error: ValidationError) -> str:
+    """Return a line for each invalid setting, in our own words."""
+    schema = Settings.model_json_schema()
+    lines = []
+    for problem in error.errors():
+        name = str(problem["loc"][0])
+        text = repr(_redact_password(str(problem["input"])))
+        value = _REDACTED if name == "metrics_token" else text
+        own_words = problem.get("ctx", {}).get("error")
+        allowed = own_words or _describe_allowed(schema["properties"][name], schema["$defs"])
+        lines.append(f"{name.upper()}={value} is not allowed: use {allowed}.")
+    return "\n".join(lines)
 
 
-def _without_password(url: str) -> str:
-    """An address as a log may have it."""
-    hidden = re.sub(r"(://[^/?#]*?:)[^/?#]*(?=@)", r"\1…", url)
-    return re.sub(r"(?i)((?:^|[?&])(?:ssl)?password=)[^&]*", r"\1…", hidden)
+def _describe_allowed(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+    """Describe a JSON schema's values, such as "a whole number from 1 to 720"."""
+    if "allowed" in schema:
+        return str(schema["allowed"])
+    if "$ref" in schema:
+        return _describe_allowed(definitions[schema["$ref"].rsplit("/")[-1]], definitions)
+    if "anyOf" in schema:
+        (schema,) = (each for each in schema["anyOf"] if each.get("type") != "null")
+        return _describe_allowed(schema, definitions)
+    if "enum" in schema:
+        return f"one of {', '.join(schema['enum'])}"
+    kind = "a whole number" if schema["type"] == "integer" else "a number"
+    lower = f"from {schema['minimum']:,}" if "minimum" in schema else "above 0"
+    return f"{kind} {lower} to {schema['maximum']:,}"
+
+
+def _redact_password(text: str) -> str:
+    """Replace the password of a URL or a connection string by an ellipsis."""
+    redacted = re.sub(r"(://[^/?#]*?:)[^/?#]*(?=@)", r"\1…", text)
+    return re.sub(r"(?i)((?:^|[?&])(?:ssl)?password=)[^&]*", r"\1…", redacted)

@@ -1,7 +1,7 @@
-"""Write what follows from the code: references, and which settings the chart takes.
+"""Generate references from the code, and the chart's schema of settings.
 
 python tools/reference.py          write docs/reference/ and the chart's values.schema.json
-python tools/reference.py --check  say which file is not current, and end with 1
+python tools/reference.py --check  list the files that are not current, and exit with 1
 """
 
 import json
@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import msgspec
+import typer
 
+from app.cli.commands import cli
+from app.cli.help import Panel
 from app.domain.events import Event
 from app.settings import Settings
 
@@ -23,36 +26,38 @@ OF_OTHER_VALUES = {
     "CHARGEBACK_USAGE_REPORT_ENABLED",
     "METRICS_TOKEN",
 }
-"""Settings that other values of the chart give; tokens and passwords come from secrets."""
-_MADE = "<!-- Made by tools/reference.py from the code; `make reference` writes it anew. -->"
+"""Settings that the chart sets from other values; tokens and passwords come from secrets."""
+_GENERATED = "<!-- Generated from the code by tools/reference.py; run `make reference`. -->"
 
 
 def main() -> None:
     """Write the pages, or check that they are current."""
-    old = [name for name, text in pages().items() if _current(name) != text]
+    generated = pages()
+    outdated = [name for name, text in generated.items() if _read(name) != text]
     if "--check" in sys.argv:
-        sys.exit(f"not current: {', '.join(old)}; run make reference" if old else 0)
+        sys.exit(f"outdated: {', '.join(outdated)}; run make reference" if outdated else 0)
     FOLDER.mkdir(exist_ok=True)
-    for name in old:
-        (FOLDER / name).write_text(pages()[name], encoding="utf-8")
+    for name in outdated:
+        (FOLDER / name).write_text(generated[name], encoding="utf-8")
 
 
-def _current(name: str) -> str:
+def _read(name: str) -> str:
     file = FOLDER / name
     return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
 def pages() -> dict[str, str]:
-    """Each file by its place, seen from `docs/reference`."""
+    """Return the text of each generated file by its path relative to `docs/reference`."""
     return {
+        "cli.md": "\n".join(cli_page()),
         "settings.md": "\n".join(settings_page()),
         "feed.md": "\n".join(feed_page()),
-        CHART: chart_schema(_current(CHART)),
+        CHART: chart_schema(_read(CHART)),
     }
 
 
 def chart_schema(current: str) -> str:
-    """The chart's schema with the settings that `backend.settings` may have."""
+    """Return the chart's schema with the settings that `backend.settings` accepts."""
     schema = json.loads(current)
     described = Settings.model_json_schema()
     schema["properties"]["backend"]["properties"]["settings"] = {
@@ -68,7 +73,7 @@ def chart_schema(current: str) -> str:
 
 
 def _value(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a setting may be in YAML; lists are text with commas."""
+    """Return the schema of a setting in YAML; lists are comma-separated text."""
     if "$ref" in schema:
         return _value(definitions[schema["$ref"].rsplit("/")[-1]], definitions)
     if "anyOf" in schema:
@@ -81,11 +86,11 @@ def _value(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping
 
 
 def settings_page() -> Iterator[str]:
-    """Each setting: its default, what it may be, what it means."""
-    yield from ("# Settings reference", "", _MADE, "")
+    """Yield the lines of the settings reference."""
+    yield from ("# Settings reference", "", _GENERATED, "")
     yield "Environment variables, or lines of `/etc/default/chargeback`."
     yield from ("[Settings](../admin/settings.md) explains them in more detail.", "")
-    yield from ("| name | default | may be | what |", "|---|---|---|---|")
+    yield from ("| name | default | allowed | meaning |", "|---|---|---|---|")
     described = Settings.model_json_schema()["properties"]
     definitions = Settings.model_json_schema().get("$defs", {})
     for name, field in Settings.model_fields.items():
@@ -102,7 +107,7 @@ def _default(value: Any) -> str:
 
 
 def _allowed(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
-    """A JSON schema in words."""
+    """Describe a JSON schema in words."""
     if "$ref" in schema:
         return _allowed(definitions[schema["$ref"].rsplit("/")[-1]], definitions)
     if "anyOf" in schema:
@@ -111,7 +116,7 @@ def _allowed(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if schema.get("format") == "date-time":
         return "a time, RFC 3339"
-    kinds = {"null": "unset", "boolean": "a switch", "string": "text", "array": "a list"}
+    kinds = {"null": "unset", "boolean": "a boolean", "string": "text", "array": "a list"}
     return kinds.get(schema.get("type", "string"), "a number") + _range(schema)
 
 
@@ -126,14 +131,14 @@ def _range(schema: Mapping[str, Any]) -> str:
 
 
 def feed_page() -> Iterator[str]:
-    """Each type of event: its fields, their types and limits."""
-    yield from ("# Feed reference", "", _MADE, "")
-    yield "The fields of `data` for each type of event. [The feed](../feed.md) has what they mean."
+    """Yield the lines of the event reference."""
+    yield from ("# Feed reference", "", _GENERATED, "")
+    yield "The fields of `data` for each type of event. [The feed](../feed.md) explains them."
     for kind in Event.__subclasses__():
         definitions = msgspec.json.schema(get_type_hints(kind)["data"])["$defs"]
         (data,) = (each for each in definitions.values() if "properties" in each)
         yield from ("", f"## {kind.__struct_config__.tag}", "", _sentence(kind), "")
-        yield from ("| field | required | is |", "|---|---|---|")
+        yield from ("| field | required | allowed |", "|---|---|---|")
         for field, described in data["properties"].items():
             required = "yes" if field in data.get("required", ()) else "no"
             yield f"| `{field}` | {required} | {_allowed(described, definitions)} |"
@@ -142,6 +147,68 @@ def feed_page() -> Iterator[str]:
 
 def _sentence(kind: type[Event]) -> str:
     return (kind.__doc__ or "").splitlines()[0]
+
+
+def cli_page() -> Iterator[str]:
+    """Yield the lines of the command-line reference, in the order of the help."""
+    yield from ("# Command-line reference", "", _GENERATED, "")
+    yield "`chargeback COMMAND --help` prints the same."
+    panel = ""
+    root: Any = typer.main.get_command(cli)
+    for command in sorted(root.commands.values(), key=lambda each: _PANELS.index(_panel(each))):
+        if _panel(command) != panel:
+            panel = _panel(command)
+            yield from ("", f"## {panel}")
+        if hasattr(command, "commands"):
+            for inner in command.commands.values():
+                yield from _command_section(f"{command.name} {inner.name}", inner)
+        else:
+            yield from _command_section(command.name, command)
+    yield ""
+
+
+_PANELS = [*map(str, Panel)]
+
+
+def _panel(command: Any) -> str:
+    return str(command.rich_help_panel)
+
+
+def _command_section(name: str, command: Any) -> Iterator[str]:
+    arguments, options = [], []
+    for each in command.get_params(typer.Context(command)):
+        (arguments if each.param_type_name == "argument" else options).append(each)
+    usage = " ".join([name, *map(_argument_name, arguments), "[OPTIONS]"])
+    yield from ("", f"### {name}", "", " ".join(command.help.split()), "")
+    yield from ("```text", f"chargeback {usage}", "```", "")
+    yield from ("| argument or option | meaning |", "|---|---|")
+    for each in arguments:
+        yield f"| `{_argument_name(each)}` | {_cell(each.help)} |"
+    for each in options:
+        if each.name != "help":
+            words = " ".join([each.opts[0], _cell(each.metavar or "")]).strip()
+            yield f"| `{words}` | {_cell(each.help)}{_notes(each)} |"
+    _, *examples = command.epilog.split("\n\n")
+    yield from ("", "```bash", *map(str.strip, examples), "```")
+
+
+def _argument_name(argument: Any) -> str:
+    return str(argument.metavar or argument.name.upper())
+
+
+def _notes(option: Any) -> str:
+    """Return what the help adds to an option: default, environment variable, required."""
+    if option.required:
+        return " Required."
+    default = option.default
+    is_shown = option.show_default and default not in (None, False, [], "")
+    shown = ", ".join(map(str, default)) if isinstance(default, list) else default
+    notes = f" Default: `{shown}`." if is_shown else ""
+    return notes + (f" Environment: `{option.envvar}`." if option.envvar else "")
+
+
+def _cell(text: str | None) -> str:
+    return (text or "").replace("|", "\\|")
 
 
 if __name__ == "__main__":

@@ -1,44 +1,89 @@
-"""`chargeback audit`: the audit log as NDJSON or CSV, the earliest line first."""
+"""`chargeback audit`: export the audit log as NDJSON or CSV, earliest entry first."""
 
 import csv
 from collections.abc import Callable
 from contextlib import aclosing
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
+import typer
 
-from app.cli.report import inert
+from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization, parse_instant
+from app.cli.report import escape_formula
 from app.clock import system_clock
 from app.console import stdout
 from app.db.audit import EntriesMatching
 from app.db.engine import Database
-from app.domain.audit import OPERATOR, AuditEntry
+from app.domain.audit import OPERATOR, Action, AuditEntry
+from app.domain.callers import DEFAULT_ORGANIZATION
+from app.server.store import run_with_store
 from app.services.audit import export_audit_log
 from app.services.organizations import find_organization
 
 
 class AuditFormat(StrEnum):
-    """How the log is written."""
+    """The formats of an exported audit log."""
 
     NDJSON = "ndjson"
     CSV = "csv"
 
 
-async def print_audit_log(
+def export_audit(
+    form: Annotated[
+        AuditFormat,
+        typer.Option(
+            "--format", metavar="|".join(AuditFormat), help="One JSON object per line, or CSV."
+        ),
+    ] = AuditFormat.NDJSON,
+    action: Annotated[
+        list[Action] | None,
+        typer.Option(metavar="ACTION", help="Only this action; repeatable. Default: all."),
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option(metavar="USERNAME", help="Only this user's actions.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MONTH|TIME", help="Only entries from then on; a month means its start."
+        ),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="MONTH|TIME", help="Only entries before then.")
+    ] = None,
+    organization: InOrganization = DEFAULT_ORGANIZATION,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """Export the audit log to stdout: who did what, when, from where, with which key."""
+    matching = EntriesMatching(
+        actions=action or None,
+        username=user,
+        since=parse_instant(since) if since else None,
+        until=parse_instant(until) if until else None,
+    )
+    run_with_store(
+        data_dir,
+        env_file,
+        lambda database, _: _print_entries(database, organization, matching, form),
+    )
+
+
+async def _print_entries(
     database: Database, organization: str, matching: EntriesMatching, form: AuditFormat
 ) -> None:
-    """Write the lines that match to stdout, and note that they left."""
+    """Print the entries that match; the export itself is audited too."""
     found = await find_organization(database, organization)
-    write = _csv() if form is AuditFormat.CSV else _ndjson
-    lines = export_audit_log(database, found.organization_id, matching, OPERATOR, system_clock())
-    async with aclosing(lines):
-        async for line in lines:
-            write(line)
+    write = _csv_writer() if form is AuditFormat.CSV else _write_json
+    entries = export_audit_log(database, found.organization_id, matching, OPERATOR, system_clock())
+    async with aclosing(entries):
+        async for entry in entries:
+            write(entry)
     stdout.file.flush()
 
 
-_WRITTEN = dict(
+_COLUMNS = dict(
     zip(
         AuditEntry._fields,
         (
@@ -56,27 +101,27 @@ _WRITTEN = dict(
         strict=True,
     )
 )
-"""The columns, spelled as in GraphQL."""
+"""Attributes of an entry and the names of their columns, spelled as in GraphQL."""
 
 
-def _ndjson(line: Any) -> None:
-    told = {name: getattr(line, column) for column, name in _WRITTEN.items()}
-    stdout.file.write(orjson.dumps(told, default=str, option=orjson.OPT_UTC_Z).decode() + "\n")
+def _write_json(entry: Any) -> None:
+    fields = {name: getattr(entry, attribute) for attribute, name in _COLUMNS.items()}
+    stdout.file.write(orjson.dumps(fields, default=str, option=orjson.OPT_UTC_Z).decode() + "\n")
 
 
-def _csv() -> Callable[[Any], None]:
+def _csv_writer() -> Callable[[Any], None]:
     writer = csv.writer(stdout.file, lineterminator="\n")
-    writer.writerow(_WRITTEN.values())
+    writer.writerow(_COLUMNS.values())
 
-    def write(line: Any) -> None:
-        *cells, detail = (getattr(line, column) for column in _WRITTEN)
-        told = [*map(_cell, cells), orjson.dumps(detail).decode()]
-        writer.writerow([inert(cell) for cell in told])
+    def write(entry: Any) -> None:
+        *values, detail = (getattr(entry, attribute) for attribute in _COLUMNS)
+        cells = [*map(_format_cell, values), orjson.dumps(detail).decode()]
+        writer.writerow([escape_formula(cell) for cell in cells])
 
     return write
 
 
-def _cell(value: Any) -> str:
+def _format_cell(value: Any) -> str:
     if value is None:
         return ""
     return str(value.isoformat() if hasattr(value, "isoformat") else value)

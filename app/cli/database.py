@@ -1,4 +1,4 @@
-"""`chargeback backup`, `restore` and `db`: the store as a whole."""
+"""`chargeback backup`, `restore` and `db`: commands on the whole store."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -9,9 +9,10 @@ from typing import Annotated, TypeVar
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from app.cli.help import command, command_group
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile
 from app.clock import system_clock
-from app.console import stderr, stdout
+from app.console import print_line, stderr
 from app.domain.months import Month
 from app.postgres.database import resolve_store_url
 from app.services.store_admin import (
@@ -22,20 +23,24 @@ from app.services.store_admin import (
     dry_run_upgrade,
     move,
     pending_migrations,
-    restore,
     upgrade_store,
+)
+from app.services.store_admin import (
+    restore as restore_store,
 )
 from app.settings import Settings
 
 T = TypeVar("T")
 
-db = typer.Typer(no_args_is_help=True, help="The store as a whole: upgrade it, move it.")
+db = command_group("Upgrade the store's schema; move the store to another server.")
 
-Programs = Annotated[
+ProgramsDir = Annotated[
     Path | None,
     typer.Option(
-        help="The folder of PostgreSQL's pg_dump and pg_restore, 18 or newer: for a server that "
-        "asks for TLS, which those that came with the service do not know.",
+        "--programs",
+        metavar="DIR",
+        help="The directory of pg_dump and pg_restore, 18 or newer. Needed for servers that "
+        "require TLS, which the bundled programs do not support.",
         exists=True,
         file_okay=False,
     ),
@@ -43,7 +48,7 @@ Programs = Annotated[
 
 
 def _with_url(data_dir: Path, env_file: Path | None, command: Callable[[str], Awaitable[T]]) -> T:
-    """Run a command on the store's URL; an embedded server that runs is joined."""
+    """Run a command on the store's URL. An embedded server that already runs is reused."""
     settings = Settings.load(env_file)
 
     async def run() -> T:
@@ -54,11 +59,11 @@ def _with_url(data_dir: Path, env_file: Path | None, command: Callable[[str], Aw
 
 
 @contextmanager
-def _telling(begins: str) -> Iterator[OnMonth]:
-    """A line of progress while a long command works."""
+def _show_progress(description: str) -> Iterator[OnMonth]:
+    """Show a line of progress on stderr; the caller reports each month that it verifies."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=stderr, transient=True) as progress:
-        task = progress.add_task(begins)
+        task = progress.add_task(description)
 
         def on_month(organization: str, month: Month) -> None:
             progress.update(task, description=f"Verifying {month} of {organization} …")
@@ -68,97 +73,109 @@ def _telling(begins: str) -> Iterator[OnMonth]:
 
 def backup(
     target: Annotated[
-        Path, typer.Argument(metavar="FILE|FOLDER", help="A new file, or a folder for it.")
+        Path,
+        typer.Argument(metavar="FILE|DIR", help="A new file, or a directory to create it in."),
     ],
     keep: Annotated[
         int | None,
-        typer.Option(help="Remove all but so many of the folder's backups afterwards.", min=1),
+        typer.Option(
+            metavar="N", help="Afterwards delete all but the newest N backups there.", min=1
+        ),
     ] = None,
-    programs: Programs = None,
+    programs: ProgramsDir = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:
-    """Write the whole store to a file, also while it is being served."""
+    """Back up the whole store to a file; the service may keep running."""
     file = choose_backup_file(target, system_clock())
-    with _telling("Dumping …"):
+    with _show_progress("Dumping …"):
         _with_url(data_dir, env_file, lambda url: back_up(url, file, programs=programs))
-    stdout.print(f"wrote {file}, {file.stat().st_size:,} bytes", markup=False, highlight=False)
+    print_line(f"wrote {file}, {file.stat().st_size:,} bytes")
     if keep is not None:
         for old in delete_old_backups(file.parent, keep):
-            stdout.print(f"removed {old}", markup=False, highlight=False)
+            print_line(f"removed {old}")
 
 
-def restore_backup(
-    file: Annotated[Path, typer.Argument(help="What `chargeback backup` has written.")],
+def restore(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A file that `chargeback backup` wrote.")
+    ],
     replace: Annotated[
-        bool, typer.Option("--replace", help="Even though the store holds events.")
+        bool, typer.Option("--replace", help="Replace a store that holds events.")
     ] = False,
-    verify: Annotated[
-        bool, typer.Option(help="Work every month out again from its events, and compare.")
-    ] = True,
-    programs: Programs = None,
+    no_verify: Annotated[
+        bool,
+        typer.Option("--no-verify", help="Do not recompute every month from its events."),
+    ] = False,
+    programs: ProgramsDir = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:
-    """Put a backup in the store's place: whole and verified, or not at all."""
-    with _telling("Restoring …") as on_month:
+    """Replace the store by a backup, whole and verified; if anything fails, nothing changes."""
+    with _show_progress("Restoring …") as on_month:
         _with_url(
             data_dir,
             env_file,
-            lambda url: restore(
+            lambda url: restore_store(
                 url,
                 file,
                 system_clock(),
                 replace=replace,
-                verify=verify,
+                verify=not no_verify,
                 programs=programs,
                 on_month=on_month,
             ),
         )
-    stdout.print(f"restored {file}", markup=False, highlight=False)
+    print_line(f"restored {file}")
 
 
-@db.command("upgrade")
+@command(db, "upgrade", examples=["db upgrade --dry-run", "db upgrade --lock-timeout 30"])
 def upgrade_database(
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Run it, take it back, print its statements.")
+        bool,
+        typer.Option("--dry-run", help="Run the upgrade, print its statements and roll back."),
     ] = False,
     lock_timeout: Annotated[
-        int, typer.Option(help="Seconds to wait for a table that is in use.", min=1, max=3600)
+        int,
+        typer.Option(
+            metavar="SECONDS", help="How long to wait for a table that is in use.", min=1, max=3600
+        ),
     ] = 5,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:
-    """Bring the store's schema to this version, in one transaction; `serve` does so too."""
+    """Upgrade the store's schema to this version, in one transaction. `serve` does so too."""
 
-    async def command(url: str) -> None:
+    async def run(url: str) -> None:
         for migration in await pending_migrations(url):
             would = "would run" if dry_run else "running"
-            stdout.print(f"{would} {migration}", markup=False, highlight=False)
+            print_line(f"{would} {migration}")
         if dry_run:
             for statement in await dry_run_upgrade(url, lock_seconds=lock_timeout):
-                stdout.print(f"{statement};", markup=False, highlight=False)
-            stdout.print("taken back: the schema is as it was")
+                print_line(f"{statement};")
+            print_line("rolled back: the schema is unchanged")
         else:
             await upgrade_store(url, lock_seconds=lock_timeout)
-            stdout.print("the schema is that of this version")
+            print_line("the schema is up to date")
 
-    _with_url(data_dir, env_file, command)
+    _with_url(data_dir, env_file, run)
 
 
-@db.command("move")
+@command(db, "move", examples=["db move --to postgresql://chargeback@db.example/chargeback"])
 def move_database(
-    to: Annotated[str, typer.Option(metavar="DATABASE_URL", help="A database without events.")],
-    programs: Programs = None,
+    to: Annotated[
+        str, typer.Option(metavar="URL", help="The new database, which must hold no events.")
+    ],
+    programs: ProgramsDir = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:
-    """Copy the store to another server, and verify it there; the old one stays as it is."""
+    """Copy the store to another server and verify it there. The old store stays unchanged."""
     target = Settings.load(env_file, database_url=to).database_url or to
-    with _telling("Copying …") as on_month:
+    with _show_progress("Copying …") as on_month:
         _with_url(
             data_dir,
             env_file,
             lambda url: move(url, target, system_clock(), programs=programs, on_month=on_month),
         )
-    stdout.print("moved: now set DATABASE_URL to the new database, and start the service")
+    print_line("moved: now set DATABASE_URL to the new database, and start the service")

@@ -1,4 +1,4 @@
-"""`chargeback import`: files of events, or of tables, into the store: all or nothing."""
+"""`chargeback import`: store events from files of events or tables, all or nothing."""
 
 import gzip
 import sys
@@ -30,7 +30,7 @@ from app.clock import system_clock
 from app.connectors.files.events import TableFiles
 from app.connectors.files.mapping import TableMapping, default_mapping, read_mapping
 from app.connectors.files.tables import InvalidValue, parse_timestamp
-from app.console import stderr, stdout
+from app.console import print_line, stderr, stdout
 from app.db.engine import Database
 from app.db.months import MonthTotals
 from app.domain.callers import DEFAULT_ORGANIZATION
@@ -48,16 +48,16 @@ STDIN = "-"
 
 
 class FileRefused(ChargebackError):
-    """A file that cannot be read, or holds a bad event; nothing of any file was stored."""
+    """A file cannot be read or has a bad event; nothing of any file was stored."""
 
     code, status = "INVALID_BATCH", 400
 
 
 class EventFiles:
-    """Files of NDJSON, plain or gzipped, read as one stream of lines.
+    """NDJSON files, plain or gzipped, read as one stream of lines.
 
     Args:
-        names: Paths; `-` is the standard input.
+        names: Paths; `-` is standard input.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -66,24 +66,24 @@ class EventFiles:
         self._count = 0
 
     def chunks(self) -> Iterator[Sequence[bytes]]:
-        """The lines of all files, some at a time, with a progress bar.
+        """Yield the lines of all files in chunks, with a progress bar.
 
         Raises:
             FileRefused: A file cannot be read.
         """
-        with _progress() as progress, ExitStack() as stack:
+        with _byte_progress() as progress, ExitStack() as stack:
             for name in self._names:
                 self._first_lines.append(self._count)
-                yield from self._chunks_of(name, progress, stack)
+                yield from self._read_file(name, progress, stack)
 
-    def _chunks_of(
+    def _read_file(
         self, name: str, progress: Progress, stack: ExitStack
     ) -> Iterator[Sequence[bytes]]:
         try:
-            source = _opened(name, stack)
+            source = _open_file(name, stack)
             size = None if name == STDIN else Path(name).stat().st_size
             task = progress.add_task(name, total=size)
-            lines = _decompressed(source, stack)
+            lines = _read_lines(source, stack)
             while chunk := list(islice(lines, CHUNK_SIZE)):
                 if self._count == self._first_lines[-1]:
                     chunk[0] = chunk[0].removeprefix(BOM_UTF8)
@@ -95,26 +95,26 @@ class EventFiles:
             raise FileRefused(f"{name}: cannot be read: {reason}.") from error
 
     def refusal(self, batch: InvalidBatch) -> FileRefused:
-        """The same refusal, by file and line."""
-        told = [
-            f"  {self._place(problem.index)}: {problem.field or 'event'}: {problem.message}"
+        """Return the error with each problem located by file and line."""
+        problems = [
+            f"  {self._locate(problem.index)}: {problem.field or 'event'}: {problem.message}"
             for problem in batch.problems
         ]
-        return FileRefused("\n".join([str(batch), *told]))
+        return FileRefused("\n".join([str(batch), *problems]))
 
-    def _place(self, index: int) -> str:
-        which = bisect_right(self._first_lines, index) - 1
-        return f"{self._names[which]}:{index - self._first_lines[which] + 1}"
+    def _locate(self, index: int) -> str:
+        file = bisect_right(self._first_lines, index) - 1
+        return f"{self._names[file]}:{index - self._first_lines[file] + 1}"
 
 
-def _opened(name: str, stack: ExitStack) -> BufferedReader:
+def _open_file(name: str, stack: ExitStack) -> BufferedReader:
     if name == STDIN:
         return cast("BufferedReader", sys.stdin.buffer)
     return stack.enter_context(Path(name).open("rb"))
 
 
-def _decompressed(source: BufferedReader, stack: ExitStack) -> Iterator[bytes]:
-    """The lines of a file; gzip is known by its first bytes, whatever the file is called."""
+def _read_lines(source: BufferedReader, stack: ExitStack) -> Iterator[bytes]:
+    """Return the lines of a file. Gzip is recognized by its first bytes, not by the name."""
     if source.peek(2)[:2] == b"\x1f\x8b":
         return iter(stack.enter_context(gzip.open(source)))
     return iter(source)
@@ -125,7 +125,7 @@ def _advance(progress: Progress, task: TaskID, source: BufferedReader, name: str
         progress.update(task, completed=source.tell())
 
 
-def _progress() -> Progress:
+def _byte_progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -141,54 +141,64 @@ _SUFFIXES = (".csv", ".csv.gz", ".parquet", ".tsv")
 def import_files(
     files: Annotated[
         list[str],
-        typer.Argument(help="NDJSON of CloudEvents, also .gz, - is stdin; or CSV and Parquet."),
+        typer.Argument(
+            metavar="FILE...",
+            help="NDJSON of CloudEvents, plain or gzipped, - for stdin; or CSV and Parquet.",
+        ),
     ],
     mapping: Annotated[
-        Path | None, typer.Option(help="What the columns of tables mean, in TOML.")
+        Path | None,
+        typer.Option(metavar="FILE", help="A TOML file that maps the columns of tables."),
     ] = None,
     table: Annotated[
         str | None,
-        typer.Option(help="Which table files are whose columns have our names: directory, …"),
+        typer.Option(
+            metavar="NAME",
+            help="The kind of table, if its columns have the standard names: directory, "
+            "experiments, …",
+        ),
     ] = None,
     source: Annotated[
-        str | None, typer.Option(help="With --table: the source of the events.")
+        str | None, typer.Option(metavar="NAME", help="With --table: the source of the events.")
     ] = None,
     at: Annotated[
-        str | None, typer.Option(help="When all rows were true, unless they say so themselves.")
+        str | None,
+        typer.Option(metavar="TIME", help="The time of rows that have no time of their own."),
     ] = None,
     complete: Annotated[
-        bool, typer.Option("--complete", help="The files list all there is: the rest is gone.")
+        bool,
+        typer.Option("--complete", help="The files list everything; delete what is missing."),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")
+        bool, typer.Option("--dry-run", help="Print what would change, and store nothing.")
     ] = False,
     organization: InOrganization = DEFAULT_ORGANIZATION,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:
-    """Store events, or what tables say, from files: all of them or, when one is bad, none."""
-    chosen = _mapping(mapping, table, source, _moment(at), complete=complete)
+    """Import files of events or tables. If one row is bad, nothing is stored."""
+    chosen = _choose_mapping(mapping, table, source, _parse_at(at), complete=complete)
     if chosen is None and any(name.lower().endswith(_SUFFIXES) for name in files):
-        raise InvalidArgument("Tables need --mapping FILE, or --table NAME with --source.")
+        raise InvalidArgument("Tables need --mapping, or --table with --source.")
 
-    async def command(database: Database, _: Settings) -> None:
+    async def run(database: Database, _: Settings) -> None:
         found = await find_organization(database, organization)
         if chosen is not None:
             await import_tables(database, found.organization_id, files, chosen, dry_run=dry_run)
         else:
             await import_events(database, found.organization_id, files, dry_run=dry_run)
 
-    run_with_store(data_dir, env_file, command)
+    run_with_store(data_dir, env_file, run)
 
 
-def _moment(written: str | None) -> datetime | None:
+def _parse_at(text: str | None) -> datetime | None:
     try:
-        return None if written is None else parse_timestamp(written)
+        return None if text is None else parse_timestamp(text)
     except InvalidValue as problem:
-        raise InvalidArgument(f"--at: {problem}; got {written!r}.") from None
+        raise InvalidArgument(f"--at: {problem}; got {text!r}.") from None
 
 
-def _mapping(
+def _choose_mapping(
     path: Path | None,
     table: str | None,
     source: str | None,
@@ -197,22 +207,22 @@ def _mapping(
     complete: bool,
 ) -> TableMapping | None:
     if path is not None and (table or source):
-        raise InvalidArgument("--mapping says the table and the source: leave out the others.")
+        raise InvalidArgument("--mapping excludes --table and --source: the file names both.")
     if path is not None:
         return read_mapping(path, at, complete=complete)
     if table is None and source is None:
         if at or complete:
-            raise InvalidArgument("--at and --complete are for tables: give --mapping or --table.")
+            raise InvalidArgument("--at and --complete need tables: use --mapping or --table.")
         return None
     if table is None or source is None:
-        raise InvalidArgument("--table and --source go together.")
+        raise InvalidArgument("--table and --source must be used together.")
     return default_mapping(source, table, at, complete=complete)
 
 
 async def import_events(
     database: Database, organization_id: UUID, files: Sequence[str], *, dry_run: bool
 ) -> None:
-    """Store files of events, or show what would change.
+    """Store files of events, or print what would change.
 
     Raises:
         FileRefused: A file cannot be read, or holds a bad event.
@@ -220,12 +230,14 @@ async def import_events(
     events = EventFiles(files)
     try:
         if dry_run:
-            _show(await dry_run_import(database, organization_id, events.chunks(), system_clock()))
+            _print_changes(
+                await dry_run_import(database, organization_id, events.chunks(), system_clock())
+            )
             return
         accepted = await import_lines(database, organization_id, events.chunks(), system_clock())
     except InvalidBatch as batch:
         raise events.refusal(batch) from None
-    _tell(accepted)
+    _print_counts(accepted)
 
 
 async def import_tables(
@@ -236,7 +248,7 @@ async def import_tables(
     *,
     dry_run: bool,
 ) -> None:
-    """Store what tables say, as a run of their source; or show what would change.
+    """Store tables as a run of their source, or print what would change.
 
     Raises:
         InvalidArgument: A file cannot be read.
@@ -248,44 +260,46 @@ async def import_tables(
             database, organization_id, mapping.source, mapping.at
         )
     if dry_run:
-        with _told_by_row(tables):
-            _show(await dry_run_import(database, organization_id, tables.chunks(), system_clock()))
+        with _locate_problems(tables):
+            _print_changes(
+                await dry_run_import(database, organization_id, tables.chunks(), system_clock())
+            )
         return
     async with open_source_run(
         database, organization_id, mapping.source[:200], kind="file", clock=system_clock
     ) as run:
-        # Within the run, which keeps why it failed.
-        with _told_by_row(tables):
+        # Inside the run, so that it records the located error.
+        with _locate_problems(tables):
             accepted = await run.accept(tables.chunks())
-    _tell(accepted)
-    stdout.print(f"from {tables.rows} rows", highlight=False)
+    _print_counts(accepted)
+    print_line(f"from {tables.rows} rows")
 
 
 @contextmanager
-def _told_by_row(tables: TableFiles) -> Iterator[None]:
-    """What the feed refuses is told by file, row and column."""
+def _locate_problems(tables: TableFiles) -> Iterator[None]:
+    """Locate the problems of a refused batch by file, row and column."""
     try:
         yield
     except InvalidBatch as batch:
         raise tables.to_invalid_rows(batch) from None
 
 
-def _tell(accepted: IngestResult) -> None:
-    stdout.print(f"accepted {accepted.accepted}, duplicates {accepted.duplicates}")
+def _print_counts(result: IngestResult) -> None:
+    print_line(f"accepted {result.accepted}, duplicates {result.duplicates}")
 
 
-def _show(rehearsal: DryRun) -> None:
-    """The months that would change, figure by figure."""
-    accepted = rehearsal.accepted
-    stdout.print(
+def _print_changes(dry_run: DryRun) -> None:
+    """Print each figure of each month that would change."""
+    accepted = dry_run.accepted
+    print_line(
         f"would accept {accepted.accepted}, duplicates {accepted.duplicates}; nothing was stored"
     )
-    shown = Table("Month", "Figure", "Before", "After")
-    for day, after in rehearsal.after.items():
-        before = rehearsal.before.get(day, MonthTotals())
+    changes = Table("Month", "Figure", "Before", "After")
+    for day, after in dry_run.after.items():
+        before = dry_run.before.get(day, MonthTotals())
         for figure, was, becomes in zip(MonthTotals._fields, before, after, strict=True):
             if was != becomes:
                 month = str(Month.containing(day))
-                shown.add_row(month, figure.replace("_", " "), str(was), str(becomes))
-    if shown.row_count:
-        stdout.print(shown)
+                changes.add_row(month, figure.replace("_", " "), str(was), str(becomes))
+    if changes.row_count:
+        stdout.print(changes)

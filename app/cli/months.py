@@ -1,14 +1,21 @@
-"""`chargeback months`: list, close, reopen, verify."""
+"""`chargeback months`: list, close, reopen and verify report months."""
 
 from datetime import datetime
+from typing import Annotated
 
+import typer
 from rich.table import Table
 
-from app.console import stdout
+from app.cli.help import command, command_group
+from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization, MonthArgument
+from app.clock import system_clock
+from app.console import print_line, stdout
 from app.db.engine import Database
 from app.domain.audit import OPERATOR
+from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import ChargebackError
 from app.domain.months import Month
+from app.server.store import run_with_store
 from app.services.months import (
     Compared,
     close_month,
@@ -19,76 +26,132 @@ from app.services.months import (
 )
 from app.services.organizations import find_organization
 
+months = command_group("List, close, reopen and verify report months.")
 
-class MonthIsWrong(ChargebackError):
-    """A month's rows are not what its raw events say."""
+
+class MonthMismatch(ChargebackError):
+    """A month's rows differ from what its events add up to."""
 
     code, status = "MONTH_WRONG", 500
 
 
-async def print_months(database: Database, organization: str, now: datetime) -> None:
-    """Print the months, the latest first, and what was done to them."""
+@command(months, "list", examples=["months list"])
+def list_(
+    organization: InOrganization = DEFAULT_ORGANIZATION,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """List months, latest first, with their status."""
+    run_with_store(
+        data_dir,
+        env_file,
+        lambda database, _: _print_months(database, organization, system_clock()),
+    )
+
+
+async def _print_months(database: Database, organization: str, now: datetime) -> None:
     found = await find_organization(database, organization)
-    months = Table("Month", "Status", "Closed at", "By", "Hash of the rows", "Stated by")
+    table = Table("Month", "Status", "Closed at", "By", "Hash of the rows", "Imported from")
     for state in await list_months(database, found.organization_id, now):
-        closed_at = f"{state.closed_at:%Y-%m-%d %H:%M}" if state.closed_at else ""
-        months.add_row(
+        table.add_row(
             str(state.month),
             "closed" if state.closed_at else "open",
-            closed_at,
+            f"{state.closed_at:%Y-%m-%d %H:%M}" if state.closed_at else "",
             state.closed_by or "",
             (state.rows_hash or "")[:16],
             state.imported_from or "",
         )
-    stdout.print(months)
-    for act in await list_close_history(database, found.organization_id):
-        if act.reason:
-            stdout.print(
-                f"{act.happened_at:%Y-%m-%d %H:%M} {act.username} opened "
-                f"{Month.containing(act.month)} again: {act.reason}",
-                markup=False,
-                highlight=False,
+    stdout.print(table)
+    for entry in await list_close_history(database, found.organization_id):
+        if entry.reason:
+            print_line(
+                f"{entry.happened_at:%Y-%m-%d %H:%M} {entry.username} reopened "
+                f"{Month.containing(entry.month)}: {entry.reason}"
             )
 
 
-async def close(database: Database, organization: str, month: Month, now: datetime) -> None:
-    """Close a month and those before it."""
+@command(months, "close", examples=["months close 2026-09"])
+def close(
+    month: MonthArgument,
+    organization: InOrganization = DEFAULT_ORGANIZATION,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """Close a month and all months before it. A closed report never changes."""
+    chosen = Month.parse(month)
+    run_with_store(
+        data_dir,
+        env_file,
+        lambda database, _: _close(database, organization, chosen, system_clock()),
+    )
+
+
+async def _close(database: Database, organization: str, month: Month, now: datetime) -> None:
     found = await find_organization(database, organization)
     closed = await close_month(database, found.organization_id, month, by=OPERATOR, now=now)
-    told = f"closed {', '.join(map(str, closed))}" if closed else f"{month} is closed already"
-    stdout.print(told, markup=False, highlight=False)
+    print_line(f"closed {', '.join(map(str, closed))}" if closed else f"{month} is already closed")
 
 
-async def reopen(
+@command(months, "reopen", examples=["months reopen 2026-09 --reason 'wrong owner of vision'"])
+def reopen(
+    month: MonthArgument,
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="The reason, which is kept in the audit log.")
+    ],
+    organization: InOrganization = DEFAULT_ORGANIZATION,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """Reopen the latest closed month, and add the events that arrived late for it."""
+    chosen = Month.parse(month)
+    run_with_store(
+        data_dir,
+        env_file,
+        lambda database, _: _reopen(database, organization, chosen, reason, system_clock()),
+    )
+
+
+async def _reopen(
     database: Database, organization: str, month: Month, reason: str, now: datetime
 ) -> None:
-    """Open the latest closed month again."""
     found = await find_organization(database, organization)
     await reopen_month(database, found.organization_id, month, reason=reason, by=OPERATOR, now=now)
-    stdout.print(f"opened {month} again", markup=False, highlight=False)
+    print_line(f"reopened {month}")
 
 
-async def verify(database: Database, organization: str, month: Month) -> None:
-    """Compare a month with its raw events, and say what was compared.
+@command(months, "verify", examples=["months verify 2026-09"])
+def verify(
+    month: MonthArgument,
+    organization: InOrganization = DEFAULT_ORGANIZATION,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """Recompute a month from its raw events, by a slow and independent method, and compare."""
+    chosen = Month.parse(month)
+    run_with_store(data_dir, env_file, lambda database, _: _verify(database, organization, chosen))
+
+
+async def _verify(database: Database, organization: str, month: Month) -> None:
+    """Print what was compared.
 
     Raises:
-        MonthIsWrong: They differ; says where first, and how often.
+        MonthMismatch: The month differs from its events; the message has the first difference.
     """
     found = await find_organization(database, organization)
     verified = await verify_month(database, found.organization_id, month)
-    if wrong := verified.differences:
-        more = f" ({len(wrong)} differences in all)" if len(wrong) > 1 else ""
-        raise MonthIsWrong(f"{month}: {wrong[0]}{more}")
-    stdout.print(f"{month}{_TOLD[verified.compared]}", markup=False, highlight=False)
+    if differences := verified.differences:
+        more = f" ({len(differences)} differences in all)" if len(differences) > 1 else ""
+        raise MonthMismatch(f"{month}: {differences[0]}{more}")
+    print_line(_VERIFIED[verified.compared].format(month=month))
 
 
-_TOLD = {
-    Compared.EVENTS: " is what its events say",
+_VERIFIED = {
+    Compared.EVENTS: "{month} matches its events",
     Compared.EVENTS_AND_CLOSE: (
-        ", with its corrections, is what its events say; no row changed since it was closed"
+        "{month} and its corrections match its events; no row changed since it was closed"
     ),
     Compared.CLOSE: (
-        ": no row changed since it was closed; it was not compared with events, since live "
-        "sources have taken over from what imported reports stated"
+        "{month}: no row changed since it was closed; not compared with events, "
+        "because live sources have replaced its imported report"
     ),
 }

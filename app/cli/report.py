@@ -1,22 +1,25 @@
-"""`chargeback report`: a month in the terminal, as a table, JSON or CSV."""
+"""`chargeback report`: print a month's report as a table, JSON or CSV."""
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.table import Table
 
+from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization, MonthArgument
 from app.clock import system_clock
 from app.console import stdout
 from app.db.engine import Database
 from app.domain.audit import Action
-from app.domain.callers import Caller, Scope
+from app.domain.callers import DEFAULT_ORGANIZATION, Caller, Scope
 from app.domain.months import Month
 from app.domain.sizes import to_megabytes
+from app.server.store import run_with_store
 from app.services.audit import append_audit_event
 from app.services.organizations import find_organization
 from app.settings import Settings
@@ -37,6 +40,9 @@ _COLUMNS = (
     "size_bytes",
     "average_hundredths",
 )
+_TOTAL_COLUMNS = frozenset(
+    ("number_of_workspaces", "number_of_users", "experiments", "unmeasured", "size_bytes")
+)
 _HEADINGS = (
     "Workspace",
     "Members",
@@ -49,18 +55,41 @@ _HEADINGS = (
 
 
 class Format(StrEnum):
-    """How a report is written."""
+    """The formats of a printed report."""
 
     TABLE = "table"
     JSON = "json"
     CSV = "csv"
 
 
+def show_report(
+    month: MonthArgument,
+    form: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            metavar="|".join(Format),
+            help="A table, the REST document, or one line per workspace.",
+        ),
+    ] = Format.TABLE,
+    organization: InOrganization = DEFAULT_ORGANIZATION,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """Print a month's report as a table, JSON or CSV."""
+    chosen = Month.parse(month)
+    run_with_store(
+        data_dir,
+        env_file,
+        lambda database, settings: print_report(database, settings, chosen, organization, form),
+    )
+
+
 @asynccontextmanager
-async def _operator(
+async def _operator_context(
     database: Database, settings: Settings, organization: str, action: Action
-) -> Any:
-    """Whoever runs the command on the machine may read what its store holds; it is noted."""
+) -> AsyncIterator[Context]:
+    """Read as the operator, who has access to every organization; record what was read."""
     found = await find_organization(database, organization)
     caller = Caller(
         organization_id=found.organization_id,
@@ -75,42 +104,34 @@ async def _operator(
         context = Context(caller, database, snapshot, settings, system_clock())
         yield context
     async with database.transaction(found.organization_id) as tx:
-        for act in context.audit_events:
-            await append_audit_event(tx, context.actor, replace(act, action=action), context.now)
+        for event in context.audit_events:
+            await append_audit_event(tx, context.actor, replace(event, action=action), context.now)
 
 
 async def print_report(
     database: Database, settings: Settings, month: Month, organization: str, form: Format
 ) -> None:
-    """Print the month's report; JSON is the REST document, CSV a line per workspace."""
+    """Print the month's report: a table, the REST document, or CSV with a line per workspace."""
     action = Action.REPORT_READ if form is Format.TABLE else Action.REPORT_EXPORTED
-    async with _operator(database, settings, organization, action) as context:
+    async with _operator_context(database, settings, organization, action) as context:
         if form is Format.JSON:
             await _print_document(context, month)
             return
-        found = await fetch_report(
-            context,
-            None,
-            month,
-            frozenset(
-                {
-                    *("number_of_workspaces", "number_of_users"),
-                    *("experiments", "unmeasured", "size_bytes"),
-                }
-            ),
-        )
+        found = await fetch_report(context, None, month, _TOTAL_COLUMNS)
         total = next(iter(to_dicts(found)))
         key = total["organization_id"], total["window"]
         rows = await workspaces_of_reports(context, [key], frozenset(_COLUMNS))
-        lines = [_line(row) for row in to_dicts(rows)]
+        lines = [_format_row(row) for row in to_dicts(rows)]
         if form is Format.CSV:
-            stdout.file.write(_csv(month, lines))
+            stdout.file.write(_format_csv(month, lines))
         else:
-            stdout.print(_table(organization, month, lines))
+            stdout.print(_workspaces_table(organization, month, lines))
             stdout.print(_summary(total), highlight=False)
-            late = await corrections_of_reports(context, [key], frozenset(_LATE_COLUMNS))
-            if late.groups[0]:
-                stdout.print(_late_table(late))
+            corrections = await corrections_of_reports(
+                context, [key], frozenset(_CORRECTION_COLUMNS)
+            )
+            if corrections.groups[0]:
+                stdout.print(_corrections_table(corrections))
 
 
 async def _print_document(context: Context, month: Month) -> None:
@@ -120,7 +141,7 @@ async def _print_document(context: Context, month: Month) -> None:
     stdout.file.write("\n")
 
 
-def _line(row: dict[str, Any]) -> list[str]:
+def _format_row(row: dict[str, Any]) -> list[str]:
     *counts, size_bytes, average_hundredths = (row[column] for column in _COLUMNS)
     return [
         *("" if count is None else str(count) for count in counts),
@@ -129,21 +150,21 @@ def _line(row: dict[str, Any]) -> list[str]:
     ]
 
 
-def _csv(month: Month, lines: Sequence[Sequence[str]]) -> str:
-    written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\n")
+def _format_csv(month: Month, lines: Sequence[Sequence[str]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(("Month", *_HEADINGS))
     for name, *figures in lines:
-        writer.writerow((str(month), inert(name), *figures))
-    return written.getvalue()
+        writer.writerow((str(month), escape_formula(name), *figures))
+    return buffer.getvalue()
 
 
-def inert(cell: str) -> str:
-    """A spreadsheet runs a cell that begins like a formula."""
+def escape_formula(cell: str) -> str:
+    """Quote a cell that a spreadsheet would run as a formula."""
     return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
-def _table(organization: str, month: Month, lines: Sequence[Sequence[str]]) -> Table:
+def _workspaces_table(organization: str, month: Month, lines: Sequence[Sequence[str]]) -> Table:
     table = Table(title=f"Chargeback report of {organization}, {month}")
     for index, heading in enumerate(_HEADINGS):
         table.add_column(heading, justify="right" if index else "left", no_wrap=True)
@@ -152,14 +173,14 @@ def _table(organization: str, month: Month, lines: Sequence[Sequence[str]]) -> T
     return table
 
 
-_LATE_COLUMNS = ("origin_month", "figure", "amount", "workspace", "project", "username")
+_CORRECTION_COLUMNS = ("origin_month", "figure", "amount", "workspace", "project", "username")
 
 
-def _late_table(late: Grouped) -> Table:
+def _corrections_table(corrections: Grouped) -> Table:
     table = Table("Month", "Figure", "Amount", "Workspace", "Project", "User")
     table.title = "Corrections of closed months"
-    for row in to_dicts(late):
-        cells = [row[column] for column in _LATE_COLUMNS]
+    for row in to_dicts(corrections):
+        cells = [row[column] for column in _CORRECTION_COLUMNS]
         cells[0] = Month.containing(cells[0])
         table.add_row(*("" if cell is None else str(cell) for cell in cells))
     return table

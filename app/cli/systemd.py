@@ -1,8 +1,7 @@
-"""`chargeback aio`: the service, all in one, under systemd on a Linux machine.
+"""`chargeback systemd`: install and run the service under systemd on a Linux machine.
 
-Everything that is written outside the data folder is listed in `_FILES`, but for `_COMMAND`. With
-a root folder other than `/` the same files are written into it, for images, and nothing is
-started.
+`_FILES` and `_COMMAND` are all the files that are written outside the data directory. With a root
+directory other than `/`, the same files are written into it, for images, and nothing is started.
 """
 
 import os
@@ -21,14 +20,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from app.console import stdout
+from app.cli.help import command, command_group
+from app.console import print_line, stdout
 from app.domain.errors import ChargebackError
-from app.settings import DEFAULT_ENV_FILE, Settings, SettingsFile, settings_file_of_defaults
+from app.settings import DEFAULT_ENV_FILE, Settings, SettingsFile, default_settings_file
 
-aio = typer.Typer(
-    no_args_is_help=True,
-    help="All in one, under systemd: install, update-config, restart-services, status, uninstall.",
-)
+systemd = command_group("Install, configure, restart and remove the service under systemd.")
 
 _SERVICE, _TIMER = "chargeback.service", "chargeback-backup.timer"
 _FILES: Mapping[str, str] = {
@@ -38,62 +35,65 @@ _FILES: Mapping[str, str] = {
     "sysusers.conf": "/etc/sysusers.d/chargeback.conf",
     "tmpfiles.conf": "/etc/tmpfiles.d/chargeback.conf",
 }
-_COMMAND, _OURS = "/usr/local/bin/chargeback", "Written by `chargeback aio install`"
-_DATA = ("/var/lib/chargeback", "/var/backups/chargeback")
-_START_SECONDS = 120
+_COMMAND = "/usr/local/bin/chargeback"
+_COMMAND_MARK = "Written by `chargeback systemd install`"
+_DATA_DIR, _BACKUP_DIR = "/var/lib/chargeback", "/var/backups/chargeback"
+_START_TIMEOUT_SECONDS = 120
 
 
-class AioFailed(ChargebackError):
-    """The machine cannot run the service this way, or refused a step."""
+class SystemdError(ChargebackError):
+    """The machine cannot run the service under systemd, or a step failed."""
 
-    code, status = "AIO_FAILED", 500
+    code, status = "SYSTEMD_FAILED", 500
 
 
 @dataclass(frozen=True)
 class Machine:
-    """The running machine, or a root folder that will be one."""
+    """The running machine, or the root directory of an image."""
 
     root: Path
 
     @property
     def is_running(self) -> bool:
-        """Whether services can be started: not in a root folder."""
+        """Whether services can be started: not in the root directory of an image."""
         return self.root == Path("/")
 
     def path(self, absolute: str | Path) -> Path:
-        """Where a file of the machine is."""
+        """Return the path of a file of the machine."""
         return self.root / str(absolute).lstrip("/")
 
-    def run(self, program: str, *words: str) -> str:
-        """One of systemd's programs, on this machine; what it printed.
+    def run(self, program: str, *arguments: str) -> str:
+        """Run one of systemd's programs on this machine and return its output.
 
         Raises:
-            AioFailed: There is no such program, or it failed; in its own words.
+            SystemdError: The program is missing, or failed; the message quotes it.
         """
         found = shutil.which(program)
         if found is None:
-            raise AioFailed(f"{program} is missing: this needs a Linux with systemd.")
-        where = () if self.is_running else (f"--root={self.root}",)
-        ended = subprocess.run(  # noqa: S603  a program of systemd
-            (found, *where, *words), capture_output=True, text=True, check=False
+            raise SystemdError(f"{program} is missing: this command needs Linux with systemd.")
+        root = () if self.is_running else (f"--root={self.root}",)
+        completed = subprocess.run(  # noqa: S603  a program of systemd
+            (found, *root, *arguments), capture_output=True, text=True, check=False
         )
-        if ended.returncode != 0:
-            said = " ".join((ended.stderr or ended.stdout).split())
-            raise AioFailed(f"{program} {' '.join(words)} failed: {said or ended.returncode}")
-        return ended.stdout.strip()
+        if completed.returncode != 0:
+            output = " ".join((completed.stderr or completed.stdout).split())
+            reason = output or completed.returncode
+            raise SystemdError(f"{program} {' '.join(arguments)} failed: {reason}")
+        return completed.stdout.strip()
 
-    def says(self, *words: str) -> str:
-        """What systemctl answers to a question whose exit status is its answer."""
+    def unit_state(self, *arguments: str) -> str:
+        """Return a unit's state; systemctl exits with an error for inactive and disabled ones."""
         try:
-            return self.run("systemctl", *words)
-        except AioFailed as answer:
-            return str(answer).rpartition(" ")[2]
+            return self.run("systemctl", *arguments)
+        except SystemdError as error:
+            return str(error).rpartition(" ")[2]
 
 
 Root = Annotated[
     Path,
     typer.Option(
-        help="A root folder to work on instead of the running machine; nothing is started.",
+        metavar="DIR",
+        help="Work on the image in this root directory instead; nothing is started.",
         exists=True,
         file_okay=False,
         resolve_path=True,
@@ -102,28 +102,40 @@ Root = Annotated[
 _MACHINE = Path("/")
 
 
-@aio.command()
+@command(systemd, "install", examples=["systemd install", "systemd install --port 8080"])
 def install(
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port to listen on.", min=1, max=65535)] = 8000,
+    host: Annotated[
+        str, typer.Option(metavar="HOST", help="The address to listen on.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(metavar="PORT", help="The port to listen on.", min=1, max=65535)
+    ] = 8000,
     program: Annotated[
-        Path | None, typer.Option(help="The chargeback to run; by default this one.")
+        Path | None,
+        typer.Option(metavar="FILE", help="The chargeback program to run. Default: this one."),
     ] = None,
     root: Root = _MACHINE,
 ) -> None:
-    """Install the service, its user and its nightly backup, and start it. Again: upgrade it."""
-    machine = _owned(root)
+    """Install the service, its user and its nightly backup, and start it.
+
+    Run it again to upgrade.
+    """
+    machine = _require_root(root)
     chosen = program or Path(sys.prefix) / "bin" / "chargeback"
-    _insist_on_reachable(machine, chosen)
-    words = {"program": str(chosen), "host": host, "port": str(port)}
-    for name, place in _FILES.items():
-        _write(machine.path(place), Template(_packaged(name)).substitute(words))
-    _offer_command(machine, Template(_packaged("command.sh")).substitute(words))
-    machine.run("systemd-sysusers", *_own(machine, "/etc/sysusers.d/chargeback.conf"))
-    machine.run("systemd-tmpfiles", "--create", *_own(machine, "/etc/tmpfiles.d/chargeback.conf"))
+    _require_reachable(machine, chosen)
+    variables = {"program": str(chosen), "host": host, "port": str(port)}
+    for name, target in _FILES.items():
+        _write(machine.path(target), Template(_read_template(name)).substitute(variables))
+    _install_command(machine, Template(_read_template("command.sh")).substitute(variables))
+    machine.run("systemd-sysusers", *_config_argument(machine, "/etc/sysusers.d/chargeback.conf"))
+    machine.run(
+        "systemd-tmpfiles",
+        "--create",
+        *_config_argument(machine, "/etc/tmpfiles.d/chargeback.conf"),
+    )
     if not machine.path(DEFAULT_ENV_FILE).exists():
-        _write(machine.path(DEFAULT_ENV_FILE), settings_file_of_defaults(), mode=0o640)
-        _give(machine, machine.path(DEFAULT_ENV_FILE))
+        _write(machine.path(DEFAULT_ENV_FILE), default_settings_file(), mode=0o640)
+        _share_with_service(machine, machine.path(DEFAULT_ENV_FILE))
     machine.run("systemctl", "enable", _SERVICE, _TIMER)
     stdout.print(f"installed {_FILES[_SERVICE]}", highlight=False)
     if machine.is_running:
@@ -132,98 +144,104 @@ def install(
         _restart(machine)
 
 
-@aio.command("update-config")
-def update_config(
-    settings: Annotated[list[str], typer.Argument(metavar="KEY=VALUE…")],
+@command(
+    systemd, "configure", examples=["systemd configure ADMIN_USER_LIST=ada LOG_LEVEL=warning"]
+)
+def configure(
+    settings: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SETTING=VALUE...", help="An empty value restores the setting's default."
+        ),
+    ],
     root: Root = _MACHINE,
 ) -> None:
-    """Set settings in /etc/default/chargeback; `restart-services` puts them into effect.
-
-    An empty value takes the setting's line out, which leaves its default.
-    """
-    machine = _owned(root)
-    place = machine.path(DEFAULT_ENV_FILE)
-    file = SettingsFile.read(place)
-    for name, value in map(_assignment, settings):
+    """Change /etc/default/chargeback. `systemd restart` makes the service use the new values."""
+    machine = _require_root(root)
+    path = machine.path(DEFAULT_ENV_FILE)
+    file = SettingsFile.read(path)
+    for name, value in map(_parse_assignment, settings):
         file = file.with_setting(name, value)
-    file.insist_on_good_values()
-    if place.exists():
-        _rewrite(place, file.text)
+    file.validate()
+    if path.exists():
+        _replace(path, file.text)
     else:
-        _write(place, file.text, mode=0o640)
-        _give(machine, place)
-    stdout.print(f"wrote {DEFAULT_ENV_FILE}; now: chargeback aio restart-services")
+        _write(path, file.text, mode=0o640)
+        _share_with_service(machine, path)
+    print_line(f"wrote {DEFAULT_ENV_FILE}; now run: chargeback systemd restart")
 
 
-@aio.command("restart-services")
-def restart_services(root: Root = _MACHINE) -> None:
-    """Restart the service, and wait until it answers."""
-    machine = _owned(root)
+@command(systemd, "restart", examples=["systemd restart"])
+def restart(root: Root = _MACHINE) -> None:
+    """Check the settings, restart the service, and wait until it is ready."""
+    machine = _require_root(root)
     if not machine.is_running:
-        raise AioFailed("In a root folder nothing runs: there is nothing to restart.")
+        raise SystemdError("Nothing runs in a root directory: restart needs the running machine.")
     Settings.load()
     _restart(machine)
 
 
-@aio.command()
+@command(systemd, "status", examples=["systemd status"])
 def status(root: Root = _MACHINE) -> None:
-    """Say what is installed, whether it runs and answers, and what is kept. Ends with 3 if not."""
+    """Show what is installed and whether it runs. Exit with 3 unless the service is ready."""
     machine = Machine(root)
-    address = _address(machine)
-    answers = machine.is_running and address != "" and _answers(address)
-    backups = sorted(machine.path(_DATA[1]).glob("*.dump")) if _may_look(machine) else []
-    table = Table("What", "How", show_header=False)
-    for what, how in (
-        ("service", f"{machine.says('is-enabled', _SERVICE)}, {_activity(machine, _SERVICE)}"),
-        ("backups", f"{machine.says('is-enabled', _TIMER)}, {_activity(machine, _TIMER)}"),
-        ("address", f"{address or 'none'}, {'answers' if answers else 'does not answer'}"),
-        ("settings", _presence(machine, str(DEFAULT_ENV_FILE))),
-        ("data", _presence(machine, _DATA[0])),
+    url = _service_url(machine)
+    is_ready = machine.is_running and url != "" and _is_ready(url)
+    backups = sorted(machine.path(_BACKUP_DIR).glob("*.dump")) if _can_list(machine) else []
+    table = Table("Item", "State", show_header=False)
+    for item, state in (
+        ("service", _describe_unit(machine, _SERVICE)),
+        ("backups", _describe_unit(machine, _TIMER)),
+        ("address", f"{url or 'none'}, {'ready' if is_ready else 'not ready'}"),
+        ("settings", _describe_path(machine, str(DEFAULT_ENV_FILE))),
+        ("data", _describe_path(machine, _DATA_DIR)),
         ("latest backup", backups[-1].name if backups else "none"),
     ):
-        table.add_row(what, how)
+        table.add_row(item, state)
     stdout.print(table)
-    if not answers:
+    if not is_ready:
         raise typer.Exit(3)
 
 
-@aio.command()
+@command(systemd, "uninstall", examples=["systemd uninstall"])
 def uninstall(
     purge: Annotated[
-        bool, typer.Option("--purge", help="Also remove the data, the backups and the settings.")
+        bool, typer.Option("--purge", help="Also delete the data, the backups and the settings.")
     ] = False,
     root: Root = _MACHINE,
 ) -> None:
-    """Stop the service and remove it; data, backups, settings and the user stay."""
-    machine = _owned(root)
+    """Stop and remove the service. Its data, backups, settings and user stay."""
+    machine = _require_root(root)
     now = ("--now",) if machine.is_running else ()
     if machine.path(_FILES[_SERVICE]).exists():
         machine.run("systemctl", "disable", *now, _SERVICE, _TIMER)
-    for place in _FILES.values():
-        machine.path(place).unlink(missing_ok=True)
-    if _is_ours(machine.path(_COMMAND)):
+    for target in _FILES.values():
+        machine.path(target).unlink(missing_ok=True)
+    if _is_our_command(machine.path(_COMMAND)):
         machine.path(_COMMAND).unlink()
     if machine.is_running:
         machine.run("systemctl", "daemon-reload")
     if purge:
         machine.path(DEFAULT_ENV_FILE).unlink(missing_ok=True)
-        for folder in _DATA:
+        for folder in (_DATA_DIR, _BACKUP_DIR):
             shutil.rmtree(machine.path(folder), ignore_errors=True)
-    stdout.print("removed" if purge else f"removed; kept are {', '.join(_DATA)} and the settings")
+    print_line(
+        "removed" if purge else f"removed; kept {_DATA_DIR}, {_BACKUP_DIR} and {DEFAULT_ENV_FILE}"
+    )
 
 
-def _owned(root: Path) -> Machine:
+def _require_root(root: Path) -> Machine:
     if os.geteuid() != 0:
-        raise AioFailed("This changes the machine: run it as root.")
+        raise SystemdError("This command changes the machine: run it as root.")
     return Machine(root)
 
 
-def _own(machine: Machine, place: str) -> Sequence[str]:
-    """With --root these programs look a configuration up by its name."""
-    return (place,) if machine.is_running else (Path(place).name,)
+def _config_argument(machine: Machine, path: str) -> Sequence[str]:
+    """Return the path of a configuration; with --root systemd's programs want its name."""
+    return (path,) if machine.is_running else (Path(path).name,)
 
 
-def _packaged(name: str) -> str:
+def _read_template(name: str) -> str:
     return files("app.cli").joinpath("units", name).read_text(encoding="utf-8")
 
 
@@ -234,105 +252,114 @@ def _write(file: Path, text: str, mode: int = 0o644) -> None:
         opened.write(text)
 
 
-def _offer_command(machine: Machine, text: str) -> None:
-    """For the shells of admins; another program of that name stays."""
-    place = machine.path(_COMMAND)
-    if place.exists() and not _is_ours(place):
-        stdout.print(f"{_COMMAND} is there already, and stays as it is", highlight=False)
+def _install_command(machine: Machine, text: str) -> None:
+    """Install the command for admins' shells, unless another program has its name."""
+    path = machine.path(_COMMAND)
+    if path.exists() and not _is_our_command(path):
+        print_line(f"{_COMMAND} exists already and was not replaced")
     else:
-        _write(place, text, mode=0o755)
+        _write(path, text, mode=0o755)
 
 
-def _is_ours(file: Path) -> bool:
-    return file.exists() and _OURS in file.read_text(encoding="utf-8", errors="replace")
+def _is_our_command(file: Path) -> bool:
+    return file.exists() and _COMMAND_MARK in file.read_text(encoding="utf-8", errors="replace")
 
 
-def _rewrite(file: Path, text: str) -> None:
-    """Whole or not at all; owner and mode stay."""
-    unfinished = file.with_name(f"{file.name}.new")
-    kept = file.stat()
-    _write(unfinished, text, kept.st_mode & 0o777)
-    os.chown(unfinished, kept.st_uid, kept.st_gid)
-    unfinished.replace(file)
+def _replace(file: Path, text: str) -> None:
+    """Replace a file atomically; owner and mode stay."""
+    temporary = file.with_name(f"{file.name}.new")
+    status = file.stat()
+    _write(temporary, text, status.st_mode & 0o777)
+    os.chown(temporary, status.st_uid, status.st_gid)
+    temporary.replace(file)
 
 
-def _give(machine: Machine, file: Path) -> None:
-    """To the service's group, which may read it."""
+def _share_with_service(machine: Machine, file: Path) -> None:
+    """Let the service's group own the file, so that the service can read it."""
     for line in machine.path("/etc/group").read_text().splitlines():
         name, _, number, *_ = line.split(":")
         if name == "chargeback":
             os.chown(file, 0, int(number))
 
 
-def _insist_on_reachable(machine: Machine, program: Path) -> None:
-    """The service's user must be able to run the program, and must not see /home or /root."""
-    hidden = program.parts[:2] in ((os.sep, "home"), (os.sep, "root"))
-    way = [machine.path(program), *machine.path(program).parents]
-    closed = [path for path in way if path.is_relative_to(machine.root) and not _is_open(path)]
-    if hidden or closed:
-        why = "is hidden from services" if hidden else f"cannot be reached: {closed[-1]}"
-        raise AioFailed(f"{program} {why}. Install the service into /opt/chargeback, say.")
+def _require_reachable(machine: Machine, program: Path) -> None:
+    """Reject a program that the service's user cannot run, or that the unit hides from it."""
+    is_hidden = program.parts[:2] in ((os.sep, "home"), (os.sep, "root"))
+    path = [machine.path(program), *machine.path(program).parents]
+    closed = [
+        each for each in path if each.is_relative_to(machine.root) and not _is_executable(each)
+    ]
+    if is_hidden or closed:
+        why = "is hidden from services" if is_hidden else f"cannot be reached: {closed[-1]}"
+        raise SystemdError(
+            f"{program} {why}. Install the service in /opt/chargeback, for example."
+        )
 
 
-def _is_open(path: Path) -> bool:
+def _is_executable(path: Path) -> bool:
     return path.exists() and bool(path.stat().st_mode & 0o001)
 
 
-def _assignment(written: str) -> tuple[str, str]:
-    name, equals, value = written.partition("=")
+def _parse_assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
     if not equals:
-        raise AioFailed(f"{written!r} is no setting: write KEY=VALUE.")
+        raise SystemdError(f"{text!r} is not a setting: write SETTING=VALUE.")
     return name, value
 
 
 def _restart(machine: Machine) -> None:
     machine.run("systemctl", "restart", _SERVICE)
-    address = _address(machine)
-    deadline = time.monotonic() + _START_SECONDS
-    while not _answers(address):
-        if _activity(machine, _SERVICE) not in ("active", "activating"):
-            raise AioFailed(f"The service ended: {_last_words(machine)}")
+    url = _service_url(machine)
+    deadline = time.monotonic() + _START_TIMEOUT_SECONDS
+    while not _is_ready(url):
+        if _active_state(machine, _SERVICE) not in ("active", "activating"):
+            raise SystemdError(f"The service exited: {_last_log_lines(machine)}")
         if time.monotonic() > deadline:
-            raise AioFailed(f"{address} does not answer: see journalctl -u {_SERVICE}.")
+            raise SystemdError(f"{url} is not ready: see journalctl -u {_SERVICE}.")
         time.sleep(0.3)
-    stdout.print(f"running at {address}", markup=False, highlight=False)
+    print_line(f"running at {url}")
 
 
-def _activity(machine: Machine, unit: str) -> str:
-    return machine.says("is-active", unit) if machine.is_running else "not started"
+def _active_state(machine: Machine, unit: str) -> str:
+    return machine.unit_state("is-active", unit) if machine.is_running else "not started"
 
 
-def _last_words(machine: Machine) -> str:
+def _describe_unit(machine: Machine, unit: str) -> str:
+    return f"{machine.unit_state('is-enabled', unit)}, {_active_state(machine, unit)}"
+
+
+def _last_log_lines(machine: Machine) -> str:
     try:
         return machine.run("journalctl", "-u", _SERVICE, "-n", "3", "-o", "cat", "--no-pager")
-    except AioFailed:
+    except SystemdError:
         return f"see journalctl -u {_SERVICE}"
 
 
-def _address(machine: Machine) -> str:
-    """Of the installed unit; "" when there is none."""
+def _service_url(machine: Machine) -> str:
+    """Return the URL of the installed unit, or "" if none is installed."""
     try:
         unit = machine.path(_FILES[_SERVICE]).read_text()
     except FileNotFoundError:
         return ""
     (start,) = (line for line in unit.splitlines() if line.startswith("ExecStart="))
-    words = start.split()
-    host, port = words[words.index("--host") + 1], words[words.index("--port") + 1]
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104  to ask
-    return f"http://{shown}:{port}"
+    arguments = start.split()
+    host = arguments[arguments.index("--host") + 1]
+    port = arguments[arguments.index("--port") + 1]
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104  to connect
+    return f"http://{reachable}:{port}"
 
 
-def _answers(address: str) -> bool:
+def _is_ready(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{address}/healthz", timeout=5) as answer:  # noqa: S310  ours
-            return bool(answer.status == 200)
+        with urllib.request.urlopen(f"{url}/healthz", timeout=5) as response:  # noqa: S310  ours
+            return bool(response.status == 200)
     except OSError:
         return False
 
 
-def _may_look(machine: Machine) -> bool:
-    return os.access(machine.path(_DATA[1]), os.R_OK | os.X_OK)
+def _can_list(machine: Machine) -> bool:
+    return os.access(machine.path(_BACKUP_DIR), os.R_OK | os.X_OK)
 
 
-def _presence(machine: Machine, place: str) -> str:
-    return place if machine.path(place).exists() else f"{place}, not there"
+def _describe_path(machine: Machine, path: str) -> str:
+    return path if machine.path(path).exists() else f"{path}, missing"

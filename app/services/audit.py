@@ -114,7 +114,7 @@ def _log_lost_entry(organization: UUID, entry: AuditEntry) -> None:
 async def record_start(database: Database, settings: Settings, now: datetime) -> None:
     """Record in the default organization that the service started, and with which settings."""
     default_id = organization_id(DEFAULT_ORGANIZATION)
-    event = AuditEvent(default_id, Action.SERVICE_STARTED, __version__, settings.shown)
+    event = AuditEvent(default_id, Action.SERVICE_STARTED, __version__, settings.redacted)
     async with database.transaction(default_id) as tx:
         await append_audit_event(tx, Actor(None, Channel.SERVICE), event, now)
 

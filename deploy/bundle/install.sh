@@ -15,4 +15,4 @@ $pip install --no-index --find-links "$here/wheels" --require-hashes --requireme
 $pip install --no-index --no-deps --force-reinstall "$here"/wheels/chargeback_admin_api-*.whl
 "$folder/bin/chargeback" --version >/dev/null
 echo "Installed chargeback $("$folder/bin/chargeback" --version) into $folder."
-echo "Under systemd, as root: $folder/bin/chargeback aio install"
+echo "Under systemd, as root: $folder/bin/chargeback systemd install"

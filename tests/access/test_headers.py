@@ -110,7 +110,7 @@ def test_what_is_neither_is_refused(written: str) -> None:
 
 def test_no_password_of_the_store_is_told() -> None:
     for url in ("postgresql://me:secret@db/x", "postgresql://me@db/x?password=secret"):
-        assert "secret" not in str(Settings.load(database_url=url).shown)
+        assert "secret" not in str(Settings.load(database_url=url).redacted)
         with pytest.raises(SettingsError) as refusal:
             Settings.load(database_url=url.replace("postgresql", "mysql"))
         assert "secret" not in str(refusal.value)

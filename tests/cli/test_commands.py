@@ -164,7 +164,7 @@ def test_a_key_is_shown_once_and_listed_without_its_secret(store: Path) -> None:
     listed = run_command("keys", "list", data_dir=store).stdout
 
     assert created.stderr.strip() == (
-        "It does not work yet: 'ann' is not an admin of organization 'default': "
+        "The key does not work yet: 'ann' is not an admin of organization 'default': "
         "give the user the role ADMIN, or name them in ADMIN_USER_LIST."
     )
     assert key_id in listed
@@ -182,16 +182,15 @@ def test_a_key_that_works_at_once_is_not_remarked_on(store: Path) -> None:
 
 def test_months_are_closed_listed_verified_and_opened_again(store: Path) -> None:
     assert run_command("months", "verify", "2026-09", data_dir=store).stdout == (
-        "2026-09 is what its events say\n"
+        "2026-09 matches its events\n"
     )
     assert run_command("months", "close", "2026-09", data_dir=store).stdout == "closed 2026-09\n"
     assert run_command("months", "verify", "2026-09", data_dir=store).stdout == (
-        "2026-09, with its corrections, is what its events say; "
-        "no row changed since it was closed\n"
+        "2026-09 and its corrections match its events; no row changed since it was closed\n"
     )
     assert "closed" in run_command("months", "list", data_dir=store).stdout
     reopened = run_command("months", "reopen", "2026-09", "--reason", "a test", data_dir=store)
-    assert reopened.stdout == "opened 2026-09 again\n"
+    assert reopened.stdout == "reopened 2026-09\n"
 
 
 @pytest.mark.parametrize(
@@ -200,13 +199,13 @@ def test_months_are_closed_listed_verified_and_opened_again(store: Path) -> None
         (
             "CHARGEBACK_USAGE_REPORT_ENABLED=maybe",
             (
-                "CHARGEBACK_USAGE_REPORT_ENABLED='maybe' is not allowed: one of "
+                "CHARGEBACK_USAGE_REPORT_ENABLED='maybe' is not allowed: use one of "
                 "true, 1, yes, on, false, 0, no, off."
             ),
         ),
         (
             "DATABASE_URL=mysql://x",
-            "DATABASE_URL='mysql://x' is not allowed: a URL that begins with postgresql://.",
+            "DATABASE_URL='mysql://x' is not allowed: use a URL that begins with postgresql://.",
         ),
     ],
 )

@@ -90,7 +90,7 @@ def test_the_release_before_works_on_this_schema_until_it_is_replaced(
 
     assert "would run" in waiting
     assert stored.startswith("accepted ")
-    assert verified == "2026-10 is what its events say"
+    assert verified == "2026-10 matches its events"
     assert run(NEW, "months", "verify", "2026-10", store=store) == verified
     assert report(NEW, store) == told_by_old
 
@@ -106,5 +106,5 @@ def test_its_backup_is_restored_by_this_one(old: Path, tmp_path: Path) -> None:
 
     assert report(NEW, again) == told_by_old
     assert run(NEW, "months", "verify", "2026-09", store=again) == (
-        "2026-09, with its corrections, is what its events say; no row changed since it was closed"
+        "2026-09 and its corrections match its events; no row changed since it was closed"
     )

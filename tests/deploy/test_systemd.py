@@ -129,10 +129,10 @@ def installed(machine: Booted) -> Booted:
 
 
 def test_it_runs_as_its_own_user_and_says_so(installed: Booted) -> None:
-    shown = installed(CHARGEBACK, "aio", "status")
+    shown = installed(CHARGEBACK, "systemd", "status")
 
     assert "enabled, active" in shown
-    assert "http://127.0.0.1:8000, answers" in shown
+    assert "http://127.0.0.1:8000, ready" in shown
     pid = installed("systemctl", "show", "--value", "--property=MainPID", "chargeback")
     assert installed("stat", "-c", "%U", f"/proc/{pid}") == "chargeback"
     assert installed("stat", "-c", "%U %a", "/var/lib/chargeback") == "chargeback 700"
@@ -155,11 +155,11 @@ def test_the_handbook_s_line_works_and_later_lines_override(installed: Booted) -
     line = "echo \"CHARGEBACK_USAGE_REPORT_ENABLED='{}'\" >> /etc/default/chargeback"
 
     installed.shell(line.format("False"))
-    installed(CHARGEBACK, "aio", "restart-services")
+    installed(CHARGEBACK, "systemd", "restart")
     off = installed.asked(key)
     installed.shell(line.format("True"))
     installed("systemctl", "restart", "chargeback")
-    installed(CHARGEBACK, "aio", "restart-services")
+    installed(CHARGEBACK, "systemd", "restart")
 
     assert off.startswith("404 ")
     assert "CHARGEBACK_USAGE_REPORT_ENABLED='True'" in off
@@ -170,7 +170,7 @@ def test_a_month_that_was_closed_is_closed_after_the_restore(installed: Booted) 
     listed = installed.shell(f"COLUMNS=160 {CHARGEBACK} months list")
 
     assert installed.shell(f"{CHARGEBACK} months verify 2026-10") == (
-        "2026-10, with its corrections, is what its events say; no row changed since it was closed"
+        "2026-10 and its corrections match its events; no row changed since it was closed"
     )
     assert [line for line in listed.splitlines() if "2026-10" in line and "closed" in line]
 
@@ -178,7 +178,7 @@ def test_a_month_that_was_closed_is_closed_after_the_restore(installed: Booted) 
 def test_a_bad_setting_is_refused_before_it_is_written(installed: Booted) -> None:
     before = installed("cat", "/etc/default/chargeback")
 
-    said = installed(CHARGEBACK, "aio", "update-config", "SESSION_LIFETIME_HOURS=zero", status=1)
+    said = installed(CHARGEBACK, "systemd", "configure", "SESSION_LIFETIME_HOURS=zero", status=1)
 
     assert "SESSION_LIFETIME_HOURS='zero' is not allowed" in said
     assert installed("cat", "/etc/default/chargeback") == before
@@ -189,7 +189,7 @@ def test_it_comes_back_after_kill_9(installed: Booted) -> None:
     installed("systemctl", "kill", "--signal=KILL", "--kill-whom=main", "chargeback")
     time.sleep(3)
     for _ in range(100):
-        if "answers" in installed.shell(f"{CHARGEBACK} aio status || true").replace("not a", ""):
+        if ", ready" in installed.shell(f"{CHARGEBACK} systemd status || true"):
             break
         time.sleep(0.3)
 
@@ -209,12 +209,12 @@ def test_the_nightly_backup_writes_a_whole_store(installed: Booted) -> None:
 
 
 def test_uninstalling_keeps_what_is_stored_until_told_to_purge(installed: Booted) -> None:
-    installed(CHARGEBACK, "aio", "uninstall")
+    installed(CHARGEBACK, "systemd", "uninstall")
     installed("ls", "/usr/local/bin/chargeback", status=2)
     kept = installed("ls", "/var/lib/chargeback", "/etc/default/chargeback")
-    installed(CHARGEBACK_OF_BUNDLE, "aio", "status", status=3)
-    installed(CHARGEBACK_OF_BUNDLE, "aio", "install", "--port", "8001")
-    installed(CHARGEBACK, "aio", "uninstall", "--purge")
+    installed(CHARGEBACK_OF_BUNDLE, "systemd", "status", status=3)
+    installed(CHARGEBACK_OF_BUNDLE, "systemd", "install", "--port", "8001")
+    installed(CHARGEBACK, "systemd", "uninstall", "--purge")
 
     assert "postgres" in kept
     assert "/etc/default/chargeback" in kept

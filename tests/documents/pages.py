@@ -1,4 +1,4 @@
-"""The documents' blocks of commands, and where each page's are run."""
+"""The documents' code blocks, and which test runs those of a page."""
 
 import re
 from pathlib import Path
@@ -16,6 +16,9 @@ ON_A_MACHINE = {"docs/install/linux.md", "docs/install/air-gapped.md"}
 IN_CONTAINERS = {"docs/install/container.md"}
 """By podman: tests/deploy/test_image.py."""
 
+GENERATED = {"docs/reference/cli.md"}
+"""The examples of the help, which tests/contract/test_documented_commands.py parses."""
+
 LANGUAGES = {"bash", "console", "csv", "graphql", "json", "sql", "text", "toml", "yaml"}
 """`console` shows commands with what they print: tests/imports/test_tables.py runs them."""
 
@@ -24,7 +27,7 @@ class Block(NamedTuple):
     """A fenced block.
 
     Attributes:
-        not_run: Why no test runs it, as the comment before it says; "" when one does.
+        not_run: The reason why no test runs it, from the comment before it; "" if one does.
     """
 
     language: str
@@ -39,7 +42,7 @@ _BLOCK = re.compile(
 
 
 def blocks(page: str) -> list[Block]:
-    """Those of a page, in its order."""
+    """Return the code blocks of a page, in order."""
     return [
         Block(found["language"], found["text"], found["not_run"] or "")
         for found in _BLOCK.finditer(PAGES[page])
@@ -47,14 +50,14 @@ def blocks(page: str) -> list[Block]:
 
 
 def commands(page: str) -> list[str]:
-    """What a test runs of a page."""
+    """Return the shell blocks of a page that a test runs."""
     return [block.text for block in blocks(page) if block.language == "bash" and not block.not_run]
 
 
 def is_of_a_clone(block: str) -> bool:
-    """Whether it installs and serves by itself, for `test_clone.py` to do."""
+    """Whether test_clone.py runs the block, because it installs and serves by itself."""
     return block.startswith("make run")
 
 
-AT_A_DESK = {name for name in PAGES if commands(name)} - ON_A_MACHINE - IN_CONTAINERS
-"""In a shell beside a service of the page's own: `test_commands.py`."""
+IN_A_SHELL = {name for name in PAGES if commands(name)} - ON_A_MACHINE - IN_CONTAINERS - GENERATED
+"""In a shell, with a service for each page: test_commands.py."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.documents.desk import await_port, free_port
+from tests.documents.doc_shell import await_port, free_port
 from tests.documents.pages import PAGES, ROOT, commands, is_of_a_clone
 
 EMPTY = {"PATH": os.defpath}

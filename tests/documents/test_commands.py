@@ -19,9 +19,9 @@ from app.postgres.embedded import EmbeddedPostgres
 from app.postgres.programs import find_bin_folder
 from app.services.source_config import read_source_configs
 from tests.conftest import execute_as_superuser
-from tests.documents.desk import TOKEN, Desk
+from tests.documents.doc_shell import TOKEN, DocShell
 from tests.documents.pages import (
-    AT_A_DESK,
+    IN_A_SHELL,
     IN_CONTAINERS,
     LANGUAGES,
     ON_A_MACHINE,
@@ -53,9 +53,9 @@ def test_pages_that_are_run_elsewhere_are_there() -> None:
 
 
 def test_the_first_steps_work_as_printed_one_after_the_other(tmp_path: Path) -> None:
-    with Desk(tmp_path, {}) as desk:
+    with DocShell(tmp_path, {}) as shell:
         for block in commands(FIRST_STEPS):
-            desk.run(block)
+            shell.run(block)
 
     assert (tmp_path / "store.dump").stat().st_size > 10_000
     report = json.loads((tmp_path / "2026-10.json").read_bytes())
@@ -63,15 +63,15 @@ def test_the_first_steps_work_as_printed_one_after_the_other(tmp_path: Path) -> 
 
 
 @pytest.fixture(scope="module")
-def ready(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+def ready(tmp_path_factory: pytest.TempPathFactory) -> DocShell:
     """A store with the first steps' events, not served, and an admin's key."""
-    desk = Desk(tmp_path_factory.mktemp("ready"), {})
-    desk.run("chargeback generate --months 14 --users 40 --until 2026-11 > events.ndjson")
-    desk.run("chargeback import events.ndjson")
-    other = desk.run("chargeback keys create --user ada")
-    desk.shown = {"08NzwuxWPJ21": other.split("_")[1]}
-    desk.run("chargeback keys create --user ada --scope admin")
-    return desk
+    shell = DocShell(tmp_path_factory.mktemp("ready"), {})
+    shell.run("chargeback generate --months 14 --users 40 --until 2026-11 > events.ndjson")
+    shell.run("chargeback import events.ndjson")
+    other = shell.run("chargeback keys create --user ada")
+    shell.shown = {"08NzwuxWPJ21": other.split("_")[1]}
+    shell.run("chargeback keys create --user ada --scope admin")
+    return shell
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ async def server(postgres: str) -> str:
 
 
 @pytest.fixture
-def desk(ready: Desk, cometx: Path, server: str, tmp_path: Path) -> Iterator[Desk]:
+def shell(ready: DocShell, cometx: Path, server: str, tmp_path: Path) -> Iterator[DocShell]:
     """With a copy of the store, and what pages show in other words."""
     subprocess.run(("cp", "-a", ready.folder / "store", tmp_path), check=True)
     shown = {
@@ -99,8 +99,8 @@ def desk(ready: Desk, cometx: Path, server: str, tmp_path: Path) -> Iterator[Des
         "no-build-isolation .": f"no-build-isolation {ROOT}",
         "<METRICS_TOKEN>": TOKEN,
     }
-    with Desk(tmp_path, shown, programs=str(cometx.parent)) as desk:
-        yield desk
+    with DocShell(tmp_path, shown, programs=str(cometx.parent)) as shell:
+        yield shell
 
 
 SERVED = "chargeback serve"
@@ -126,26 +126,26 @@ PREPARED: Mapping[str, tuple[str, ...]] = {
 
 @pytest.mark.pages
 @pytest.mark.timeout(900)  # All wheels may be fetched.
-@pytest.mark.parametrize("page", sorted(AT_A_DESK - {FIRST_STEPS}))
-def test_every_block_of_a_page_works_as_printed(page: str, desk: Desk) -> None:
+@pytest.mark.parametrize("page", sorted(IN_A_SHELL - {FIRST_STEPS}))
+def test_every_block_of_a_page_works_as_printed(page: str, shell: DocShell) -> None:
     for name, content in re.findall(
         r"^`([\w-]+\.\w+)`:\n\n```\w*\n(.*?)^```$", PAGES[page], re.MULTILINE | re.DOTALL
     ):
-        (desk.folder / name).write_text(content)
+        (shell.folder / name).write_text(content)
     for block in PREPARED.get(page, ()):
-        desk.run(block)
-    url = desk.shown.get("http://127.0.0.1:8000", "")
-    desk.shown |= {
+        shell.run(block)
+    url = shell.shown.get("http://127.0.0.1:8000", "")
+    shell.shown |= {
         "eyJi…": base64.b64encode(json.dumps({"baseUrl": url}).encode()).decode(),
         # From this service into stores beside its own.
-        "https://reports.example --api-key KEY": f"{url} --api-key {desk.shown['cbk_…']}",
+        "https://reports.example --api-key KEY": f"{url} --api-key {shell.shown['cbk_…']}",
         "import-report 2025": "import-report --data-dir from-files 2025",
         "import-report --from": "import-report --data-dir from-a-server --from",
     }
 
     for block in commands(page):
         if not is_of_a_clone(block):
-            desk.run(block)
+            shell.run(block)
 
 
 def test_the_sources_file_that_is_shown_is_one(tmp_path: Path) -> None:
@@ -167,8 +167,8 @@ async def test_what_a_dba_runs_makes_the_service_work_as_its_role(tmp_path: Path
         await execute_as_superuser(server.url, statements)
         await execute_as_superuser(server.url, "CREATE DATABASE reports OWNER chargeback")
         url = with_database_name(server.url, "reports").replace("postgres@", "chargeback@")
-        desk = Desk(tmp_path, {})
-        desk.run(f"DATABASE_URL='{url}' chargeback organizations create research")
+        shell = DocShell(tmp_path, {})
+        shell.run(f"DATABASE_URL='{url}' chargeback organizations create research")
         database = Database(url, pool_size=2)
         role = await database.role()
         await database.close()

@@ -7,7 +7,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from app.cli.feed import print_feed
+from app.cli.feed import print_activity
 from app.db.engine import Database
 from app.domain.callers import Scope
 from app.domain.errors import InvalidBatch
@@ -97,7 +97,7 @@ async def test_the_command_line_shows_the_same(
 
     printed = io.StringIO()
     with redirect_stdout(printed):
-        await print_feed(database, "default", 31)
+        await print_activity(database, "default", 31)
 
     rows = [line.replace("│", " ").split() for line in printed.getvalue().splitlines()]
     assert ["/a", "2", "1", "2026-10-01", "00:00:00", "2026-11-24", "12:00:00"] in rows

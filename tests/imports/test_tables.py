@@ -395,11 +395,14 @@ def test_an_invalid_mapping_is_rejected(tmp_path: Path, content: str, message: s
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("people.csv",), "Tables need --mapping FILE, or --table NAME with --source."),
-        (("--table", "usage", "x.csv"), "--table and --source go together."),
-        (("--at", "2026-11-01", "x.ndjson"), "--at and --complete are for tables"),
+        (("people.csv",), "Tables need --mapping, or --table with --source."),
+        (("--table", "usage", "x.csv"), "--table and --source must be used together."),
+        (("--at", "2026-11-01", "x.ndjson"), "--at and --complete need tables"),
         (("--at", "soon", "x.csv"), "--at: must be a time"),
-        (("--mapping", "m.toml", "--table", "usage", "x.csv"), "leave out the others"),
+        (
+            ("--mapping", "m.toml", "--table", "usage", "x.csv"),
+            "--mapping excludes --table and --source",
+        ),
         (("--mapping", "nowhere.toml", "x.csv"), "nowhere.toml: cannot be read"),
     ],
 )

@@ -104,7 +104,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Install]:
         yield found
         month = str(found.month)
         verified = run_command("months", "verify", month, data_dir=found.server.data_dir)
-        assert verified.stdout == f"{month} is what its events say\n", verified.stderr
+        assert verified.stdout == f"{month} matches its events\n", verified.stderr
 
 
 @pytest.fixture

@@ -123,7 +123,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Install]:
         )
         yield Install(server, created.stdout.removeprefix("API key: ").strip())
         verified = run_command("months", "verify", "2026-10", data_dir=folder)
-        assert verified.stdout == "2026-10 is what its events say\n", verified.stderr
+        assert verified.stdout == "2026-10 matches its events\n", verified.stderr
 
 
 @pytest.fixture

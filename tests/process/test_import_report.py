@@ -32,9 +32,7 @@ def report(service: ServerProcess, month: str, key: str) -> dict[str, Any]:
     return found
 
 
-CLOSED_AS_SAID = (
-    ", with its corrections, is what its events say; no row changed since it was closed\n"
-)
+CLOSED_AS_SAID = " and its corrections match its events; no row changed since it was closed\n"
 
 
 def fetched(url: str, key: str, folder: Path, *words: str) -> Any:

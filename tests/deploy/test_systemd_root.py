@@ -1,4 +1,4 @@
-"""All in one, into a root folder: for images, and for machines that are not running."""
+"""`chargeback systemd` on a root directory, as image builders use it."""
 
 import subprocess
 import sys
@@ -11,21 +11,21 @@ from tests.server_process import clean_environment
 pytestmark = pytest.mark.deploy
 
 
-def aio(*words: str, root: Path, status: int = 0) -> str:
-    ended = subprocess.run(
-        (sys.executable, "-m", "app", "aio", *words, "--root", str(root)),
+def run_systemd(*words: str, root: Path, status: int = 0) -> str:
+    completed = subprocess.run(
+        (sys.executable, "-m", "app", "systemd", *words, "--root", str(root)),
         capture_output=True,
         text=True,
         check=False,
         env=clean_environment(),
     )
-    assert ended.returncode == status, ended.stderr
-    return (ended.stdout + ended.stderr).strip()
+    assert completed.returncode == status, completed.stderr
+    return (completed.stdout + completed.stderr).strip()
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Empty but for the program."""
+    """A root directory that holds the program only."""
     tmp_path.chmod(0o755)
     program = tmp_path / "opt/chargeback/bin/chargeback"
     program.parent.mkdir(parents=True)
@@ -34,12 +34,14 @@ def root(tmp_path: Path) -> Path:
 
 
 def install(root: Path, *words: str, status: int = 0) -> str:
-    return aio(
+    return run_systemd(
         "install", "--program", "/opt/chargeback/bin/chargeback", *words, root=root, status=status
     )
 
 
-def test_it_writes_units_user_folders_and_settings_and_enables_both(root: Path) -> None:
+def test_install_writes_units_user_directories_and_settings_and_enables_both_units(
+    root: Path,
+) -> None:
     install(root, "--host", "192.0.2.7", "--port", "9000")
 
     units = root / "etc/systemd/system"
@@ -57,28 +59,28 @@ def test_it_writes_units_user_folders_and_settings_and_enables_both(root: Path) 
     assert 'exec "/opt/chargeback/bin/chargeback" "$@"\n' in command.read_text()
 
 
-def test_installing_again_keeps_the_settings(root: Path) -> None:
+def test_reinstalling_keeps_the_settings(root: Path) -> None:
     install(root)
-    aio("update-config", "SESSION_LIFETIME_HOURS=6", "ADMIN_USER_LIST=ada,bob", root=root)
+    run_systemd("configure", "SESSION_LIFETIME_HOURS=6", "ADMIN_USER_LIST=ada,bob", root=root)
     install(root)
 
     lines = (root / "etc/default/chargeback").read_text().splitlines()
     assert lines[-2:] == ["SESSION_LIFETIME_HOURS='6'", "ADMIN_USER_LIST='ada,bob'"]
 
 
-def test_another_program_of_its_name_stays(root: Path) -> None:
+def test_install_and_uninstall_keep_another_program_of_that_name(root: Path) -> None:
     another = root / "usr/local/bin/chargeback"
     another.parent.mkdir(parents=True)
     another.write_text("#!/bin/sh\n")
 
-    assert "/usr/local/bin/chargeback is there already" in install(root)
-    aio("uninstall", root=root)
+    assert "/usr/local/bin/chargeback exists already" in install(root)
+    run_systemd("uninstall", root=root)
     assert another.read_text() == "#!/bin/sh\n"
 
 
-def test_uninstalling_leaves_nothing_of_ours_but_what_is_stored(root: Path) -> None:
+def test_uninstall_keeps_settings_and_backups_and_removes_the_rest(root: Path) -> None:
     install(root)
-    aio("uninstall", root=root)
+    run_systemd("uninstall", root=root)
 
     left = list((root / "etc").rglob("*chargeback*"))
     assert left == [root / "etc/default/chargeback"]
@@ -87,18 +89,18 @@ def test_uninstalling_leaves_nothing_of_ours_but_what_is_stored(root: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("program", "said"),
+    ("program", "reason"),
     [
         ("/root/venv/bin/chargeback", "is hidden from services"),
         ("/opt/none/chargeback", "cannot be reached"),
     ],
 )
-def test_a_program_that_the_service_cannot_run_is_refused(
-    root: Path, program: str, said: str
+def test_install_refuses_a_program_that_the_service_cannot_run(
+    root: Path, program: str, reason: str
 ) -> None:
-    assert said in aio("install", "--program", program, root=root, status=1)
+    assert reason in run_systemd("install", "--program", program, root=root, status=1)
     assert not (root / "etc").exists()
 
 
-def test_nothing_is_restarted_in_a_root_folder(root: Path) -> None:
-    assert "nothing to restart" in aio("restart-services", root=root, status=1)
+def test_restart_is_refused_in_a_root_directory(root: Path) -> None:
+    assert "Nothing runs in a root directory" in run_systemd("restart", root=root, status=1)

@@ -18,7 +18,7 @@ PROGRAMS = f"{Path(sys.executable).parent}:{os.defpath}"
 TOKEN = "0123456789abcdef"
 
 
-class Desk:
+class DocShell:
     """What a page's commands find: a store, perhaps served, and words that are read otherwise.
 
     Attributes:

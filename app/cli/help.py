@@ -1,0 +1,70 @@
+"""How commands present themselves: groups, help panels and examples."""
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Panel(StrEnum):
+    """The sections of `chargeback --help`, in order."""
+
+    MONTH_END = "Month-end"
+    DATA_IN = "Data in"
+    ACCESS = "Keys and access"
+    OPERATIONS = "Operations"
+
+
+class _Command(TyperCommand):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _hide_flag_types(super().get_params(ctx))
+
+
+class _Group(TyperGroup):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _hide_flag_types(super().get_params(ctx))
+
+
+def _hide_flag_types(parameters: list[Any]) -> list[Any]:
+    """Show `--dry-run`, not `--dry-run <bool>`, in the help."""
+    for parameter in parameters:
+        if isinstance(parameter, TyperOption) and parameter.is_bool_flag:
+            parameter.metavar = ""
+    return parameters
+
+
+def command_group(summary: str) -> typer.Typer:
+    """Create a group of commands; without a command it prints its help."""
+    return typer.Typer(
+        cls=_Group, no_args_is_help=True, pretty_exceptions_enable=False, help=summary
+    )
+
+
+def command(
+    group: typer.Typer,
+    name: str,
+    *,
+    examples: Sequence[str],
+    panel: Panel | None = None,
+) -> Callable[[F], F]:
+    """Register a function as a command of a group.
+
+    Args:
+        group: The group, or the root.
+        name: The command's word.
+        examples: Command lines without `chargeback`, shown below the help.
+        panel: The section of the group's help that lists the command.
+    """
+    return group.command(
+        name, cls=_Command, epilog=format_examples(examples), rich_help_panel=panel
+    )
+
+
+def format_examples(examples: Sequence[str]) -> str:
+    """Return the examples as an epilog: Typer keeps line breaks only between paragraphs."""
+    title = "Example:" if len(examples) == 1 else "Examples:"
+    return "\n\n".join([title, *(f"  chargeback {example}" for example in examples)])
