@@ -2,8 +2,8 @@
 
     python -m bench.growth --millions 1 20
 
-Usage events are written to their shelf by PostgreSQL itself, in the form in which the feed leaves
-them: sending 20 million takes hours, and neither a report nor a batch can tell the difference.
+PostgreSQL itself inserts the usage events, as the service would have stored them: sending 20
+million takes hours, and neither a report nor a batch can tell the difference.
 """
 
 import argparse
@@ -32,11 +32,11 @@ _FOUNDING = 70_000
 _READS = 25
 _AT_ONCE = 1_000_000
 _FILL = """
-    INSERT INTO event (organization_id, uid, shelf, type, occurred_at, received_at, subject_id,
-                       source, id, data)
+    INSERT INTO event (organization_id, uid, partition_year, type, occurred_at, received_at,
+                       subject_id, source, id, data)
     SELECT $1, md5('bench' || n)::uuid, $4, 'usage.recorded',
            timestamptz '2026-01-01' + n * interval '1 second', now(),
-           (ARRAY(SELECT user_id FROM account WHERE organization_id = $1))[1 + n % 1000],
+           (ARRAY(SELECT user_id FROM platform_user WHERE organization_id = $1))[1 + n % 1000],
            '/bench', n::text, '{"channel": "sdk", "username": "somebody"}'
     FROM generate_series($2::bigint, $3::bigint) AS n
 """

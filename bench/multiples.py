@@ -9,9 +9,9 @@ from typing import Any
 import asyncpg
 
 from app.db.tables import (
-    Account,
     Base,
     MemberMonth,
+    PlatformUser,
     Project,
     ProjectMonth,
     UserMonth,
@@ -25,7 +25,7 @@ from bench.processes import Client, service_command, serving
 from bench.store import MONTH, Store, close_idle, say
 
 _TABLES: Sequence[type[Base]] = (
-    *(Workspace, Project, Account),
+    *(Workspace, Project, PlatformUser),
     *(WorkspaceMonth, ProjectMonth, MemberMonth, UserMonth),
 )
 _IDS, _NAMES = {"workspace_id", "project_id", "user_id"}, {"name", "username"}

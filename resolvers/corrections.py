@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from app.db.month_closes import select_corrections_of_reports
+from app.db.corrections import select_corrections_of_reports
 from resolvers.context import Context
 from resolvers.levels import ReportKey, group_rows
 from resolvers.rows import Grouped, Selection

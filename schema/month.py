@@ -96,8 +96,8 @@ async def month_acts(info: Info[Context, Any]) -> list[MonthAct]:
     rows = await list_close_history(context.database, context.caller.organization_id)
     return [
         MonthAct(
-            month=Month.containing(row.month),
-            act=MonthActKind[row.act],
+            month=row.month,
+            act=MonthActKind[row.action],
             happened_at=row.happened_at,
             username=row.username,
             reason=row.reason,

@@ -62,10 +62,10 @@ class LicensedUser:
     )
     role: Role = column(description="What the user may do.")
     created_at: datetime = column(
-        description="When the account was created or, where `createdAtIsFirstSign`, when it was "
+        description="When the account was created or, where `createdAtIsInferred`, when it was "
         "first seen."
     )
-    created_at_is_first_sign: bool = column(
+    created_at_is_inferred: bool = column(
         description="Whether no source says when the account was created, so that `createdAt` is "
         "the first sign of it: it is at least that old."
     )

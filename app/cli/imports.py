@@ -35,7 +35,6 @@ from app.db.engine import Database
 from app.db.months import MonthTotals
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import ChargebackError, InvalidArgument, InvalidBatch
-from app.domain.months import Month
 from app.ingest.store import CHUNK_SIZE, IngestResult
 from app.server.store import run_with_store
 from app.services.file_import import import_lines
@@ -295,11 +294,10 @@ def _print_changes(dry_run: DryRun) -> None:
         f"would accept {accepted.accepted}, duplicates {accepted.duplicates}; nothing was stored"
     )
     changes = Table("Month", "Figure", "Before", "After")
-    for day, after in dry_run.after.items():
-        before = dry_run.before.get(day, MonthTotals())
+    for month, after in dry_run.after.items():
+        before = dry_run.before.get(month, MonthTotals())
         for figure, was, becomes in zip(MonthTotals._fields, before, after, strict=True):
             if was != becomes:
-                month = str(Month.containing(day))
-                changes.add_row(month, figure.replace("_", " "), str(was), str(becomes))
+                changes.add_row(str(month), figure.replace("_", " "), str(was), str(becomes))
     if changes.row_count:
         stdout.print(changes)

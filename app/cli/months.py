@@ -66,7 +66,7 @@ async def _print_months(database: Database, organization: str, now: datetime) ->
         if entry.reason:
             print_line(
                 f"{entry.happened_at:%Y-%m-%d %H:%M} {entry.username} reopened "
-                f"{Month.containing(entry.month)}: {entry.reason}"
+                f"{entry.month}: {entry.reason}"
             )
 
 

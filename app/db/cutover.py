@@ -14,7 +14,7 @@ async def delete_facts(
     await tx.execute(
         text("""
             DELETE FROM event
-            WHERE organization_id = :organization_id AND shelf = 0
+            WHERE organization_id = :organization_id AND partition_year = 0
               AND source = :source AND type = :type AND id LIKE :pattern
         """),
         {

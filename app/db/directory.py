@@ -37,7 +37,7 @@ class Entity(NamedTuple):
     lives: Sequence[Lifespan]
 
 
-class NewAccount(NamedTuple):
+class NewUser(NamedTuple):
     """A user that a fact names."""
 
     user_id: UUID
@@ -67,7 +67,7 @@ class NewMembership(NamedTuple):
     user_id: UUID
 
 
-async def insert_named(
+async def insert_entities(
     tx: AsyncConnection,
     organization_id: UUID,
     named: Mapping[type[NamedTuple], Collection[tuple[Any, ...]]],
@@ -92,20 +92,20 @@ def _insert_named(table: str, columns: Columns) -> Any:
 
 # Parents before children, as their foreign keys want it.
 _NAMED: Mapping[type[NamedTuple], Columns] = {
-    NewAccount: Columns(NewAccount, user_id="uuid", username="text"),
+    NewUser: Columns(NewUser, user_id="uuid", username="text"),
     NewWorkspace: Columns(NewWorkspace, workspace_id="uuid", name="text"),
     NewProject: Columns(NewProject, project_id="uuid", workspace_id="uuid", name="text"),
     NewMembership: Columns(NewMembership, member_id="uuid", workspace_id="uuid", user_id="uuid"),
 }
 _INSERT_NAMED = {
-    NewAccount: _insert_named("account", _NAMED[NewAccount]),
+    NewUser: _insert_named("platform_user", _NAMED[NewUser]),
     NewWorkspace: _insert_named("workspace", _NAMED[NewWorkspace]),
     NewProject: _insert_named("project", _NAMED[NewProject]),
     NewMembership: _insert_named("membership", _NAMED[NewMembership]),
 }
 
 
-async def select_things(
+async def select_entities(
     tx: AsyncConnection,
     organization_id: UUID,
     kind: EntityKind,
@@ -131,7 +131,7 @@ async def select_things(
     }
 
 
-async def update_lives(
+async def update_lifespans(
     tx: AsyncConnection,
     organization_id: UUID,
     kind: EntityKind,
@@ -148,8 +148,7 @@ async def update_lives(
         for rank, life in enumerate(found or [(None, None)])
     ]
     await tx.execute(
-        _UPDATE_LIVES[kind.table],
-        {"organization_id": organization_id, **_LIVES.bind_rows(rows)},
+        _UPDATE_LIVES[kind.table], {"organization_id": organization_id, **_LIVES.bind_rows(rows)}
     )
 
 
@@ -174,7 +173,7 @@ _UPDATE_LIVES = {
 }
 
 
-class AccountRow(NamedTuple):
+class UserState(NamedTuple):
     """An account as it is described now, with its first birth and its last death."""
 
     user_id: UUID
@@ -185,18 +184,17 @@ class AccountRow(NamedTuple):
     ended_at: datetime | None
 
 
-async def update_accounts(
-    tx: AsyncConnection, organization_id: UUID, rows: Sequence[AccountRow]
+async def update_users(
+    tx: AsyncConnection, organization_id: UUID, rows: Sequence[UserState]
 ) -> None:
     """Say what is known now of these accounts; they are there already."""
     await tx.execute(
-        _UPDATE_ACCOUNTS,
-        {"organization_id": organization_id, **_ACCOUNTS.bind_rows(rows)},
+        _UPDATE_ACCOUNTS, {"organization_id": organization_id, **_ACCOUNTS.bind_rows(rows)}
     )
 
 
 _ACCOUNTS = Columns(
-    AccountRow,
+    UserState,
     user_id="uuid",
     email="text",
     role="text",
@@ -205,20 +203,20 @@ _ACCOUNTS = Columns(
     ended_at="timestamptz",
 )
 _UPDATE_ACCOUNTS = text(f"""
-    UPDATE account SET email = now.email, role = now.role, suspended = now.suspended,
+    UPDATE platform_user SET email = now.email, role = now.role, suspended = now.suspended,
                        started_at = now.started_at, ended_at = now.ended_at
     FROM {_ACCOUNTS.as_rows("now")}
-    WHERE account.organization_id = :organization_id AND account.user_id = now.user_id
+    WHERE platform_user.organization_id = :organization_id AND platform_user.user_id = now.user_id
 """)
 
 
-async def select_accounts_born_before(
+async def select_users_started_before(
     tx: AsyncConnection, organization_id: UUID, instant: datetime
 ) -> set[UUID]:
     """Users whose account is older than that instant."""
     found = await tx.execute(
         text("""
-            SELECT user_id FROM account
+            SELECT user_id FROM platform_user
             WHERE organization_id = :organization_id AND started_at < :instant
         """),
         {"organization_id": organization_id, "instant": instant},
@@ -226,11 +224,12 @@ async def select_accounts_born_before(
     return set(found.scalars())
 
 
-async def select_account(tx: AsyncConnection, organization_id: UUID, username: str) -> Any:
+async def select_user(tx: AsyncConnection, organization_id: UUID, username: str) -> Any:
     """The account of that username: all columns, or None."""
     found = await tx.execute(
         text("""
-            SELECT user_id, username, email, role, suspended, started_at, ended_at FROM account
+            SELECT user_id, username, email, role, suspended, started_at, ended_at
+            FROM platform_user
             WHERE organization_id = :organization_id AND username = :username
         """),
         {"organization_id": organization_id, "username": username},

@@ -1,7 +1,7 @@
-"""Statements of the event table: facts go in once, timelines come out."""
+"""Statements for the event table: store each event once, read facts by entity."""
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -9,12 +9,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.unnest import Columns, array_expression, format_array
+from app.domain.months import Month
 
 
 class EventColumns(NamedTuple):
-    """Events as they are stored, less the organization and the moment of their arrival.
+    """The columns of events, except organization and time of arrival.
 
-    Each column has one value for each event, in the same order.
+    All columns have one value per event, in the same order.
     """
 
     uid: Sequence[UUID]
@@ -29,7 +30,7 @@ class EventColumns(NamedTuple):
 async def select_known(
     tx: AsyncConnection, organization_id: UUID, uids: Sequence[UUID]
 ) -> set[UUID]:
-    """Which of these uids are stored already."""
+    """Return those of these uids that are stored already."""
     found = await tx.execute(
         _SELECT_KNOWN, {"organization_id": organization_id, "uids": format_array(uids)}
     )
@@ -50,7 +51,7 @@ async def insert_events(
     data: bytes,
     received_at: datetime,
 ) -> None:
-    """Store events that are not there yet; `data` is the JSON array of their data."""
+    """Insert events that are not stored yet; `data` is the JSON array of their data."""
     await tx.execute(
         _INSERT_EVENTS,
         {
@@ -74,19 +75,22 @@ _EVENTS = Columns(
     id="text",
 )
 _INSERT_EVENTS = text(f"""
-    INSERT INTO event (organization_id, received_at, shelf, {_EVENTS.names}, data)
+    INSERT INTO event (organization_id, received_at, partition_year, {_EVENTS.names}, data)
     SELECT CAST(:organization_id AS uuid), CAST(:received_at AS timestamptz),
            CASE type WHEN 'usage.recorded' THEN CAST(:year AS smallint) ELSE 0 END,
            {_EVENTS.names}, data
     FROM ROWS FROM ({_EVENTS.unnest_call}, jsonb_array_elements(CAST(:data AS jsonb)))
-         AS fresh ({_EVENTS.names}, data)
+         AS new ({_EVENTS.names}, data)
 """)
 
 
 async def select_facts(
     tx: AsyncConnection, organization_id: UUID, subject_ids: Collection[UUID], types: Sequence[str]
 ) -> Sequence[Any]:
-    """All facts of these types about these subjects: subject_id, uid, type, occurred_at, data."""
+    """Return the facts of these types about these subjects, in no particular order.
+
+    Columns: subject_id, uid, type, occurred_at, data.
+    """
     if not subject_ids:
         return ()
     found = await tx.execute(
@@ -100,8 +104,8 @@ async def select_facts(
     return found.all()
 
 
-# One lookup per subject, fenced off by OFFSET 0: a list of thousands of subjects lets PostgreSQL
-# believe that reading all facts of the organization is less work, while it knows little of them.
+# One index lookup per subject; OFFSET 0 keeps the planner from merging it into the outer query.
+# Given thousands of subjects and poor statistics, it would read all facts of the organization.
 _SELECT_FACTS = text(f"""
     SELECT fact.subject_id, fact.uid, fact.type, fact.occurred_at, fact.data
     FROM unnest({array_expression("subject_ids", "uuid")}) AS subject (id)
@@ -118,77 +122,88 @@ _SELECT_FACTS = text(f"""
 
 
 class Era(NamedTuple):
-    """A stretch of a thing's time between two of its deaths: after one, up to the next."""
+    """The time between two deletions of an entity: after one, up to the next."""
 
-    thing_id: UUID
+    entity_id: UUID
     after: datetime
     until: datetime
 
 
-async def select_first_births(
-    tx: AsyncConnection, organization_id: UUID, eras: Sequence[Era], births: str
-) -> Sequence[Any]:
-    """The first birth in each era that has one: thing_id, started_at.
+class EntityStart(NamedTuple):
+    """When an entity started to exist."""
 
-    `births` is one of the `…_BIRTHS` below: what the existence of that kind of thing follows from.
+    entity_id: UUID
+    started_at: datetime
+
+
+async def select_first_starts(
+    tx: AsyncConnection, organization_id: UUID, eras: Sequence[Era], kind: str
+) -> Sequence[EntityStart]:
+    """Return when the entity started to exist in each of these eras, where it did.
+
+    Args:
+        tx: The transaction.
+        organization_id: The organization of the entities.
+        eras: The eras, all of entities of one kind.
+        kind: `membership`, `project` or `workspace`.
     """
-    found = await tx.execute(
-        _FIRST_BIRTHS[births],
+    rows = await tx.execute(
+        _SELECT_FIRST_STARTS[kind],
         {"organization_id": organization_id, **_ERAS.bind_rows(eras)},
     )
-    return found.all()
+    return [EntityStart(*row) for row in rows]
 
 
-# What proves that a thing exists. A project exists where an experiment is created in it, a
-# workspace where a project or a membership begins in it: nothing that is used stays invisible
-# because its announcement is late, or never comes.
-_BIRTHS = {
+# The first evidence that an entity exists. A project exists once an experiment is created in it, a
+# workspace once a project or a membership starts in it: an entity in use is visible even if the
+# event that announces it comes late, or never.
+_FIRST_STARTS = {
     "membership": """
         SELECT min(occurred_at) FROM event
-        WHERE organization_id = :organization_id AND subject_id = era.thing_id
+        WHERE organization_id = :organization_id AND subject_id = era.entity_id
           AND type = 'member.added' AND occurred_at > era.after AND occurred_at <= era.until
     """,
     "project": """
         SELECT least(
             (SELECT min(occurred_at) FROM event
-             WHERE organization_id = :organization_id AND subject_id = era.thing_id
+             WHERE organization_id = :organization_id AND subject_id = era.entity_id
                AND type = 'project.upserted'
                AND occurred_at > era.after AND occurred_at <= era.until),
             (SELECT min(occurred_at) FROM event
-             WHERE organization_id = :organization_id AND parent_id = era.thing_id
+             WHERE organization_id = :organization_id AND parent_id = era.entity_id
                AND occurred_at > era.after AND occurred_at <= era.until))
     """,
     "workspace": """
         SELECT min(started_at) FROM (
             SELECT occurred_at AS started_at FROM event
-            WHERE organization_id = :organization_id AND subject_id = era.thing_id
+            WHERE organization_id = :organization_id AND subject_id = era.entity_id
               AND type = 'workspace.upserted'
             UNION ALL
             SELECT unnest(started_at) FROM project
-            WHERE organization_id = :organization_id AND workspace_id = era.thing_id
+            WHERE organization_id = :organization_id AND workspace_id = era.entity_id
             UNION ALL
             SELECT unnest(started_at) FROM membership
-            WHERE organization_id = :organization_id AND workspace_id = era.thing_id
-        ) AS birth
+            WHERE organization_id = :organization_id AND workspace_id = era.entity_id
+        ) AS evidence
         WHERE started_at > era.after AND started_at <= era.until
     """,
 }
-_ERAS = Columns(Era, thing_id="uuid", after="timestamptz", until="timestamptz")
-_FIRST_BIRTHS: Mapping[str, Any] = {
+_ERAS = Columns(Era, entity_id="uuid", after="timestamptz", until="timestamptz")
+_SELECT_FIRST_STARTS: Mapping[str, Any] = {
     kind: text(f"""
-        SELECT era.thing_id, birth.started_at
+        SELECT era.entity_id, first.started_at
         FROM {_ERAS.as_rows("era")}
-        CROSS JOIN LATERAL ({births}) AS birth (started_at)
-        WHERE birth.started_at IS NOT NULL
+        CROSS JOIN LATERAL ({first_start}) AS first (started_at)
+        WHERE first.started_at IS NOT NULL
     """)
-    for kind, births in _BIRTHS.items()
+    for kind, first_start in _FIRST_STARTS.items()
 }
 
 
 async def select_experiments_of_projects(
     tx: AsyncConnection, organization_id: UUID, project_ids: Collection[UUID]
 ) -> set[UUID]:
-    """Every experiment that was ever created in, or moved to, one of these projects."""
+    """Return every experiment that was ever created in, or moved to, one of these projects."""
     if not project_ids:
         return set()
     found = await tx.execute(
@@ -205,9 +220,10 @@ async def select_experiments_of_projects(
 async def stream_experiments_of_source(
     tx: AsyncConnection, organization_id: UUID, source: str, until: datetime
 ) -> AsyncIterator[Any]:
-    """What a source said of experiments before an instant, and what ended them with their place.
+    """Stream a source's facts about experiments before an instant, in the order they apply.
 
-    Columns: type, data; in the order in which they apply.
+    Deletions of projects and workspaces, which end their experiments, are included from all
+    sources. Columns: type, data.
     """
     rows = await tx.stream(
         text(f"""
@@ -215,40 +231,40 @@ async def stream_experiments_of_source(
             WHERE organization_id = :organization_id AND occurred_at < :until
               AND ((source = :source AND type LIKE 'experiment.%')
                    OR type IN ('project.deleted', 'workspace.deleted'))
-            {_AS_THEY_APPLY}
+            {_ORDER_OF_APPLICATION}
         """),
         {"organization_id": organization_id, "source": source, "until": until},
     )
-    async for part in rows.partitions(_ROWS_TOGETHER):
-        for row in part:
+    async for chunk in rows.partitions(_FETCH_SIZE):
+        for row in chunk:
             yield row
 
 
-_ROWS_TOGETHER = 1_000
-"""Rows that are waited for at once: waiting for one costs more than making it."""
+_FETCH_SIZE = 1_000
+"""Rows fetched at a time: waiting for a row costs more than building it."""
 
 
 async def select_facts_of_source(
     tx: AsyncConnection, organization_id: UUID, source: str, until: datetime
 ) -> Sequence[Any]:
-    """What a source said of users, members and experiments until an instant, that included.
+    """Return a source's facts about users, members and experiments up to and including an instant.
 
-    Columns: type, data; in the order in which they apply.
+    Columns: type, data. Rows are in the order in which the facts apply.
     """
-    found = await tx.execute(
+    rows = await tx.execute(
         text(f"""
             SELECT type, CAST(data AS text) AS data FROM event
             WHERE organization_id = :organization_id AND source = :source
               AND occurred_at <= :until AND type <> 'usage.recorded'
               AND (type LIKE 'user.%' OR type LIKE 'member.%' OR type LIKE 'experiment.%')
-            {_AS_THEY_APPLY}
+            {_ORDER_OF_APPLICATION}
         """),
         {"organization_id": organization_id, "source": source, "until": until},
     )
-    return found.all()
+    return rows.all()
 
 
-_AS_THEY_APPLY = """
+_ORDER_OF_APPLICATION = """
     ORDER BY occurred_at,
              CASE WHEN type = 'experiment.resized' THEN 1
                   WHEN type LIKE '%.deleted' OR type = 'member.removed' THEN 2
@@ -260,49 +276,62 @@ _AS_THEY_APPLY = """
 async def stream_events(
     tx: AsyncConnection, organization_id: UUID, until: datetime
 ) -> AsyncIterator[Any]:
-    """All events before an instant, and all of users: uid, type, occurred_at, source, id, data."""
+    """Stream all events before an instant, and all events of users, in the order they apply.
+
+    Columns: uid, type, occurred_at, source, id, data.
+    """
     rows = await tx.stream(
         text(f"""
             SELECT uid, type, occurred_at, source, id, CAST(data AS text) AS data
             FROM event
             WHERE organization_id = :organization_id
               AND (occurred_at < :until OR type IN ('user.upserted', 'user.deleted'))
-            {_AS_THEY_APPLY}
+            {_ORDER_OF_APPLICATION}
         """),
         {"organization_id": organization_id, "until": until},
     )
-    async for part in rows.partitions(_ROWS_TOGETHER):
-        for row in part:
+    async for chunk in rows.partitions(_FETCH_SIZE):
+        for row in chunk:
             yield row
 
 
-async def select_archived_usage(
-    tx: AsyncConnection, organization_id: UUID, until: date
-) -> Sequence[Any]:
-    """What dropped usage events of months before that day came to: username, channel, uses.
+class ArchivedUsage(NamedTuple):
+    """The uses of a channel by a user in a month, whose events were dropped.
 
-    `at` is the last use in the month or, when there was none, the month's first instant.
+    `used_at` is the last use in the month or, if there was none, the month's first instant.
     """
-    found = await tx.execute(
+
+    username: str
+    channel: str
+    use_count: int
+    used_at: datetime
+
+
+async def select_archived_usage(
+    tx: AsyncConnection, organization_id: UUID, before: Month
+) -> Sequence[ArchivedUsage]:
+    """Return the archived usage of the months before `before`."""
+    rows = await tx.execute(
         text("""
-            SELECT username, channel, uses,
-                   coalesce(used_at, CAST(month AS timestamp) AT TIME ZONE 'UTC') AS at
-            FROM usage_archive JOIN account USING (organization_id, user_id)
-            WHERE organization_id = :organization_id AND month < :until
+            SELECT username, channel, use_count,
+                   coalesce(last_used_at, CAST(month AS timestamp) AT TIME ZONE 'UTC') AS used_at
+            FROM usage_archive JOIN platform_user USING (organization_id, user_id)
+            WHERE organization_id = :organization_id AND month < :before
             ORDER BY month, username, channel
         """),
-        {"organization_id": organization_id, "until": until},
+        {"organization_id": organization_id, "before": before.first_day},
     )
-    return found.all()
+    return [ArchivedUsage(*row) for row in rows]
 
 
-async def plan_by_index(tx: AsyncConnection) -> None:
-    """Let this transaction's statements find rows by index, whatever PostgreSQL knows of tables.
+async def prefer_index_scans(tx: AsyncConnection) -> None:
+    """Make this transaction find rows by index, whatever the table statistics say.
 
-    A plan that was made while a table was nearly empty reads all of it; kept for a connection's
-    prepared statement, it is still used when the table has millions of rows. By index one plan
-    serves every batch; to plan for each would read its arrays once more. Only of tables that
-    PostgreSQL never looked at is nothing so cheap as reading all of them, again for each row.
+    A generic plan made while a table was nearly empty reads the whole table. It stays with the
+    connection's prepared statement and is still used when the table has millions of rows. With
+    index scans one generic plan serves every batch; a custom plan would read the arrays of each
+    batch twice. For tables without statistics the planner finds nothing cheaper than reading all
+    rows, for each key again, so these get custom plans.
     """
     await tx.execute(
         text("""
@@ -310,6 +339,6 @@ async def plan_by_index(tx: AsyncConnection) -> None:
                    set_config('plan_cache_mode',
                               CASE WHEN reltuples > 0 THEN 'force_generic_plan'
                                    ELSE 'force_custom_plan' END, true)
-            FROM pg_class WHERE oid = to_regclass('account')
+            FROM pg_class WHERE oid = to_regclass('platform_user')
         """)
     )

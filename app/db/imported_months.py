@@ -29,7 +29,7 @@ class StatedUser(NamedTuple):
     licensed: bool
     email: str | None
     created_at: datetime | None
-    created_at_is_first_sign: bool
+    created_at_is_inferred: bool
     deleted_at: datetime | None
     suspended: bool
     ui_usage_count: int
@@ -41,7 +41,7 @@ class StatedUser(NamedTuple):
     size_bytes: int
 
 
-async def write_stated(
+async def write_stated_rows(
     tx: AsyncConnection,
     organization_id: UUID,
     month: date,
@@ -72,9 +72,9 @@ def _write_stated(table: MonthTable) -> Any:
                {", ".join(f"said.{key}" for key in table.keys)}, named.{table.name},
                said.present, said.experiments, said.size_bytes
         FROM {_stated_of(table).as_rows("said")}
-        JOIN {table.named_in} AS named
+        JOIN {table.directory_table} AS named
           ON named.organization_id = :organization_id
-         AND named.{table.named_by} = said.{table.named_by}
+         AND named.{table.directory_key} = said.{table.directory_key}
         ON CONFLICT (organization_id, month, {keys}) DO UPDATE SET
             present = excluded.present, experiments = excluded.experiments,
             size_bytes = excluded.size_bytes
@@ -97,7 +97,7 @@ _USERS = Columns(
     licensed="boolean",
     email="text",
     created_at="timestamptz",
-    created_at_is_first_sign="boolean",
+    created_at_is_inferred="boolean",
     deleted_at="timestamptz",
     suspended="boolean",
     ui_usage_count="bigint",
@@ -111,10 +111,11 @@ _USERS = Columns(
 _STATED = tuple(field for field in StatedUser._fields if field != "user_id")
 _WRITE_USERS: Any = text(f"""
     INSERT INTO user_month (organization_id, month, user_id, username, {", ".join(_STATED)})
-    SELECT CAST(:organization_id AS uuid), CAST(:month AS date), said.user_id, account.username,
-           {", ".join(f"said.{column}" for column in _STATED)}
+    SELECT CAST(:organization_id AS uuid), CAST(:month AS date), said.user_id,
+           platform_user.username, {", ".join(f"said.{column}" for column in _STATED)}
     FROM {_USERS.as_rows("said")}
-    JOIN account ON account.organization_id = :organization_id AND account.user_id = said.user_id
+    JOIN platform_user ON platform_user.organization_id = :organization_id
+                      AND platform_user.user_id = said.user_id
     ON CONFLICT (organization_id, month, user_id) DO UPDATE SET
         {", ".join(f"{column} = excluded.{column}" for column in _STATED)}
 """)

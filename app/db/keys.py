@@ -21,8 +21,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.statements import compiled_once
-from app.db.tables import Account, ApiKey, Organization, Session
+from app.db.statements import compile_once
+from app.db.tables import ApiKey, Organization, PlatformUser, Session
 
 _SHOWN = (
     ApiKey.key_id,
@@ -62,7 +62,8 @@ async def select_key(tx: AsyncConnection, organization_id: UUID, key_id: str) ->
 def _select_holder() -> Any:
     """A key with its organization, and the account of its user as it is now."""
     account = and_(
-        Account.organization_id == ApiKey.organization_id, Account.username == ApiKey.username
+        PlatformUser.organization_id == ApiKey.organization_id,
+        PlatformUser.username == ApiKey.username,
     )
     return (
         select(
@@ -71,17 +72,17 @@ def _select_holder() -> Any:
             ApiKey.organization_id,
             Organization.name.label("organization"),
             Organization.revision,
-            Account.email,
-            Account.role,
-            Account.suspended,
-            Account.ended_at,
+            PlatformUser.email,
+            PlatformUser.role,
+            PlatformUser.suspended,
+            PlatformUser.ended_at,
         )
         .join(Organization, Organization.organization_id == ApiKey.organization_id)
-        .outerjoin(Account, account)
+        .outerjoin(PlatformUser, account)
     )
 
 
-@compiled_once
+@compile_once
 def select_holders_of_keys() -> Select[Any]:
     """Those of the keys `key_ids` that there are, each with its user."""
     asked = any_(bindparam("key_ids", type_=ARRAY(String)))
@@ -89,7 +90,7 @@ def select_holders_of_keys() -> Select[Any]:
     return found
 
 
-@compiled_once
+@compile_once
 def select_holder_of_session() -> Select[Any]:
     """The key behind the session of `token_hash`, if it has not ended by `now`, or nothing."""
     session = and_(

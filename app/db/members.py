@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Select, and_
 
 from app.db.levels import UNPAGED, Order, Paging, figures, selected
-from app.db.statements import compiled_once
+from app.db.statements import compile_once
 from app.db.tables import MemberMonth, UserMonth
 from app.db.workspaces import within_workspaces
 
@@ -16,7 +16,7 @@ ORDERS = {
 }
 
 
-@compiled_once
+@compile_once
 def select_members_of_workspaces(
     selection: frozenset[str],
     *,

@@ -1,13 +1,13 @@
 """Statements that write month rows.
 
-A row's stocks are those at its month's end. So whatever changes in a month changes that month's
-row and each later one; what is added commutes, and the rows of a thing are the same whichever of
-its changes came first.
+A row's stocks are those at its month's end, so a change in one month changes that month's row and
+every later one. Changes are added, and additions commute: the rows of an entity do not depend on
+the order in which its changes arrived.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -24,18 +24,18 @@ from app.domain.months import Month
 class MonthTable:
     """A table of month rows: one row for each month and key.
 
-    A new row takes its `name` from the directory table `named_in`, by the key `named_by`.
+    A new row copies its `name` column from `directory_table`, which it joins by `directory_key`.
     """
 
     table: str
     keys: tuple[str, ...]
     name: str
-    named_in: str
-    named_by: str
+    directory_table: str
+    directory_key: str
 
     @property
     def key_types(self) -> Mapping[str, str]:
-        """PostgreSQL's type of each key."""
+        """The PostgreSQL type of each key."""
         return dict.fromkeys(self.keys, "uuid")
 
 
@@ -46,36 +46,36 @@ PROJECT_MONTH = MonthTable(
     "project_month", ("workspace_id", "project_id"), "name", "project", "project_id"
 )
 MEMBER_MONTH = MonthTable(
-    "member_month", ("workspace_id", "user_id"), "username", "account", "user_id"
+    "member_month", ("workspace_id", "user_id"), "username", "platform_user", "user_id"
 )
-USER_MONTH = MonthTable("user_month", ("user_id",), "username", "account", "user_id")
+USER_MONTH = MonthTable("user_month", ("user_id",), "username", "platform_user", "user_id")
 MONTH_TABLES = (WORKSPACE_MONTH, PROJECT_MONTH, MEMBER_MONTH, USER_MONTH)
 
-_OF_MONTH = "FILTER (WHERE span.month = change.month)"
+_SAME_MONTH = "FILTER (WHERE span.month = change.month)"
 _SUM = "kept.{0} + excluded.{0}"
 _LATEST = "greatest(kept.{0}, excluded.{0})"
 
 
-class _Added(NamedTuple):
-    """A column of month rows that changes add to; `{0}` stands for its name."""
+class _Aggregate(NamedTuple):
+    """How changes add to a column of month rows; `{0}` stands for the column's name."""
 
     type: str | None
-    """None where the column follows from others of the same change."""
+    """The column's PostgreSQL type; None for a column derived from others of the same change."""
     total: str
-    """What the changes of the row's month, and of those before it, come to."""
-    kept: str
-    """How that goes into a row which is there."""
+    """SQL for the sum of the changes of the row's month and of earlier months."""
+    merged: str
+    """SQL that merges the total into an existing row."""
 
 
-_STOCK = _Added("bigint", "sum({0})", _SUM)
-_FLOW = _Added("bigint", f"coalesce(sum({{0}}) {_OF_MONTH}, 0)", _SUM)
-_LAST_OF_MONTH = _Added("timestamptz", f"max({{0}}) {_OF_MONTH}", _LATEST)
+_STOCK = _Aggregate("bigint", "sum({0})", _SUM)
+_FLOW = _Aggregate("bigint", f"coalesce(sum({{0}}) {_SAME_MONTH}, 0)", _SUM)
+_LAST_OF_MONTH = _Aggregate("timestamptz", f"max({{0}}) {_SAME_MONTH}", _LATEST)
 _FIGURES = {
     "experiments": _STOCK,
     "unmeasured": _STOCK,
     "experiments_created": _FLOW,
     "size_bytes": _STOCK,
-    "byte_microseconds": _Added(
+    "byte_microseconds": _Aggregate(
         "numeric",
         """sum(CASE WHEN span.month = change.month THEN {0}
                     ELSE size_bytes * CAST(span.microseconds AS numeric) END)""",
@@ -87,9 +87,9 @@ _USAGE = {
     "ui_used_at": _LAST_OF_MONTH,
     "sdk_usage_count": _FLOW,
     "sdk_used_at": _LAST_OF_MONTH,
-    "last_used_at": _Added(None, "max(greatest(ui_used_at, sdk_used_at))", _LATEST),
+    "last_used_at": _Aggregate(None, "max(greatest(ui_used_at, sdk_used_at))", _LATEST),
 }
-_ADDED = {
+_AGGREGATES = {
     WORKSPACE_MONTH.table: _FIGURES,
     PROJECT_MONTH.table: _FIGURES,
     MEMBER_MONTH.table: _FIGURES,
@@ -100,7 +100,7 @@ _SPAN = """unnest(CAST(:span_months AS date[]), CAST(:span_microseconds AS bigin
              AS span (month, microseconds)"""
 
 
-def _span(months: Iterable[Month]) -> dict[str, Any]:
+def _bind_span(months: Iterable[Month]) -> dict[str, Any]:
     span = list(months)
     return {
         "span_months": [month.first_day for month in span],
@@ -111,17 +111,17 @@ def _span(months: Iterable[Month]) -> dict[str, Any]:
 async def carry_forward(
     tx: AsyncConnection, organization_id: UUID, last: Month, months: Sequence[Month]
 ) -> None:
-    """Give `months` the rows that follow from those of `last`, the month before them.
+    """Insert the rows of `months` that follow from those of `last`, the month before them.
 
-    Stocks stay, flows start at nothing, storage is held for the whole of each month. What neither
-    exists nor holds anything ends with its month; a user's last use is remembered.
+    Stocks stay, flows start at zero, and storage is held for the whole of each month. An entity
+    that neither exists nor holds experiments is not carried. A user's last use is.
     """
-    parameters = {"organization_id": organization_id, "last": last.first_day, **_span(months)}
+    parameters = {"organization_id": organization_id, "last": last.first_day, **_bind_span(months)}
     for statement in _CARRY_FORWARD:
         await tx.execute(statement, parameters)
 
 
-def _carry_forward(table: MonthTable, columns: Mapping[str, str], kept: str) -> Any:
+def _compose_carry_forward(table: MonthTable, columns: Mapping[str, str], condition: str) -> Any:
     names = ", ".join((*table.keys, *columns))
     values = ", ".join((*table.keys, *columns.values()))
     return text(f"""
@@ -130,24 +130,25 @@ def _carry_forward(table: MonthTable, columns: Mapping[str, str], kept: str) -> 
         SELECT organization_id, span.month, experiments, unmeasured, size_bytes,
                CAST(size_bytes AS numeric) * span.microseconds, {values}
         FROM {table.table} AS earlier CROSS JOIN {_SPAN}
-        WHERE organization_id = :organization_id AND earlier.month = :last AND ({kept})
+        WHERE organization_id = :organization_id AND earlier.month = :last AND ({condition})
     """)
 
 
-_THERE = "present OR experiments <> 0"
+_IS_CARRIED = "present OR experiments <> 0"
 _CARRY_FORWARD = (
-    _carry_forward(WORKSPACE_MONTH, {"name": "name", "present": "present"}, _THERE),
-    _carry_forward(PROJECT_MONTH, {"name": "name", "present": "present"}, _THERE),
-    _carry_forward(MEMBER_MONTH, {"username": "username", "present": "present"}, _THERE),
-    _carry_forward(
+    _compose_carry_forward(WORKSPACE_MONTH, {"name": "name", "present": "present"}, _IS_CARRIED),
+    _compose_carry_forward(PROJECT_MONTH, {"name": "name", "present": "present"}, _IS_CARRIED),
+    _compose_carry_forward(
+        MEMBER_MONTH, {"username": "username", "present": "present"}, _IS_CARRIED
+    ),
+    _compose_carry_forward(
         USER_MONTH,
         {
             "username": "username",
             "licensed": "licensed AND deleted_at IS NULL",
             **{column: column for column in ("email", "role", "service_account", "suspended")},
             **{
-                column: column
-                for column in ("created_at", "created_at_is_first_sign", "deleted_at")
+                column: column for column in ("created_at", "created_at_is_inferred", "deleted_at")
             },
             "last_used_at": "last_used_at",
         },
@@ -157,7 +158,7 @@ _CARRY_FORWARD = (
 
 
 class FiguresRow(NamedTuple):
-    """What one month adds to the figures of a thing; `keys` as the month table names them."""
+    """What one month adds to an entity's figures; `keys` are in the order of the month table."""
 
     month: Month
     keys: tuple[UUID, ...]
@@ -165,7 +166,7 @@ class FiguresRow(NamedTuple):
 
 
 class UsageRow(NamedTuple):
-    """A user's usage within a month, as far as one batch tells it."""
+    """A user's usage within a month, as one batch reports it."""
 
     month: Month
     user_id: UUID
@@ -182,13 +183,13 @@ async def add_figures(
     rows: Sequence[FiguresRow],
     months: Sequence[Month],
 ) -> None:
-    """Add to the rows of the months in which something changed, and its stocks to later ones.
+    """Add figures to the rows of their months, and stocks to the rows of later months.
 
-    Only rows of `months` are written: of a change before the first of them, the stocks. The rows
-    of users hold more; `add_to_users` writes them.
+    Only rows of `months` are written; an earlier change adds its stocks to them. `add_to_users`
+    writes the rows of users, which have more columns.
     """
-    changes = [(row.month.first_day, *row.keys, *_amounts(row.figures)) for row in rows]
-    await _add(tx, organization_id, table, changes, months)
+    changes = [(row.month.first_day, *row.keys, *_to_amounts(row.figures)) for row in rows]
+    await _add_changes(tx, organization_id, table, changes, months)
 
 
 async def add_to_users(
@@ -198,18 +199,21 @@ async def add_to_users(
     usage: Iterable[UsageRow],
     months: Sequence[Month],
 ) -> None:
-    """Add figures, as `add_figures` does, and usage to the rows of users, each written once.
+    """Add figures, as `add_figures` does, and usage to the rows of users, in one statement.
 
-    Uses count in their month; later months learn of the last one.
+    Uses count in their own month; later months only learn when the last one was.
     """
     changes = [
-        *((row.month.first_day, *row.keys, *_amounts(row.figures), *_NO_USAGE) for row in figures),
+        *(
+            (row.month.first_day, *row.keys, *_to_amounts(row.figures), *_NO_USAGE)
+            for row in figures
+        ),
         *((row.month.first_day, row.user_id, *_NO_FIGURES, *row[2:]) for row in usage),
     ]
-    await _add(tx, organization_id, USER_MONTH, changes, months)
+    await _add_changes(tx, organization_id, USER_MONTH, changes, months)
 
 
-def _amounts(figures: ExperimentFigures) -> tuple[int, ...]:
+def _to_amounts(figures: ExperimentFigures) -> tuple[int, ...]:
     return (
         figures.experiments,
         figures.unmeasured,
@@ -219,11 +223,11 @@ def _amounts(figures: ExperimentFigures) -> tuple[int, ...]:
     )
 
 
-_NO_FIGURES = _amounts(ExperimentFigures())
+_NO_FIGURES = _to_amounts(ExperimentFigures())
 _NO_USAGE = (0, None, 0, None)
 
 
-async def _add(
+async def _add_changes(
     tx: AsyncConnection,
     organization_id: UUID,
     table: MonthTable,
@@ -236,24 +240,24 @@ async def _add(
             {
                 "organization_id": organization_id,
                 **_CHANGES[table.table].bind_rows(changes),
-                **_span(months),
+                **_bind_span(months),
             },
         )
 
 
-def _changes_of(table: MonthTable) -> Columns:
-    types = {name: added.type for name, added in _ADDED[table.table].items() if added.type}
+def _compose_changes(table: MonthTable) -> Columns:
+    types = {name: each.type for name, each in _AGGREGATES[table.table].items() if each.type}
     return Columns(month="date", **table.key_types, **types)
 
 
-_CHANGES = {table.table: _changes_of(table) for table in MONTH_TABLES}
+_CHANGES = {table.table: _compose_changes(table) for table in MONTH_TABLES}
 
 
-def _adding(table: MonthTable) -> Any:
+def _compose_add(table: MonthTable) -> Any:
     keys = ", ".join(table.keys)
-    added = _ADDED[table.table]
-    totals = ", ".join(f"{each.total.format(name)} AS {name}" for name, each in added.items())
-    kept = ", ".join(f"{name} = {each.kept.format(name)}" for name, each in added.items())
+    columns = _AGGREGATES[table.table]
+    totals = ", ".join(f"{each.total.format(name)} AS {name}" for name, each in columns.items())
+    merged = ", ".join(f"{name} = {each.merged.format(name)}" for name, each in columns.items())
     return text(f"""
         WITH total AS (
             SELECT span.month, {keys}, {totals}
@@ -262,22 +266,22 @@ def _adding(table: MonthTable) -> Any:
             GROUP BY span.month, {keys}
         )
         INSERT INTO {table.table} AS kept
-               (organization_id, month, {keys}, {table.name}, {", ".join(added)})
+               (organization_id, month, {keys}, {table.name}, {", ".join(columns)})
         SELECT CAST(:organization_id AS uuid), total.month,
-               {", ".join(f"total.{key}" for key in table.keys)}, named.{table.name},
-               {", ".join(f"total.{name}" for name in added)}
-        FROM total JOIN {table.named_in} AS named
-          ON named.organization_id = :organization_id
-         AND named.{table.named_by} = total.{table.named_by}
-        ON CONFLICT (organization_id, month, {keys}) DO UPDATE SET {kept}
+               {", ".join(f"total.{key}" for key in table.keys)}, directory.{table.name},
+               {", ".join(f"total.{name}" for name in columns)}
+        FROM total JOIN {table.directory_table} AS directory
+          ON directory.organization_id = :organization_id
+         AND directory.{table.directory_key} = total.{table.directory_key}
+        ON CONFLICT (organization_id, month, {keys}) DO UPDATE SET {merged}
     """)
 
 
-_ADD = {table.table: _adding(table) for table in MONTH_TABLES}
+_ADD = {table.table: _compose_add(table) for table in MONTH_TABLES}
 
 
 class PresenceRow(NamedTuple):
-    """Whether a thing exists at a month's end."""
+    """Whether an entity exists at a month's end."""
 
     month: Month
     keys: tuple[UUID, ...]
@@ -287,12 +291,12 @@ class PresenceRow(NamedTuple):
 async def set_presence(
     tx: AsyncConnection, organization_id: UUID, table: MonthTable, rows: Sequence[PresenceRow]
 ) -> None:
-    """Say in which of these months these things exist at the end."""
+    """Record in which of these months these entities exist at the end."""
     await tx.execute(
         _SET_PRESENCE[table.table],
         {
             "organization_id": organization_id,
-            **_presence_of(table).bind_rows(
+            **_presence_columns(table).bind_rows(
                 (row.month.first_day, *row.keys, row.present) for row in rows
             ),
         },
@@ -300,33 +304,34 @@ async def set_presence(
 
 
 @cache
-def _presence_of(table: MonthTable) -> Columns:
+def _presence_columns(table: MonthTable) -> Columns:
     return Columns(month="date", **table.key_types, present="boolean")
 
 
-def _set_presence(table: MonthTable) -> Any:
+def _compose_set_presence(table: MonthTable) -> Any:
     keys = ", ".join(table.keys)
     return text(f"""
         INSERT INTO {table.table} (organization_id, month, {keys}, {table.name}, present)
-        SELECT CAST(:organization_id AS uuid), said.month,
-               {", ".join(f"said.{key}" for key in table.keys)}, named.{table.name}, said.present
-        FROM {_presence_of(table).as_rows("said")}
-        JOIN {table.named_in} AS named
-          ON named.organization_id = :organization_id
-         AND named.{table.named_by} = said.{table.named_by}
+        SELECT CAST(:organization_id AS uuid), new.month,
+               {", ".join(f"new.{key}" for key in table.keys)}, directory.{table.name}, new.present
+        FROM {_presence_columns(table).as_rows("new")}
+        JOIN {table.directory_table} AS directory
+          ON directory.organization_id = :organization_id
+         AND directory.{table.directory_key} = new.{table.directory_key}
         ON CONFLICT (organization_id, month, {keys}) DO UPDATE SET present = excluded.present
     """)
 
 
 _SET_PRESENCE = {
-    table.table: _set_presence(table) for table in (WORKSPACE_MONTH, PROJECT_MONTH, MEMBER_MONTH)
+    table.table: _compose_set_presence(table)
+    for table in (WORKSPACE_MONTH, PROJECT_MONTH, MEMBER_MONTH)
 }
 
 
-class AccountMonthRow(NamedTuple):
-    """An account in a month; unlicensed when it did not exist in it, or not yet."""
+class UserMonthState(NamedTuple):
+    """A user in a month; unlicensed when the user did not exist in it."""
 
-    month: date
+    month: Month
     user_id: UUID
     licensed: bool
     email: str | None
@@ -334,21 +339,22 @@ class AccountMonthRow(NamedTuple):
     service_account: bool
     suspended: bool
     created_at: datetime | None
-    created_at_is_first_sign: bool
+    created_at_is_inferred: bool
     deleted_at: datetime | None
 
 
-async def set_accounts(
-    tx: AsyncConnection, organization_id: UUID, rows: Sequence[AccountMonthRow]
+async def set_user_states(
+    tx: AsyncConnection, organization_id: UUID, rows: Sequence[UserMonthState]
 ) -> None:
-    """Say how these accounts stand in these months."""
+    """Record the state of these users in these months."""
+    values = ((row.month.first_day, *row[1:]) for row in rows)
     await tx.execute(
-        _SET_ACCOUNTS, {"organization_id": organization_id, **_ACCOUNTS.bind_rows(rows)}
+        _SET_USER_STATES, {"organization_id": organization_id, **_USER_STATES.bind_rows(values)}
     )
 
 
-_ACCOUNTS = Columns(
-    AccountMonthRow,
+_USER_STATES = Columns(
+    UserMonthState,
     month="date",
     user_id="uuid",
     licensed="boolean",
@@ -357,60 +363,69 @@ _ACCOUNTS = Columns(
     service_account="boolean",
     suspended="boolean",
     created_at="timestamptz",
-    created_at_is_first_sign="boolean",
+    created_at_is_inferred="boolean",
     deleted_at="timestamptz",
 )
-_SAID = tuple(field for field in AccountMonthRow._fields if field not in {"month", "user_id"})
-_SET_ACCOUNTS = text(f"""
-    INSERT INTO user_month (organization_id, month, user_id, username, {", ".join(_SAID)})
-    SELECT CAST(:organization_id AS uuid), said.month, said.user_id, account.username,
-           {", ".join(f"said.{column}" for column in _SAID)}
-    FROM {_ACCOUNTS.as_rows("said")}
-    JOIN account ON account.organization_id = :organization_id AND account.user_id = said.user_id
+_STATE_COLUMNS = tuple(
+    field for field in UserMonthState._fields if field not in {"month", "user_id"}
+)
+_SET_USER_STATES = text(f"""
+    INSERT INTO user_month (organization_id, month, user_id, username, {", ".join(_STATE_COLUMNS)})
+    SELECT CAST(:organization_id AS uuid), new.month, new.user_id, platform_user.username,
+           {", ".join(f"new.{column}" for column in _STATE_COLUMNS)}
+    FROM {_USER_STATES.as_rows("new")}
+    JOIN platform_user ON platform_user.organization_id = :organization_id
+                      AND platform_user.user_id = new.user_id
     ON CONFLICT (organization_id, month, user_id) DO UPDATE SET
-        {", ".join(f"{column} = excluded.{column}" for column in _SAID)}
+        {", ".join(f"{column} = excluded.{column}" for column in _STATE_COLUMNS)}
 """)
 
 
-async def select_hidden_usage(
-    tx: AsyncConnection, organization_id: UUID, of: Collection[tuple[date, UUID]]
-) -> Sequence[Any]:
-    """Usage that rows of these months and users hold and no report shows: they are unlicensed.
+class UnlicensedUsage(NamedTuple):
+    """Usage in a month by a user who was not licensed in it, which no report shows."""
 
-    Columns: month, user_id, ui_usage_count, sdk_usage_count.
-    """
+    month: Month
+    user_id: UUID
+    ui_usage_count: int
+    sdk_usage_count: int
+
+
+async def select_unlicensed_usage(
+    tx: AsyncConnection, organization_id: UUID, of: Collection[tuple[Month, UUID]]
+) -> Sequence[UnlicensedUsage]:
+    """Return the usage in those of these months and users that are unlicensed."""
     if not of:
         return ()
-    found = await tx.execute(
-        _SELECT_HIDDEN_USAGE,
-        {"organization_id": organization_id, **_USERS_IN_MONTHS.bind_rows(of)},
+    keys = ((month.first_day, user_id) for month, user_id in of)
+    rows = await tx.execute(
+        _SELECT_UNLICENSED_USAGE,
+        {"organization_id": organization_id, **_USERS_IN_MONTHS.bind_rows(keys)},
     )
-    return found.all()
+    return [UnlicensedUsage(Month.containing(row.month), *row[1:]) for row in rows]
 
 
 _USERS_IN_MONTHS = Columns(month="date", user_id="uuid")
-_SELECT_HIDDEN_USAGE = text(f"""
-    SELECT shown.month, shown.user_id, shown.ui_usage_count, shown.sdk_usage_count
-    FROM {_USERS_IN_MONTHS.as_rows("asked")}
-    JOIN user_month AS shown
-      ON shown.organization_id = :organization_id
-     AND shown.month = asked.month AND shown.user_id = asked.user_id
-    WHERE NOT shown.licensed
+_SELECT_UNLICENSED_USAGE = text(f"""
+    SELECT user_month.month, user_month.user_id, ui_usage_count, sdk_usage_count
+    FROM {_USERS_IN_MONTHS.as_rows("wanted")}
+    JOIN user_month
+      ON user_month.organization_id = :organization_id
+     AND user_month.month = wanted.month AND user_month.user_id = wanted.user_id
+    WHERE NOT licensed
 """)
 
 
 async def select_rows(
-    tx: AsyncConnection, organization_id: UUID, table: MonthTable, month: date
+    tx: AsyncConnection, organization_id: UUID, table: MonthTable, month: Month
 ) -> Sequence[Any]:
-    """All rows of a month, with the name of the workspace that each belongs to, if any."""
-    return (
-        await tx.execute(
-            _SELECT_ROWS[table.table], {"organization_id": organization_id, "month": month}
-        )
-    ).all()
+    """Return all columns of a month's rows, and `workspace`, the name of a row's workspace."""
+    rows = await tx.execute(
+        _SELECT_ROWS[table.table], {"organization_id": organization_id, "month": month.first_day}
+    )
+    return rows.all()
 
 
-def _select_rows(table: MonthTable) -> Any:
+def _compose_select_rows(table: MonthTable) -> Any:
     if "workspace_id" not in table.keys:
         return text(f"""
             SELECT * FROM {table.table} WHERE organization_id = :organization_id AND month = :month
@@ -423,23 +438,23 @@ def _select_rows(table: MonthTable) -> Any:
     """)
 
 
-_SELECT_ROWS = {table.table: _select_rows(table) for table in MONTH_TABLES}
+_SELECT_ROWS = {table.table: _compose_select_rows(table) for table in MONTH_TABLES}
 
 
-async def delete_rows(tx: AsyncConnection, organization_id: UUID, month: date) -> None:
-    """Remove a month's rows, for them to be written again."""
+async def delete_rows(tx: AsyncConnection, organization_id: UUID, month: Month) -> None:
+    """Delete a month's rows, so that they can be written again."""
     for table in MONTH_TABLES:
         await tx.execute(
             text(f"""
                 DELETE FROM {table.table}
                 WHERE organization_id = :organization_id AND month = :month
             """),
-            {"organization_id": organization_id, "month": month},
+            {"organization_id": organization_id, "month": month.first_day},
         )
 
 
 class MonthTotals(NamedTuple):
-    """What the rows of a month add up to."""
+    """The totals of a month's rows."""
 
     workspaces: int = 0
     projects: int = 0
@@ -452,14 +467,14 @@ class MonthTotals(NamedTuple):
     sdk_usage: int = 0
 
 
-async def select_totals(tx: AsyncConnection, organization_id: UUID) -> dict[date, MonthTotals]:
-    """The totals of each month that has rows."""
-    found = await tx.execute(_SELECT_TOTALS, {"organization_id": organization_id})
-    return {row.month: MonthTotals(*map(int, row[1:])) for row in found}
+async def select_totals(tx: AsyncConnection, organization_id: UUID) -> dict[Month, MonthTotals]:
+    """Return the totals of each month that has rows."""
+    rows = await tx.execute(_SELECT_TOTALS, {"organization_id": organization_id})
+    return {Month.containing(row.month): MonthTotals(*map(int, row[1:])) for row in rows}
 
 
-def _total(table: str, columns: Mapping[str, str]) -> str:
-    """A part of the union: the columns that a table has, and 0 for the others."""
+def _compose_total(table: str, columns: Mapping[str, str]) -> str:
+    """Compose a part of the union: the columns that a table has, and 0 for the others."""
     shown = ", ".join(f"{columns.get(name, '0')} AS {name}" for name in MonthTotals._fields)
     return f"""
         SELECT month, {shown} FROM {table}
@@ -473,7 +488,7 @@ _SELECT_TOTALS = text(f"""
     FROM ({
     " UNION ALL ".join(
         (
-            _total(
+            _compose_total(
                 "workspace_month",
                 {
                     "workspaces": _PRESENT,
@@ -482,9 +497,9 @@ _SELECT_TOTALS = text(f"""
                     "size_bytes": "sum(size_bytes)",
                 },
             ),
-            _total("project_month", {"projects": _PRESENT}),
-            _total("member_month", {"members": _PRESENT}),
-            _total(
+            _compose_total("project_month", {"projects": _PRESENT}),
+            _compose_total("member_month", {"members": _PRESENT}),
+            _compose_total(
                 "user_month",
                 {
                     "licensed_users": "count(*) FILTER (WHERE licensed)",

@@ -1,56 +1,76 @@
-"""Statements of the organization table."""
+"""Statements for the organization table."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import Row, select, text, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.tables import Organization
+from app.domain.months import Month
 from app.timeouts import BATCH_STATEMENT_SECONDS, LOCK_SECONDS
 
-COLUMNS = (
-    Organization.organization_id,
-    Organization.name,
-    Organization.created_at,
-    Organization.first_month,
-    Organization.last_month,
-    Organization.first_event_at,
-    Organization.latest_event_at,
-    Organization.closed_through,
-    Organization.hand_over,
-    Organization.changed_at,
-    Organization.revision,
-    Organization.ui_measured_from,
-    Organization.sdk_measured_from,
-)
+
+class OrganizationRow(NamedTuple):
+    """An organization, and the months that its events cover; see `tables.Organization`."""
+
+    organization_id: UUID
+    name: str
+    created_at: datetime
+    first_event_at: datetime | None
+    latest_event_at: datetime | None
+    changed_at: datetime
+    revision: int
+    ui_measured_from: datetime | None
+    sdk_measured_from: datetime | None
+    first_month: Month | None
+    last_month: Month | None
+    closed_through: Month | None
+    cutover_month: Month | None
 
 
-async def select_organization(tx: AsyncConnection, name: str) -> Any:
-    """The organization of that name: all columns, or None."""
-    return (await tx.execute(select(*COLUMNS).where(Organization.name == name))).first()
+_COLUMNS = tuple(getattr(Organization, name) for name in OrganizationRow._fields)
+_MONTHS_FROM = OrganizationRow._fields.index("first_month")
 
 
-async def select_organization_by_id(tx: AsyncConnection, organization_id: UUID) -> Any:
-    """The organization with that id: all columns."""
+def _to_row(row: Row[Any]) -> OrganizationRow:
+    return OrganizationRow(*row[:_MONTHS_FROM], *map(_to_month, row[_MONTHS_FROM:]))
+
+
+def _to_month(day: date | None) -> Month | None:
+    return None if day is None else Month.containing(day)
+
+
+def _first_day(month: Month | None) -> date | None:
+    return None if month is None else month.first_day
+
+
+async def select_organization(tx: AsyncConnection, name: str) -> OrganizationRow | None:
+    """Return the organization with that name, or None."""
+    row = (await tx.execute(select(*_COLUMNS).where(Organization.name == name))).first()
+    return None if row is None else _to_row(row)
+
+
+async def select_organization_by_id(tx: AsyncConnection, organization_id: UUID) -> OrganizationRow:
+    """Return the organization with that id."""
     found = await tx.execute(
-        select(*COLUMNS).where(Organization.organization_id == organization_id)
+        select(*_COLUMNS).where(Organization.organization_id == organization_id)
     )
-    return found.one()
+    return _to_row(found.one())
 
 
-async def select_organizations(tx: AsyncConnection) -> Sequence[Any]:
-    """All organizations by name."""
-    return (await tx.execute(select(*COLUMNS).order_by(Organization.name))).all()
+async def select_organizations(tx: AsyncConnection) -> Sequence[OrganizationRow]:
+    """Return all organizations, sorted by name."""
+    return [*map(_to_row, await tx.execute(select(*_COLUMNS).order_by(Organization.name)))]
 
 
 async def insert_organization(
     tx: AsyncConnection, organization_id: UUID, name: str, now: datetime
 ) -> bool:
-    """Create an organization; False when the name is taken."""
+    """Create an organization; return False when the name is taken."""
     created = await tx.execute(
         insert_or_ignore(Organization)
         .values(organization_id=organization_id, name=name, created_at=now, changed_at=now)
@@ -60,23 +80,23 @@ async def insert_organization(
     return created.first() is not None
 
 
-async def lock_organization(tx: AsyncConnection, organization_id: UUID) -> Any:
-    """The organization, which nobody else changes until this transaction ends.
+async def lock_organization(tx: AsyncConnection, organization_id: UUID) -> OrganizationRow:
+    """Lock an organization against other writers until this transaction ends, and return it.
 
-    Batches of one organization are stored one after the other, so that each sees all facts before
-    it; readers are not held up, nor are other organizations. Nor is what only refers to it, which
-    shares its key: the audit log, keys, the runs of sources.
+    Batches of one organization are stored one after the other, so that each sees all earlier
+    facts. Readers and other organizations do not wait. Rows that only refer to the organization
+    share its key and do not wait either: audit events, API keys, source runs.
     """
     locked = await tx.execute(
-        select(*COLUMNS)
+        select(*_COLUMNS)
         .where(Organization.organization_id == organization_id)
         .with_for_update(key_share=True)
     )
-    return locked.one()
+    return _to_row(locked.one())
 
 
 async def set_lock_timeout(tx: AsyncConnection) -> None:
-    """Let this transaction's statements give up rather than wait for long.
+    """Let this transaction's statements fail rather than wait for long.
 
     Another batch, such as an import of years, may hold the organization; a disk may be slow.
     """
@@ -88,19 +108,19 @@ async def set_lock_timeout(tx: AsyncConnection) -> None:
     )
 
 
-async def update_span(
+async def extend_coverage(
     tx: AsyncConnection,
     organization_id: UUID,
     *,
-    first_month: date,
-    last_month: date,
+    first_month: Month,
+    last_month: Month,
     first_event_at: datetime,
     latest_event_at: datetime,
     ui_measured_from: datetime | None,
     sdk_measured_from: datetime | None,
     changed_at: datetime,
 ) -> None:
-    """Widen what the organization's facts cover; nothing of it ever shrinks."""
+    """Extend what the organization's events cover; nothing of it ever shrinks."""
     await tx.execute(
         text("""
             UPDATE organization SET
@@ -119,8 +139,8 @@ async def update_span(
         """),
         {
             "organization_id": organization_id,
-            "first_month": first_month,
-            "last_month": last_month,
+            "first_month": first_month.first_day,
+            "last_month": last_month.first_day,
             "first_event_at": first_event_at,
             "latest_event_at": latest_event_at,
             "ui_measured_from": ui_measured_from,
@@ -130,12 +150,43 @@ async def update_span(
     )
 
 
-async def lower_first_month(tx: AsyncConnection, organization_id: UUID, first_month: date) -> None:
-    """Say that there are month rows from an earlier month on."""
+async def lower_first_month(
+    tx: AsyncConnection, organization_id: UUID, first_month: Month
+) -> None:
+    """Record that month rows begin in an earlier month."""
     await tx.execute(
         text("""
             UPDATE organization SET first_month = least(first_month, CAST(:first_month AS date))
             WHERE organization_id = :organization_id
         """),
-        {"organization_id": organization_id, "first_month": first_month},
+        {"organization_id": organization_id, "first_month": first_month.first_day},
+    )
+
+
+async def update_closed_through(
+    tx: AsyncConnection,
+    organization_id: UUID,
+    closed_through: Month | None,
+    last_month: Month | None,
+) -> None:
+    """Record through which month all are closed, and which month has the latest rows."""
+    await tx.execute(
+        update(Organization)
+        .where(Organization.organization_id == organization_id)
+        .values(
+            closed_through=_first_day(closed_through),
+            last_month=_first_day(last_month),
+            revision=Organization.revision + 1,
+        )
+    )
+
+
+async def update_cutover_month(
+    tx: AsyncConnection, organization_id: UUID, cutover_month: Month | None
+) -> None:
+    """Record the first month that live sources state; None while imported reports may go on."""
+    await tx.execute(
+        update(Organization)
+        .where(Organization.organization_id == organization_id)
+        .values(cutover_month=_first_day(cutover_month), revision=Organization.revision + 1)
     )

@@ -1,12 +1,12 @@
-"""Shelves of the event table: a partition for each year of arrival of usage events.
+"""Statements for partitions of the event table: usage events by year of arrival.
 
-Facts of the directory and of experiments lie on shelf 0 and stay. Usage adds up: once a shelf is
-old enough, its sums per month, user and channel are archived and it is dropped as a whole.
+Events of users, workspaces, projects, memberships and experiments have partition year 0 and stay
+forever. Usage events only add up: once a year is old enough, its sums per month, user and channel
+go to the usage archive and its partition is dropped as a whole.
 """
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -17,13 +17,13 @@ from app.domain.errors import StoreUnavailable
 from app.timeouts import LOCK_SECONDS
 
 
-async def add_shelves(tx: AsyncConnection, now: datetime) -> None:
-    """Make the shelves of this year and the next, in an upkeep transaction.
+async def create_usage_partitions(tx: AsyncConnection, now: datetime) -> None:
+    """Create the partitions of this year and the next, in an owner transaction.
 
-    Usage that finds no shelf of its year lies on the common one, which is slower to clear.
+    Usage events of a year without a partition go to the default one, which is slower to clear.
     """
     year = now.astimezone(UTC).year
-    missing = [each for each in (year, year + 1) if not await _is_there(tx, each)]
+    missing = [each for each in (year, year + 1) if not await _has_usage(tx, each)]
     for each in missing:
         await tx.execute(
             text(f"CREATE TABLE event_usage_{each} PARTITION OF event FOR VALUES IN ({each})")
@@ -32,96 +32,75 @@ async def add_shelves(tx: AsyncConnection, now: datetime) -> None:
         await create_policies(tx)
 
 
-async def _is_there(tx: AsyncConnection, year: int) -> bool:
-    """Whether the year has a shelf, or usage of it lies on the common one already."""
+async def _has_usage(tx: AsyncConnection, year: int) -> bool:
+    """Return whether a year has a partition, or events in the default partition."""
     found = await tx.execute(
         text("""
             SELECT to_regclass(:name) IS NOT NULL
-                OR EXISTS (SELECT FROM event_usage WHERE shelf = :year)
+                OR EXISTS (SELECT FROM event_usage WHERE partition_year = :year)
         """),
         {"name": f"event_usage_{year}", "year": year},
     )
     return bool(found.scalar_one())
 
 
-async def analyze(tx: AsyncConnection) -> None:
-    """Tell PostgreSQL how large the tables have become, in an upkeep transaction.
-
-    It looks by itself about once a minute. Until then it takes a table that was just filled for
-    nearly empty, and joins a report's rows in ways that cost the square of their number.
-    """
-    await tx.execute(_ANALYZE)
-
-
-async def analyze_within(tx: AsyncConnection) -> None:
-    """The same within a transaction that fills the tables: it counts what nobody else sees yet."""
-    role = (await tx.execute(text("SELECT current_setting('role')"))).scalar_one()
-    await tx.execute(_WORK_AS, {"role": "none"})
-    await tx.execute(_ANALYZE)
-    await tx.execute(_WORK_AS, {"role": role})
-
-
-_WORK_AS = text("SELECT set_config('role', :role, true)")
-_GROWING = (
-    *("account", "workspace", "project", "membership", "event_fact"),
-    *("workspace_month", "project_month", "member_month", "user_month"),
-)
-# Whoever looks at a table keeps others from looking until the transaction ends: they need not.
-_ANALYZE = text(f"ANALYZE (SKIP_LOCKED) {', '.join(_GROWING)}")
-
-
-async def lock_shelves(tx: AsyncConnection) -> None:
-    """Let one process at a time add or clear shelves, until its transaction ends."""
+async def lock_partitions(tx: AsyncConnection) -> None:
+    """Keep other processes from creating or dropping partitions until the transaction ends."""
     await tx.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
 
 
-# Any 64-bit number that nobody else locks.
+# Any 64-bit number that nothing else locks will do.
 _LOCK = 0x7368656C766573
 
 
-async def select_shelves(tx: AsyncConnection, before_year: int) -> Sequence[int]:
-    """The years before that one of which usage events are there, in order."""
-    found = await tx.execute(
+async def select_usage_years(tx: AsyncConnection, before_year: int) -> Sequence[int]:
+    """Return the years before `before_year` that have usage events, in order."""
+    years = await tx.execute(
         text("""
             SELECT year FROM (
                 SELECT CAST(substring(relname FROM '[0-9]+$') AS integer) AS year
                 FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
                 WHERE inhparent = to_regclass('event') AND relname ~ '^event_usage_[0-9]+$'
-                UNION SELECT shelf FROM event_usage
-            ) AS shelf
+                UNION SELECT partition_year FROM event_usage
+            ) AS usage_year
             WHERE year < :before_year ORDER BY year
         """),
         {"before_year": before_year},
     )
-    return list(found.scalars())
+    return list(years.scalars())
 
 
-async def clear_shelf(tx: AsyncConnection, year: int) -> int:
-    """Archive a year's usage and drop its events, in an upkeep transaction.
+async def archive_usage_of_year(tx: AsyncConnection, year: int) -> int:
+    """Archive a year's usage and drop its events, in an owner transaction.
 
     Returns:
-        The number of events that were dropped.
+        The number of events dropped.
     """
-    archived = (await tx.execute(_ARCHIVE, {"year": year})).scalar_one()
-    named = {"name": f"event_usage_{year}"}
-    has_partition: Any = await tx.execute(text("SELECT to_regclass(:name) IS NOT NULL"), named)
-    if has_partition.scalar_one():
-        await _drop(tx, f"event_usage_{year}")
+    event_count = int((await tx.execute(_ARCHIVE, {"year": year})).scalar_one())
+    partition = f"event_usage_{year}"
+    found = await tx.execute(text("SELECT to_regclass(:name) IS NOT NULL"), {"name": partition})
+    if found.scalar_one():
+        await _drop_partition(tx, partition)
     else:
-        await tx.execute(text("DELETE FROM event_usage WHERE shelf = :year"), {"year": year})
-    return int(archived)
+        await tx.execute(
+            text("DELETE FROM event_usage WHERE partition_year = :year"), {"year": year}
+        )
+    return event_count
 
 
-async def _drop(tx: AsyncConnection, shelf: str) -> None:
-    """Dropping waits for every running batch, and each new batch waits for it: not for long."""
+async def _drop_partition(tx: AsyncConnection, partition: str) -> None:
+    """Drop a partition, unless running batches take too long.
+
+    The drop waits for every running batch, and new batches wait for the drop.
+    """
     await tx.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
     try:
-        await tx.execute(text(f"DROP TABLE {shelf}"))
+        await tx.execute(text(f"DROP TABLE {partition}"))
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
             raise
         raise StoreUnavailable(
-            "A long batch is being stored, so that old events cannot be dropped; try again later."
+            "Old events cannot be dropped while a long batch is being stored; try again later."
         ) from error
 
 
@@ -129,18 +108,18 @@ _LOCK_NOT_AVAILABLE = "55P03"
 _ARCHIVE = text("""
     WITH archived AS (
         INSERT INTO usage_archive AS kept
-               (organization_id, month, user_id, channel, uses, used_at, events)
+               (organization_id, month, user_id, channel, use_count, last_used_at, event_count)
         SELECT organization_id, CAST(date_trunc('month', occurred_at AT TIME ZONE 'UTC') AS date),
-               subject_id, data->>'channel', sum(uses),
-               max(occurred_at) FILTER (WHERE uses <> 0), count(*)
+               subject_id, data->>'channel', sum(use_count),
+               max(occurred_at) FILTER (WHERE use_count <> 0), count(*)
         FROM event CROSS JOIN LATERAL (
-            SELECT coalesce(CAST(data->>'count' AS bigint), 1) AS uses) AS said
-        WHERE shelf = :year
+            SELECT coalesce(CAST(data->>'count' AS bigint), 1) AS use_count) AS usage
+        WHERE partition_year = :year
         GROUP BY 1, 2, 3, 4
         ON CONFLICT (organization_id, month, user_id, channel) DO UPDATE SET
-            uses = kept.uses + excluded.uses,
-            used_at = greatest(kept.used_at, excluded.used_at),
-            events = kept.events + excluded.events
+            use_count = kept.use_count + excluded.use_count,
+            last_used_at = greatest(kept.last_used_at, excluded.last_used_at),
+            event_count = kept.event_count + excluded.event_count
     )
-    SELECT count(*) FROM event WHERE shelf = :year
+    SELECT count(*) FROM event WHERE partition_year = :year
 """)

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Select, and_, bindparam
 
 from app.db.levels import UNPAGED, Order, Paging, containing, figures, selected
-from app.db.statements import compiled_once
+from app.db.statements import compile_once
 from app.db.tables import ProjectMonth
 from app.db.workspaces import within_workspaces
 
@@ -18,7 +18,7 @@ CONDITIONS = {"name_contains": containing(ProjectMonth.name, bindparam("name_con
 """What a filter may ask of a project, by the name of its parameter."""
 
 
-@compiled_once
+@compile_once
 def select_projects_of_workspaces(
     selection: frozenset[str],
     *,

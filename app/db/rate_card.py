@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.charge_tables import Assignment, CostCentre, Price, Rate
-from app.db.tables import Account, Organization, Workspace
+from app.db.tables import Organization, PlatformUser, Workspace
 from app.domain import rates
 from app.domain.money import Currency
 from app.domain.months import Month
@@ -175,7 +175,7 @@ async def select_known_ids(
     table, key = (
         (Workspace, Workspace.workspace_id)
         if kind is AssignedKind.WORKSPACE
-        else (Account, Account.user_id)
+        else (PlatformUser, PlatformUser.user_id)
     )
     found = await tx.execute(
         select(key).where(table.organization_id == organization_id, key.in_(ids))

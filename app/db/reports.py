@@ -20,7 +20,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import aliased
 
 from app.db.levels import ORGANIZATION, selected
-from app.db.statements import compiled_once
+from app.db.statements import compile_once
 from app.db.tables import MonthClose, Organization, UserMonth, WorkspaceMonth
 
 _TOTALS = {
@@ -31,7 +31,7 @@ _TOTALS = {
 }
 
 
-@compiled_once
+@compile_once
 def select_reports(selection: frozenset[str]) -> Select[Any]:
     """A row for each of `months` (first days), in order, of the organization `organization_id`.
 

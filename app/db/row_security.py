@@ -17,7 +17,7 @@ from app.domain.errors import StoreNotIsolated
 ROLE = "chargeback_app"
 """The role of transactions other than maintenance. It has no login, no tables and no BYPASSRLS."""
 
-SIGN_IN_TABLES = frozenset({"account", "api_key", "organization", "session"})
+SIGN_IN_TABLES = frozenset({"platform_user", "api_key", "organization", "session"})
 """Tables that authentication reads across organizations, before the caller is known."""
 
 APPEND_ONLY_TABLES = frozenset({"audit_log"})

@@ -15,11 +15,11 @@ from sqlalchemy import (
 from sqlalchemy.sql.selectable import CompoundSelect
 
 from app.db.levels import ORGANIZATION
-from app.db.statements import compiled_once
+from app.db.statements import compile_once
 from app.db.tables import MemberMonth, Organization, ProjectMonth, UserMonth, WorkspaceMonth
 
 
-@compiled_once
+@compile_once
 def select_sizes() -> CompoundSelect[Any]:
     """Of `organization_id`, by kind of list: `total` rows in the last month, `most` of one."""
     return union_all(

@@ -32,7 +32,7 @@ async def lock_source(tx: AsyncConnection, organization_id: UUID, source: str) -
     return bool(locked.scalar_one())
 
 
-async def begin_run(
+async def insert_run(
     tx: AsyncConnection, organization_id: UUID, source: str, kind: str, now: datetime
 ) -> int:
     """Note that a run begins, and that no other runs any more; the number of the run.
@@ -113,7 +113,7 @@ async def add_to_run(
     return added.first() is not None
 
 
-async def end_run(
+async def finish_run(
     tx: AsyncConnection,
     organization_id: UUID,
     source: str,

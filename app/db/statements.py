@@ -50,7 +50,7 @@ class Statement:
         return [given[name] for name in self.names]
 
 
-def compiled_once(
+def compile_once(
     compose: Callable[_Shape, Composed],
 ) -> Callable[_Shape, Statement]:
     """Compile what a function composes, once for each shape that it is asked for."""

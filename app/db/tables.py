@@ -1,12 +1,13 @@
-"""Mapped classes: columns, keys, constraints. Nothing here is ever loaded as an object.
+"""The declared schema: columns, keys and constraints. Rows are never loaded as mapped objects.
 
-`organization_id` leads every key, so that the schema can be distributed by it. Three families:
+`organization_id` leads every key, so that the schema can be distributed by it. Three groups of
+tables hold the data of the platform:
 
-- *facts*: `event`, as it arrived, once;
-- *directory*: what the facts say exists, and from when to when;
-- *months*: one row per month and thing, at the grain that the report shows it. Stocks in a row
-  are those at the month's end, flows those within the month; a report reads the rows of its month
-  and nothing else.
+- *events*: `event`, each stored once, as it arrived;
+- *directory*: the users, workspaces, projects and memberships that events describe, and their
+  lifespans;
+- *month rows*: one row per month and entity. Stocks in a row are those at the month's end, flows
+  those within the month. A report reads the rows of its month and nothing else.
 """
 
 import uuid
@@ -31,78 +32,82 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class Base(DeclarativeBase):
-    """The declared schema; a test holds the migrations to it."""
+    """The declared schema; a test compares it with the migrations."""
 
 
 Key = Annotated[uuid.UUID, mapped_column(Uuid, primary_key=True)]
 MonthKey = Annotated[date, mapped_column(Date, primary_key=True)]
 Reference = Annotated[uuid.UUID, mapped_column(Uuid)]
 Instant = Annotated[datetime, mapped_column(DateTime(timezone=True))]
-MaybeInstant = Annotated[datetime | None, mapped_column(DateTime(timezone=True))]
-Moments = Annotated[
+OptionalInstant = Annotated[datetime | None, mapped_column(DateTime(timezone=True))]
+Instants = Annotated[
     list[datetime | None], mapped_column(ARRAY(DateTime(timezone=True)), server_default="{}")
 ]
-# Code-point order, whatever the database's own collation is.
+# Sorted by code point, whatever the database's own collation.
 Name = Annotated[str, mapped_column(String(collation="C"))]
 Flag = Annotated[bool, mapped_column(server_default=text("false"))]
 Amount = Annotated[int, mapped_column(BigInteger, server_default=text("0"))]
 
 
-def _of_organization(*columns: str, of: str, ondelete: str | None = None) -> ForeignKeyConstraint:
-    """A foreign key that begins with the organization."""
+def _foreign_key(*columns: str, of: str, ondelete: str | None = None) -> ForeignKeyConstraint:
+    """Return a foreign key that begins with `organization_id`."""
     names = ("organization_id", *columns)
     return ForeignKeyConstraint(names, [f"{of}.{name}" for name in names], ondelete=ondelete)
 
 
 class Organization(Base):
-    """The tenant, and the span of months that its facts cover."""
+    """The tenant, and the span of months that its events cover."""
 
     __tablename__ = "organization"
 
     organization_id: Mapped[Key]
     name: Mapped[Name] = mapped_column(unique=True)
     created_at: Mapped[Instant]
-    # Month rows exist for each month of [first_month, last_month]: from that of the earliest
-    # fact that came before its month was closed to that of the latest. A later month's stocks are
-    # those of last_month.
+    # Month rows exist for every month of [first_month, last_month]: from the month of the earliest
+    # event that arrived before its month was closed to that of the latest event. The stocks of a
+    # later month are those of last_month.
     first_month: Mapped[date | None]
     last_month: Mapped[date | None]
-    first_event_at: Mapped[MaybeInstant]
-    latest_event_at: Mapped[MaybeInstant]
-    # This month and every earlier one is closed.
+    first_event_at: Mapped[OptionalInstant]
+    latest_event_at: Mapped[OptionalInstant]
+    # This month and all earlier ones are closed.
     closed_through: Mapped[date | None]
-    # When a batch last changed anything: the report's `createdAt`.
+    # When a batch last changed anything; the report's `createdAt`.
     changed_at: Mapped[Instant]
-    # How often a batch changed anything: two answers of one revision are the same.
+    # Counts the batches that changed anything: two responses of one revision are the same.
     revision: Mapped[Amount]
-    # The earliest usage event of each channel: before it the channel is not measured.
-    ui_measured_from: Mapped[MaybeInstant]
-    sdk_measured_from: Mapped[MaybeInstant]
-    # The first month that is not an imported report's: nothing corrects those before it.
-    hand_over: Mapped[date | None]
+    # The earliest usage event of each channel; before it the channel is not measured.
+    ui_measured_from: Mapped[OptionalInstant]
+    sdk_measured_from: Mapped[OptionalInstant]
+    # The first month that live sources state; imported reports before it are never corrected.
+    cutover_month: Mapped[date | None]
     # The currency of all prices (ISO 4217); null while the organization charges nothing.
     currency: Mapped[str | None]
 
 
 class Event(Base):
-    """One accepted usage event; `uid` stands for (source, id), and is there once.
+    """An accepted event; `uid` is derived from (source, id) and is unique.
 
-    Partitioned by `shelf`: 0 is kept for ever; usage lies on the shelf of the year in which it
-    arrived, which is archived and dropped as a whole (`app/db/partitions.py`). A unique key across
-    partitions cannot be had: batches of one organization take turns, and look before they insert.
-    There is no foreign key on purpose: it would be checked for each of many millions of rows,
-    while the organization's row is locked by the batch anyway.
+    The table is partitioned by `partition_year`. Partition 0 is kept forever. Usage events go to
+    the partition of the year in which they arrived, which is archived and dropped as a whole
+    (`app/db/partitions.py`). PostgreSQL has no unique key across partitions; batches of one
+    organization run one after the other and check for known uids before they insert.
+
+    There is no foreign key to the organization: PostgreSQL would check it for each of many
+    millions of rows, while the batch holds a lock on the organization's row anyway.
     """
 
     __tablename__ = "event"
 
     organization_id: Mapped[Key]
     uid: Mapped[Key]
-    shelf: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    partition_year: Mapped[int] = mapped_column(
+        SmallInteger, primary_key=True, autoincrement=False
+    )
     type: Mapped[str]
     occurred_at: Mapped[Instant]
     received_at: Mapped[Instant]
-    # The thing whose timeline the fact belongs to, and the thing within which it says that exists:
+    # The entity whose timeline the fact belongs to, and the entity in which the fact places it:
     # the workspace of a member or project, the project of an experiment.
     subject_id: Mapped[Reference]
     parent_id: Mapped[uuid.UUID | None]
@@ -112,27 +117,27 @@ class Event(Base):
 
     __table_args__ = (
         Index(
-            "event_of_subject",
+            "event_by_subject",
             "organization_id",
             "subject_id",
             "occurred_at",
             postgresql_where=text("type <> 'usage.recorded'"),
         ),
         Index(
-            "event_within_parent",
+            "event_by_parent",
             "organization_id",
             "parent_id",
             "occurred_at",
             postgresql_where=text("parent_id IS NOT NULL"),
         ),
-        {"postgresql_partition_by": "LIST (shelf)"},
+        {"postgresql_partition_by": "LIST (partition_year)"},
     )
 
 
 class UsageArchive(Base):
-    """What the usage events of dropped shelves came to: all that a replay needs of them.
+    """The sums of usage events that were dropped; a replay needs no more of them.
 
-    `used_at` is the last use; null when the events counted none.
+    `last_used_at` is null when the events counted no use.
     """
 
     __tablename__ = "usage_archive"
@@ -141,15 +146,15 @@ class UsageArchive(Base):
     month: Mapped[MonthKey]
     user_id: Mapped[Key]
     channel: Mapped[str] = mapped_column(primary_key=True)
-    uses: Mapped[int] = mapped_column(BigInteger)
-    used_at: Mapped[MaybeInstant]
-    events: Mapped[int] = mapped_column(BigInteger)
+    use_count: Mapped[int] = mapped_column(BigInteger)
+    last_used_at: Mapped[OptionalInstant]
+    event_count: Mapped[int] = mapped_column(BigInteger)
 
-    __table_args__ = (_of_organization("user_id", of="account"),)
+    __table_args__ = (_foreign_key("user_id", of="platform_user"),)
 
 
 class FeedSource(Base):
-    """What a source, as events name it, has sent so far."""
+    """How many events of a source have arrived; the source is the name in the events."""
 
     __tablename__ = "feed_source"
 
@@ -160,11 +165,11 @@ class FeedSource(Base):
     last_event_at: Mapped[Instant]
     last_received_at: Mapped[Instant]
 
-    __table_args__ = (_of_organization(of="organization"),)
+    __table_args__ = (_foreign_key(of="organization"),)
 
 
 class FeedDay(Base):
-    """What arrived on a day in UTC, and what became of it."""
+    """How many events arrived on a day in UTC, by outcome."""
 
     __tablename__ = "feed_day"
 
@@ -172,17 +177,20 @@ class FeedDay(Base):
     day: Mapped[date] = mapped_column(Date, primary_key=True)
     accepted: Mapped[Amount]
     duplicates: Mapped[Amount]
-    # Events of refused batches, the good ones among them included: none of them was stored.
+    # All events of refused batches; none of them was stored, valid or not.
     refused: Mapped[Amount]
     refused_batches: Mapped[Amount]
 
-    __table_args__ = (_of_organization(of="organization"),)
+    __table_args__ = (_foreign_key(of="organization"),)
 
 
-class Account(Base):
-    """A user as the facts describe them now; `started_at` is null until the user is announced."""
+class PlatformUser(Base):
+    """A user of the experiment platform, as events describe the user now.
 
-    __tablename__ = "account"
+    `started_at` is null until an event announces the user.
+    """
+
+    __tablename__ = "platform_user"
 
     organization_id: Mapped[Key]
     user_id: Mapped[Key]
@@ -190,31 +198,31 @@ class Account(Base):
     email: Mapped[str | None]
     role: Mapped[str | None]
     suspended: Mapped[Flag]
-    started_at: Mapped[MaybeInstant]
-    ended_at: Mapped[MaybeInstant]
+    started_at: Mapped[OptionalInstant]
+    ended_at: Mapped[OptionalInstant]
 
     __table_args__ = (
-        _of_organization(of="organization"),
-        Index("account_by_username", "organization_id", "username", unique=True),
+        _foreign_key(of="organization"),
+        Index("platform_user_by_username", "organization_id", "username", unique=True),
     )
 
 
 class Workspace(Base):
-    """A workspace and its lives: `started_at[i]` to `ended_at[i]`, null when it still exists."""
+    """A workspace and its lifespans: `started_at[i]` to `ended_at[i]`, null while it exists."""
 
     __tablename__ = "workspace"
 
     organization_id: Mapped[Key]
     workspace_id: Mapped[Key]
     name: Mapped[Name]
-    started_at: Mapped[Moments]
-    ended_at: Mapped[Moments]
+    started_at: Mapped[Instants]
+    ended_at: Mapped[Instants]
 
-    __table_args__ = (_of_organization(of="organization"),)
+    __table_args__ = (_foreign_key(of="organization"),)
 
 
 class Project(Base):
-    """A project of a workspace and its lives."""
+    """A project of a workspace, and its lifespans."""
 
     __tablename__ = "project"
 
@@ -222,17 +230,17 @@ class Project(Base):
     project_id: Mapped[Key]
     workspace_id: Mapped[Reference]
     name: Mapped[Name]
-    started_at: Mapped[Moments]
-    ended_at: Mapped[Moments]
+    started_at: Mapped[Instants]
+    ended_at: Mapped[Instants]
 
     __table_args__ = (
-        _of_organization("workspace_id", of="workspace"),
-        Index("project_of_workspace", "organization_id", "workspace_id"),
+        _foreign_key("workspace_id", of="workspace"),
+        Index("project_by_workspace", "organization_id", "workspace_id"),
     )
 
 
 class Membership(Base):
-    """A user in a workspace and the spans for which they were."""
+    """A user's membership in a workspace, and its lifespans."""
 
     __tablename__ = "membership"
 
@@ -240,28 +248,28 @@ class Membership(Base):
     member_id: Mapped[Key]
     workspace_id: Mapped[Reference]
     user_id: Mapped[Reference]
-    started_at: Mapped[Moments]
-    ended_at: Mapped[Moments]
+    started_at: Mapped[Instants]
+    ended_at: Mapped[Instants]
 
     __table_args__ = (
-        _of_organization("workspace_id", of="workspace"),
-        _of_organization("user_id", of="account"),
-        Index("membership_of_workspace", "organization_id", "workspace_id"),
-        Index("membership_of_user", "organization_id", "user_id"),
+        _foreign_key("workspace_id", of="workspace"),
+        _foreign_key("user_id", of="platform_user"),
+        Index("membership_by_workspace", "organization_id", "workspace_id"),
+        Index("membership_by_user", "organization_id", "user_id"),
     )
 
 
 class StorageFigures:
-    """What a month row says of experiments. `byte_microseconds` counts the whole month.
+    """The experiment columns of a month row. `byte_microseconds` counts the whole month.
 
-    `unmeasured` of the `experiments` have a size that no fact says; they add no bytes.
+    `unmeasured` of the `experiments` have an unknown size and add no bytes.
     """
 
     experiments: Mapped[Amount]
     unmeasured: Mapped[Amount]
     experiments_created: Mapped[Amount]
     size_bytes: Mapped[Amount]
-    # A petabyte for a month is 2.9e27: more than 64 bits hold.
+    # A petabyte for a month is 2.9e27, which does not fit in 64 bits.
     byte_microseconds: Mapped[Decimal] = mapped_column(Numeric(40, 0), server_default=text("0"))
 
 
@@ -277,7 +285,7 @@ class WorkspaceMonth(StorageFigures, Base):
     present: Mapped[Flag]
 
     __table_args__ = (
-        _of_organization("workspace_id", of="workspace"),
+        _foreign_key("workspace_id", of="workspace"),
         Index("workspace_month_by_name", "organization_id", "month", "name"),
     )
 
@@ -295,13 +303,13 @@ class ProjectMonth(StorageFigures, Base):
     present: Mapped[Flag]
 
     __table_args__ = (
-        _of_organization("project_id", of="project"),
+        _foreign_key("project_id", of="project"),
         Index("project_month_by_name", "organization_id", "month", "workspace_id", "name"),
     )
 
 
 class MemberMonth(StorageFigures, Base):
-    """A user's part of a workspace in a month; `present` when a member at the month's end."""
+    """A user's part of a workspace in a month; `present` for a member at the month's end."""
 
     __tablename__ = "member_month"
 
@@ -313,17 +321,17 @@ class MemberMonth(StorageFigures, Base):
     present: Mapped[Flag]
 
     __table_args__ = (
-        _of_organization("workspace_id", of="workspace"),
-        _of_organization("user_id", of="account"),
+        _foreign_key("workspace_id", of="workspace"),
+        _foreign_key("user_id", of="platform_user"),
         Index("member_month_by_username", "organization_id", "month", "workspace_id", "username"),
     )
 
 
 class UserMonth(StorageFigures, Base):
-    """A user in a month: the account as it stood at the month's end, its usage, its experiments.
+    """A user in a month: state at the month's end, usage and experiments.
 
-    Unlicensed rows hold what is known of users who own experiments or used the platform without
-    (yet, or any longer) being announced.
+    Unlicensed rows belong to users who own experiments or used the platform before they were
+    announced or after they were deleted.
     """
 
     __tablename__ = "user_month"
@@ -337,25 +345,25 @@ class UserMonth(StorageFigures, Base):
     role: Mapped[str | None]
     service_account: Mapped[Flag]
     suspended: Mapped[Flag]
-    created_at: Mapped[MaybeInstant]
-    # Whether no fact says when the account was created: then it is the first sign of it.
-    created_at_is_first_sign: Mapped[Flag]
-    deleted_at: Mapped[MaybeInstant]
+    created_at: Mapped[OptionalInstant]
+    # No event states when the user was created; `created_at` is the time of the first event.
+    created_at_is_inferred: Mapped[Flag]
+    deleted_at: Mapped[OptionalInstant]
     ui_usage_count: Mapped[Amount]
-    ui_used_at: Mapped[MaybeInstant]
+    ui_used_at: Mapped[OptionalInstant]
     sdk_usage_count: Mapped[Amount]
-    sdk_used_at: Mapped[MaybeInstant]
-    # The last use of any channel, in this month or before.
-    last_used_at: Mapped[MaybeInstant]
+    sdk_used_at: Mapped[OptionalInstant]
+    # The last use of any channel, in this month or an earlier one.
+    last_used_at: Mapped[OptionalInstant]
 
     __table_args__ = (
-        _of_organization("user_id", of="account"),
+        _foreign_key("user_id", of="platform_user"),
         Index("user_month_by_username", "organization_id", "month", "username"),
     )
 
 
 class MonthClose(Base):
-    """A closed month: what its report says that no month row holds, and a hash of those rows."""
+    """A closed month: what its report needs beside the month rows, and a hash of these rows."""
 
     __tablename__ = "month_close"
 
@@ -367,49 +375,49 @@ class MonthClose(Base):
     ui_measured: Mapped[bool]
     sdk_measured: Mapped[bool]
     rows_hash: Mapped[str]
-    # Of a month whose rows an imported report stated: where it came from, and its SHA-256.
+    # The imported report that states the month, and its SHA-256; null for other months.
     imported_from: Mapped[str | None]
-    imported_digest: Mapped[str | None]
+    imported_sha256: Mapped[str | None]
     # The currency and hash of the charges that the close froze; null when nothing was charged.
     currency: Mapped[str | None]
     charges_hash: Mapped[str | None]
 
-    __table_args__ = (_of_organization(of="organization"),)
+    __table_args__ = (_foreign_key(of="organization"),)
 
 
 class ClosedDocument(Base):
-    """The REST document of a closed month, gzipped, as it was first sent; goes with the close."""
+    """The REST document of a closed month, as it was first sent; deleted with the close."""
 
     __tablename__ = "closed_document"
 
     organization_id: Mapped[Key]
     month: Mapped[MonthKey]
-    tag: Mapped[str]
-    packed: Mapped[bytes]
+    etag: Mapped[str]
+    gzipped: Mapped[bytes]
 
-    __table_args__ = (_of_organization("month", of="month_close", ondelete="CASCADE"),)
+    __table_args__ = (_foreign_key("month", of="month_close", ondelete="CASCADE"),)
 
 
-class MonthAct(Base):
-    """The trace of a month: each closing and each reopening of it."""
+class MonthCloseHistory(Base):
+    """Every close and reopening of a month."""
 
-    __tablename__ = "month_act"
+    __tablename__ = "month_close_history"
 
     organization_id: Mapped[Key]
     month: Mapped[MonthKey]
     happened_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), primary_key=True)
-    act: Mapped[str] = mapped_column(primary_key=True)
+    action: Mapped[str] = mapped_column(primary_key=True)
     username: Mapped[Name]
     reason: Mapped[str]
     rows_hash: Mapped[str]
 
-    __table_args__ = (_of_organization(of="organization"),)
+    __table_args__ = (_foreign_key(of="organization"),)
 
 
 class Correction(Base):
-    """What facts that came too late for a closed month add to one of its figures.
+    """What late events add to a figure of a closed month.
 
-    The ids say where; one that does not matter for the figure is all zeros.
+    An id that does not matter for the figure is all zeros.
     """
 
     __tablename__ = "correction"
@@ -423,11 +431,11 @@ class Correction(Base):
     user_id: Mapped[Key]
     amount: Mapped[Decimal] = mapped_column(Numeric(40, 0))
 
-    __table_args__ = (_of_organization(of="organization"),)
+    __table_args__ = (_foreign_key(of="organization"),)
 
 
 class Source(Base):
-    """What brings facts by itself, or was brought by hand: a connector, and what it is called."""
+    """A configured instance of a connector, or a file import that was run by hand."""
 
     __tablename__ = "source"
 
@@ -436,11 +444,11 @@ class Source(Base):
     kind: Mapped[str]
     connected_at: Mapped[Instant]
 
-    __table_args__ = (_of_organization(of="organization"),)
+    __table_args__ = (_foreign_key(of="organization"),)
 
 
 class SourceRun(Base):
-    """One run of a source: what it brought, what it could not place, how it ended."""
+    """One run of a source: how many events it sent, what it skipped, and how it ended."""
 
     __tablename__ = "source_run"
 
@@ -448,7 +456,7 @@ class SourceRun(Base):
     source: Mapped[str] = mapped_column(String(collation="C"), primary_key=True)
     number: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     started_at: Mapped[Instant]
-    finished_at: Mapped[MaybeInstant]
+    finished_at: Mapped[OptionalInstant]
     outcome: Mapped[str]
     accepted: Mapped[Amount]
     duplicates: Mapped[Amount]
@@ -457,11 +465,11 @@ class SourceRun(Base):
     skipped: Mapped[list[dict[str, str]]] = mapped_column(JSONB, server_default="[]")
     error: Mapped[str | None]
 
-    __table_args__ = (_of_organization("source", of="source"),)
+    __table_args__ = (_foreign_key("source", of="source"),)
 
 
 class SourceCheckpoint(Base):
-    """What a source needs to know of what it brought, so that the next run reads what changed."""
+    """What a source has read so far, so that its next run reads only what changed."""
 
     __tablename__ = "source_checkpoint"
 
@@ -471,7 +479,7 @@ class SourceCheckpoint(Base):
     key: Mapped[str] = mapped_column(String(collation="C"), primary_key=True)
     value: Mapped[str]
 
-    __table_args__ = (_of_organization("source", of="source"),)
+    __table_args__ = (_foreign_key("source", of="source"),)
 
 
 class ScimResource(Base):
@@ -490,10 +498,10 @@ class ScimResource(Base):
     version: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[Instant]
     modified_at: Mapped[Instant]
-    deleted_at: Mapped[MaybeInstant]
+    deleted_at: Mapped[OptionalInstant]
 
     __table_args__ = (
-        _of_organization(of="organization"),
+        _foreign_key(of="organization"),
         Index(
             "scim_resource_by_name",
             "organization_id",
@@ -531,7 +539,7 @@ class ScimMember(Base):
 
 
 class ApiKey(Base):
-    """An API key: everything but the secret, of which only a keyed hash is kept."""
+    """An API key, with a keyed hash of its secret."""
 
     __tablename__ = "api_key"
 
@@ -542,18 +550,18 @@ class ApiKey(Base):
     scopes: Mapped[list[str]] = mapped_column(ARRAY(String))
     secret_hash: Mapped[bytes]
     created_at: Mapped[Instant]
-    expires_at: Mapped[MaybeInstant]
-    revoked_at: Mapped[MaybeInstant]
-    last_used_at: Mapped[MaybeInstant]
+    expires_at: Mapped[OptionalInstant]
+    revoked_at: Mapped[OptionalInstant]
+    last_used_at: Mapped[OptionalInstant]
 
     __table_args__ = (
-        _of_organization(of="organization"),
+        _foreign_key(of="organization"),
         Index("api_key_by_id", "key_id", unique=True),
     )
 
 
 class Session(Base):
-    """A browser's sign-in with a key; ends with the key, or by itself."""
+    """A browser session; it ends with its API key, by itself, or when the user signs out."""
 
     __tablename__ = "session"
 
@@ -564,13 +572,13 @@ class Session(Base):
     expires_at: Mapped[Instant]
 
     __table_args__ = (
-        _of_organization("key_id", of="api_key"),
+        _foreign_key("key_id", of="api_key"),
         Index("session_by_token", "token_hash", unique=True),
     )
 
 
 class AuditLog(Base):
-    """Who did what, when, from where, by which key, and what came of it. Lines never change."""
+    """The audit log: who did what, when, from where, with which key and outcome. Append-only."""
 
     __tablename__ = "audit_log"
 
@@ -587,4 +595,4 @@ class AuditLog(Base):
     door: Mapped[str]
     detail: Mapped[dict[str, object]] = mapped_column(JSONB)
 
-    __table_args__ = (_of_organization(of="organization"),)
+    __table_args__ = (_foreign_key(of="organization"),)

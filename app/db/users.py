@@ -27,7 +27,7 @@ from app.db.levels import (
     measured,
     selected,
 )
-from app.db.statements import compiled_once
+from app.db.statements import compile_once
 from app.db.tables import UserMonth
 
 ORDERS = {
@@ -46,7 +46,7 @@ CONDITIONS = {
 """What a filter may ask of a user, by the name of its parameter."""
 
 
-@compiled_once
+@compile_once
 def select_licensed_users_of_reports(
     selection: frozenset[str],
     *,
@@ -58,7 +58,7 @@ def select_licensed_users_of_reports(
     """Licensed users of the reports whose months `parent_month` is bound to.
 
     `matching` names those of `CONDITIONS` that they must meet. Columns beside those of `figures`:
-    user_id, username, email, created_at, created_at_is_first_sign, deleted_at, suspended,
+    user_id, username, email, created_at, created_at_is_inferred, deleted_at, suspended,
     service_account, role, ui_usage_count, ui_used_at, sdk_usage_count, sdk_used_at, last_used_at;
     and created_ms, deleted_ms, ui_used_ms, sdk_used_ms, last_used_ms: these instants in
     milliseconds.
@@ -72,7 +72,7 @@ def select_licensed_users_of_reports(
     )
 
 
-@compiled_once
+@compile_once
 def select_licensed_users(selection: frozenset[str], *, one_report: bool = True) -> Select[Any]:
     """The licensed ones of the users that `parent_month` and `parent_user_id` are bound to."""
     level = Level.of(UserMonth, "user_id", one_report=one_report)
@@ -98,7 +98,7 @@ def _columns(level: Level) -> Mapping[str, Any]:
         "email": row.email,
         "role": row.role,
         "created_at": row.created_at,
-        "created_at_is_first_sign": row.created_at_is_first_sign,
+        "created_at_is_inferred": row.created_at_is_inferred,
         "deleted_at": row.deleted_at,
         "suspended": row.suspended,
         "service_account": row.service_account,

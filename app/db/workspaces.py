@@ -14,7 +14,7 @@ from app.db.levels import (
     figures,
     selected,
 )
-from app.db.statements import compiled_once
+from app.db.statements import compile_once
 from app.db.tables import MemberMonth, ProjectMonth, WorkspaceMonth
 
 ORDERS = {
@@ -31,7 +31,7 @@ CONDITIONS = {
 _COUNTED = {"number_of_members": MemberMonth, "number_of_projects": ProjectMonth}
 
 
-@compiled_once
+@compile_once
 def select_workspaces_of_reports(
     selection: frozenset[str],
     *,

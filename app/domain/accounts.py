@@ -39,7 +39,7 @@ class AccountState:
         service_account: Whether a program uses the account.
         suspended: Whether the account is suspended.
         created_at: The creation time that events state, else the time of the first event.
-        created_at_is_first_sign: Whether `created_at` is only the time of the first event.
+        created_at_is_inferred: Whether `created_at` is only the time of the first event.
         deleted_at: None unless the account was deleted before the month's end.
     """
 
@@ -49,7 +49,7 @@ class AccountState:
     service_account: bool
     suspended: bool
     created_at: datetime
-    created_at_is_first_sign: bool
+    created_at_is_inferred: bool
     deleted_at: datetime | None
 
 
@@ -76,7 +76,7 @@ class AccountLifespan:
             service_account=_latest(fact.service_account for fact in known) or False,
             suspended=_latest(fact.suspended for fact in known) or False,
             created_at=created_at or self.lifespan.started_at,
-            created_at_is_first_sign=created_at is None and not self._has_stated_start,
+            created_at_is_inferred=created_at is None and not self._has_stated_start,
             deleted_at=ended_at if ended_at is not None and ended_at < end else None,
         )
 

@@ -2,15 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from app.db.directory import AccountRow, select_accounts_born_before, update_accounts
+from app.db.directory import UserState, select_users_started_before, update_users
 from app.db.events import select_facts
-from app.db.months import AccountMonthRow, select_hidden_usage, set_accounts
+from app.db.months import UserMonthState, select_unlicensed_usage, set_user_states
 from app.domain.accounts import (
     AccountFact,
     AccountLifespan,
@@ -30,9 +29,9 @@ _decode = msgspec.json.Decoder(UserUpserted).decode
 async def store_accounts(batch: Batch) -> None:
     """Recompute and store the accounts that the batch names or gives earlier months to."""
     facts = await _load_facts(batch, await _affected_users(batch))
-    months: list[AccountMonthRow] = []
-    accounts: list[AccountRow] = []
-    license_changes: dict[tuple[date, UUID], int] = {}
+    months: list[UserMonthState] = []
+    accounts: list[UserState] = []
+    license_changes: dict[tuple[Month, UUID], int] = {}
     for key, known in facts.items():
         after = build_account_lifespans(known)
         if after:
@@ -44,9 +43,9 @@ async def store_accounts(batch: Batch) -> None:
             accounts.append(_to_account_row(key, after, batch.last_month))
     await _book_corrections(batch, license_changes)
     if months:
-        await set_accounts(batch.tx, batch.organization_id, months)
+        await set_user_states(batch.tx, batch.organization_id, months)
     if accounts:
-        await update_accounts(batch.tx, batch.organization_id, accounts)
+        await update_users(batch.tx, batch.organization_id, accounts)
 
 
 async def _affected_users(batch: Batch) -> set[UUID]:
@@ -54,7 +53,7 @@ async def _affected_users(batch: Batch) -> set[UUID]:
     named = {user_id(each.username) for each in data}
     if batch.first_event_month is None or not batch.moves_history_start:
         return named
-    return named | await select_accounts_born_before(
+    return named | await select_users_started_before(
         batch.tx, batch.organization_id, batch.first_event_month.start
     )
 
@@ -85,7 +84,7 @@ def _to_fact(row: Any) -> AccountFact:
 
 def _changed_months(
     batch: Batch, key: UUID, before: Sequence[AccountLifespan], after: Sequence[AccountLifespan]
-) -> Iterable[AccountMonthRow]:
+) -> Iterable[UserMonthState]:
     for month in batch.open_months:
         account = account_state_in(after, month)
         has_row = batch.first_month_with_rows is not None and batch.first_month_with_rows <= month
@@ -97,25 +96,25 @@ def _changed_months(
 
 def _closed_license_changes(
     batch: Batch, key: UUID, before: Sequence[AccountLifespan], after: Sequence[AccountLifespan]
-) -> Iterable[tuple[tuple[date, UUID], int]]:
+) -> Iterable[tuple[tuple[Month, UUID], int]]:
     """Yield the closed months in which the user is newly licensed (1), or no longer (-1)."""
     for month in batch.closed_months:
         had_users = batch.first_event_month is not None and batch.first_event_month <= month
         change = _count_license(after, month) - (_count_license(before, month) if had_users else 0)
         if change:
-            yield (month.first_day, key), change
+            yield (month, key), change
 
 
 async def _book_corrections(
-    batch: Batch, license_changes: Mapping[tuple[date, UUID], int]
+    batch: Batch, license_changes: Mapping[tuple[Month, UUID], int]
 ) -> None:
     """Correct licensed users, and the usage that a closed report hides for unlicensed users."""
-    for (day, key), change in license_changes.items():
-        batch.corrections.add(Month.containing(day), Figure.LICENSED_USERS, change, user_id=key)
-    for row in await select_hidden_usage(batch.tx, batch.organization_id, license_changes):
-        change, month = license_changes[row.month, row.user_id], Month.containing(row.month)
+    for (month, key), change in license_changes.items():
+        batch.corrections.add(month, Figure.LICENSED_USERS, change, user_id=key)
+    for row in await select_unlicensed_usage(batch.tx, batch.organization_id, license_changes):
+        change = license_changes[row.month, row.user_id]
         ui_uses, sdk_uses = change * row.ui_usage_count, change * row.sdk_usage_count
-        batch.corrections.add_usage(month, row.user_id, ui_uses, sdk_uses)
+        batch.corrections.add_usage(row.month, row.user_id, ui_uses, sdk_uses)
 
 
 def _count_license(lifespans: Sequence[AccountLifespan], month: Month) -> int:
@@ -123,9 +122,9 @@ def _count_license(lifespans: Sequence[AccountLifespan], month: Month) -> int:
     return int(account is not None and account.licensed)
 
 
-def _to_month_row(month: Month, key: UUID, account: AccountState) -> AccountMonthRow:
-    return AccountMonthRow(
-        month.first_day,
+def _to_month_row(month: Month, key: UUID, account: AccountState) -> UserMonthState:
+    return UserMonthState(
+        month,
         key,
         account.licensed,
         account.email,
@@ -133,17 +132,17 @@ def _to_month_row(month: Month, key: UUID, account: AccountState) -> AccountMont
         account.service_account,
         account.suspended,
         account.created_at,
-        account.created_at_is_first_sign,
+        account.created_at_is_inferred,
         account.deleted_at,
     )
 
 
 def _to_account_row(
     key: UUID, lifespans: Sequence[AccountLifespan], last_month: Month
-) -> AccountRow:
+) -> UserState:
     """Return the current state of the account, which is its state in the last month."""
     now = lifespans[-1].state_in(last_month)
-    return AccountRow(
+    return UserState(
         key,
         now.email,
         now.role,

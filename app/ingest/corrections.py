@@ -2,10 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import date
 from uuid import UUID
 
-from app.db.month_closes import NOWHERE, CorrectionRow
+from app.db.corrections import NOWHERE, CorrectionRow
 from app.domain.experiments import ExperimentFigures, Placement
 from app.domain.figures import Figure
 from app.domain.months import Month
@@ -19,7 +18,7 @@ class CorrectionLedger:
             keep the figures of their imported reports, so amounts for them are dropped.
     """
 
-    def __init__(self, since: date | None = None) -> None:
+    def __init__(self, since: Month | None = None) -> None:
         self._since = since
         self._amounts: dict[tuple[Month, Figure, UUID, UUID, UUID], int] = defaultdict(int)
 
@@ -34,7 +33,7 @@ class CorrectionLedger:
         user_id: UUID = NOWHERE,
     ) -> None:
         """Correct a figure of a closed month by an amount."""
-        if self._since is None or origin.first_day >= self._since:
+        if self._since is None or origin >= self._since:
             self._amounts[origin, figure, workspace_id, project_id, user_id] += amount
 
     def add_figures(self, origin: Month, placement: Placement, figures: ExperimentFigures) -> None:
@@ -57,6 +56,4 @@ class CorrectionLedger:
         """Yield the corrections to store: all amounts other than 0."""
         for (origin, figure, workspace_id, project_id, user_id), amount in self._amounts.items():
             if amount:
-                yield CorrectionRow(
-                    origin.first_day, figure, workspace_id, project_id, user_id, amount
-                )
+                yield CorrectionRow(origin, figure, workspace_id, project_id, user_id, amount)

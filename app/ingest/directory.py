@@ -21,15 +21,15 @@ from app.db.directory import (
     WORKSPACE,
     Entity,
     EntityKind,
-    NewAccount,
     NewMembership,
     NewProject,
+    NewUser,
     NewWorkspace,
-    insert_named,
-    select_things,
-    update_lives,
+    insert_entities,
+    select_entities,
+    update_lifespans,
 )
-from app.db.events import Era, select_facts, select_first_births
+from app.db.events import Era, select_facts, select_first_starts
 from app.db.months import (
     MEMBER_MONTH,
     PROJECT_MONTH,
@@ -74,7 +74,7 @@ async def store_directory(batch: Batch) -> set[UUID]:
     Returns:
         The projects that the batch deleted, directly or with their workspace.
     """
-    await insert_named(batch.tx, batch.organization_id, _named(batch))
+    await insert_entities(batch.tx, batch.organization_id, _named(batch))
     seen_at = _existence_times(batch)
     deleted = _deleted_in(batch)
     projects = await _affected_entities(batch, PROJECT, seen_at, deleted)
@@ -99,7 +99,7 @@ def _named(batch: Batch) -> Mapping[type[NamedTuple], Collection[tuple[Any, ...]
         username for _, username in memberships
     )
     return {
-        NewAccount: [(user_id(name), name) for name in usernames],
+        NewUser: [(user_id(name), name) for name in usernames],
         NewWorkspace: [(workspace_id(name), name) for name in workspaces],
         NewProject: [
             (project_id(workspace, name), workspace_id(workspace), name)
@@ -167,14 +167,16 @@ async def _affected_entities(
 ) -> dict[UUID, Entity]:
     """Return the entities of a kind whose lifespans the batch may change."""
     keys = deleted | {*seen_at[kind]}
-    found = await select_things(batch.tx, batch.organization_id, kind, keys)
+    found = await select_entities(batch.tx, batch.organization_id, kind, keys)
     affected = {
         key: entity
         for key, entity in found.items()
         if key in deleted or not _are_covered(entity.lives, seen_at[kind].get(key, ()))
     }
     for parent in kind.parents:
-        affected |= await select_things(batch.tx, batch.organization_id, kind, deleted, by=parent)
+        affected |= await select_entities(
+            batch.tx, batch.organization_id, kind, deleted, by=parent
+        )
     return affected
 
 
@@ -197,7 +199,7 @@ async def _update_lifespans(
     recomputed = await _compute_lifespans(batch, kind, entities)
     changed = {key: found for key, found in recomputed.items() if found != entities[key].lives}
     if changed:
-        await update_lives(batch.tx, batch.organization_id, kind, changed)
+        await update_lifespans(batch.tx, batch.organization_id, kind, changed)
     rows = [
         PresenceRow(month, _month_keys(table, key, entities[key]), present)
         for key, found in changed.items()
@@ -239,7 +241,7 @@ async def _compute_lifespans(
     ends = await _load_ends(batch, entities)
     eras = [era for key in entities for era in _eras(key, ends[key])]
     starts: dict[UUID, list[datetime]] = defaultdict(list)
-    for key, started_at in await select_first_births(
+    for key, started_at in await select_first_starts(
         batch.tx, batch.organization_id, eras, kind.table
     ):
         starts[key].append(started_at)

@@ -4,26 +4,26 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
+from app.db.corrections import NOWHERE, select_corrections_of_month
 from app.db.engine import Transaction
 from app.db.events import select_archived_usage, stream_events
-from app.db.month_closes import NOWHERE, select_corrections_of_month
 from app.db.months import (
     MEMBER_MONTH,
     MONTH_TABLES,
     PROJECT_MONTH,
     USER_MONTH,
     WORKSPACE_MONTH,
-    AccountMonthRow,
     FiguresRow,
     MonthTable,
     PresenceRow,
     UsageRow,
+    UserMonthState,
     add_figures,
     add_to_users,
     delete_rows,
     select_rows,
-    set_accounts,
     set_presence,
+    set_user_states,
 )
 from app.domain.events import (
     AnyEvent,
@@ -46,8 +46,7 @@ assert set(_TABLES.values()) == set(MONTH_TABLES)  # noqa: S101  no table is for
 async def replayed_rows(tx: Transaction, organization_id: UUID, month: Month) -> MonthRows:
     """Return the rows that a month should have, from its events and archived usage totals."""
     events = [
-        _archived(row)
-        for row in await select_archived_usage(tx, organization_id, month.plus(1).first_day)
+        _archived(row) for row in await select_archived_usage(tx, organization_id, month.plus(1))
     ]
     events += [
         restore_event(row.type, row.occurred_at, row.source, row.id, row.data)
@@ -62,8 +61,8 @@ def _archived(row: Any) -> AnyEvent:
         specversion="1.0",
         id="",
         source="",
-        time=row.at,
-        data=UsageRecorded(row.username, row.channel, row.uses),
+        time=row.used_at,
+        data=UsageRecorded(row.username, row.channel, row.use_count),
     )
 
 
@@ -71,7 +70,7 @@ async def stored_rows(tx: Transaction, organization_id: UUID, month: Month) -> M
     """Return the rows that a month has."""
     rows = MonthRows.empty()
     for level, table in _TABLES.items():
-        for row in await select_rows(tx, organization_id, table, month.first_day):
+        for row in await select_rows(tx, organization_id, table, month):
             name = _name(table, row)
             sums = FigureTotals(
                 row.experiments,
@@ -142,10 +141,10 @@ def _written(name: Name) -> str:
 async def corrected_rows(tx: Transaction, organization_id: UUID, month: Month) -> MonthRows:
     """Return a closed month's rows with its corrections applied."""
     rows = await stored_rows(tx, organization_id, month)
-    corrections = await select_corrections_of_month(tx, organization_id, month.first_day)
+    corrections = await select_corrections_of_month(tx, organization_id, month)
     for late in corrections:
         if late.figure == Figure.LICENSED_USERS and late.amount > 0:
-            _forget_hidden_usage(rows, (late.username,))
+            _forget_hidden_usage(rows, (late.username or "",))
     for late in corrections:
         _correct(rows, late)
     return rows
@@ -220,7 +219,7 @@ async def replace_rows(
     tx: Transaction, organization_id: UUID, month: Month, rows: MonthRows
 ) -> None:
     """Replace all rows of a month."""
-    await delete_rows(tx, organization_id, month.first_day)
+    await delete_rows(tx, organization_id, month)
     for level, table in _TABLES.items():
         present = [
             PresenceRow(month, _keys(level, name), present=True)
@@ -233,7 +232,7 @@ async def replace_rows(
             await add_figures(tx, organization_id, table, figures, [month])
     if rows.users:
         accounts = [_account_row(month, name, user) for name, user in rows.users.items()]
-        await set_accounts(tx, organization_id, accounts)
+        await set_user_states(tx, organization_id, accounts)
     usage = [row for name, user in rows.users.items() for row in _usage_rows(month, name, user)]
     owned = _figures_of(rows, "users", month)
     await add_to_users(tx, organization_id, owned, usage, [month])
@@ -266,9 +265,9 @@ def correction_ids(level: str, name: Name) -> tuple[UUID, UUID, UUID]:
     return workspace, project, user
 
 
-def _account_row(month: Month, name: Name, user: UserRow) -> AccountMonthRow:
-    return AccountMonthRow(
-        month.first_day,
+def _account_row(month: Month, name: Name, user: UserRow) -> UserMonthState:
+    return UserMonthState(
+        month,
         user_id(*name),
         user.licensed,
         user.email,
@@ -276,7 +275,7 @@ def _account_row(month: Month, name: Name, user: UserRow) -> AccountMonthRow:
         user.service_account,
         user.suspended,
         user.created_at,
-        user.created_at_is_first_sign,
+        user.created_at_is_inferred,
         user.deleted_at,
     )
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
+from app.db.corrections import CorrectionRow
 from app.db.engine import Transaction
-from app.db.month_closes import CorrectionRow
 from app.domain.figures import Figure
 from app.domain.months import Month
 from app.ingest.rebuild import (
@@ -32,7 +32,7 @@ async def compute_missing_corrections(
     there = await corrected_rows(tx, organization_id, month)
     closed = await stored_rows(tx, organization_id, month)
     return [
-        CorrectionRow(month.first_day, figure, *correction_ids(level, name), amount)
+        CorrectionRow(month, figure, *correction_ids(level, name), amount)
         for level, name, figure, amount in _amounts(wanted, there, closed)
         if amount
     ]

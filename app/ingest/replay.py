@@ -55,7 +55,7 @@ class UserRow(NamedTuple):
     service_account: bool = False
     suspended: bool = False
     created_at: datetime | None = None
-    created_at_is_first_sign: bool = False
+    created_at_is_inferred: bool = False
     deleted_at: datetime | None = None
     ui_usage_count: int = 0
     ui_used_at: datetime | None = None
@@ -294,7 +294,7 @@ def _account(history: UserHistory, month: Month) -> UserRow:
         service_account=last("service_account", False),
         suspended=last("suspended", False),
         created_at=last("created_at", started_at),
-        created_at_is_first_sign=last("created_at", None) is None and not created_at_is_stated,
+        created_at_is_inferred=last("created_at", None) is None and not created_at_is_stated,
         deleted_at=ended_at if ended_at is not None and ended_at < month.end else None,
     )
 

@@ -17,17 +17,17 @@ The steps of `store_events`:
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from itertools import compress
-from typing import Any, Self
+from typing import Self
 from uuid import UUID
 
+from app.db.corrections import add_corrections
 from app.db.engine import Transaction
-from app.db.events import EventColumns, insert_events, plan_by_index, select_known
+from app.db.events import EventColumns, insert_events, prefer_index_scans, select_known
 from app.db.feed import SourceCount, add_counts
-from app.db.month_closes import add_corrections
 from app.db.months import carry_forward
-from app.db.organizations import lock_organization, update_span
+from app.db.organizations import OrganizationRow, extend_coverage, lock_organization
 from app.domain.events import (
     EVENT_TYPE_BY_CLASS,
     AnyEvent,
@@ -81,7 +81,7 @@ async def store_events(
     if not events:
         return ()
     organization = await lock_organization(tx, organization_id)
-    await plan_by_index(tx)
+    await prefer_index_scans(tx)
     uids = [event.uid for event in events]
     is_new = _flag_new(uids, await select_known(tx, organization_id, uids))
     if any(is_new):
@@ -110,7 +110,9 @@ def _count_by_source(events: Sequence[AnyEvent], is_new: Sequence[bool]) -> list
     ]
 
 
-async def _store_new(tx: Transaction, organization: Any, new: NewEvents, now: datetime) -> None:
+async def _store_new(
+    tx: Transaction, organization: OrganizationRow, new: NewEvents, now: datetime
+) -> None:
     batch = await _prepare_batch(tx, organization, new)
     # Read before the insert: "without the batch" must not include it.
     experiments = await load_experiment_facts(batch)
@@ -121,14 +123,12 @@ async def _store_new(tx: Transaction, organization: Any, new: NewEvents, now: da
     user_figures = await store_experiments(batch, experiments, ended_projects)
     await store_usage(batch, user_figures)
     if corrections := list(batch.corrections.rows()):
-        await add_corrections(
-            tx, batch.organization_id, batch.open_months[0].first_day, corrections
-        )
-    await update_span(
+        await add_corrections(tx, batch.organization_id, batch.open_months[0], corrections)
+    await extend_coverage(
         tx,
         batch.organization_id,
-        first_month=batch.open_months[0].first_day,
-        last_month=batch.last_month.first_day,
+        first_month=batch.open_months[0],
+        last_month=batch.last_month,
         first_event_at=new.earliest_at,
         latest_event_at=new.latest_at,
         ui_measured_from=_earliest_use(batch, "ui"),
@@ -137,21 +137,21 @@ async def _store_new(tx: Transaction, organization: Any, new: NewEvents, now: da
     )
 
 
-async def _prepare_batch(tx: Transaction, organization: Any, new: NewEvents) -> Batch:
+async def _prepare_batch(tx: Transaction, organization: OrganizationRow, new: NewEvents) -> Batch:
     """Determine the months that the batch concerns, and create rows for months that are new.
 
     The rows of a new month start as the stocks at the end of the month before.
     """
     begin, end = Month.containing(new.earliest_at), Month.containing(new.latest_at)
-    first_month = _to_month(organization.first_month)
-    first_event_month = _to_month(organization.first_event_at)
-    closed_through = _to_month(organization.closed_through)
+    first_month, last_with_rows = organization.first_month, organization.last_month
+    first_event_at = organization.first_event_at
+    first_event_month = Month.containing(first_event_at) if first_event_at else None
+    closed_through = organization.closed_through
     earliest = min(begin, first_event_month or begin)
     first_open = closed_through.plus(1) if closed_through else min(begin, first_month or begin)
     first, last = max(begin, first_open), max(end, first_open)
     first_month_with_rows: Month | None = None
-    if first_month:
-        last_with_rows = Month.containing(organization.last_month)
+    if first_month and last_with_rows:
         if new_months := list(last_with_rows.plus(1).through(last)):
             await carry_forward(tx, organization.organization_id, last_with_rows, new_months)
         first_month_with_rows = max(first_month, first_open)
@@ -164,12 +164,8 @@ async def _prepare_batch(tx: Transaction, organization: Any, new: NewEvents) -> 
         open_months=list(first.through(last)),
         first_month_with_rows=first_month_with_rows,
         first_event_month=first_event_month,
-        corrections=CorrectionLedger(since=organization.hand_over),
+        corrections=CorrectionLedger(since=organization.cutover_month),
     )
-
-
-def _to_month(day: date | None) -> Month | None:
-    return None if day is None else Month.containing(day)
 
 
 def _earliest_use(batch: Batch, channel: str) -> datetime | None:

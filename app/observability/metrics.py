@@ -1,8 +1,8 @@
 """Prometheus metrics. docs/operations.md lists them; a test compares the two."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime
-from typing import Any, Protocol
+from datetime import UTC, datetime
+from typing import Protocol
 
 from prometheus_client import (
     CollectorRegistry,
@@ -19,6 +19,7 @@ from prometheus_client.exposition import choose_encoder
 
 from app import __version__
 from app.db.engine import Database
+from app.db.organizations import OrganizationRow
 from app.db.pool import ExecutedStatement
 from app.domain.months import Month
 from app.observability.request_record import RequestRecord
@@ -210,7 +211,7 @@ class OrganizationCollector:
     """
 
     def __init__(self) -> None:
-        self.rows: Sequence[Any] = ()
+        self.rows: Sequence[OrganizationRow] = ()
         self.now = datetime.now(UTC)
 
     def collect(self) -> Iterator[Metric]:
@@ -229,7 +230,7 @@ class OrganizationCollector:
             "The end of the latest closed month; 0 when none is closed.",
         )
         for row in self.rows:
-            if row.first_month is None:
+            if row.first_month is None or row.latest_event_at is None:
                 continue
             labels = [row.name]
             lag.add_metric(labels, (self.now - row.changed_at).total_seconds())
@@ -238,10 +239,9 @@ class OrganizationCollector:
             closed_through.add_metric(labels, _month_end_timestamp(row.closed_through))
         yield from (lag, latest_event, unclosed, closed_through)
 
-    def _count_unclosed_months(self, row: Any) -> int:
-        last = row.closed_through
-        first_open = Month.containing(last).plus(1) if last else Month.containing(row.first_month)
-        now = Month.containing(self.now)
+    def _count_unclosed_months(self, row: OrganizationRow) -> int:
+        last, now = row.closed_through, Month.containing(self.now)
+        first_open = last.plus(1) if last else row.first_month or now
         return max(0, (now.year - first_open.year) * 12 + now.number - first_open.number)
 
 
@@ -249,5 +249,5 @@ def _gauge_by_organization(name: str, help_text: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(name, help_text, labels=["organization"])
 
 
-def _month_end_timestamp(month: date | None) -> float:
-    return Month.containing(month).end.timestamp() if month else 0.0
+def _month_end_timestamp(month: Month | None) -> float:
+    return month.end.timestamp() if month else 0.0

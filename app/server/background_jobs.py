@@ -10,7 +10,7 @@ from app.db.engine import Database
 from app.domain.errors import StoreUnavailable
 from app.observability.logs import log
 from app.services.months import close_due_months
-from app.services.retention import prepare_shelves, prune_events
+from app.services.retention import prepare_partitions, prune_events
 from app.settings import Settings
 
 _LOOK_SECONDS = 10.0
@@ -72,7 +72,7 @@ class BackgroundJobs:
         if self._steady() < self._due_at:
             return
         now = self._clock()
-        await prepare_shelves(self._database, now)
+        await prepare_partitions(self._database, now)
         await self._close_due_months(now)
         await self._prune_events(now)
         self._due_at = self._steady() + _HOUR_SECONDS

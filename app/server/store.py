@@ -11,7 +11,7 @@ from app.db.engine import Database
 from app.postgres.database import open_database
 from app.server.process_tuning import tune_gc
 from app.services.organizations import ensure_default_organization
-from app.services.retention import prepare_shelves
+from app.services.retention import prepare_partitions
 from app.settings import Settings
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ async def open_store(settings: Settings, data_dir: Path, clock: Clock) -> AsyncI
         prepared_statements=settings.database_prepared_statements,
     ) as database:
         await ensure_default_organization(database, clock())
-        await prepare_shelves(database, clock())
+        await prepare_partitions(database, clock())
         yield database
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from app.db.engine import Database, Transaction
 from app.db.feed import select_feed_sources
-from app.db.partitions import analyze, analyze_within
+from app.db.table_statistics import analyze, analyze_in_transaction
 from app.domain.errors import StoreUnavailable
 
 _log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class TransactionAnalyzeTrigger:
     async def record_events(self, event_count: int) -> None:
         """Count events that the transaction has stored, and run ANALYZE when due."""
         if self._doubling.add(event_count) and not await self._has_more_earlier_events():
-            await analyze_within(self._tx)
+            await analyze_in_transaction(self._tx)
 
     async def _has_more_earlier_events(self) -> bool:
         """Whether more events were stored before; if so, wait until as many have been added.

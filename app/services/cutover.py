@@ -16,16 +16,12 @@ from app.connectors.reports.changes import (
     CellsTold,
     ended,
 )
+from app.db.corrections import add_corrections, delete_corrections_from_later
 from app.db.cutover import delete_facts, has_other_facts
 from app.db.engine import Transaction
 from app.db.events import stream_experiments_of_source
-from app.db.month_closes import (
-    add_corrections,
-    delete_corrections_from_later,
-    select_closes,
-    update_hand_over,
-)
-from app.db.organizations import lock_organization
+from app.db.month_closes import select_closes
+from app.db.organizations import lock_organization, update_cutover_month
 from app.domain.audit import Action, Actor, AuditEvent
 from app.domain.errors import InvalidMonth
 from app.domain.months import Month
@@ -49,7 +45,7 @@ async def hand_over_to_live(
     """
     organization = await lock_organization(tx, organization_id)
     last = await _last_reported(tx, organization)
-    if last is None or month != last.plus(1) or organization.closed_through != last.first_day:
+    if last is None or month != last.plus(1) or organization.closed_through != last:
         after = "there is none" if last is None else f"the last is of {last}"
         raise InvalidMonth(
             f"--hand-over: must be the month after the last imported report, with no month closed "
@@ -57,9 +53,9 @@ async def hand_over_to_live(
         )
     lines = ended(await cells_told(tx, organization_id, last), month.start)
     chunks = iter(lambda: list(islice(lines, CHUNK_SIZE)), [])
-    await update_hand_over(tx, organization_id, month.first_day)
-    await delete_corrections_from_later(tx, organization_id, month.first_day)
-    if organization.hand_over != month.first_day:
+    await update_cutover_month(tx, organization_id, month)
+    await delete_corrections_from_later(tx, organization_id, month)
+    if organization.cutover_month != month:
         await append_audit_event(
             tx, by, AuditEvent(organization_id, Action.HANDED_OVER, str(month)), clock()
         )
@@ -68,7 +64,7 @@ async def hand_over_to_live(
 
 async def _last_reported(tx: Transaction, organization: Any) -> Month | None:
     closes = await select_closes(tx, organization.organization_id)
-    reported = [Month.containing(row.month) for row in closes if row.imported_digest is not None]
+    reported = [row.month for row in closes if row.imported_sha256 is not None]
     return max(reported, default=None)
 
 
@@ -92,26 +88,27 @@ async def withdraw_hand_over(
     _insist_on_hand_over(organization, month)
     pattern = ENDED_BY_HAND_OVER.format(name="%", at=month.start)
     await delete_facts(tx, organization_id, SOURCE, "experiment.deleted", pattern)
-    await update_hand_over(tx, organization_id, None)
+    await update_cutover_month(tx, organization_id, None)
     if organization.last_month is not None:
-        last = Month.containing(organization.last_month)
+        last = organization.last_month
         await rebuild_open_months(tx, organization_id, list(month.through(last)))
-    await _book_what_came_since(tx, organization_id, organization.first_event_at, month)
+    if organization.first_event_at is not None:
+        await _book_what_came_since(tx, organization_id, organization.first_event_at, month)
     await append_audit_event(
         tx, by, AuditEvent(organization_id, Action.HAND_OVER_WITHDRAWN, str(month)), clock()
     )
 
 
 def _insist_on_hand_over(organization: Any, month: Month) -> None:
-    if organization.hand_over != month.first_day:
+    if organization.cutover_month != month:
         of = "there is none"
-        if organization.hand_over is not None:
-            of = f"live sources took over from {Month.containing(organization.hand_over)} on"
+        if organization.cutover_month is not None:
+            of = f"live sources took over from {organization.cutover_month} on"
         raise InvalidMonth(
             f"--withdraw-hand-over: must be the month of the hand-over; got {month}, and {of}."
         )
-    if organization.closed_through >= month.first_day:
-        closed = Month.containing(organization.closed_through)
+    if organization.closed_through >= month:
+        closed = organization.closed_through
         raise InvalidMonth(
             f"--withdraw-hand-over: {closed} is closed, and rests on it: open it again first "
             f"(chargeback months reopen {closed})."
@@ -125,4 +122,4 @@ async def _book_what_came_since(
     if await has_other_facts(tx, organization_id, SOURCE, month.start):
         for each in Month.containing(first_event_at).through(month.plus(-1)):
             if rows := await compute_missing_corrections(tx, organization_id, each):
-                await add_corrections(tx, organization_id, month.first_day, rows)
+                await add_corrections(tx, organization_id, month, rows)

@@ -17,7 +17,7 @@ async def fetch_cached_document(
     """
     rows = await context.snapshot.fetch_rows(
         select_closed_document(),
-        {"month": month.first_day, "tag": tag},
+        {"month": month.first_day, "etag": tag},
         organization_id=organization_id,
     )
     return rows[0][0] if rows else None
@@ -28,4 +28,4 @@ async def cache_document(
 ) -> None:
     """Cache a document until its month is reopened."""
     async with database.transaction(organization_id) as tx:
-        await upsert_closed_document(tx, organization_id, month.first_day, tag=tag, packed=packed)
+        await upsert_closed_document(tx, organization_id, month, etag=tag, gzipped=packed)

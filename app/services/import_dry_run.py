@@ -1,7 +1,7 @@
 """Dry runs: show what an import would change without storing it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from app.db.dry_run import roll_back_at_end
 from app.db.engine import Database
 from app.db.events import select_facts_of_source
 from app.db.months import MonthTotals, select_totals
+from app.domain.months import Month
 from app.ingest.store import IngestResult
 from app.services.file_import import store_lines
 
@@ -18,8 +19,8 @@ class DryRun(NamedTuple):
     """What an import would accept, and the totals of each month before and after it."""
 
     accepted: IngestResult
-    before: Mapping[date, MonthTotals]
-    after: Mapping[date, MonthTotals]
+    before: Mapping[Month, MonthTotals]
+    after: Mapping[Month, MonthTotals]
 
 
 async def dry_run_import(

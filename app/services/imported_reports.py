@@ -1,9 +1,9 @@
 """Reports of another service become closed months, and events from which the next ones go on."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from itertools import islice, pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from app.clock import Clock
@@ -11,15 +11,9 @@ from app.connectors.reports.changes import Changes
 from app.connectors.reports.document import OpenReport, Report
 from app.connectors.reports.stated import write_as_stated
 from app.db.engine import Database, Transaction
-from app.db.month_closes import (
-    insert_closes,
-    mark_imported,
-    select_acts,
-    select_closes,
-    update_closed_through,
-)
+from app.db.month_closes import insert_closes, mark_imported, select_close_history, select_closes
 from app.db.months import carry_forward
-from app.db.organizations import lock_organization
+from app.db.organizations import OrganizationRow, lock_organization, update_closed_through
 from app.domain.audit import OPERATOR, Action, Actor, AuditEvent
 from app.domain.errors import InvalidBatch, InvalidMonth, InvalidReport, MonthClosed
 from app.domain.months import Month
@@ -123,13 +117,13 @@ async def _import(
     organization = await lock_organization(tx, organization_id)
     if await _is_imported(tx, organization, report):
         return Imported(month, None)
-    if organization.hand_over is not None and month.first_day >= organization.hand_over:
-        taken_over = Month.containing(organization.hand_over)
+    if organization.cutover_month is not None and month >= organization.cutover_month:
+        taken_over = organization.cutover_month
         raise InvalidMonth(f"{report.origin}: live sources have taken over from {taken_over} on.")
     again = sum(
         1
-        for act in await select_acts(tx, organization_id)
-        if act.act == "REOPENED" and act.month == month.first_day
+        for act in await select_close_history(tx, organization_id)
+        if act.action == "REOPENED" and act.month == month
     )
     opened = report.opened()
     before = await _before(tx, organization, month)
@@ -140,31 +134,31 @@ async def _import(
     return Imported(month, accepted, stated, gaps)
 
 
-async def _is_imported(tx: Transaction, organization: Any, report: Report) -> bool:
+async def _is_imported(tx: Transaction, organization: OrganizationRow, report: Report) -> bool:
     """Whether this very report closed its month.
 
     Raises:
         MonthClosed: The month is closed otherwise.
     """
-    closed_through, day = organization.closed_through, report.month.first_day
-    if closed_through is None or closed_through < day:
+    closed_through = organization.closed_through
+    if closed_through is None or closed_through < report.month:
         return False
     closes = {row.month: row for row in await select_closes(tx, organization.organization_id)}
-    close = closes.get(day)
-    if close is not None and close.imported_digest == report.digest:
+    close = closes.get(report.month)
+    if close is not None and close.imported_sha256 == report.digest:
         return True
-    by = "another report" if close is not None and close.imported_digest else "no report"
+    by = "another report" if close is not None and close.imported_sha256 else "no report"
     raise MonthClosed(
         f"{report.origin}: {report.month} is closed already, by {by}: open it again first "
         f"(chargeback months reopen {report.month}), with each later closed month."
     )
 
 
-async def _before(tx: Transaction, organization: Any, month: Month) -> MonthRows:
+async def _before(tx: Transaction, organization: OrganizationRow, month: Month) -> MonthRows:
     """How the month would end if nothing more were said of it."""
-    if organization.first_month is None or month.first_day < organization.first_month:
+    last = organization.last_month
+    if last is None or organization.first_month is None or month < organization.first_month:
         return MonthRows.empty()
-    last = Month.containing(organization.last_month)
     rows = await stored_rows(tx, organization.organization_id, min(month, last))
     if month > last:
         rows.users = {
@@ -202,17 +196,16 @@ async def _close_as_stated(
     closing = months_to_close(organization, month)
     last_month = await _open_next(tx, organization, month)
     stated = await write_as_stated(tx, organization_id, opened)
-    days = [each.first_day for each in closing]
-    await insert_closes(tx, organization_id, days, username=by.username or "", now=now)
+    await insert_closes(tx, organization_id, closing, username=by.username or "", now=now)
     await mark_imported(
         tx,
         organization_id,
-        month.first_day,
+        month,
         imported_from=report.origin,
-        digest=report.digest,
+        sha256=report.digest,
         changed_at=report.created_at,
     )
-    await update_closed_through(tx, organization_id, month.first_day, last_month)
+    await update_closed_through(tx, organization_id, month, last_month)
     for each in closing:
         detail = {"report": report.origin, "sha256": report.digest} if each == month else {}
         await append_audit_event(
@@ -221,11 +214,11 @@ async def _close_as_stated(
     return stated
 
 
-async def _open_next(tx: Transaction, organization: Any, month: Month) -> date | None:
+async def _open_next(tx: Transaction, organization: OrganizationRow, month: Month) -> Month | None:
     """Rows of the next month follow from the events, before those of this one are as stated."""
     if organization.last_month is None:
         return None
-    last = Month.containing(organization.last_month)
+    last = organization.last_month
     if opened := list(last.plus(1).through(month.plus(1))):
         await carry_forward(tx, organization.organization_id, last, opened)
-    return max(last, month.plus(1)).first_day
+    return max(last, month.plus(1))

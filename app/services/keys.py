@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from app.db.directory import select_account
+from app.db.directory import select_user
 from app.db.engine import Database, Transaction
 from app.db.keys import insert_key, select_key, select_keys, update_key
 from app.domain.audit import OPERATOR, Action, Actor, AuditEvent
@@ -159,7 +159,7 @@ async def require_may_create_key(
     """
     async with database.transaction(caller.organization_id) as tx:
         account = (
-            None if NUL in username else await select_account(tx, caller.organization_id, username)
+            None if NUL in username else await select_user(tx, caller.organization_id, username)
         )
     email = account.email if account is not None else None
     if is_listed_admin(username, email, settings) and not caller.is_listed_admin:

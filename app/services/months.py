@@ -4,25 +4,28 @@ import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import Enum, auto
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
+from app.db.corrections import delete_corrections
 from app.db.engine import Database, Transaction
 from app.db.month_closes import (
+    MonthCloseHistoryRow,
+    MonthCloseRow,
     delete_close,
-    delete_corrections,
     insert_closes,
-    select_acts,
+    select_close_history,
     select_closes,
     select_rows_hash,
-    update_closed_through,
 )
 from app.db.months import carry_forward
 from app.db.organizations import (
+    OrganizationRow,
     lock_organization,
     lower_first_month,
     select_organization_by_id,
     select_organizations,
+    update_closed_through,
 )
 from app.domain.audit import Action, Actor, AuditEvent, Channel
 from app.domain.errors import InvalidArgument, InvalidMonth, MonthBeforeCutover, MonthNotClosed
@@ -59,14 +62,14 @@ async def list_months(
     async with database.transaction(organization_id) as tx:
         organization = await select_organization_by_id(tx, organization_id)
         closes = {row.month: row for row in await select_closes(tx, organization_id)}
-    known = [day for day in (organization.first_month, *closes) if day is not None]
+    known = [month for month in (organization.first_month, *closes) if month is not None]
     if not known:
         return []
-    months = Month.containing(min(known)).through(Month.containing(now))
-    return [_state(month, closes.get(month.first_day)) for month in reversed(list(months))]
+    months = min(known).through(Month.containing(now))
+    return [_state(month, closes.get(month)) for month in reversed(list(months))]
 
 
-def _state(month: Month, close: Any) -> MonthState:
+def _state(month: Month, close: MonthCloseRow | None) -> MonthState:
     if close is None:
         return MonthState(month, None, None, None)
     return MonthState(
@@ -74,10 +77,12 @@ def _state(month: Month, close: Any) -> MonthState:
     )
 
 
-async def list_close_history(database: Database, organization_id: UUID) -> Sequence[Any]:
+async def list_close_history(
+    database: Database, organization_id: UUID
+) -> Sequence[MonthCloseHistoryRow]:
     """Return every close and reopening, the latest first."""
     async with database.transaction(organization_id) as tx:
-        return await select_acts(tx, organization_id)
+        return await select_close_history(tx, organization_id)
 
 
 async def close_month(
@@ -98,9 +103,8 @@ async def close_month(
         closing = months_to_close(organization, month)
         if closing:
             last_month = await _rows_through(tx, organization, month)
-            days = [each.first_day for each in closing]
-            await insert_closes(tx, organization_id, days, username=_name(by), now=now)
-            await update_closed_through(tx, organization_id, month.first_day, last_month)
+            await insert_closes(tx, organization_id, closing, username=_name(by), now=now)
+            await update_closed_through(tx, organization_id, month, last_month)
         for each in closing:
             await append_audit_event(
                 tx, by, AuditEvent(organization_id, Action.MONTH_CLOSED, str(each)), now
@@ -112,25 +116,27 @@ def _name(by: Actor) -> str:
     return by.username or ""
 
 
-def months_to_close(organization: Any, month: Month) -> list[Month]:
+def months_to_close(organization: OrganizationRow, month: Month) -> list[Month]:
     """Return the open months that closing this one would close, in order."""
     if organization.closed_through is not None:
-        first = Month.containing(organization.closed_through).plus(1)
+        first = organization.closed_through.plus(1)
     elif organization.first_month is not None:
-        first = min(Month.containing(organization.first_month), month)
+        first = min(organization.first_month, month)
     else:
         first = month
     return list(first.through(month))
 
 
-async def _rows_through(tx: Transaction, organization: Any, month: Month) -> Any:
+async def _rows_through(
+    tx: Transaction, organization: OrganizationRow, month: Month
+) -> Month | None:
     """Create the month's rows before it closes, so that later events cannot change its stocks."""
     if organization.last_month is None:
         return None
-    last = Month.containing(organization.last_month)
+    last = organization.last_month
     if opened := list(last.plus(1).through(month)):
         await carry_forward(tx, organization.organization_id, last, opened)
-    return max(last, month).first_day
+    return max(last, month)
 
 
 async def close_due_months(
@@ -145,7 +151,7 @@ async def close_due_months(
         organizations = await select_organizations(tx)
     closed: list[tuple[str, Month]] = []
     for organization in organizations:
-        if organization.first_month is not None and organization.first_month <= due.first_day:
+        if organization.first_month is not None and organization.first_month <= due:
             months = await close_month(
                 database,
                 organization.organization_id,
@@ -179,7 +185,7 @@ async def reopen_month(
         raise InvalidArgument("reason: state why the month is reopened.")
     async with database.transaction(organization_id) as tx:
         organization = await lock_organization(tx, organization_id)
-        if organization.closed_through != month.first_day:
+        if organization.closed_through != month:
             raise MonthNotClosed(_explain_not_reopenable(organization, month))
         if _is_handed_over(organization, month):
             raise MonthBeforeCutover(
@@ -187,17 +193,15 @@ async def reopen_month(
                 f"since, and what they say of {month} is the same once more."
             )
         closes = [row.month for row in await select_closes(tx, organization_id)]
-        earlier = max((day for day in closes if day < month.first_day), default=None)
-        await delete_close(
-            tx, organization_id, month.first_day, username=_name(by), reason=reason, now=now
-        )
+        earlier = max((each for each in closes if each < month), default=None)
+        await delete_close(tx, organization_id, month, username=_name(by), reason=reason, now=now)
         act = AuditEvent(organization_id, Action.MONTH_REOPENED, str(month), {"reason": reason})
         await append_audit_event(tx, by, act, now)
         await update_closed_through(tx, organization_id, earlier, organization.last_month)
         if organization.first_event_at is not None:
             begin = Month.containing(organization.first_event_at)
             first = min(month, begin) if earlier is None else month
-            await delete_corrections(tx, organization_id, first.first_day, month.first_day)
+            await delete_corrections(tx, organization_id, first, month)
             await rebuild_open_months(tx, organization_id, list(max(first, begin).through(month)))
 
 
@@ -209,19 +213,18 @@ async def rebuild_open_months(
         rows = await replayed_rows(tx, organization_id, month)
         await replace_rows(tx, organization_id, month, rows)
     if months:
-        await lower_first_month(tx, organization_id, months[0].first_day)
+        await lower_first_month(tx, organization_id, months[0])
 
 
-def _is_handed_over(organization: Any, month: Month) -> bool:
-    return organization.hand_over is not None and month.first_day < organization.hand_over
+def _is_handed_over(organization: OrganizationRow, month: Month) -> bool:
+    return organization.cutover_month is not None and month < organization.cutover_month
 
 
-def _explain_not_reopenable(organization: Any, month: Month) -> str:
+def _explain_not_reopenable(organization: OrganizationRow, month: Month) -> str:
     closed_through = organization.closed_through
-    if closed_through is None or closed_through < month.first_day:
+    if closed_through is None or closed_through < month:
         return f"{month} is open."
-    latest = Month.containing(closed_through)
-    return f"{month} cannot be opened before {latest}, the latest closed month."
+    return f"{month} cannot be opened before {closed_through}, the latest closed month."
 
 
 class Compared(Enum):
@@ -252,7 +255,7 @@ async def verify_month(database: Database, organization_id: UUID, month: Month) 
     """
     async with database.transaction(organization_id) as tx:
         organization = await lock_organization(tx, organization_id)
-        if organization.closed_through is None or organization.closed_through < month.first_day:
+        if organization.closed_through is None or organization.closed_through < month:
             _require_rows(organization, month)
             expected = await _expected_rows(tx, organization, month)
             rows = await stored_rows(tx, organization_id, month)
@@ -275,8 +278,8 @@ async def _changed_since_close(
     Months before the first close have no stored hash: they are closed and have no rows.
     """
     closes = {row.month: row.rows_hash for row in await select_closes(tx, organization_id)}
-    rows_hash = await select_rows_hash(tx, organization_id, month.first_day)
-    if rows_hash == closes.get(month.first_day, _HASH_OF_NO_ROWS):
+    rows_hash = await select_rows_hash(tx, organization_id, month)
+    if rows_hash == closes.get(month, _HASH_OF_NO_ROWS):
         return []
     return ["rows changed after the month was closed"]
 
@@ -284,7 +287,9 @@ async def _changed_since_close(
 _HASH_OF_NO_ROWS = hashlib.sha256().hexdigest()
 
 
-async def _expected_rows(tx: Transaction, organization: Any, month: Month) -> MonthRows:
+async def _expected_rows(
+    tx: Transaction, organization: OrganizationRow, month: Month
+) -> MonthRows:
     """Replay the month; it is empty if it is before the first event."""
     first_event_at = organization.first_event_at
     if first_event_at is None or first_event_at >= month.end:
@@ -292,9 +297,9 @@ async def _expected_rows(tx: Transaction, organization: Any, month: Month) -> Mo
     return await replayed_rows(tx, organization.organization_id, month)
 
 
-def _require_rows(organization: Any, month: Month) -> None:
+def _require_rows(organization: OrganizationRow, month: Month) -> None:
     """Reject a month after the last event: it has no rows, as reports carry stocks forward."""
-    if organization.last_month is None or month.first_day > organization.last_month:
+    if organization.last_month is None or month > organization.last_month:
         raise InvalidMonth(
             f"{month} has no events, nor has any later month: verify an earlier one."
         )

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from app.db.audit import insert_entries
 from app.db.engine import Database
 from app.db.organizations import (
+    OrganizationRow,
     insert_organization,
     select_organization,
     select_organizations,
@@ -46,13 +46,13 @@ async def ensure_default_organization(database: Database, now: datetime) -> None
             await insert_organization(tx, default_id, DEFAULT_ORGANIZATION, now)
 
 
-async def list_organizations(database: Database) -> Sequence[Any]:
+async def list_organizations(database: Database) -> Sequence[OrganizationRow]:
     """Return all organizations, sorted by name."""
     async with database.unscoped_read() as tx:
         return await select_organizations(tx)
 
 
-async def find_organization(database: Database, name: str) -> Any:
+async def find_organization(database: Database, name: str) -> OrganizationRow:
     """Return the organization of that name, with the period that its events cover.
 
     Raises:

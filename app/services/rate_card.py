@@ -232,8 +232,7 @@ async def _changing(
 ) -> AsyncIterator[_Change]:
     async with database.transaction(organization_id) as tx:
         organization = await lock_organization(tx, organization_id)
-        closed = organization.closed_through
-        yield _Change(tx, None if closed is None else Month.containing(closed))
+        yield _Change(tx, organization.closed_through)
         await raise_revision(tx, organization_id)
         await append_audit_event(
             tx, by, AuditEvent(organization_id, action, target, detail or {}), now

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from app.db.engine import Database
 from app.db.partitions import (
-    add_shelves,
-    clear_shelf,
-    lock_shelves,
-    select_shelves,
+    archive_usage_of_year,
+    create_usage_partitions,
+    lock_partitions,
+    select_usage_years,
 )
 
 LEAST_DAYS = 400
@@ -23,11 +23,11 @@ class PrunedYear(NamedTuple):
     event_count: int
 
 
-async def prepare_shelves(database: Database, now: datetime) -> None:
+async def prepare_partitions(database: Database, now: datetime) -> None:
     """Create the partitions for the usage events of this year and the next."""
     async with database.owner_transaction() as tx:
-        await lock_shelves(tx)
-        await add_shelves(tx, now)
+        await lock_partitions(tx)
+        await create_usage_partitions(tx, now)
 
 
 async def prune_events(
@@ -46,10 +46,10 @@ async def prune_events(
     before_year = (now - timedelta(days=after_days)).astimezone(UTC).year
     pruned = []
     async with database.owner_transaction() as tx:
-        years = await select_shelves(tx, before_year)
+        years = await select_usage_years(tx, before_year)
     for year in years:
         async with database.owner_transaction() as tx:
-            await lock_shelves(tx)
-            if year in await select_shelves(tx, before_year):
-                pruned.append(PrunedYear(year, await clear_shelf(tx, year)))
+            await lock_partitions(tx)
+            if year in await select_usage_years(tx, before_year):
+                pruned.append(PrunedYear(year, await archive_usage_of_year(tx, year)))
     return pruned

@@ -16,8 +16,8 @@ from app.clock import Clock
 from app.db.engine import Database, Transaction
 from app.db.sources import (
     add_to_run,
-    begin_run,
-    end_run,
+    finish_run,
+    insert_run,
     lock_source,
     select_checkpoint,
     select_runs,
@@ -186,7 +186,7 @@ class ActiveSourceRun:
         async with self._database.transaction(self._organization_id) as tx:
             if self._counted < self.skipped_count:
                 await self.add_counts(tx, IngestResult())
-            await end_run(
+            await finish_run(
                 tx,
                 self._organization_id,
                 self._name,
@@ -217,7 +217,7 @@ async def open_source_run(
         if not await lock_source(lock, organization_id, name):
             raise SourceBusy(f"Another run of source {name!r} is in progress: wait for it to end.")
         async with database.transaction(organization_id) as tx:
-            number = await begin_run(tx, organization_id, name, kind, clock())
+            number = await insert_run(tx, organization_id, name, kind, clock())
         run = ActiveSourceRun(database, organization_id, name, number, clock)
         try:
             yield run

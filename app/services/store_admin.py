@@ -208,7 +208,7 @@ async def _list_months_with_rows(
     """Return the months up to the last event; later ones have no rows of their own."""
     states = await list_months(database, organization.organization_id, now)
     last = organization.last_month
-    return [state.month for state in states if last and state.month.first_day <= last]
+    return [state.month for state in states if last and state.month <= last]
 
 
 @asynccontextmanager

@@ -133,14 +133,14 @@ async def test_signing_in_sees_of_all_organizations_what_it_needs(database: Data
 
 @pytest.mark.usefixtures("two")
 async def test_nothing_of_another_organization_can_be_written(database: Database) -> None:
-    for words in ("UPDATE account SET email = 'x'", "DELETE FROM membership"):
+    for words in ("UPDATE platform_user SET email = 'x'", "DELETE FROM membership"):
         async with database.transaction(OWN) as tx:
             touched = await tx.execute(text(f"{words} WHERE organization_id = '{OTHER}'"))
             assert touched.rowcount == 0
     for words in (
-        f"UPDATE account SET organization_id = '{OTHER}'",
+        f"UPDATE platform_user SET organization_id = '{OTHER}'",
         f"INSERT INTO workspace VALUES ('{OTHER}', gen_random_uuid(), 'theirs')",
-        "ALTER TABLE account DISABLE ROW LEVEL SECURITY",
+        "ALTER TABLE platform_user DISABLE ROW LEVEL SECURITY",
         "TRUNCATE event",
         "DROP TABLE event",
     ):

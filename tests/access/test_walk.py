@@ -81,7 +81,7 @@ async def walk(
             text(f"""
                 SELECT workspace_id::text FROM workspace WHERE organization_id = '{OWN}'
                 UNION ALL SELECT project_id::text FROM project WHERE organization_id = '{OWN}'
-                UNION ALL SELECT user_id::text FROM account WHERE organization_id = '{OWN}'
+                UNION ALL SELECT user_id::text FROM platform_user WHERE organization_id = '{OWN}'
                 UNION ALL (SELECT max(entry_id::text) FROM audit_log
                            WHERE organization_id = '{OWN}')
             """)

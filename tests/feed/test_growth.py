@@ -12,7 +12,7 @@ from app.domain.ids import organization_id
 from app.domain.months import Month
 from app.services.file_import import import_lines
 from app.services.months import close_month, reopen_month, verify_month
-from app.services.retention import prepare_shelves, prune_events
+from app.services.retention import prepare_partitions, prune_events
 from tests.conftest import NOW, Feed, FixedClock, GraphQLClient, event, record_statements
 from tests.report.questions import ONE, STORING, less
 
@@ -35,9 +35,11 @@ STORED = datetime(2024, 11, 1, tzinfo=UTC)
 
 
 async def shelves(database: Database) -> dict[int, int]:
-    """How many events lie on each shelf."""
+    """How many events lie on each partition_year."""
     async with database.owner_transaction() as tx:
-        found = await tx.execute(text("SELECT shelf, count(*) FROM event GROUP BY 1 ORDER BY 1"))
+        found = await tx.execute(
+            text("SELECT partition_year, count(*) FROM event GROUP BY 1 ORDER BY 1")
+        )
         return {row[0]: row[1] for row in found}
 
 
@@ -45,10 +47,10 @@ async def shelves(database: Database) -> dict[int, int]:
 async def filled(database: Database, feed: Feed, clock: FixedClock) -> Database:
     """A store with two years of arrival: 2024, and one late event of September in 2025."""
     clock.now = STORED
-    await prepare_shelves(database, clock.now)
+    await prepare_partitions(database, clock.now)
     await feed(*FACTS, *USAGE)
     clock.now = datetime(2025, 2, 1, tzinfo=UTC)
-    await prepare_shelves(database, clock.now)
+    await prepare_partitions(database, clock.now)
     await feed(event("usage.recorded", "2024-09-25T00:00:00Z", id="late", **USED, count=100))
     return database
 
@@ -117,7 +119,7 @@ async def test_usage_without_a_shelf_of_its_year_is_kept_and_cleared_all_the_sam
 ) -> None:
     clock.now = STORED
     await feed(*FACTS, *USAGE)
-    await prepare_shelves(database, STORED)
+    await prepare_partitions(database, STORED)
     assert await shelves(database) == {0: 2, 2024: 4}
 
     cleared = await prune_events(database, after_days=400, now=datetime(2026, 3, 1, tzinfo=UTC))
@@ -137,7 +139,7 @@ async def test_a_report_right_after_an_import_knows_how_large_its_tables_are(
 
     async with database.owner_transaction() as tx:
         found = await tx.execute(
-            text("SELECT reltuples FROM pg_class WHERE relname IN ('user_month', 'account')")
+            text("SELECT reltuples FROM pg_class WHERE relname IN ('user_month', 'platform_user')")
         )
         assert set(found.scalars()) == {1_200}
 

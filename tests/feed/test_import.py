@@ -161,7 +161,7 @@ async def test_every_type_is_accepted(organization: Organization) -> None:
     rows = await organization.rows()
     assert len(rows["event"]) == 12
     # ann and gone; lab and gone; p and gone, in lab.
-    assert (len(rows["account"]), len(rows["workspace"]), len(rows["project"])) == (2, 2, 2)
+    assert (len(rows["platform_user"]), len(rows["workspace"]), len(rows["project"])) == (2, 2, 2)
 
 
 async def test_no_lines_are_a_batch_of_nothing(organization: Organization) -> None:
@@ -184,7 +184,7 @@ async def test_unknown_fields_are_ignored(organization: Organization) -> None:
     )  # fmt: skip
 
     assert await organization.accept(line) == IngestResult(1, 0)
-    [account] = (await organization.rows())["account"]
+    [account] = (await organization.rows())["platform_user"]
     assert account[1:3] == ("ann", "ann@x.org")
 
 

@@ -80,6 +80,8 @@ def _closed(services: list[ServerProcess]) -> list[str]:
 async def _acts(data_dir: Path) -> list[tuple[object, ...]]:
     owner = os.fsdecode((data_dir / "postgres/owner").read_bytes())
     connection = await asyncpg.connect(host=owner, user="postgres", database="chargeback")
-    rows = await connection.fetch("SELECT month, act, username FROM month_act ORDER BY month")
+    rows = await connection.fetch(
+        "SELECT month, action, username FROM month_close_history ORDER BY month"
+    )
     await connection.close()
     return [tuple(row) for row in rows]

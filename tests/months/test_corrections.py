@@ -276,7 +276,7 @@ _HELD = text("""
 _LATE = text("""
     SELECT origin_month, name, username, amount FROM correction
     JOIN workspace USING (organization_id, workspace_id)
-    JOIN account USING (organization_id, user_id)
+    JOIN platform_user USING (organization_id, user_id)
     WHERE organization_id = :id AND figure = 'BYTE_MICROSECONDS'
 """)
 

@@ -27,7 +27,7 @@ fragment workspace on Workspace {{
 fragment project on Project {{ id name {FIGURES} }}
 fragment member on Member {{ userName email {FIGURES} user {{ ...user }} }}
 fragment user on LicensedUser {{
-    username email role createdAt createdAtIsFirstSign deletedAt suspended serviceAccount
+    username email role createdAt createdAtIsInferred deletedAt suspended serviceAccount
     uiUsageCount uiUsageUpdatedAt sdkUsageCount sdkUsageUpdatedAt lastUsedAt {FIGURES}
 }}
 """

@@ -325,7 +325,7 @@ class _MonthReport:
             "email": last("email", None),
             "role": last("role", "MEMBER"),
             "createdAt": _written(life.born if created_at is None else _instant(created_at)),
-            "createdAtIsFirstSign": created_at is None and life.born not in stated,
+            "createdAtIsInferred": created_at is None and life.born not in stated,
             "deletedAt": _written(died),
             "suspended": last("suspended", False),
             "serviceAccount": last("serviceAccount", False),

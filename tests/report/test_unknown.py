@@ -20,7 +20,7 @@ chargebackReport(month: $month, organization: $organization) {
         members { userName unmeasuredExperiments }
         formerMembers { userName unmeasuredExperiments }
     }
-    users { licensedUsers { username unmeasuredExperiments createdAt createdAtIsFirstSign } }
+    users { licensedUsers { username unmeasuredExperiments createdAt createdAtIsInferred } }
     corrections { originMonth figure amount project userName }
 } }
 """
@@ -137,7 +137,7 @@ async def test_a_creation_that_nobody_states_is_a_first_sign(
     )
 
     shown = [
-        (user["username"], user["createdAt"], user["createdAtIsFirstSign"])
+        (user["username"], user["createdAt"], user["createdAtIsInferred"])
         for month in ("2026-09", "2026-10")
         for user in (await sizes(graphql, feed, month))["users"]["licensedUsers"]
     ]

@@ -42,7 +42,7 @@ async def asked(
 async def stored(database: Database) -> Sequence[str]:
     """Return the hashes of the stored documents."""
     async with database.transaction(OWN) as tx:
-        found = await tx.execute(text("SELECT packed FROM closed_document"))
+        found = await tx.execute(text("SELECT gzipped FROM closed_document"))
         return [hashlib.sha256(gzip.decompress(row.packed)).hexdigest() for row in found]
 
 

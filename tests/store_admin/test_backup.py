@@ -44,7 +44,7 @@ async def test_every_row_comes_back(make_store: MakeStore, tmp_path: Path) -> No
 
     counts = await select_row_counts(target)
     assert counts == await select_row_counts(source)
-    assert (counts["event"], counts["account"]) == (4, 1)
+    assert (counts["event"], counts["platform_user"]) == (4, 1)
 
 
 def test_a_place_that_cannot_be_is_told_in_words() -> None:

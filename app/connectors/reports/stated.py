@@ -8,14 +8,13 @@ very month, so that a closed month and its corrections make what a recomputation
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Any
 from uuid import UUID
 
 from app.connectors.reports.document import OpenReport, Reported, ReportedUser, Size
+from app.db.corrections import NOWHERE, CorrectionRow, add_corrections
 from app.db.engine import Transaction
-from app.db.imported_months import StatedRow, StatedUser, write_stated, write_stated_users
-from app.db.month_closes import NOWHERE, CorrectionRow, add_corrections
+from app.db.imported_months import StatedRow, StatedUser, write_stated_rows, write_stated_users
 from app.db.months import (
     MEMBER_MONTH,
     PROJECT_MONTH,
@@ -26,6 +25,7 @@ from app.db.months import (
 )
 from app.domain.figures import Figure
 from app.domain.ids import project_id, user_id, workspace_id
+from app.domain.months import Month
 
 Keys = tuple[UUID, ...]
 _COUNTED_AS = {
@@ -39,7 +39,7 @@ _COUNTED_AS = {
 class _Differences:
     """What the events say beyond the report."""
 
-    month: date
+    month: Month
     rows: list[CorrectionRow] = field(default_factory=list)
 
     def add(self, figure: Figure, amount: int, keys: Mapping[str, UUID]) -> None:
@@ -58,25 +58,25 @@ async def write_as_stated(tx: Transaction, organization_id: UUID, report: OpenRe
         In how many figures the events say otherwise.
     """
     day = report.month.first_day
-    differences = _Differences(day)
+    differences = _Differences(report.month)
     for table, stated in _stated(report).items():
-        found = await _found(tx, organization_id, table, day)
+        found = await _found(tx, organization_id, table, report.month)
         rows = list(_different(table, stated, found, differences))
         if rows:
-            await write_stated(tx, organization_id, day, table, rows)
-    users = await _found(tx, organization_id, USER_MONTH, day)
+            await write_stated_rows(tx, organization_id, day, table, rows)
+    users = await _found(tx, organization_id, USER_MONTH, report.month)
     changed = list(_different_users(report, users, differences))
     if changed:
         await write_stated_users(tx, organization_id, day, changed)
     if differences.rows:
-        await add_corrections(tx, organization_id, day, differences.rows)
+        await add_corrections(tx, organization_id, report.month, differences.rows)
     return len(differences.rows)
 
 
 async def _found(
-    tx: Transaction, organization_id: UUID, table: MonthTable, day: date
+    tx: Transaction, organization_id: UUID, table: MonthTable, month: Month
 ) -> dict[Keys, Any]:
-    rows = await select_rows(tx, organization_id, table, day)
+    rows = await select_rows(tx, organization_id, table, month)
     return {tuple(getattr(row, key) for key in table.keys): row for row in rows}
 
 
@@ -157,7 +157,7 @@ def _user_as_stated(told: StatedUser, said: ReportedUser) -> StatedUser:
     """What the document does not say stays as the events tell it."""
     stated: dict[str, Any] = {
         "created_at": said.created_at,
-        "created_at_is_first_sign": None if said.created_at is None else False,
+        "created_at_is_inferred": None if said.created_at is None else False,
         "deleted_at": said.deleted_at,
         "suspended": said.suspended,
         "ui_usage_count": said.ui_usage_count,

@@ -27,8 +27,7 @@ _FILL_FACTORS = {"workspace_month": 80, "project_month": 80, "member_month": 80,
 def upgrade() -> None:
     """Upgrade."""
     _create_tables()
-    _create_charge_tables()
-    op.execute("CREATE TABLE event_fact PARTITION OF event FOR VALUES IN (0)")
+    op.execute("CREATE TABLE event_permanent PARTITION OF event FOR VALUES IN (0)")
     op.execute("CREATE TABLE event_usage PARTITION OF event DEFAULT")
     for table, percent in _FILL_FACTORS.items():
         op.execute(f"ALTER TABLE {table} SET (fillfactor = {percent})")
@@ -44,12 +43,8 @@ def downgrade() -> None:
 
 
 _TABLES = (
-    "charge",
-    "price",
-    "rate",
-    "assignment",
-    "cost_centre",
     "project_month",
+    "price",
     "workspace_month",
     "user_month",
     "usage_archive",
@@ -57,21 +52,25 @@ _TABLES = (
     "source_checkpoint",
     "session",
     "scim_member",
+    "rate",
     "project",
     "membership",
     "member_month",
     "closed_document",
+    "charge",
+    "assignment",
     "workspace",
     "source",
     "scim_resource",
+    "platform_user",
+    "month_close_history",
     "month_close",
-    "month_act",
     "feed_source",
     "feed_day",
+    "cost_centre",
     "correction",
     "audit_log",
     "api_key",
-    "account",
     "organization",
     "event",
 )
@@ -82,7 +81,7 @@ def _create_tables() -> None:
         "event",
         sa.Column("organization_id", sa.Uuid(), nullable=False),
         sa.Column("uid", sa.Uuid(), nullable=False),
-        sa.Column("shelf", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("partition_year", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("type", sa.String(), nullable=False),
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
@@ -91,22 +90,22 @@ def _create_tables() -> None:
         sa.Column("source", sa.String(), nullable=False),
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("data", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.PrimaryKeyConstraint("organization_id", "uid", "shelf"),
-        postgresql_partition_by="LIST (shelf)",
+        sa.PrimaryKeyConstraint("organization_id", "uid", "partition_year"),
+        postgresql_partition_by="LIST (partition_year)",
     )
     op.create_index(
-        "event_of_subject",
-        "event",
-        ["organization_id", "subject_id", "occurred_at"],
-        unique=False,
-        postgresql_where=sa.text("type <> 'usage.recorded'"),
-    )
-    op.create_index(
-        "event_within_parent",
+        "event_by_parent",
         "event",
         ["organization_id", "parent_id", "occurred_at"],
         unique=False,
         postgresql_where=sa.text("parent_id IS NOT NULL"),
+    )
+    op.create_index(
+        "event_by_subject",
+        "event",
+        ["organization_id", "subject_id", "occurred_at"],
+        unique=False,
+        postgresql_where=sa.text("type <> 'usage.recorded'"),
     )
     op.create_table(
         "organization",
@@ -122,28 +121,11 @@ def _create_tables() -> None:
         sa.Column("revision", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("ui_measured_from", sa.DateTime(timezone=True), nullable=True),
         sa.Column("sdk_measured_from", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("hand_over", sa.Date(), nullable=True),
+        sa.Column("cutover_month", sa.Date(), nullable=True),
         sa.Column("currency", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("organization_id"),
         sa.UniqueConstraint("name"),
     )
-    op.create_table(
-        "account",
-        sa.Column("organization_id", sa.Uuid(), nullable=False),
-        sa.Column("user_id", sa.Uuid(), nullable=False),
-        sa.Column("username", sa.String(collation="C"), nullable=False),
-        sa.Column("email", sa.String(), nullable=True),
-        sa.Column("role", sa.String(), nullable=True),
-        sa.Column("suspended", sa.Boolean(), server_default=sa.text("false"), nullable=False),
-        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["organization_id"],
-            ["organization.organization_id"],
-        ),
-        sa.PrimaryKeyConstraint("organization_id", "user_id"),
-    )
-    op.create_index("account_by_username", "account", ["organization_id", "username"], unique=True)
     op.create_table(
         "api_key",
         sa.Column("organization_id", sa.Uuid(), nullable=False),
@@ -207,6 +189,17 @@ def _create_tables() -> None:
         ),
     )
     op.create_table(
+        "cost_centre",
+        sa.Column("organization_id", sa.Uuid(), nullable=False),
+        sa.Column("code", sa.String(collation="C"), nullable=False),
+        sa.Column("name", sa.String(collation="C"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["organization_id"],
+            ["organization.organization_id"],
+        ),
+        sa.PrimaryKeyConstraint("organization_id", "code"),
+    )
+    op.create_table(
         "feed_day",
         sa.Column("organization_id", sa.Uuid(), nullable=False),
         sa.Column("day", sa.Date(), nullable=False),
@@ -235,21 +228,6 @@ def _create_tables() -> None:
         sa.PrimaryKeyConstraint("organization_id", "source"),
     )
     op.create_table(
-        "month_act",
-        sa.Column("organization_id", sa.Uuid(), nullable=False),
-        sa.Column("month", sa.Date(), nullable=False),
-        sa.Column("happened_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("act", sa.String(), nullable=False),
-        sa.Column("username", sa.String(collation="C"), nullable=False),
-        sa.Column("reason", sa.String(), nullable=False),
-        sa.Column("rows_hash", sa.String(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["organization_id"],
-            ["organization.organization_id"],
-        ),
-        sa.PrimaryKeyConstraint("organization_id", "month", "happened_at", "act"),
-    )
-    op.create_table(
         "month_close",
         sa.Column("organization_id", sa.Uuid(), nullable=False),
         sa.Column("month", sa.Date(), nullable=False),
@@ -260,7 +238,7 @@ def _create_tables() -> None:
         sa.Column("sdk_measured", sa.Boolean(), nullable=False),
         sa.Column("rows_hash", sa.String(), nullable=False),
         sa.Column("imported_from", sa.String(), nullable=True),
-        sa.Column("imported_digest", sa.String(), nullable=True),
+        sa.Column("imported_sha256", sa.String(), nullable=True),
         sa.Column("currency", sa.String(), nullable=True),
         sa.Column("charges_hash", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(
@@ -268,6 +246,40 @@ def _create_tables() -> None:
             ["organization.organization_id"],
         ),
         sa.PrimaryKeyConstraint("organization_id", "month"),
+    )
+    op.create_table(
+        "month_close_history",
+        sa.Column("organization_id", sa.Uuid(), nullable=False),
+        sa.Column("month", sa.Date(), nullable=False),
+        sa.Column("happened_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("action", sa.String(), nullable=False),
+        sa.Column("username", sa.String(collation="C"), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("rows_hash", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["organization_id"],
+            ["organization.organization_id"],
+        ),
+        sa.PrimaryKeyConstraint("organization_id", "month", "happened_at", "action"),
+    )
+    op.create_table(
+        "platform_user",
+        sa.Column("organization_id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("username", sa.String(collation="C"), nullable=False),
+        sa.Column("email", sa.String(), nullable=True),
+        sa.Column("role", sa.String(), nullable=True),
+        sa.Column("suspended", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["organization_id"],
+            ["organization.organization_id"],
+        ),
+        sa.PrimaryKeyConstraint("organization_id", "user_id"),
+    )
+    op.create_index(
+        "platform_user_by_username", "platform_user", ["organization_id", "username"], unique=True
     )
     op.create_table(
         "scim_resource",
@@ -349,11 +361,51 @@ def _create_tables() -> None:
         sa.PrimaryKeyConstraint("organization_id", "workspace_id"),
     )
     op.create_table(
+        "assignment",
+        sa.Column("organization_id", sa.Uuid(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("entity_id", sa.Uuid(), nullable=False),
+        sa.Column("from_month", sa.Date(), nullable=False),
+        sa.Column("cost_centre", sa.String(collation="C"), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["organization_id", "cost_centre"],
+            ["cost_centre.organization_id", "cost_centre.code"],
+        ),
+        sa.PrimaryKeyConstraint("organization_id", "kind", "entity_id", "from_month"),
+    )
+    op.create_table(
+        "charge",
+        sa.Column("organization_id", sa.Uuid(), nullable=False),
+        sa.Column("month", sa.Date(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("rate", sa.String(collation="C"), nullable=False),
+        sa.Column("rate_name", sa.String(), nullable=False),
+        sa.Column("measure", sa.String(), nullable=False),
+        sa.Column("split", sa.String(), nullable=True),
+        sa.Column("cost_centre", sa.String(collation="C"), nullable=True),
+        sa.Column("cost_centre_name", sa.String(), nullable=True),
+        sa.Column("workspace_id", sa.Uuid(), nullable=True),
+        sa.Column("workspace", sa.String(), nullable=True),
+        sa.Column("user_id", sa.Uuid(), nullable=True),
+        sa.Column("username", sa.String(collation="C"), nullable=True),
+        sa.Column("origin_month", sa.Date(), nullable=True),
+        sa.Column("quantity_numerator", sa.Numeric(precision=60, scale=0), nullable=False),
+        sa.Column("quantity_denominator", sa.Numeric(precision=60, scale=0), nullable=False),
+        sa.Column("price", sa.Numeric(precision=20, scale=10), nullable=False),
+        sa.Column("booked", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["organization_id", "month"],
+            ["month_close.organization_id", "month_close.month"],
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("organization_id", "month", "number"),
+    )
+    op.create_table(
         "closed_document",
         sa.Column("organization_id", sa.Uuid(), nullable=False),
         sa.Column("month", sa.Date(), nullable=False),
-        sa.Column("tag", sa.String(), nullable=False),
-        sa.Column("packed", sa.LargeBinary(), nullable=False),
+        sa.Column("etag", sa.String(), nullable=False),
+        sa.Column("gzipped", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(
             ["organization_id", "month"],
             ["month_close.organization_id", "month_close.month"],
@@ -383,7 +435,7 @@ def _create_tables() -> None:
         ),
         sa.ForeignKeyConstraint(
             ["organization_id", "user_id"],
-            ["account.organization_id", "account.user_id"],
+            ["platform_user.organization_id", "platform_user.user_id"],
         ),
         sa.ForeignKeyConstraint(
             ["organization_id", "workspace_id"],
@@ -417,7 +469,7 @@ def _create_tables() -> None:
         ),
         sa.ForeignKeyConstraint(
             ["organization_id", "user_id"],
-            ["account.organization_id", "account.user_id"],
+            ["platform_user.organization_id", "platform_user.user_id"],
         ),
         sa.ForeignKeyConstraint(
             ["organization_id", "workspace_id"],
@@ -426,10 +478,10 @@ def _create_tables() -> None:
         sa.PrimaryKeyConstraint("organization_id", "member_id"),
     )
     op.create_index(
-        "membership_of_user", "membership", ["organization_id", "user_id"], unique=False
+        "membership_by_user", "membership", ["organization_id", "user_id"], unique=False
     )
     op.create_index(
-        "membership_of_workspace", "membership", ["organization_id", "workspace_id"], unique=False
+        "membership_by_workspace", "membership", ["organization_id", "workspace_id"], unique=False
     )
     op.create_table(
         "project",
@@ -456,7 +508,25 @@ def _create_tables() -> None:
         sa.PrimaryKeyConstraint("organization_id", "project_id"),
     )
     op.create_index(
-        "project_of_workspace", "project", ["organization_id", "workspace_id"], unique=False
+        "project_by_workspace", "project", ["organization_id", "workspace_id"], unique=False
+    )
+    op.create_table(
+        "rate",
+        sa.Column("organization_id", sa.Uuid(), nullable=False),
+        sa.Column("code", sa.String(collation="C"), nullable=False),
+        sa.Column("name", sa.String(collation="C"), nullable=False),
+        sa.Column("measure", sa.String(), nullable=False),
+        sa.Column("split", sa.String(), nullable=True),
+        sa.Column("cost_centre", sa.String(collation="C"), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["organization_id", "cost_centre"],
+            ["cost_centre.organization_id", "cost_centre.code"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["organization_id"],
+            ["organization.organization_id"],
+        ),
+        sa.PrimaryKeyConstraint("organization_id", "code"),
     )
     op.create_table(
         "scim_member",
@@ -530,12 +600,12 @@ def _create_tables() -> None:
         sa.Column("month", sa.Date(), nullable=False),
         sa.Column("user_id", sa.Uuid(), nullable=False),
         sa.Column("channel", sa.String(), nullable=False),
-        sa.Column("uses", sa.BigInteger(), nullable=False),
-        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("events", sa.BigInteger(), nullable=False),
+        sa.Column("use_count", sa.BigInteger(), nullable=False),
+        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("event_count", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["organization_id", "user_id"],
-            ["account.organization_id", "account.user_id"],
+            ["platform_user.organization_id", "platform_user.user_id"],
         ),
         sa.PrimaryKeyConstraint("organization_id", "month", "user_id", "channel"),
     )
@@ -554,10 +624,7 @@ def _create_tables() -> None:
         sa.Column("suspended", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column(
-            "created_at_is_first_sign",
-            sa.Boolean(),
-            server_default=sa.text("false"),
-            nullable=False,
+            "created_at_is_inferred", sa.Boolean(), server_default=sa.text("false"), nullable=False
         ),
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ui_usage_count", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
@@ -579,7 +646,7 @@ def _create_tables() -> None:
         ),
         sa.ForeignKeyConstraint(
             ["organization_id", "user_id"],
-            ["account.organization_id", "account.user_id"],
+            ["platform_user.organization_id", "platform_user.user_id"],
         ),
         sa.PrimaryKeyConstraint("organization_id", "month", "user_id"),
     )
@@ -621,6 +688,18 @@ def _create_tables() -> None:
         unique=False,
     )
     op.create_table(
+        "price",
+        sa.Column("organization_id", sa.Uuid(), nullable=False),
+        sa.Column("rate", sa.String(collation="C"), nullable=False),
+        sa.Column("from_month", sa.Date(), nullable=False),
+        sa.Column("amount", sa.Numeric(precision=20, scale=10), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["organization_id", "rate"],
+            ["rate.organization_id", "rate.code"],
+        ),
+        sa.PrimaryKeyConstraint("organization_id", "rate", "from_month"),
+    )
+    op.create_table(
         "project_month",
         sa.Column("organization_id", sa.Uuid(), nullable=False),
         sa.Column("month", sa.Date(), nullable=False),
@@ -651,81 +730,4 @@ def _create_tables() -> None:
         "project_month",
         ["organization_id", "month", "workspace_id", "name"],
         unique=False,
-    )
-
-
-def _create_charge_tables() -> None:
-    op.create_table(
-        "cost_centre",
-        sa.Column("organization_id", sa.Uuid(), nullable=False),
-        sa.Column("code", sa.String(collation="C"), nullable=False),
-        sa.Column("name", sa.String(collation="C"), nullable=False),
-        sa.ForeignKeyConstraint(["organization_id"], ["organization.organization_id"]),
-        sa.PrimaryKeyConstraint("organization_id", "code"),
-    )
-    op.create_table(
-        "assignment",
-        sa.Column("organization_id", sa.Uuid(), nullable=False),
-        sa.Column("kind", sa.String(), nullable=False),
-        sa.Column("entity_id", sa.Uuid(), nullable=False),
-        sa.Column("from_month", sa.Date(), nullable=False),
-        sa.Column("cost_centre", sa.String(collation="C"), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["organization_id", "cost_centre"],
-            ["cost_centre.organization_id", "cost_centre.code"],
-        ),
-        sa.PrimaryKeyConstraint("organization_id", "kind", "entity_id", "from_month"),
-    )
-    op.create_table(
-        "rate",
-        sa.Column("organization_id", sa.Uuid(), nullable=False),
-        sa.Column("code", sa.String(collation="C"), nullable=False),
-        sa.Column("name", sa.String(collation="C"), nullable=False),
-        sa.Column("measure", sa.String(), nullable=False),
-        sa.Column("split", sa.String(), nullable=True),
-        sa.Column("cost_centre", sa.String(collation="C"), nullable=True),
-        sa.ForeignKeyConstraint(["organization_id"], ["organization.organization_id"]),
-        sa.ForeignKeyConstraint(
-            ["organization_id", "cost_centre"],
-            ["cost_centre.organization_id", "cost_centre.code"],
-        ),
-        sa.PrimaryKeyConstraint("organization_id", "code"),
-    )
-    op.create_table(
-        "price",
-        sa.Column("organization_id", sa.Uuid(), nullable=False),
-        sa.Column("rate", sa.String(collation="C"), nullable=False),
-        sa.Column("from_month", sa.Date(), nullable=False),
-        sa.Column("amount", sa.Numeric(precision=20, scale=10), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["organization_id", "rate"], ["rate.organization_id", "rate.code"]
-        ),
-        sa.PrimaryKeyConstraint("organization_id", "rate", "from_month"),
-    )
-    op.create_table(
-        "charge",
-        sa.Column("organization_id", sa.Uuid(), nullable=False),
-        sa.Column("month", sa.Date(), nullable=False),
-        sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("rate", sa.String(collation="C"), nullable=False),
-        sa.Column("rate_name", sa.String(), nullable=False),
-        sa.Column("measure", sa.String(), nullable=False),
-        sa.Column("split", sa.String(), nullable=True),
-        sa.Column("cost_centre", sa.String(collation="C"), nullable=True),
-        sa.Column("cost_centre_name", sa.String(), nullable=True),
-        sa.Column("workspace_id", sa.Uuid(), nullable=True),
-        sa.Column("workspace", sa.String(), nullable=True),
-        sa.Column("user_id", sa.Uuid(), nullable=True),
-        sa.Column("username", sa.String(collation="C"), nullable=True),
-        sa.Column("origin_month", sa.Date(), nullable=True),
-        sa.Column("quantity_numerator", sa.Numeric(precision=60, scale=0), nullable=False),
-        sa.Column("quantity_denominator", sa.Numeric(precision=60, scale=0), nullable=False),
-        sa.Column("price", sa.Numeric(precision=20, scale=10), nullable=False),
-        sa.Column("booked", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["organization_id", "month"],
-            ["month_close.organization_id", "month_close.month"],
-            ondelete="CASCADE",
-        ),
-        sa.PrimaryKeyConstraint("organization_id", "month", "number"),
     )

@@ -1,0 +1,177 @@
+"""Statements for corrections: amounts that closed months lack, booked in an open month."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Date, Select, and_, delete, func, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db.levels import ORGANIZATION, parents, selected
+from app.db.statements import compile_once
+from app.db.tables import Correction, PlatformUser, Project, Workspace
+from app.db.unnest import Columns
+from app.domain.months import Month
+
+NOWHERE = UUID(int=0)
+"""The id of a workspace, project or user that does not matter for a figure."""
+
+
+class CorrectionRow(NamedTuple):
+    """An amount that a closed month's figure lacks."""
+
+    origin_month: Month
+    figure: str
+    workspace_id: UUID
+    project_id: UUID
+    user_id: UUID
+    amount: int
+
+
+async def add_corrections(
+    tx: AsyncConnection,
+    organization_id: UUID,
+    booked_month: Month,
+    rows: Sequence[CorrectionRow],
+) -> None:
+    """Book corrections in an open month; amounts for the same place add up."""
+    values = ((row.origin_month.first_day, *row[1:]) for row in rows)
+    await tx.execute(
+        _ADD_CORRECTIONS,
+        {
+            "organization_id": organization_id,
+            "booked_month": booked_month.first_day,
+            **_CORRECTIONS.bind_rows(values),
+        },
+    )
+
+
+_CORRECTIONS = Columns(
+    CorrectionRow,
+    origin_month="date",
+    figure="text",
+    workspace_id="uuid",
+    project_id="uuid",
+    user_id="uuid",
+    amount="numeric",
+)
+_ADD_CORRECTIONS = text(f"""
+    INSERT INTO correction AS booked (organization_id, booked_month, origin_month, figure,
+                                      workspace_id, project_id, user_id, amount)
+    SELECT CAST(:organization_id AS uuid), CAST(:booked_month AS date), origin_month, figure,
+           workspace_id, project_id, user_id, sum(amount)
+    FROM {_CORRECTIONS.as_rows("new")}
+    GROUP BY origin_month, figure, workspace_id, project_id, user_id
+    ON CONFLICT (organization_id, booked_month, origin_month, figure,
+                 workspace_id, project_id, user_id)
+    DO UPDATE SET amount = booked.amount + excluded.amount
+""")
+
+
+@compile_once
+def select_corrections_of_reports(selection: frozenset[str]) -> Select[Any]:
+    """Select the corrections booked in each of the report months bound to `parent_month`.
+
+    Columns: origin_month, figure, workspace, project, username, amount. Rows are sorted by origin
+    month, figure and names.
+    """
+    parent = parents({"month": Date})
+    names = (Workspace.name, Project.name, PlatformUser.username)
+    available = {
+        "origin_month": Correction.origin_month,
+        "figure": Correction.figure,
+        "workspace": Workspace.name,
+        "project": Project.name,
+        "username": PlatformUser.username,
+        "amount": Correction.amount,
+    }
+    is_booked_in_parent = and_(
+        Correction.organization_id == ORGANIZATION, Correction.booked_month == parent.c.month
+    )
+    return (
+        select(parent.c.ordinal, *selected(available, selection))
+        .select_from(parent.join(Correction, is_booked_in_parent))
+        .outerjoin(Workspace, _is_place(Workspace, "workspace_id"))
+        .outerjoin(Project, _is_place(Project, "project_id"))
+        .outerjoin(PlatformUser, _is_place(PlatformUser, "user_id"))
+        .where(Correction.amount != 0)
+        .order_by(
+            parent.c.ordinal,
+            Correction.origin_month,
+            Correction.figure,
+            *(name.asc().nulls_first() for name in names),
+        )
+    )
+
+
+def _is_place(table: Any, key: str) -> ColumnElement[bool]:
+    """Join the workspace, project or user that a correction names."""
+    return and_(
+        table.organization_id == ORGANIZATION, getattr(table, key) == getattr(Correction, key)
+    )
+
+
+class NetCorrection(NamedTuple):
+    """What all corrections of one place and figure add to a closed month."""
+
+    figure: str
+    workspace: str | None
+    project: str | None
+    username: str | None
+    amount: int
+
+
+async def select_corrections_of_month(
+    tx: AsyncConnection, organization_id: UUID, origin_month: Month
+) -> Sequence[NetCorrection]:
+    """Return what corrects a closed month, whichever months it was booked in.
+
+    Each place of a figure appears once; corrections that cancel each other are left out.
+    """
+    place = (
+        Correction.figure,
+        Workspace.name.label("workspace"),
+        Project.name.label("project"),
+        PlatformUser.username.label("username"),
+    )
+    amount = func.sum(Correction.amount)
+    statement = (
+        select(*place, amount.label("amount"))
+        .select_from(Correction)
+        .outerjoin(Workspace, _is_place(Workspace, "workspace_id"))
+        .outerjoin(Project, _is_place(Project, "project_id"))
+        .outerjoin(PlatformUser, _is_place(PlatformUser, "user_id"))
+        .where(
+            Correction.organization_id == ORGANIZATION,
+            Correction.origin_month == origin_month.first_day,
+        )
+        .group_by(*place)
+        .having(amount != 0)
+    )
+    rows = await tx.execute(statement, {"organization_id": organization_id})
+    return [NetCorrection(*row[:-1], int(row.amount)) for row in rows]
+
+
+async def delete_corrections(
+    tx: AsyncConnection, organization_id: UUID, first: Month, last: Month
+) -> None:
+    """Delete the corrections of these months, which are open again: their rows hold the facts."""
+    await tx.execute(
+        delete(Correction).where(
+            Correction.organization_id == organization_id,
+            Correction.origin_month.between(first.first_day, last.first_day),
+        )
+    )
+
+
+async def delete_corrections_from_later(
+    tx: AsyncConnection, organization_id: UUID, before: Month
+) -> None:
+    """Delete corrections of months before `before` that were booked in it or later."""
+    await tx.execute(
+        delete(Correction).where(
+            Correction.organization_id == organization_id,
+            Correction.origin_month < before.first_day,
+            Correction.booked_month >= before.first_day,
+        )
+    )
