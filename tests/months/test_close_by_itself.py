@@ -43,7 +43,7 @@ async def test_of_several_that_look_at_once_each_month_is_closed_by_one(
         assert sorted(closed for each in found for closed in each) == months
         own = await find_organization(database, DEFAULT_ORGANIZATION)
         acts = await list_close_history(database, own.organization_id)
-    assert sorted(act.month for act in acts) == [month.first_day for _, month in months]
+    assert sorted(act.month for act in acts) == [month for _, month in months]
 
 
 def test_of_two_running_services_one_closes_each_month(tmp_path: Path) -> None:
