@@ -10,7 +10,6 @@ from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile
 from app.clock import system_clock
 from app.console import print_line, stdout
 from app.db.engine import Database
-from app.domain.months import Month
 from app.server.store import run_with_store
 from app.services.organizations import create_organization, list_organizations
 from app.settings import Settings
@@ -41,7 +40,7 @@ def list_(data_dir: DataDir = DEFAULT_DATA_DIR, env_file: EnvFile = None) -> Non
         table = Table("Name", "From", "To")
         for row in await list_organizations(database):
             days = (row.first_month, row.last_month)
-            table.add_row(row.name, *(str(Month.containing(day)) if day else "" for day in days))
+            table.add_row(row.name, *(str(day) if day else "" for day in days))
         stdout.print(table)
 
     run_with_store(data_dir, env_file, run)
