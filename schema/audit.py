@@ -50,9 +50,9 @@ class AuditAction(Enum):
     ASSIGNED = _value("ASSIGNED", "Workspaces or users were assigned to cost centres.")
 
 
-@strawberry.enum(description="The way that somebody came in.")
-class AuditDoor(Enum):
-    """The way that somebody came in."""
+@strawberry.enum(description="The interface through which a request reached the service.")
+class AuditInterface(Enum):
+    """The interface through which a request reached the service."""
 
     GRAPHQL = _value("GRAPHQL", "GraphQL, GraphiQL and its sign-in.")
     REST = _value("REST", "The other routes.")
@@ -85,7 +85,7 @@ class AuditEntry:
         description="Null when it did not come over the network; else the address that it came "
         "from."
     )
-    door: AuditDoor = strawberry.field(description="The way in.")
+    interface: AuditInterface = strawberry.field(description="The interface used.")
     detail: str = strawberry.field(description="What else is to be said, as a JSON object.")
 
 
@@ -99,7 +99,7 @@ def _entry(row: Any) -> AuditEntry:
         username=row.username,
         key_id=None if row.key_id is None else strawberry.ID(row.key_id),
         address=row.address,
-        door=AuditDoor[row.door],
+        interface=AuditInterface[row.interface],
         detail=orjson.dumps(row.detail).decode(),
     )
 

@@ -95,7 +95,7 @@ _COLUMNS = dict(
             "username",
             "keyId",
             "address",
-            "door",
+            "interface",
             "detail",
         ),
         strict=True,

@@ -32,9 +32,9 @@ _ENTRIES = Columns(
 )
 _INSERT_ENTRIES = text(f"""
     INSERT INTO audit_log (organization_id, entry_id, happened_at, action, target, outcome,
-                           username, key_id, address, door, detail)
+                           username, key_id, address, interface, detail)
     SELECT CAST(:organization_id AS uuid), entry_id, happened_at, action, target, outcome,
-           username, key_id, address, door, CAST(detail AS jsonb)
+           username, key_id, address, interface, CAST(detail AS jsonb)
     FROM {_ENTRIES.as_rows("fresh")}
     ON CONFLICT (organization_id, entry_id) DO NOTHING
 """)

@@ -592,7 +592,7 @@ class AuditLog(Base):
     username: Mapped[str | None] = mapped_column(String(collation="C"))
     key_id: Mapped[str | None]
     address: Mapped[str | None]
-    door: Mapped[str]
+    interface: Mapped[str]
     detail: Mapped[dict[str, object]] = mapped_column(JSONB)
 
     __table_args__ = (_foreign_key(of="organization"),)

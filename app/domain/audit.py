@@ -41,8 +41,8 @@ class Action(StrEnum):
     ASSIGNED = "ASSIGNED"
 
 
-class Channel(StrEnum):
-    """How a request reached the service."""
+class Interface(StrEnum):
+    """The interface through which a request reached the service."""
 
     GRAPHQL = "GRAPHQL"
     REST = "REST"
@@ -55,17 +55,17 @@ class Actor:
     """Who acts, with which key and from which address; None where unknown."""
 
     username: str | None
-    door: Channel
+    interface: Interface
     key_id: str | None = None
     address: str | None = None
 
     @classmethod
-    def of(cls, caller: Caller, door: Channel, address: str | None) -> "Actor":
+    def of(cls, caller: Caller, interface: Interface, address: str | None) -> "Actor":
         """Return the actor of an authenticated request."""
-        return cls(caller.username, door, caller.key_id, address)
+        return cls(caller.username, interface, caller.key_id, address)
 
 
-OPERATOR = Actor("operator", Channel.COMMAND_LINE)
+OPERATOR = Actor("operator", Interface.COMMAND_LINE)
 """The actor of every command: someone who can use the service's system account."""
 
 
@@ -93,7 +93,7 @@ class AuditEntry(NamedTuple):
     username: str | None
     key_id: str | None
     address: str | None
-    door: str
+    interface: str
     detail: str
 
 
@@ -118,7 +118,7 @@ def to_audit_entry(
         actor.username,
         actor.key_id,
         actor.address,
-        actor.door,
+        actor.interface,
         redact_secrets(json.dumps(event.detail)),
     )
 

@@ -1,6 +1,6 @@
 """Every error that a client can receive: its code, HTTP status and message.
 
-Raised where the rule is; the front doors turn it into a response.
+Raised where a rule is enforced; GraphQL, REST and the command line turn them into responses.
 """
 
 from collections.abc import Sequence

@@ -13,7 +13,7 @@ from uuid import UUID
 from app import __version__
 from app.db.audit import EntriesMatching, insert_entries, stream_entries
 from app.db.engine import Database, Transaction
-from app.domain.audit import OK, Action, Actor, AuditEntry, AuditEvent, Channel, to_audit_entry
+from app.domain.audit import OK, Action, Actor, AuditEntry, AuditEvent, Interface, to_audit_entry
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import StoreUnavailable
 from app.domain.ids import organization_id
@@ -116,7 +116,7 @@ async def record_start(database: Database, settings: Settings, now: datetime) ->
     default_id = organization_id(DEFAULT_ORGANIZATION)
     event = AuditEvent(default_id, Action.SERVICE_STARTED, __version__, settings.redacted)
     async with database.transaction(default_id) as tx:
-        await append_audit_event(tx, Actor(None, Channel.SERVICE), event, now)
+        await append_audit_event(tx, Actor(None, Interface.SERVICE), event, now)
 
 
 async def export_audit_log(

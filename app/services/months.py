@@ -27,7 +27,7 @@ from app.db.organizations import (
     select_organizations,
     update_closed_through,
 )
-from app.domain.audit import Action, Actor, AuditEvent, Channel
+from app.domain.audit import Action, Actor, AuditEvent, Interface
 from app.domain.errors import InvalidArgument, InvalidMonth, MonthBeforeCutover, MonthNotClosed
 from app.domain.events import NUL
 from app.domain.months import Month
@@ -156,7 +156,7 @@ async def close_due_months(
                 database,
                 organization.organization_id,
                 due,
-                by=Actor(AUTOMATIC_CLOSE_ACTOR, Channel.SERVICE),
+                by=Actor(AUTOMATIC_CLOSE_ACTOR, Interface.SERVICE),
                 now=now,
             )
             closed += [(organization.name, month) for month in months]

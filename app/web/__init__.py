@@ -1,1 +1,1 @@
-"""The front doors over HTTP: GraphQL, REST, GraphiQL, sign-in."""
+"""The HTTP interfaces: GraphQL, REST, GraphiQL, sign-in."""

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from starlette.requests import Request
 
-from app.domain.audit import Action, Actor, AuditEvent, Channel
+from app.domain.audit import Action, Actor, AuditEvent, Interface
 from app.domain.callers import DEFAULT_ORGANIZATION, Caller
 from app.domain.errors import ChargebackError, Forbidden, Unauthenticated
 from app.domain.ids import organization_id
@@ -17,15 +17,15 @@ def client_address(request: Request) -> str | None:
     return request.client.host if request.client is not None else None
 
 
-def request_channel(request: Request) -> Channel:
+def request_interface(request: Request) -> Interface:
     """Return GRAPHQL for GraphQL and GraphiQL's pages, REST for all other routes."""
     path = request.url.path
-    return Channel.GRAPHQL if path in {"/graphql", "/signin", "/signout"} else Channel.REST
+    return Interface.GRAPHQL if path in {"/graphql", "/signin", "/signout"} else Interface.REST
 
 
 def request_actor(request: Request, caller: Caller) -> Actor:
     """Return the actor of an authenticated request."""
-    return Actor.of(caller, request_channel(request), client_address(request))
+    return Actor.of(caller, request_interface(request), client_address(request))
 
 
 def record_actions(request: Request, context: Context, outcome: str) -> None:
@@ -57,8 +57,8 @@ def record_bad_key(request: Request, refusal: Unauthenticated, error: Chargeback
     """
     state = get_app_state(request)
     owner = refusal.organization_id or organization_id(DEFAULT_ORGANIZATION)
-    channel, address = request_channel(request), client_address(request)
-    actor = Actor(refusal.username, channel, refusal.key_id, address)
+    interface, address = request_interface(request), client_address(request)
+    actor = Actor(refusal.username, interface, refusal.key_id, address)
     event = AuditEvent(owner, Action.REQUEST_REFUSED, _request_target(request))
     state.audit.record([event], actor, state.now, outcome=error.code)
 

@@ -34,7 +34,7 @@ from app.web.audit import (
     record_bad_key,
     record_forbidden,
     request_actor,
-    request_channel,
+    request_interface,
 )
 from app.web.body import read_body
 from app.web.errors import error_headers
@@ -214,7 +214,7 @@ async def sign_out(request: Request) -> Response:
     token = request.cookies.get(SESSION_COOKIE)
     if token is not None:
         state = get_app_state(request)
-        actor = Actor(None, request_channel(request), address=client_address(request))
+        actor = Actor(None, request_interface(request), address=client_address(request))
         await end_session(state.database, token, now=state.now, by=actor)
     return _redirect_with_cookie(request, "", 0)
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app import __version__
 from app.db.engine import Database
-from app.domain.audit import Action, Actor, AuditEvent, Channel
+from app.domain.audit import Action, Actor, AuditEvent, Interface
 from app.domain.callers import Scope
 from app.domain.ids import organization_id
 from app.services.audit import AuditTrail, record_start
@@ -24,7 +24,7 @@ LOG = """query ($after: ID, $first: Int! = 100, $username: String, $actions: [Au
                 $since: DateTime, $until: DateTime, $organization: String) {
     auditLog(after: $after, first: $first, username: $username, actions: $actions, since: $since,
              until: $until, organization: $organization) {
-        id happenedAt action target outcome username keyId address door detail } }"""
+        id happenedAt action target outcome username keyId address interface detail } }"""
 
 
 async def lines(graphql: GraphQLClient, **variables: Any) -> list[dict[str, Any]]:
@@ -65,11 +65,11 @@ async def test_reads_are_noted_with_who_from_where_and_by_which_key(
         "username": "root",
         "keyId": admin_key.split("_")[1],
         "address": "127.0.0.1",
-        "door": "GRAPHQL",
+        "interface": "GRAPHQL",
         "detail": "{}",
     }
     assert (two["action"], two["target"]) == ("REPORT_READ", "2026-09 to 2026-10")
-    assert (document["action"], document["door"]) == ("REPORT_DOWNLOADED", "REST")
+    assert (document["action"], document["interface"]) == ("REPORT_DOWNLOADED", "REST")
 
 
 @pytest.mark.usefixtures("september")
@@ -97,7 +97,7 @@ async def test_keys_and_months_are_noted_in_their_own_transaction(
     ]
     *_, reopened = await lines(graphql)
     assert orjson.loads(reopened["detail"]) == {"reason": "late"}
-    assert (reopened["username"], reopened["door"]) == ("root", "GRAPHQL")
+    assert (reopened["username"], reopened["interface"]) == ("root", "GRAPHQL")
 
 
 async def test_what_changed_nothing_leaves_no_line(
@@ -172,7 +172,7 @@ async def test_pages_follow_from_the_last_id_and_filters_narrow(
     trail = AuditTrail(database)
     for number in range(7):
         act = AuditEvent(OWN, Action.MONTH_CLOSED, f"{number}")
-        trail.record([act], Actor(f"u{number % 2}", Channel.SERVICE), NOW)
+        trail.record([act], Actor(f"u{number % 2}", Interface.SERVICE), NOW)
     await trail.close()
 
     seen: list[str] = []
@@ -231,7 +231,7 @@ async def test_no_line_is_changed_by_the_application_or_by_the_owner(
     database: Database, words: str
 ) -> None:
     trail = AuditTrail(database)
-    trail.record([AuditEvent(OWN, Action.AUDIT_READ, "")], Actor("ann", Channel.REST), NOW)
+    trail.record([AuditEvent(OWN, Action.AUDIT_READ, "")], Actor("ann", Interface.REST), NOW)
     await trail.close()
 
     with pytest.raises(DBAPIError, match="permission denied for table audit_log"):
@@ -247,7 +247,7 @@ async def test_many_reads_share_a_statement_and_none_is_lost_by_a_stop(
     database: Database,
 ) -> None:
     trail = AuditTrail(database)
-    actor = Actor("ann", Channel.REST)
+    actor = Actor("ann", Interface.REST)
     with record_statements(database) as statements:
         for number in range(500):
             trail.record([AuditEvent(OWN, Action.REPORT_READ, f"{number}")], actor, NOW)
@@ -259,7 +259,7 @@ async def test_many_reads_share_a_statement_and_none_is_lost_by_a_stop(
 
 async def test_lines_are_written_soon_by_themselves(database: Database) -> None:
     trail = AuditTrail(database)
-    trail.record([AuditEvent(OWN, Action.REPORT_READ, "soon")], Actor("ann", Channel.REST), NOW)
+    trail.record([AuditEvent(OWN, Action.REPORT_READ, "soon")], Actor("ann", Interface.REST), NOW)
     for _ in range(100):
         await asyncio.sleep(0.1)
         if await stored(database):
@@ -285,7 +285,7 @@ async def test_a_start_is_noted_with_its_settings(
 
     [line] = await lines(graphql, actions=["SERVICE_STARTED"])
     told = orjson.loads(line["detail"])
-    assert (line["door"], line["target"], line["username"]) == ("SERVICE", __version__, None)
+    assert (line["interface"], line["target"], line["username"]) == ("SERVICE", __version__, None)
     assert set(told) == set(Settings.model_fields)
     assert (told["admin_user_list"], told["database_url"]) == (["ann"], "postgresql://me:…@db/x")
 

@@ -1,4 +1,4 @@
-"""Who gets in by which door: every kind of caller at GraphQL, REST and GraphiQL."""
+"""Access of every kind of caller through every interface: GraphQL, REST and GraphiQL."""
 
 from collections.abc import Awaitable, Callable
 
@@ -9,10 +9,10 @@ from tests.conftest import Feed, MakeKey, event
 
 AT = "2026-10-10T00:00:00Z"
 UNKNOWN = "cbk_0CK8cYeiijyT_S8vf6xk1lYBOsz8jrWqNarZNUDz423NY1cBYA1"
-"""Well formed, with the right checksum, and nobody's."""
+"""A well-formed key with the right checksum that belongs to no user."""
 
 Keys = dict[str, str | None]
-Channel = Callable[[httpx.AsyncClient, str | None, str], Awaitable[int]]
+SendRequest = Callable[[httpx.AsyncClient, str | None, str], Awaitable[int]]
 
 
 @pytest.fixture
@@ -39,24 +39,24 @@ async def keys(feed: Feed, make_key: MakeKey, other_organization: str) -> Keys:
 
 
 async def graphql(client: httpx.AsyncClient, key: str | None, organization: str) -> int:
-    """A query with the key in its header."""
+    """Send a query with the key in the header and return the status."""
     return _status(await client.post("/graphql", json=_query(organization), headers=_header(key)))
 
 
 async def rest(client: httpx.AsyncClient, key: str | None, organization: str) -> int:
-    """The document with the key in its header."""
-    answer = await client.get(
+    """Download the document with the key in the header and return the status."""
+    response = await client.get(
         "/api/admin/chargeback/report",
         params={"reportMonth": "2026-10", "organization": organization},
         headers=_header(key),
     )
-    if answer.status_code == 200:
-        assert [workspace["name"] for workspace in answer.json()["workspaces"]] == ["lab"]
-    return answer.status_code
+    if response.status_code == 200:
+        assert [workspace["name"] for workspace in response.json()["workspaces"]] == ["lab"]
+    return response.status_code
 
 
 async def graphiql(client: httpx.AsyncClient, key: str | None, organization: str) -> int:
-    """Sign in with the key, open the page, and run a query as the page does."""
+    """Sign in with the key, open the page, run a query as the page does, return the status."""
     signed_in = await client.post("/signin", data={"key": key or ""})
     page = await client.get("/graphql", headers={"Accept": "text/html"})
     if signed_in.status_code != 303:
@@ -80,18 +80,18 @@ def _query(organization: str) -> dict[str, object]:
     return {"query": query, "variables": {"organization": organization}}
 
 
-def _status(answer: httpx.Response) -> int:
-    """As REST would say it: GraphQL answers 200 with an error's code."""
-    document = answer.json()
+def _status(response: httpx.Response) -> int:
+    """Return the REST status of a response: GraphQL sends errors as 200 with a code."""
+    document = response.json()
     if "errors" not in document:
         assert document["data"] == {"chargebackReport": {"workspaces": [{"name": "lab"}]}}
-        return answer.status_code
+        return response.status_code
     [error] = document["errors"]
     assert not document.get("data")
     return {"UNAUTHENTICATED": 401, "FORBIDDEN": 403}[error["extensions"]["code"]]
 
 
-@pytest.mark.parametrize("door", [graphql, rest, graphiql], ids=lambda door: door.__name__)
+@pytest.mark.parametrize("send", [graphql, rest, graphiql], ids=lambda send: send.__name__)
 @pytest.mark.parametrize(
     ("caller", "of_default", "of_other"),
     [
@@ -103,14 +103,14 @@ def _status(answer: httpx.Response) -> int:
         ("listed admin", 200, 200),
     ],
 )
-async def test_who_gets_in(
+async def test_only_admins_read_a_report_and_only_listed_ones_another_organization(
     client: httpx.AsyncClient,
     keys: Keys,
-    door: Channel,
+    send: SendRequest,
     caller: str,
     of_default: int,
     of_other: int,
 ) -> None:
-    found = [await door(client, keys[caller], name) for name in ("default", "other")]
+    statuses = [await send(client, keys[caller], name) for name in ("default", "other")]
 
-    assert found == [of_default, of_other]
+    assert statuses == [of_default, of_other]

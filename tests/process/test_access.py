@@ -164,6 +164,6 @@ def test_the_log_is_exported_as_csv_and_that_is_noted(service: KeyedServer) -> N
     )
 
     head, *rows = exported.stdout.splitlines()
-    assert head == ("id,happenedAt,action,target,outcome,username,keyId,address,door,detail")
+    assert head == ("id,happenedAt,action,target,outcome,username,keyId,address,interface,detail")
     assert len(rows) > 3
     assert any(",AUDIT_EXPORTED,,OK,operator,,,COMMAND_LINE," in row for row in rows)

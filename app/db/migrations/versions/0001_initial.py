@@ -156,7 +156,7 @@ def _create_tables() -> None:
         sa.Column("username", sa.String(collation="C"), nullable=True),
         sa.Column("key_id", sa.String(), nullable=True),
         sa.Column("address", sa.String(), nullable=True),
-        sa.Column("door", sa.String(), nullable=False),
+        sa.Column("interface", sa.String(), nullable=False),
         sa.Column("detail", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.ForeignKeyConstraint(
             ["organization_id"],
