@@ -28,7 +28,7 @@ REQUIRED_SCOPES: Mapping[str, Scope | None] = {
     "apiKeys": Scope.ADMIN,
     "auditLog": Scope.ADMIN,
     "months": Scope.REPORT_READ,
-    "monthActs": Scope.REPORT_READ,
+    "monthHistory": Scope.REPORT_READ,
     "sources": Scope.REPORT_READ,
     "sourceRuns": Scope.REPORT_READ,
     "feed": Scope.REPORT_READ,

@@ -61,7 +61,7 @@ class AuditInterface(Enum):
 
 
 @strawberry.type(description="A line of the audit log. Lines never change.")
-class AuditEntry:
+class AuditLogEntry:
     """A line of the audit log."""
 
     id: strawberry.ID = strawberry.field(description="Later lines have greater ids.")
@@ -89,8 +89,8 @@ class AuditEntry:
     detail: str = strawberry.field(description="What else is to be said, as a JSON object.")
 
 
-def _entry(row: Any) -> AuditEntry:
-    return AuditEntry(
+def _entry(row: Any) -> AuditLogEntry:
+    return AuditLogEntry(
         id=strawberry.ID(str(row.entry_id)),
         happened_at=row.happened_at,
         action=AuditAction[row.action],
@@ -127,7 +127,7 @@ async def audit_log(
         datetime | None, strawberry.argument(description="Only what happened before then.")
     ] = None,
     organization: OrganizationName = None,
-) -> list[AuditEntry]:
+) -> list[AuditLogEntry]:
     """The audit log of an organization, the latest line first."""
     names = None if actions is None else [action.name for action in actions]
     matching = EntriesMatching(names, username, since, until)

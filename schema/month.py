@@ -50,7 +50,7 @@ class ReportMonth:
 
 
 @strawberry.enum(description="What was done to a month.")
-class MonthActKind(Enum):
+class MonthAction(Enum):
     """What was done to a month."""
 
     CLOSED = strawberry.enum_value("CLOSED", description="It was closed.")
@@ -58,11 +58,11 @@ class MonthActKind(Enum):
 
 
 @strawberry.type(description="A closing or a reopening of a month: the trace that it leaves.")
-class MonthAct:
+class MonthHistoryEntry:
     """A closing or a reopening of a month."""
 
     month: Month = strawberry.field(description="The month.")
-    act: MonthActKind = strawberry.field(description="What was done to it.")
+    action: MonthAction = strawberry.field(description="What was done to it.")
     happened_at: datetime = strawberry.field(description="When.")
     username: str = strawberry.field(description="By whom.")
     reason: str = strawberry.field(description="Why it was opened again; empty for a closing.")
@@ -90,14 +90,14 @@ async def months(info: Info[Context, Any]) -> list[ReportMonth]:
     return [report_month(state) for state in states]
 
 
-async def month_acts(info: Info[Context, Any]) -> list[MonthAct]:
+async def month_history(info: Info[Context, Any]) -> list[MonthHistoryEntry]:
     """What was done to the months of the caller's organization."""
     context = info.context
     rows = await list_close_history(context.database, context.caller.organization_id)
     return [
-        MonthAct(
+        MonthHistoryEntry(
             month=row.month,
-            act=MonthActKind[row.action],
+            action=MonthAction[row.action],
             happened_at=row.happened_at,
             username=row.username,
             reason=row.reason,

@@ -128,7 +128,7 @@ class Mutation:
 
     @strawberry.mutation(
         description="Open the latest closed month again, with what came late for it. Leaves a "
-        "trace in `monthActs`."
+        "trace in `monthHistory`."
     )
     async def reopen_month(
         self,

@@ -11,11 +11,11 @@ from resolvers.context import Context
 from resolvers.report import fetch_report, fetch_reports
 from resolvers.rows import Grouped, Selection
 from schema.arguments import OrganizationName
-from schema.audit import AuditEntry, audit_log
+from schema.audit import AuditLogEntry, audit_log
 from schema.execution import batched
 from schema.feed import Feed, feed
 from schema.key import ApiKey, api_keys
-from schema.month import MonthAct, ReportMonth, month_acts, months
+from schema.month import MonthHistoryEntry, ReportMonth, month_history, months
 from schema.report import ChargebackReport
 from schema.source import Source, SourceRun, source_runs, sources
 from schema.viewer import Viewer, viewer
@@ -33,7 +33,7 @@ class Query:
         "included. Empty when it has none.",
     )
 
-    audit_log: list[AuditEntry] = strawberry.field(
+    audit_log: list[AuditLogEntry] = strawberry.field(
         resolver=audit_log,
         description="The audit log of an organization, the latest line first, a page at a time. "
         "Needs the scope `admin`.",
@@ -50,8 +50,8 @@ class Query:
         description="The months of the caller's organization, the latest first, from its first "
         "event to now. Empty before its first event.",
     )
-    month_acts: list[MonthAct] = strawberry.field(
-        resolver=month_acts,
+    month_history: list[MonthHistoryEntry] = strawberry.field(
+        resolver=month_history,
         description="Every closing and reopening of the organization's months, the latest first. "
         "Empty before the first.",
     )

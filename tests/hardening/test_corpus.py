@@ -17,7 +17,7 @@ GROWTH_BYTES = 20_000_000
 ROUNDS = 5
 TRACES = (b"Traceback", b'File "', b"site-packages", b"asyncpg", b"sqlalchemy", b"SELECT ")
 EVERYTHING = """{
-  months { month status rowsHash } monthActs { month act }
+  months { month status rowsHash } monthHistory { month action }
   apiKeys { id label scopes expiresAt revokedAt }
   chargebackReports(from: "2026-06", to: "2026-10") {
     createdAt numberOfWorkspaces numberOfExperiments totalSizeBytes
