@@ -66,8 +66,8 @@ lint: $(VENV)/.dev ## ruff: rules and format
 types: $(VENV)/.dev ## mypy --strict
 	$(BIN)/mypy
 
-audit: $(VENV)/.dev ## look for known vulnerabilities in the locked packages; skipped where no database is reached; ADVISORIES=FOLDER: a copy of one
-	@$(BIN)/python tools/audit.py $(if $(ADVISORIES),--advisories $(ADVISORIES))
+audit: $(VENV)/.dev ## look for known vulnerabilities in the locked packages (pip-audit); skipped where no database is reached
+	@$(BIN)/python tools/audit.py
 
 sbom: $(VENV)/.dev ## write what the service is made of to dist/chargeback.cdx.json (CycloneDX)
 	@mkdir -p dist
