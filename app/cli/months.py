@@ -16,14 +16,8 @@ from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import ChargebackError
 from app.domain.months import Month
 from app.server.store import run_with_store
-from app.services.months import (
-    Compared,
-    close_month,
-    list_close_history,
-    list_months,
-    reopen_month,
-    verify_month,
-)
+from app.services.month_verification import ComparedWith, verify_month
+from app.services.months import close_month, list_close_history, list_months, reopen_month
 from app.services.organizations import find_organization
 
 months = command_group("List, close, reopen and verify report months.")
@@ -142,15 +136,15 @@ async def _verify(database: Database, organization: str, month: Month) -> None:
     if differences := verified.differences:
         more = f" ({len(differences)} differences in all)" if len(differences) > 1 else ""
         raise MonthMismatch(f"{month}: {differences[0]}{more}")
-    print_line(_VERIFIED[verified.compared].format(month=month))
+    print_line(_VERIFIED[verified.compared_with].format(month=month))
 
 
 _VERIFIED = {
-    Compared.EVENTS: "{month} matches its events",
-    Compared.EVENTS_AND_CLOSE: (
+    ComparedWith.EVENTS: "{month} matches its events",
+    ComparedWith.EVENTS_AND_CLOSE: (
         "{month} and its corrections match its events; no row changed since it was closed"
     ),
-    Compared.CLOSE: (
+    ComparedWith.CLOSE: (
         "{month}: no row changed since it was closed; not compared with events, "
         "because live sources have replaced its imported report"
     ),

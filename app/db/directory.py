@@ -1,4 +1,4 @@
-"""Statements of the directory: accounts, workspaces, projects, memberships and their lives."""
+"""Statements for users, workspaces, projects and memberships, and their lifespans."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +15,12 @@ from app.domain.lifespans import Lifespan
 
 @dataclass(frozen=True, slots=True)
 class EntityKind:
-    """A kind of thing that lives: its table, and its key within the organization.
+    """A kind of entity with lifespans.
 
-    `parents` are the columns of the things whose death is its death too.
+    Attributes:
+        table: Its table.
+        key: The column that identifies it within the organization.
+        parents: The columns of its parents. Deleting a parent deletes the entity.
     """
 
     table: str
@@ -31,28 +34,28 @@ MEMBERSHIP = EntityKind("membership", "member_id", ("workspace_id", "user_id"))
 
 
 class Entity(NamedTuple):
-    """A workspace, project or membership: its parents (as its kind names them) and its lives."""
+    """A workspace, project or membership: the ids of its parents, and its lifespans."""
 
     parents: tuple[UUID, ...]
-    lives: Sequence[Lifespan]
+    lifespans: Sequence[Lifespan]
 
 
 class NewUser(NamedTuple):
-    """A user that a fact names."""
+    """A user that an event names."""
 
     user_id: UUID
     username: str
 
 
 class NewWorkspace(NamedTuple):
-    """A workspace that a fact names."""
+    """A workspace that an event names."""
 
     workspace_id: UUID
     name: str
 
 
 class NewProject(NamedTuple):
-    """A project that a fact names."""
+    """A project that an event names."""
 
     project_id: UUID
     workspace_id: UUID
@@ -60,7 +63,7 @@ class NewProject(NamedTuple):
 
 
 class NewMembership(NamedTuple):
-    """A membership that a fact names."""
+    """A membership that an event names."""
 
     member_id: UUID
     workspace_id: UUID
@@ -72,7 +75,13 @@ async def insert_entities(
     organization_id: UUID,
     named: Mapping[type[NamedTuple], Collection[tuple[Any, ...]]],
 ) -> None:
-    """Give a row to all that facts name and that has none yet; it lives once facts say so."""
+    """Insert the entities that do not exist yet, without lifespans.
+
+    Args:
+        tx: The transaction.
+        organization_id: The organization of the entities.
+        named: The rows of each table, by class.
+    """
     for kind, columns in _NAMED.items():
         if rows := named.get(kind):
             await tx.execute(
@@ -90,7 +99,7 @@ def _insert_named(table: str, columns: Columns) -> Any:
     """)
 
 
-# Parents before children, as their foreign keys want it.
+# Parents before children, because of the foreign keys.
 _NAMED: Mapping[type[NamedTuple], Columns] = {
     NewUser: Columns(NewUser, user_id="uuid", username="text"),
     NewWorkspace: Columns(NewWorkspace, workspace_id="uuid", name="text"),
@@ -113,7 +122,7 @@ async def select_entities(
     *,
     by: str | None = None,
 ) -> dict[UUID, Entity]:
-    """The things with these keys or, with `by`, those whose parent column has one of them."""
+    """Return the entities with these keys; with `by`, those with one of them in that column."""
     if not keys:
         return {}
     statement = text(f"""
@@ -125,7 +134,7 @@ async def select_entities(
     found = await tx.execute(statement, {"organization_id": organization_id, "keys": list(keys)})
     return {
         key: Entity(
-            tuple(parents), [Lifespan(*life) for life in zip(started_at, ended_at, strict=True)]
+            tuple(parents), [Lifespan(*span) for span in zip(started_at, ended_at, strict=True)]
         )
         for key, started_at, ended_at, *parents in found
     }
@@ -135,27 +144,28 @@ async def update_lifespans(
     tx: AsyncConnection,
     organization_id: UUID,
     kind: EntityKind,
-    lives: Mapping[UUID, Sequence[Lifespan]],
+    lifespans: Mapping[UUID, Sequence[Lifespan]],
 ) -> None:
-    """Replace the lives of these things.
+    """Replace the lifespans of these entities.
 
-    PostgreSQL's arrays of arrays must be rectangular: lives travel as one row each, and none of a
-    thing as one without a birth.
+    PostgreSQL's nested arrays must be rectangular, so each lifespan is sent as a row. An entity
+    without lifespans is sent as one row with nulls.
     """
     rows = [
-        (key, rank, *life)
-        for key, found in lives.items()
-        for rank, life in enumerate(found or [(None, None)])
+        (key, rank, *span)
+        for key, found in lifespans.items()
+        for rank, span in enumerate(found or [(None, None)])
     ]
     await tx.execute(
-        _UPDATE_LIVES[kind.table], {"organization_id": organization_id, **_LIVES.bind_rows(rows)}
+        _UPDATE_LIFESPANS[kind.table],
+        {"organization_id": organization_id, **_LIFESPANS.bind_rows(rows)},
     )
 
 
-_LIVES = Columns(key="uuid", rank="integer", started_at="timestamptz", ended_at="timestamptz")
-_UPDATE_LIVES = {
+_LIFESPANS = Columns(key="uuid", rank="integer", started_at="timestamptz", ended_at="timestamptz")
+_UPDATE_LIFESPANS = {
     kind.table: text(f"""
-        UPDATE {kind.table} AS thing SET
+        UPDATE {kind.table} AS entity SET
             started_at = coalesce(changed.started_at, '{{}}'),
             ended_at = coalesce(changed.ended_at, '{{}}')
         FROM (
@@ -164,17 +174,17 @@ _UPDATE_LIVES = {
                        FILTER (WHERE started_at IS NOT NULL) AS started_at,
                    array_agg(ended_at ORDER BY rank)
                        FILTER (WHERE started_at IS NOT NULL) AS ended_at
-            FROM {_LIVES.as_rows("life")}
+            FROM {_LIFESPANS.as_rows("lifespan")}
             GROUP BY key
         ) AS changed
-        WHERE thing.organization_id = :organization_id AND thing.{kind.key} = changed.key
+        WHERE entity.organization_id = :organization_id AND entity.{kind.key} = changed.key
     """)
     for kind in (WORKSPACE, PROJECT, MEMBERSHIP)
 }
 
 
 class UserState(NamedTuple):
-    """An account as it is described now, with its first birth and its last death."""
+    """A user's current properties, the start of the first lifespan and the end of the last."""
 
     user_id: UUID
     email: str | None
@@ -187,13 +197,13 @@ class UserState(NamedTuple):
 async def update_users(
     tx: AsyncConnection, organization_id: UUID, rows: Sequence[UserState]
 ) -> None:
-    """Say what is known now of these accounts; they are there already."""
+    """Update the properties of these users, which exist already."""
     await tx.execute(
-        _UPDATE_ACCOUNTS, {"organization_id": organization_id, **_ACCOUNTS.bind_rows(rows)}
+        _UPDATE_USERS, {"organization_id": organization_id, **_USER_STATES.bind_rows(rows)}
     )
 
 
-_ACCOUNTS = Columns(
+_USER_STATES = Columns(
     UserState,
     user_id="uuid",
     email="text",
@@ -202,10 +212,10 @@ _ACCOUNTS = Columns(
     started_at="timestamptz",
     ended_at="timestamptz",
 )
-_UPDATE_ACCOUNTS = text(f"""
+_UPDATE_USERS = text(f"""
     UPDATE platform_user SET email = now.email, role = now.role, suspended = now.suspended,
                        started_at = now.started_at, ended_at = now.ended_at
-    FROM {_ACCOUNTS.as_rows("now")}
+    FROM {_USER_STATES.as_rows("now")}
     WHERE platform_user.organization_id = :organization_id AND platform_user.user_id = now.user_id
 """)
 
@@ -213,7 +223,7 @@ _UPDATE_ACCOUNTS = text(f"""
 async def select_users_started_before(
     tx: AsyncConnection, organization_id: UUID, instant: datetime
 ) -> set[UUID]:
-    """Users whose account is older than that instant."""
+    """Return the users whose account was created before that instant."""
     found = await tx.execute(
         text("""
             SELECT user_id FROM platform_user
@@ -225,7 +235,7 @@ async def select_users_started_before(
 
 
 async def select_user(tx: AsyncConnection, organization_id: UUID, username: str) -> Any:
-    """The account of that username: all columns, or None."""
+    """Return the user of that name, with all columns; None if there is none."""
     found = await tx.execute(
         text("""
             SELECT user_id, username, email, role, suspended, started_at, ended_at

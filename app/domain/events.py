@@ -50,26 +50,26 @@ class UserUpserted(Struct, rename="camel", gc=False):
     suspended: bool | None = None
 
 
-class UserNamed(Struct, gc=False):
+class UserReference(Struct, gc=False):
     """Identifies a user."""
 
     username: Name
 
 
-class WorkspaceNamed(Struct, gc=False):
+class WorkspaceReference(Struct, gc=False):
     """Identifies a workspace."""
 
     name: Name
 
 
-class MemberNamed(Struct, gc=False):
+class MembershipReference(Struct, gc=False):
     """Identifies a membership."""
 
     workspace: Name
     username: Name
 
 
-class ProjectNamed(Struct, gc=False):
+class ProjectReference(Struct, gc=False):
     """Identifies a project."""
 
     workspace: Name
@@ -93,7 +93,7 @@ class ExperimentResized(Struct, rename="camel", gc=False):
     size_bytes: SizeBytes
 
 
-class ExperimentNamed(Struct, gc=False):
+class ExperimentReference(Struct, gc=False):
     """Identifies an experiment."""
 
     experiment: Name
@@ -135,43 +135,43 @@ class UserUpsertedEvent(Event, tag="user.upserted"):
 class UserDeletedEvent(Event, tag="user.deleted"):
     """A user was deleted."""
 
-    data: UserNamed
+    data: UserReference
 
 
 class WorkspaceUpsertedEvent(Event, tag="workspace.upserted"):
     """A workspace exists."""
 
-    data: WorkspaceNamed
+    data: WorkspaceReference
 
 
 class WorkspaceDeletedEvent(Event, tag="workspace.deleted"):
     """A workspace was deleted, with its members, projects and experiments."""
 
-    data: WorkspaceNamed
+    data: WorkspaceReference
 
 
 class MemberAddedEvent(Event, tag="member.added"):
     """A user is a member of a workspace."""
 
-    data: MemberNamed
+    data: MembershipReference
 
 
 class MemberRemovedEvent(Event, tag="member.removed"):
     """A user is no longer a member of a workspace."""
 
-    data: MemberNamed
+    data: MembershipReference
 
 
 class ProjectUpsertedEvent(Event, tag="project.upserted"):
     """A project exists."""
 
-    data: ProjectNamed
+    data: ProjectReference
 
 
 class ProjectDeletedEvent(Event, tag="project.deleted"):
     """A project was deleted, with its experiments."""
 
-    data: ProjectNamed
+    data: ProjectReference
 
 
 class ExperimentCreatedEvent(Event, tag="experiment.created"):
@@ -189,7 +189,7 @@ class ExperimentResizedEvent(Event, tag="experiment.resized"):
 class ExperimentDeletedEvent(Event, tag="experiment.deleted"):
     """An experiment was deleted."""
 
-    data: ExperimentNamed
+    data: ExperimentReference
 
 
 class UsageRecordedEvent(Event, tag="usage.recorded"):

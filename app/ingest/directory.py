@@ -74,7 +74,7 @@ async def store_directory(batch: Batch) -> set[UUID]:
     Returns:
         The projects that the batch deleted, directly or with their workspace.
     """
-    await insert_entities(batch.tx, batch.organization_id, _named(batch))
+    await insert_entities(batch.tx, batch.organization_id, _named_entities(batch))
     seen_at = _existence_times(batch)
     deleted = _deleted_in(batch)
     projects = await _affected_entities(batch, PROJECT, seen_at, deleted)
@@ -89,13 +89,13 @@ async def store_directory(batch: Batch) -> set[UUID]:
     }
 
 
-def _named(batch: Batch) -> Mapping[type[NamedTuple], Collection[tuple[Any, ...]]]:
+def _named_entities(batch: Batch) -> Mapping[type[NamedTuple], Collection[tuple[Any, ...]]]:
     """Return all entities that the batch names, by table."""
-    memberships, projects = _memberships_named(batch), _projects_named(batch)
+    memberships, projects = _named_memberships(batch), _named_projects(batch)
     workspaces = {
         each.name for each in batch.data_of(WorkspaceUpsertedEvent, WorkspaceDeletedEvent)
     }.union(workspace for workspace, _ in (*memberships, *projects))
-    usernames = {each.username for each in batch.data_of(*_OF_USERS)}.union(
+    usernames = {each.username for each in batch.data_of(*_EVENTS_NAMING_USERS)}.union(
         username for _, username in memberships
     )
     return {
@@ -112,13 +112,13 @@ def _named(batch: Batch) -> Mapping[type[NamedTuple], Collection[tuple[Any, ...]
     }
 
 
-def _memberships_named(batch: Batch) -> set[tuple[str, str]]:
+def _named_memberships(batch: Batch) -> set[tuple[str, str]]:
     """Return pairs of workspace and username."""
     data = batch.data_of(MemberAddedEvent, MemberRemovedEvent)
     return {(each.workspace, each.username) for each in data}
 
 
-def _projects_named(batch: Batch) -> set[tuple[str, str]]:
+def _named_projects(batch: Batch) -> set[tuple[str, str]]:
     """Return pairs of workspace and project name."""
     data = batch.data_of(ProjectUpsertedEvent, ProjectDeletedEvent)
     created = batch.data_of(ExperimentCreatedEvent)
@@ -127,7 +127,12 @@ def _projects_named(batch: Batch) -> set[tuple[str, str]]:
     }
 
 
-_OF_USERS = (UserUpsertedEvent, UserDeletedEvent, UsageRecordedEvent, ExperimentCreatedEvent)
+_EVENTS_NAMING_USERS = (
+    UserUpsertedEvent,
+    UserDeletedEvent,
+    UsageRecordedEvent,
+    ExperimentCreatedEvent,
+)
 
 
 ExistenceTimes = Mapping[EntityKind, Mapping[UUID, Sequence[datetime]]]
@@ -171,7 +176,7 @@ async def _affected_entities(
     affected = {
         key: entity
         for key, entity in found.items()
-        if key in deleted or not _are_covered(entity.lives, seen_at[kind].get(key, ()))
+        if key in deleted or not _are_covered(entity.lifespans, seen_at[kind].get(key, ()))
     }
     for parent in kind.parents:
         affected |= await select_entities(
@@ -197,23 +202,28 @@ async def _update_lifespans(
     if not entities:
         return
     recomputed = await _compute_lifespans(batch, kind, entities)
-    changed = {key: found for key, found in recomputed.items() if found != entities[key].lives}
-    if changed:
-        await update_lifespans(batch.tx, batch.organization_id, kind, changed)
-    rows = [
-        PresenceRow(month, _month_keys(table, key, entities[key]), present)
-        for key, found in changed.items()
-        for month, present in _presence_changes(batch.open_months, entities[key].lives, found)
-    ]
+    changed = {
+        key: lifespans
+        for key, lifespans in recomputed.items()
+        if lifespans != entities[key].lifespans
+    }
+    if not changed:
+        return
+    await update_lifespans(batch.tx, batch.organization_id, kind, changed)
+    rows = []
+    for key, lifespans in changed.items():
+        entity = entities[key]
+        row_key = _month_keys(table, key, entity)
+        ids = dict(zip(table.keys, row_key, strict=True))
+        for month, present in _presence_changes(batch.open_months, entity.lifespans, lifespans):
+            rows.append(PresenceRow(month, row_key, present))
+        for month, present in _presence_changes(batch.closed_months, entity.lifespans, lifespans):
+            batch.corrections.add(month, _PRESENCE_FIGURE[table], 1 if present else -1, **ids)
     if rows:
         await set_presence(batch.tx, batch.organization_id, table, rows)
-    for key, found in changed.items():
-        ids = dict(zip(table.keys, _month_keys(table, key, entities[key]), strict=True))
-        for month, present in _presence_changes(batch.closed_months, entities[key].lives, found):
-            batch.corrections.add(month, _COUNTED_AS[table], 1 if present else -1, **ids)
 
 
-_COUNTED_AS = {
+_PRESENCE_FIGURE = {
     WORKSPACE_MONTH: Figure.WORKSPACES,
     PROJECT_MONTH: Figure.PROJECTS,
     MEMBER_MONTH: Figure.MEMBERS,
@@ -260,6 +270,6 @@ async def _load_ends(batch: Batch, entities: Mapping[UUID, Entity]) -> dict[UUID
     for fact in await select_facts(batch.tx, batch.organization_id, subjects, DELETION_TYPES):
         ended[fact.subject_id].append(fact.occurred_at)
     return {
-        key: [moment for source in (key, *entity.parents) for moment in ended[source]]
+        key: [ended_at for each in (key, *entity.parents) for ended_at in ended[each]]
         for key, entity in entities.items()
     }

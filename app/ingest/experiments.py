@@ -25,7 +25,7 @@ from app.domain.events import (
     ExperimentCreated,
     ExperimentCreatedEvent,
     ExperimentDeletedEvent,
-    ExperimentNamed,
+    ExperimentReference,
     ExperimentResized,
     ExperimentResizedEvent,
 )
@@ -49,12 +49,12 @@ from app.ingest.directory import DELETION_TYPES
 _DECODERS: Mapping[str, Callable[[str], Any]] = {
     "experiment.created": msgspec.json.Decoder(ExperimentCreated).decode,
     "experiment.resized": msgspec.json.Decoder(ExperimentResized).decode,
-    "experiment.deleted": msgspec.json.Decoder(ExperimentNamed).decode,
+    "experiment.deleted": msgspec.json.Decoder(ExperimentReference).decode,
 }
 
-ExperimentData = ExperimentCreated | ExperimentResized | ExperimentNamed
+ExperimentData = ExperimentCreated | ExperimentResized | ExperimentReference
 Facts = Mapping[UUID, Sequence[ExperimentFact]]
-Moments = Mapping[UUID, Sequence[tuple[datetime, UUID]]]
+EndTimes = Mapping[UUID, Sequence[tuple[datetime, UUID]]]
 """By entity: when it was deleted, and by which event."""
 Difference = Mapping[tuple[Month, Placement], ExperimentFigures]
 
@@ -134,7 +134,7 @@ def _to_fact(uid: UUID, at: datetime, data: ExperimentData) -> ExperimentFact:
     return ExperimentFact(at, ExperimentStep.DELETED, uid)
 
 
-async def _load_project_ends(batch: Batch, *facts: Facts) -> Moments:
+async def _load_project_ends(batch: Batch, *facts: Facts) -> EndTimes:
     """Return for each project of these facts when it or its workspace was deleted."""
     workspace_of = {
         fact.placement.project_id: fact.placement.workspace_id

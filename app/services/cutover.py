@@ -29,7 +29,7 @@ from app.ingest.reconcile import compute_missing_corrections
 from app.ingest.store import CHUNK_SIZE, IngestResult
 from app.services.audit import append_audit_event
 from app.services.file_import import store_lines
-from app.services.months import rebuild_open_months
+from app.services.months import recompute_open_months
 
 
 async def hand_over_to_live(
@@ -91,7 +91,7 @@ async def withdraw_hand_over(
     await update_cutover_month(tx, organization_id, None)
     if organization.last_month is not None:
         last = organization.last_month
-        await rebuild_open_months(tx, organization_id, list(month.through(last)))
+        await recompute_open_months(tx, organization_id, list(month.through(last)))
     if organization.first_event_at is not None:
         await _book_what_came_since(tx, organization_id, organization.first_event_at, month)
     await append_audit_event(

@@ -17,7 +17,7 @@ from app.db.organizations import OrganizationRow, lock_organization, update_clos
 from app.domain.audit import OPERATOR, Action, Actor, AuditEvent
 from app.domain.errors import InvalidBatch, InvalidMonth, InvalidReport, MonthClosed
 from app.domain.months import Month
-from app.ingest.rebuild import stored_rows
+from app.ingest.month_rows import load_rows
 from app.ingest.replay import MonthRows
 from app.ingest.store import CHUNK_SIZE, IngestResult
 from app.services.analyze_trigger import AnalyzeTrigger
@@ -159,7 +159,7 @@ async def _before(tx: Transaction, organization: OrganizationRow, month: Month) 
     last = organization.last_month
     if last is None or organization.first_month is None or month < organization.first_month:
         return MonthRows.empty()
-    rows = await stored_rows(tx, organization.organization_id, min(month, last))
+    rows = await load_rows(tx, organization.organization_id, min(month, last))
     if month > last:
         rows.users = {
             name: row._replace(

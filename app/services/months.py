@@ -1,9 +1,7 @@
-"""Months: list, close, reopen and verify them. The report of a closed month never changes."""
+"""Months: list, close and reopen them. The report of a closed month never changes."""
 
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from enum import Enum, auto
 from typing import NamedTuple
 from uuid import UUID
 
@@ -16,7 +14,6 @@ from app.db.month_closes import (
     insert_closes,
     select_close_history,
     select_closes,
-    select_rows_hash,
 )
 from app.db.months import carry_forward
 from app.db.organizations import (
@@ -31,14 +28,7 @@ from app.domain.audit import Action, Actor, AuditEvent, Interface
 from app.domain.errors import InvalidArgument, InvalidMonth, MonthBeforeCutover, MonthNotClosed
 from app.domain.events import NUL
 from app.domain.months import Month
-from app.ingest.rebuild import (
-    corrected_rows,
-    differences,
-    replace_rows,
-    replayed_rows,
-    stored_rows,
-)
-from app.ingest.replay import MonthRows
+from app.ingest.month_rows import replace_rows, replay_month_rows
 from app.services.audit import append_audit_event
 
 AUTOMATIC_CLOSE_ACTOR = "MONTH_CLOSE_AFTER_DAYS"
@@ -66,10 +56,10 @@ async def list_months(
     if not known:
         return []
     months = min(known).through(Month.containing(now))
-    return [_state(month, closes.get(month)) for month in reversed(list(months))]
+    return [_to_state(month, closes.get(month)) for month in reversed(list(months))]
 
 
-def _state(month: Month, close: MonthCloseRow | None) -> MonthState:
+def _to_state(month: Month, close: MonthCloseRow | None) -> MonthState:
     if close is None:
         return MonthState(month, None, None, None)
     return MonthState(
@@ -102,18 +92,14 @@ async def close_month(
         organization = await lock_organization(tx, organization_id)
         closing = months_to_close(organization, month)
         if closing:
-            last_month = await _rows_through(tx, organization, month)
-            await insert_closes(tx, organization_id, closing, username=_name(by), now=now)
+            last_month = await _create_rows_through(tx, organization, month)
+            await insert_closes(tx, organization_id, closing, username=by.username or "", now=now)
             await update_closed_through(tx, organization_id, month, last_month)
         for each in closing:
             await append_audit_event(
                 tx, by, AuditEvent(organization_id, Action.MONTH_CLOSED, str(each)), now
             )
     return closing
-
-
-def _name(by: Actor) -> str:
-    return by.username or ""
 
 
 def months_to_close(organization: OrganizationRow, month: Month) -> list[Month]:
@@ -127,15 +113,15 @@ def months_to_close(organization: OrganizationRow, month: Month) -> list[Month]:
     return list(first.through(month))
 
 
-async def _rows_through(
+async def _create_rows_through(
     tx: Transaction, organization: OrganizationRow, month: Month
 ) -> Month | None:
     """Create the month's rows before it closes, so that later events cannot change its stocks."""
     if organization.last_month is None:
         return None
     last = organization.last_month
-    if opened := list(last.plus(1).through(month)):
-        await carry_forward(tx, organization.organization_id, last, opened)
+    if new_months := list(last.plus(1).through(month)):
+        await carry_forward(tx, organization.organization_id, last, new_months)
     return max(last, month)
 
 
@@ -186,120 +172,48 @@ async def reopen_month(
     async with database.transaction(organization_id) as tx:
         organization = await lock_organization(tx, organization_id)
         if organization.closed_through != month:
-            raise MonthNotClosed(_explain_not_reopenable(organization, month))
-        if _is_handed_over(organization, month):
+            raise MonthNotClosed(_explain_why_not_reopenable(organization, month))
+        if is_before_cutover(organization, month):
             raise MonthBeforeCutover(
-                f"{month} stays what its imported report states: live sources have taken over "
-                f"since, and what they say of {month} is the same once more."
+                f"{month} cannot be reopened: it keeps the figures of its imported report, "
+                f"because live sources replaced the reports from "
+                f"{organization.cutover_month} on."
             )
         closes = [row.month for row in await select_closes(tx, organization_id)]
         earlier = max((each for each in closes if each < month), default=None)
-        await delete_close(tx, organization_id, month, username=_name(by), reason=reason, now=now)
-        act = AuditEvent(organization_id, Action.MONTH_REOPENED, str(month), {"reason": reason})
-        await append_audit_event(tx, by, act, now)
+        await delete_close(
+            tx, organization_id, month, username=by.username or "", reason=reason, now=now
+        )
+        event = AuditEvent(organization_id, Action.MONTH_REOPENED, str(month), {"reason": reason})
+        await append_audit_event(tx, by, event, now)
         await update_closed_through(tx, organization_id, earlier, organization.last_month)
         if organization.first_event_at is not None:
             begin = Month.containing(organization.first_event_at)
             first = min(month, begin) if earlier is None else month
             await delete_corrections(tx, organization_id, first, month)
-            await rebuild_open_months(tx, organization_id, list(max(first, begin).through(month)))
+            await recompute_open_months(
+                tx, organization_id, list(max(first, begin).through(month))
+            )
 
 
-async def rebuild_open_months(
+async def recompute_open_months(
     tx: Transaction, organization_id: UUID, months: Sequence[Month]
 ) -> None:
     """Recompute the rows of these open months from all events, in order."""
     for month in months:
-        rows = await replayed_rows(tx, organization_id, month)
+        rows = await replay_month_rows(tx, organization_id, month)
         await replace_rows(tx, organization_id, month, rows)
     if months:
         await lower_first_month(tx, organization_id, months[0])
 
 
-def _is_handed_over(organization: OrganizationRow, month: Month) -> bool:
+def is_before_cutover(organization: OrganizationRow, month: Month) -> bool:
+    """Return whether the month keeps the figures of its imported report."""
     return organization.cutover_month is not None and month < organization.cutover_month
 
 
-def _explain_not_reopenable(organization: OrganizationRow, month: Month) -> str:
+def _explain_why_not_reopenable(organization: OrganizationRow, month: Month) -> str:
     closed_through = organization.closed_through
     if closed_through is None or closed_through < month:
         return f"{month} is open."
-    return f"{month} cannot be opened before {closed_through}, the latest closed month."
-
-
-class Compared(Enum):
-    """What a month was compared with."""
-
-    EVENTS = auto()
-    """An open month: all columns of its rows are compared with a replay of the events."""
-    EVENTS_AND_CLOSE = auto()
-    """A closed month: its figures with their corrections, with what all raw events say; and its
-    rows, with their hash of the close."""
-    CLOSE = auto()
-    """A month before the hand-over to live sources: its rows, with their hash of the close. What
-    events say of it is something else."""
-
-
-class Verified(NamedTuple):
-    """What a month was compared with, and one sentence per difference."""
-
-    compared: Compared
-    differences: Sequence[str]
-
-
-async def verify_month(database: Database, organization_id: UUID, month: Month) -> Verified:
-    """Compare a month with a replay of all events, and a closed month with its hash.
-
-    Raises:
-        InvalidMonth: The month is after the last event.
-    """
-    async with database.transaction(organization_id) as tx:
-        organization = await lock_organization(tx, organization_id)
-        if organization.closed_through is None or organization.closed_through < month:
-            _require_rows(organization, month)
-            expected = await _expected_rows(tx, organization, month)
-            rows = await stored_rows(tx, organization_id, month)
-            found = differences(expected, rows, figures_only=False)
-            return Verified(Compared.EVENTS, list(found))
-        changed = await _changed_since_close(tx, organization_id, month)
-        if _is_handed_over(organization, month):
-            return Verified(Compared.CLOSE, changed)
-        expected = await _expected_rows(tx, organization, month)
-        rows = await corrected_rows(tx, organization_id, month)
-        found = differences(expected, rows, figures_only=True)
-        return Verified(Compared.EVENTS_AND_CLOSE, [*found, *changed])
-
-
-async def _changed_since_close(
-    tx: Transaction, organization_id: UUID, month: Month
-) -> Sequence[str]:
-    """Compare the month's hash with the one stored at its close.
-
-    Months before the first close have no stored hash: they are closed and have no rows.
-    """
-    closes = {row.month: row.rows_hash for row in await select_closes(tx, organization_id)}
-    rows_hash = await select_rows_hash(tx, organization_id, month)
-    if rows_hash == closes.get(month, _HASH_OF_NO_ROWS):
-        return []
-    return ["rows changed after the month was closed"]
-
-
-_HASH_OF_NO_ROWS = hashlib.sha256().hexdigest()
-
-
-async def _expected_rows(
-    tx: Transaction, organization: OrganizationRow, month: Month
-) -> MonthRows:
-    """Replay the month; it is empty if it is before the first event."""
-    first_event_at = organization.first_event_at
-    if first_event_at is None or first_event_at >= month.end:
-        return MonthRows.empty()
-    return await replayed_rows(tx, organization.organization_id, month)
-
-
-def _require_rows(organization: OrganizationRow, month: Month) -> None:
-    """Reject a month after the last event: it has no rows, as reports carry stocks forward."""
-    if organization.last_month is None or month > organization.last_month:
-        raise InvalidMonth(
-            f"{month} has no events, nor has any later month: verify an earlier one."
-        )
+    return f"{month} cannot be reopened before {closed_through}, the latest closed month."

@@ -25,7 +25,8 @@ from app.postgres.dumps import (
     verify_dump,
     write_dump,
 )
-from app.services.months import list_months, verify_month
+from app.services.month_verification import verify_month
+from app.services.months import list_months
 from app.services.organizations import list_organizations
 
 OnMonth = Callable[[str, Month], None]

@@ -11,7 +11,8 @@ from app.domain.audit import OPERATOR
 from app.domain.ids import organization_id
 from app.domain.months import Month
 from app.services.file_import import import_lines
-from app.services.months import close_month, reopen_month, verify_month
+from app.services.month_verification import verify_month
+from app.services.months import close_month, reopen_month
 from app.services.retention import prepare_partitions, prune_events
 from tests.conftest import NOW, Feed, FixedClock, GraphQLClient, event, record_statements
 from tests.report.questions import ONE, STORING, less

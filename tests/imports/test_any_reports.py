@@ -17,7 +17,7 @@ from app.connectors.reports.document import Report, read_report
 from app.domain.months import Month
 from app.services.file_import import import_lines
 from app.services.imported_reports import import_reports
-from app.services.months import verify_month
+from app.services.month_verification import verify_month
 from app.services.organizations import find_organization
 from tests.app_client import AppClient
 from tests.conftest import ClonedDatabase, FixedClock, event

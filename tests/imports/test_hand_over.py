@@ -13,7 +13,8 @@ from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import InvalidMonth, MonthBeforeCutover
 from app.domain.months import Month
 from app.services.imported_reports import import_reports
-from app.services.months import Compared, close_month, reopen_month, verify_month
+from app.services.month_verification import ComparedWith, verify_month
+from app.services.months import close_month, reopen_month
 from app.services.organizations import find_organization
 from tests.conftest import Feed, FixedClock, GraphQLClient, RestClient, event
 from tests.imports.conftest import ImportReports, document, member, project, user, workspace
@@ -109,10 +110,10 @@ async def test_live_sources_go_on_without_counting_anything_twice(
     await verified(database, Month(2026, 9), OCTOBER)
     found = await find_organization(database, DEFAULT_ORGANIZATION)
     compared = [
-        (await verify_month(database, found.organization_id, month)).compared
+        (await verify_month(database, found.organization_id, month)).compared_with
         for month in (Month(2026, 8), Month(2026, 9), OCTOBER)
     ]
-    assert compared == [Compared.CLOSE, Compared.CLOSE, Compared.EVENTS]
+    assert compared == [ComparedWith.CLOSE, ComparedWith.CLOSE, ComparedWith.EVENTS]
     await hand_over(database, clock)
     assert await stocks(graphql, "2026-10") == october
 
@@ -170,7 +171,9 @@ async def test_a_month_before_the_hand_over_stays_closed(
     await hand_over(database, clock)
     found = await find_organization(database, DEFAULT_ORGANIZATION)
 
-    with pytest.raises(MonthBeforeCutover, match="2026-09 stays what its imported report states"):
+    with pytest.raises(
+        MonthBeforeCutover, match="2026-09 cannot be reopened: it keeps the figures"
+    ):
         await reopen_month(
             database,
             found.organization_id,

@@ -11,7 +11,7 @@ from app.db.engine import Database
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.months import Month
 from app.server.process_tuning import tune_gc
-from app.services.months import verify_month
+from app.services.month_verification import verify_month
 from app.services.organizations import find_organization
 from tests.conftest import RestClient
 from tests.imports.companies import Company

@@ -10,7 +10,8 @@ from app.domain.audit import OPERATOR
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import InvalidMonth, InvalidReport, MonthClosed
 from app.domain.months import Month
-from app.services.months import reopen_month, verify_month
+from app.services.month_verification import verify_month
+from app.services.months import reopen_month
 from app.services.organizations import find_organization
 from tests.conftest import CONTRACT, Feed, FixedClock, GraphQLClient, RestClient, event
 from tests.imports.conftest import (

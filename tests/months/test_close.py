@@ -12,7 +12,8 @@ from app.db.engine import Database
 from app.domain.audit import OPERATOR
 from app.domain.ids import organization_id
 from app.domain.months import Month
-from app.services.months import close_due_months, close_month, reopen_month, verify_month
+from app.services.month_verification import verify_month
+from app.services.months import close_due_months, close_month, reopen_month
 from app.settings import Settings
 from tests.conftest import Feed, FixedClock, GraphQLClient, RestClient, event
 from tests.report.questions import ONE

@@ -23,7 +23,8 @@ from app.domain.audit import OPERATOR
 from app.domain.events import decode_lines
 from app.domain.months import Month
 from app.services.group_commit import GroupCommitIngestor
-from app.services.months import close_month, reopen_month, verify_month
+from app.services.month_verification import verify_month
+from app.services.months import close_month, reopen_month
 from tests.app_client import AppClient
 from tests.conftest import NOW, ClonedDatabase, FixedClock
 from tests.report.feeds import FIRST_MONTH, LAST_MONTH, feeds

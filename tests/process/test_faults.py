@@ -23,7 +23,7 @@ from app.db.engine import Database
 from app.demo.generate import OrganizationShape, generate_events
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.months import Month
-from app.services.months import verify_month
+from app.services.month_verification import verify_month
 from app.services.organizations import find_organization
 from tests.conftest import event
 from tests.process.faults import Answer, Asking

@@ -6,7 +6,8 @@ from typing import Any
 from app.db.engine import Database
 from app.domain.audit import OPERATOR
 from app.domain.months import Month
-from app.services.months import close_month, verify_month
+from app.services.month_verification import verify_month
+from app.services.months import close_month
 from app.services.organizations import find_organization
 from tests.conftest import Feed, FixedClock, GraphQLClient, event
 
