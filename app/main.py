@@ -42,6 +42,7 @@ from app.web.middleware.compression import QualityAwareGZip
 from app.web.middleware.duplicate_headers import RejectDuplicateHeaders
 from app.web.middleware.record_requests import RecordRequests
 from app.web.middleware.security_headers import SecurityHeaders
+from resolvers.charges_cache import ChargesCache
 
 _MAX_LARGEST_BODIES = 4
 """Request bodies of the largest allowed size that fit in memory at once."""
@@ -92,6 +93,7 @@ def create_app(
         query_limit=ConcurrencyLimit(settings.max_concurrent_queries_per_key),
         download_slots=TenantCapacity(max(1, database.pool_size // 2)),
         response_memory=TenantCapacity(_RESPONSE_MEMORY_BYTES),
+        charges_cache=ChargesCache(),
         metrics=metrics,
     )
     return app

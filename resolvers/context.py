@@ -8,6 +8,7 @@ from app.db.snapshot import Snapshot
 from app.domain.audit import OPERATOR, Actor, AuditEvent
 from app.domain.callers import Caller
 from app.settings import Settings
+from resolvers.charges_cache import ChargesCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Context:
         now: The time of the request.
         actor: Who the audit log names.
         audit_events: What the request did; recorded once it is answered.
+        charges_cache: The charges that earlier requests computed.
     """
 
     caller: Caller
@@ -31,3 +33,4 @@ class Context:
     now: datetime
     actor: Actor = OPERATOR
     audit_events: list[AuditEvent] = field(default_factory=list)
+    charges_cache: ChargesCache = field(default_factory=ChargesCache)

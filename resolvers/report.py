@@ -122,4 +122,6 @@ def _report_window(month: Month, row: Any, now: datetime) -> ReportWindow:
         ui_measured=row["ui_measured"],
         sdk_measured=row["sdk_measured"],
         flows_known=row["imported_from"] is None,
+        closed=row["closed"],
+        revision=row["revision"],
     )

@@ -9,6 +9,7 @@ from strawberry import Info
 
 from app.domain.months import Month
 from app.domain.sizes import to_megabytes
+from resolvers.charge_lists import charges_of_reports
 from resolvers.context import Context
 from resolvers.corrections import corrections_of_reports
 from resolvers.levels import ReportKey, parse_id_page, parse_page
@@ -21,6 +22,7 @@ from resolvers.workspaces import (
     workspaces_of_reports,
 )
 from schema.arguments import AfterId, AfterUsername, First
+from schema.charge import Charges
 from schema.correction import Correction
 from schema.descriptions import UNMEASURED
 from schema.execution import batched, column, embedded
@@ -186,3 +188,15 @@ class ChargebackReport:
         info: Info[Context, Any], reports: Sequence[ReportKey], selection: Selection
     ) -> Grouped:
         return await corrections_of_reports(info.context, reports, selection)
+
+    @batched(
+        key=_KEY,
+        graphql_type=Charges | None,
+        description="Null when the organization has no currency, and in a month that an imported "
+        "report states; else the charges of the month: so far while it is current, frozen once it "
+        "is closed.",
+    )
+    async def charges(
+        info: Info[Context, Any], reports: Sequence[ReportKey], _selection: Selection
+    ) -> Grouped:
+        return await charges_of_reports(info.context, reports)

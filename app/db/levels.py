@@ -56,6 +56,8 @@ class ReportWindow:
         sdk_measured: The same of SDK usage.
         flows_known: False of a month that an imported report states: it says how the month ended,
             not what was created in it, nor for how long it was held.
+        closed: Whether the month is closed, so that its charges are those that the close booked.
+        revision: Counts the changes of the organization; equal revisions have equal figures.
     """
 
     month: date
@@ -66,6 +68,8 @@ class ReportWindow:
     ui_measured: bool
     sdk_measured: bool
     flows_known: bool
+    closed: bool = False
+    revision: int = 0
 
 
 _REPORT_COLUMNS: Mapping[str, Any] = {
@@ -308,9 +312,9 @@ def _same(page: Any, columns: Sequence[ColumnElement[Any]]) -> list[ColumnElemen
 def figures(table: Any, report: Report) -> dict[str, SQLColumnExpression[Any]]:
     """The storage figures of a month row, as its report shows them.
 
-    `size_in_mb` is exact to two decimals, half up, as `app.domain.sizes.to_megabytes` rounds it,
-    and `average_hundredths` the average over the month so far, in hundredths of a MB, half up. The
-    average and `experiments_created` are null where flows are not known.
+    `size_in_mb` is exact to two decimals, half up, as `app.domain.sizes.to_megabytes` rounds it.
+    `byte_microseconds` is exact, and `average_hundredths` the average over the month so far, in
+    hundredths of a MB, half up. Both and `experiments_created` are null where flows are not known.
     """
     held = case(
         (report.c.carried, table.size_bytes * cast(report.c.elapsed_microseconds, Numeric)),
@@ -326,6 +330,7 @@ def figures(table: Any, report: Report) -> dict[str, SQLColumnExpression[Any]]:
         "experiments_created": measured(table.experiments_created, report.c.flows_known, report),
         "size_bytes": table.size_bytes,
         "size_in_mb": _megabytes(table.size_bytes),
+        "byte_microseconds": case((report.c.flows_known, held)),
         "average_hundredths": case(
             (report.c.flows_known, cast(func.div(200 * held + unit, 2 * unit), BigInteger))
         ),

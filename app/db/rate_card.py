@@ -11,7 +11,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.charge_tables import Assignment, CostCentre, Price, Rate
-from app.db.tables import Organization, PlatformUser, Workspace
+from app.db.levels import ORGANIZATION
+from app.db.row_reader import RowReader
+from app.db.statements import Composed, compile_once
+from app.db.tables import Base, Organization, PlatformUser, Workspace
 from app.domain import rates
 from app.domain.money import Currency
 from app.domain.months import Month
@@ -35,13 +38,95 @@ class AssignmentRow(NamedTuple):
     cost_centre: str | None
 
 
-async def select_currency(tx: AsyncConnection, organization_id: UUID) -> str | None:
-    """Return the organization's currency code; None while it charges nothing."""
-    found = await tx.execute(
-        select(Organization.currency).where(Organization.organization_id == organization_id)
+async def read_currency(read: RowReader) -> Currency | None:
+    """Return the organization's currency; None while it charges nothing."""
+    [(code,)] = await read(_select_currency(), {})
+    return None if code is None else Currency.parse(code)
+
+
+async def read_cost_centres(read: RowReader) -> Sequence[rates.CostCentre]:
+    """Return the cost centres, sorted by code."""
+    return [rates.CostCentre(*row) for row in await read(_select_cost_centres(), {})]
+
+
+async def read_rates(read: RowReader) -> Sequence[rates.Rate]:
+    """Return the rates, sorted by code."""
+    return [
+        rates.Rate(
+            code, name, Measure(measure), None if split is None else Split(split), cost_centre
+        )
+        for code, name, measure, split, cost_centre in await read(_select_rates(), {})
+    ]
+
+
+async def read_prices(read: RowReader) -> Sequence[PriceRow]:
+    """Return all prices of all rates, sorted by rate and month."""
+    rows = await read(_select_prices(), {})
+    return [PriceRow(rate, Month.containing(day), amount) for rate, day, amount in rows]
+
+
+async def read_assignments(read: RowReader) -> Sequence[AssignmentRow]:
+    """Return all assignments, sorted by kind, entity and month."""
+    rows = await read(_select_assignments(), {})
+    return [
+        AssignmentRow(AssignedKind(kind), key, Month.containing(day), cost_centre)
+        for kind, key, day, cost_centre in rows
+    ]
+
+
+async def read_rate_card(read: RowReader) -> RateCard:
+    """Return the whole rate card."""
+    prices: dict[str, dict[Month, Decimal | None]] = defaultdict(dict)
+    for price in await read_prices(read):
+        prices[price.rate][price.from_month] = price.amount
+    assigned: dict[AssignedKind, dict[UUID, dict[Month, str | None]]] = {
+        kind: defaultdict(dict) for kind in AssignedKind
+    }
+    for row in await read_assignments(read):
+        assigned[row.kind][row.entity_id][row.from_month] = row.cost_centre
+    return RateCard(
+        await read_currency(read),
+        {centre.code: centre for centre in await read_cost_centres(read)},
+        await read_rates(read),
+        prices,
+        assigned[AssignedKind.WORKSPACE],
+        assigned[AssignedKind.USER],
     )
-    currency: str | None = found.scalar_one()
-    return currency
+
+
+@compile_once
+def _select_currency() -> Composed:
+    return select(Organization.currency).where(Organization.organization_id == ORGANIZATION)
+
+
+@compile_once
+def _select_cost_centres() -> Composed:
+    return _select_all(CostCentre, "code", "name")
+
+
+@compile_once
+def _select_rates() -> Composed:
+    return _select_all(Rate, "code", "name", "measure", "split", "cost_centre")
+
+
+@compile_once
+def _select_prices() -> Composed:
+    return _select_all(Price, "rate", "from_month", "amount")
+
+
+@compile_once
+def _select_assignments() -> Composed:
+    return _select_all(Assignment, "kind", "entity_id", "from_month", "cost_centre")
+
+
+def _select_all(table: type[Base], *names: str) -> Composed:
+    """Select these columns of all the organization's rows, sorted by primary key."""
+    columns = table.__table__.c
+    return (
+        select(*(columns[name] for name in names))
+        .where(columns.organization_id == ORGANIZATION)
+        .order_by(*table.__table__.primary_key)
+    )
 
 
 async def update_currency(tx: AsyncConnection, organization_id: UUID, currency: str) -> None:
@@ -51,18 +136,6 @@ async def update_currency(tx: AsyncConnection, organization_id: UUID, currency: 
         .where(Organization.organization_id == organization_id)
         .values(currency=currency)
     )
-
-
-async def select_cost_centres(
-    tx: AsyncConnection, organization_id: UUID
-) -> Sequence[rates.CostCentre]:
-    """Return the cost centres, sorted by code."""
-    found = await tx.execute(
-        select(CostCentre.code, CostCentre.name)
-        .where(CostCentre.organization_id == organization_id)
-        .order_by(CostCentre.code)
-    )
-    return [rates.CostCentre(*row) for row in found]
 
 
 async def upsert_cost_centre(
@@ -77,21 +150,6 @@ async def upsert_cost_centre(
     )
 
 
-async def select_rates(tx: AsyncConnection, organization_id: UUID) -> Sequence[rates.Rate]:
-    """Return the rates, sorted by code."""
-    found = await tx.execute(
-        select(Rate.code, Rate.name, Rate.measure, Rate.split, Rate.cost_centre)
-        .where(Rate.organization_id == organization_id)
-        .order_by(Rate.code)
-    )
-    return [
-        rates.Rate(
-            code, name, Measure(measure), None if split is None else Split(split), cost_centre
-        )
-        for code, name, measure, split, cost_centre in found
-    ]
-
-
 async def upsert_rate(tx: AsyncConnection, organization_id: UUID, rate: rates.Rate) -> None:
     """Create a rate, or change it."""
     statement = insert(Rate).values(organization_id=organization_id, **rate._asdict())
@@ -99,16 +157,6 @@ async def upsert_rate(tx: AsyncConnection, organization_id: UUID, rate: rates.Ra
     await tx.execute(
         statement.on_conflict_do_update(index_elements=["organization_id", "code"], set_=changed)
     )
-
-
-async def select_prices(tx: AsyncConnection, organization_id: UUID) -> Sequence[PriceRow]:
-    """Return all prices of all rates, sorted by rate and month."""
-    found = await tx.execute(
-        select(Price.rate, Price.from_month, Price.amount)
-        .where(Price.organization_id == organization_id)
-        .order_by(Price.rate, Price.from_month)
-    )
-    return [PriceRow(rate, Month.containing(day), amount) for rate, day, amount in found]
 
 
 async def upsert_price(tx: AsyncConnection, organization_id: UUID, price: PriceRow) -> None:
@@ -125,23 +173,6 @@ async def upsert_price(tx: AsyncConnection, organization_id: UUID, price: PriceR
             set_={"amount": statement.excluded.amount},
         )
     )
-
-
-async def select_assignments(
-    tx: AsyncConnection, organization_id: UUID
-) -> Sequence[AssignmentRow]:
-    """Return all assignments, sorted by kind, entity and month."""
-    found = await tx.execute(
-        select(
-            Assignment.kind, Assignment.entity_id, Assignment.from_month, Assignment.cost_centre
-        )
-        .where(Assignment.organization_id == organization_id)
-        .order_by(Assignment.kind, Assignment.entity_id, Assignment.from_month)
-    )
-    return [
-        AssignmentRow(AssignedKind(kind), entity_id, Month.containing(day), cost_centre)
-        for kind, entity_id, day, cost_centre in found
-    ]
 
 
 async def upsert_assignments(
@@ -191,25 +222,4 @@ async def raise_revision(tx: AsyncConnection, organization_id: UUID) -> None:
             WHERE organization_id = :organization_id
         """),
         {"organization_id": organization_id},
-    )
-
-
-async def select_rate_card(tx: AsyncConnection, organization_id: UUID) -> RateCard:
-    """Return the whole rate card of an organization."""
-    currency = await select_currency(tx, organization_id)
-    prices: dict[str, dict[Month, Decimal | None]] = defaultdict(dict)
-    for price in await select_prices(tx, organization_id):
-        prices[price.rate][price.from_month] = price.amount
-    assigned: dict[AssignedKind, dict[UUID, dict[Month, str | None]]] = {
-        kind: defaultdict(dict) for kind in AssignedKind
-    }
-    for row in await select_assignments(tx, organization_id):
-        assigned[row.kind][row.entity_id][row.from_month] = row.cost_centre
-    return RateCard(
-        None if currency is None else Currency.parse(currency),
-        {centre.code: centre for centre in await select_cost_centres(tx, organization_id)},
-        await select_rates(tx, organization_id),
-        prices,
-        assigned[AssignedKind.WORKSPACE],
-        assigned[AssignedKind.USER],
     )

@@ -6,10 +6,13 @@ apportioned to cost centres, from there to lines, and from a line to projects or
 (`apportion_line`), so that every view adds up to the same total.
 """
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 from itertools import groupby
 from typing import NamedTuple, TypeVar
 from uuid import UUID
@@ -97,6 +100,70 @@ class ChargeLine(NamedTuple):
             self.cost_centre or "",
             *((party.name, str(party.id)) if party else ("", "") for party in named),
         )
+
+
+@dataclass(frozen=True)
+class MonthCharges:
+    """The charges of one month.
+
+    Attributes:
+        month: The month in which they are booked.
+        currency: The currency of all amounts.
+        lines: Sorted by rate, origin month, cost centre, workspace and user.
+        cost_centre_names: The names of the cost centres of the lines, by code.
+    """
+
+    month: Month
+    currency: Currency
+    lines: Sequence[ChargeLine]
+    cost_centre_names: Mapping[str, str]
+
+    def name_of(self, cost_centre: str | None) -> str | None:
+        """Return a cost centre's name; None for Unassigned."""
+        return None if cost_centre is None else self.cost_centre_names[cost_centre]
+
+    @cached_property
+    def total(self) -> int:
+        """What all lines add up to, in minor units."""
+        return sum(line.booked for line in self.lines)
+
+    @cached_property
+    def corrections(self) -> int:
+        """What corrections of earlier months add to the total, in minor units."""
+        return sum(line.booked for line in self.lines if line.origin is not None)
+
+    @cached_property
+    def by_cost_centre(self) -> Mapping[str | None, int]:
+        """Minor units by cost centre, sorted by code; Unassigned last."""
+        totals = _sum_by(self.lines, lambda line: line.cost_centre)
+        return dict(sorted(totals.items(), key=lambda item: (item[0] is None, item[0] or "")))
+
+    @cached_property
+    def by_rate(self) -> Mapping[Rate, int]:
+        """Minor units by rate, sorted by code."""
+        return _sum_by(self.lines, lambda line: line.rate)
+
+    @cached_property
+    def workspace_lines(self) -> Mapping[UUID, Sequence[ChargeLine]]:
+        """The month's own lines of workspace measures, by workspace."""
+        found: dict[UUID, list[ChargeLine]] = defaultdict(list)
+        for line in self.lines:
+            if line.workspace is not None and line.user is None and line.origin is None:
+                found[line.workspace.id].append(line)
+        return found
+
+    @cached_property
+    def by_user(self) -> Mapping[UUID, int]:
+        """Minor units of the month's own lines of user measures, by user."""
+        own = [line for line in self.lines if line.user is not None and line.origin is None]
+        return _sum_by(own, lambda line: line.user.id)  # type: ignore[union-attr]
+
+    def sha256(self) -> str:
+        """Return the hash of the currency and of everything that the lines say."""
+        digest = hashlib.sha256(self.currency.code.encode())
+        for line in self.lines:
+            digest.update(repr((*line, self.name_of(line.cost_centre))).encode())
+        return digest.hexdigest()
 
 
 def storage_quantity(byte_microseconds: int, month: Month) -> Fraction:
@@ -224,6 +291,14 @@ def _minor_units(currency: Currency, lines: Sequence[ChargeLine]) -> Fraction:
 
 
 T = TypeVar("T")
+K = TypeVar("K")
+
+
+def _sum_by(lines: Iterable[ChargeLine], key: Callable[[ChargeLine], K]) -> dict[K, int]:
+    totals: dict[K, int] = defaultdict(int)
+    for line in lines:
+        totals[key(line)] += line.booked
+    return totals
 
 
 def _grouped(items: Sequence[T], key: Callable[[T], object]) -> Iterator[tuple[object, list[T]]]:

@@ -30,6 +30,7 @@ from app.domain.events import NUL
 from app.domain.months import Month
 from app.ingest.month_rows import replace_rows, replay_month_rows
 from app.services.audit import append_audit_event
+from app.services.charges import book_charges
 
 AUTOMATIC_CLOSE_ACTOR = "MONTH_CLOSE_AFTER_DAYS"
 """The name under which the service closes months automatically."""
@@ -95,6 +96,7 @@ async def close_month(
             last_month = await _create_rows_through(tx, organization, month)
             await insert_closes(tx, organization_id, closing, username=by.username or "", now=now)
             await update_closed_through(tx, organization_id, month, last_month)
+            await book_charges(tx, organization_id, closing)
         for each in closing:
             await append_audit_event(
                 tx, by, AuditEvent(organization_id, Action.MONTH_CLOSED, str(each)), now

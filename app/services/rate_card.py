@@ -17,18 +17,19 @@ from app.db.rate_card import (
     AssignmentRow,
     PriceRow,
     raise_revision,
-    select_cost_centres,
-    select_currency,
+    read_cost_centres,
+    read_currency,
+    read_prices,
+    read_rate_card,
+    read_rates,
     select_known_ids,
-    select_prices,
-    select_rate_card,
-    select_rates,
     update_currency,
     upsert_assignments,
     upsert_cost_centre,
     upsert_price,
     upsert_rate,
 )
+from app.db.row_reader import RowReader, read_from_transaction
 from app.domain.audit import Action, Actor, AuditEvent
 from app.domain.errors import CurrencyMismatch, InvalidArgument, MonthClosed, NotFound
 from app.domain.events import NUL
@@ -53,10 +54,10 @@ class AssignmentEntry(NamedTuple):
     from_month: Month
 
 
-async def read_rate_card(database: Database, organization_id: UUID) -> RateCard:
+async def fetch_rate_card(database: Database, organization_id: UUID) -> RateCard:
     """Return the whole rate card."""
     async with database.transaction(organization_id) as tx:
-        return await select_rate_card(tx, organization_id)
+        return await read_rate_card(read_from_transaction(tx, organization_id))
 
 
 async def set_currency(
@@ -70,10 +71,10 @@ async def set_currency(
     """
     currency = Currency.parse(code)
     async with _changing(database, organization_id, Action.CURRENCY_SET, code, by, now) as change:
-        current = await select_currency(change.tx, organization_id)
-        if current not in {None, code} and await select_prices(change.tx, organization_id):
+        current = await read_currency(change.read)
+        if current is not None and current != currency and await read_prices(change.read):
             raise CurrencyMismatch(
-                f"currency: prices are in {current}, so the currency cannot become {code}."
+                f"currency: prices are in {current.code}, so the currency cannot become {code}."
             )
         await update_currency(change.tx, organization_id, code)
     return currency
@@ -109,14 +110,14 @@ async def set_rate(
     _require_text("name", rate.name, MAX_NAME_LENGTH)
     _require_payer(rate)
     async with _changing(database, organization_id, Action.RATE_SET, rate.code, by, now) as change:
-        for known in await select_rates(change.tx, organization_id):
+        for known in await read_rates(change.read):
             if known.code == rate.code and known.measure is not rate.measure:
                 raise InvalidArgument(
                     f"measure: rate {rate.code!r} charges {known.measure}, which cannot change: "
                     f"create another rate for {rate.measure}."
                 )
         if rate.cost_centre is not None:
-            await _require_cost_centres(change.tx, organization_id, [rate.cost_centre])
+            await _require_cost_centres(change.read, [rate.cost_centre])
         await upsert_rate(change.tx, organization_id, rate)
 
 
@@ -146,14 +147,14 @@ async def set_price(
         database, organization_id, Action.PRICE_SET, rate, by, now, detail
     ) as change:
         change.require_open(from_month, "price")
-        own = await select_currency(change.tx, organization_id)
+        own = await read_currency(change.read)
         if own is None:
             raise InvalidArgument("currency: set the organization's currency before any price.")
-        if currency not in {None, own}:
+        if currency not in {None, own.code}:
             raise CurrencyMismatch(
-                f"currency: the organization charges in {own}; got a price in {currency}."
+                f"currency: the organization charges in {own.code}; got a price in {currency}."
             )
-        if rate not in {known.code for known in await select_rates(change.tx, organization_id)}:
+        if rate not in {known.code for known in await read_rates(change.read)}:
             raise NotFound(f"rate: there is no rate {rate!r}: create it first.")
         await upsert_price(change.tx, organization_id, PriceRow(rate, from_month, amount))
 
@@ -186,7 +187,7 @@ async def assign(
         for entry in entries:
             change.require_open(entry.from_month, f"{entry.kind.lower()} {entry.name!r}")
         codes = [entry.cost_centre for entry in entries if entry.cost_centre is not None]
-        await _require_cost_centres(change.tx, organization_id, codes)
+        await _require_cost_centres(change.read, codes)
         await _require_known(change.tx, organization_id, entries)
         rows = [
             AssignmentRow(entry.kind, entity_id(entry), entry.from_month, entry.cost_centre)
@@ -204,6 +205,7 @@ class _Change(NamedTuple):
     """A change of the rate card under way."""
 
     tx: Transaction
+    read: RowReader
     closed_through: Month | None
 
     def require_open(self, month: Month, what: str) -> None:
@@ -232,7 +234,8 @@ async def _changing(
 ) -> AsyncIterator[_Change]:
     async with database.transaction(organization_id) as tx:
         organization = await lock_organization(tx, organization_id)
-        yield _Change(tx, organization.closed_through)
+        read = read_from_transaction(tx, organization_id)
+        yield _Change(tx, read, organization.closed_through)
         await raise_revision(tx, organization_id)
         await append_audit_event(
             tx, by, AuditEvent(organization_id, action, target, detail or {}), now
@@ -275,10 +278,8 @@ def _require_price(amount: Decimal | None) -> None:
         )
 
 
-async def _require_cost_centres(
-    tx: Transaction, organization_id: UUID, codes: Sequence[str]
-) -> None:
-    known = {centre.code for centre in await select_cost_centres(tx, organization_id)}
+async def _require_cost_centres(read: RowReader, codes: Sequence[str]) -> None:
+    known = {centre.code for centre in await read_cost_centres(read)}
     for code in codes:
         if code not in known:
             raise NotFound(f"costCentre: there is no cost centre {code!r}: create it first.")

@@ -17,6 +17,7 @@ from app.web.ingestor import Ingestor
 from app.web.limits.admission import TenantCapacity
 from app.web.limits.auth_throttle import AuthThrottle
 from app.web.limits.concurrency import ConcurrencyLimit
+from resolvers.charges_cache import ChargesCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class AppState:
     query_limit: ConcurrencyLimit
     download_slots: TenantCapacity
     response_memory: TenantCapacity
+    charges_cache: ChargesCache
     metrics: Metrics
 
     @property

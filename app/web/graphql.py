@@ -164,7 +164,15 @@ async def _execute_in_snapshot(
         state.database.snapshot(caller.organization_id) as snapshot,
     ):
         actor = request_actor(request, caller)
-        context = Context(caller, state.database, snapshot, state.settings, state.now, actor)
+        context = Context(
+            caller,
+            state.database,
+            snapshot,
+            state.settings,
+            state.now,
+            actor,
+            charges_cache=state.charges_cache,
+        )
         await _require_cost_within_limit(operation, graphql_request, context)
         result = await _execute_audited(request, operation, graphql_request, context)
     return result, snapshot.row_count

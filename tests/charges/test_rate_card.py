@@ -22,7 +22,7 @@ from app.services.months import close_month
 from app.services.rate_card import (
     AssignmentEntry,
     assign,
-    read_rate_card,
+    fetch_rate_card,
     set_cost_centre,
     set_currency,
     set_price,
@@ -83,7 +83,7 @@ async def test_a_price_holds_until_the_next_one_and_a_null_price_ends_it(
     await editor.price("storage", OCTOBER, "0.30")
     await editor.price("storage", Month(2027, 1), None)
 
-    card = await read_rate_card(editor.database, OWN)
+    card = await fetch_rate_card(editor.database, OWN)
     prices = {
         str(month): [price for _, price in tariff.rates]
         for month in (Month(2026, 8), SEPTEMBER, OCTOBER, Month(2026, 12), Month(2027, 1))
@@ -112,7 +112,7 @@ async def test_an_assignment_holds_until_the_next_one(editor: RateCardEditor, fe
     await editor.assign(AssignedKind.USER, "ann", "4712", SEPTEMBER)
     await editor.assign(AssignedKind.USER, "ann", None, OCTOBER)
 
-    card = await read_rate_card(editor.database, OWN)
+    card = await fetch_rate_card(editor.database, OWN)
     september, october = card.tariff(SEPTEMBER), card.tariff(OCTOBER)
 
     assert september is not None
@@ -129,7 +129,7 @@ async def test_refusals_name_the_value_and_store_nothing(
 ) -> None:
     await editor.currency("EUR")
     await editor.rate(STORAGE)
-    before = await read_rate_card(editor.database, OWN)
+    before = await fetch_rate_card(editor.database, OWN)
 
     refusals = [
         await refusal(editor.currency("DEM")),
@@ -188,7 +188,7 @@ async def test_refusals_name_the_value_and_store_nothing(
         "NOT_FOUND: workspace: 'nowhere' is not known: no event has named it yet.",
         "NOT_FOUND: costCentre: there is no cost centre '4711': create it first.",
     ]
-    assert await read_rate_card(editor.database, OWN) == before
+    assert await fetch_rate_card(editor.database, OWN) == before
 
 
 async def test_a_closed_month_keeps_its_prices_and_assignments(
@@ -199,14 +199,14 @@ async def test_a_closed_month_keeps_its_prices_and_assignments(
     await editor.rate(STORAGE)
     await editor.price("storage", SEPTEMBER, "0.20")
     await close_month(editor.database, OWN, SEPTEMBER, by=OPERATOR, now=NOW)
-    before = await read_rate_card(editor.database, OWN)
+    before = await fetch_rate_card(editor.database, OWN)
 
     with pytest.raises(MonthClosed, match="the earliest month is 2026-10"):
         await editor.price("storage", SEPTEMBER, "0.25")
     with pytest.raises(MonthClosed, match="workspace 'vision': from 2026-08 would change"):
         await editor.assign(AssignedKind.WORKSPACE, "vision", None, Month(2026, 8))
 
-    assert await read_rate_card(editor.database, OWN) == before
+    assert await fetch_rate_card(editor.database, OWN) == before
 
 
 async def test_the_currency_cannot_change_once_there_are_prices(editor: RateCardEditor) -> None:
@@ -218,7 +218,7 @@ async def test_the_currency_cannot_change_once_there_are_prices(editor: RateCard
     with pytest.raises(CurrencyMismatch, match="prices are in EUR"):
         await editor.currency("USD")
 
-    assert (await read_rate_card(editor.database, OWN)).currency == ("EUR", 2)
+    assert (await fetch_rate_card(editor.database, OWN)).currency == ("EUR", 2)
 
 
 async def test_prices_need_a_currency(editor: RateCardEditor) -> None:

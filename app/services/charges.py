@@ -1,0 +1,37 @@
+"""Book the charges of months that are being closed."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from app.db.charges import insert_charges
+from app.db.engine import Transaction
+from app.db.levels import ReportWindow
+from app.db.row_reader import read_from_transaction
+from app.domain.months import Month
+from resolvers.charges import compute_charges
+
+
+async def book_charges(tx: Transaction, organization_id: UUID, months: Sequence[Month]) -> None:
+    """Freeze the charges of months, within the transaction that closes them.
+
+    A month without a currency has no charges to freeze.
+    """
+    read = read_from_transaction(tx, organization_id)
+    for month in months:
+        charges = await compute_charges(read, _window_of_ended(month))
+        if charges is not None:
+            await insert_charges(tx, organization_id, charges)
+
+
+def _window_of_ended(month: Month) -> ReportWindow:
+    """Return how the report of a month that has ended reads the month's own rows."""
+    return ReportWindow(
+        month=month.first_day,
+        rows_month=month.first_day,
+        carried=False,
+        elapsed_microseconds=month.microseconds,
+        remaining_microseconds=0,
+        ui_measured=True,
+        sdk_measured=True,
+        flows_known=True,
+    )

@@ -1,0 +1,174 @@
+"""The charges of reports as rows: totals, rates, cost centres and lines."""
+
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
+from fractions import Fraction
+from itertools import islice
+from typing import Any
+
+from app.domain.charges import ChargeLine, MonthCharges
+from app.domain.errors import InvalidArgument
+from resolvers.charges import charges_of_report
+from resolvers.context import Context
+from resolvers.levels import ReportKey, parse_page
+from resolvers.rows import Grouped, Row
+
+UNASSIGNED = "Unassigned"
+_DECIMALS = 12
+
+
+async def charges_of_reports(context: Context, reports: Sequence[ReportKey]) -> Grouped:
+    """Return the charges of each report: one row, or none while there is no currency.
+
+    Columns: `currency`, `total`, `corrections`; the group columns identify the report.
+    """
+    return await _read(context, reports, ("currency", "total", "corrections"), _to_totals)
+
+
+async def rate_charges_of_reports(context: Context, reports: Sequence[ReportKey]) -> Grouped:
+    """Return what each rate charges, grouped by report and sorted by code.
+
+    Columns: `code`, `name`, `measure`, `amount`.
+    """
+    return await _read(context, reports, ("code", "name", "measure", "amount"), _to_rates)
+
+
+async def cost_centre_charges_of_reports(
+    context: Context, reports: Sequence[ReportKey]
+) -> Grouped:
+    """Return what each cost centre pays, grouped by report and sorted by code.
+
+    Columns: `code` (null for Unassigned, which comes last), `name`, `amount`.
+    """
+    return await _read(context, reports, ("code", "name", "amount"), _to_cost_centres)
+
+
+async def charge_lines_of_reports(
+    context: Context,
+    reports: Sequence[ReportKey],
+    *,
+    cost_centre: str | None = None,
+    first: int | None = None,
+    after: str | None = None,
+) -> Grouped:
+    """Return charge lines, grouped by report, in the order of `MonthCharges.lines`.
+
+    Args:
+        context: The request.
+        reports: The reports.
+        cost_centre: Only what this cost centre pays; an empty string is Unassigned.
+        first: At most so many lines of each report.
+        after: Only the lines after the one with this id.
+
+    Raises:
+        InvalidArgument: `first` or `after` is invalid.
+    """
+    limit = parse_page(first, None).first
+    start = _parse_line_id(after)
+
+    def to_lines(charges: MonthCharges) -> Iterable[Row]:
+        rows = (
+            _to_line(charges, number, line)
+            for number, line in enumerate(charges.lines[start:], start + 1)
+            if cost_centre is None or (line.cost_centre or "") == cost_centre
+        )
+        return islice(rows, limit)
+
+    return await _read(context, reports, _LINE_COLUMNS, to_lines)
+
+
+async def _read(
+    context: Context,
+    reports: Sequence[ReportKey],
+    columns: Sequence[str],
+    to_rows: Callable[[MonthCharges], Iterable[Row]],
+) -> Grouped:
+    groups: list[Sequence[Row]] = []
+    for report in reports:
+        charges = await charges_of_report(context, report)
+        groups.append([] if charges is None else list(to_rows(charges)))
+    handed_down: dict[str, Sequence[Any]] = {
+        "organization_id": [report[0] for report in reports],
+        "window": [report[1] for report in reports],
+    }
+    return Grouped({name: index for index, name in enumerate(columns)}, groups, handed_down)
+
+
+def _to_totals(charges: MonthCharges) -> Iterable[Row]:
+    amount = charges.currency.from_minor
+    yield charges.currency.code, amount(charges.total), amount(charges.corrections)
+
+
+def _to_rates(charges: MonthCharges) -> Iterable[Row]:
+    for rate, booked in charges.by_rate.items():
+        yield rate.code, rate.name, rate.measure, charges.currency.from_minor(booked)
+
+
+def _to_cost_centres(charges: MonthCharges) -> Iterable[Row]:
+    for code, booked in charges.by_cost_centre.items():
+        yield code, charges.name_of(code) or UNASSIGNED, charges.currency.from_minor(booked)
+
+
+_LINE_COLUMNS = (
+    "id",
+    "rate",
+    "rate_name",
+    "measure",
+    "cost_centre",
+    "cost_centre_name",
+    "workspace",
+    "user_name",
+    "origin_month",
+    "quantity",
+    "unit",
+    "price",
+    "exact_amount",
+    "amount",
+)
+
+
+def _to_line(charges: MonthCharges, number: int, line: ChargeLine) -> Row:
+    return (
+        str(number),
+        line.rate.code,
+        line.rate.name,
+        line.rate.measure,
+        line.cost_centre,
+        charges.name_of(line.cost_centre) or UNASSIGNED,
+        line.workspace and line.workspace.name,
+        line.user and line.user.name,
+        line.origin,
+        round_decimal(line.quantity),
+        line.rate.measure.unit,
+        trim(line.price),
+        round_decimal(line.exact),
+        charges.currency.from_minor(line.booked),
+    )
+
+
+def round_decimal(value: Fraction) -> Decimal:
+    """Return a fraction to twelve decimals, half away from zero, without trailing zeros.
+
+    >>> round_decimal(Fraction(8, 3))
+    Decimal('2.666666666667')
+    >>> round_decimal(Fraction(100))
+    Decimal('100')
+    """
+    scaled = int(abs(value) * 10**_DECIMALS + Fraction(1, 2))
+    return trim(Decimal(scaled if value >= 0 else -scaled).scaleb(-_DECIMALS))
+
+
+def trim(value: Decimal) -> Decimal:
+    """Return a number without trailing zeros and without an exponent."""
+    normalized = value.normalize()
+    return (
+        normalized.quantize(Decimal(1)) if normalized == normalized.to_integral() else normalized
+    )
+
+
+def _parse_line_id(line_id: str | None) -> int:
+    if line_id is None:
+        return 0
+    if not (line_id.isascii() and line_id.isdigit() and len(line_id) <= 9):
+        raise InvalidArgument(f"after: must be the id of a line; got {line_id[:40]!r}.")
+    return int(line_id)

@@ -1,0 +1,178 @@
+"""The charges of a report month."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from enum import Enum
+from typing import Annotated, Any
+
+import strawberry
+from strawberry import Info
+
+from app.domain.months import Month
+from app.domain.rates import Measure as DomainMeasure
+from resolvers.charge_lists import (
+    charge_lines_of_reports,
+    cost_centre_charges_of_reports,
+    rate_charges_of_reports,
+)
+from resolvers.context import Context
+from resolvers.levels import ReportKey
+from resolvers.rows import Grouped, Selection
+from schema.arguments import First
+from schema.execution import batched, column
+
+_KEY = ("organization_id", "window")
+
+
+@strawberry.enum(description="What a rate charges for, and the unit of its quantity.")
+class Measure(Enum):
+    """What a rate charges for."""
+
+    STORAGE = strawberry.enum_value(
+        "STORAGE", description="GB-months: 2^30 bytes held for the whole month."
+    )
+    EXPERIMENTS_CREATED = strawberry.enum_value(
+        "EXPERIMENTS_CREATED", description="Experiments created within the month."
+    )
+    SEATS = strawberry.enum_value(
+        "SEATS", description="Licensed users that are no service accounts."
+    )
+    SERVICE_ACCOUNTS = strawberry.enum_value(
+        "SERVICE_ACCOUNTS", description="Licensed service accounts."
+    )
+    UI_USES = strawberry.enum_value("UI_USES", description="Uses of the UI by licensed users.")
+    SDK_USES = strawberry.enum_value("SDK_USES", description="Uses of the SDK by licensed users.")
+    FEE = strawberry.enum_value("FEE", description="A fixed amount per month.")
+
+
+def to_measure(measure: DomainMeasure) -> Measure:
+    """Convert a measure for the response."""
+    return Measure[measure.name]
+
+
+@strawberry.type(description="What one rate charges in a month, corrections included.")
+class RateCharge:
+    """What one rate charges in a month."""
+
+    code: str = column(description="The rate's code, unique in the organization.")
+    name: str = column(description="The rate's name.")
+    measure: Measure = column(convert=to_measure, description="What it charges for.")
+    amount: Decimal = column(description="The booked amount.")
+
+
+@strawberry.type(description="What one cost centre pays for a month, corrections included.")
+class CostCentreCharge:
+    """What one cost centre pays for a month."""
+
+    code: str | None = column(
+        description="Null when no cost centre pays; else the cost centre's code."
+    )
+    name: str = column(description="The cost centre's name, or `Unassigned`.")
+    amount: Decimal = column(description="The booked amount.")
+
+
+@strawberry.type(
+    description="One line of a month's charges: a quantity times a price, booked for a cost "
+    "centre."
+)
+class ChargeLine:
+    """One line of a month's charges."""
+
+    id: strawberry.ID = column(
+        description="Unique within the month. It changes with the lines of an open month."
+    )
+    rate: str = column(description="The code of the rate.")
+    rate_name: str = column(description="The name of the rate.")
+    measure: Measure = column(convert=to_measure, description="What the rate charges for.")
+    cost_centre: str | None = column(
+        description="Null when no cost centre pays; else the cost centre's code."
+    )
+    cost_centre_name: str = column(description="The cost centre's name, or `Unassigned`.")
+    workspace: str | None = column(
+        description="Null when no workspace is involved; else the workspace that was used or, on "
+        "a line of a user, the membership through which the cost centre pays."
+    )
+    user_name: str | None = column(
+        description="Null when the line is of a workspace or a fee; else the username."
+    )
+    origin_month: Month | None = column(
+        description="Null when the line is the month's own; else the closed month that the line corrects."
+    )
+    quantity: Decimal = column(
+        description="The quantity in the measure's unit, to twelve decimals, half up."
+    )
+    unit: str = column(description="The unit of the quantity, in the singular.")
+    price: Decimal = column(description="The price of one unit, in force in the line's month.")
+    exact_amount: Decimal = column(
+        description="Quantity times price before rounding, to twelve decimals, half up."
+    )
+    amount: Decimal = column(
+        description="The booked amount, which differs from the exact one by less than one minor "
+        "unit of the currency."
+    )
+
+
+_CostCentre = Annotated[
+    str | None,
+    strawberry.argument(
+        description="Only the lines that this cost centre pays: its code, or an empty string for "
+        "Unassigned."
+    ),
+]
+_AfterLine = Annotated[
+    strawberry.ID | None,
+    strawberry.argument(description="Only the lines after the one with this `id`."),
+]
+
+
+@strawberry.type(
+    description="The charges of a month. Every view of them (rates, cost centres, lines) adds up "
+    "to the same total."
+)
+class Charges:
+    """The charges of a month."""
+
+    currency: str = column(description="The currency of all amounts: a code of ISO 4217.")
+    total: Decimal = column(description="What all lines add up to.")
+    corrections: Decimal = column(
+        description="What corrections of closed months add to the total; 0 without corrections."
+    )
+
+    @batched(
+        key=_KEY,
+        graphql_type=list[RateCharge],
+        description="What each rate charges, sorted by code. Empty when nothing is charged.",
+    )
+    async def rates(
+        info: Info[Context, Any], reports: Sequence[ReportKey], _selection: Selection
+    ) -> Grouped:
+        return await rate_charges_of_reports(info.context, reports)
+
+    @batched(
+        key=_KEY,
+        graphql_type=list[CostCentreCharge],
+        description="What each cost centre pays, sorted by code, Unassigned last. Empty when "
+        "nothing is charged.",
+    )
+    async def cost_centres(
+        info: Info[Context, Any], reports: Sequence[ReportKey], _selection: Selection
+    ) -> Grouped:
+        return await cost_centre_charges_of_reports(info.context, reports)
+
+    @batched(
+        key=_KEY,
+        graphql_type=list[ChargeLine],
+        description="The lines, sorted by rate, origin month, cost centre, workspace and user. "
+        "Empty when nothing is charged.",
+    )
+    async def lines(
+        info: Info[Context, Any],
+        reports: Sequence[ReportKey],
+        _selection: Selection,
+        first: First = None,
+        after: _AfterLine = None,
+        cost_centre: _CostCentre = None,
+    ) -> Grouped:
+        return await charge_lines_of_reports(
+            info.context, reports, cost_centre=cost_centre, first=first, after=after
+        )
