@@ -58,7 +58,7 @@ async def test_a_table_in_use_stops_the_upgrade_in_words(make_store: MakeStore) 
 LATER = """
     ALTER TABLE workspace ADD COLUMN cost_center text;
     ALTER TABLE event ADD COLUMN received_from text DEFAULT 'unknown' NOT NULL;
-    CREATE TABLE price (organization_id uuid PRIMARY KEY REFERENCES organization);
+    CREATE TABLE budget (organization_id uuid PRIMARY KEY REFERENCES organization);
     CREATE INDEX event_by_time ON event (organization_id, occurred_at);
     UPDATE alembic_version SET version_num = '9999'
 """
