@@ -96,7 +96,7 @@ class ChargeLine:
         description="Null when the line is of a workspace or a fee; else the username."
     )
     origin_month: Month | None = column(
-        description="Null when the line is the month's own; else the closed month that the line corrects."
+        description="Null when the line is the month's own; else the closed month it corrects."
     )
     quantity: Decimal = column(
         description="The quantity in the measure's unit, to twelve decimals, half up."
