@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from app.db.audit import EntriesMatching, select_entries
+from app.db.audit import AuditFilter, select_entries
 from app.domain.audit import Action, AuditEvent
 from app.domain.errors import InvalidArgument
 from app.domain.events import NUL
@@ -15,7 +15,7 @@ from resolvers.levels import MAX_PAGE_SIZE
 async def read_audit_log(
     context: Context,
     organization: str | None,
-    matching: EntriesMatching,
+    matching: AuditFilter,
     first: int,
     after: str | None,
 ) -> Sequence[Any]:
@@ -49,6 +49,6 @@ def _parse_entry_id(after: str) -> UUID:
         ) from None
 
 
-def _validate_filter(matching: EntriesMatching) -> None:
+def _validate_filter(matching: AuditFilter) -> None:
     if NUL in (matching.username or ""):
         raise InvalidArgument(f"username: must not contain U+0000; got {matching.username!r}.")

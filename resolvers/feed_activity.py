@@ -1,11 +1,11 @@
 """Feed activity: what each source has sent, and what was accepted on each day."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from app.db.engine import Database
-from app.db.feed import select_feed_days, select_feed_sources
+from app.db.feed import FeedDayRow, FeedSourceRow, select_feed_days, select_feed_sources
 from app.domain.errors import InvalidArgument
 
 MAX_DAYS = 400
@@ -14,8 +14,8 @@ MAX_DAYS = 400
 class FeedActivity(NamedTuple):
     """Counts of events by source, and by day of arrival with the latest day first."""
 
-    sources: Sequence[Any]
-    days: Sequence[Any]
+    sources: Sequence[FeedSourceRow]
+    days: Sequence[FeedDayRow]
 
 
 async def read_feed_activity(

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
-from app.db.levels import Page, ReportWindow, report_parameters
+from app.db.levels import Page, ReportWindow, bind_reports
 from app.db.statements import Statement
 from app.domain.errors import InvalidArgument
 from resolvers.context import Context
@@ -53,7 +53,7 @@ async def read_level(
     bound = {
         "parent_month": [window.month for window in windows],
         **{f"parent_{name}": [key[index] for key in keys] for index, name in enumerate(names, 2)},
-        **report_parameters(reports, one=one_report),
+        **bind_reports(reports, one=one_report),
         **parameters,
     }
     statement = select(one_report=one_report)
@@ -75,7 +75,7 @@ def stream_level(
     """
     organization_id, window = report
     statement = select(one_report=True)
-    bound = report_parameters([window], one=True)
+    bound = bind_reports([window], one=True)
     chunks = context.snapshot.iter_chunks(
         statement, bound, chunk_size, organization_id=organization_id
     )

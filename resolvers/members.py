@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from app.db.levels import ALL, Page
+from app.db.levels import ALL_ROWS, Page
 from app.db.members import select_members_of_workspaces
 from resolvers.context import Context
 from resolvers.levels import ReportKey, WorkspaceKey, read_level, stream_level
@@ -16,7 +16,7 @@ async def members_of_workspaces(
     selection: Selection,
     *,
     order: str = "USERNAME",
-    page: Page = ALL,
+    page: Page = ALL_ROWS,
 ) -> Grouped:
     """Return the members of each workspace at the end of its report month.
 
@@ -39,7 +39,7 @@ def stream_members(
     context: Context, report: ReportKey, selection: Selection, chunk_size: int
 ) -> RowStream:
     """Stream the members of all workspaces of a report, numbered in order of workspace name."""
-    select = partial(select_members_of_workspaces, selection, of_all=True)
+    select = partial(select_members_of_workspaces, selection, all_workspaces=True)
     return stream_level(context, select, report, chunk_size)
 
 
@@ -49,7 +49,7 @@ async def former_members_of_workspaces(
     selection: Selection,
     *,
     order: str = "USERNAME",
-    page: Page = ALL,
+    page: Page = ALL_ROWS,
 ) -> Grouped:
     """Return the owners of experiments who are not members at the report's end.
 

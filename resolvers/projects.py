@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from app.db.levels import ALL, Page
+from app.db.levels import ALL_ROWS, Page
 from app.db.projects import select_projects_of_workspaces
 from resolvers.context import Context
 from resolvers.levels import ReportKey, WorkspaceKey, read_level, stream_level
@@ -17,7 +17,7 @@ async def projects_of_workspaces(
     *,
     name_contains: str | None = None,
     order: str = "NAME",
-    page: Page = ALL,
+    page: Page = ALL_ROWS,
 ) -> Grouped:
     """Return the projects of each workspace that exist at the report's end.
 
@@ -48,7 +48,7 @@ def stream_projects(
     context: Context, report: ReportKey, selection: Selection, chunk_size: int
 ) -> RowStream:
     """Stream the projects of all workspaces of a report, numbered in order of workspace name."""
-    select = partial(select_projects_of_workspaces, selection, of_all=True)
+    select = partial(select_projects_of_workspaces, selection, all_workspaces=True)
     return stream_level(context, select, report, chunk_size)
 
 

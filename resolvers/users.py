@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from app.db.levels import ALL, Page
+from app.db.levels import ALL_ROWS, Page
 from app.db.users import select_licensed_users, select_licensed_users_of_reports
 from resolvers.context import Context
 from resolvers.levels import ReportKey, UserKey, read_level, stream_level
@@ -41,7 +41,7 @@ async def licensed_users_of_reports(
     *,
     matching: UserCriteria = ANY_USER,
     order: str = "USERNAME",
-    page: Page = ALL,
+    page: Page = ALL_ROWS,
 ) -> Grouped:
     """Return the licensed users: created before the month ended, not deleted before it began.
 

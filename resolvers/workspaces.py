@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from app.db.levels import ALL, Page
+from app.db.levels import ALL_ROWS, Page
 from app.db.workspaces import select_workspaces_of_reports
 from resolvers.context import Context
 from resolvers.levels import ReportKey, read_level, stream_level
@@ -41,7 +41,7 @@ async def workspaces_of_reports(
     *,
     matching: WorkspaceCriteria = ANY_WORKSPACE,
     order: str = "NAME",
-    page: Page = ALL,
+    page: Page = ALL_ROWS,
 ) -> Grouped:
     """Return the workspaces that exist at each report's end.
 

@@ -8,7 +8,7 @@ import orjson
 import strawberry
 from strawberry import Info
 
-from app.db.audit import EntriesMatching
+from app.db.audit import AuditFilter
 from resolvers.audit_log import read_audit_log
 from resolvers.context import Context
 from schema.arguments import OrganizationName
@@ -130,6 +130,6 @@ async def audit_log(
 ) -> list[AuditLogEntry]:
     """The audit log of an organization, the latest line first."""
     names = None if actions is None else [action.name for action in actions]
-    matching = EntriesMatching(names, username, since, until)
+    matching = AuditFilter(names, username, since, until)
     rows = await read_audit_log(info.context, organization, matching, first, after)
     return [_entry(row) for row in rows]

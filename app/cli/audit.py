@@ -13,7 +13,7 @@ from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization, 
 from app.cli.report import escape_formula
 from app.clock import system_clock
 from app.console import stdout
-from app.db.audit import EntriesMatching
+from app.db.audit import AuditFilter
 from app.db.engine import Database
 from app.domain.audit import OPERATOR, Action, AuditEntry
 from app.domain.callers import DEFAULT_ORGANIZATION
@@ -57,7 +57,7 @@ def export_audit(
     env_file: EnvFile = None,
 ) -> None:
     """Export the audit log to stdout: who did what, when, from where, with which key."""
-    matching = EntriesMatching(
+    matching = AuditFilter(
         actions=action or None,
         username=user,
         since=parse_instant(since) if since else None,
@@ -71,7 +71,7 @@ def export_audit(
 
 
 async def _print_entries(
-    database: Database, organization: str, matching: EntriesMatching, form: AuditFormat
+    database: Database, organization: str, matching: AuditFilter, form: AuditFormat
 ) -> None:
     """Print the entries that match; the export itself is audited too."""
     found = await find_organization(database, organization)

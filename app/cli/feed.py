@@ -44,9 +44,9 @@ async def print_activity(database: Database, organization: str, days: int) -> No
         times = (f"{at:%Y-%m-%d %H:%M:%S}" for at in (row.last_event_at, row.last_received_at))
         sources.add_row(row.source, f"{row.accepted:,}", f"{row.duplicates:,}", *times)
     by_day = Table("Day", "Accepted", "Duplicates", "Refused", "Refused batches")
-    for row in activity.days:
-        counts = (row.accepted, row.duplicates, row.refused, row.refused_batches)
-        by_day.add_row(str(row.day), *(f"{count:,}" for count in counts))
+    for day in activity.days:
+        counts = (day.accepted, day.duplicates, day.refused, day.refused_batches)
+        by_day.add_row(str(day.day), *(f"{count:,}" for count in counts))
     stdout.print(sources)
     stdout.print(by_day)
 

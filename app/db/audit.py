@@ -1,4 +1,4 @@
-"""Statements of the audit log: lines go in, and never change."""
+"""Statements of the audit log, which is append-only."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from app.domain.audit import AuditEntry
 async def insert_entries(
     tx: AsyncConnection, organization_id: UUID, entries: Sequence[AuditEntry]
 ) -> None:
-    """Append lines to an organization's log; one that is there already is left as it is."""
+    """Append entries to an organization's log; skip those that are already stored."""
     await tx.execute(
         _INSERT_ENTRIES,
         {"organization_id": organization_id, **_ENTRIES.bind_rows(entries)},
@@ -35,14 +35,21 @@ _INSERT_ENTRIES = text(f"""
                            username, key_id, address, interface, detail)
     SELECT CAST(:organization_id AS uuid), entry_id, happened_at, action, target, outcome,
            username, key_id, address, interface, CAST(detail AS jsonb)
-    FROM {_ENTRIES.as_rows("fresh")}
+    FROM {_ENTRIES.as_rows("new_entry")}
     ON CONFLICT (organization_id, entry_id) DO NOTHING
 """)
 
 
 @dataclass(frozen=True, slots=True)
-class EntriesMatching:
-    """Lines with one of these actions, of this user, from one instant up to another."""
+class AuditFilter:
+    """Criteria for entries of the audit log; None matches every entry.
+
+    Attributes:
+        actions: One of these actions.
+        username: Actions of this user.
+        since: The earliest time, included.
+        until: The latest time, excluded.
+    """
 
     actions: Sequence[str] | None = None
     username: str | None = None
@@ -51,7 +58,7 @@ class EntriesMatching:
 
     @property
     def conditions(self) -> Sequence[ColumnElement[bool]]:
-        """For WHERE."""
+        """The conditions for WHERE."""
         return [
             *([AuditLog.action.in_(self.actions)] if self.actions is not None else ()),
             *([AuditLog.username == self.username] if self.username is not None else ()),
@@ -60,7 +67,7 @@ class EntriesMatching:
         ]
 
 
-def _select(organization_id: UUID, matching: EntriesMatching) -> Select[Any]:
+def _select(organization_id: UUID, matching: AuditFilter) -> Select[Any]:
     return select(*(getattr(AuditLog, name) for name in AuditEntry._fields)).where(
         AuditLog.organization_id == organization_id, *matching.conditions
     )
@@ -69,11 +76,11 @@ def _select(organization_id: UUID, matching: EntriesMatching) -> Select[Any]:
 async def select_entries(
     tx: AsyncConnection,
     organization_id: UUID,
-    matching: EntriesMatching,
+    matching: AuditFilter,
     first: int,
     after: UUID | None,
 ) -> Sequence[Any]:
-    """A page of the log, the latest first: all columns of `AuditEntry`."""
+    """Select a page of the log, latest first; rows have the columns of `AuditEntry`."""
     statement = _select(organization_id, matching)
     if after is not None:
         statement = statement.where(AuditLog.entry_id < after)
@@ -83,9 +90,9 @@ async def select_entries(
 
 
 async def stream_entries(
-    tx: AsyncConnection, organization_id: UUID, matching: EntriesMatching
+    tx: AsyncConnection, organization_id: UUID, matching: AuditFilter
 ) -> AsyncIterator[Any]:
-    """The log, the earliest first, a few lines at a time: all columns of `AuditEntry`."""
+    """Stream the log, earliest first; rows have the columns of `AuditEntry`."""
     rows = await tx.stream(_select(organization_id, matching).order_by(AuditLog.entry_id))
     async for row in rows:
         yield row

@@ -12,9 +12,9 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.charge_tables import Charge
-from app.db.levels import ORGANIZATION, ReportWindow, report_parameters
+from app.db.levels import ORGANIZATION, ReportWindow, bind_reports
 from app.db.row_reader import RowReader
-from app.db.statements import Composed, compile_once
+from app.db.statements import Composable, compile_once
 from app.db.tables import Correction, MemberMonth, MonthClose, PlatformUser, UserMonth, Workspace
 from app.db.users import select_licensed_users_of_reports
 from app.db.workspaces import select_workspaces_of_reports
@@ -84,7 +84,7 @@ _USER_COLUMNS = ("user_id", "username", "service_account", "ui_usage_count", "sd
 
 
 def _of_report(window: ReportWindow) -> dict[str, Any]:
-    return {"parent_month": [window.month], **report_parameters([window], one=True)}
+    return {"parent_month": [window.month], **bind_reports([window], one=True)}
 
 
 async def read_memberships(read: RowReader, rows_month: date | None) -> dict[UUID, list[Party]]:
@@ -96,7 +96,7 @@ async def read_memberships(read: RowReader, rows_month: date | None) -> dict[UUI
 
 
 @compile_once
-def _select_memberships() -> Composed:
+def _select_memberships() -> Composable:
     columns: tuple[Any, ...] = (MemberMonth.user_id, MemberMonth.workspace_id, Workspace.name)
     return (
         select(*columns)
@@ -143,7 +143,7 @@ CORRECTED_FIGURES = (
 
 
 @compile_once
-def _select_corrections() -> Composed:
+def _select_corrections() -> Composable:
     """Sum corrections over projects, and over users where a workspace is charged."""
     grouped: tuple[Any, ...] = (
         Correction.origin_month,
@@ -185,7 +185,7 @@ async def read_service_accounts(
 
 
 @compile_once
-def _select_service_accounts() -> Composed:
+def _select_service_accounts() -> Composable:
     columns: tuple[Any, ...] = (UserMonth.month, UserMonth.user_id, UserMonth.service_account)
     return select(*columns).where(
         UserMonth.organization_id == ORGANIZATION,
@@ -212,7 +212,7 @@ async def read_booked_charges(read: RowReader, month: Month) -> MonthCharges | N
 
 
 @compile_once
-def _select_booked_currency() -> Composed:
+def _select_booked_currency() -> Composable:
     return select(MonthClose.currency).where(
         MonthClose.organization_id == ORGANIZATION,
         MonthClose.month == bindparam("month", type_=Date),
@@ -220,7 +220,7 @@ def _select_booked_currency() -> Composed:
 
 
 @compile_once
-def _select_booked_lines() -> Composed:
+def _select_booked_lines() -> Composable:
     columns = [column for column in Charge.__table__.c if column.name not in _LINE_KEY]
     return (
         select(*columns)

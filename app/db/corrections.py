@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Date, Select, and_, delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.levels import ORGANIZATION, parents, selected
+from app.db.levels import ORGANIZATION, parents, select_columns
 from app.db.statements import compile_once
 from app.db.tables import Correction, PlatformUser, Project, Workspace
 from app.db.unnest import Columns
@@ -89,7 +89,7 @@ def select_corrections_of_reports(selection: frozenset[str]) -> Select[Any]:
         Correction.organization_id == ORGANIZATION, Correction.booked_month == parent.c.month
     )
     return (
-        select(parent.c.ordinal, *selected(available, selection))
+        select(parent.c.ordinal, *select_columns(available, selection))
         .select_from(parent.join(Correction, is_booked_in_parent))
         .outerjoin(Workspace, _is_place(Workspace, "workspace_id"))
         .outerjoin(Project, _is_place(Project, "project_id"))

@@ -1,8 +1,8 @@
-"""Statements of what the feed did: by source, and by day of arrival."""
+"""Statements that count incoming events by source and by day of arrival."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from datetime import UTC, date, datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db.unnest import Columns
 
 
-class SourceCount(NamedTuple):
-    """What a batch brought of one source, and when the latest of it happened."""
+class SourceEventCount(NamedTuple):
+    """The number of events of one source in a batch, and the time of the latest."""
 
     source: str
     accepted: int
@@ -20,10 +20,10 @@ class SourceCount(NamedTuple):
     last_event_at: datetime
 
 
-async def add_counts(
-    tx: AsyncConnection, organization_id: UUID, counts: Sequence[SourceCount], now: datetime
+async def count_accepted_events(
+    tx: AsyncConnection, organization_id: UUID, counts: Sequence[SourceEventCount], now: datetime
 ) -> None:
-    """Count a stored batch, within its own transaction."""
+    """Add the counts of a stored batch, in the transaction that stores it."""
     await tx.execute(
         _ADD_COUNTS,
         {
@@ -38,41 +38,45 @@ async def add_counts(
 
 
 _COUNTS = Columns(
-    SourceCount, source="text", accepted="bigint", duplicates="bigint", last_event_at="timestamptz"
+    SourceEventCount,
+    source="text",
+    accepted="bigint",
+    duplicates="bigint",
+    last_event_at="timestamptz",
 )
 _ADD_COUNTS = text(f"""
     WITH by_source AS (
-        INSERT INTO feed_source AS kept (organization_id, source, accepted, duplicates,
+        INSERT INTO feed_source AS current (organization_id, source, accepted, duplicates,
                                          last_event_at, last_received_at)
         SELECT CAST(:organization_id AS uuid), source, accepted, duplicates, last_event_at,
                CAST(:now AS timestamptz)
-        FROM {_COUNTS.as_rows("said")}
+        FROM {_COUNTS.as_rows("counted")}
         ON CONFLICT (organization_id, source) DO UPDATE SET
-            accepted = kept.accepted + excluded.accepted,
-            duplicates = kept.duplicates + excluded.duplicates,
-            last_event_at = greatest(kept.last_event_at, excluded.last_event_at),
-            last_received_at = greatest(kept.last_received_at, excluded.last_received_at)
+            accepted = current.accepted + excluded.accepted,
+            duplicates = current.duplicates + excluded.duplicates,
+            last_event_at = greatest(current.last_event_at, excluded.last_event_at),
+            last_received_at = greatest(current.last_received_at, excluded.last_received_at)
     )
-    INSERT INTO feed_day AS kept (organization_id, day, accepted, duplicates)
+    INSERT INTO feed_day AS current (organization_id, day, accepted, duplicates)
     VALUES (CAST(:organization_id AS uuid), CAST(:day AS date),
             CAST(:all_accepted AS bigint), CAST(:all_duplicates AS bigint))
     ON CONFLICT (organization_id, day) DO UPDATE SET
-        accepted = kept.accepted + excluded.accepted,
-        duplicates = kept.duplicates + excluded.duplicates
+        accepted = current.accepted + excluded.accepted,
+        duplicates = current.duplicates + excluded.duplicates
 """)
 
 
-async def add_refusal(
+async def count_refused_batch(
     tx: AsyncConnection, organization_id: UUID, event_count: int, now: datetime
 ) -> None:
-    """Count a refused batch, of which nothing was stored."""
+    """Count a refused batch; none of its events was stored."""
     await tx.execute(
         text("""
-            INSERT INTO feed_day AS kept (organization_id, day, refused, refused_batches)
+            INSERT INTO feed_day AS current (organization_id, day, refused, refused_batches)
             VALUES (:organization_id, :day, :event_count, 1)
             ON CONFLICT (organization_id, day) DO UPDATE SET
-                refused = kept.refused + excluded.refused,
-                refused_batches = kept.refused_batches + 1
+                refused = current.refused + excluded.refused,
+                refused_batches = current.refused_batches + 1
         """),
         {
             "organization_id": organization_id,
@@ -82,27 +86,49 @@ async def add_refusal(
     )
 
 
-async def select_feed_sources(tx: AsyncConnection, organization_id: UUID) -> Sequence[Any]:
-    """Sources by name: source, accepted, duplicates, last_event_at, last_received_at."""
-    found = await tx.execute(
+class FeedSourceRow(NamedTuple):
+    """What a source has sent so far."""
+
+    source: str
+    accepted: int
+    duplicates: int
+    last_event_at: datetime
+    last_received_at: datetime
+
+
+async def select_feed_sources(
+    tx: AsyncConnection, organization_id: UUID
+) -> Sequence[FeedSourceRow]:
+    """Select the sources of an organization, by name."""
+    rows = await tx.execute(
         text("""
             SELECT source, accepted, duplicates, last_event_at, last_received_at FROM feed_source
             WHERE organization_id = :organization_id ORDER BY source
         """),
         {"organization_id": organization_id},
     )
-    return found.all()
+    return [FeedSourceRow(*row) for row in rows]
+
+
+class FeedDayRow(NamedTuple):
+    """What arrived on one day in UTC."""
+
+    day: date
+    accepted: int
+    duplicates: int
+    refused: int
+    refused_batches: int
 
 
 async def select_feed_days(
     tx: AsyncConnection, organization_id: UUID, count: int
-) -> Sequence[Any]:
-    """The latest days on which anything arrived, the latest first: all columns."""
-    found = await tx.execute(
+) -> Sequence[FeedDayRow]:
+    """Select the latest days on which a batch arrived, latest first."""
+    rows = await tx.execute(
         text("""
             SELECT day, accepted, duplicates, refused, refused_batches FROM feed_day
             WHERE organization_id = :organization_id ORDER BY day DESC LIMIT :count
         """),
         {"organization_id": organization_id, "count": count},
     )
-    return found.all()
+    return [FeedDayRow(*row) for row in rows]

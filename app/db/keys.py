@@ -1,8 +1,8 @@
-"""Statements of API keys and sessions."""
+"""Statements of API keys and browser sessions."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
@@ -24,7 +24,29 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db.statements import compile_once
 from app.db.tables import ApiKey, Organization, PlatformUser, Session
 
-_SHOWN = (
+
+class KeyRow(NamedTuple):
+    """An API key, without the hash of its secret."""
+
+    key_id: str
+    username: str
+    label: str
+    scopes: Sequence[str]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+class SessionOwnerRow(NamedTuple):
+    """The key behind a session, and the user of the key."""
+
+    organization_id: UUID
+    key_id: str
+    username: str
+
+
+_KEY_COLUMNS = (
     ApiKey.key_id,
     ApiKey.username,
     ApiKey.label,
@@ -41,33 +63,36 @@ async def insert_key(tx: AsyncConnection, organization_id: UUID, **values: Any) 
     await tx.execute(insert(ApiKey).values(organization_id=organization_id, **values))
 
 
-async def select_keys(tx: AsyncConnection, organization_id: UUID) -> Sequence[Any]:
-    """All keys of an organization, the newest first, without what proves them."""
-    found = await tx.execute(
-        select(*_SHOWN)
+async def select_keys(tx: AsyncConnection, organization_id: UUID) -> Sequence[KeyRow]:
+    """Select all keys of an organization, newest first."""
+    rows = await tx.execute(
+        select(*_KEY_COLUMNS)
         .where(ApiKey.organization_id == organization_id)
         .order_by(ApiKey.created_at.desc(), ApiKey.key_id)
     )
-    return found.all()
+    return [KeyRow(*row) for row in rows]
 
 
-async def select_key(tx: AsyncConnection, organization_id: UUID, key_id: str) -> Any:
-    """One key of an organization, or None."""
-    found = await tx.execute(
-        select(*_SHOWN).where(ApiKey.organization_id == organization_id, ApiKey.key_id == key_id)
+async def select_key(tx: AsyncConnection, organization_id: UUID, key_id: str) -> KeyRow | None:
+    """Select a key of an organization; return None if there is no such key."""
+    rows = await tx.execute(
+        select(*_KEY_COLUMNS).where(
+            ApiKey.organization_id == organization_id, ApiKey.key_id == key_id
+        )
     )
-    return found.first()
+    row = rows.first()
+    return None if row is None else KeyRow(*row)
 
 
-def _select_holder() -> Any:
-    """A key with its organization, and the account of its user as it is now."""
-    account = and_(
+def _select_key_with_user() -> Any:
+    """Select keys with their organization and the current state of their user."""
+    same_user = and_(
         PlatformUser.organization_id == ApiKey.organization_id,
         PlatformUser.username == ApiKey.username,
     )
     return (
         select(
-            *_SHOWN,
+            *_KEY_COLUMNS,
             ApiKey.secret_hash,
             ApiKey.organization_id,
             Organization.name.label("organization"),
@@ -78,39 +103,39 @@ def _select_holder() -> Any:
             PlatformUser.ended_at,
         )
         .join(Organization, Organization.organization_id == ApiKey.organization_id)
-        .outerjoin(PlatformUser, account)
+        .outerjoin(PlatformUser, same_user)
     )
 
 
 @compile_once
-def select_holders_of_keys() -> Select[Any]:
-    """Those of the keys `key_ids` that there are, each with its user."""
-    asked = any_(bindparam("key_ids", type_=ARRAY(String)))
-    found: Select[Any] = _select_holder().where(ApiKey.key_id == asked)
-    return found
+def select_keys_with_users() -> Select[Any]:
+    """Select the keys whose ids are in `key_ids`, each with its user."""
+    key_ids = bindparam("key_ids", type_=ARRAY(String))
+    statement: Select[Any] = _select_key_with_user().where(ApiKey.key_id == any_(key_ids))
+    return statement
 
 
 @compile_once
-def select_holder_of_session() -> Select[Any]:
-    """The key behind the session of `token_hash`, if it has not ended by `now`, or nothing."""
-    session = and_(
+def select_session_with_user() -> Select[Any]:
+    """Select the key behind the session `token_hash`, with its user; no row if it has ended."""
+    same_key = and_(
         Session.organization_id == ApiKey.organization_id, Session.key_id == ApiKey.key_id
     )
-    found: Select[Any] = (
-        _select_holder()
-        .join(Session, session)
+    statement: Select[Any] = (
+        _select_key_with_user()
+        .join(Session, same_key)
         .where(
             Session.token_hash == bindparam("token_hash", type_=LargeBinary),
             Session.expires_at > bindparam("now", type_=DateTime(timezone=True)),
         )
     )
-    return found
+    return statement
 
 
 async def update_key(
     tx: AsyncConnection, organization_id: UUID, key_id: str, **values: datetime | None
 ) -> None:
-    """Change when a key was used, was revoked or expires."""
+    """Set when a key was last used, was revoked or expires."""
     await tx.execute(
         update(ApiKey)
         .where(ApiKey.organization_id == organization_id, ApiKey.key_id == key_id)
@@ -119,21 +144,22 @@ async def update_key(
 
 
 async def insert_session(tx: AsyncConnection, organization_id: UUID, **values: Any) -> None:
-    """Begin a session."""
+    """Store a new session."""
     await tx.execute(insert(Session).values(organization_id=organization_id, **values))
 
 
-async def select_session(tx: AsyncConnection, token_hash: bytes) -> Any:
-    """Whose session that is, ended or not: organization_id, key_id, username; None if nobody's."""
-    of_key = and_(
+async def select_session(tx: AsyncConnection, token_hash: bytes) -> SessionOwnerRow | None:
+    """Select the owner of a session, ended or not; return None if there is no such session."""
+    same_key = and_(
         ApiKey.organization_id == Session.organization_id, ApiKey.key_id == Session.key_id
     )
-    found = await tx.execute(
+    rows = await tx.execute(
         select(Session.organization_id, Session.key_id, ApiKey.username)
-        .join(ApiKey, of_key)
+        .join(ApiKey, same_key)
         .where(Session.token_hash == token_hash)
     )
-    return found.first()
+    row = rows.first()
+    return None if row is None else SessionOwnerRow(*row)
 
 
 async def delete_sessions(
@@ -143,9 +169,9 @@ async def delete_sessions(
     token_hash: bytes | None = None,
     ended_before: datetime | None = None,
 ) -> None:
-    """End one session of an organization, or forget those that ended by themselves."""
-    own = delete(Session).where(Session.organization_id == organization_id)
+    """Delete the session with this token, and the sessions that had expired by `ended_before`."""
+    statement = delete(Session).where(Session.organization_id == organization_id)
     if token_hash is not None:
-        await tx.execute(own.where(Session.token_hash == token_hash))
+        await tx.execute(statement.where(Session.token_hash == token_hash))
     if ended_before is not None:
-        await tx.execute(own.where(Session.expires_at <= ended_before))
+        await tx.execute(statement.where(Session.expires_at <= ended_before))

@@ -1,8 +1,8 @@
-"""How one nesting level is read: one statement for all parents, whatever their number.
+"""Compose the statement that reads one nesting level for all of its parents.
 
-The keys of the parents travel as arrays, so that the SQL text depends on the selection alone.
-`report` says what turns a month row into a report's figures: parameters, when all parents belong
-to one report, which lets the server plan for the month that it is; else a row per report month.
+The keys of the parents are array parameters, so the SQL text depends on the selection alone.
+`report` supplies what turns a month row into the figures of a report. For a single report these
+are plain parameters, so PostgreSQL can plan for that month; for several, a row per report month.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,14 +48,15 @@ class ReportWindow:
 
     Attributes:
         month: First day of the report month.
-        rows_month: First day of the month whose rows it reads; None when there are none yet.
-        carried: Whether those rows are of an earlier month: then stocks stand, and no flow has.
+        rows_month: First day of the month whose rows the report reads; None if there are none yet.
+        carried: Whether these rows belong to an earlier month. Stocks then carry over, and the
+            flows of the report month are zero.
         elapsed_microseconds: From the month's start to the report's end.
         remaining_microseconds: From the report's end to the month's end.
-        ui_measured: Whether UI usage was ever recorded before the report's end.
-        sdk_measured: The same of SDK usage.
-        flows_known: False of a month that an imported report states: it says how the month ended,
-            not what was created in it, nor for how long it was held.
+        ui_measured: Whether any UI usage was recorded before the report's end.
+        sdk_measured: Whether any SDK usage was recorded before the report's end.
+        flows_known: False for a month that an imported report states. Such a report gives the
+            stocks at the month's end, but neither what was created in the month nor averages.
         closed: Whether the month is closed, so that its charges are those that the close booked.
         revision: Counts the changes of the organization; equal revisions have equal figures.
     """
@@ -84,14 +85,14 @@ _REPORT_COLUMNS: Mapping[str, Any] = {
 }
 
 
-def report_parameters(reports: Sequence[ReportWindow], *, one: bool) -> dict[str, Any]:
-    """What `report` is bound to."""
+def bind_reports(reports: Sequence[ReportWindow], *, one: bool) -> dict[str, Any]:
+    """Return the values of the parameters that `report` uses."""
     values = {name: [getattr(report, name) for report in reports] for name in _REPORT_COLUMNS}
     return {f"report_{name}": found[0] if one else found for name, found in values.items()}
 
 
 class OneReport:
-    """`report` when there is one: its columns are parameters."""
+    """`report` for a single report: each column is a parameter."""
 
     def __init__(self) -> None:
         self.c = SimpleNamespace(
@@ -106,18 +107,23 @@ Report = OneReport | TableValuedAlias
 
 
 def reports() -> TableValuedAlias:
-    """`report` when there are several: a row for each."""
-    return _arrays(
+    """Return `report` for several reports: one row for each."""
+    return _unnest_arrays(
         "report", {name: (f"report_{name}", kind) for name, kind in _REPORT_COLUMNS.items()}
     )
 
 
 def parents(keys: Mapping[str, Any]) -> TableValuedAlias:
-    """`parent`: the keys of all parents, numbered from 1 by `ordinal`, bound as `parent_<key>`."""
-    return _arrays("parent", {name: (f"parent_{name}", kind) for name, kind in keys.items()})
+    """Return `parent`: the keys of all parents, numbered from 1 by `ordinal`.
+
+    The parameters are named `parent_<key>`.
+    """
+    return _unnest_arrays(
+        "parent", {name: (f"parent_{name}", kind) for name, kind in keys.items()}
+    )
 
 
-def _arrays(name: str, columns: Mapping[str, tuple[str, Any]]) -> TableValuedAlias:
+def _unnest_arrays(name: str, columns: Mapping[str, tuple[str, Any]]) -> TableValuedAlias:
     arrays = [bindparam(bound, type_=ARRAY(kind)) for bound, kind in columns.values()]
     typed = [column(key, kind) for key, (_, kind) in columns.items()]
     return (
@@ -129,7 +135,7 @@ def _arrays(name: str, columns: Mapping[str, tuple[str, Any]]) -> TableValuedAli
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order of rows: by `value`, and then by a `key` that no two of one parent share."""
+    """An order of rows: by `value`, then by `key`, which is unique among a parent's rows."""
 
     value: Any
     key: Any
@@ -137,47 +143,48 @@ class Order:
 
     @property
     def clauses(self) -> tuple[ColumnElement[Any], ...]:
-        """For ORDER BY."""
+        """The terms of ORDER BY."""
         return (self.value.desc() if self.descending else self.value.asc(), self.key.asc())
 
 
 class Paging(NamedTuple):
-    """What of a page shows in the statement: whether it is limited, and goes on after a key."""
+    """The parts of a page that change the SQL text: a limit, and a cursor to continue after."""
 
-    limited: bool = False
-    goes_on: bool = False
+    is_limited: bool = False
+    has_cursor: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of each parent's rows: at most `first` of those that come after the key `after`."""
+    """A page of each parent's rows: at most `first` rows after the row whose key is `after`."""
 
     first: int | None = None
     after: Any = None
 
     @property
     def paging(self) -> Paging:
-        """The page without its values."""
+        """Which parts the page has."""
         return Paging(self.first is not None, self.after is not None)
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        """Its values."""
+        """The values of the statement's parameters."""
         return {"first": self.first, "after": self.after}
 
 
-ALL = Page()
+ALL_ROWS = Page()
 UNPAGED = Paging()
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
-    """What the rows of a level are drawn from.
+class LevelQuery:
+    """A query of a month table for the rows of one level.
 
     Attributes:
         table: The month table.
-        parent: The keys of the parents, by `ordinal`; None when a report is the only parent.
-        within: The columns that a row shares with its parent, beside the month.
+        parent: The keys of the parents, with `ordinal`; None if a report is the only parent.
+        report: Supplies the report's columns; see the module.
+        within: The columns that join a row to its parent, besides the month.
     """
 
     table: Any
@@ -187,7 +194,7 @@ class Level:
 
     @classmethod
     def of(cls, table: Any, *within: str, one_report: bool) -> Self:
-        """Rows of a month table, for parents that are reports, or workspaces of reports."""
+        """Query for bound parents: reports, or workspaces or users of reports."""
         keys = dict.fromkeys(within, Uuid)
         if one_report:
             return cls(table, parents(keys) if keys else None, OneReport(), within)
@@ -195,13 +202,13 @@ class Level:
 
     @classmethod
     def of_each(cls, table: Any, key: str, of: Any, order: Order) -> Self:
-        """Rows of a month table, for all parents that exist in one report.
+        """Query for all parents that exist in one report.
 
         Args:
             table: The month table.
-            key: The key of its parents.
+            key: The key column of the parents.
             of: The month table of the parents.
-            order: Theirs; by it they are numbered.
+            order: The order in which the parents are numbered.
         """
         above = cls.of(of, one_report=True)
         ordinal = func.row_number().over(order_by=order.clauses).label("ordinal")
@@ -214,12 +221,12 @@ class Level:
 
     @property
     def existing(self) -> ColumnElement[bool]:
-        """Things that exist at the report's end."""
+        """The condition for rows of entities that exist at the report's end."""
         return and_(self.table.present)
 
     @property
     def former(self) -> ColumnElement[bool]:
-        """Things that exist no longer, and still have figures in the month."""
+        """The condition for rows of past entities that have figures in the month."""
         row = self.table
         flowed = (row.experiments_created != 0) | (row.byte_microseconds != 0)
         return and_(
@@ -227,7 +234,7 @@ class Level:
         )
 
     def rows_of(self, table: Any) -> ColumnElement[bool]:
-        """The rows of a month table that lie within the parent."""
+        """Return the condition that joins a month table to the organization, month and parent."""
         return and_(
             table.organization_id == ORGANIZATION,
             table.month == self.report.c.rows_month,
@@ -246,16 +253,16 @@ class Level:
         order: Order,
         paging: Paging = UNPAGED,
         *,
-        joined: Any = None,
+        from_clause: Any = None,
     ) -> Select[Any]:
-        """The parent's ordinal, then `columns`: by parent, and within it in `order`.
+        """Select the parent's ordinal, then `columns`, sorted by parent and then by `order`.
 
-        Of a page, no more rows are read than it has: parameters `first` and `after`.
+        A page reads no more rows than it returns; its parameters are `first` and `after`.
         """
-        rows = self.table.__table__ if joined is None else joined
-        where = and_(self.rows_of(self.table), condition, self._beyond(order, paging))
-        if not paging.limited:
-            return self._of_parents(rows, where, columns, order.clauses)
+        rows = self.table.__table__ if from_clause is None else from_clause
+        where = and_(self.rows_of(self.table), condition, self._after_cursor(order, paging))
+        if not paging.is_limited:
+            return self._join_parents(rows, where, columns, order.clauses)
         rank = func.row_number().over(order_by=order.clauses).label("rank")
         page = (
             select(*columns, rank)
@@ -265,15 +272,15 @@ class Level:
             .limit(bindparam("first", type_=BigInteger))
         )
         if self.parent is None:
-            limited = page.subquery("page")
-            return self._of_parents(limited, true(), _same(limited, columns), [limited.c.rank])
+            rows = page.subquery("page")
+            return self._join_parents(rows, true(), _columns_of(rows, columns), [rows.c.rank])
         lateral = page.lateral("page")
-        return self._of_parents(lateral, true(), _same(lateral, columns), [lateral.c.rank])
+        return self._join_parents(lateral, true(), _columns_of(lateral, columns), [lateral.c.rank])
 
-    def _of_parents(
+    def _join_parents(
         self, rows: Any, where: ColumnElement[bool], columns: Sequence[Any], order: Sequence[Any]
     ) -> Select[Any]:
-        """Rows with the ordinals of their parents, by these and then in an order."""
+        """Select rows with the ordinal of their parent, sorted by ordinal and then by `order`."""
         if self.parent is None:
             only = literal_column("1", BigInteger).label("ordinal")
             return select(only, *columns).select_from(rows).where(where).order_by(*order)
@@ -287,8 +294,8 @@ class Level:
             .order_by(ordinal, *order)
         )
 
-    def _beyond(self, order: Order, paging: Paging) -> ColumnElement[bool]:
-        if not paging.goes_on:
+    def _after_cursor(self, order: Order, paging: Paging) -> ColumnElement[bool]:
+        if not paging.has_cursor:
             return true()
         key = bindparam("after", type_=order.key.type)
         if order.value is order.key:
@@ -300,21 +307,22 @@ class Level:
         )
         value = (found.correlate(*outer) if outer else found).scalar_subquery()
         further = order.value < value if order.descending else order.value > value
-        # The first condition follows from the other: by it an index skips what came before.
+        # `onward` follows from the other condition; it lets an index skip the earlier rows.
         onward = order.value <= value if order.descending else order.value >= value
         return and_(onward, or_(further, and_(order.value == value, order.key > key)))
 
 
-def _same(page: Any, columns: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+def _columns_of(page: Any, columns: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
     return [page.c[str(item.key)] for item in columns]
 
 
-def figures(table: Any, report: Report) -> dict[str, SQLColumnExpression[Any]]:
-    """The storage figures of a month row, as its report shows them.
+def storage_columns(table: Any, report: Report) -> dict[str, SQLColumnExpression[Any]]:
+    """Return the experiment figures of a month row, as its report shows them, by column name.
 
-    `size_in_mb` is exact to two decimals, half up, as `app.domain.sizes.to_megabytes` rounds it.
-    `byte_microseconds` is exact, and `average_hundredths` the average over the month so far, in
-    hundredths of a MB, half up. Both and `experiments_created` are null where flows are not known.
+    `size_in_mb` is rounded half up to two decimals, as `app.domain.sizes.to_megabytes` does.
+    `byte_microseconds` is exact. `average_hundredths` is the average over the month so far, in
+    hundredths of a MB, rounded half up. Both and `experiments_created` are null if the month's
+    flows are unknown.
     """
     held = case(
         (report.c.carried, table.size_bytes * cast(report.c.elapsed_microseconds, Numeric)),
@@ -327,7 +335,9 @@ def figures(table: Any, report: Report) -> dict[str, SQLColumnExpression[Any]]:
     return {
         "experiments": table.experiments,
         "unmeasured": table.unmeasured,
-        "experiments_created": measured(table.experiments_created, report.c.flows_known, report),
+        "experiments_created": flow_if_measured(
+            table.experiments_created, report.c.flows_known, report
+        ),
         "size_bytes": table.size_bytes,
         "size_in_mb": _megabytes(table.size_bytes),
         "byte_microseconds": case((report.c.flows_known, held)),
@@ -338,7 +348,7 @@ def figures(table: Any, report: Report) -> dict[str, SQLColumnExpression[Any]]:
 
 
 def _megabytes(size_bytes: Any) -> ColumnElement[float]:
-    """Whole megabytes apart from the rest, so that 200 times a size cannot overflow."""
+    """Convert bytes to megabytes; whole megabytes are split off so that nothing overflows."""
     whole = size_bytes.bitwise_rshift(_number(20))
     rest = size_bytes.bitwise_and(_number(MEGABYTE - 1))
     rounded = (_number(200) * rest + _number(MEGABYTE)).bitwise_rshift(_number(21))
@@ -347,39 +357,37 @@ def _megabytes(size_bytes: Any) -> ColumnElement[float]:
 
 
 def _number(constant: int) -> ColumnElement[int]:
-    """A constant within the text."""
+    """Return a constant that becomes part of the SQL text."""
     return literal_column(str(constant), BigInteger)
 
 
 def _flow(value: Any, report: Report) -> ColumnElement[Any]:
+    """Return a flow of the report month; 0 if its rows belong to an earlier month."""
     return case((report.c.carried, 0), else_=value)
 
 
-def measured(value: Any, is_measured: Any, report: Report) -> ColumnElement[Any]:
-    """A flow: null where nothing measures it."""
+def flow_if_measured(value: Any, is_measured: Any, report: Report) -> ColumnElement[Any]:
+    """Return a flow of the report month, or null if no source measures it."""
     return case((is_measured, _flow(value, report)))
 
 
 def flow_instant(value: Any, report: Report) -> ColumnElement[Any]:
-    """The last moment of something within the month; null in a month that saw nothing."""
+    """Return when something last happened in the report month; null if it did not happen."""
     return case((report.c.carried, None), else_=value)
 
 
-def selected(
+def select_columns(
     available: Mapping[str, SQLColumnExpression[Any]], selection: frozenset[str]
 ) -> list[ColumnElement[Any]]:
-    """Those columns that a selection needs, labelled; no other is computed."""
+    """Return the selected columns, labelled; the statement computes no others."""
     return [value.label(name) for name, value in available.items() if name in selection]
 
 
-EVERY: ColumnElement[bool] = true()
-"""The condition that every row meets."""
+def contains_text(text_column: Any, part: Any) -> ColumnElement[bool]:
+    """Return the condition for rows whose column contains a text, ignoring case.
 
-
-def containing(text_column: Any, part: Any) -> ColumnElement[bool]:
-    """Rows with that part in the column, upper and lower case alike; no character is special.
-
-    The column's collation knows the case of ASCII letters alone, the database's that of all.
+    No character of the text is a wildcard. The columns have the collation "C", which folds only
+    ASCII letters, so the comparison uses the database's default collation.
     """
     folded = func.lower(text_column.collate("default"))
     return func.strpos(folded, func.lower(part)) > 0

@@ -1,13 +1,13 @@
-"""Statements that read the members of workspaces."""
+"""Statements that select the members of workspaces."""
 
 from typing import Any
 
 from sqlalchemy import Select, and_
 
-from app.db.levels import UNPAGED, Order, Paging, figures, selected
+from app.db.levels import UNPAGED, Order, Paging, select_columns, storage_columns
 from app.db.statements import compile_once
 from app.db.tables import MemberMonth, UserMonth
-from app.db.workspaces import within_workspaces
+from app.db.workspaces import workspace_level
 
 ORDERS = {
     "USERNAME": Order(MemberMonth.username, MemberMonth.username),
@@ -24,33 +24,35 @@ def select_members_of_workspaces(
     order: str = "USERNAME",
     paging: Paging = UNPAGED,
     one_report: bool = True,
-    of_all: bool = False,
+    all_workspaces: bool = False,
 ) -> Select[Any]:
-    """Members of the workspaces that `parent_month` and `parent_workspace_id` are bound to.
+    """Select the members of the workspaces in `parent_month` and `parent_workspace_id`.
 
-    `of_all`: of all workspaces of one report instead, by name.
-    Columns beside those of `figures`: organization_id, month, user_id, username, email.
+    With `all_workspaces`, select those of all workspaces of one report, by workspace name. With
+    `former`, select owners of experiments who are not members at the report's end. Columns,
+    besides those of `storage_columns`: `user_id`, `username`, `email`.
     """
-    level = within_workspaces(MemberMonth, one_report=one_report, of_all=of_all)
+    level = workspace_level(MemberMonth, one_report=one_report, all_workspaces=all_workspaces)
     available = {
         "user_id": MemberMonth.user_id,
         "username": MemberMonth.username,
         "email": UserMonth.email,
-        **figures(MemberMonth, level.report),
+        **storage_columns(MemberMonth, level.report),
     }
     rows: Any = MemberMonth.__table__
     if "email" in selection:
-        rows = rows.outerjoin(UserMonth, _user_of_member())
+        rows = rows.outerjoin(UserMonth, _same_user())
     return level.select(
-        selected(available, selection),
+        select_columns(available, selection),
         level.former if former else level.existing,
         ORDERS[order],
         paging,
-        joined=rows,
+        from_clause=rows,
     )
 
 
-def _user_of_member() -> Any:
+def _same_user() -> Any:
+    """Return the condition that joins a member to the user's row of the month."""
     return and_(
         UserMonth.organization_id == MemberMonth.organization_id,
         UserMonth.month == MemberMonth.month,

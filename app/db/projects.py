@@ -1,21 +1,21 @@
-"""Statements that read the projects of workspaces."""
+"""Statements that select the projects of workspaces."""
 
 from typing import Any
 
 from sqlalchemy import Select, and_, bindparam
 
-from app.db.levels import UNPAGED, Order, Paging, containing, figures, selected
+from app.db.levels import UNPAGED, Order, Paging, contains_text, select_columns, storage_columns
 from app.db.statements import compile_once
 from app.db.tables import ProjectMonth
-from app.db.workspaces import within_workspaces
+from app.db.workspaces import workspace_level
 
 ORDERS = {
     "NAME": Order(ProjectMonth.name, ProjectMonth.project_id),
     "SIZE": Order(ProjectMonth.size_bytes, ProjectMonth.project_id, descending=True),
     "EXPERIMENTS": Order(ProjectMonth.experiments, ProjectMonth.project_id, descending=True),
 }
-CONDITIONS = {"name_contains": containing(ProjectMonth.name, bindparam("name_contains"))}
-"""What a filter may ask of a project, by the name of its parameter."""
+CONDITIONS = {"name_contains": contains_text(ProjectMonth.name, bindparam("name_contains"))}
+"""The conditions that a project filter can set, by parameter name."""
 
 
 @compile_once
@@ -27,22 +27,24 @@ def select_projects_of_workspaces(
     order: str = "NAME",
     paging: Paging = UNPAGED,
     one_report: bool = True,
-    of_all: bool = False,
+    all_workspaces: bool = False,
 ) -> Select[Any]:
-    """Projects of the workspaces that `parent_month` and `parent_workspace_id` are bound to.
+    """Select the projects of the workspaces in `parent_month` and `parent_workspace_id`.
 
-    `of_all`: of all workspaces of one report instead, by name. `matching` names those of
-    `CONDITIONS` that they must meet. Columns beside those of `figures`: project_id, name.
+    With `all_workspaces`, select those of all workspaces of one report, by workspace name. With
+    `former`, select the projects that no longer exist but have figures in the month. `matching`
+    names the `CONDITIONS` to apply. Columns, besides those of `storage_columns`: `project_id`,
+    `name`.
     """
-    level = within_workspaces(ProjectMonth, one_report=one_report, of_all=of_all)
+    level = workspace_level(ProjectMonth, one_report=one_report, all_workspaces=all_workspaces)
     available = {
         "project_id": ProjectMonth.project_id,
         "name": ProjectMonth.name,
-        **figures(ProjectMonth, level.report),
+        **storage_columns(ProjectMonth, level.report),
     }
     condition = level.former if former else level.existing
     return level.select(
-        selected(available, selection),
+        select_columns(available, selection),
         and_(condition, *(CONDITIONS[name] for name in sorted(matching))),
         ORDERS[order],
         paging,

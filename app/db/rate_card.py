@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db.charge_tables import Assignment, CostCentre, Price, Rate
 from app.db.levels import ORGANIZATION
 from app.db.row_reader import RowReader
-from app.db.statements import Composed, compile_once
+from app.db.statements import Composable, compile_once
 from app.db.tables import Base, Organization, PlatformUser, Workspace
 from app.domain import rates
 from app.domain.money import Currency
@@ -95,31 +95,31 @@ async def read_rate_card(read: RowReader) -> RateCard:
 
 
 @compile_once
-def _select_currency() -> Composed:
+def _select_currency() -> Composable:
     return select(Organization.currency).where(Organization.organization_id == ORGANIZATION)
 
 
 @compile_once
-def _select_cost_centres() -> Composed:
+def _select_cost_centres() -> Composable:
     return _select_all(CostCentre, "code", "name")
 
 
 @compile_once
-def _select_rates() -> Composed:
+def _select_rates() -> Composable:
     return _select_all(Rate, "code", "name", "measure", "split", "cost_centre")
 
 
 @compile_once
-def _select_prices() -> Composed:
+def _select_prices() -> Composable:
     return _select_all(Price, "rate", "from_month", "amount")
 
 
 @compile_once
-def _select_assignments() -> Composed:
+def _select_assignments() -> Composable:
     return _select_all(Assignment, "kind", "entity_id", "from_month", "cost_centre")
 
 
-def _select_all(table: type[Base], *names: str) -> Composed:
+def _select_all(table: type[Base], *names: str) -> Composable:
     """Select these columns of all the organization's rows, sorted by primary key."""
     columns = table.__table__.c
     return (

@@ -1,4 +1,4 @@
-"""Statements of the report's top level: the organization's totals of each month."""
+"""The statement that selects reports: an organization's totals of each month."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import aliased
 
-from app.db.levels import ORGANIZATION, selected
+from app.db.levels import ORGANIZATION, select_columns
 from app.db.statements import compile_once
 from app.db.tables import MonthClose, Organization, UserMonth, WorkspaceMonth
 
@@ -33,10 +33,12 @@ _TOTALS = {
 
 @compile_once
 def select_reports(selection: frozenset[str]) -> Select[Any]:
-    """A row for each of `months` (first days), in order, of the organization `organization_id`.
+    """Select one row for each of `months` (first days), in order.
 
-    Columns beside those of the selection say how month rows are to be read. There are no rows
-    when there is no such organization.
+    Columns, whatever the selection: `organization_id`, `organization_name`, `month`, `rows_month`,
+    `latest_event_at`, `revision`, `closed`, `closed_at`, `rows_hash`, `imported_from`,
+    `ui_measured`, `sdk_measured`, `created_at`. Columns if selected: those of `_TOTALS` and
+    `number_of_users`. There are no rows if there is no organization `organization_id`.
     """
     month = (
         func.unnest(bindparam("months", type_=ARRAY(Date)))
@@ -76,7 +78,7 @@ def select_reports(selection: frozenset[str]) -> Select[Any]:
         .outerjoin(MonthClose, _close_of(first_day))
         .where(Organization.organization_id == ORGANIZATION)
     )
-    totals = selected(_TOTALS, selection)
+    totals = select_columns(_TOTALS, selection)
     if totals:
         total = (
             select(*totals)
@@ -93,9 +95,10 @@ def select_reports(selection: frozenset[str]) -> Select[Any]:
 
 
 def _close_of(first_day: Any) -> ColumnElement[bool]:
-    """The close that froze a month: its own or, before the first that was closed, that one's.
+    """Return the condition that joins a month to the close that froze it.
 
-    Months close in order, so the first close froze each month before it too, in which nothing was.
+    Months close in order. The first close also froze the empty months before it, so these join
+    to the first close.
     """
     earlier = aliased(MonthClose)
     first_closed = (
@@ -110,13 +113,16 @@ def _close_of(first_day: Any) -> ColumnElement[bool]:
 
 
 def _measured(since: Any, frozen: Any, first_day: Any, name: str) -> ColumnElement[bool]:
-    """Whether a channel was measured before the month's end; a close freezes the answer."""
+    """Return whether a channel was measured before the month's end; a close freezes the value."""
     month_end = func.timezone("UTC", cast(first_day, DateTime) + text("interval '1 month'"))
     return func.coalesce(frozen, since < month_end, False).label(name)
 
 
 def _number_of_users(rows_month: Any, first_day: Any) -> ColumnElement[Any]:
-    """Licensed users; one deleted in the month whose rows are carried is none any more."""
+    """Count licensed users.
+
+    If the rows carry over from an earlier month, users deleted in that month do not count.
+    """
     return (
         select(func.count())
         .where(

@@ -1,4 +1,4 @@
-"""Statements of sources: their runs, one at a time, and what they remember."""
+"""Statements of sources, their runs and their checkpoints."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -7,27 +7,27 @@ from uuid import UUID
 
 import orjson
 from sqlalchemy import delete, select, text
-from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
+from sqlalchemy.dialects.postgresql import insert as insert_or_update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.tables import Source, SourceCheckpoint, SourceRun
 from app.domain.ids import derive_id
 from app.domain.sources import CheckpointKey, SkippedItem
 
-_KEPT_RUNS = 400
+_MAX_STORED_RUNS = 400
 
 
-def _lock_of(organization_id: UUID, source: str) -> int:
-    """A number for PostgreSQL's advisory locks: 64 bits of a hash, signed."""
+def _lock_id(organization_id: UUID, source: str) -> int:
+    """Return a number for PostgreSQL's advisory locks: 64 bits of a hash, signed."""
     number = derive_id("source", str(organization_id), source).int >> 64
     return number - (1 << 64) if number >> 63 else number
 
 
 async def lock_source(tx: AsyncConnection, organization_id: UUID, source: str) -> bool:
-    """Take a source until the transaction ends, however it ends; False while another has it."""
+    """Lock a source until the transaction ends; return False if another transaction has it."""
     locked = await tx.execute(
         text("SELECT pg_try_advisory_xact_lock(:lock)"),
-        {"lock": _lock_of(organization_id, source)},
+        {"lock": _lock_id(organization_id, source)},
     )
     return bool(locked.scalar_one())
 
@@ -35,15 +35,16 @@ async def lock_source(tx: AsyncConnection, organization_id: UUID, source: str) -
 async def insert_run(
     tx: AsyncConnection, organization_id: UUID, source: str, kind: str, now: datetime
 ) -> int:
-    """Note that a run begins, and that no other runs any more; the number of the run.
+    """Store a new run and return its number; mark an unfinished earlier run as interrupted.
 
-    The caller holds the source's lock.
+    The caller holds the lock of the source, so no other run is in progress. Runs beyond the
+    latest `_MAX_STORED_RUNS` are deleted.
     """
-    created = insert_or_ignore(Source).values(
+    upsert = insert_or_update(Source).values(
         organization_id=organization_id, source=source, kind=kind, connected_at=now
     )
     await tx.execute(
-        created.on_conflict_do_update(
+        upsert.on_conflict_do_update(
             index_elements=("organization_id", "source"), set_={"kind": kind}
         )
     )
@@ -56,7 +57,7 @@ async def insert_run(
         """),
         {"organization_id": organization_id, "source": source},
     )
-    begun = await tx.execute(
+    inserted = await tx.execute(
         text("""
             INSERT INTO source_run (organization_id, source, number, started_at, outcome)
             SELECT CAST(:organization_id AS uuid), CAST(:source AS varchar),
@@ -66,12 +67,12 @@ async def insert_run(
         """),
         parameters,
     )
-    number = int(begun.scalar_one())
+    number = int(inserted.scalar_one())
     await tx.execute(
         delete(SourceRun).where(
             SourceRun.organization_id == organization_id,
             SourceRun.source == source,
-            SourceRun.number <= number - _KEPT_RUNS,
+            SourceRun.number <= number - _MAX_STORED_RUNS,
         )
     )
     return number
@@ -88,8 +89,8 @@ async def add_to_run(
     skipped_count: int,
     skipped: Sequence[SkippedItem],
 ) -> bool:
-    """Count what a run brought; False when it is no longer the source's run."""
-    added = await tx.execute(
+    """Add to the counts of a run; return False if the run is no longer in progress."""
+    updated = await tx.execute(
         text("""
             UPDATE source_run SET
                 accepted = accepted + :accepted,
@@ -110,7 +111,7 @@ async def add_to_run(
             "skipped": orjson.dumps([each._asdict() for each in skipped]).decode(),
         },
     )
-    return added.first() is not None
+    return updated.first() is not None
 
 
 async def finish_run(
@@ -123,7 +124,7 @@ async def finish_run(
     error: str | None,
     now: datetime,
 ) -> None:
-    """Note how a run ended."""
+    """Store the outcome of a run."""
     await tx.execute(
         text("""
             UPDATE source_run SET outcome = :outcome, error = :error,
@@ -143,13 +144,13 @@ async def finish_run(
 
 
 async def select_sources(tx: AsyncConnection, organization_id: UUID) -> Sequence[Any]:
-    """The sources by name, each with its last run, whose columns are null before the first.
+    """Select the sources by name, each with its last run.
 
-    Columns: source, kind, connected_at, number, started_at, finished_at, outcome, accepted,
-    duplicates, skipped_count, skipped, error.
+    Columns: `source`, `kind`, `connected_at`, and those of `_RUN_COLUMNS`, which are null before
+    the first run.
     """
-    last = (
-        select(*_RUN)
+    last_run = (
+        select(*_RUN_COLUMNS)
         .where(
             SourceRun.organization_id == organization_id,
             SourceRun.source == Source.source,
@@ -158,16 +159,16 @@ async def select_sources(tx: AsyncConnection, organization_id: UUID) -> Sequence
         .limit(1)
         .lateral()
     )
-    found = await tx.execute(
-        select(Source.source, Source.kind, Source.connected_at, last)
-        .outerjoin(last, text("true"))
+    rows = await tx.execute(
+        select(Source.source, Source.kind, Source.connected_at, last_run)
+        .outerjoin(last_run, text("true"))
         .where(Source.organization_id == organization_id)
         .order_by(Source.source)
     )
-    return found.all()
+    return rows.all()
 
 
-_RUN = (
+_RUN_COLUMNS = (
     SourceRun.number,
     SourceRun.started_at,
     SourceRun.finished_at,
@@ -183,14 +184,14 @@ _RUN = (
 async def select_runs(
     tx: AsyncConnection, organization_id: UUID, source: str, first: int
 ) -> Sequence[Any]:
-    """The last runs of a source, the latest first."""
-    found = await tx.execute(
-        select(*_RUN)
+    """Select the last runs of a source, latest first; columns are `_RUN_COLUMNS`."""
+    rows = await tx.execute(
+        select(*_RUN_COLUMNS)
         .where(SourceRun.organization_id == organization_id, SourceRun.source == source)
         .order_by(SourceRun.number.desc())
         .limit(first)
     )
-    return found.all()
+    return rows.all()
 
 
 async def select_checkpoint(
@@ -200,18 +201,18 @@ async def select_checkpoint(
     family: str,
     keys: Sequence[str] | None,
 ) -> Sequence[Any]:
-    """What a source remembers in a family: key, value; of these keys, or of all."""
-    wanted = select(SourceCheckpoint.key, SourceCheckpoint.value).where(
+    """Select `key` and `value` of a checkpoint's entries of a family, for some keys or for all."""
+    statement = select(SourceCheckpoint.key, SourceCheckpoint.value).where(
         SourceCheckpoint.organization_id == organization_id,
         SourceCheckpoint.source == source,
         SourceCheckpoint.family == family,
     )
     if keys is None:
-        return (await tx.execute(wanted.order_by(SourceCheckpoint.key))).all()
-    found = await tx.execute(
-        wanted.where(text("key = any(CAST(:keys AS text[]))")), {"keys": list(keys)}
+        return (await tx.execute(statement.order_by(SourceCheckpoint.key))).all()
+    rows = await tx.execute(
+        statement.where(text("key = any(CAST(:keys AS text[]))")), {"keys": list(keys)}
     )
-    return found.all()
+    return rows.all()
 
 
 async def write_checkpoint(
@@ -220,21 +221,21 @@ async def write_checkpoint(
     source: str,
     checkpoint: Mapping[CheckpointKey, str | None],
 ) -> None:
-    """Remember what has a value, forget what has none."""
-    where = {"organization_id": organization_id, "source": source}
-    kept = {key: value for key, value in checkpoint.items() if value is not None}
+    """Store the checkpoint's entries; delete those whose value is None."""
+    parameters = {"organization_id": organization_id, "source": source}
+    present = {key: value for key, value in checkpoint.items() if value is not None}
     await tx.execute(
         text("""
             INSERT INTO source_checkpoint (organization_id, source, family, key, value)
             SELECT CAST(:organization_id AS uuid), CAST(:source AS varchar), family, key, value
             FROM unnest(CAST(:families AS text[]), CAST(:keys AS text[]), CAST(:values AS text[]))
-                 AS told (family, key, value)
+                 AS entry (family, key, value)
             ON CONFLICT (organization_id, source, family, key)
             DO UPDATE SET value = excluded.value
         """),
-        where | _columns(kept) | {"values": list(kept.values())},
+        parameters | _key_arrays(present) | {"values": list(present.values())},
     )
-    if len(kept) < len(checkpoint):
+    if len(present) < len(checkpoint):
         await tx.execute(
             text("""
                 DELETE FROM source_checkpoint
@@ -242,11 +243,13 @@ async def write_checkpoint(
                   AND (family, key) IN (
                       SELECT family, key
                       FROM unnest(CAST(:families AS text[]), CAST(:keys AS text[]))
-                           AS gone (family, key))
+                           AS entry (family, key))
             """),
-            where | _columns([key for key, value in checkpoint.items() if value is None]),
+            parameters | _key_arrays([key for key, value in checkpoint.items() if value is None]),
         )
 
 
-def _columns(keys: Mapping[CheckpointKey, Any] | Sequence[CheckpointKey]) -> dict[str, list[str]]:
+def _key_arrays(
+    keys: Mapping[CheckpointKey, Any] | Sequence[CheckpointKey],
+) -> dict[str, list[str]]:
     return {"families": [each.family for each in keys], "keys": [each.key for each in keys]}

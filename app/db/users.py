@@ -1,4 +1,4 @@
-"""Statements that read the users of reports."""
+"""Statements that select the users of reports."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,14 +18,14 @@ from sqlalchemy import (
 
 from app.db.levels import (
     UNPAGED,
-    Level,
+    LevelQuery,
     Order,
     Paging,
-    containing,
-    figures,
+    contains_text,
+    flow_if_measured,
     flow_instant,
-    measured,
-    selected,
+    select_columns,
+    storage_columns,
 )
 from app.db.statements import compile_once
 from app.db.tables import UserMonth
@@ -37,13 +37,13 @@ ORDERS = {
     "CREATED_AT": Order(UserMonth.created_at, UserMonth.username),
 }
 CONDITIONS = {
-    "username_contains": containing(UserMonth.username, bindparam("username_contains")),
+    "username_contains": contains_text(UserMonth.username, bindparam("username_contains")),
     "suspended": UserMonth.suspended.is_not_distinct_from(bindparam("suspended")),
     "service_account": UserMonth.service_account.is_not_distinct_from(
         bindparam("service_account")
     ),
 }
-"""What a filter may ask of a user, by the name of its parameter."""
+"""The conditions that a user filter can set, by parameter name."""
 
 
 @compile_once
@@ -55,17 +55,19 @@ def select_licensed_users_of_reports(
     paging: Paging = UNPAGED,
     one_report: bool = True,
 ) -> Select[Any]:
-    """Licensed users of the reports whose months `parent_month` is bound to.
+    """Select the licensed users of each report whose month is in `parent_month`.
 
-    `matching` names those of `CONDITIONS` that they must meet. Columns beside those of `figures`:
-    user_id, username, email, created_at, created_at_is_inferred, deleted_at, suspended,
-    service_account, role, ui_usage_count, ui_used_at, sdk_usage_count, sdk_used_at, last_used_at;
-    and created_ms, deleted_ms, ui_used_ms, sdk_used_ms, last_used_ms: these instants in
-    milliseconds.
+    `matching` names the `CONDITIONS` to apply. Columns, besides those of `storage_columns`:
+
+    - `user_id`, `username`, `email`, `role`, `suspended`, `service_account`
+    - `created_at`, `created_at_is_inferred`, `deleted_at`
+    - `ui_usage_count`, `ui_used_at`, `sdk_usage_count`, `sdk_used_at`, `last_used_at`
+    - `created_ms`, `deleted_ms`, `ui_used_ms`, `sdk_used_ms`, `last_used_ms`: the same instants
+      in milliseconds since 1970
     """
-    level = Level.of(UserMonth, one_report=one_report)
+    level = LevelQuery.of(UserMonth, one_report=one_report)
     return level.select(
-        selected(_columns(level), selection),
+        select_columns(_columns(level), selection),
         and_(_licensed(level), *(CONDITIONS[name] for name in sorted(matching))),
         ORDERS[order],
         paging,
@@ -74,23 +76,28 @@ def select_licensed_users_of_reports(
 
 @compile_once
 def select_licensed_users(selection: frozenset[str], *, one_report: bool = True) -> Select[Any]:
-    """The licensed ones of the users that `parent_month` and `parent_user_id` are bound to."""
-    level = Level.of(UserMonth, "user_id", one_report=one_report)
-    return level.select(selected(_columns(level), selection), _licensed(level), ORDERS["USERNAME"])
+    """Select those of the users in `parent_month` and `parent_user_id` that are licensed."""
+    level = LevelQuery.of(UserMonth, "user_id", one_report=one_report)
+    return level.select(
+        select_columns(_columns(level), selection), _licensed(level), ORDERS["USERNAME"]
+    )
 
 
 def _milliseconds(instant: Any) -> ColumnElement[int]:
-    """Whole milliseconds since 1970, as `app.domain.months.to_epoch_milliseconds` counts them."""
+    """Return whole milliseconds since 1970, like `app.domain.months.to_epoch_milliseconds`."""
     thousand = literal_column("1000", BigInteger)
     return cast(func.floor(extract("epoch", instant) * thousand), BigInteger)
 
 
-def _licensed(level: Level) -> ColumnElement[bool]:
-    """A user deleted in the month whose rows are carried is not licensed in any later one."""
+def _licensed(level: LevelQuery) -> ColumnElement[bool]:
+    """Return the condition for licensed users.
+
+    A user deleted in an earlier month, whose rows carry over, is no longer licensed.
+    """
     return and_(UserMonth.licensed, or_(~level.report.c.carried, UserMonth.deleted_at.is_(None)))
 
 
-def _columns(level: Level) -> Mapping[str, Any]:
+def _columns(level: LevelQuery) -> Mapping[str, Any]:
     row, report = UserMonth, level.report
     return {
         "user_id": row.user_id,
@@ -102,9 +109,9 @@ def _columns(level: Level) -> Mapping[str, Any]:
         "deleted_at": row.deleted_at,
         "suspended": row.suspended,
         "service_account": row.service_account,
-        "ui_usage_count": measured(row.ui_usage_count, report.c.ui_measured, report),
+        "ui_usage_count": flow_if_measured(row.ui_usage_count, report.c.ui_measured, report),
         "ui_used_at": flow_instant(row.ui_used_at, report),
-        "sdk_usage_count": measured(row.sdk_usage_count, report.c.sdk_measured, report),
+        "sdk_usage_count": flow_if_measured(row.sdk_usage_count, report.c.sdk_measured, report),
         "sdk_used_at": flow_instant(row.sdk_used_at, report),
         "last_used_at": row.last_used_at,
         "created_ms": _milliseconds(row.created_at),
@@ -112,5 +119,5 @@ def _columns(level: Level) -> Mapping[str, Any]:
         "ui_used_ms": _milliseconds(flow_instant(row.ui_used_at, report)),
         "sdk_used_ms": _milliseconds(flow_instant(row.sdk_used_at, report)),
         "last_used_ms": _milliseconds(row.last_used_at),
-        **figures(row, report),
+        **storage_columns(row, report),
     }

@@ -1,4 +1,4 @@
-"""Statements that read the workspaces of reports."""
+"""Statements that select the workspaces of reports."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from sqlalchemy import ColumnElement, Select, and_, bindparam, func, select
 from app.db.levels import (
     ORGANIZATION,
     UNPAGED,
-    Level,
+    LevelQuery,
     Order,
     Paging,
-    containing,
-    figures,
-    selected,
+    contains_text,
+    select_columns,
+    storage_columns,
 )
 from app.db.statements import compile_once
 from app.db.tables import MemberMonth, ProjectMonth, WorkspaceMonth
@@ -24,11 +24,11 @@ ORDERS = {
 }
 CONDITIONS = {
     "name": WorkspaceMonth.name == bindparam("name"),
-    "name_contains": containing(WorkspaceMonth.name, bindparam("name_contains")),
+    "name_contains": contains_text(WorkspaceMonth.name, bindparam("name_contains")),
     "minimum_size_bytes": WorkspaceMonth.size_bytes >= bindparam("minimum_size_bytes"),
 }
-"""What a filter may ask of a workspace, by the name of its parameter."""
-_COUNTED = {"number_of_members": MemberMonth, "number_of_projects": ProjectMonth}
+"""The conditions that a workspace filter can set, by parameter name."""
+_COUNTED_TABLES = {"number_of_members": MemberMonth, "number_of_projects": ProjectMonth}
 
 
 @compile_once
@@ -41,48 +41,54 @@ def select_workspaces_of_reports(
     paging: Paging = UNPAGED,
     one_report: bool = True,
 ) -> Select[Any]:
-    """Workspaces of the reports whose months `parent_month` is bound to.
+    """Select the workspaces of each report whose month is in `parent_month`.
 
-    `matching` names those of `CONDITIONS` that they must meet. Columns beside those of `figures`:
-    organization_id, month, workspace_id, name, number_of_members, number_of_projects.
+    With `former`, select the workspaces that no longer exist but have figures in the month.
+    `matching` names the `CONDITIONS` to apply. Columns, besides those of `storage_columns`:
+    `workspace_id`, `name`, `number_of_members`, `number_of_projects`.
     """
-    level = Level.of(WorkspaceMonth, one_report=one_report)
+    level = LevelQuery.of(WorkspaceMonth, one_report=one_report)
     rows: Any = WorkspaceMonth.__table__
     counts: dict[str, Any] = {}
-    for name, table in _COUNTED.items():
+    for name, table in _COUNTED_TABLES.items():
         if name not in selection:
             continue
-        if one_report and not matching and not paging.limited:
-            counted = _counts(table, level)
-            rows = rows.outerjoin(counted, counted.c.workspace_id == WorkspaceMonth.workspace_id)
-            counts[name] = func.coalesce(counted.c.number, 0)
+        if one_report and not matching and not paging.is_limited:
+            per_workspace = _count_per_workspace(table, level)
+            rows = rows.outerjoin(
+                per_workspace, per_workspace.c.workspace_id == WorkspaceMonth.workspace_id
+            )
+            counts[name] = func.coalesce(per_workspace.c.number, 0)
         else:
-            counts[name] = _count(table)
+            counts[name] = _count_in_workspace(table)
     available = {
         "workspace_id": WorkspaceMonth.workspace_id,
         "name": WorkspaceMonth.name,
         **counts,
-        **figures(WorkspaceMonth, level.report),
+        **storage_columns(WorkspaceMonth, level.report),
     }
     condition = level.former if former else level.existing
     return level.select(
-        selected(available, selection),
+        select_columns(available, selection),
         and_(condition, *(CONDITIONS[name] for name in sorted(matching))),
         ORDERS[order],
         paging,
-        joined=rows,
+        from_clause=rows,
     )
 
 
-def within_workspaces(table: Any, *, one_report: bool, of_all: bool) -> Level:
-    """Rows of a month table, for workspaces that are bound or, with `of_all`, for all by name."""
-    if of_all:
-        return Level.of_each(table, "workspace_id", WorkspaceMonth, ORDERS["NAME"])
-    return Level.of(table, "workspace_id", one_report=one_report)
+def workspace_level(table: Any, *, one_report: bool, all_workspaces: bool) -> LevelQuery:
+    """Return the level of a month table within workspaces.
+
+    The workspaces are those that are bound or, with `all_workspaces`, all of one report by name.
+    """
+    if all_workspaces:
+        return LevelQuery.of_each(table, "workspace_id", WorkspaceMonth, ORDERS["NAME"])
+    return LevelQuery.of(table, "workspace_id", one_report=one_report)
 
 
-def _count(table: Any) -> ColumnElement[int]:
-    """How many of a workspace's members or projects exist at the report's end."""
+def _count_in_workspace(table: Any) -> ColumnElement[int]:
+    """Count the members or projects of one workspace that exist at the report's end."""
     return (
         select(func.count())
         .where(
@@ -95,8 +101,11 @@ def _count(table: Any) -> ColumnElement[int]:
     )
 
 
-def _counts(table: Any, level: Level) -> Any:
-    """The same of all workspaces at once: where all are wanted, one pass is the cheaper way."""
+def _count_per_workspace(table: Any, level: LevelQuery) -> Any:
+    """Count the members or projects of every workspace in one pass.
+
+    This is cheaper than a subquery per workspace if all workspaces are selected.
+    """
     return (
         select(table.workspace_id, func.count().label("number"))
         .where(

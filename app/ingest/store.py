@@ -25,7 +25,7 @@ from uuid import UUID
 from app.db.corrections import add_corrections
 from app.db.engine import Transaction
 from app.db.events import EventColumns, insert_events, prefer_index_scans, select_known
-from app.db.feed import SourceCount, add_counts
+from app.db.feed import SourceEventCount, count_accepted_events
 from app.db.months import carry_forward
 from app.db.organizations import OrganizationRow, extend_coverage, lock_organization
 from app.domain.events import (
@@ -87,7 +87,7 @@ async def store_events(
     if any(is_new):
         by_uid = dict(zip(compress(uids, is_new), compress(events, is_new), strict=True))
         await _store_new(tx, organization, NewEvents(by_uid), now)
-    await add_counts(tx, organization_id, _count_by_source(events, is_new), now)
+    await count_accepted_events(tx, organization_id, _count_by_source(events, is_new), now)
     return is_new
 
 
@@ -97,7 +97,7 @@ def _flag_new(uids: Iterable[UUID], stored: set[UUID]) -> list[bool]:
     return [is_new.pop(uid, False) for uid in uids]
 
 
-def _count_by_source(events: Sequence[AnyEvent], is_new: Sequence[bool]) -> list[SourceCount]:
+def _count_by_source(events: Sequence[AnyEvent], is_new: Sequence[bool]) -> list[SourceEventCount]:
     sources = [event.source for event in events]
     accepted = Counter(compress(sources, is_new))
     latest: dict[str, datetime] = {}
@@ -105,7 +105,7 @@ def _count_by_source(events: Sequence[AnyEvent], is_new: Sequence[bool]) -> list
         if event.source not in latest or event.time > latest[event.source]:
             latest[event.source] = event.time
     return [
-        SourceCount(source, accepted[source], count - accepted[source], latest[source])
+        SourceEventCount(source, accepted[source], count - accepted[source], latest[source])
         for source, count in Counter(sources).items()
     ]
 

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from app import __version__
-from app.db.audit import EntriesMatching, insert_entries, stream_entries
+from app.db.audit import AuditFilter, insert_entries, stream_entries
 from app.db.engine import Database, Transaction
 from app.domain.audit import OK, Action, Actor, AuditEntry, AuditEvent, Interface, to_audit_entry
 from app.domain.callers import DEFAULT_ORGANIZATION
@@ -122,7 +122,7 @@ async def record_start(database: Database, settings: Settings, now: datetime) ->
 async def export_audit_log(
     database: Database,
     organization: UUID,
-    matching: EntriesMatching,
+    matching: AuditFilter,
     actor: Actor,
     now: datetime,
 ) -> AsyncGenerator[Any, None]:

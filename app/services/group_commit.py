@@ -12,7 +12,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from app.db.engine import Database
-from app.db.feed import add_refusal
+from app.db.feed import count_refused_batch
 from app.db.organizations import set_lock_timeout
 from app.domain.errors import IngestQueueFull, InvalidBatch, StoreUnavailable
 from app.domain.events import AnyEvent, decode_body
@@ -173,4 +173,4 @@ async def record_rejected_batch(
     """Count a rejected batch, unless the database is down: the rejection stands either way."""
     with suppress(StoreUnavailable):
         async with database.transaction(organization_id) as tx:
-            await add_refusal(tx, organization_id, event_count, now)
+            await count_refused_batch(tx, organization_id, event_count, now)

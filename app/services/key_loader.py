@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from app.db.engine import Database
-from app.db.keys import select_holders_of_keys
+from app.db.keys import select_keys_with_users
 from app.db.statements import Statement
 from app.domain.errors import ServiceBusy
 from app.timeouts import KEY_LOOKUP_SECONDS
@@ -70,7 +70,7 @@ class KeyLoader:
     async def _look_up(self, batch: Sequence[PendingLookup]) -> None:
         key_ids = list({pending.key_id for pending in batch})
         try:
-            rows = await fetch_holders(self.database, select_holders_of_keys(), key_ids=key_ids)
+            rows = await fetch_holders(self.database, select_keys_with_users(), key_ids=key_ids)
         except Exception as error:
             for pending in batch:
                 if not pending.holder.done():

@@ -13,8 +13,8 @@ from app.db.engine import Database
 from app.db.keys import (
     delete_sessions,
     insert_session,
-    select_holder_of_session,
     select_session,
+    select_session_with_user,
     update_key,
 )
 from app.domain.audit import Action, Actor, AuditEvent
@@ -76,7 +76,7 @@ async def authenticate_session(
     """
     deadline = asyncio.get_running_loop().time() + KEY_LOOKUP_SECONDS
     holders = await fetch_holders(
-        database, select_holder_of_session(), token_hash=_hash_token(token), now=now
+        database, select_session_with_user(), token_hash=_hash_token(token), now=now
     )
     holder = holders[0] if holders else None
     if not _is_valid(holder, now):
