@@ -39,8 +39,8 @@ def list_(data_dir: DataDir = DEFAULT_DATA_DIR, env_file: EnvFile = None) -> Non
     async def run(database: Database, _: Settings) -> None:
         table = Table("Name", "From", "To")
         for row in await list_organizations(database):
-            days = (row.first_month, row.last_month)
-            table.add_row(row.name, *(str(day) if day else "" for day in days))
+            months = (row.first_month, row.last_month)
+            table.add_row(row.name, *(str(month) if month else "" for month in months))
         stdout.print(table)
 
     run_with_store(data_dir, env_file, run)

@@ -35,8 +35,8 @@ USAGE = (
 STORED = datetime(2024, 11, 1, tzinfo=UTC)
 
 
-async def shelves(database: Database) -> dict[int, int]:
-    """How many events lie on each partition_year."""
+async def count_by_partition_year(database: Database) -> dict[int, int]:
+    """Return the number of events of each partition year."""
     async with database.owner_transaction() as tx:
         found = await tx.execute(
             text("SELECT partition_year, count(*) FROM event GROUP BY 1 ORDER BY 1")
@@ -68,7 +68,7 @@ async def filled(database: Database, feed: Feed, clock: FixedClock) -> Database:
 async def test_a_year_is_dropped_so_many_days_after_its_end(
     filled: Database, now: datetime, cleared: list[tuple[int, int]]
 ) -> None:
-    assert await shelves(filled) == {0: 2, 2024: 4, 2025: 1}
+    assert await count_by_partition_year(filled) == {0: 2, 2024: 4, 2025: 1}
 
     assert await prune_events(filled, after_days=400, now=now) == cleared
     assert await prune_events(filled, after_days=400, now=now) == []
@@ -76,7 +76,7 @@ async def test_a_year_is_dropped_so_many_days_after_its_end(
     left = {0: 2, 2024: 4, 2025: 1}
     for year, _ in cleared:
         del left[year]
-    assert await shelves(filled) == left
+    assert await count_by_partition_year(filled) == left
 
 
 async def test_reports_verification_and_reopening_need_no_dropped_event(
@@ -112,7 +112,7 @@ async def test_an_event_is_known_on_whatever_shelf_it_lies(
     answer = await feed(*FACTS, *USAGE, *renamed)
 
     assert (answer.accepted, answer.duplicates) == (1, 8)
-    assert await shelves(filled) == {0: 2, 2024: 4, 2025: 1, 2026: 1}
+    assert await count_by_partition_year(filled) == {0: 2, 2024: 4, 2025: 1, 2026: 1}
 
 
 async def test_usage_without_a_shelf_of_its_year_is_kept_and_cleared_all_the_same(
@@ -121,11 +121,11 @@ async def test_usage_without_a_shelf_of_its_year_is_kept_and_cleared_all_the_sam
     clock.now = STORED
     await feed(*FACTS, *USAGE)
     await prepare_partitions(database, STORED)
-    assert await shelves(database) == {0: 2, 2024: 4}
+    assert await count_by_partition_year(database) == {0: 2, 2024: 4}
 
     cleared = await prune_events(database, after_days=400, now=datetime(2026, 3, 1, tzinfo=UTC))
 
-    assert (cleared, await shelves(database)) == ([(2024, 4)], {0: 2})
+    assert (cleared, await count_by_partition_year(database)) == ([(2024, 4)], {0: 2})
     assert (await verify_month(database, OWN, OCTOBER)).differences == []
 
 

@@ -117,7 +117,7 @@ async def test_a_size_that_comes_too_late_is_a_correction(
         assert (await verify_month(database, organization_id, month)).differences == []
 
 
-async def test_a_creation_that_nobody_states_is_a_first_sign(
+async def test_created_at_is_inferred_when_no_event_states_it(
     feed: Feed, graphql: GraphQLClient, clock: FixedClock
 ) -> None:
     clock.now = datetime(2026, 11, 5, tzinfo=UTC)
