@@ -28,7 +28,7 @@ from app.observability.logs import configure_logs
 from app.observability.metrics import Metrics
 from app.server.background_jobs import BackgroundJobs
 from app.server.http_protocol import BoundedHttpProtocol
-from app.server.ingest_worker.supervisor import IngestWorkerClient, spawned
+from app.server.ingest_worker.supervisor import IngestWorkerClient, start_worker
 from app.server.process_tuning import trim_malloc, tune_gc
 from app.server.source_scheduler import sources_at_intervals
 from app.server.store import open_store
@@ -64,27 +64,27 @@ async def serve(settings: Settings, *, host: str, port: int, data_dir: Path, dem
     with _listening(host, port) as listener:
         stderr.print("Starting PostgreSQL …" if settings.database_url is None else "Connecting …")
         async with (
-            spawned() as process,
+            start_worker() as process,
             open_store(settings, data_dir, system_clock) as database,
             database.monitor.run(),
-            IngestWorkerClient(process, database, settings, log_format) as feeder,
+            IngestWorkerClient(process, database, settings, log_format) as worker,
         ):
             key = await _demo(database, settings, data_dir) if demo else None
             await record_start(database, settings, system_clock())
             address = f"http://{_shown(host)}:{listener.getsockname()[1]}"
-            await _answer(database, settings, feeder, listener, lambda: _greet(address, key))
+            await _answer(database, settings, worker, listener, lambda: _greet(address, key))
             stderr.print("Stopping …")
 
 
 async def _answer(
     database: Database,
     settings: Settings,
-    feeder: IngestWorkerClient,
+    worker: IngestWorkerClient,
     listener: socket.socket,
     on_ready: Callable[[], None],
 ) -> None:
     """Answer requests until a signal, and do the chores meanwhile."""
-    app = create_app(settings, database, ingestor=feeder)
+    app = create_app(settings, database, ingestor=worker)
     config = uvicorn.Config(
         app,
         http=BoundedHttpProtocol,

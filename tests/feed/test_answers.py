@@ -12,7 +12,7 @@ from app.domain.errors import ChargebackError, InvalidArgument
 from app.domain.ids import organization_id
 from app.ingest.store import IngestResult
 from app.server.ingest_worker.channel import Channel, WorkerRequest, WorkerResponse
-from app.server.ingest_worker.worker import answer_all
+from app.server.ingest_worker.worker import handle_requests
 from app.services.group_commit import IngestRequest
 from app.web.ingestor import Ingestor
 from tests.conftest import NOW
@@ -35,8 +35,8 @@ class Telling:
 @asynccontextmanager
 async def answered_by(intake: Ingestor) -> AsyncIterator[Channel]:
     """The other end of a line on which that answers."""
-    ours, its = [await Channel.over(end) for end in socket.socketpair()]
-    answering = asyncio.create_task(answer_all(its, intake))
+    ours, its = [await Channel.open(end) for end in socket.socketpair()]
+    answering = asyncio.create_task(handle_requests(its, intake))
     async with asyncio.timeout(10):
         yield ours
         ours.close()
@@ -64,7 +64,7 @@ async def test_what_cannot_be_written_is_told_as_a_mistake_and_the_next_is_answe
         assert await outcome(line, b"bad") is None
         assert await outcome(line, b"good") == IngestResult(1, 0)
 
-    assert "while the answer of a delivery was written" in caplog.text
+    assert "unexpected error while sending a response" in caplog.text
 
 
 async def test_an_unexpected_error_is_told_as_a_mistake_and_the_next_is_answered(
@@ -74,5 +74,5 @@ async def test_an_unexpected_error_is_told_as_a_mistake_and_the_next_is_answered
         assert await outcome(line, b"bad") is None
         assert await outcome(line, b"good") == IngestResult(1, 0)
 
-    assert "while events were stored" in caplog.text
+    assert "unexpected error while storing events" in caplog.text
     assert "ZeroDivisionError: oh" in caplog.text

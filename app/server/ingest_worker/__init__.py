@@ -1,6 +1,6 @@
-"""The feed's own process: what stores events stands in nobody's way who reads a report.
+"""The ingest worker: a process of its own that stores events, so that reports stay responsive.
 
-`serve` starts it and hands deliveries over, through a pair of sockets that nobody else has. The
-process ends when its end of the pair does, whatever became of `serve`; when the process ends
-before, it is started anew, and whoever waited for it is told to send the batch again.
+`serve` starts the worker and sends it requests through a private socket pair. The worker exits
+when its end of the pair is closed, however `serve` ended. When the worker exits first, the
+supervisor restarts it, and requests in flight fail with a 503 that asks the client to retry.
 """

@@ -1,4 +1,4 @@
-"""What the service and the feed's process say to each other, and how."""
+"""The messages between the service and its ingest worker, and the channel that carries them."""
 
 import asyncio
 import pickle
@@ -15,7 +15,7 @@ from app.settings import LogFormat
 
 
 class Setup(NamedTuple):
-    """What the process is told first."""
+    """The first message to the worker: how to reach the store and how to log."""
 
     url: str
     connections: int
@@ -25,68 +25,68 @@ class Setup(NamedTuple):
 
 
 class WorkerRequest(NamedTuple):
-    """A delivery, less its body, and what each line of the log says that is caused by it."""
+    """A batch to store; its body follows the message. `log_context` goes into each log line."""
 
     number: int
-    delivery: IngestRequest
-    logged: Mapping[str, Any]
+    request: IngestRequest
+    log_context: Mapping[str, Any]
 
 
 class WorkerResponse(NamedTuple):
-    """What became of a delivery, and the statements that were executed for it.
+    """The outcome of a request, and the statements that were executed for it.
 
-    Of deliveries that are stored in one transaction, its statements are the first one's.
+    The statements of a group commit are reported with the first request of the group.
     """
 
     number: int
     outcome: IngestResult | ChargebackError | None
-    """None is a mistake of ours, which the process has logged."""
+    """None means an unexpected error, which the worker has logged."""
     statements: Sequence[ExecutedStatement]
 
 
 class Heartbeat(NamedTuple):
-    """The process is ready for deliveries, and its loop runs: said each second."""
+    """Sent every second while the worker is ready and its event loop runs."""
 
     statements: Sequence[ExecutedStatement]
-    """Those that were executed for no delivery since the sign before."""
+    """Statements executed since the last heartbeat that belong to no request."""
 
 
 class Channel:
-    """One end of the pair of sockets: whole messages, pickled by the same program's other end."""
+    """One end of the socket pair. Carries whole messages, pickled; both ends are trusted."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
 
     @classmethod
-    async def over(cls, end: socket.socket) -> Self:
-        """On an end of the pair, which it closes."""
-        return cls(*await asyncio.open_connection(sock=end, limit=_BUFFERED_BYTES))
+    async def open(cls, end: socket.socket) -> Self:
+        """Open a channel on one end of the pair, which it owns from then on."""
+        return cls(*await asyncio.open_connection(sock=end, limit=_BUFFER_BYTES))
 
     async def send(self, message: object, body: bytes = b"") -> None:
-        """Send a message and, uncopied, what belongs to it.
+        """Send a message and its body. The body is not copied.
 
         Raises:
-            OSError: The other end has gone.
+            OSError: The other end is closed.
         """
-        written = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-        self._writer.write(_LENGTHS.pack(len(written), len(body)) + written)
+        pickled = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+        self._writer.write(_LENGTHS.pack(len(pickled), len(body)) + pickled)
         self._writer.write(body)
         await self._writer.drain()
 
     async def receive(self) -> tuple[Any, bytes] | None:
-        """The next message and what belongs to it; None when the other end has gone."""
+        """Return the next message and its body, or None once the other end is closed."""
         try:
-            head = await self._reader.readexactly(_LENGTHS.size)
-            length, body_length = _LENGTHS.unpack(head)
+            header = await self._reader.readexactly(_LENGTHS.size)
+            length, body_length = _LENGTHS.unpack(header)
             message = pickle.loads(await self._reader.readexactly(length))  # noqa: S301  our own
             return message, await self._reader.readexactly(body_length)
         except (asyncio.IncompleteReadError, OSError):
             return None
 
     def close(self) -> None:
-        """Hang up."""
+        """Close this end."""
         self._writer.close()
 
 
 _LENGTHS = struct.Struct(">QQ")
-_BUFFERED_BYTES = 1_048_576
+_BUFFER_BYTES = 1_048_576

@@ -1,4 +1,4 @@
-"""The service's end: it keeps the process, and hands deliveries over."""
+"""The service's end: start, watch and restart the worker, and send it requests."""
 
 import asyncio
 import logging
@@ -30,92 +30,93 @@ from app.settings import LogFormat, Settings
 _log = logging.getLogger(__name__)
 
 _CONNECTIONS = 4
-"""To PostgreSQL: one for each organization whose events are being stored, and a few."""
+"""To PostgreSQL: one for each organization that is being written, and a few to spare."""
 _STOP_SECONDS = 10.0
-_SILENT_SECONDS = 30
-"""Its loop stands still for a second beside the largest body that it takes unless told."""
-_LONGER_AT_FIRST = 4
-"""Until it is there: it imports for a second, and for a minute with little of a processor."""
-_OTHER_VERSION = 3
-# What is said here of another version must hold for each: it is asked before all else.
+_HEARTBEAT_TIMEOUT_SECONDS = 30
+"""The worker's event loop blocks for about a second on the largest body that is allowed."""
+_STARTUP_FACTOR = 4
+"""The first heartbeat may take longer: imports take a second, or a minute on a starved CPU."""
+_VERSION_MISMATCH = 3
+# Every version's program must begin with this check: an upgrade may have replaced the files.
 _PROGRAM = f"""
 import sys
 sys.path[:] = {{path!r}}
 from app import __version__
 if __version__ != {__version__!r}:
-    sys.exit({_OTHER_VERSION})
+    sys.exit({_VERSION_MISMATCH})
 from app.server.ingest_worker.worker import main
 main()
 """
 
 
 class WorkerProcess:
-    """A process that was started and waits to be told what to do."""
+    """A worker process and the service's end of the channel to it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, line: Channel) -> None:
-        self.process, self.line = process, line
+    def __init__(self, process: asyncio.subprocess.Process, channel: Channel) -> None:
+        self.process, self.channel = process, channel
 
     @classmethod
     async def start(cls) -> Self:
-        """Start one; it is there in a second, and what it is told until then it finds.
+        """Start a worker. It is ready after about a second; messages wait in the channel.
 
-        It imports from where we do: with `-m` the current folder would come first, whose `app.py`
-        is somebody else's.
+        The worker gets our import path: `python -m` would put the current directory first, which
+        may hold an unrelated `app.py`.
         """
-        async with AsyncExitStack() as undo:
-            ours, its = socket.socketpair()
-            undo.callback(ours.close)
-            with its:
+        async with AsyncExitStack() as cleanup:
+            ours, theirs = socket.socketpair()
+            cleanup.callback(ours.close)
+            with theirs:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable,
                     "-P",
                     "-c",
                     _PROGRAM.format(path=sys.path),
-                    str(its.fileno()),
+                    str(theirs.fileno()),
                     stdin=asyncio.subprocess.DEVNULL,
-                    pass_fds=[its.fileno()],
-                    start_new_session=True,  # A terminal's Ctrl-C is for us, who then tell it.
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,  # Ctrl-C must reach only us; we stop the worker.
                 )
-            undo.push_async_callback(_killed, process)
-            line = await Channel.over(ours)
-            undo.pop_all()
-        return cls(process, line)
+            cleanup.push_async_callback(_kill, process)
+            channel = await Channel.open(ours)
+            cleanup.pop_all()
+        return cls(process, channel)
 
-    async def end(self) -> None:
-        """Hang up: it stores what it has taken, and ends; one that does not is ended."""
-        self.line.close()
+    async def stop(self) -> None:
+        """Close the channel, upon which the worker finishes and exits; kill it after a timeout."""
+        self.channel.close()
         try:
             async with asyncio.timeout(_STOP_SECONDS):
                 await self.process.wait()
         except TimeoutError:
-            await _killed(self.process)
+            await _kill(self.process)
 
 
-async def _killed(process: asyncio.subprocess.Process) -> None:
+async def _kill(process: asyncio.subprocess.Process) -> None:
     with suppress(ProcessLookupError):
         process.kill()
     await process.wait()
 
 
 @asynccontextmanager
-async def spawned() -> AsyncIterator[WorkerProcess]:
-    """The process for the length of a block, started early: it takes a while to be there."""
-    started = await WorkerProcess.start()
+async def start_worker() -> AsyncIterator[WorkerProcess]:
+    """Run a worker for the length of a block. Start it early: it takes a second to be ready."""
+    worker = await WorkerProcess.start()
     try:
-        yield started
+        yield worker
     finally:
-        await started.end()
+        await worker.stop()
 
 
 class IngestWorkerClient:
-    """The process as `serve` hands deliveries to it, for the length of a context.
+    """An `Ingestor` that sends requests to the worker, and restarts it when it exits.
 
     Args:
-        first: The process, which is started anew whenever it ends.
-        database: The store, whose watchers are told of the process's statements too.
-        settings: What this install chose.
-        log_format: How the process writes its log.
-        silent_seconds: One that gives no sign of life for so long is ended; a new one has longer.
+        first: The first worker process.
+        database: The store; its observers also receive the worker's statements.
+        settings: The settings of this installation.
+        log_format: The format of the worker's log.
+        heartbeat_timeout_seconds: Kill a worker after this time without a heartbeat. A worker
+            that is starting has four times as long.
     """
 
     def __init__(
@@ -124,7 +125,7 @@ class IngestWorkerClient:
         database: Database,
         settings: Settings,
         log_format: LogFormat,
-        silent_seconds: int = _SILENT_SECONDS,
+        heartbeat_timeout_seconds: int = _HEARTBEAT_TIMEOUT_SECONDS,
     ) -> None:
         self._setup = Setup(
             url=database.url,
@@ -133,164 +134,164 @@ class IngestWorkerClient:
             log_format=log_format,
             log_level=settings.log_level,
         )
-        self._tell = database.notify_listeners
+        self._report = database.notify_listeners
         self._first = first
-        self._silent_seconds = silent_seconds
-        self._pauses = Backoff()
-        self._line: Channel | None = None
-        self._signs = 0
+        self._heartbeat_timeout_seconds = heartbeat_timeout_seconds
+        self._backoff = Backoff()
+        self._channel: Channel | None = None
+        self._messages_received = 0
         self._numbers = count()
-        self._waiting: dict[int, asyncio.Future[WorkerResponse | None]] = {}
+        self._pending: dict[int, asyncio.Future[WorkerResponse | None]] = {}
         self.restarts = 0
-        """As `Ingestor` says."""
+        """How often the worker was restarted."""
 
     async def __aenter__(self) -> Self:
-        await self._begin(self._first)
-        self._keeper = asyncio.create_task(self._keep(self._first))
+        await self._connect(self._first)
+        self._supervisor = asyncio.create_task(self._supervise(self._first))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._keeper.cancel()
-        await asyncio.wait([self._keeper])
+        self._supervisor.cancel()
+        await asyncio.wait([self._supervisor])
 
     @property
     def is_up(self) -> bool:
-        """As `Ingestor` says: while the process has given a sign of life, and has not ended."""
-        return self._line is not None and self._signs > 0
+        """Whether the worker runs and has sent its first heartbeat."""
+        return self._channel is not None and self._messages_received > 0
 
     async def ingest(self, request: IngestRequest) -> IngestResult:
-        """As `Ingestor` says.
+        """Store a batch.
 
         Raises:
-            StoreUnavailable: Also when the process is not there, or ends meanwhile.
+            StoreUnavailable: The store is down, or the worker is not running or exits meanwhile.
         """
-        answer = await self._answer(self._line, request) if self._line is not None else None
-        if answer is None:
+        channel = self._channel
+        response = await self._send(channel, request) if channel is not None else None
+        if response is None:
             raise StoreUnavailable
-        for executed in answer.statements:
-            self._tell(executed)
-        return _told(answer)
+        for executed in response.statements:
+            self._report(executed)
+        return _unwrap(response)
 
-    async def _answer(self, line: Channel, delivery: IngestRequest) -> WorkerResponse | None:
-        """What the process says of a delivery; None when it ends before."""
+    async def _send(self, channel: Channel, request: IngestRequest) -> WorkerResponse | None:
+        """Return the worker's response, or None if the worker exits first."""
         number = next(self._numbers)
-        answered: asyncio.Future[WorkerResponse | None] = (
-            asyncio.get_running_loop().create_future()
-        )
-        self._waiting[number] = answered
-        logged = structlog.contextvars.get_contextvars()
-        question = WorkerRequest(number, delivery._replace(body=b""), logged)
+        pending: asyncio.Future[WorkerResponse | None] = asyncio.get_running_loop().create_future()
+        self._pending[number] = pending
+        log_context = structlog.contextvars.get_contextvars()
+        message = WorkerRequest(number, request._replace(body=b""), log_context)
         try:
-            await line.send(question, delivery.body)
-            return await answered
+            await channel.send(message, request.body)
+            return await pending
         except OSError:
             return None
         finally:
-            del self._waiting[number]
+            del self._pending[number]
 
-    async def _keep(self, current: WorkerProcess) -> None:
-        """Pass on answers, and start another process whenever one ends, until cancelled."""
+    async def _supervise(self, worker: WorkerProcess) -> None:
+        """Receive messages, and restart the worker whenever it exits, until cancelled."""
         try:
-            while await self._listen(current) != _OTHER_VERSION:
-                _log.error("the feed's process ended with status %s", current.process.returncode)
-                current = await self._another()
+            while await self._run_until_exit(worker) != _VERSION_MISMATCH:
+                _log.error("the ingest worker exited with status %s", worker.process.returncode)
+                worker = await self._restart()
             _log.error(
-                "the files of the service are no longer those of version %s: restart it; until "
-                "then it takes no events",
+                "the installed files are not those of version %s, which is running: restart the "
+                "service; until then it accepts no events",
                 __version__,
             )
         except Exception:
-            _log.exception("unexpected error: the feed's process is not kept any longer")
+            _log.exception("unexpected error: the ingest worker is no longer supervised")
         finally:
-            await current.end()
+            await worker.stop()
 
-    async def _another(self) -> WorkerProcess:
+    async def _restart(self) -> WorkerProcess:
         while True:
-            await asyncio.sleep(self._pauses.next(time.monotonic()))
+            await asyncio.sleep(self._backoff.next(time.monotonic()))
             try:
-                started = await WorkerProcess.start()
+                worker = await WorkerProcess.start()
             except Exception:
-                _log.exception("the feed's process cannot be started")
+                _log.exception("the ingest worker cannot be started")
             else:
                 self.restarts += 1
-                await self._begin(started)
-                return started
+                await self._connect(worker)
+                return worker
 
-    async def _begin(self, started: WorkerProcess) -> None:
-        with suppress(OSError):  # That it has gone is found out by whoever listens to it.
-            await started.line.send(self._setup)
-        self._signs = 0
-        self._line = started.line
+    async def _connect(self, worker: WorkerProcess) -> None:
+        with suppress(OSError):  # `_receive_all` notices that the worker has exited.
+            await worker.channel.send(self._setup)
+        self._messages_received = 0
+        self._channel = worker.channel
 
-    async def _listen(self, current: WorkerProcess) -> int | None:
-        """Pass on what it says until it ends, by itself or for its silence; its exit status."""
-        watch = asyncio.create_task(self._watch(current.process))
+    async def _run_until_exit(self, worker: WorkerProcess) -> int | None:
+        """Receive messages until the worker exits or is killed; return its exit status."""
+        watchdog = asyncio.create_task(self._watch_heartbeats(worker.process))
         try:
-            await self._pass_on(current.line)
+            await self._receive_all(worker.channel)
         finally:
-            watch.cancel()
-        await current.end()
-        return current.process.returncode
+            watchdog.cancel()
+        await worker.stop()
+        return worker.process.returncode
 
-    async def _watch(self, process: asyncio.subprocess.Process) -> None:
-        """End it once it is silent for long.
+    async def _watch_heartbeats(self, process: asyncio.subprocess.Process) -> None:
+        """Kill the worker if it sends nothing for too long.
 
-        Only seconds count in which our own loop ran: while it stands still, signs are not read.
+        Count seconds by sleeping, not by a clock: while our own event loop is blocked, heartbeats
+        wait unread and must not count as missed.
         """
-        silent, heard = 0, self._signs
-        while silent < self._silent_seconds * (1 if heard else _LONGER_AT_FIRST):
+        silent_seconds, seen = 0, self._messages_received
+        while silent_seconds < self._heartbeat_timeout_seconds * (1 if seen else _STARTUP_FACTOR):
             await asyncio.sleep(1)
-            silent = silent + 1 if self._signs == heard else 0
-            heard = self._signs
-        _log.error("the feed's process gave no sign of life for %s s: it is killed", silent)
-        await _killed(process)
+            silent_seconds = silent_seconds + 1 if self._messages_received == seen else 0
+            seen = self._messages_received
+        _log.error("the ingest worker sent no heartbeat for %s s: killing it", silent_seconds)
+        await _kill(process)
 
-    async def _pass_on(self, line: Channel) -> None:
-        """Until the process has gone; whoever waits for an answer then is told so."""
+    async def _receive_all(self, channel: Channel) -> None:
+        """Handle messages until the worker exits; then fail the pending requests."""
         try:
-            while received := await line.receive():
-                self._signs += 1
-                self._hear(received[0])
+            while received := await channel.receive():
+                self._messages_received += 1
+                self._handle(received[0])
         except Exception:
-            _log.exception("unexpected error while the feed's process was listened to")
+            _log.exception("unexpected error while receiving from the ingest worker")
         finally:
-            self._line = None
-            for waiting in self._waiting.values():
-                if not waiting.done():
-                    waiting.set_result(None)
+            self._channel = None
+            for pending in self._pending.values():
+                if not pending.done():
+                    pending.set_result(None)
 
-    def _hear(self, message: WorkerResponse | Heartbeat) -> None:
+    def _handle(self, message: WorkerResponse | Heartbeat) -> None:
         if isinstance(message, Heartbeat):
             for executed in message.statements:
-                self._tell(executed)
+                self._report(executed)
             return
-        waiting = self._waiting.get(message.number)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(message)
+        pending = self._pending.get(message.number)
+        if pending is not None and not pending.done():
+            pending.set_result(message)
 
 
 class Backoff:
-    """How long to wait before each new start: longer each time, until one lives for a while."""
+    """Exponential backoff between restarts; it resets once a worker has lived for a while."""
 
     def __init__(self) -> None:
         self._last_seconds = 0.0
         self._last_at = -math.inf
 
     def next(self, now: float) -> float:
-        """In seconds, as `now` is."""
-        again = now - self._last_at < self._last_seconds + _LONG_SECONDS
+        """Return how many seconds to wait before the restart that is due at `now`, in seconds."""
+        exited_early = now - self._last_at < self._last_seconds + _MAX_SECONDS
         self._last_at = now
-        self._last_seconds = min(2 * self._last_seconds, _LONG_SECONDS) if again else 1.0
+        self._last_seconds = min(2 * self._last_seconds, _MAX_SECONDS) if exited_early else 1.0
         return self._last_seconds
 
 
-_LONG_SECONDS = 10.0
-"""At the most; and how long one must have lived to be well. A start costs a processor a second."""
+_MAX_SECONDS = 10.0
+"""The longest wait, and the lifetime that resets it. A start costs a second of CPU time."""
 
 
-def _told(answer: WorkerResponse) -> IngestResult:
-    if isinstance(answer.outcome, ChargebackError):
-        raise answer.outcome
-    if answer.outcome is None:
-        raise RuntimeError("The feed's process met an unexpected error; its log has the trace.")
-    return answer.outcome
+def _unwrap(response: WorkerResponse) -> IngestResult:
+    if isinstance(response.outcome, ChargebackError):
+        raise response.outcome
+    if response.outcome is None:
+        raise RuntimeError("Unexpected error in the ingest worker; its log has the traceback.")
+    return response.outcome

@@ -1,4 +1,4 @@
-"""The process's end: it stores what it is handed, and says what became of it."""
+"""The worker's end: store the batches that arrive, and respond to each."""
 
 import asyncio
 import logging
@@ -31,10 +31,10 @@ from app.web.ingestor import Ingestor
 _log = logging.getLogger(__name__)
 
 
-async def _work(end: socket.socket) -> None:
-    """WorkerResponse deliveries until nobody is left to answer."""
-    line = await Channel.over(end)
-    if (received := await line.receive()) is None:
+async def _run(end: socket.socket) -> None:
+    """Store batches until the service closes the channel."""
+    channel = await Channel.open(end)
+    if (received := await channel.receive()) is None:
         return
     setup: Setup = received[0]
     configure_logs(setup.log_format, setup.log_level.upper())
@@ -43,94 +43,96 @@ async def _work(end: socket.socket) -> None:
         pool_size=setup.connections,
         prepared_statements=setup.prepared_statements,
     )
-    statements = Statements()
-    database.statement_listeners.append(statements.note)
+    statements = StatementLog()
+    database.statement_listeners.append(statements.record)
     tune_gc()
     try:
         async with database.monitor.run():
-            signs = asyncio.create_task(_give_signs(line, statements))
-            await answer_all(line, GroupCommitIngestor(database))
-            signs.cancel()
+            heartbeats = asyncio.create_task(_send_heartbeats(channel, statements))
+            await handle_requests(channel, GroupCommitIngestor(database))
+            heartbeats.cancel()
     finally:
         await database.close()
 
 
-class Statements:
-    """Those that were executed, for the delivery in whose context they were, or for none."""
+class StatementLog:
+    """The executed statements, by the request in whose context they ran."""
 
     def __init__(self) -> None:
-        self._of_none: list[ExecutedStatement] = []
+        self._unattributed: list[ExecutedStatement] = []
 
-    def note(self, executed: ExecutedStatement) -> None:
-        """One was executed."""
-        of_delivery = _of_delivery.get()
-        (self._of_none if of_delivery is None else of_delivery).append(executed)
+    def record(self, executed: ExecutedStatement) -> None:
+        """Record a statement for the current request, or for none."""
+        of_request = _request_statements.get()
+        (self._unattributed if of_request is None else of_request).append(executed)
 
-    def of_none(self) -> Sequence[ExecutedStatement]:
-        """Those since it was asked before."""
-        asked, self._of_none = self._of_none, []
-        return asked
-
-
-_of_delivery: ContextVar[list[ExecutedStatement] | None] = ContextVar("statements", default=None)
+    def take_unattributed(self) -> Sequence[ExecutedStatement]:
+        """Return and forget the statements that belong to no request."""
+        taken, self._unattributed = self._unattributed, []
+        return taken
 
 
-async def _give_signs(line: Channel, statements: Statements) -> None:
+_request_statements: ContextVar[list[ExecutedStatement] | None] = ContextVar(
+    "statements", default=None
+)
+
+
+async def _send_heartbeats(channel: Channel, statements: StatementLog) -> None:
     with suppress(OSError):
         while True:
-            await line.send(Heartbeat(statements.of_none()))
-            await asyncio.sleep(_SIGN_SECONDS)
+            await channel.send(Heartbeat(statements.take_unattributed()))
+            await asyncio.sleep(_HEARTBEAT_SECONDS)
 
 
-_SIGN_SECONDS = 1.0
+_HEARTBEAT_SECONDS = 1.0
 
 
-async def answer_all(line: Channel, intake: Ingestor) -> None:
-    """Answer requests as they are stored, until the other end of the channel has gone."""
-    answering: set[asyncio.Task[None]] = set()
+async def handle_requests(channel: Channel, ingestor: Ingestor) -> None:
+    """Store requests concurrently and respond to each, until the channel is closed."""
+    tasks: set[asyncio.Task[None]] = set()
 
-    async def answer(question: WorkerRequest, body: bytes) -> None:
+    async def handle(request: WorkerRequest, body: bytes) -> None:
         statements: list[ExecutedStatement] = []
-        _of_delivery.set(statements)
-        with structlog.contextvars.bound_contextvars(**question.logged):
-            outcome = await _outcome(intake, question.delivery._replace(body=body))
-        with suppress(OSError):  # Nobody may wait for it any more.
-            await _say(line, WorkerResponse(question.number, outcome, statements))
+        _request_statements.set(statements)
+        with structlog.contextvars.bound_contextvars(**request.log_context):
+            outcome = await _ingest(ingestor, request.request._replace(body=body))
+        with suppress(OSError):  # The service may have stopped waiting.
+            await _respond(channel, WorkerResponse(request.number, outcome, statements))
 
-    while received := await line.receive():
-        task = asyncio.create_task(answer(*received))
-        answering.add(task)
-        task.add_done_callback(answering.discard)
-    if answering:
-        await asyncio.wait(answering)
+    while received := await channel.receive():
+        task = asyncio.create_task(handle(*received))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+    if tasks:
+        await asyncio.wait(tasks)
 
 
-async def _say(line: Channel, answer: WorkerResponse) -> None:
+async def _respond(channel: Channel, response: WorkerResponse) -> None:
     try:
-        await line.send(answer)
+        await channel.send(response)
     except OSError:
         raise
     except Exception:
-        _log.exception("unexpected error while the answer of a delivery was written")
-        await line.send(answer._replace(outcome=None))
+        _log.exception("unexpected error while sending a response")
+        await channel.send(response._replace(outcome=None))
 
 
-async def _outcome(
-    intake: Ingestor, delivery: IngestRequest
+async def _ingest(
+    ingestor: Ingestor, request: IngestRequest
 ) -> IngestResult | ChargebackError | None:
     try:
-        return await intake.ingest(delivery)
-    except ChargebackError as refusal:
-        return refusal
+        return await ingestor.ingest(request)
+    except ChargebackError as error:
+        return error
     except Exception:
-        _log.exception("unexpected error while events were stored")
+        _log.exception("unexpected error while storing events")
         return None
 
 
 def main() -> None:
-    """Run the process on the socket that the first argument names."""
-    # A supervisor tells all processes to stop; this one stops when the one that needs it has.
-    for wish in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(wish, signal.SIG_IGN)
+    """Run the worker on the socket whose file descriptor is the first argument."""
+    # Process managers signal all processes of a service; the worker stops when its channel closes.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     trim_malloc()
-    uvloop.run(_work(socket.socket(fileno=int(sys.argv[1]))))
+    uvloop.run(_run(socket.socket(fileno=int(sys.argv[1]))))

@@ -1,4 +1,4 @@
-"""The process that stores events: it comes back, it leaves nothing behind, and it is seen."""
+"""The ingest worker of a running service: restarts, shutdown, and what it reports."""
 
 import asyncio
 import os
@@ -25,16 +25,16 @@ from tests.conftest import event
 from tests.server_process import KeyedServer, ServerProcess, create_root_key, start_keyed_server
 
 OUTDATED = (
-    f"the files of the service are no longer those of version {__version__}: restart it; until "
-    "then it takes no events"
+    f"the installed files are not those of version {__version__}, which is running: restart the "
+    "service; until then it accepts no events"
 )
-POSTED = {"Content-Type": "application/x-ndjson"}
+NDJSON_HEADERS = {"Content-Type": "application/x-ndjson"}
 
 
 @pytest.fixture(scope="module")
 def install(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeyedServer]:
-    """One service for whatever it outlives; each test sends events of its own."""
-    with start_keyed_server(tmp_path_factory.mktemp("feeder")) as install:
+    """One service for all tests that it survives; each test sends its own events."""
+    with start_keyed_server(tmp_path_factory.mktemp("worker")) as install:
         yield install
 
 
@@ -44,14 +44,14 @@ def post(install: KeyedServer, *ids: str, seconds: float = 20) -> httpx.Response
     return httpx.post(
         f"{install.url}/api/events",
         content=b"\n".join(lines),
-        headers={"Authorization": install.key, **POSTED},
+        headers={"Authorization": install.key, **NDJSON_HEADERS},
         timeout=seconds,
     )
 
 
 @contextmanager
 def sending(install: KeyedServer, *ids: str) -> Iterator[Future[httpx.Response]]:
-    """A batch that has been handed over when the block begins, and is answered at its end."""
+    """Send a batch, and enter the block once the service has received it."""
     with ThreadPoolExecutor(1) as senders:
         sent = senders.submit(post, install, *ids)
         time.sleep(1)
@@ -66,7 +66,9 @@ def until(seconds: float, found: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_a_killed_process_is_a_refusal_until_another_is_there(install: KeyedServer) -> None:
+def test_batches_get_503_after_the_worker_is_killed_until_it_is_restarted(
+    install: KeyedServer,
+) -> None:
     assert post(install, "a").json() == {"accepted": 1, "duplicates": 0}
     ended = install.server.ingest_worker
     ended.suspend()
@@ -80,45 +82,45 @@ def test_a_killed_process_is_a_refusal_until_another_is_there(install: KeyedServ
 
     assert post(install, "a", "b", "c").json() == {"accepted": 1, "duplicates": 2}
     assert install.server.ingest_worker.pid != ended.pid
-    assert any("the feed's process ended with status -9" in line for line in install.server.lines)
+    assert any("the ingest worker exited with status -9" in line for line in install.server.lines)
 
 
-def test_a_batch_that_the_process_had_when_it_was_killed_may_be_sent_again(
+def test_a_batch_in_flight_when_the_worker_is_killed_can_be_sent_again(
     install: KeyedServer,
 ) -> None:
     assert post(install, "d").status_code == 200
-    feeder = install.server.ingest_worker
-    feeder.suspend()
+    worker = install.server.ingest_worker
+    worker.suspend()
     with pytest.raises(httpx.ReadTimeout):
         post(install, "e", seconds=1)
-    feeder.kill()
+    worker.kill()
 
     until(20, lambda: post(install, "e", "f").status_code == 200)
     assert post(install, "e", "f").json() == {"accepted": 0, "duplicates": 2}
 
 
-def test_it_ends_with_the_service_however_that_ends(tmp_path: Path) -> None:
+def test_the_worker_exits_with_the_service_on_stop_and_on_kill(tmp_path: Path) -> None:
     for end in ("kill", "stop"):
         with start_keyed_server(tmp_path) as install:
             assert post(install, end).status_code == 200
-            feeder = install.server.ingest_worker
+            worker = install.server.ingest_worker
             getattr(install.server, end)()
-            psutil.wait_procs([feeder], timeout=10)
-            assert not feeder.is_running()
+            psutil.wait_procs([worker], timeout=10)
+            assert not worker.is_running()
 
 
-def test_it_imports_nothing_from_the_folder_that_the_service_starts_in(tmp_path: Path) -> None:
+def test_the_worker_imports_nothing_from_the_current_directory(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("raise SystemExit('of somebody else')\n")
     program = (str(Path(sys.executable).with_name("chargeback")),)
     with ServerProcess(tmp_path / "data", arguments=(), program=program, cwd=tmp_path) as server:
-        feeder = server.ingest_worker
+        worker = server.ingest_worker
         time.sleep(2)  # Longer than one that cannot import itself lives.
-        assert feeder.is_running()
-        assert feeder.status() != psutil.STATUS_ZOMBIE
+        assert worker.is_running()
+        assert worker.status() != psutil.STATUS_ZOMBIE
 
 
-def test_a_signal_to_all_processes_stops_them_cleanly(tmp_path: Path) -> None:
-    """As systemd and a terminal send it."""
+def test_a_signal_to_all_processes_is_a_clean_stop(tmp_path: Path) -> None:
+    """systemd and terminals signal every process of a service."""
     with start_keyed_server(tmp_path) as install:
         assert post(install, "a").status_code == 200
         os.kill(install.server.ingest_worker.pid, signal.SIGTERM)
@@ -126,15 +128,15 @@ def test_a_signal_to_all_processes_stops_them_cleanly(tmp_path: Path) -> None:
 
         assert post(install, "b").json() == {"accepted": 1, "duplicates": 0}
         assert install.server.stop(signal.SIGTERM) == 0
-        assert not any("ended with status" in line for line in install.server.lines)
+        assert not any("exited with status" in line for line in install.server.lines)
 
 
-def test_a_batch_that_is_being_stored_when_the_service_stops_is_answered(
+def test_a_batch_being_stored_is_acknowledged_before_the_service_stops(
     tmp_path: Path,
 ) -> None:
     with start_keyed_server(tmp_path) as install:
         assert post(install, "a").status_code == 200
-        with sending_held_up(install, "b") as sent:
+        with sending_blocked(install, "b") as sent:
             install.server.process.send_signal(signal.SIGTERM)
             time.sleep(1)
         assert sent.result().json() == {"accepted": 1, "duplicates": 0}
@@ -144,8 +146,8 @@ def test_a_batch_that_is_being_stored_when_the_service_stops_is_answered(
         assert post(install, "a", "b").json() == {"accepted": 0, "duplicates": 2}
 
 
-def test_large_bodies_and_small_ones_get_through_side_by_side(install: KeyedServer) -> None:
-    """The large ones are larger than what the sockets between the processes hold."""
+def test_large_and_small_batches_are_stored_concurrently(install: KeyedServer) -> None:
+    """The large bodies exceed the buffers of the sockets between the processes."""
     batches = {f"large-{n}": [f"large-{n}-{each}" for each in range(20_000)] for n in range(3)}
     batches |= {f"small-{n}": [f"small-{n}"] for n in range(60)}
     with ThreadPoolExecutor(16) as senders:
@@ -153,12 +155,14 @@ def test_large_bodies_and_small_ones_get_through_side_by_side(install: KeyedServ
             name: senders.submit(post, install, *ids, seconds=60) for name, ids in batches.items()
         }
 
-    told = {name: each.result().json() for name, each in sent.items()}
-    assert told == {name: {"accepted": len(ids), "duplicates": 0} for name, ids in batches.items()}
+    received = {name: each.result().json() for name, each in sent.items()}
+    assert received == {
+        name: {"accepted": len(ids), "duplicates": 0} for name, ids in batches.items()
+    }
 
 
-def test_files_of_another_version_are_said_once_and_never_started(tmp_path: Path) -> None:
-    """As after an upgrade under a running service."""
+def test_files_of_another_version_are_logged_once_and_never_started(tmp_path: Path) -> None:
+    """An upgrade replaced the files while the service was running."""
     files = tmp_path / "files"
     for package in ("app", "schema", "resolvers"):
         shutil.copytree(package, files / package)
@@ -168,7 +172,7 @@ def test_files_of_another_version_are_said_once_and_never_started(tmp_path: Path
         assert post(install, "a").status_code == 200
         (files / "app/__init__.py").write_text('__version__ = "99.0.0"\n')
         server.ingest_worker.kill()
-        until(20, lambda: any("restart it" in line for line in server.lines))
+        until(20, lambda: any("restart the service" in line for line in server.lines))
         time.sleep(3)  # Longer than another start would be waited for.
 
         refused = post(install, "a")
@@ -178,17 +182,19 @@ def test_files_of_another_version_are_said_once_and_never_started(tmp_path: Path
         assert read.status_code == 200
         errors = [orjson.loads(line)["event"] for line in server.lines if '"error"' in line]
         assert errors == [
-            "the feed's process ended with status -9",
+            "the ingest worker exited with status -9",
             OUTDATED,
         ]
 
 
-def test_its_statements_and_refusals_are_seen_where_the_requests_are(install: KeyedServer) -> None:
+def test_statements_and_rejections_of_the_worker_count_in_the_service_metrics(
+    install: KeyedServer,
+) -> None:
     assert post(install, "h").status_code == 200
     bad = httpx.post(
         f"{install.url}/api/events",
         content=b'{"type": "no.such"}\n{}',
-        headers={"Authorization": install.key, **POSTED},
+        headers={"Authorization": install.key, **NDJSON_HEADERS},
     )
 
     assert (bad.status_code, bad.json()["error"]) == (400, "INVALID_BATCH")
@@ -199,45 +205,45 @@ def test_its_statements_and_refusals_are_seen_where_the_requests_are(install: Ke
     assert float(counted['chargeback_ingest_events_total{outcome="rejected"}']) == 2
 
 
-async def superuser(install: KeyedServer) -> asyncpg.Connection:
+async def connect_as_superuser(install: KeyedServer) -> asyncpg.Connection:
     folder = os.fsdecode((install.data_dir / "postgres/owner").read_bytes())
     return await asyncpg.connect(host=folder, user="postgres", database="chargeback")
 
 
-def administered(install: KeyedServer, command: str) -> None:
-    """A command of its PostgreSQL's superuser."""
+def execute_sql(install: KeyedServer, command: str) -> None:
+    """Run a command as superuser of the service's PostgreSQL."""
 
-    async def execute_as_superuser() -> None:
-        connection = await superuser(install)
+    async def execute() -> None:
+        connection = await connect_as_superuser(install)
         await connection.execute(command)
         await connection.close()
 
-    asyncio.run(execute_as_superuser())
+    asyncio.run(execute())
 
 
 @contextmanager
-def sending_held_up(install: KeyedServer, *ids: str) -> Iterator[Future[httpx.Response]]:
-    """A batch that cannot be stored before the end of the block."""
+def sending_blocked(install: KeyedServer, *ids: str) -> Iterator[Future[httpx.Response]]:
+    """Send a batch that cannot be stored before the block ends."""
     with asyncio.Runner() as runner, ExitStack() as ends:
-        holder = runner.run(superuser(install))
+        holder = runner.run(connect_as_superuser(install))
         runner.run(holder.execute("BEGIN; SELECT 1 FROM organization FOR UPDATE"))
         sent = ends.enter_context(sending(install, *ids))
         yield sent
         runner.run(holder.close())
 
 
-def test_an_unexpected_error_is_logged_by_its_request_and_the_next_batch_is_stored(
+def test_an_unexpected_error_is_logged_with_its_request_id_and_the_next_batch_is_stored(
     install: KeyedServer,
 ) -> None:
-    administered(install, "ALTER TABLE event RENAME TO elsewhere")
+    execute_sql(install, "ALTER TABLE event RENAME TO elsewhere")
     failed = post(install, "g")
-    administered(install, "ALTER TABLE elsewhere RENAME TO event")
+    execute_sql(install, "ALTER TABLE elsewhere RENAME TO event")
 
     assert (failed.status_code, failed.json()["error"]) == (500, "INTERNAL")
     assert post(install, "g").json() == {"accepted": 1, "duplicates": 0}
-    said = "unexpected error while events were stored"
-    until(10, lambda: any(said in line for line in install.server.lines))
-    (line,) = [orjson.loads(line) for line in install.server.lines if said in line]
+    message = "unexpected error while storing events"
+    until(10, lambda: any(message in line for line in install.server.lines))
+    (line,) = [orjson.loads(line) for line in install.server.lines if message in line]
     assert "UndefinedTable" in line["exception"]
     assert line["request_id"] == failed.headers["X-Request-ID"]
 
@@ -249,7 +255,7 @@ def subclasses(kind: type[ChargebackError]) -> Iterator[type[ChargebackError]]:
 
 
 @pytest.mark.parametrize("kind", [*subclasses(ChargebackError)], ids=lambda kind: kind.__name__)
-def test_every_refusal_is_the_same_in_another_process(kind: type[ChargebackError]) -> None:
+def test_every_error_survives_pickling(kind: type[ChargebackError]) -> None:
     refusal = kind.__new__(kind, "What was wrong.")
     ChargebackError.__init__(refusal, "What was wrong.", limit=3)
     again = pickle.loads(pickle.dumps(refusal))  # noqa: S301  our own
@@ -257,11 +263,11 @@ def test_every_refusal_is_the_same_in_another_process(kind: type[ChargebackError
     assert (type(again), str(again), again.details) == (kind, "What was wrong.", {"limit": 3})
 
 
-def test_a_refusal_without_arguments_and_one_with_problems_arrive_whole() -> None:
+def test_errors_without_arguments_and_with_problems_survive_pickling() -> None:
     busy = pickle.loads(pickle.dumps(errors.IngestQueueFull()))  # noqa: S301  our own
     bad = InvalidBatch([EventProblem(2, "time", "must be earlier")])
     bad.event_count = 7
-    told = pickle.loads(pickle.dumps(bad))  # noqa: S301  our own
+    received = pickle.loads(pickle.dumps(bad))  # noqa: S301  our own
 
     assert str(busy) == str(errors.IngestQueueFull())
-    assert (str(told), told.problems, told.event_count) == (str(bad), bad.problems, 7)
+    assert (str(received), received.problems, received.event_count) == (str(bad), bad.problems, 7)
