@@ -59,6 +59,13 @@ hardening: $(VENV)/.dev ## the long forms of the attacks on a running service (1
 pages: $(VENV)/.dev ## run every block of commands of the documents, as printed (minutes)
 	$(BIN)/python -m pytest -m pages tests/documents
 
+.PHONY: coverage
+coverage: $(VENV)/.dev ## run the suite and report which lines no test reaches; TESTS=tests/web for a part
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest $(TESTS)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report --skip-covered
+
 lint: $(VENV)/.dev ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -87,7 +94,7 @@ screenshots: $(VENV)/.dev ## take the documents' pictures anew, by the browser t
 	$(BIN)/python -m pytest tests/browser/test_graphiql.py
 	cp artifacts/signin.png artifacts/graphiql.png artifacts/completion.png docs/images
 
-reference: $(VENV)/.runtime ## write docs/reference anew from the code
+reference: $(VENV)/.runtime ## generate docs/reference from the code
 	$(BIN)/python tools/reference.py
 
 bench: $(VENV)/.dev ## the product beside its alternatives; BENCH=--quick for the short form
