@@ -5,6 +5,7 @@ from functools import partial
 
 from app.db.levels import ALL_ROWS, Page
 from app.db.members import select_members_of_workspaces
+from resolvers.amounts import add_amounts_of_parts, select_for_amount
 from resolvers.context import Context
 from resolvers.levels import ReportKey, WorkspaceKey, read_level, stream_level
 from resolvers.rows import Grouped, RowStream, Selection
@@ -28,11 +29,14 @@ async def members_of_workspaces(
     - `email`: null if no source has sent one
     - `experiments`, `unmeasured`, `size_bytes`, `size_in_mb`: at the report's end
     - `experiments_created`, `average_hundredths`: within the month; the latter in 1/100 MB
+    - `amount`: the share in what the workspace is charged; null when nothing is charged
 
     Source: `member_month`, `user_month`.
     """
-    select = partial(select_members_of_workspaces, selection, order=order, paging=page.paging)
-    return await read_level(context, select, workspaces, ("workspace_id",), **page.parameters)
+    columns = select_for_amount(selection, "user_id")
+    select = partial(select_members_of_workspaces, columns, order=order, paging=page.paging)
+    found = await read_level(context, select, workspaces, ("workspace_id",), **page.parameters)
+    return await _add_amounts(context, workspaces, selection, found)
 
 
 def stream_members(
@@ -56,7 +60,17 @@ async def former_members_of_workspaces(
     Columns, order and source are those of `members_of_workspaces`. Members and former members
     add up to the workspace.
     """
+    columns = select_for_amount(selection, "user_id")
     select = partial(
-        select_members_of_workspaces, selection, former=True, order=order, paging=page.paging
+        select_members_of_workspaces, columns, former=True, order=order, paging=page.paging
     )
-    return await read_level(context, select, workspaces, ("workspace_id",), **page.parameters)
+    found = await read_level(context, select, workspaces, ("workspace_id",), **page.parameters)
+    return await _add_amounts(context, workspaces, selection, found)
+
+
+async def _add_amounts(
+    context: Context, workspaces: Sequence[WorkspaceKey], selection: Selection, found: Grouped
+) -> Grouped:
+    return await add_amounts_of_parts(
+        context, workspaces, selection, found, "user_id", select_members_of_workspaces
+    )

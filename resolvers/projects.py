@@ -5,6 +5,7 @@ from functools import partial
 
 from app.db.levels import ALL_ROWS, Page
 from app.db.projects import select_projects_of_workspaces
+from resolvers.amounts import add_amounts_of_parts, select_for_amount
 from resolvers.context import Context
 from resolvers.levels import ReportKey, WorkspaceKey, read_level, stream_level
 from resolvers.rows import Grouped, RowStream, Selection
@@ -28,20 +29,22 @@ async def projects_of_workspaces(
     - `project_id`, `name`
     - `experiments`, `unmeasured`, `size_bytes`, `size_in_mb`: at the report's end
     - `experiments_created`, `average_hundredths`: within the month; the latter in 1/100 MB
+    - `amount`: the share in what the workspace is charged; null when nothing is charged
 
     Source: `project_month`.
     """
     matching = {"name_contains": name_contains} if name_contains else {}
     select = partial(
         select_projects_of_workspaces,
-        selection,
+        select_for_amount(selection, "project_id"),
         matching=frozenset(matching),
         order=order,
         paging=page.paging,
     )
-    return await read_level(
+    found = await read_level(
         context, select, workspaces, ("workspace_id",), **matching, **page.parameters
     )
+    return await _add_amounts(context, workspaces, selection, found)
 
 
 def stream_projects(
@@ -59,5 +62,15 @@ async def former_projects_of_workspaces(
 
     Columns and source are those of `projects_of_workspaces`. Stocks are 0; flows remain.
     """
-    select = partial(select_projects_of_workspaces, selection, former=True)
-    return await read_level(context, select, workspaces, ("workspace_id",))
+    columns = select_for_amount(selection, "project_id")
+    select = partial(select_projects_of_workspaces, columns, former=True)
+    found = await read_level(context, select, workspaces, ("workspace_id",))
+    return await _add_amounts(context, workspaces, selection, found)
+
+
+async def _add_amounts(
+    context: Context, workspaces: Sequence[WorkspaceKey], selection: Selection, found: Grouped
+) -> Grouped:
+    return await add_amounts_of_parts(
+        context, workspaces, selection, found, "project_id", select_projects_of_workspaces
+    )

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.db.levels import ALL_ROWS, Page
 from app.db.users import select_licensed_users, select_licensed_users_of_reports
+from resolvers.amounts import add_amounts_of_users, select_for_amount
 from resolvers.context import Context
 from resolvers.levels import ReportKey, UserKey, read_level, stream_level
 from resolvers.rows import Grouped, RowStream, Selection
@@ -55,18 +56,20 @@ async def licensed_users_of_reports(
     - `ui_used_at`, `sdk_used_at`: last use within the month; `last_used_at`: last use ever
     - `experiments`, `unmeasured`, `size_bytes`, `size_in_mb`: at the report's end
     - `experiments_created`, `average_hundredths`: within the month; the latter in 1/100 MB
+    - `amount`: charged for seats and uses; null when nothing is charged in the month
 
     Source: `user_month`.
     """
     parameters = matching.parameters
     select = partial(
         select_licensed_users_of_reports,
-        selection,
+        select_for_amount(selection, "user_id"),
         matching=frozenset(parameters),
         order=order,
         paging=page.paging,
     )
-    return await read_level(context, select, reports, **parameters, **page.parameters)
+    found = await read_level(context, select, reports, **parameters, **page.parameters)
+    return await add_amounts_of_users(context, reports, selection, found)
 
 
 def stream_licensed_users(
@@ -84,5 +87,7 @@ async def licensed_users(
 
     Columns and source are those of `licensed_users_of_reports`.
     """
-    select = partial(select_licensed_users, selection)
-    return await read_level(context, select, users, ("user_id",))
+    select = partial(select_licensed_users, select_for_amount(selection, "user_id"))
+    found = await read_level(context, select, users, ("user_id",))
+    reports = [(organization_id, window) for organization_id, window, _ in users]
+    return await add_amounts_of_users(context, reports, selection, found)

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.db.levels import ALL_ROWS, Page
 from app.db.workspaces import select_workspaces_of_reports
+from resolvers.amounts import add_amounts_of_workspaces, select_for_amount
 from resolvers.context import Context
 from resolvers.levels import ReportKey, read_level, stream_level
 from resolvers.rows import Grouped, RowStream, Selection
@@ -51,18 +52,20 @@ async def workspaces_of_reports(
     - `workspace_id`, `name`, `number_of_members`, `number_of_projects`
     - `experiments`, `unmeasured`, `size_bytes`, `size_in_mb`: at the report's end
     - `experiments_created`, `average_hundredths`: within the month; the latter in 1/100 MB
+    - `amount`: charged for storage and experiments; null when nothing is charged in the month
 
     Source: `workspace_month`; counts from `member_month` and `project_month`.
     """
     parameters = matching.parameters
     select = partial(
         select_workspaces_of_reports,
-        selection,
+        select_for_amount(selection, "workspace_id"),
         matching=frozenset(parameters),
         order=order,
         paging=page.paging,
     )
-    return await read_level(context, select, reports, **parameters, **page.parameters)
+    found = await read_level(context, select, reports, **parameters, **page.parameters)
+    return await add_amounts_of_workspaces(context, reports, selection, found)
 
 
 def stream_workspaces(
@@ -80,5 +83,7 @@ async def former_workspaces_of_reports(
 
     Columns and source are those of `workspaces_of_reports`. Stocks are 0; flows remain.
     """
-    select = partial(select_workspaces_of_reports, selection, former=True)
-    return await read_level(context, select, reports)
+    columns = select_for_amount(selection, "workspace_id")
+    select = partial(select_workspaces_of_reports, columns, former=True)
+    found = await read_level(context, select, reports)
+    return await add_amounts_of_workspaces(context, reports, selection, found)

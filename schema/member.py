@@ -1,6 +1,7 @@
 """A member of a workspace."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from enum import Enum
 from typing import Any
 
@@ -65,6 +66,10 @@ class Member:
         convert=from_hundredths,
         description="Null when an imported report states the month; else what "
         "they held on average over the month, or over the part of it that has passed, in MB.",
+    )
+    amount: Decimal | None = column(
+        description="Null when nothing is charged in the month; else the share of the "
+        "member's experiments in what the workspace is charged. Seats are charged to the user."
     )
 
     @batched(

@@ -1,5 +1,6 @@
 """A project of a workspace."""
 
+from decimal import Decimal
 from enum import Enum
 
 import strawberry
@@ -54,4 +55,8 @@ class Project:
         description="Null when an imported report states the month; else what "
         "its experiments held on average over the month, or over the part of it that has passed, "
         "in MB; the fair base for a storage price.",
+    )
+    amount: Decimal | None = column(
+        description="Null when nothing is charged in the month; else the project's "
+        "share in what its workspace is charged."
     )

@@ -1,6 +1,7 @@
 """A licensed user."""
 
 from datetime import datetime
+from decimal import Decimal
 from enum import Enum
 from typing import Annotated
 
@@ -118,6 +119,10 @@ class LicensedUser:
         convert=from_hundredths,
         description="Null when an imported report states the month; else what "
         "they held on average over the month, or over the part of it that has passed, in MB.",
+    )
+    amount: Decimal | None = column(
+        description="Null when nothing is charged in the month; else what the month "
+        "charges for the user's seat and uses. Experiments are charged to their workspaces."
     )
 
 

@@ -1,6 +1,7 @@
 """A workspace, with its members and projects."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Any
 
@@ -101,6 +102,11 @@ class Workspace:
         description="Null when an imported report states the month; else what "
         "its experiments held on average over the month, or over the part of it that has passed, "
         "in MB; the fair base for a storage price.",
+    )
+    amount: Decimal | None = column(
+        description="Null when nothing is charged in the month; else what the month "
+        "charges for the workspace's storage and experiments, deleted ones included. Projects "
+        "and former projects add up to it, and so do members and former members."
     )
 
     @batched(

@@ -233,6 +233,11 @@ class LevelQuery:
             row.present.is_(False), (row.experiments != 0) | (~self.report.c.carried & flowed)
         )
 
+    @property
+    def charged(self) -> ColumnElement[bool]:
+        """Everything with figures in the month: what exists at its end, and what is former."""
+        return or_(self.existing, self.former)
+
     def rows_of(self, table: Any) -> ColumnElement[bool]:
         """Return the condition that joins a month table to the organization, month and parent."""
         return and_(

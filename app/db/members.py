@@ -21,6 +21,7 @@ def select_members_of_workspaces(
     selection: frozenset[str],
     *,
     former: bool = False,
+    charged: bool = False,
     order: str = "USERNAME",
     paging: Paging = UNPAGED,
     one_report: bool = True,
@@ -29,8 +30,9 @@ def select_members_of_workspaces(
     """Select the members of the workspaces in `parent_month` and `parent_workspace_id`.
 
     With `all_workspaces`, select those of all workspaces of one report, by workspace name. With
-    `former`, select owners of experiments who are not members at the report's end. Columns,
-    besides those of `storage_columns`: `user_id`, `username`, `email`.
+    `former`, select owners of experiments who are not members at the report's end; with
+    `charged`, select both. Columns, besides those of `storage_columns`: `user_id`, `username`,
+    `email`.
     """
     level = workspace_level(MemberMonth, one_report=one_report, all_workspaces=all_workspaces)
     available = {
@@ -44,7 +46,7 @@ def select_members_of_workspaces(
         rows = rows.outerjoin(UserMonth, _same_user())
     return level.select(
         select_columns(available, selection),
-        level.former if former else level.existing,
+        level.charged if charged else level.former if former else level.existing,
         ORDERS[order],
         paging,
         from_clause=rows,

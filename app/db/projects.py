@@ -23,6 +23,7 @@ def select_projects_of_workspaces(
     selection: frozenset[str],
     *,
     former: bool = False,
+    charged: bool = False,
     matching: frozenset[str] = frozenset(),
     order: str = "NAME",
     paging: Paging = UNPAGED,
@@ -32,9 +33,9 @@ def select_projects_of_workspaces(
     """Select the projects of the workspaces in `parent_month` and `parent_workspace_id`.
 
     With `all_workspaces`, select those of all workspaces of one report, by workspace name. With
-    `former`, select the projects that no longer exist but have figures in the month. `matching`
-    names the `CONDITIONS` to apply. Columns, besides those of `storage_columns`: `project_id`,
-    `name`.
+    `former`, select the projects that no longer exist but have figures in the month; with
+    `charged`, select both. `matching` names the `CONDITIONS` to apply. Columns, besides those of
+    `storage_columns`: `project_id`, `name`.
     """
     level = workspace_level(ProjectMonth, one_report=one_report, all_workspaces=all_workspaces)
     available = {
@@ -42,7 +43,7 @@ def select_projects_of_workspaces(
         "name": ProjectMonth.name,
         **storage_columns(ProjectMonth, level.report),
     }
-    condition = level.former if former else level.existing
+    condition = level.charged if charged else level.former if former else level.existing
     return level.select(
         select_columns(available, selection),
         and_(condition, *(CONDITIONS[name] for name in sorted(matching))),

@@ -149,6 +149,52 @@ async def test_unassigned_is_charged_but_bears_no_share_of_a_fee(
     assert (await finance.charges(SEPTEMBER))["total"] == "1040.00"
 
 
+LEVELS = """
+query ($month: Month!) {
+  chargebackReport(month: $month) {
+    charges { total }
+    workspaces {
+      name amount
+      projects { name amount } formerProjects { name amount }
+      members { userName amount } formerMembers { userName amount }
+    }
+  }
+}
+"""
+
+
+async def test_projects_and_members_add_up_to_the_workspace(finance: Finance, feed: Feed) -> None:
+    await feed(
+        event("member.added", BEFORE, workspace="vision", username="ann"),
+        event("member.added", BEFORE, workspace="vision", username="bob"),
+        experiment("s", "2026-09-02T00:00:00Z", 100, project="seg", owner="ann"),
+        experiment("o", "2026-09-02T00:00:00Z", 30, project="old", owner="bob"),
+        event("project.deleted", "2026-09-17T00:00:00Z", workspace="vision", name="old"),
+        event("member.removed", "2026-09-20T00:00:00Z", workspace="vision", username="ann"),
+    )
+    await finance.charge(STORAGE, "0.20")
+
+    september = (await finance.graphql(LEVELS, month="2026-09"))["chargebackReport"]
+    october = (await finance.graphql(LEVELS, month="2026-10"))["chargebackReport"]
+
+    # 100 GB x 29 of 30 days = 19.333; 30 GB x 15 of 30 days = 3.00
+    assert september == {
+        "charges": {"total": "22.33"},
+        "workspaces": [
+            {
+                "name": "vision",
+                "amount": "22.33",
+                "projects": [{"name": "seg", "amount": "19.33"}],
+                "formerProjects": [{"name": "old", "amount": "3.00"}],
+                "members": [{"userName": "bob", "amount": "3.00"}],
+                "formerMembers": [{"userName": "ann", "amount": "19.33"}],
+            }
+        ],
+    }
+    assert october["charges"] == {"total": "20.00"}
+    assert october["workspaces"][0]["formerProjects"] == []
+
+
 async def test_late_facts_are_charged_at_the_prices_of_their_own_month(
     finance: Finance, feed: Feed
 ) -> None:
