@@ -7,7 +7,7 @@ from uuid import UUID
 from app.db.audit import AuditFilter, select_entries
 from app.domain.audit import Action, AuditEvent
 from app.domain.errors import InvalidArgument
-from app.domain.events import NUL
+from app.domain.text import NUL
 from resolvers.context import Context
 from resolvers.levels import MAX_PAGE_SIZE
 

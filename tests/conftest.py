@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from app.db.engine import Database
 from app.db.migrations import upgrade
 from app.domain.callers import DEFAULT_ORGANIZATION, Scope
-from app.domain.events import decode_lines
+from app.domain.event_decoding import decode_lines
 from app.ingest.store import IngestResult
 from app.main import create_app
 from app.postgres.database import with_database_name

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from app.db.engine import Database, Transaction
 from app.domain.errors import EventProblem, InvalidBatch
-from app.domain.events import MAX_PROBLEMS, decode_lines
+from app.domain.event_decoding import MAX_PROBLEMS, decode_lines
 from app.ingest.store import IngestResult, store_events
 from app.services.analyze_trigger import AnalyzeTrigger, TransactionAnalyzeTrigger
 from app.services.group_commit import record_rejected_batch

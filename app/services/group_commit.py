@@ -15,7 +15,8 @@ from app.db.engine import Database
 from app.db.feed import count_refused_batch
 from app.db.organizations import set_lock_timeout
 from app.domain.errors import IngestQueueFull, InvalidBatch, StoreUnavailable
-from app.domain.events import AnyEvent, decode_body
+from app.domain.event_decoding import decode_body
+from app.domain.events import AnyEvent
 from app.ingest.store import CHUNK_SIZE, IngestResult, store_events
 from app.services.analyze_trigger import AnalyzeTrigger
 

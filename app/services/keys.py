@@ -12,8 +12,8 @@ from app.db.keys import insert_key, select_key, select_keys, update_key
 from app.domain.audit import OPERATOR, Action, Actor, AuditEvent
 from app.domain.callers import Caller, Scope
 from app.domain.errors import Forbidden, InvalidArgument, NotFound
-from app.domain.events import NUL
 from app.domain.keys import RANDOM_BYTES, KeyText
+from app.domain.text import NUL, require_text
 from app.services.audit import append_audit_event
 from app.services.sessions import is_listed_admin
 from app.settings import Settings
@@ -43,8 +43,8 @@ async def create_key(
         InvalidArgument: There is no scope, the username or label is invalid, or the expiry is
             in the past.
     """
-    _validate_text("username", username, 512)
-    _validate_text("label", label, 200)
+    require_text("username", username, 512)
+    require_text("label", label, 200)
     if not scopes:
         raise InvalidArgument(f"scopes: name at least one of {', '.join(Scope)}.")
     if expires_at is not None and expires_at <= now:
@@ -80,13 +80,6 @@ async def _insert(
         expires_at=expires_at,
     )
     return await select_key(tx, organization_id, text.key_id)
-
-
-def _validate_text(field: str, value: str, max_length: int) -> None:
-    if not 1 <= len(value) <= max_length or NUL in value:
-        raise InvalidArgument(
-            f"{field}: must be 1 to {max_length} characters without U+0000; got {value[:80]!r}."
-        )
 
 
 async def list_keys(database: Database, organization_id: UUID) -> Sequence[Any]:

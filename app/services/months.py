@@ -26,8 +26,8 @@ from app.db.organizations import (
 )
 from app.domain.audit import Action, Actor, AuditEvent, Interface
 from app.domain.errors import InvalidArgument, InvalidMonth, MonthBeforeCutover, MonthNotClosed
-from app.domain.events import NUL
 from app.domain.months import Month
+from app.domain.text import NUL
 from app.ingest.month_rows import replace_rows, replay_month_rows
 from app.services.audit import append_audit_event
 from app.services.charges import book_charges

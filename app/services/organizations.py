@@ -13,9 +13,9 @@ from app.db.organizations import (
 )
 from app.domain.audit import OPERATOR, Action, AuditEvent, to_audit_entry
 from app.domain.callers import DEFAULT_ORGANIZATION
-from app.domain.errors import AlreadyExists, InvalidArgument, OrganizationNotFound
-from app.domain.events import NUL
+from app.domain.errors import AlreadyExists, OrganizationNotFound
 from app.domain.ids import organization_id
+from app.domain.text import require_text
 
 
 async def create_organization(database: Database, name: str, now: datetime) -> None:
@@ -25,10 +25,7 @@ async def create_organization(database: Database, name: str, now: datetime) -> N
         AlreadyExists: The name is in use.
         InvalidArgument: The name is empty, too long, or contains U+0000.
     """
-    if not 1 <= len(name) <= 200 or NUL in name:
-        raise InvalidArgument(
-            f"name: must be 1 to 200 characters without U+0000; got {name[:80]!r}."
-        )
+    require_text("name", name, 200)
     async with database.transaction(organization_id(name)) as tx:
         if not await insert_organization(tx, organization_id(name), name, now):
             raise AlreadyExists(f"There is already an organization {name!r}.")

@@ -32,11 +32,11 @@ from app.db.rate_card import (
 from app.db.row_reader import RowReader, read_from_transaction
 from app.domain.audit import Action, Actor, AuditEvent
 from app.domain.errors import CurrencyMismatch, InvalidArgument, MonthClosed, NotFound
-from app.domain.events import NUL
 from app.domain.ids import user_id, workspace_id
 from app.domain.money import Currency
 from app.domain.months import Month
 from app.domain.rates import AssignedKind, CostCentre, Measure, Rate, RateCard
+from app.domain.text import NUL
 from app.services.audit import append_audit_event
 
 MAX_CODE_LENGTH = 50

@@ -15,6 +15,7 @@ from app.connectors.mlflow.options import MlflowOptions
 from app.db.engine import Database
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import InvalidArgument, NotFound
+from app.domain.validation_messages import describe_validation_error
 from app.services.mlflow import KIND as MLFLOW
 from app.services.mlflow import import_mlflow
 from app.services.organizations import find_organization
@@ -57,7 +58,8 @@ def _parse_source(where: str, name: str, table: Any) -> SourceConfig:
     try:
         parsed = msgspec.convert(options, MlflowOptions)
     except msgspec.ValidationError as error:
-        raise InvalidArgument(f"{where}: {error}.") from None
+        problem = describe_validation_error(error, options)
+        raise InvalidArgument(f"{where}: {problem}.") from None
     return SourceConfig(name, organization, _parse_interval(where, every), parsed)
 
 

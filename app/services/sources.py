@@ -32,8 +32,9 @@ from app.domain.errors import (
     SourceBusy,
     StoreUnavailable,
 )
-from app.domain.events import NUL, decode_lines
+from app.domain.event_decoding import decode_lines
 from app.domain.sources import CheckpointKey, RunOutcome, SkippedItem, SourceBatch
+from app.domain.text import NUL, require_text
 from app.ingest.store import CHUNK_SIZE, IngestResult
 from app.services.analyze_trigger import AnalyzeTrigger
 from app.services.file_import import store_lines
@@ -209,10 +210,7 @@ async def open_source_run(
         InvalidArgument: The name is empty or too long.
         SourceBusy: Another run is in progress, in this process or another.
     """
-    if not 1 <= len(name) <= 200 or NUL in name:
-        raise InvalidArgument(
-            f"source: must be 1 to 200 characters without U+0000; got {name[:80]!r}."
-        )
+    require_text("source", name, 200)
     async with database.transaction(organization_id) as lock:
         if not await lock_source(lock, organization_id, name):
             raise SourceBusy(f"Another run of source {name!r} is in progress: wait for it to end.")

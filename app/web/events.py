@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from app.domain.callers import Caller, Scope
 from app.domain.errors import BodyTooLarge, InvalidBatch, UnsupportedMediaType
-from app.domain.events import MEDIA_TYPES
+from app.domain.event_decoding import MEDIA_TYPES
 from app.services.group_commit import IngestRequest
 from app.web.app_state import get_app_state
 from app.web.auth import AuthenticatedRoute

@@ -15,7 +15,8 @@ from starlette.routing import BaseRoute, Route
 
 from app import __version__
 from app.domain.errors import CODES
-from app.domain.events import BATCH, LINES, ONE, AnyEvent
+from app.domain.event_decoding import BATCH, NDJSON, SINGLE
+from app.domain.events import AnyEvent
 from app.web.errors import JsonResponse
 
 Schema: TypeAlias = dict[str, Any]
@@ -157,8 +158,8 @@ _DETAILS: Mapping[str, Schema] = {
             "required": True,
             "content": {
                 BATCH: {"schema": _array({"$ref": "#/components/schemas/Event"})},
-                ONE: {"schema": {"$ref": "#/components/schemas/Event"}},
-                LINES: {"schema": {**_STRING, "description": "One event per line."}},
+                SINGLE: {"schema": {"$ref": "#/components/schemas/Event"}},
+                NDJSON: {"schema": {**_STRING, "description": "One event per line."}},
             },
         },
         "responses": _responses(_ACCEPTED, 400, 401, 403, 404, 405, 408, 413, 415, 429, 503),

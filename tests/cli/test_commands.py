@@ -66,7 +66,7 @@ def test_a_bad_line_is_named_and_nothing_is_stored(store: Path) -> None:
 
     assert refused.returncode == 1
     assert refused.stdout == ""
-    assert f"{store}/bad.ndjson:2: data.sizeBytes: Expected `int` >= 0; got -5" in refused.stderr
+    assert f"{store}/bad.ndjson:2: data.sizeBytes: must be 0 or more; got -5" in refused.stderr
     report = json.loads(
         run_command("report", "2026-09", "--format", "json", data_dir=store).stdout
     )

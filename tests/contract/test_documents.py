@@ -13,7 +13,8 @@ from app import __version__
 from app.demo.generate import OrganizationShape, generate_events
 from app.domain.callers import Scope
 from app.domain.errors import CODES, ChargebackError
-from app.domain.events import EVENT_TYPE_BY_CLASS, EVENT_TYPES, decode_lines
+from app.domain.event_decoding import decode_lines
+from app.domain.events import EVENT_TYPE_BY_CLASS, EVENT_TYPES
 from app.domain.keys import KeyText
 from app.settings import Settings
 from schema import schema

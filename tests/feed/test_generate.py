@@ -13,7 +13,8 @@ import orjson
 import pytest
 
 from app.demo.generate import DEMO_ADMIN, OrganizationShape, generate_events
-from app.domain.events import EVENT_TYPES, decode_lines
+from app.domain.event_decoding import decode_lines
+from app.domain.events import EVENT_TYPES
 
 Event = dict[str, Any]
 

@@ -18,7 +18,8 @@ from sqlalchemy import select
 from app.db.engine import Database
 from app.db.tables import Base
 from app.domain.errors import EventProblem, InvalidBatch
-from app.domain.events import EVENT_TYPES, decode_batch, decode_lines
+from app.domain.event_decoding import decode_batch, decode_lines
+from app.domain.events import EVENT_TYPES
 from app.ingest.store import CHUNK_SIZE, IngestResult
 from app.services.file_import import import_lines
 from app.services.group_commit import GroupCommitIngestor

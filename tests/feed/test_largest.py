@@ -7,7 +7,8 @@ from sqlalchemy import text
 
 from app.db.engine import Database
 from app.domain.errors import InvalidArgument
-from app.domain.events import decode_lines, encode_event_data
+from app.domain.event_decoding import decode_lines
+from app.domain.events import encode_event_data
 from app.domain.ids import organization_id
 from app.settings import Settings, SettingsError
 from tests.conftest import NOW, event

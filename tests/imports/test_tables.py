@@ -225,17 +225,20 @@ HEADER = "experiment,workspace,project,username,size_bytes,created_at\n"
         (
             f"{HEADER}x,w,p,ann,1,\ny,w,p,ann,-1,\nz,w,p,ann,1,1999-12-31\n",
             [
-                "table.csv:3: size_bytes: Expected `int` >= 0; got -1",
-                "table.csv:4: created_at: must be from 2000-01-01 to now",
+                "table.csv:3: size_bytes: must be 0 or more; got -1",
+                "table.csv:4: created_at: must be from 2000-01-01 to 2",
             ],
         ),
         (
             f"{HEADER}x,w,p,ann,1,1999-12-31\n",
             [
-                "table.csv:2: created_at: must be from 2000-01-01 to now",
+                "table.csv:2: created_at: must be from 2000-01-01 to 2",
             ],
         ),
-        (f"{HEADER}x,w,p,{'a' * 513},1,\n", ["table.csv:2: username: Expected `str` of length"]),
+        (
+            f"{HEADER}x,w,p,{'a' * 513},1,\n",
+            ["table.csv:2: username: must have 512 or fewer"],
+        ),
         (
             f"{HEADER}x,w,p,ann,-5,\ny,w,p,ann,99999999999999999999,\nz,w,p,ann,1e999999999,\n",
             [
@@ -245,7 +248,7 @@ HEADER = "experiment,workspace,project,username,size_bytes,created_at\n"
         ),
         (
             f"{HEADER}x,w,p,ann,-5,\n",
-            ["table.csv:2: size_bytes: Expected `int` >= 0"],
+            ["table.csv:2: size_bytes: must be 0 or more"],
         ),
         (
             f"{HEADER}x,w,p,ann,,0001-01-01T00:00:00+14:00\n",
@@ -364,7 +367,7 @@ async def test_a_parquet_value_that_is_not_text_is_rejected(
         ("source = '/s'\ntable = 'people'", "table: must be one of directory, experiments, usage"),
         (
             "source = '/s'\ntable = 'usage'\ncolumn = 1",
-            "not a valid mapping: Object contains",
+            "not a valid mapping: must not have the field",
         ),
         ("source = '/s'\ntable = 'usage'\n[columns]\nwho = 'x'", "usage has no column 'who'"),
         ("source = '/s'\ntable = 'usage'\ncolumns.count = {}", "needs either a column or a value"),

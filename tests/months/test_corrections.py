@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from app.domain.audit import OPERATOR
-from app.domain.events import decode_lines
+from app.domain.event_decoding import decode_lines
 from app.domain.months import Month
 from app.services.group_commit import GroupCommitIngestor
 from app.services.month_verification import verify_month

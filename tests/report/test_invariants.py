@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from app.cli.report import Format, print_report
 from app.db.engine import Database
-from app.domain.events import decode_lines
+from app.domain.event_decoding import decode_lines
 from app.domain.months import Month
 from app.services.group_commit import GroupCommitIngestor
 from app.settings import Settings

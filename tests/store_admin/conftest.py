@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from app.domain.callers import DEFAULT_ORGANIZATION
-from app.domain.events import decode_lines
+from app.domain.event_decoding import decode_lines
 from app.domain.months import Month
 from app.services.group_commit import GroupCommitIngestor
 from app.services.organizations import find_organization

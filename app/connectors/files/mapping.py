@@ -24,6 +24,7 @@ from app.connectors.files.tables import (
 )
 from app.domain.errors import InvalidArgument
 from app.domain.events import Identifier
+from app.domain.validation_messages import describe_validation_error
 
 _FORBIDDEN_DELIMITERS = '"\r\n\0'
 _SAMPLE_TIME = datetime(2026, 11, 25, 13, 14, 15, tzinfo=UTC)
@@ -144,11 +145,16 @@ def read_mapping(path: Path, at: datetime | None, *, complete: bool) -> TableMap
         InvalidArgument: The file cannot be read or is not a valid mapping; the message says where.
     """
     try:
-        content = msgspec.convert(tomllib.loads(path.read_text()), MappingFile)
+        table = tomllib.loads(path.read_text())
     except OSError as error:
         raise InvalidArgument(f"{path}: cannot be read: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise InvalidArgument(f"{path}: not a valid mapping: {error}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidArgument(f"{path}: not a valid mapping: not TOML: {error}.") from None
+    try:
+        content = msgspec.convert(table, MappingFile)
+    except msgspec.ValidationError as error:
+        problem = describe_validation_error(error, table)
+        raise InvalidArgument(f"{path}: not a valid mapping: {problem}.") from None
     content.at = at or content.at
     content.complete = content.complete or complete
     return _validate(content, str(path))

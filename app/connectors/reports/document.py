@@ -16,9 +16,10 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from app.domain.errors import InvalidMonth, InvalidReport
-from app.domain.events import EARLIEST_ACCOUNT, NUL, Count, Name
+from app.domain.events import EARLIEST_ACCOUNT, Count, Name
 from app.domain.months import Month
 from app.domain.sizes import MEGABYTE
+from app.domain.text import NUL
 
 UNKNOWN_OWNER = "(unknown)"
 """Who owns what a report counts in a workspace and in none of its members."""

@@ -1,0 +1,79 @@
+"""What can be wrong with one event: its fields, its times, and texts that cannot be stored."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import get_args
+
+import msgspec
+
+from app.domain.errors import EventProblem
+from app.domain.events import (
+    CLOCK_SKEW,
+    EARLIEST,
+    EARLIEST_ACCOUNT,
+    EVENT_TYPES,
+    AnyEvent,
+    Channel,
+    Role,
+    UserUpsertedEvent,
+)
+from app.domain.text import NUL
+from app.domain.validation_messages import MALFORMED_JSON, MISSING, describe_validation_error
+
+_ALLOWED_VALUES: Mapping[str, Sequence[str]] = {
+    "type": EVENT_TYPES,
+    "specversion": ("1.0",),
+    "data.role": get_args(Role),
+    "data.channel": get_args(Channel),
+}
+
+
+def describe_invalid_event(
+    index: int, text: bytes, error: msgspec.ValidationError
+) -> EventProblem:
+    """Return the problem of an event that does not have the form of its type."""
+    try:
+        document = msgspec.json.decode(text)
+    except MALFORMED_JSON:
+        document = MISSING
+    field, message = describe_validation_error(error, document, _ALLOWED_VALUES)
+    return EventProblem(index, field, message)
+
+
+def find_time_problems(
+    events: Iterable[tuple[int, AnyEvent]], now: datetime
+) -> Iterable[EventProblem]:
+    """Yield the times that are too early, or more than `CLOCK_SKEW` in the future."""
+    latest = now + CLOCK_SKEW
+    for index, event in events:
+        if not EARLIEST <= event.time <= latest:
+            yield EventProblem(index, "time", _describe_range(EARLIEST, latest, event.time))
+        created_at = event.data.created_at if isinstance(event, UserUpsertedEvent) else None
+        if created_at is not None and not EARLIEST_ACCOUNT <= created_at <= latest:
+            yield EventProblem(
+                index, "data.createdAt", _describe_range(EARLIEST_ACCOUNT, latest, created_at)
+            )
+
+
+def _describe_range(earliest: datetime, latest: datetime, value: datetime) -> str:
+    return (
+        f"must be from {earliest:%Y-%m-%d} to {latest:%Y-%m-%dT%H:%M:%SZ}, five minutes from now; "
+        f"got {value.isoformat()}"
+    )
+
+
+def find_nul_problems(events: Iterable[tuple[int, AnyEvent]]) -> Iterable[EventProblem]:
+    """Yield the texts that contain U+0000."""
+    for index, event in events:
+        for field, value in _texts(event):
+            if NUL in value:
+                yield EventProblem(
+                    index, field, f"must not contain the character U+0000; got {value!r}"
+                )
+
+
+def _texts(event: AnyEvent) -> Iterable[tuple[str, str]]:
+    yield from (("id", event.id), ("source", event.source))
+    for field, value in msgspec.structs.asdict(event.data).items():
+        if isinstance(value, str):
+            yield f"data.{field}", value
