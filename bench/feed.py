@@ -1,6 +1,6 @@
-"""Ingestor events in over HTTP, into a store of their own: events a second, and reports beside it.
+"""The feed over HTTP: how many events per second are stored, and how it slows reports down.
 
-CPU seconds are those of the service, of the process that it stores events by, and of PostgreSQL.
+CPU seconds are those of the service, its ingest worker and PostgreSQL.
 """
 
 import asyncio
@@ -31,20 +31,20 @@ from bench.processes import Client, service_command, serving
 from bench.store import CACHE, create_api_key, feed_lines, say
 
 _CONNECTIONS = {1: 32, 100: 8, 5_000: 2}
-"""Batches on their way at a time, by their size."""
-_KNOWN_BEFORE = 40_000
-"""Events that are there already: the founding of the organization, and some of its work."""
-_EVERY_SECONDS = 0.25
-_BESIDE = 0.25
-"""For so much of the time that it was measured alone the feed runs beside reports."""
-_LEAST_BESIDE_SECONDS = 5
+"""How many batches are sent concurrently, by batch size."""
+_INITIAL_EVENTS = 40_000
+"""How many events the store contains before: the organization's start and some of its work."""
+_REPORT_INTERVAL_SECONDS = 0.25
+_CONCURRENT_SHARE = 0.25
+"""How long the feed runs while reports are read, as a share of the time that it runs alone."""
+_MIN_CONCURRENT_SECONDS = 5
 _REPORT = "/api/admin/chargeback/report?reportMonth={}"
 _HEADERS = {"Content-Type": "application/cloudevents-batch+json"}
 
 
 @dataclass(frozen=True, slots=True)
-class GroupCommitIngestor:
-    """What was measured with batches of one size."""
+class FeedMeasurement:
+    """The figures for one batch size."""
 
     batch: int
     events: int
@@ -61,15 +61,16 @@ class GroupCommitIngestor:
 
     @property
     def per_second(self) -> float:
+        """Events per second."""
         return self.events / self.seconds
 
     @property
     def per_core_second(self) -> float:
-        """Events by CPU second of service and PostgreSQL together."""
+        """Events per CPU second of the service and PostgreSQL together."""
         return self.events / (self.service_cpu_seconds + self.postgres_cpu_seconds)
 
-    def shown(self) -> dict[str, Any]:
-        """For the record."""
+    def to_record(self) -> dict[str, Any]:
+        """Return the figures as the benchmark stores them."""
         figures = {name: round(value, 3) for name, value in asdict(self).items()}
         return {
             **figures,
@@ -79,36 +80,36 @@ class GroupCommitIngestor:
         }
 
 
-async def measure_feed(seconds: float) -> list[GroupCommitIngestor]:
-    """Post events of a lifelike organization, in batches of each size, for so long each.
+async def measure_feed(seconds: float) -> list[FeedMeasurement]:
+    """Send events of the demo organization in batches of each size, for `seconds` each.
 
-    Before it for a quarter of that time, and beside another quarter of it, a month's document is
-    read four times a second.
+    A month's document is read four times a second, first without the feed and then beside it, for
+    a quarter of that time each.
     """
-    # Each client holds a thread while it waits for its answer.
+    # Each client occupies a thread while it waits for its response.
     threads = ThreadPoolExecutor(max(_CONNECTIONS.values()) + 4)
     asyncio.get_running_loop().set_default_executor(threads)
-    say(f"Feed: {seconds:g} s for each size of batch …")
-    measured = []
+    say(f"Feed: {seconds:g} s for each batch size …")
+    measurements = []
     for size in _CONNECTIONS:
-        events = _Events(feed_lines(_KNOWN_BEFORE + _sent_at_most(seconds)))
-        async with _fed(events.lines(_KNOWN_BEFORE)) as client:
-            measured.append(await _measured(client, events, size, seconds))
-        say(f"  batches of {size:,}: {measured[-1].shown()}")
-    return measured
+        events = _Events(feed_lines(_INITIAL_EVENTS + _max_events(seconds)))
+        async with _serve_store(events.lines(_INITIAL_EVENTS)) as client:
+            measurements.append(await _measure(client, events, size, seconds))
+        say(f"  batches of {size:,}: {measurements[-1].to_record()}")
+    return measurements
 
 
-def _sent_at_most(seconds: float) -> int:
-    return int((seconds + _beside(seconds)) * 30_000)
+def _max_events(seconds: float) -> int:
+    return int((seconds + _concurrent_seconds(seconds)) * 30_000)
 
 
-def _beside(seconds: float) -> float:
-    return max(seconds * _BESIDE, _LEAST_BESIDE_SECONDS)
+def _concurrent_seconds(seconds: float) -> float:
+    return max(seconds * _CONCURRENT_SHARE, _MIN_CONCURRENT_SECONDS)
 
 
 @asynccontextmanager
-async def _fed(lines: Sequence[bytes]) -> AsyncIterator[Client]:
-    """A service on a store of its own, which holds these events."""
+async def _serve_store(lines: Sequence[bytes]) -> AsyncIterator[Client]:
+    """Start a service on a new store that contains these events."""
     folder = CACHE / "feed"
     shutil.rmtree(folder, ignore_errors=True)
     async with open_store(Settings.load(database_url=None), folder, system_clock) as database:
@@ -122,62 +123,60 @@ async def _fed(lines: Sequence[bytes]) -> AsyncIterator[Client]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _measured(
+async def _measure(
     client: Client, events: "_Events", size: int, seconds: float
-) -> GroupCommitIngestor:
+) -> FeedMeasurement:
     month = orjson.loads(events.lines(1)[0])["time"][:7]
     clients = [client.another() for _ in range(_CONNECTIONS[size])]
-    beside = _beside(seconds)
-    # By a process of its own: here the threads that send wait for each other's interpreter.
+    concurrent_seconds = _concurrent_seconds(seconds)
+    # Read in another process: in this one, the sending threads compete for the interpreter.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as reader:
-        read = partial(_read_for, client.another(), month, beside)
+        read = partial(_read_reports, client.another(), month, concurrent_seconds)
         loop = asyncio.get_running_loop()
         idle = await loop.run_in_executor(reader, read)
-        found = await _phase(clients, size, events, seconds)
-        # Reports take processor time too, so that they are read beside a second run.
+        figures = await _run_feed(clients, size, events, seconds)
+        # Reports use CPU time too, so they are read beside a second run of the feed.
         during = loop.run_in_executor(reader, read)
-        await _phase(clients, size, events, beside)
-        return GroupCommitIngestor(
-            *found, statistics.median(idle), statistics.median(await during)
-        )
+        await _run_feed(clients, size, events, concurrent_seconds)
+        return FeedMeasurement(*figures, statistics.median(idle), statistics.median(await during))
 
 
-def _read_for(client: Client, month: str, seconds: float) -> list[float]:
-    """Read a month's document for so long; the seconds that it took, each time."""
-    found = []
+def _read_reports(client: Client, month: str, seconds: float) -> list[float]:
+    """Read a month's document repeatedly; return the seconds that each request took."""
+    durations = []
     end = time.perf_counter() + seconds
     while (begin := time.perf_counter()) < end:
         client.request("GET", _REPORT.format(month), None, {})
-        found.append(time.perf_counter() - begin)
-        time.sleep(_EVERY_SECONDS)
-    return found
+        durations.append(time.perf_counter() - begin)
+        time.sleep(_REPORT_INTERVAL_SECONDS)
+    return durations
 
 
 class _Events:
-    """The history of an organization, from which many clients take what comes next."""
+    """The history of an organization, consumed by many clients."""
 
     def __init__(self, lines: Iterator[bytes]) -> None:
         self._lines = lines
         self._lock = threading.Lock()
 
     def lines(self, count: int) -> list[bytes]:
-        """The next so many events; no fact is told twice, under whatever id.
+        """Return the next `count` events; each is returned once.
 
         Raises:
-            RuntimeError: There are no more.
+            RuntimeError: Fewer events are left.
         """
         with self._lock:
-            taken = list(islice(self._lines, count))
-        if len(taken) < count:
+            lines = list(islice(self._lines, count))
+        if len(lines) < count:
             raise RuntimeError("The organization's history is too short for so fast a feed.")
-        return taken
+        return lines
 
     def batch(self, size: int) -> bytes:
-        """The next so many events, as a JSON array."""
+        """Return the next `size` events as a JSON array."""
         return b"[" + b",".join(self.lines(size)) + b"]"
 
 
-async def _phase(
+async def _run_feed(
     clients: Sequence[Client], size: int, events: _Events, seconds: float
 ) -> tuple[int, int, float, float, float]:
     service, postgres = cpu_seconds(clients[0].pid), postgres_cpu_seconds()
@@ -196,16 +195,16 @@ async def _phase(
 
 
 def _post(client: Client, size: int, events: _Events, end: float) -> int:
-    """Send batch after batch until the time is over; how many events were stored."""
+    """Send batches until `end`; return how many events were stored."""
     stored = 0
     while time.perf_counter() < end:
-        answer = orjson.loads(client.request("POST", "/api/events", events.batch(size), {}))
-        stored += answer["accepted"]
+        response = orjson.loads(client.request("POST", "/api/events", events.batch(size), {}))
+        stored += response["accepted"]
     return stored
 
 
 def cpu_seconds(pid: int) -> float:
-    """Of the service and of the process that it stores events by."""
+    """Return the CPU seconds of the service and its ingest worker."""
     service = psutil.Process(pid)
     helpers = (each for each in service.children() if each.name() != "postgres")
     used = [process.cpu_times() for process in (service, *helpers)]
@@ -213,7 +212,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def postgres_cpu_seconds() -> float:
-    """Of the server and all of its processes, ended ones included."""
+    """Return the CPU seconds of PostgreSQL, including processes that have ended."""
     total = 0.0
     for process in psutil.Process().children(recursive=True):
         if process.name() == "postgres":

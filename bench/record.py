@@ -185,7 +185,7 @@ def _shown(run: Run) -> dict[str, Any]:
             name: {**found.timing.shown(), "overhead_bytes": found.overhead_bytes}
             for name, found in run.execution.items()
         },
-        "feed": [found.shown() for found in run.feed],
+        "feed": [found.to_record() for found in run.feed],
         "latency": {name: found.shown() for name, found in run.latency.items()},
     }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench import cases
 from bench.execution import Execution
-from bench.feed import GroupCommitIngestor
+from bench.feed import FeedMeasurement
 from bench.latency import Latency
 from bench.measure import Timings
 
@@ -49,7 +49,7 @@ class Run:
     timings: dict[str, Timings]
     growth: Mapping[int, Timings]
     execution: dict[str, Execution]
-    feed: Sequence[GroupCommitIngestor]
+    feed: Sequence[FeedMeasurement]
     latency: Mapping[str, Latency]
 
 
@@ -116,12 +116,12 @@ def _of_execution(execution: Mapping[str, Execution]) -> Iterator[Target]:
         yield Target("its peak memory beyond rows and response, standard = 1", memory, 0.1)
 
 
-def _of_feed(feed: Sequence[GroupCommitIngestor]) -> Iterator[Target]:
-    for intake in feed:
-        name = f"feed, events per CPU second, in batches of {intake.batch:,}"
-        yield Target(name, intake.per_core_second, 20_000, at_least=True)
-        name = f"a report while batches of {intake.batch:,} are stored, idle = 1"
-        yield Target(name, intake.slowdown, 2)
+def _of_feed(feed: Sequence[FeedMeasurement]) -> Iterator[Target]:
+    for measurement in feed:
+        name = f"feed, events per CPU second, in batches of {measurement.batch:,}"
+        yield Target(name, measurement.per_core_second, 20_000, at_least=True)
+        name = f"a report while batches of {measurement.batch:,} are stored, idle = 1"
+        yield Target(name, measurement.slowdown, 2)
 
 
 def _of_latency(latency: Mapping[str, Latency]) -> Iterator[Target]:

@@ -1,8 +1,9 @@
-"""API keys: how they are written, checked and hashed.
+"""The text of API keys: generate, parse, hash and redact them.
 
-`cbk_<id>_<secret><checksum>`: the prefix lets scanners find a leaked key, the checksum refuses a
-typing error without asking the store, the id finds the row, and of the secret only a hash is kept.
-Clients of the platform also send a long form, `<key>*<base64 of {"baseUrl": …}>`.
+A key is written `cbk_<id>_<secret><checksum>`. Scanners recognize a leaked key by the prefix, the
+checksum detects a typing error without a query, and the id finds the row. Only a hash of the
+secret is stored. Clients of the platform also send a long form,
+`<key>*<base64 of {"baseUrl": …}>`.
 """
 
 import base64
@@ -17,32 +18,32 @@ _PREFIX = "cbk"
 _ID_LENGTH = 12
 _SECRET_LENGTH = 32
 _CHECKSUM_LENGTH = 6
-_WRITTEN = re.compile(
+_KEY_PATTERN = re.compile(
     rf"{_PREFIX}_([0-9A-Za-z]{{{_ID_LENGTH}}})_([0-9A-Za-z]{{{_SECRET_LENGTH}}})"
     rf"([0-9A-Za-z]{{{_CHECKSUM_LENGTH}}})"
 )
 
-_SECRET = re.compile(rf"({_PREFIX}_[0-9A-Za-z]{{1,{_ID_LENGTH}}}_)[0-9A-Za-z]+")
+_SECRET_PATTERN = re.compile(rf"({_PREFIX}_[0-9A-Za-z]{{1,{_ID_LENGTH}}}_)[0-9A-Za-z]+")
 
 RANDOM_BYTES = 32
-"""What a new key is made of: 8 bytes for the id, 24 (192 bits) for the secret."""
+"""How many random bytes a new key needs: 8 for the id and 24 (192 bits) for the secret."""
 
 
 class KeyText(NamedTuple):
-    """A key as its owner holds it."""
+    """The id and the secret of a key."""
 
     key_id: str
     secret: str
 
     @classmethod
     def from_random(cls, random: bytes) -> Self:
-        """A new key, from `RANDOM_BYTES` random bytes."""
+        """Return a new key, made from `RANDOM_BYTES` random bytes."""
         return cls(_base62(random[:8], _ID_LENGTH), _base62(random[8:], _SECRET_LENGTH + 1)[1:])
 
     @classmethod
-    def parse(cls, written: str) -> Self | None:
-        """A key in its short or long form; None when it is none, or mistyped."""
-        match = _WRITTEN.fullmatch(written.partition("*")[0])
+    def parse(cls, text: str) -> Self | None:
+        """Parse the short or long form; return None if it is malformed or has a wrong checksum."""
+        match = _KEY_PATTERN.fullmatch(text.partition("*")[0])
         if match is None:
             return None
         key = cls(match[1], match[2])
@@ -50,27 +51,27 @@ class KeyText(NamedTuple):
 
     @property
     def checksum(self) -> str:
-        """Tells a mistyped key from an unknown one."""
+        """Six characters that detect a typing error."""
         crc = zlib.crc32(f"{_PREFIX}_{self.key_id}_{self.secret}".encode())
         return _base62(crc.to_bytes(4, "big"), _CHECKSUM_LENGTH)
 
     @property
     def secret_hash(self) -> bytes:
-        """What the store keeps. The secret is random, so that a slow hash would add nothing."""
+        """The hash that is stored. Because the secret is random, a slow hash would add nothing."""
         return hmac.digest(self.key_id.encode(), self.secret.encode(), "sha256")
 
     def long_form(self, base_url: str) -> str:
-        """The key with the address of the service, for clients that have no option for it."""
-        address = json.dumps({"baseUrl": base_url}).encode()
-        return f"{self}*{base64.b64encode(address).decode()}"
+        """Return the key with the URL of the service, for clients without an option for it."""
+        config = json.dumps({"baseUrl": base_url}).encode()
+        return f"{self}*{base64.b64encode(config).decode()}"
 
     def __str__(self) -> str:
         return f"{_PREFIX}_{self.key_id}_{self.secret}{self.checksum}"
 
 
 def redact_secrets(text: str) -> str:
-    """A text in which keys, whole or in part, are cut short; their ids stay, to find them by."""
-    return _SECRET.sub(r"\1…", text)
+    """Replace the secrets of keys, even truncated ones, by an ellipsis; the ids stay."""
+    return _SECRET_PATTERN.sub(r"\1…", text)
 
 
 def _base62(value: bytes, length: int) -> str:

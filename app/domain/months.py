@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 
 from app.domain.errors import InvalidMonth
 
-_WRITTEN = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])", re.ASCII)
+_MONTH_PATTERN = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])", re.ASCII)
 
 
 class Month(NamedTuple):
@@ -24,15 +24,15 @@ class Month(NamedTuple):
     number: int
 
     @classmethod
-    def parse(cls, written: str) -> Self:
+    def parse(cls, text: str) -> Self:
         """Parse `YYYY-MM`.
 
         Raises:
             InvalidMonth: The text has another form.
         """
-        match = _WRITTEN.fullmatch(written)
+        match = _MONTH_PATTERN.fullmatch(text)
         if match is None or match[1] == "0000":
-            raise InvalidMonth(f"{written[:40]!r} is not a month: write YYYY-MM, such as 2026-09.")
+            raise InvalidMonth(f"{text[:40]!r} is not a month: write YYYY-MM, such as 2026-09.")
         return cls(int(match[1]), int(match[2]))
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Sources: connectors' batches, and the outcome of their runs."""
+"""Sources: the batches that connectors read, and the outcomes of runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ class RunOutcome(StrEnum):
 
 
 class SkippedItem(NamedTuple):
-    """Something that a source has but that cannot be reported, and the reason."""
+    """An item of a source that cannot become an event, and the reason."""
 
     item: str
     reason: str
@@ -31,7 +31,7 @@ class CheckpointKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SourceBatch:
-    """Events of a source and the checkpoint that they advance; stored in one transaction.
+    """Events of a source, and the checkpoint to store with them in one transaction.
 
     Attributes:
         lines: Events, one CloudEvent in JSON each.

@@ -58,13 +58,13 @@ EndTimes = Mapping[UUID, Sequence[tuple[datetime, UUID]]]
 """By entity: when it was deleted, and by which event."""
 Difference = Mapping[tuple[Month, Placement], ExperimentFigures]
 
-_EVENTS = (ExperimentCreatedEvent, ExperimentResizedEvent, ExperimentDeletedEvent)
+_EXPERIMENT_EVENTS = (ExperimentCreatedEvent, ExperimentResizedEvent, ExperimentDeletedEvent)
 
 # The key of the month row of each table that a placement is counted in.
 _ROW_KEYS: Mapping[MonthTable, Any] = {
-    WORKSPACE_MONTH: lambda place: (place.workspace_id,),
-    PROJECT_MONTH: lambda place: (place.workspace_id, place.project_id),
-    MEMBER_MONTH: lambda place: (place.workspace_id, place.user_id),
+    WORKSPACE_MONTH: lambda placement: (placement.workspace_id,),
+    PROJECT_MONTH: lambda placement: (placement.workspace_id, placement.project_id),
+    MEMBER_MONTH: lambda placement: (placement.workspace_id, placement.user_id),
 }
 
 
@@ -77,7 +77,7 @@ class KnownFacts(NamedTuple):
 
 async def load_experiment_facts(batch: Batch) -> KnownFacts:
     """Return the facts about the batch's experiments. Call this before the batch is inserted."""
-    in_batch = _facts_in(batch)
+    in_batch = _facts_in_batch(batch)
     return KnownFacts(await _load_facts(batch, in_batch), in_batch)
 
 
@@ -94,12 +94,12 @@ async def store_experiments(
     stored = {**known.stored, **await _load_facts(batch, ended - {*in_batch})}
     if not stored and not in_batch:
         return ()
-    difference = await _difference(batch, stored, in_batch)
-    for table, keys_of in _ROW_KEYS.items():
-        rows = _sum_rows(difference, keys_of)
+    difference = await _compute_difference(batch, stored, in_batch)
+    for table, key_of in _ROW_KEYS.items():
+        rows = _sum_rows(difference, key_of)
         await add_figures(batch.tx, batch.organization_id, table, rows, batch.open_months)
     _book_corrections(batch, difference)
-    return _sum_rows(difference, lambda place: (place.user_id,))
+    return _sum_rows(difference, lambda placement: (placement.user_id,))
 
 
 async def _load_facts(batch: Batch, experiments: Collection[UUID]) -> Facts:
@@ -111,12 +111,12 @@ async def _load_facts(batch: Batch, experiments: Collection[UUID]) -> Facts:
     return facts
 
 
-def _facts_in(batch: Batch) -> Facts:
+def _facts_in_batch(batch: Batch) -> Facts:
     """Return the facts about experiments that the batch contains."""
     facts: dict[UUID, list[ExperimentFact]] = defaultdict(list)
     new = batch.new_events
     for (uid, event), experiment in zip(new.by_uid.items(), new.subject_ids, strict=True):
-        if isinstance(event, _EVENTS):
+        if isinstance(event, _EXPERIMENT_EVENTS):
             facts[experiment].append(_to_fact(uid, event.time, event.data))
     return facts
 
@@ -136,36 +136,36 @@ def _to_fact(uid: UUID, at: datetime, data: ExperimentData) -> ExperimentFact:
 
 async def _load_project_ends(batch: Batch, *facts: Facts) -> EndTimes:
     """Return for each project of these facts when it or its workspace was deleted."""
-    workspace_of = {
+    workspace_by_project = {
         fact.placement.project_id: fact.placement.workspace_id
-        for known in facts
-        for of_one in known.values()
-        for fact in of_one
+        for facts_by_experiment in facts
+        for experiment_facts in facts_by_experiment.values()
+        for fact in experiment_facts
         if fact.placement is not None
     }
-    subjects = {*workspace_of, *workspace_of.values()}
+    subjects = {*workspace_by_project, *workspace_by_project.values()}
     ended: dict[UUID, list[tuple[datetime, UUID]]] = defaultdict(list)
     for row in await select_facts(batch.tx, batch.organization_id, subjects, DELETION_TYPES):
         ended[row.subject_id].append((row.occurred_at, row.uid))
     return {
         project: sorted(ended[project] + ended[workspace])
-        for project, workspace in workspace_of.items()
+        for project, workspace in workspace_by_project.items()
         if ended[project] or ended[workspace]
     }
 
 
 def _book_corrections(batch: Batch, difference: Difference) -> None:
     """Book the changes of closed months, which also affect the stocks of later closed months."""
-    for (month, place), figures in difference.items():
+    for (month, placement), figures in difference.items():
         if month < batch.open_months[0]:
-            batch.corrections.add_figures(month, place, figures)
+            batch.corrections.add_figures(month, placement, figures)
             for later in month.plus(1).through(batch.closed_months[-1]):
                 batch.corrections.add_figures(
-                    later, place, figures.carry_forward(later.microseconds)
+                    later, placement, figures.carry_forward(later.microseconds)
                 )
 
 
-async def _difference(batch: Batch, stored: Facts, in_batch: Facts) -> Difference:
+async def _compute_difference(batch: Batch, stored: Facts, in_batch: Facts) -> Difference:
     """Return for each month and placement the figures with the batch minus those without it."""
     total: dict[tuple[Month, Placement], ExperimentFigures] = defaultdict(ExperimentFigures)
     project_ends = await _load_project_ends(batch, stored, in_batch)
@@ -177,14 +177,14 @@ async def _difference(batch: Batch, stored: Facts, in_batch: Facts) -> Differenc
         for project, moments in project_ends.items()
     }
     for facts in stored.values():
-        _count(total, compute_stock_changes(facts, ends_without_batch), -1)
+        _add_changes(total, compute_stock_changes(facts, ends_without_batch), -1)
     for experiment in {**stored, **in_batch}:
         all_facts = [*stored.get(experiment, ()), *in_batch.get(experiment, ())]
-        _count(total, compute_stock_changes(all_facts, ends_with_batch), 1)
+        _add_changes(total, compute_stock_changes(all_facts, ends_with_batch), 1)
     return {key: figures for key, figures in total.items() if figures}
 
 
-def _count(
+def _add_changes(
     total: dict[tuple[Month, Placement], ExperimentFigures],
     changes: Iterable[StockChange],
     sign: int,
@@ -195,10 +195,10 @@ def _count(
         total[month, change.placement].add(change, remaining, sign)
 
 
-def _sum_rows(difference: Difference, keys_of: Any) -> list[FiguresRow]:
+def _sum_rows(difference: Difference, key_of: Any) -> list[FiguresRow]:
     total: dict[tuple[Month, tuple[UUID, ...]], ExperimentFigures] = defaultdict(ExperimentFigures)
-    for (month, place), figures in difference.items():
-        total[month, keys_of(place)].merge(figures)
+    for (month, placement), figures in difference.items():
+        total[month, key_of(placement)].merge(figures)
     return [
         FiguresRow(month, keys, figures) for (month, keys), figures in total.items() if figures
     ]

@@ -88,8 +88,9 @@ async def load_rows(tx: Transaction, organization_id: UUID, month: Month) -> Mon
 
 
 def _row_name(table: MonthTable, row: Any) -> Name:
-    own = getattr(row, table.name)
-    return (own,) if table in {WORKSPACE_MONTH, USER_MONTH} else (row.workspace, own)
+    own_name = getattr(row, table.name)
+    has_workspace = table in {PROJECT_MONTH, MEMBER_MONTH}
+    return (row.workspace, own_name) if has_workspace else (own_name,)
 
 
 async def replace_rows(
@@ -125,8 +126,12 @@ def _figure_rows(rows: MonthRows, level: str, month: Month) -> list[FiguresRow]:
 def _row_key(level: str, name: Name) -> tuple[UUID, ...]:
     if level == "users":
         return (user_id(*name),)
-    own = {"projects": lambda: project_id(*name), "members": lambda: user_id(name[1])}
-    return (workspace_id(name[0]), *([own[level]()] if level in own else ()))
+    workspace = workspace_id(name[0])
+    if level == "projects":
+        return (workspace, project_id(*name))
+    if level == "members":
+        return (workspace, user_id(name[1]))
+    return (workspace,)
 
 
 def _user_state(month: Month, name: Name, user: UserRow) -> UserMonthState:

@@ -135,8 +135,8 @@ class _ReplayState:
     def apply(self, event: AnyEvent) -> None:
         at = event.time
         if isinstance(event, UserUpsertedEvent | UserDeletedEvent):
-            said = event.data if isinstance(event, UserUpsertedEvent) else None
-            self.accounts[event.data.username].append((at, said))
+            data = event.data if isinstance(event, UserUpsertedEvent) else None
+            self.accounts[event.data.username].append((at, data))
         if at >= self.month.end:
             return
         match event:
@@ -154,11 +154,11 @@ class _ReplayState:
             case MemberRemovedEvent():
                 self.rows.members.discard((event.data.workspace, event.data.username))
             case UserDeletedEvent():
-                gone = event.data.username
-                self.end_members(lambda member: member[1] == gone)
+                username = event.data.username
+                self.end_members(lambda member: member[1] == username)
             case UsageRecordedEvent():
-                used = event.data
-                self.usage[used.username, used.channel].append((at, used.uses))
+                usage = event.data
+                self.usage[usage.username, usage.channel].append((at, usage.uses))
             case ExperimentCreatedEvent():
                 self.place(at, event.data)
             case ExperimentResizedEvent():
@@ -172,8 +172,8 @@ class _ReplayState:
 
     def end_project(self, at: datetime, workspace: str, project: str) -> None:
         self.rows.projects.discard((workspace, project))
-        for name, found in list(self.experiments.items()):
-            if (found.workspace, found.project) == (workspace, project):
+        for name, experiment in list(self.experiments.items()):
+            if (experiment.workspace, experiment.project) == (workspace, project):
                 self.remove(at, name)
 
     def end_workspace(self, at: datetime, workspace: str) -> None:
@@ -182,79 +182,83 @@ class _ReplayState:
         self.end_members(lambda member: member[0] == workspace)
         self.rows.workspaces.discard((workspace,))
 
-    def end_members(self, which: Callable[[Name], bool]) -> None:
-        self.rows.members.difference_update([each for each in self.rows.members if which(each)])
+    def end_members(self, is_ended: Callable[[Name], bool]) -> None:
+        ended = [member for member in self.rows.members if is_ended(member)]
+        self.rows.members.difference_update(ended)
 
-    def place(self, at: datetime, said: ExperimentCreated) -> None:
-        self.begin_project(said.workspace, said.project)
-        name, there = said.experiment, self.experiments.get(said.experiment)
-        size_bytes = self.sizes.get(name) if said.size_bytes is None else said.size_bytes
-        if there is not None:
-            self.settle(at, there)
+    def place(self, at: datetime, data: ExperimentCreated) -> None:
+        self.begin_project(data.workspace, data.project)
+        name, previous = data.experiment, self.experiments.get(data.experiment)
+        size_bytes = self.sizes.get(name) if data.size_bytes is None else data.size_bytes
+        if previous is not None:
+            self.add_storage(at, previous)
         if size_bytes is not None:
             self.sizes[name] = size_bytes
-        placed = _Experiment(said.workspace, said.project, said.username, size_bytes, at)
-        self.experiments[name] = placed
-        if there is None and at >= self.month.start:
-            self.add(placed, FigureTotals(experiments_created=1))
+        experiment = _Experiment(data.workspace, data.project, data.username, size_bytes, at)
+        self.experiments[name] = experiment
+        if previous is None and at >= self.month.start:
+            self.add(experiment, FigureTotals(experiments_created=1))
 
     def resize(self, at: datetime, name: str, size_bytes: int) -> None:
         self.sizes[name] = size_bytes
-        if (there := self.experiments.get(name)) is not None:
-            self.settle(at, there)
-            there.size_bytes = size_bytes
+        if (experiment := self.experiments.get(name)) is not None:
+            self.add_storage(at, experiment)
+            experiment.size_bytes = size_bytes
 
     def remove(self, at: datetime, name: str) -> None:
         self.sizes.pop(name, None)
-        if (there := self.experiments.pop(name, None)) is not None:
-            self.settle(at, there)
+        if (experiment := self.experiments.pop(name, None)) is not None:
+            self.add_storage(at, experiment)
 
-    def settle(self, at: datetime, there: _Experiment) -> None:
+    def add_storage(self, at: datetime, experiment: _Experiment) -> None:
         """Add the byte-microseconds that the experiment has stored in the month until `at`."""
-        held = at - max(there.since, self.month.start)
-        if held > timedelta(0):
-            span = held // timedelta(microseconds=1)
-            self.add(there, FigureTotals(byte_microseconds=(there.size_bytes or 0) * span))
-        there.since = at
+        duration = at - max(experiment.since, self.month.start)
+        if duration > timedelta(0):
+            span = duration // timedelta(microseconds=1)
+            self.add(
+                experiment, FigureTotals(byte_microseconds=(experiment.size_bytes or 0) * span)
+            )
+        experiment.since = at
 
-    def add(self, there: _Experiment, sums: FigureTotals) -> None:
-        self.sums[there.workspace, there.project, there.username] += sums
+    def add(self, experiment: _Experiment, sums: FigureTotals) -> None:
+        self.sums[experiment.workspace, experiment.project, experiment.username] += sums
 
     def finish(self) -> MonthRows:
-        for there in self.experiments.values():
-            self.settle(self.month.end, there)
-            unmeasured = int(there.size_bytes is None)
+        for experiment in self.experiments.values():
+            self.add_storage(self.month.end, experiment)
             sums = FigureTotals(
-                experiments=1, size_bytes=there.size_bytes or 0, unmeasured=unmeasured
+                experiments=1,
+                size_bytes=experiment.size_bytes or 0,
+                unmeasured=int(experiment.size_bytes is None),
             )
-            self.add(there, sums)
+            self.add(experiment, sums)
         self.rows.figures = {
-            "workspaces": self.summed(lambda workspace, _, __: (workspace,)),
-            "projects": self.summed(lambda workspace, project, _: (workspace, project)),
-            "members": self.summed(lambda workspace, _, username: (workspace, username)),
-            "users": self.summed(lambda _, __, username: (username,)),
+            "workspaces": self.sum_by(lambda workspace, _, __: (workspace,)),
+            "projects": self.sum_by(lambda workspace, project, _: (workspace, project)),
+            "members": self.sum_by(lambda workspace, _, username: (workspace, username)),
+            "users": self.sum_by(lambda _, __, username: (username,)),
         }
-        known = {*self.accounts, *(username for username, _ in self.usage)}
-        self.rows.users = {(username,): self.user(username) for username in known}
+        usernames = {*self.accounts, *(username for username, _ in self.usage)}
+        self.rows.users = {(username,): self.to_user_row(username) for username in usernames}
         return self.rows
 
-    def summed(self, key: Any) -> dict[Name, FigureTotals]:
+    def sum_by(self, key: Any) -> dict[Name, FigureTotals]:
         total: dict[Name, FigureTotals] = defaultdict(FigureTotals)
         for place, sums in self.sums.items():
             total[key(*place)] += sums
         return {name: sums for name, sums in total.items() if any(sums)}
 
-    def user(self, username: str) -> UserRow:
+    def to_user_row(self, username: str) -> UserRow:
         ui, sdk = (self.usage[username, channel] for channel in ("ui", "sdk"))
         in_month = [[(at, n) for at, n in used if at >= self.month.start] for used in (ui, sdk)]
-        (ui_count, ui_at), (sdk_count, sdk_at) = map(_counted, in_month)
-        account = _account(self.accounts[username], self.month)
+        (ui_count, ui_at), (sdk_count, sdk_at) = map(_sum_usage, in_month)
+        account = _to_account_row(self.accounts[username], self.month)
         return account._replace(
             ui_usage_count=ui_count,
             ui_used_at=ui_at,
             sdk_usage_count=sdk_count,
             sdk_used_at=sdk_at,
-            last_used_at=_counted([*ui, *sdk])[1],
+            last_used_at=_sum_usage([*ui, *sdk])[1],
         )
 
 
@@ -262,30 +266,30 @@ UserHistory = list[tuple[datetime, UserUpserted | None]]
 """Upserts of a user in order of time; None marks a deletion."""
 
 
-def _counted(used: list[tuple[datetime, int]]) -> tuple[int, datetime | None]:
+def _sum_usage(used: list[tuple[datetime, int]]) -> tuple[int, datetime | None]:
     return sum(n for _, n in used), max((at for at, n in used if n), default=None)
 
 
-def _account(history: UserHistory, month: Month) -> UserRow:
+def _to_account_row(history: UserHistory, month: Month) -> UserRow:
     """Return a user's row without usage: the last known properties of the latest lifespan."""
     begun = [lifespan for lifespan in _lifespans(history) if lifespan[0] < month.end]
     if not begun:
         return UserRow()
     started_at, ended_at = begun[-1]
-    said = [(at, data) for at, data in history if data is not None]
+    upserts = [(at, data) for at, data in history if data is not None]
     during = [
-        each
-        for each in said
-        if started_at <= each[0] and (ended_at is None or each[0] <= ended_at)
+        upsert
+        for upsert in upserts
+        if started_at <= upsert[0] and (ended_at is None or upsert[0] <= ended_at)
     ]
-    during = during or [next(each for each in said if each[0] >= started_at)]
-    shown = [data for at, data in during if at < month.end] or [during[0][1]]
+    during = during or [next(upsert for upsert in upserts if upsert[0] >= started_at)]
+    known = [data for at, data in during if at < month.end] or [during[0][1]]
 
     created_at_is_stated = any(data.created_at == started_at for _, data in during)
 
-    def last(name: str, otherwise: Any) -> Any:
-        values = [getattr(data, name) for data in shown if getattr(data, name) is not None]
-        return values[-1] if values else otherwise
+    def last(name: str, default: Any) -> Any:
+        values = [getattr(data, name) for data in known if getattr(data, name) is not None]
+        return values[-1] if values else default
 
     return UserRow(
         licensed=ended_at is None or ended_at >= month.start,
@@ -307,11 +311,11 @@ def _lifespans(history: UserHistory) -> list[tuple[datetime, datetime | None]]:
         for at, data in history
         if data is not None and data.created_at is not None and data.created_at < at
     }
-    found: list[tuple[datetime, datetime | None]] = []
-    for at, is_death in sorted(moments):
-        alive = bool(found) and found[-1][1] is None
-        if is_death and alive:
-            found[-1] = (found[-1][0], at)
-        elif not is_death and not alive and not (found and found[-1][1] == at):
-            found.append((at, None))
-    return found
+    lifespans: list[tuple[datetime, datetime | None]] = []
+    for at, is_deletion in sorted(moments):
+        exists = bool(lifespans) and lifespans[-1][1] is None
+        if is_deletion and exists:
+            lifespans[-1] = (lifespans[-1][0], at)
+        elif not is_deletion and not exists and not (lifespans and lifespans[-1][1] == at):
+            lifespans.append((at, None))
+    return lifespans
