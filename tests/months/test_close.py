@@ -16,7 +16,7 @@ from app.services.month_verification import verify_month
 from app.services.months import close_due_months, close_month, reopen_month
 from app.settings import Settings
 from tests.conftest import Feed, FixedClock, GraphQLClient, RestClient, event
-from tests.report.questions import ONE
+from tests.report.queries import REPORT_QUERY
 
 OWN: UUID = organization_id("default")
 AUGUST, SEPTEMBER = Month(2026, 8), Month(2026, 9)
@@ -78,7 +78,7 @@ async def test_whatever_arrives_no_byte_of_a_closed_report_changes(
         event("usage.recorded", at, username="ann", channel="ui", count=3),
     )  # fmt: skip
     await close(database, SEPTEMBER, clock)
-    before = await rest.get(reportMonth="2026-09"), await graphql(ONE, month="2026-09")
+    before = await rest.get(reportMonth="2026-09"), await graphql(REPORT_QUERY, month="2026-09")
 
     late = "2026-09-20T00:00:00Z"
     clock.now += timedelta(days=1)
@@ -99,7 +99,7 @@ async def test_whatever_arrives_no_byte_of_a_closed_report_changes(
         document = await rest.get(reportMonth="2026-09")
         assert document.content == before[0].content
         assert document.headers["etag"] == before[0].headers["etag"]
-        assert await graphql(ONE, month="2026-09") == before[1]
+        assert await graphql(REPORT_QUERY, month="2026-09") == before[1]
         assert (await verify_month(database, OWN, SEPTEMBER)).differences == []
 
 

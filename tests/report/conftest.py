@@ -1,6 +1,6 @@
-"""Reports are asked of one store, in which each test has an organization of its own.
+"""Fixtures of the report tests: one store, in which each test has its own organization.
 
-A clone of the template for each of a hundred small tests would take longer than the tests.
+A cloned database for each of a hundred small tests would take longer than the tests.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,32 +15,32 @@ from app.db.engine import Database
 from app.ingest.store import IngestResult
 from app.services.organizations import create_organization
 from tests.conftest import ClonedDatabase, Feed, FixedClock, GraphQLClient, RestClient
-from tests.report.questions import ONE
+from tests.report.queries import REPORT_QUERY
 
 _numbers = count(1)
 
-AskMonth = Callable[[str], Awaitable[dict[str, Any]]]
-"""`await month("2024-02")`: that month's report with every field."""
+FetchMonth = Callable[[str], Awaitable[dict[str, Any]]]
+"""`await month("2024-02")` returns that month's report with every field."""
 
 
 @pytest.fixture(scope="session")
 async def shared_store(postgres: str, template: str) -> AsyncIterator[Database]:
-    """The store of all tests of reports."""
+    """The store that all report tests share."""
     async with ClonedDatabase(postgres, template) as database:
         yield database
 
 
 @pytest.fixture
 def database(shared_store: Database) -> Database:
-    """The shared store, where other tests have one of their own."""
+    """The shared store, instead of a database for each test."""
     return shared_store
 
 
 @dataclass
 class ArrivingFeed(Feed):
-    """Stores events as one batch, or each as a batch of its own: first to last, or last to first.
+    """Stores events at once, one by one, or one by one in reverse order.
 
-    What a month says follows from its events alone; so each test is one of all three arrivals.
+    Each test runs in all three ways, because a report must not depend on the order of arrival.
     """
 
     arrival: str = "at once"
@@ -56,37 +56,37 @@ class ArrivingFeed(Feed):
 
 @pytest.fixture(params=["at once", "one by one", "backwards"])
 async def feed(database: Database, clock: FixedClock, request: pytest.FixtureRequest) -> Feed:
-    """Stores events in the test's own organization, in each way in which they may arrive."""
+    """Stores events in the test's own organization, in each of the three ways."""
     name = f"test-{next(_numbers)}"
     await create_organization(database, name, clock.now)
     return ArrivingFeed(database, clock, name, request.param)
 
 
 @pytest.fixture
-def month(graphql: GraphQLClient, feed: Feed) -> AskMonth:
-    """Asks GraphQL for a month of the test's own organization."""
+def month(graphql: GraphQLClient, feed: Feed) -> FetchMonth:
+    """Fetches a month of the test's own organization over GraphQL."""
 
-    async def ask(written: str) -> dict[str, Any]:
-        answer = await graphql(ONE, month=written, organization=feed.organization)
-        found: dict[str, Any] = answer["chargebackReport"]
+    async def fetch(month: str) -> dict[str, Any]:
+        response = await graphql(REPORT_QUERY, month=month, organization=feed.organization)
+        found: dict[str, Any] = response["chargebackReport"]
         return found
 
-    return ask
+    return fetch
 
 
 class RestOfOrganization(RestClient):
-    """Asks for documents of the test's own organization."""
+    """Downloads documents of the test's own organization."""
 
     def __init__(self, client: httpx.AsyncClient, key: str, organization: str) -> None:
         super().__init__(client, key)
         self.organization = organization
 
     async def get(self, key: str | None = None, **parameters: str) -> httpx.Response:
-        """The whole answer."""
+        """Return the response."""
         return await super().get(key, **{"organization": self.organization, **parameters})
 
 
 @pytest.fixture
 def rest(client: httpx.AsyncClient, admin_key: str, feed: Feed) -> RestClient:
-    """Asks REST for documents of the test's own organization."""
+    """Downloads documents of the test's own organization over REST."""
     return RestOfOrganization(client, admin_key, feed.organization)

@@ -1,7 +1,7 @@
-"""Random feeds that collide: few names, few instants, and everything that can be said of them.
+"""Random feeds with many collisions: few names, few instants, and every type of event.
 
-With three experiments and two dozen instants, things are created again after they ended, moved,
-resized while gone, and ended in the same instant in which they begin.
+With three experiments and two dozen instants, entities are created again after their deletion,
+moved, resized while they do not exist, and deleted at the instant of their creation.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ import orjson
 from hypothesis import strategies as st
 
 FIRST_MONTH, LAST_MONTH = "2023-12", "2024-03"
-"""Months of facts, a leap February among them."""
+"""The months of the events, with a February of a leap year."""
 
 # Not in the order of their names: by code point, "Zürich" < "beta" < "ü" < "😀".
 _WORKSPACES = ("beta", "Zürich", "😀")
 _PROJECTS = ("vision", "nlp")
 _USERS = ("ann", "Bob", "ü")
 _EXPERIMENTS = ("x1", "x2", "x3")
-# Nothing, a byte, the halves between two hundredths of a MB, and the largest that is allowed.
+# Zero, one byte, values halfway between two hundredths of a MB, and the maximum.
 _SIZES = (0, 1, 131_072, 917_504, 5 * 1_048_576, 3 * 2**30 + 7, 2**50)
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -43,8 +43,8 @@ _CREATIONS = [
 ]
 
 
-def _written(at: datetime, style: int) -> str:
-    """The same instant in other words: Z, another offset, or finer than a microsecond."""
+def _format_time(at: datetime, style: int) -> str:
+    """Write an instant with Z, with another offset, or finer than a microsecond."""
     if style == 1:
         return at.astimezone(timezone(timedelta(hours=5, minutes=30))).isoformat()
     if style == 2:
@@ -52,8 +52,8 @@ def _written(at: datetime, style: int) -> str:
     return at.isoformat().replace("+00:00", "Z")
 
 
-_instants = st.builds(_written, st.sampled_from(_INSTANTS), st.integers(0, 2))
-_creations = st.builds(_written, st.sampled_from(_CREATIONS), st.integers(0, 2))
+_instants = st.builds(_format_time, st.sampled_from(_INSTANTS), st.integers(0, 2))
+_creations = st.builds(_format_time, st.sampled_from(_CREATIONS), st.integers(0, 2))
 _flags = st.booleans()
 _names = {
     "workspace": st.sampled_from(_WORKSPACES[:2]),
@@ -63,17 +63,17 @@ _names = {
 }
 
 
-def _said(type_: str, required: dict[str, Any], optional: dict[str, Any] | None = None) -> Any:
+def _fact(type_: str, required: dict[str, Any], optional: dict[str, Any] | None = None) -> Any:
     content = st.fixed_dictionaries(required, optional=optional or {})
     return st.tuples(st.just(type_), content)
 
 
-def _of(*names: str, **further: Any) -> dict[str, Any]:
-    return {**{name: _names[name] for name in names}, **further}
+def _of(*names: str, **others: Any) -> dict[str, Any]:
+    return {**{name: _names[name] for name in names}, **others}
 
 
 _sizes = st.sampled_from(_SIZES)
-_upserted = _said(
+_upserted = _fact(
     "user.upserted",
     _of("username", email=st.sampled_from(("one@example.org", "two@example.org", None))),
     {
@@ -83,29 +83,29 @@ _upserted = _said(
         "suspended": _flags,
     },
 )
-_created = _said(
+_created = _fact(
     "experiment.created",
     _of("experiment", "workspace", "project", "username"),
     {"sizeBytes": _sizes},
 )
-_resized = _said("experiment.resized", _of("experiment", sizeBytes=_sizes))
-_usage = _said(
+_resized = _fact("experiment.resized", _of("experiment", sizeBytes=_sizes))
+_usage = _fact(
     "usage.recorded",
     _of("username", channel=st.sampled_from(("ui", "sdk"))),
     {"count": st.sampled_from((0, 1, 7, 10**9))},
 )
 _facts = st.one_of(
     _upserted,
-    _said("user.deleted", _of("username")),
-    _said("workspace.upserted", {"name": st.sampled_from(_WORKSPACES)}),
-    _said("workspace.deleted", {"name": st.sampled_from(_WORKSPACES)}),
-    _said("member.added", _of("workspace", "username")),
-    _said("member.removed", _of("workspace", "username")),
-    _said("project.upserted", _of("workspace", name=_names["project"])),
-    _said("project.deleted", _of("workspace", name=_names["project"])),
-    # Three times as often as the rest: figures come from experiments.
+    _fact("user.deleted", _of("username")),
+    _fact("workspace.upserted", {"name": st.sampled_from(_WORKSPACES)}),
+    _fact("workspace.deleted", {"name": st.sampled_from(_WORKSPACES)}),
+    _fact("member.added", _of("workspace", "username")),
+    _fact("member.removed", _of("workspace", "username")),
+    _fact("project.upserted", _of("workspace", name=_names["project"])),
+    _fact("project.deleted", _of("workspace", name=_names["project"])),
+    # More often than the rest, because figures come from experiments.
     *(_created, _created, _created, _resized, _resized),
-    _said("experiment.deleted", _of("experiment")),
+    _fact("experiment.deleted", _of("experiment")),
     *(_usage, _usage),
 )
 
@@ -126,14 +126,14 @@ def _line(number: int, fact: tuple[str, dict[str, Any]], time: str) -> bytes:
 
 @st.composite
 def feeds(draw: st.DrawFn) -> list[bytes]:
-    """Up to 40 different events."""
+    """Draw up to 40 different events."""
     count = draw(st.integers(1, 40))
     return [_line(number, draw(_facts), draw(_instants)) for number in range(count)]
 
 
 @dataclass(frozen=True)
 class Arrangement:
-    """The same events twice: at once, and shuffled, in batches, some of them sent again."""
+    """A set of events, and batches of the same events in another order with duplicates."""
 
     events: Sequence[bytes]
     batches: Sequence[Sequence[bytes]]
@@ -141,10 +141,10 @@ class Arrangement:
 
 @st.composite
 def arrangements(draw: st.DrawFn) -> Arrangement:
-    """A feed in two orders of arrival."""
+    """Draw a feed in two orders of arrival."""
     events = draw(feeds())
-    again = draw(st.lists(st.sampled_from(events), max_size=8))
-    arriving = draw(st.permutations([*events, *again]))
+    duplicates = draw(st.lists(st.sampled_from(events), max_size=8))
+    arriving = draw(st.permutations([*events, *duplicates]))
     cuts = sorted(draw(st.sets(st.integers(1, len(arriving)), max_size=12)) | {len(arriving)})
     starts = [0, *cuts[:-1]]
     batches = [arriving[start:end] for start, end in zip(starts, cuts, strict=True)]
@@ -152,6 +152,6 @@ def arrangements(draw: st.DrawFn) -> Arrangement:
 
 
 def latest_instant(events: Sequence[bytes]) -> datetime:
-    """The time of the latest event."""
+    """Return the time of the latest event."""
     times = (datetime.fromisoformat(orjson.loads(line)["time"]) for line in events)
     return max(times).astimezone(UTC)

@@ -1,9 +1,8 @@
-"""The report by the book: spec section 3 read slowly, for the product to be compared with.
+"""The reference: an independent, slow calculation of reports, which the product must agree with.
 
-All events are sorted by the time that they carry and walked through once for each month. What an
-instant says of an experiment, a project or a user is kept in plain sets and dictionaries; between
-two events every experiment is weighed once. Nothing here is shared with the product but the key
-that orders events of one instant and one kind.
+It sorts all events by time and replays them once for each month, keeping what exists in plain sets
+and dictionaries. Between two events it adds the storage of every experiment. It shares nothing
+with the product except the key that orders events of the same instant and rank.
 """
 
 from collections import Counter
@@ -21,13 +20,13 @@ from app.domain.ids import derive_id
 
 MEGABYTE = 1_048_576
 
-Shown = dict[str, Any]
-"""A part of a report, spelled as GraphQL spells it, less ids and what tells of the storing."""
+ReportPart = dict[str, Any]
+"""A part of a report with the names of GraphQL, without the fields in `STORE_FIELDS`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """An event; sorting by the first three brings a set of events into the one order."""
+    """An event. The first three fields determine the order in which events apply."""
 
     at: datetime
     rank: int
@@ -37,12 +36,12 @@ class Fact:
 
 
 def facts_of(lines: Iterable[bytes]) -> list[Fact]:
-    """The facts that these lines say, each once, in the order in which they apply."""
+    """Return the events of these lines, each once, in the order in which they apply."""
     found = {}
     for line in lines:
         event = orjson.loads(line)
         found[event["source"], event["id"]] = Fact(
-            _instant(event["time"]),
+            _parse_time(event["time"]),
             _rank(event["type"]),
             derive_id("event", event["source"], event["id"]).int,
             event["type"],
@@ -51,13 +50,13 @@ def facts_of(lines: Iterable[bytes]) -> list[Fact]:
     return sorted(found.values(), key=lambda fact: (fact.at, fact.rank, fact.key))
 
 
-def _instant(written: str) -> datetime:
-    """`fromisoformat` cuts what is finer than a microsecond."""
-    return datetime.fromisoformat(written).astimezone(UTC)
+def _parse_time(text: str) -> datetime:
+    """Parse a time; `fromisoformat` truncates it to microseconds."""
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def _rank(type_: str) -> int:
-    """At one instant: created, changed, deleted."""
+    """Return the rank at one instant: created, changed, deleted."""
     if type_.endswith((".deleted", ".removed")):
         return 2
     return 1 if type_ == "experiment.resized" else 0
@@ -69,23 +68,23 @@ Place = tuple[str, str, str]
 
 @dataclass
 class Experiment:
-    """One that exists: where, and how large."""
+    """An experiment that exists."""
 
     place: Place
     size_bytes: int | None
-    """None where nothing was said of it."""
+    """None if no event stated it."""
 
 
 @dataclass
-class World:
-    """What exists at an instant, and what the month has seen so far."""
+class Snapshot:
+    """What exists at an instant, and the flows of the month so far."""
 
     workspaces: set[str] = field(default_factory=set)
     projects: set[tuple[str, str]] = field(default_factory=set)
     members: set[tuple[str, str]] = field(default_factory=set)
     experiments: dict[str, Experiment] = field(default_factory=dict)
-    # Sizes said of experiments that do not exist: each waits for a creation that says none.
-    awaiting: dict[str, int] = field(default_factory=dict)
+    # Sizes of experiments that do not exist yet; a creation without a size takes them.
+    early_sizes: dict[str, int] = field(default_factory=dict)
     created: Counter[Place] = field(default_factory=Counter)
     byte_microseconds: Counter[Place] = field(default_factory=Counter)
 
@@ -94,29 +93,29 @@ class World:
             self.byte_microseconds[experiment.place] += (experiment.size_bytes or 0) * microseconds
 
     def apply(self, fact: Fact, *, in_month: bool) -> None:
-        said = fact.data
+        data = fact.data
         match fact.type:
             case "workspace.upserted":
-                self.workspaces.add(said["name"])
+                self.workspaces.add(data["name"])
             case "workspace.deleted":
-                self._end_workspace(said["name"])
+                self._end_workspace(data["name"])
             case "project.upserted":
-                self._begin_project(said["workspace"], said["name"])
+                self._begin_project(data["workspace"], data["name"])
             case "project.deleted":
-                self._end_project(said["workspace"], said["name"])
+                self._end_project(data["workspace"], data["name"])
             case "member.added":
-                self.workspaces.add(said["workspace"])
-                self.members.add((said["workspace"], said["username"]))
+                self.workspaces.add(data["workspace"])
+                self.members.add((data["workspace"], data["username"]))
             case "member.removed":
-                self.members.discard((said["workspace"], said["username"]))
+                self.members.discard((data["workspace"], data["username"]))
             case "user.deleted":
-                self.members = {each for each in self.members if each[1] != said["username"]}
+                self.members = {each for each in self.members if each[1] != data["username"]}
             case "experiment.created":
-                self._create(said, in_month=in_month)
+                self._create(data, in_month=in_month)
             case "experiment.resized":
-                self._resize(said["experiment"], said["sizeBytes"])
+                self._resize(data["experiment"], data["sizeBytes"])
             case "experiment.deleted":
-                self._delete(said["experiment"])
+                self._delete(data["experiment"])
 
     def _begin_project(self, workspace: str, project: str) -> None:
         self.workspaces.add(workspace)
@@ -134,39 +133,39 @@ class World:
         self.members = {each for each in self.members if each[0] != workspace}
         self.workspaces.discard(workspace)
 
-    def _create(self, said: dict[str, Any], *, in_month: bool) -> None:
-        """One that exists moves; one that does not begins, with the size said last, if any."""
-        name, place = said["experiment"], (said["workspace"], said["project"], said["username"])
+    def _create(self, data: dict[str, Any], *, in_month: bool) -> None:
+        """Create or move an experiment. Without a new size, the one stated before applies."""
+        name, place = data["experiment"], (data["workspace"], data["project"], data["username"])
         self._begin_project(*place[:2])
-        there = self.experiments.get(name)
-        known = there.size_bytes if there else self.awaiting.pop(name, None)
-        size = said.get("sizeBytes")
-        self.experiments[name] = Experiment(place, known if size is None else size)
-        if there is None and in_month:
+        previous = self.experiments.get(name)
+        known_size = previous.size_bytes if previous else self.early_sizes.pop(name, None)
+        size = data.get("sizeBytes")
+        self.experiments[name] = Experiment(place, known_size if size is None else size)
+        if previous is None and in_month:
             self.created[place] += 1
 
     def _resize(self, name: str, size_bytes: int) -> None:
         if name in self.experiments:
             self.experiments[name].size_bytes = size_bytes
         else:
-            self.awaiting[name] = size_bytes
+            self.early_sizes[name] = size_bytes
 
     def _delete(self, name: str) -> None:
         self.experiments.pop(name, None)
-        self.awaiting.pop(name, None)
+        self.early_sizes.pop(name, None)
 
 
 @dataclass
 class AccountLifespan:
-    """A user from creation to deletion, and what was said meanwhile."""
+    """A user's account from its creation to its deletion, and the upserts in between."""
 
-    born: datetime
-    died: datetime | None = None
-    said: list[Fact] = field(default_factory=list)
+    started_at: datetime
+    ended_at: datetime | None = None
+    upserts: list[Fact] = field(default_factory=list)
 
 
-def lives_of(facts: Sequence[Fact], username: str) -> list[AccountLifespan]:
-    """The lives of a user; a creation that an announcement dates back begins one as well."""
+def account_lifespans(facts: Sequence[Fact], username: str) -> list[AccountLifespan]:
+    """Return the lifespans of a user. An earlier `createdAt` starts one too."""
     own = [
         fact
         for fact in facts
@@ -175,36 +174,37 @@ def lives_of(facts: Sequence[Fact], username: str) -> list[AccountLifespan]:
     moments: list[tuple[datetime, int, int, Fact]] = [(f.at, f.rank, f.key, f) for f in own]
     for fact in own:
         created_at = fact.data.get("createdAt")
-        if created_at is not None and _instant(created_at) < fact.at:
-            moments.append((_instant(created_at), 0, -1, fact))
-    found: list[AccountLifespan] = []
+        if created_at is not None and _parse_time(created_at) < fact.at:
+            moments.append((_parse_time(created_at), 0, -1, fact))
+    lifespans: list[AccountLifespan] = []
     for at, _, key, fact in sorted(moments, key=lambda moment: moment[:3]):
-        alive = bool(found) and found[-1].died is None
+        exists = bool(lifespans) and lifespans[-1].ended_at is None
         if fact.type == "user.deleted":
-            if alive:
-                found[-1].died = at
+            if exists:
+                lifespans[-1].ended_at = at
             continue
-        # What comes at the very instant of a death comes before it.
-        if not alive:
-            found.append(AccountLifespan(at))
+        # At the same instant, an upsert precedes a deletion.
+        if not exists:
+            lifespans.append(AccountLifespan(at))
         if key != -1:
-            found[-1].said.append(fact)
-    for life in found:
-        if not life.said:
-            life.said = [next(f for f in own if f.type == "user.upserted" and f.at >= life.born)]
-    return found
+            lifespans[-1].upserts.append(fact)
+    upserts = [fact for fact in own if fact.type == "user.upserted"]
+    for lifespan in lifespans:
+        if not lifespan.upserts:
+            lifespan.upserts = [next(f for f in upserts if f.at >= lifespan.started_at)]
+    return lifespans
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The reports of a set of events, as they are at `now`."""
+    """The reports of a set of events at the time `now`."""
 
     facts: Sequence[Fact]
     now: datetime
 
-    def report(self, month: str) -> Shown:
-        """The report of a month `YYYY-MM` that is not in the future."""
-        return _MonthReport(self.facts, self.now, month).shown()
+    def report(self, month: str) -> ReportPart:
+        """Return the report of a month, `YYYY-MM`, that is not in the future."""
+        return _MonthReport(self.facts, self.now, month).to_report()
 
 
 class _MonthReport:
@@ -215,55 +215,55 @@ class _MonthReport:
         self.end = min(after, now)
         self.month_end = after
         self.facts = facts
-        # What happens at this very moment has happened.
+        # Events at the current instant count.
         self.past = [f for f in facts if f.at < self.end or (f.at == now and f.at < after)]
         self.is_empty = not facts or facts[0].at >= after
-        self.world = self._walk()
+        self.snapshot = self._replay()
 
-    def _walk(self) -> World:
-        world, at = World(), self.start
-        for instant, together in groupby(self.past, key=lambda fact: fact.at):
+    def _replay(self) -> Snapshot:
+        snapshot, at = Snapshot(), self.start
+        for instant, facts in groupby(self.past, key=lambda fact: fact.at):
             if instant > self.start:
-                world.pass_time((instant - at) // timedelta(microseconds=1))
+                snapshot.pass_time((instant - at) // timedelta(microseconds=1))
                 at = instant
-            for fact in together:
-                world.apply(fact, in_month=instant >= self.start)
-        world.pass_time((self.end - at) // timedelta(microseconds=1))
-        return world
+            for fact in facts:
+                snapshot.apply(fact, in_month=instant >= self.start)
+        snapshot.pass_time((self.end - at) // timedelta(microseconds=1))
+        return snapshot
 
-    def shown(self) -> Shown:
+    def to_report(self) -> ReportPart:
         users = [] if self.is_empty else self.licensed_users()
-        sizes = [each.size_bytes for each in self.world.experiments.values()]
+        sizes = [each.size_bytes for each in self.snapshot.experiments.values()]
         held = sum(size or 0 for size in sizes)
         return {
             "reportDate": self.month,
-            "numberOfWorkspaces": len(self.world.workspaces),
+            "numberOfWorkspaces": len(self.snapshot.workspaces),
             "numberOfExperiments": len(sizes),
             "unmeasuredExperiments": sizes.count(None),
             "totalSizeInMb": rounded(Fraction(held, MEGABYTE)),
             "totalSizeBytes": held,
             "users": {"numberOfUsers": len(users), "licensedUsers": users},
-            "workspaces": [self.workspace(name) for name in sorted(self.world.workspaces)],
+            "workspaces": [self.workspace(name) for name in sorted(self.snapshot.workspaces)],
             "formerWorkspaces": [
                 self.workspace(name)
-                for name in sorted({name for name, *_ in self.used(0)} - self.world.workspaces)
+                for name in sorted({name for name, *_ in self.used(0)} - self.snapshot.workspaces)
             ],
         }
 
     def used(self, *parts: int) -> set[tuple[str, ...]]:
-        """What held or began anything in the month, or holds an experiment at its end."""
+        """Return the places that stored or created anything in the month, or hold experiments."""
         places = {
-            *(place for place, count in self.world.created.items() if count),
-            *(place for place, held in self.world.byte_microseconds.items() if held),
-            *(each.place for each in self.world.experiments.values()),
+            *(place for place, count in self.snapshot.created.items() if count),
+            *(place for place, held in self.snapshot.byte_microseconds.items() if held),
+            *(each.place for each in self.snapshot.experiments.values()),
         }
         return {tuple(place[part] for part in parts) for place in places}
 
-    def workspace(self, name: str) -> Shown:
-        world = self.world
-        members = {user for workspace, user in world.members if workspace == name}
+    def workspace(self, name: str) -> ReportPart:
+        snapshot = self.snapshot
+        members = {user for workspace, user in snapshot.members if workspace == name}
         owners = {user for workspace, user in self.used(0, 2) if workspace == name}
-        projects = {project for workspace, project in world.projects if workspace == name}
+        projects = {project for workspace, project in snapshot.projects if workspace == name}
         used = {project for workspace, project in self.used(0, 1) if workspace == name}
         return {
             "name": name,
@@ -276,11 +276,11 @@ class _MonthReport:
             "formerProjects": [self.project(name, each) for each in sorted(used - projects)],
         }
 
-    def project(self, workspace: str, name: str) -> Shown:
+    def project(self, workspace: str, name: str) -> ReportPart:
         figures = self.figures(lambda place: place[:2] == (workspace, name))
         return {"name": name, **figures}
 
-    def member(self, workspace: str, username: str) -> Shown:
+    def member(self, workspace: str, username: str) -> ReportPart:
         account = self.account(username)
         return {
             "userName": username,
@@ -289,53 +289,60 @@ class _MonthReport:
             "user": self.licensed_user(username),
         }
 
-    def figures(self, counts: Callable[[Place], bool]) -> Shown:
-        world = self.world
-        sizes = [e.size_bytes for e in world.experiments.values() if counts(e.place)]
+    def figures(self, counts: Callable[[Place], bool]) -> ReportPart:
+        snapshot = self.snapshot
+        sizes = [e.size_bytes for e in snapshot.experiments.values() if counts(e.place)]
         known = sum(size or 0 for size in sizes)
-        held = sum(amount for place, amount in world.byte_microseconds.items() if counts(place))
+        held = sum(amount for place, amount in snapshot.byte_microseconds.items() if counts(place))
         elapsed = (self.end - self.start) // timedelta(microseconds=1)
         return {
             "numberOfExperiments": len(sizes),
             "unmeasuredExperiments": sizes.count(None),
-            "experimentsCreated": sum(n for place, n in world.created.items() if counts(place)),
+            "experimentsCreated": sum(n for place, n in snapshot.created.items() if counts(place)),
             "totalSizeInMb": rounded(Fraction(known, MEGABYTE)),
             "totalSizeBytes": known,
             "averageSizeInMb": rounded(Fraction(held, elapsed * MEGABYTE) if elapsed else 0),
         }
 
-    def account(self, username: str) -> Shown | None:
-        """The user as said by the month's end, of the latest life; None before the first."""
-        begun = [e for e in lives_of(self.facts, username) if e.born < self.month_end]
+    def account(self, username: str) -> ReportPart | None:
+        """Return the user's state at the month's end; None if the account was created later."""
+        lifespans = account_lifespans(self.facts, username)
+        begun = [each for each in lifespans if each.started_at < self.month_end]
         if not begun:
             return None
-        life = begun[-1]
-        told = [fact.data for fact in life.said if fact.at < self.month_end]
-        # Known to have begun before anything was said: it was what was said first.
-        told = told or [life.said[0].data]
+        lifespan = begun[-1]
+        known = [fact.data for fact in lifespan.upserts if fact.at < self.month_end]
+        # If the lifespan began before its first upsert, that upsert's properties apply.
+        known = known or [lifespan.upserts[0].data]
 
-        def last(name: str, otherwise: Any) -> Any:
-            return next((d[name] for d in reversed(told) if d.get(name) is not None), otherwise)
+        def last(name: str, default: Any) -> Any:
+            values = [data[name] for data in known if data.get(name) is not None]
+            return values[-1] if values else default
 
         created_at = last("createdAt", None)
-        stated = {_instant(f.data["createdAt"]) for f in life.said if f.data.get("createdAt")}
-        died = life.died if life.died is not None and life.died < self.month_end else None
+        stated = {
+            _parse_time(f.data["createdAt"]) for f in lifespan.upserts if f.data.get("createdAt")
+        }
+        ended_at = lifespan.ended_at
+        deleted_at = ended_at if ended_at is not None and ended_at < self.month_end else None
         return {
-            "licensed": died is None or died >= self.start,
+            "licensed": deleted_at is None or deleted_at >= self.start,
             "email": last("email", None),
             "role": last("role", "MEMBER"),
-            "createdAt": _written(life.born if created_at is None else _instant(created_at)),
-            "createdAtIsInferred": created_at is None and life.born not in stated,
-            "deletedAt": _written(died),
+            "createdAt": _format_time(
+                lifespan.started_at if created_at is None else _parse_time(created_at)
+            ),
+            "createdAtIsInferred": created_at is None and lifespan.started_at not in stated,
+            "deletedAt": _format_time(deleted_at),
             "suspended": last("suspended", False),
             "serviceAccount": last("serviceAccount", False),
         }
 
-    def licensed_users(self) -> list[Shown]:
+    def licensed_users(self) -> list[ReportPart]:
         names = sorted({f.data["username"] for f in self.facts if f.type == "user.upserted"})
-        return [shown for name in names if (shown := self.licensed_user(name))]
+        return [user for name in names if (user := self.licensed_user(name))]
 
-    def licensed_user(self, username: str) -> Shown | None:
+    def licensed_user(self, username: str) -> ReportPart | None:
         account = self.account(username)
         if account is None or not account.pop("licensed"):
             return None
@@ -354,12 +361,12 @@ class _MonthReport:
             "uiUsageUpdatedAt": ui[1],
             "sdkUsageCount": sdk[0],
             "sdkUsageUpdatedAt": sdk[1],
-            "lastUsedAt": _written(max(ever, default=None)),
+            "lastUsedAt": _format_time(max(ever, default=None)),
             **self.figures(lambda place: place[2] == username),
         }
 
     def usage(self, username: str, channel: str) -> tuple[int | None, str | None]:
-        """How often and when last in the month; no count where nobody measures the channel."""
+        """Return the count and last use in the month; no count if the channel is not measured."""
         measured = [
             fact
             for fact in self.past
@@ -371,13 +378,13 @@ class _MonthReport:
             if fact.data["username"] == username and fact.at >= self.start
         ]
         last = max((at for count, at in own if count), default=None)
-        return sum(count for count, _ in own) if measured else None, _written(last)
+        return sum(count for count, _ in own) if measured else None, _format_time(last)
 
 
 def rounded(exact: Fraction | int) -> float:
-    """Two decimals, half up."""
+    """Return the value with two decimals, rounded half up."""
     return floor(exact * 100 + Fraction(1, 2)) / 100
 
 
-def _written(at: datetime | None) -> str | None:
+def _format_time(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat().replace("+00:00", "Z")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import Feed, FixedClock, GraphQLClient, RestClient, event
-from tests.report.conftest import AskMonth
-from tests.report.questions import ONE
+from tests.report.conftest import FetchMonth
+from tests.report.queries import REPORT_QUERY
 
 MB = 1_048_576
 
@@ -74,7 +74,7 @@ NOTHING = (0, 0, 0, 0.0)
     ],
 )
 async def test_a_user_is_licensed_from_the_month_of_their_creation(
-    feed: Feed, month: AskMonth, created_at: str, months: list[str]
+    feed: Feed, month: FetchMonth, created_at: str, months: list[str]
 ) -> None:
     await feed(event("workspace.upserted", "2024-01-01T00:00:00Z", name="lab"), user(created_at))
 
@@ -90,7 +90,7 @@ async def test_a_user_is_licensed_from_the_month_of_their_creation(
     ],
 )
 async def test_a_user_is_licensed_through_the_month_of_their_deletion(
-    feed: Feed, month: AskMonth, deleted_at: str, months: dict[str, str | None]
+    feed: Feed, month: FetchMonth, deleted_at: str, months: dict[str, str | None]
 ) -> None:
     # Deleted in February's first instant is not deleted before February began.
     await feed(
@@ -104,7 +104,7 @@ async def test_a_user_is_licensed_through_the_month_of_their_deletion(
 
 
 async def test_a_deletion_that_nothing_follows_ends_the_licence_all_the_same(
-    feed: Feed, month: AskMonth
+    feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
         user("2024-01-10T00:00:00Z"),
@@ -118,7 +118,7 @@ async def test_a_deletion_that_nothing_follows_ends_the_licence_all_the_same(
 
 
 async def test_a_user_exists_from_the_creation_that_an_announcement_dates_back(
-    feed: Feed, month: AskMonth
+    feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
         event("workspace.upserted", "2024-01-01T00:00:00Z", name="lab"),
@@ -133,7 +133,7 @@ async def test_a_user_exists_from_the_creation_that_an_announcement_dates_back(
 
 
 async def test_a_user_exists_from_the_announcement_when_it_says_a_later_creation(
-    feed: Feed, month: AskMonth
+    feed: Feed, month: FetchMonth
 ) -> None:
     await feed(user("2024-01-20T00:00:00Z", createdAt="2024-02-10T00:00:00Z"))
 
@@ -142,7 +142,7 @@ async def test_a_user_exists_from_the_announcement_when_it_says_a_later_creation
 
 
 async def test_the_oldest_account_is_as_old_as_the_epoch(
-    feed: Feed, month: AskMonth, rest: RestClient
+    feed: Feed, month: FetchMonth, rest: RestClient
 ) -> None:
     await feed(user("2024-01-20T00:00:00Z", createdAt="1970-01-01T00:00:00Z"))
 
@@ -151,7 +151,7 @@ async def test_the_oldest_account_is_as_old_as_the_epoch(
     assert ann["created_at"] == 0
 
 
-async def test_a_user_who_comes_back_starts_afresh(feed: Feed, month: AskMonth) -> None:
+async def test_a_user_who_comes_back_starts_afresh(feed: Feed, month: FetchMonth) -> None:
     await feed(
         user("2024-01-10T00:00:00Z", role="ADMIN", suspended=True, serviceAccount=True),
         event("user.deleted", "2024-02-10T00:00:00Z", username="ann"),
@@ -171,7 +171,7 @@ async def test_a_user_who_comes_back_starts_afresh(feed: Feed, month: AskMonth) 
 
 
 async def test_a_user_who_comes_back_in_the_month_they_left_is_one_user_not_deleted(
-    feed: Feed, month: AskMonth
+    feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
         user("2024-01-10T00:00:00Z", suspended=True),
@@ -185,7 +185,7 @@ async def test_a_user_who_comes_back_in_the_month_they_left_is_one_user_not_dele
 
 
 async def test_an_account_is_shown_as_it_stood_at_the_months_end(
-    feed: Feed, month: AskMonth
+    feed: Feed, month: FetchMonth
 ) -> None:
     # March is sent first: what it leaves unsaid stays as February said it.
     await feed(user("2024-03-31T23:59:59.999999Z", email="c@x.org"))
@@ -205,7 +205,7 @@ async def test_an_account_is_shown_as_it_stood_at_the_months_end(
     }
 
 
-async def test_null_leaves_a_property_as_it_was(feed: Feed, month: AskMonth) -> None:
+async def test_null_leaves_a_property_as_it_was(feed: Feed, month: FetchMonth) -> None:
     await feed(
         user(
             "2024-01-15T00:00:00Z", role="ADMIN", suspended=True, createdAt="2023-05-01T00:00:00Z"
@@ -219,7 +219,7 @@ async def test_null_leaves_a_property_as_it_was(feed: Feed, month: AskMonth) -> 
 
 
 async def test_suspended_users_and_service_accounts_count_and_the_unannounced_do_not(
-    feed: Feed, month: AskMonth
+    feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
         user("2024-01-01T00:00:00Z", "ann"),
@@ -256,7 +256,7 @@ async def test_suspended_users_and_service_accounts_count_and_the_unannounced_do
     ],
 )
 async def test_a_member_counts_in_the_months_at_whose_end_they_are_one(
-    feed: Feed, month: AskMonth, added: str, removed: str, months: list[str]
+    feed: Feed, month: FetchMonth, added: str, removed: str, months: list[str]
 ) -> None:
     await feed(event("member.removed", removed, workspace="lab", username="ann"))
     await feed(
@@ -273,7 +273,7 @@ async def test_a_member_counts_in_the_months_at_whose_end_they_are_one(
 
 
 async def test_a_member_who_leaves_and_comes_back_is_a_former_one_meanwhile(
-    feed: Feed, month: AskMonth
+    feed: Feed, month: FetchMonth
 ) -> None:
     member = {"workspace": "lab", "username": "ann"}
     await feed(
@@ -291,7 +291,7 @@ async def test_a_member_who_leaves_and_comes_back_is_a_former_one_meanwhile(
 
 
 async def test_members_and_former_members_share_out_the_workspace(
-    feed: Feed, month: AskMonth
+    feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
         *(
@@ -326,7 +326,7 @@ async def test_members_and_former_members_share_out_the_workspace(
 
 
 async def test_memberships_end_with_their_user_and_experiments_do_not(
-    feed: Feed, month: AskMonth
+    feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
         user("2024-01-01T00:00:00Z"),
@@ -349,7 +349,7 @@ async def test_memberships_end_with_their_user_and_experiments_do_not(
 
 
 async def test_what_a_fact_names_as_existing_exists_from_then_on(
-    feed: Feed, month: AskMonth
+    feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
         event("workspace.upserted", "2024-01-05T00:00:00Z", name="by itself"),
@@ -375,7 +375,7 @@ async def test_what_a_fact_names_as_existing_exists_from_then_on(
 
 
 async def test_a_deleted_experiment_leaves_its_flows_in_the_month(
-    feed: Feed, month: AskMonth
+    feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
         created("2024-04-07T00:00:00Z", sizeBytes=10 * MB),
@@ -392,7 +392,7 @@ async def test_a_deleted_experiment_leaves_its_flows_in_the_month(
 
 
 async def test_an_experiment_created_again_after_its_end_is_another_one(
-    feed: Feed, month: AskMonth
+    feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
         created("2024-04-01T00:00:00Z", sizeBytes=6 * MB),
@@ -406,7 +406,7 @@ async def test_an_experiment_created_again_after_its_end_is_another_one(
     assert figures(lab) == (1, 2, 0, 2.0)
 
 
-async def test_experiments_end_with_their_project_for_good(feed: Feed, month: AskMonth) -> None:
+async def test_experiments_end_with_their_project_for_good(feed: Feed, month: FetchMonth) -> None:
     await feed(
         created("2024-03-01T00:00:00Z", sizeBytes=6 * MB),
         created("2024-03-01T00:00:00Z", "kept", project="q", sizeBytes=MB),
@@ -433,7 +433,7 @@ async def test_experiments_end_with_their_project_for_good(feed: Feed, month: As
 
 
 async def test_a_project_that_was_deleted_unused_is_not_listed(
-    feed: Feed, month: AskMonth
+    feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
         event("project.upserted", "2024-04-01T00:00:00Z", workspace="lab", name="p"),
@@ -444,7 +444,7 @@ async def test_a_project_that_was_deleted_unused_is_not_listed(
     assert (lab["projects"], lab["formerProjects"]) == ([], [])
 
 
-async def test_everything_ends_with_its_workspace_for_good(feed: Feed, month: AskMonth) -> None:
+async def test_everything_ends_with_its_workspace_for_good(feed: Feed, month: FetchMonth) -> None:
     await feed(
         user("2024-03-01T00:00:00Z"),
         event("member.added", "2024-03-01T00:00:00Z", workspace="lab", username="ann"),
@@ -479,7 +479,7 @@ async def test_everything_ends_with_its_workspace_for_good(feed: Feed, month: As
     ids=["experiment", "project", "workspace"],
 )
 async def test_at_one_instant_creation_comes_first_and_deletion_last(
-    feed: Feed, month: AskMonth, ending: bytes
+    feed: Feed, month: FetchMonth, ending: bytes
 ) -> None:
     # The deletion arrives first. The size that it ends was held for no time at all.
     await feed(ending)
@@ -492,7 +492,9 @@ async def test_at_one_instant_creation_comes_first_and_deletion_last(
     assert figures(lab) == (0, 1, 0, 0.0)
 
 
-async def test_at_one_instant_a_new_size_follows_the_creation(feed: Feed, month: AskMonth) -> None:
+async def test_at_one_instant_a_new_size_follows_the_creation(
+    feed: Feed, month: FetchMonth
+) -> None:
     await feed(resized("2024-04-11T00:00:00Z", 9 * MB))
     await feed(created("2024-04-11T00:00:00Z", sizeBytes=MB))
 
@@ -502,7 +504,7 @@ async def test_at_one_instant_a_new_size_follows_the_creation(feed: Feed, month:
 # Sizes over month ends
 
 
-async def test_sizes_grow_and_shrink_over_month_ends(feed: Feed, month: AskMonth) -> None:
+async def test_sizes_grow_and_shrink_over_month_ends(feed: Feed, month: FetchMonth) -> None:
     await feed(
         created("2024-02-11T00:00:00Z", sizeBytes=10 * MB),
         resized("2024-02-21T00:00:00Z", 30 * MB),
@@ -537,7 +539,7 @@ async def test_sizes_grow_and_shrink_over_month_ends(feed: Feed, month: AskMonth
     ],
 )
 async def test_february_is_as_long_as_its_year_says(
-    feed: Feed, month: AskMonth, year: str, average: float
+    feed: Feed, month: FetchMonth, year: str, average: float
 ) -> None:
     await feed(created(f"{year}-02-15T00:00:00Z", sizeBytes=58 * MB))
 
@@ -565,7 +567,7 @@ async def test_february_is_as_long_as_its_year_says(
     ],
 )
 async def test_a_fact_belongs_to_the_month_of_its_instant_in_utc(
-    feed: Feed, month: AskMonth, at: str, months: dict[str, int]
+    feed: Feed, month: FetchMonth, at: str, months: dict[str, int]
 ) -> None:
     await feed(created("2023-01-01T00:00:00Z", sizeBytes=4), resized(at, 9))
 
@@ -573,7 +575,7 @@ async def test_a_fact_belongs_to_the_month_of_its_instant_in_utc(
 
 
 async def test_a_creation_dated_back_is_cut_to_microseconds_as_well(
-    feed: Feed, month: AskMonth
+    feed: Feed, month: FetchMonth
 ) -> None:
     await feed(user("2024-03-10T00:00:00Z", createdAt="2024-02-29T23:59:59.9999999Z"))
     await feed(event("workspace.upserted", "2024-02-01T00:00:00Z", name="lab"))
@@ -599,7 +601,7 @@ async def test_a_creation_dated_back_is_cut_to_microseconds_as_well(
     ],
 )
 async def test_sizes_are_rounded_half_up_to_two_decimals(
-    feed: Feed, month: AskMonth, rest: RestClient, size_bytes: int, shown: float
+    feed: Feed, month: FetchMonth, rest: RestClient, size_bytes: int, shown: float
 ) -> None:
     await feed(user("2024-01-01T00:00:00Z"), created("2024-03-01T00:00:00Z", sizeBytes=size_bytes))
 
@@ -614,7 +616,7 @@ async def test_sizes_are_rounded_half_up_to_two_decimals(
     assert [row["totalSizeInMb"] for row in (lab, *lab["projects"])] == [shown] * 2
 
 
-async def test_totals_are_rounded_once_from_exact_bytes(feed: Feed, month: AskMonth) -> None:
+async def test_totals_are_rounded_once_from_exact_bytes(feed: Feed, month: FetchMonth) -> None:
     # 0.004 MB each is shown as 0.00; together they are 10,484 bytes, 0.00999 MB.
     await feed(
         created("2024-03-01T00:00:00Z", "a", project="p", sizeBytes=5_242),
@@ -637,7 +639,7 @@ async def test_totals_are_rounded_once_from_exact_bytes(feed: Feed, month: AskMo
     ],
 )
 async def test_averages_are_rounded_half_up_from_exact_byte_seconds(
-    feed: Feed, month: AskMonth, from_: str, average: float
+    feed: Feed, month: FetchMonth, from_: str, average: float
 ) -> None:
     await feed(created(from_, sizeBytes=262_144))
 
@@ -646,7 +648,7 @@ async def test_averages_are_rounded_half_up_from_exact_byte_seconds(
 
 
 async def test_a_size_said_before_the_creation_is_the_first_unless_it_says_another(
-    feed: Feed, month: AskMonth
+    feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
         resized("2024-01-05T00:00:00Z", 3, "unsaid"),
@@ -665,7 +667,7 @@ async def test_a_size_said_before_the_creation_is_the_first_unless_it_says_anoth
 
 
 async def test_an_older_size_that_arrives_late_counts_until_the_newer_one(
-    feed: Feed, month: AskMonth
+    feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
         created("2024-04-01T00:00:00Z", sizeBytes=0), resized("2024-04-21T00:00:00Z", 12 * MB)
@@ -678,7 +680,7 @@ async def test_an_older_size_that_arrives_late_counts_until_the_newer_one(
 
 
 async def test_an_experiment_created_elsewhere_moves_with_its_size(
-    feed: Feed, month: AskMonth
+    feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
         created("2024-03-01T00:00:00Z", sizeBytes=6 * MB),
@@ -697,7 +699,7 @@ async def test_an_experiment_created_elsewhere_moves_with_its_size(
 
 
 async def test_an_experiment_that_moved_away_outlives_the_project_it_left(
-    feed: Feed, month: AskMonth
+    feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
         event("project.deleted", "2024-04-12T00:00:00Z", workspace="lab", name="p"),
@@ -713,7 +715,7 @@ async def test_an_experiment_that_moved_away_outlives_the_project_it_left(
 
 
 async def test_a_change_of_owner_moves_the_experiment_between_members(
-    feed: Feed, month: AskMonth
+    feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
         created("2024-04-01T00:00:00Z", sizeBytes=3 * MB),
@@ -734,7 +736,7 @@ async def test_a_change_of_owner_moves_the_experiment_between_members(
 
 
 async def test_a_month_before_the_first_event_is_empty(
-    feed: Feed, month: AskMonth, rest: RestClient
+    feed: Feed, month: FetchMonth, rest: RestClient
 ) -> None:
     await feed(
         user("2024-02-01T00:00:00Z", createdAt="2020-01-01T00:00:00Z"),
@@ -751,7 +753,7 @@ async def test_a_month_before_the_first_event_is_empty(
 
 
 async def test_an_organization_without_events_has_empty_reports(
-    month: AskMonth, rest: RestClient
+    month: FetchMonth, rest: RestClient
 ) -> None:
     for each in ("2000-01", "2024-02", "2026-11"):
         report = await month(each)
@@ -760,7 +762,7 @@ async def test_an_organization_without_events_has_empty_reports(
 
 
 async def test_months_after_the_last_event_carry_stocks_and_no_flows(
-    feed: Feed, month: AskMonth
+    feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
         user("2024-02-10T00:00:00Z"),
@@ -780,7 +782,7 @@ async def test_months_after_the_last_event_carry_stocks_and_no_flows(
 
 
 async def test_months_between_events_carry_what_the_earlier_left(
-    feed: Feed, month: AskMonth
+    feed: Feed, month: FetchMonth
 ) -> None:
     await feed(created("2024-01-15T00:00:00Z", sizeBytes=7 * MB))
     await feed(deleted("2024-04-16T00:00:00Z"))
@@ -798,7 +800,7 @@ async def test_months_between_events_carry_what_the_earlier_left(
 
 
 async def test_a_late_event_changes_its_month_and_those_after_it(
-    feed: Feed, month: AskMonth
+    feed: Feed, month: FetchMonth
 ) -> None:
     await feed(user("2024-04-01T00:00:00Z"), created("2024-04-01T00:00:00Z", "new", sizeBytes=MB))
     [lab] = (await month("2024-04"))["workspaces"]
@@ -825,7 +827,7 @@ async def test_a_late_event_changes_its_month_and_those_after_it(
 
 
 async def test_a_late_deletion_of_a_project_takes_what_it_held_from_later_months(
-    feed: Feed, month: AskMonth
+    feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
         created("2024-02-01T00:00:00Z", sizeBytes=6 * MB),
@@ -843,7 +845,7 @@ async def test_a_late_deletion_of_a_project_takes_what_it_held_from_later_months
 
 
 async def test_a_report_is_of_the_last_change_or_of_its_months_start(
-    feed: Feed, month: AskMonth, rest: RestClient, clock: FixedClock
+    feed: Feed, month: FetchMonth, rest: RestClient, clock: FixedClock
 ) -> None:
     clock.now = datetime(2024, 2, 10, 12, tzinfo=UTC)
     line = user("2024-01-10T00:00:00Z")
@@ -872,7 +874,7 @@ async def test_a_future_month_is_an_error(
     await feed(created("2024-02-01T00:00:00Z"))
 
     asked = {"month": "2024-03", "organization": feed.organization}
-    answer = await graphql.execute(ONE, asked)
+    answer = await graphql.execute(REPORT_QUERY, asked)
     refusal = await rest.get(reportMonth="2024-03")
 
     message = "2024-03 is in the future: the latest report month is 2024-02."
@@ -883,7 +885,7 @@ async def test_a_future_month_is_an_error(
     assert {key: refusal.json()[key] for key in ("msg", "code")} == {"msg": message, "code": 400}
 
     clock.now = datetime(2024, 3, 1, tzinfo=UTC)
-    assert "errors" not in await graphql.execute(ONE, asked)
+    assert "errors" not in await graphql.execute(REPORT_QUERY, asked)
     assert (await rest.get(reportMonth="2024-03")).status_code == 200
 
 
@@ -901,7 +903,7 @@ async def test_a_future_month_is_an_error(
     ],
 )
 async def test_the_current_month_ends_now(
-    feed: Feed, month: AskMonth, clock: FixedClock, now: datetime, average: float
+    feed: Feed, month: FetchMonth, clock: FixedClock, now: datetime, average: float
 ) -> None:
     clock.now = now
     await feed(created("2024-03-06T00:00:00Z", sizeBytes=4 * MB))
@@ -911,7 +913,7 @@ async def test_the_current_month_ends_now(
 
 
 async def test_the_current_month_moves_with_the_clock(
-    feed: Feed, month: AskMonth, clock: FixedClock
+    feed: Feed, month: FetchMonth, clock: FixedClock
 ) -> None:
     clock.now = datetime(2024, 3, 11, tzinfo=UTC)
     await feed(created("2024-03-06T00:00:00Z", sizeBytes=4 * MB))
@@ -931,7 +933,7 @@ async def test_the_current_month_moves_with_the_clock(
 
 
 async def test_an_event_minutes_ahead_of_the_clock_counts_and_has_held_nothing_yet(
-    feed: Feed, month: AskMonth, clock: FixedClock
+    feed: Feed, month: FetchMonth, clock: FixedClock
 ) -> None:
     clock.now = datetime(2024, 3, 1, tzinfo=UTC)
     await feed(created("2024-03-01T00:04:00Z", sizeBytes=4 * MB))
@@ -941,7 +943,7 @@ async def test_an_event_minutes_ahead_of_the_clock_counts_and_has_held_nothing_y
 
 
 async def test_an_event_of_the_next_month_ahead_of_the_clock_waits_for_it(
-    feed: Feed, month: AskMonth, graphql: GraphQLClient, clock: FixedClock
+    feed: Feed, month: FetchMonth, graphql: GraphQLClient, clock: FixedClock
 ) -> None:
     clock.now = datetime(2024, 2, 29, 23, 58, tzinfo=UTC)
     await feed(
@@ -951,7 +953,7 @@ async def test_an_event_of_the_next_month_ahead_of_the_clock_waits_for_it(
     [lab] = (await month("2024-02"))["workspaces"]
     assert figures(lab) == (1, 1, 4 * MB, 4.0)
     asked = {"month": "2024-03", "organization": feed.organization}
-    assert (await graphql.execute(ONE, asked))["data"] is None
+    assert (await graphql.execute(REPORT_QUERY, asked))["data"] is None
     clock.now = datetime(2024, 3, 1, 0, 4, tzinfo=UTC)
     # 4 MB for 2 minutes, then 8 MB for 2.
     [lab] = (await month("2024-03"))["workspaces"]
@@ -962,7 +964,7 @@ async def test_an_event_of_the_next_month_ahead_of_the_clock_waits_for_it(
 
 
 async def test_usage_counts_within_the_month_and_the_last_use_is_remembered(
-    feed: Feed, month: AskMonth, rest: RestClient
+    feed: Feed, month: FetchMonth, rest: RestClient
 ) -> None:
     await feed(
         user("2024-01-01T00:00:00Z"),
@@ -997,7 +999,7 @@ async def test_usage_counts_within_the_month_and_the_last_use_is_remembered(
 
 
 async def test_a_count_of_0_says_that_a_channel_is_measured_and_not_that_it_was_used(
-    feed: Feed, month: AskMonth
+    feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
         user("2024-01-01T00:00:00Z", "ann"),
@@ -1014,7 +1016,7 @@ async def test_a_count_of_0_says_that_a_channel_is_measured_and_not_that_it_was_
 
 
 async def test_usage_of_the_unannounced_counts_from_their_announcement_on(
-    feed: Feed, month: AskMonth
+    feed: Feed, month: FetchMonth
 ) -> None:
     await feed(used("2024-02-10T00:00:00Z", count=5))
     assert licensed(await month("2024-02")) == {}
@@ -1027,7 +1029,7 @@ async def test_usage_of_the_unannounced_counts_from_their_announcement_on(
 
 
 async def test_the_last_use_outlives_a_deletion_and_usage_after_it_counts(
-    feed: Feed, month: AskMonth
+    feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
         user("2024-01-01T00:00:00Z"),
@@ -1048,7 +1050,7 @@ async def test_the_last_use_outlives_a_deletion_and_usage_after_it_counts(
 
 
 async def test_rows_are_in_code_point_order_of_their_names(
-    feed: Feed, month: AskMonth, rest: RestClient
+    feed: Feed, month: FetchMonth, rest: RestClient
 ) -> None:
     # U+0042, U+0061, U+00E9, U+FF21, U+1F600: neither a dictionary's order nor UTF-16's.
     names = ["B", "a", "é", "\uff21", "😀"]

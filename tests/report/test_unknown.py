@@ -1,4 +1,4 @@
-"""What no source says is told apart from nothing: sizes, and when accounts were created."""
+"""Unknown values differ from zero: sizes of experiments, and creation times of accounts."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -27,9 +27,9 @@ chargebackReport(month: $month, organization: $organization) {
 """
 
 
-def created(name: str, at: str, project: str = "seg", **said: Any) -> bytes:
+def created(name: str, at: str, project: str = "seg", **optional: Any) -> bytes:
     place = {"workspace": "vision", "project": project, "username": "ann"}
-    return event("experiment.created", at, experiment=name, **place, **said)
+    return event("experiment.created", at, experiment=name, **place, **optional)
 
 
 def resized(name: str, at: str, size_bytes: int) -> bytes:
@@ -37,18 +37,18 @@ def resized(name: str, at: str, size_bytes: int) -> bytes:
 
 
 async def sizes(graphql: GraphQLClient, feed: Feed, month: str) -> Any:
-    answer = await graphql(SIZES, month=month, organization=feed.organization)
-    return answer["chargebackReport"]
+    response = await graphql(SIZES, month=month, organization=feed.organization)
+    return response["chargebackReport"]
 
 
 async def unmeasured(graphql: GraphQLClient, feed: Feed, month: str) -> tuple[int, int, int]:
-    """Experiments of a month, those whose size is unknown, and the bytes of the others."""
+    """Return how many experiments a month has, how many are unmeasured, and the bytes."""
     found = await sizes(graphql, feed, month)
     figures = ("numberOfExperiments", "unmeasuredExperiments", "totalSizeBytes")
     return tuple(int(found[figure]) for figure in figures)  # type: ignore[return-value]
 
 
-async def test_an_unknown_size_is_counted_at_every_level_until_one_is_said(
+async def test_an_experiment_is_unmeasured_at_every_level_until_an_event_states_its_size(
     feed: Feed, graphql: GraphQLClient
 ) -> None:
     await feed(
@@ -72,7 +72,7 @@ async def test_an_unknown_size_is_counted_at_every_level_until_one_is_said(
     assert await unmeasured(graphql, feed, "2026-10") == (3, 0, 300)
 
 
-async def test_an_unknown_size_moves_ends_and_begins_anew_with_its_experiment(
+async def test_an_unmeasured_experiment_is_counted_where_it_moves_until_it_is_measured_or_deleted(
     feed: Feed, graphql: GraphQLClient
 ) -> None:
     await feed(
@@ -95,7 +95,7 @@ async def test_an_unknown_size_moves_ends_and_begins_anew_with_its_experiment(
     ]
 
 
-async def test_a_size_that_comes_too_late_is_a_correction(
+async def test_a_size_for_a_closed_month_becomes_a_correction(
     feed: Feed, graphql: GraphQLClient, database: Database, clock: FixedClock
 ) -> None:
     organization_id = (await find_organization(database, feed.organization)).organization_id
@@ -107,7 +107,7 @@ async def test_a_size_that_comes_too_late_is_a_correction(
     assert await unmeasured(graphql, feed, "2026-09") == (1, 1, 0)
     assert await unmeasured(graphql, feed, "2026-10") == (1, 0, 7)
     corrections = (await sizes(graphql, feed, "2026-10"))["corrections"]
-    # 7 bytes for the last of September's days, 86,400,000,000 microseconds.
+    # 7 bytes during the last day of September, 86,400,000,000 microseconds.
     assert [(each["figure"], each["amount"]) for each in corrections] == [
         ("BYTE_MICROSECONDS", "604800000000"),
         ("SIZE_BYTES", "7"),
@@ -137,13 +137,13 @@ async def test_created_at_is_inferred_when_no_event_states_it(
         ),
     )
 
-    shown = [
+    users = [
         (user["username"], user["createdAt"], user["createdAtIsInferred"])
         for month in ("2026-09", "2026-10")
         for user in (await sizes(graphql, feed, month))["users"]["licensedUsers"]
     ]
-    # In October ann is said to have been created that month, after what was seen in September.
-    assert shown == [
+    # In October an event states that ann was created that month, after her first event.
+    assert users == [
         ("ann", "2026-09-05T00:00:00Z", True),
         ("bob", "2026-09-01T00:00:00Z", False),
         ("ann", "2026-10-20T00:00:00Z", False),

@@ -1,4 +1,4 @@
-"""What the tests of reports ask: every field of a report, and the parts of it by name."""
+"""The queries of the report tests, with every field of a report, and how to compare reports."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -31,34 +31,36 @@ fragment user on LicensedUser {{
     uiUsageCount uiUsageUpdatedAt sdkUsageCount sdkUsageUpdatedAt lastUsedAt {FIGURES}
 }}
 """
-"""Every field of a report. Its `createdAt` is asked for as `changedAt`, that of users as such."""
+"""Every field of a report; its `createdAt` has the alias `changedAt`, unlike that of users."""
 
-ONE = f"""
+REPORT_QUERY = f"""
 query ($month: Month!, $organization: String) {{
     chargebackReport(month: $month, organization: $organization) {{ ...full }}
 }}
 {FULL_REPORT}
 """
-SEVERAL = f"""
+REPORTS_QUERY = f"""
 query ($from: Month!, $to: Month!, $organization: String) {{
     chargebackReports(from: $from, to: $to, organization: $organization) {{ ...full }}
 }}
 {FULL_REPORT}
 """
 
-STORING = frozenset({"id", "organization", "changedAt", "status", "closedAt", "corrections"})
-"""What a report says that does not follow from the events of an open month."""
+STORE_FIELDS = frozenset({"id", "organization", "changedAt", "status", "closedAt", "corrections"})
+"""The fields of a report that do not follow from the events of an open month."""
 
 
-def less(shown: Any, names: frozenset[str] = STORING) -> Any:
-    """A report without some of its fields, at every level."""
-    if isinstance(shown, dict):
-        return {key: less(value, names) for key, value in shown.items() if key not in names}
-    return [less(each, names) for each in shown] if isinstance(shown, list) else shown
+def without_fields(report: Any, names: frozenset[str] = STORE_FIELDS) -> Any:
+    """Return a report without these fields, at every level."""
+    if isinstance(report, dict):
+        return {
+            key: without_fields(value, names) for key, value in report.items() if key not in names
+        }
+    return [without_fields(each, names) for each in report] if isinstance(report, list) else report
 
 
 def differences(found: Any, expected: Any, path: str = "report") -> list[str]:
-    """Where two reports differ, each place on a line: short enough to read, quick to work out."""
+    """Return one line for each place where two reports differ."""
     return list(_differences(found, expected, path))
 
 
