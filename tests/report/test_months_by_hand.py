@@ -1,7 +1,7 @@
-"""Months worked by hand: what spec section 3 makes of a handful of events.
+"""Reports of a few events each, with figures worked out by hand.
 
-Unless a test says otherwise its clock stands late in 2026, so that every month here has ended.
-Each test runs three times: its events arrive at once, one by one, and backwards.
+Unless a test sets the clock, it is late in 2026, so every month here has ended. Each test runs
+three times: its events arrive at once, one by one, and backwards.
 """
 
 from datetime import UTC, datetime
@@ -15,19 +15,19 @@ from tests.report.queries import REPORT_QUERY
 
 MB = 1_048_576
 
-Shown = dict[str, Any]
+ReportPart = dict[str, Any]
 
 
-def user(time: str, username: str = "ann", **said: Any) -> bytes:
+def user(time: str, username: str = "ann", **data: Any) -> bytes:
     return event(
-        "user.upserted", time, **{"username": username, "email": f"{username}@x.org", **said}
+        "user.upserted", time, **{"username": username, "email": f"{username}@x.org", **data}
     )
 
 
-def created(time: str, experiment: str = "x", **said: Any) -> bytes:
-    """In workspace `lab` and its project `p`, of ann, unless said."""
+def created(time: str, experiment: str = "x", **data: Any) -> bytes:
+    """Return the creation of an experiment, by default ann's in project `p` of workspace `lab`."""
     place = {"workspace": "lab", "project": "p", "username": "ann"}
-    return event("experiment.created", time, **{"experiment": experiment, **place, **said})
+    return event("experiment.created", time, **{"experiment": experiment, **place, **data})
 
 
 def resized(time: str, size_bytes: int, experiment: str = "x") -> bytes:
@@ -38,31 +38,31 @@ def deleted(time: str, experiment: str = "x") -> bytes:
     return event("experiment.deleted", time, experiment=experiment)
 
 
-def used(time: str, channel: str = "ui", username: str = "ann", **said: Any) -> bytes:
-    return event("usage.recorded", time, username=username, channel=channel, **said)
+def used(time: str, channel: str = "ui", username: str = "ann", **data: Any) -> bytes:
+    return event("usage.recorded", time, username=username, channel=channel, **data)
 
 
-def named(rows: list[Shown]) -> list[str]:
+def names_of(rows: list[ReportPart]) -> list[str]:
     return [row["name"] if "name" in row else row["userName"] for row in rows]
 
 
-def licensed(report: Shown) -> dict[str, Shown]:
+def licensed(report: ReportPart) -> dict[str, ReportPart]:
     users = report["users"]["licensedUsers"]
     assert report["users"]["numberOfUsers"] == len(users)
     return {each["username"]: each for each in users}
 
 
-def figures(row: Shown) -> tuple[int, int, int, float]:
-    """Experiments, experiments created, bytes, average in MB."""
+def figures(row: ReportPart) -> tuple[int, int, int, float]:
+    """Return experiments, experiments created, bytes, and average MB."""
     names = ("numberOfExperiments", "experimentsCreated", "totalSizeBytes", "averageSizeInMb")
-    experiments, begun, size_bytes, average = (row[name] for name in names)
-    return experiments, begun, size_bytes, average
+    experiments, experiments_created, size_bytes, average = (row[name] for name in names)
+    return experiments, experiments_created, size_bytes, average
 
 
 NOTHING = (0, 0, 0, 0.0)
 
 
-# People: joining, leaving, coming back
+# Users: created, deleted, created again
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,8 @@ async def test_a_user_is_licensed_from_the_month_of_their_creation(
 ) -> None:
     await feed(event("workspace.upserted", "2024-01-01T00:00:00Z", name="lab"), user(created_at))
 
-    asked = ["2024-01", "2024-02", "2024-03"]
-    assert [each for each in asked if "ann" in licensed(await month(each))] == months
+    all_months = ["2024-01", "2024-02", "2024-03"]
+    assert [each for each in all_months if "ann" in licensed(await month(each))] == months
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ async def test_a_user_is_licensed_from_the_month_of_their_creation(
 async def test_a_user_is_licensed_through_the_month_of_their_deletion(
     feed: Feed, month: FetchMonth, deleted_at: str, months: dict[str, str | None]
 ) -> None:
-    # Deleted in February's first instant is not deleted before February began.
+    # A user deleted at the first instant of February is still licensed in February.
     await feed(
         user("2024-01-10T00:00:00Z"), event("user.deleted", deleted_at, username="ann"),
         event("workspace.upserted", "2024-04-01T00:00:00Z", name="lab"),
@@ -103,7 +103,7 @@ async def test_a_user_is_licensed_through_the_month_of_their_deletion(
     assert {each: users["ann"]["deletedAt"] for each, users in found.items() if users} == months
 
 
-async def test_a_deletion_that_nothing_follows_ends_the_licence_all_the_same(
+async def test_a_deletion_without_later_events_ends_the_licence(
     feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
@@ -117,22 +117,20 @@ async def test_a_deletion_that_nothing_follows_ends_the_licence_all_the_same(
     assert list(licensed(await month("2024-02"))) == ["bob"]
 
 
-async def test_a_user_exists_from_the_creation_that_an_announcement_dates_back(
-    feed: Feed, month: FetchMonth
-) -> None:
+async def test_a_user_exists_from_an_earlier_created_at(feed: Feed, month: FetchMonth) -> None:
     await feed(
         event("workspace.upserted", "2024-01-01T00:00:00Z", name="lab"),
         user("2024-03-05T00:00:00Z", createdAt="2024-02-10T08:00:00Z", role="ADMIN"),
     )
 
     assert licensed(await month("2024-01")) == {}
-    # Nothing was said before February ended: the user was what was said first.
+    # No event precedes February's end, so the first event's properties apply.
     february = licensed(await month("2024-02"))["ann"]
     assert february["createdAt"] == "2024-02-10T08:00:00Z"
     assert (february["role"], february["email"]) == ("ADMIN", "ann@x.org")
 
 
-async def test_a_user_exists_from_the_announcement_when_it_says_a_later_creation(
+async def test_a_user_exists_from_the_event_if_its_created_at_is_later(
     feed: Feed, month: FetchMonth
 ) -> None:
     await feed(user("2024-01-20T00:00:00Z", createdAt="2024-02-10T00:00:00Z"))
@@ -141,7 +139,7 @@ async def test_a_user_exists_from_the_announcement_when_it_says_a_later_creation
     assert january["createdAt"] == "2024-02-10T00:00:00Z"
 
 
-async def test_the_oldest_account_is_as_old_as_the_epoch(
+async def test_an_account_can_be_as_old_as_the_epoch(
     feed: Feed, month: FetchMonth, rest: RestClient
 ) -> None:
     await feed(user("2024-01-20T00:00:00Z", createdAt="1970-01-01T00:00:00Z"))
@@ -151,7 +149,9 @@ async def test_the_oldest_account_is_as_old_as_the_epoch(
     assert ann["created_at"] == 0
 
 
-async def test_a_user_who_comes_back_starts_afresh(feed: Feed, month: FetchMonth) -> None:
+async def test_a_user_created_again_keeps_no_earlier_properties(
+    feed: Feed, month: FetchMonth
+) -> None:
     await feed(
         user("2024-01-10T00:00:00Z", role="ADMIN", suspended=True, serviceAccount=True),
         event("user.deleted", "2024-02-10T00:00:00Z", username="ann"),
@@ -170,7 +170,7 @@ async def test_a_user_who_comes_back_starts_afresh(feed: Feed, month: FetchMonth
     assert (april["suspended"], april["serviceAccount"]) == (False, False)
 
 
-async def test_a_user_who_comes_back_in_the_month_they_left_is_one_user_not_deleted(
+async def test_a_user_created_again_in_the_month_of_the_deletion_is_one_active_user(
     feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
@@ -184,10 +184,8 @@ async def test_a_user_who_comes_back_in_the_month_they_left_is_one_user_not_dele
     assert found["suspended"] is False
 
 
-async def test_an_account_is_shown_as_it_stood_at_the_months_end(
-    feed: Feed, month: FetchMonth
-) -> None:
-    # March is sent first: what it leaves unsaid stays as February said it.
+async def test_an_account_is_shown_as_of_the_months_end(feed: Feed, month: FetchMonth) -> None:
+    # March is sent first; properties that it leaves out keep February's values.
     await feed(user("2024-03-31T23:59:59.999999Z", email="c@x.org"))
     await feed(
         user("2024-01-15T00:00:00Z", email="a@x.org", role="MEMBER"),
@@ -218,7 +216,7 @@ async def test_null_leaves_a_property_as_it_was(feed: Feed, month: FetchMonth) -
     assert found["createdAt"] == "2023-05-01T00:00:00Z"
 
 
-async def test_suspended_users_and_service_accounts_count_and_the_unannounced_do_not(
+async def test_suspended_users_and_service_accounts_are_licensed_and_unknown_users_are_not(
     feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
@@ -235,7 +233,7 @@ async def test_suspended_users_and_service_accounts_count_and_the_unannounced_do
     marked = {name: (u["suspended"], u["serviceAccount"]) for name, u in licensed(report).items()}
     assert marked == {"ann": (False, False), "bob": (True, False), "ci": (False, True)}
     [lab] = report["workspaces"]
-    # The unannounced have no account and no email, and are there all the same.
+    # Users without an account have no email, but are listed as members.
     [dan], [eve] = lab["members"], lab["formerMembers"]
     assert (dan["userName"], dan["email"], dan["user"]) == ("dan", None, None)
     assert (eve["userName"], eve["email"], eve["user"]) == ("eve", None, None)
@@ -255,7 +253,7 @@ async def test_suspended_users_and_service_accounts_count_and_the_unannounced_do
         ("2024-02-10T00:00:00Z", "2024-02-10T00:00:00Z", []),
     ],
 )
-async def test_a_member_counts_in_the_months_at_whose_end_they_are_one(
+async def test_a_member_counts_in_the_months_at_whose_end_the_membership_exists(
     feed: Feed, month: FetchMonth, added: str, removed: str, months: list[str]
 ) -> None:
     await feed(event("member.removed", removed, workspace="lab", username="ann"))
@@ -272,7 +270,7 @@ async def test_a_member_counts_in_the_months_at_whose_end_they_are_one(
     assert counted == months
 
 
-async def test_a_member_who_leaves_and_comes_back_is_a_former_one_meanwhile(
+async def test_a_member_who_leaves_is_a_former_member_until_added_again(
     feed: Feed, month: FetchMonth
 ) -> None:
     member = {"workspace": "lab", "username": "ann"}
@@ -286,11 +284,11 @@ async def test_a_member_who_leaves_and_comes_back_is_a_former_one_meanwhile(
     found = []
     for each in ("2024-01", "2024-02", "2024-03"):
         [lab] = (await month(each))["workspaces"]
-        found.append((named(lab["members"]), named(lab["formerMembers"])))
+        found.append((names_of(lab["members"]), names_of(lab["formerMembers"])))
     assert found == [(["ann"], []), ([], ["ann"]), (["ann"], [])]
 
 
-async def test_members_and_former_members_share_out_the_workspace(
+async def test_members_and_former_members_add_up_to_the_workspace(
     feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
@@ -300,7 +298,7 @@ async def test_members_and_former_members_share_out_the_workspace(
         ),
         created("2024-04-01T00:00:00Z", "a", username="ann", sizeBytes=3 * MB),
         created("2024-04-16T00:00:00Z", "b", username="bob", sizeBytes=8 * MB),
-        # Never a member, and one whose only experiment is gone by the month's end.
+        # Dan was never a member; eve's only experiment is deleted before the month's end.
         created("2024-04-01T00:00:00Z", "d", username="dan", sizeBytes=5),
         created("2024-04-01T00:00:00Z", "e", username="eve", sizeBytes=30 * MB),
         deleted("2024-04-02T00:00:00Z", "e"),
@@ -309,7 +307,7 @@ async def test_members_and_former_members_share_out_the_workspace(
 
     [lab] = (await month("2024-04"))["workspaces"]
 
-    # April has 30 days. b is there for 15 of them: 8 x 15 / 30 = 4; e for one: 30 x 1 / 30 = 1.
+    # April has 30 days. b exists for 15 of them: 8 x 15 / 30 = 4; e for one: 30 x 1 / 30 = 1.
     assert {row["userName"]: figures(row) for row in lab["members"]} == {
         "ann": (1, 1, 3 * MB, 3.0),
         "cid": NOTHING,
@@ -320,12 +318,12 @@ async def test_members_and_former_members_share_out_the_workspace(
         "eve": (0, 1, 0, 1.0),
     }
     assert figures(lab) == (3, 4, 11 * MB + 5, 8.0)
-    # In May eve has nothing left there, and is no longer named.
+    # In May eve owns nothing in the workspace and is no longer listed.
     [lab] = (await month("2024-05"))["workspaces"]
-    assert named(lab["formerMembers"]) == ["bob", "dan"]
+    assert names_of(lab["formerMembers"]) == ["bob", "dan"]
 
 
-async def test_memberships_end_with_their_user_and_experiments_do_not(
+async def test_deleting_a_user_ends_memberships_but_not_experiments(
     feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
@@ -337,18 +335,18 @@ async def test_memberships_end_with_their_user_and_experiments_do_not(
     )
 
     [january] = (await month("2024-01"))["workspaces"]
-    assert (named(january["members"]), named(january["formerMembers"])) == (["ann"], [])
-    # The account that comes back in March brings no membership back.
+    assert (names_of(january["members"]), names_of(january["formerMembers"])) == (["ann"], [])
+    # Creating the account again in March does not restore the membership.
     for each in ("2024-02", "2024-03"):
         [lab] = (await month(each))["workspaces"]
-        assert (named(lab["members"]), named(lab["formerMembers"])) == ([], ["ann"])
+        assert (names_of(lab["members"]), names_of(lab["formerMembers"])) == ([], ["ann"])
         assert (lab["numberOfExperiments"], lab["totalSizeBytes"]) == (1, 7)
 
 
-# What facts bring into being, and what ends with what
+# Entities that events imply, and entities that end with their parent
 
 
-async def test_what_a_fact_names_as_existing_exists_from_then_on(
+async def test_an_entity_exists_from_the_first_event_that_refers_to_it(
     feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
@@ -356,7 +354,7 @@ async def test_what_a_fact_names_as_existing_exists_from_then_on(
         event("member.added", "2024-02-05T00:00:00Z", workspace="by member", username="ann"),
         event("project.upserted", "2024-03-05T00:00:00Z", workspace="by project", name="p"),
         created("2024-04-05T00:00:00Z", workspace="by experiment"),
-        # These name what is gone, which says nothing of what was.
+        # A deletion does not prove that the entity existed.
         event("workspace.deleted", "2024-01-05T00:00:00Z", name="never"),
         event("member.removed", "2024-01-05T00:00:00Z", workspace="never", username="ann"),
         event("project.deleted", "2024-01-05T00:00:00Z", workspace="never", name="p"),
@@ -364,17 +362,17 @@ async def test_what_a_fact_names_as_existing_exists_from_then_on(
 
     found = {each: await month(each) for each in ("2024-01", "2024-02", "2024-03", "2024-04")}
 
-    assert {each: named(report["workspaces"]) for each, report in found.items()} == {
+    assert {each: names_of(report["workspaces"]) for each, report in found.items()} == {
         "2024-01": ["by itself"],
         "2024-02": ["by itself", "by member"],
         "2024-03": ["by itself", "by member", "by project"],
         "2024-04": ["by experiment", "by itself", "by member", "by project"],
     }
-    april = {row["name"]: named(row["projects"]) for row in found["2024-04"]["workspaces"]}
+    april = {row["name"]: names_of(row["projects"]) for row in found["2024-04"]["workspaces"]}
     assert april == {"by experiment": ["p"], "by itself": [], "by member": [], "by project": ["p"]}
 
 
-async def test_a_deleted_experiment_leaves_its_flows_in_the_month(
+async def test_a_deleted_experiment_keeps_its_flows_in_the_month(
     feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
@@ -391,13 +389,13 @@ async def test_a_deleted_experiment_leaves_its_flows_in_the_month(
     assert figures(lab) == figures(p) == NOTHING
 
 
-async def test_an_experiment_created_again_after_its_end_is_another_one(
+async def test_an_experiment_created_again_after_its_deletion_is_a_new_one(
     feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
         created("2024-04-01T00:00:00Z", sizeBytes=6 * MB),
         deleted("2024-04-11T00:00:00Z"),
-        # The size of the first life does not carry over.
+        # The size before the deletion does not carry over.
         created("2024-04-21T00:00:00Z"),
     )
 
@@ -406,7 +404,9 @@ async def test_an_experiment_created_again_after_its_end_is_another_one(
     assert figures(lab) == (1, 2, 0, 2.0)
 
 
-async def test_experiments_end_with_their_project_for_good(feed: Feed, month: FetchMonth) -> None:
+async def test_deleting_a_project_deletes_its_experiments_for_good(
+    feed: Feed, month: FetchMonth
+) -> None:
     await feed(
         created("2024-03-01T00:00:00Z", sizeBytes=6 * MB),
         created("2024-03-01T00:00:00Z", "kept", project="q", sizeBytes=MB),
@@ -416,10 +416,10 @@ async def test_experiments_end_with_their_project_for_good(feed: Feed, month: Fe
     )
 
     [march] = (await month("2024-03"))["workspaces"]
-    assert (named(march["projects"]), named(march["formerProjects"])) == (["p", "q"], [])
-    # April: p holds 6 MB for 10 of 30 days, 2 on average; q holds 1 all month.
+    assert (names_of(march["projects"]), names_of(march["formerProjects"])) == (["p", "q"], [])
+    # April: p stores 6 MB for 10 of 30 days, 2 on average; q stores 1 all month.
     [april] = (await month("2024-04"))["workspaces"]
-    assert named(april["projects"]) == ["q"]
+    assert names_of(april["projects"]) == ["q"]
     [p] = april["formerProjects"]
     assert (p["name"], figures(p)) == ("p", (0, 0, 0, 2.0))
     assert figures(april) == (1, 0, MB, 3.0)
@@ -432,9 +432,7 @@ async def test_experiments_end_with_their_project_for_good(feed: Feed, month: Fe
     assert may["formerProjects"] == []
 
 
-async def test_a_project_that_was_deleted_unused_is_not_listed(
-    feed: Feed, month: FetchMonth
-) -> None:
+async def test_a_project_deleted_without_use_is_not_listed(feed: Feed, month: FetchMonth) -> None:
     await feed(
         event("project.upserted", "2024-04-01T00:00:00Z", workspace="lab", name="p"),
         event("project.deleted", "2024-04-11T00:00:00Z", workspace="lab", name="p"),
@@ -444,7 +442,9 @@ async def test_a_project_that_was_deleted_unused_is_not_listed(
     assert (lab["projects"], lab["formerProjects"]) == ([], [])
 
 
-async def test_everything_ends_with_its_workspace_for_good(feed: Feed, month: FetchMonth) -> None:
+async def test_deleting_a_workspace_deletes_everything_in_it_for_good(
+    feed: Feed, month: FetchMonth
+) -> None:
     await feed(
         user("2024-03-01T00:00:00Z"),
         event("member.added", "2024-03-01T00:00:00Z", workspace="lab", username="ann"),
@@ -481,7 +481,7 @@ async def test_everything_ends_with_its_workspace_for_good(feed: Feed, month: Fe
 async def test_at_one_instant_creation_comes_first_and_deletion_last(
     feed: Feed, month: FetchMonth, ending: bytes
 ) -> None:
-    # The deletion arrives first. The size that it ends was held for no time at all.
+    # The deletion arrives first. The experiment existed for no time, so it stored nothing.
     await feed(ending)
     await feed(resized("2024-04-11T00:00:00Z", 9 * MB))
     await feed(created("2024-04-11T00:00:00Z", sizeBytes=MB))
@@ -538,7 +538,7 @@ async def test_sizes_grow_and_shrink_over_month_ends(feed: Feed, month: FetchMon
         ("2023", 29.0),
     ],
 )
-async def test_february_is_as_long_as_its_year_says(
+async def test_february_has_29_days_in_a_leap_year(
     feed: Feed, month: FetchMonth, year: str, average: float
 ) -> None:
     await feed(created(f"{year}-02-15T00:00:00Z", sizeBytes=58 * MB))
@@ -557,7 +557,7 @@ async def test_february_is_as_long_as_its_year_says(
         ("2024-03-01T00:00:00Z", {"2024-02": 4}),
         ("2023-02-28T23:59:59.999999Z", {"2023-02": 9}),
         ("2023-03-01T00:00:00Z", {"2023-02": 4, "2023-03": 9}),
-        # 7 digits: cut, never rounded into the next month.
+        # 7 digits are truncated, never rounded into the next month.
         ("2024-02-29T23:59:59.9999999Z", {"2024-02": 9}),
         ("2024-02-29T23:59:59.999999999Z", {"2024-02": 9}),
         # Offsets: 20:30 on the 29th, and half past midnight on the 1st.
@@ -566,7 +566,7 @@ async def test_february_is_as_long_as_its_year_says(
         ("2024-03-01T01:59:59.9999999+02:00", {"2024-02": 9}),
     ],
 )
-async def test_a_fact_belongs_to_the_month_of_its_instant_in_utc(
+async def test_an_event_belongs_to_the_month_of_its_time_in_utc(
     feed: Feed, month: FetchMonth, at: str, months: dict[str, int]
 ) -> None:
     await feed(created("2023-01-01T00:00:00Z", sizeBytes=4), resized(at, 9))
@@ -574,9 +574,7 @@ async def test_a_fact_belongs_to_the_month_of_its_instant_in_utc(
     assert {each: (await month(each))["totalSizeBytes"] for each in months} == months
 
 
-async def test_a_creation_dated_back_is_cut_to_microseconds_as_well(
-    feed: Feed, month: FetchMonth
-) -> None:
+async def test_created_at_is_truncated_to_microseconds(feed: Feed, month: FetchMonth) -> None:
     await feed(user("2024-03-10T00:00:00Z", createdAt="2024-02-29T23:59:59.9999999Z"))
     await feed(event("workspace.upserted", "2024-02-01T00:00:00Z", name="lab"))
 
@@ -596,7 +594,7 @@ async def test_a_creation_dated_back_is_cut_to_microseconds_as_well(
         (655_359, 0.62),
         (655_360, 0.63),
         (917_504, 0.88),
-        # 2^30 MB and 7/8: more digits than a 32-bit float holds.
+        # 2^30 MB less 1/8: more digits than a 32-bit float can represent.
         (2**50 - 131_072, 1_073_741_823.88),
     ],
 )
@@ -647,15 +645,15 @@ async def test_averages_are_rounded_half_up_from_exact_byte_seconds(
     assert lab["averageSizeInMb"] == average
 
 
-async def test_a_size_said_before_the_creation_is_the_first_unless_it_says_another(
+async def test_a_size_stated_before_the_creation_applies_unless_the_creation_states_another(
     feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
-        resized("2024-01-05T00:00:00Z", 3, "unsaid"),
-        resized("2024-01-06T00:00:00Z", 5, "unsaid"),
-        created("2024-02-01T00:00:00Z", "unsaid", project="unsaid"),
-        resized("2024-01-05T00:00:00Z", 3, "said"),
-        created("2024-02-01T00:00:00Z", "said", project="said", sizeBytes=8),
+        resized("2024-01-05T00:00:00Z", 3, "without size"),
+        resized("2024-01-06T00:00:00Z", 5, "without size"),
+        created("2024-02-01T00:00:00Z", "without size", project="without size"),
+        resized("2024-01-05T00:00:00Z", 3, "with size"),
+        created("2024-02-01T00:00:00Z", "with size", project="with size", sizeBytes=8),
         resized("2024-01-05T00:00:00Z", 3, "never"),
     )
 
@@ -663,10 +661,10 @@ async def test_a_size_said_before_the_creation_is_the_first_unless_it_says_anoth
     assert (january["numberOfExperiments"], january["totalSizeBytes"]) == (0, 0)
     [lab] = february["workspaces"]
     sizes = {row["name"]: row["totalSizeBytes"] for row in lab["projects"]}
-    assert sizes == {"said": 8, "unsaid": 5}
+    assert sizes == {"with size": 8, "without size": 5}
 
 
-async def test_an_older_size_that_arrives_late_counts_until_the_newer_one(
+async def test_an_older_size_that_arrives_late_applies_until_the_newer_one(
     feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
@@ -679,7 +677,7 @@ async def test_an_older_size_that_arrives_late_counts_until_the_newer_one(
     assert figures(lab) == (1, 1, 12 * MB, 5.0)
 
 
-async def test_an_experiment_created_elsewhere_moves_with_its_size(
+async def test_an_experiment_created_in_another_place_moves_with_its_size(
     feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
@@ -698,7 +696,7 @@ async def test_an_experiment_created_elsewhere_moves_with_its_size(
     assert (april["numberOfExperiments"], april["totalSizeBytes"]) == (1, 6 * MB)
 
 
-async def test_an_experiment_that_moved_away_outlives_the_project_it_left(
+async def test_an_experiment_that_moved_survives_the_deletion_of_its_former_project(
     feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
@@ -707,11 +705,11 @@ async def test_an_experiment_that_moved_away_outlives_the_project_it_left(
     )
     assert (await month("2024-04"))["totalSizeBytes"] == 0
 
-    # The move is of the 11th, a day before the project went, and arrives last.
+    # The move happened on the 11th, a day before the deletion, but arrives last.
     await feed(created("2024-04-11T00:00:00Z", project="q"))
 
     [lab] = (await month("2024-04"))["workspaces"]
-    assert (named(lab["projects"]), lab["totalSizeBytes"]) == (["q"], 4)
+    assert (names_of(lab["projects"]), lab["totalSizeBytes"]) == (["q"], 4)
 
 
 async def test_a_change_of_owner_moves_the_experiment_between_members(
@@ -732,7 +730,7 @@ async def test_a_change_of_owner_moves_the_experiment_between_members(
     assert figures(p) == (1, 1, 3 * MB, 3.0)
 
 
-# Which months there are
+# Months: before, between and after events, current and future
 
 
 async def test_a_month_before_the_first_event_is_empty(
@@ -761,7 +759,7 @@ async def test_an_organization_without_events_has_empty_reports(
         assert (await rest(each))["workspaces"] == []
 
 
-async def test_months_after_the_last_event_carry_stocks_and_no_flows(
+async def test_months_after_the_last_event_have_its_stocks_and_no_flows(
     feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
@@ -781,13 +779,13 @@ async def test_months_after_the_last_event_carry_stocks_and_no_flows(
         assert account["lastUsedAt"] == "2024-02-20T00:00:00Z"
 
 
-async def test_months_between_events_carry_what_the_earlier_left(
+async def test_months_between_events_have_the_stocks_of_the_month_before(
     feed: Feed, month: FetchMonth
 ) -> None:
     await feed(created("2024-01-15T00:00:00Z", sizeBytes=7 * MB))
     await feed(deleted("2024-04-16T00:00:00Z"))
 
-    # January has 31 days and holds 7 MB for 17: 3.84; April 7 x 15 / 30 = 3.5.
+    # January stores 7 MB for 17 of 31 days: 3.84; April for 15 of 30 days: 3.5.
     expected = {
         "2024-01": (1, 1, 7 * MB, 3.84),
         "2024-02": (1, 0, 7 * MB, 7.0),
@@ -799,21 +797,21 @@ async def test_months_between_events_carry_what_the_earlier_left(
         assert figures(lab) == row
 
 
-async def test_a_late_event_changes_its_month_and_those_after_it(
+async def test_a_late_event_changes_its_month_and_later_ones(
     feed: Feed, month: FetchMonth
 ) -> None:
     await feed(user("2024-04-01T00:00:00Z"), created("2024-04-01T00:00:00Z", "new", sizeBytes=MB))
     [lab] = (await month("2024-04"))["workspaces"]
     assert figures(lab) == (1, 1, MB, 1.0)
 
-    # Two months earlier than anything known, and gone again in March.
+    # Two months earlier than any other event, and deleted again in March.
     await feed(
         created("2024-02-15T00:00:00Z", "old", sizeBytes=58 * MB),
         event("experiment.deleted", "2024-03-16T12:00:00Z", experiment="old"),
         used("2024-02-03T00:00:00Z", "sdk", count=4),
     )
 
-    # February: 15 of 29 days, 30. March: 15.5 of 31 days, 29. April as it was.
+    # February: 15 of 29 days, 30. March: 15.5 of 31 days, 29. April is unchanged.
     found = {each: await month(each) for each in ("2024-01", "2024-02", "2024-03", "2024-04")}
     labs = {each: [figures(lab) for lab in report["workspaces"]] for each, report in found.items()}
     assert labs == {
@@ -826,7 +824,7 @@ async def test_a_late_event_changes_its_month_and_those_after_it(
     assert (ann["sdkUsageCount"], ann["lastUsedAt"]) == (0, "2024-02-03T00:00:00Z")
 
 
-async def test_a_late_deletion_of_a_project_takes_what_it_held_from_later_months(
+async def test_a_late_deletion_of_a_project_removes_its_experiments_from_later_months(
     feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
@@ -839,19 +837,19 @@ async def test_a_late_deletion_of_a_project_takes_what_it_held_from_later_months
     for each, row in expected.items():
         [lab] = (await month(each))["workspaces"]
         assert figures(lab) == row
-        assert named(lab["projects"]) == (["p"] if each == "2024-02" else [])
-        # Deleted in March's first instant: nothing was held in March.
+        assert names_of(lab["projects"]) == (["p"] if each == "2024-02" else [])
+        # Deleted at the first instant of March, so nothing was stored in March.
         assert lab["formerProjects"] == []
 
 
-async def test_a_report_is_of_the_last_change_or_of_its_months_start(
+async def test_created_at_of_a_report_is_the_last_change_or_the_months_start(
     feed: Feed, month: FetchMonth, rest: RestClient, clock: FixedClock
 ) -> None:
     clock.now = datetime(2024, 2, 10, 12, tzinfo=UTC)
     line = user("2024-01-10T00:00:00Z")
     await feed(line)
     clock.now = datetime(2024, 3, 5, tzinfo=UTC)
-    # What was there already changes nothing.
+    # A duplicate changes nothing.
     await feed(line)
 
     found = {each: await month(each) for each in ("2024-01", "2024-02", "2024-03")}
@@ -873,27 +871,30 @@ async def test_a_future_month_is_an_error(
     clock.now = datetime(2024, 2, 29, 23, 59, 59, 999_999, tzinfo=UTC)
     await feed(created("2024-02-01T00:00:00Z"))
 
-    asked = {"month": "2024-03", "organization": feed.organization}
-    answer = await graphql.execute(REPORT_QUERY, asked)
-    refusal = await rest.get(reportMonth="2024-03")
+    variables = {"month": "2024-03", "organization": feed.organization}
+    response = await graphql.execute(REPORT_QUERY, variables)
+    rest_response = await rest.get(reportMonth="2024-03")
 
     message = "2024-03 is in the future: the latest report month is 2024-02."
-    [error] = answer["errors"]
-    assert answer["data"] is None
+    [error] = response["errors"]
+    assert response["data"] is None
     assert (error["message"], error["extensions"]) == (message, {"code": "INVALID_MONTH"})
-    assert refusal.status_code == 400
-    assert {key: refusal.json()[key] for key in ("msg", "code")} == {"msg": message, "code": 400}
+    assert rest_response.status_code == 400
+    assert {key: rest_response.json()[key] for key in ("msg", "code")} == {
+        "msg": message,
+        "code": 400,
+    }
 
     clock.now = datetime(2024, 3, 1, tzinfo=UTC)
-    assert "errors" not in await graphql.execute(REPORT_QUERY, asked)
+    assert "errors" not in await graphql.execute(REPORT_QUERY, variables)
     assert (await rest.get(reportMonth="2024-03")).status_code == 200
 
 
 @pytest.mark.parametrize(
     ("now", "average"),
     [
-        # 4 MB from the 6th of March on. Not a moment of them has passed, then 5 of 10 days,
-        # 15 of 20, 25 of 30 (3.333), and in the end 26 of 31 (3.3548).
+        # 4 MB from the 6th of March on: for no time yet, then for 5 of 10 days, 15 of 20,
+        # 25 of 30 (3.333), and at the end 26 of 31 (3.3548).
         (datetime(2024, 3, 6, tzinfo=UTC), 0.0),
         (datetime(2024, 3, 11, tzinfo=UTC), 2.0),
         (datetime(2024, 3, 21, tzinfo=UTC), 3.0),
@@ -927,12 +928,12 @@ async def test_the_current_month_moves_with_the_clock(
         [lab] = (await month("2024-03"))["workspaces"]
         averages.append(lab["averageSizeInMb"])
     assert averages == [2.0, 3.0, 3.35]
-    # April is current, no event is of it: 4 MB for all of what has passed.
+    # April is current and has no events: 4 MB for all the time so far.
     [lab] = (await month("2024-04"))["workspaces"]
     assert figures(lab) == (1, 0, 4 * MB, 4.0)
 
 
-async def test_an_event_minutes_ahead_of_the_clock_counts_and_has_held_nothing_yet(
+async def test_an_event_minutes_ahead_of_the_clock_counts_but_has_stored_nothing_yet(
     feed: Feed, month: FetchMonth, clock: FixedClock
 ) -> None:
     clock.now = datetime(2024, 3, 1, tzinfo=UTC)
@@ -942,7 +943,7 @@ async def test_an_event_minutes_ahead_of_the_clock_counts_and_has_held_nothing_y
     assert figures(lab) == (1, 1, 4 * MB, 0.0)
 
 
-async def test_an_event_of_the_next_month_ahead_of_the_clock_waits_for_it(
+async def test_an_event_ahead_of_the_clock_in_the_next_month_counts_from_that_month(
     feed: Feed, month: FetchMonth, graphql: GraphQLClient, clock: FixedClock
 ) -> None:
     clock.now = datetime(2024, 2, 29, 23, 58, tzinfo=UTC)
@@ -952,8 +953,8 @@ async def test_an_event_of_the_next_month_ahead_of_the_clock_waits_for_it(
 
     [lab] = (await month("2024-02"))["workspaces"]
     assert figures(lab) == (1, 1, 4 * MB, 4.0)
-    asked = {"month": "2024-03", "organization": feed.organization}
-    assert (await graphql.execute(REPORT_QUERY, asked))["data"] is None
+    variables = {"month": "2024-03", "organization": feed.organization}
+    assert (await graphql.execute(REPORT_QUERY, variables))["data"] is None
     clock.now = datetime(2024, 3, 1, 0, 4, tzinfo=UTC)
     # 4 MB for 2 minutes, then 8 MB for 2.
     [lab] = (await month("2024-03"))["workspaces"]
@@ -963,7 +964,7 @@ async def test_an_event_of_the_next_month_ahead_of_the_clock_waits_for_it(
 # Usage
 
 
-async def test_usage_counts_within_the_month_and_the_last_use_is_remembered(
+async def test_usage_counts_in_its_month_and_later_months_show_the_last_use(
     feed: Feed, month: FetchMonth, rest: RestClient
 ) -> None:
     await feed(
@@ -984,7 +985,7 @@ async def test_usage_counts_within_the_month_and_the_last_use_is_remembered(
         found[each] = tuple(ann[name] for name in fields)
     first, last = "2024-03-01T00:00:00Z", "2024-02-29T23:59:59.999999Z"
     assert found == {
-        # The first UI event is of February: in January nobody measured the UI.
+        # The first UI event is in February, so in January the UI is not measured.
         "2024-01": (
             None, None, 50, "2024-01-31T23:59:59.999999Z", "2024-01-31T23:59:59.999999Z",
         ),
@@ -998,7 +999,7 @@ async def test_usage_counts_within_the_month_and_the_last_use_is_remembered(
     assert (january["sdkUsageCount"], january["sdkUsageUpdateTs"]) == (50, 1_706_745_599_999)
 
 
-async def test_a_count_of_0_says_that_a_channel_is_measured_and_not_that_it_was_used(
+async def test_a_count_of_0_marks_a_channel_as_measured_but_not_as_used(
     feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
@@ -1015,9 +1016,7 @@ async def test_a_count_of_0_says_that_a_channel_is_measured_and_not_that_it_was_
         assert (row["sdkUsageUpdatedAt"], row["lastUsedAt"]) == (None, None)
 
 
-async def test_usage_of_the_unannounced_counts_from_their_announcement_on(
-    feed: Feed, month: FetchMonth
-) -> None:
+async def test_usage_is_shown_once_the_user_has_an_account(feed: Feed, month: FetchMonth) -> None:
     await feed(used("2024-02-10T00:00:00Z", count=5))
     assert licensed(await month("2024-02")) == {}
 
@@ -1028,7 +1027,7 @@ async def test_usage_of_the_unannounced_counts_from_their_announcement_on(
     assert (march["uiUsageCount"], march["lastUsedAt"]) == (0, "2024-02-10T00:00:00Z")
 
 
-async def test_the_last_use_outlives_a_deletion_and_usage_after_it_counts(
+async def test_a_deletion_keeps_the_last_use_and_later_usage_counts(
     feed: Feed, month: FetchMonth
 ) -> None:
     await feed(
@@ -1052,7 +1051,7 @@ async def test_the_last_use_outlives_a_deletion_and_usage_after_it_counts(
 async def test_rows_are_in_code_point_order_of_their_names(
     feed: Feed, month: FetchMonth, rest: RestClient
 ) -> None:
-    # U+0042, U+0061, U+00E9, U+FF21, U+1F600: neither a dictionary's order nor UTF-16's.
+    # U+0042, U+0061, U+00E9, U+FF21, U+1F600: differs from dictionary and UTF-16 order.
     names = ["B", "a", "é", "\uff21", "😀"]
     at = "2024-03-01T00:00:00Z"
     await feed(
@@ -1067,6 +1066,6 @@ async def test_rows_are_in_code_point_order_of_their_names(
     assert list(licensed(report)) == names
     assert [row["username"] for row in document["users"]["licensedUsers"]] == names
     for workspaces in (report["workspaces"], document["workspaces"]):
-        assert named(workspaces) == names
-        assert named(workspaces[0]["projects"]) == names
-        assert named(workspaces[0]["members"]) == names
+        assert names_of(workspaces) == names
+        assert names_of(workspaces[0]["projects"]) == names
+        assert names_of(workspaces[0]["members"]) == names
