@@ -6,7 +6,7 @@ import strawberry
 
 First = Annotated[
     int | None,
-    strawberry.argument(description="The page size, from 0 to 10000. Without it, all items."),
+    strawberry.argument(description="The page size, from 0 to 10000. By default, all items."),
 ]
 AfterId = Annotated[
     str | None,
@@ -18,15 +18,14 @@ AfterId = Annotated[
 AfterUsername = Annotated[
     str | None,
     strawberry.argument(
-        description="Only those that come after this username, the last one seen in the same "
-        "order. In an order other than by username, nothing comes after one that is not in the "
-        "list."
+        description="Only users after this username, usually the last of the previous page in "
+        "the same order. Empty if the order is not USERNAME and the list has no such user."
     ),
 ]
 OrganizationName = Annotated[
     str | None,
     strawberry.argument(
-        description="The organization's name; without it, the organization of the key. "
-        "Only users in ADMIN_USER_LIST may name another."
+        description="The organization's name. By default, the organization of the key. Only "
+        "users in ADMIN_USER_LIST may name another one."
     ),
 ]

@@ -1,4 +1,4 @@
-"""The audit log, as admins read it."""
+"""The audit log."""
 
 from datetime import datetime
 from enum import Enum
@@ -6,90 +6,91 @@ from typing import Annotated, Any
 
 import orjson
 import strawberry
-from strawberry import Info
 
 from app.db.audit import AuditFilter
 from resolvers.audit_log import read_audit_log
-from resolvers.context import Context
 from schema.arguments import OrganizationName
+from schema.request_info import RequestInfo
 
 
-def _value(name: str, description: str) -> Any:
+def _enum_value(name: str, description: str) -> Any:
     return strawberry.enum_value(name, description=description)
 
 
-@strawberry.enum(description="What was done, or tried.")
+@strawberry.enum(description="What was done or attempted.")
 class AuditAction(Enum):
-    """What was done, or tried."""
+    """What was done or attempted."""
 
-    REPORT_READ = _value("REPORT_READ", "A report was read in GraphQL or on the command line.")
-    REPORT_DOWNLOADED = _value("REPORT_DOWNLOADED", "A report was asked for as REST's document.")
-    REPORT_EXPORTED = _value("REPORT_EXPORTED", "A report was written as JSON or CSV.")
-    KEY_CREATED = _value("KEY_CREATED", "An API key was created.")
-    KEY_ROTATED = _value("KEY_ROTATED", "An API key was replaced by another.")
-    KEY_REVOKED = _value("KEY_REVOKED", "An API key was ended.")
-    MONTH_CLOSED = _value("MONTH_CLOSED", "A month was closed.")
-    MONTH_REOPENED = _value("MONTH_REOPENED", "A closed month was opened again.")
-    HANDED_OVER = _value(
+    REPORT_READ = _enum_value("REPORT_READ", "A report was read over GraphQL or the command line.")
+    REPORT_DOWNLOADED = _enum_value("REPORT_DOWNLOADED", "A report was downloaded over REST.")
+    REPORT_EXPORTED = _enum_value("REPORT_EXPORTED", "A report was written as JSON or CSV.")
+    KEY_CREATED = _enum_value("KEY_CREATED", "An API key was created.")
+    KEY_ROTATED = _enum_value("KEY_ROTATED", "An API key was replaced by a new one.")
+    KEY_REVOKED = _enum_value("KEY_REVOKED", "An API key was revoked.")
+    MONTH_CLOSED = _enum_value("MONTH_CLOSED", "A month was closed.")
+    MONTH_REOPENED = _enum_value("MONTH_REOPENED", "A closed month was reopened.")
+    HANDED_OVER = _enum_value(
         "HANDED_OVER", "Live sources took over from a month on from what imported reports told."
     )
-    HAND_OVER_WITHDRAWN = _value("HAND_OVER_WITHDRAWN", "That was taken back.")
-    SIGNED_IN = _value("SIGNED_IN", "A browser's session began with a key.")
-    SIGNED_OUT = _value("SIGNED_OUT", "A browser's session was ended.")
-    REQUEST_REFUSED = _value(
-        "REQUEST_REFUSED", "A request was refused: a bad key, or something not theirs."
+    HAND_OVER_WITHDRAWN = _enum_value("HAND_OVER_WITHDRAWN", "That was taken back.")
+    SIGNED_IN = _enum_value("SIGNED_IN", "A browser session started with an API key.")
+    SIGNED_OUT = _enum_value("SIGNED_OUT", "A browser session ended.")
+    REQUEST_REFUSED = _enum_value(
+        "REQUEST_REFUSED", "A request was rejected because of its key, scope or organization."
     )
-    ORGANIZATION_CREATED = _value("ORGANIZATION_CREATED", "The organization was created.")
-    SERVICE_STARTED = _value("SERVICE_STARTED", "A service started, with the settings in detail.")
-    AUDIT_READ = _value("AUDIT_READ", "This log was read in GraphQL.")
-    AUDIT_EXPORTED = _value("AUDIT_EXPORTED", "This log was exported.")
-    CURRENCY_SET = _value("CURRENCY_SET", "The organization's currency was set.")
-    COST_CENTRE_SET = _value("COST_CENTRE_SET", "A cost centre was created or renamed.")
-    RATE_SET = _value("RATE_SET", "A rate was created or changed.")
-    PRICE_SET = _value("PRICE_SET", "A price was set from a month on.")
-    ASSIGNED = _value("ASSIGNED", "Workspaces or users were assigned to cost centres.")
+    ORGANIZATION_CREATED = _enum_value("ORGANIZATION_CREATED", "The organization was created.")
+    SERVICE_STARTED = _enum_value(
+        "SERVICE_STARTED", "A service started; `detail` has its settings."
+    )
+    AUDIT_READ = _enum_value("AUDIT_READ", "The audit log was read over GraphQL.")
+    AUDIT_EXPORTED = _enum_value("AUDIT_EXPORTED", "The audit log was exported.")
+    CURRENCY_SET = _enum_value("CURRENCY_SET", "The organization's currency was set.")
+    COST_CENTRE_SET = _enum_value("COST_CENTRE_SET", "A cost centre was created or renamed.")
+    RATE_SET = _enum_value("RATE_SET", "A rate was created or changed.")
+    PRICE_SET = _enum_value("PRICE_SET", "A price was set from a month on.")
+    ASSIGNED = _enum_value("ASSIGNED", "Workspaces or users were assigned to cost centres.")
 
 
 @strawberry.enum(description="The interface through which a request reached the service.")
 class AuditInterface(Enum):
     """The interface through which a request reached the service."""
 
-    GRAPHQL = _value("GRAPHQL", "GraphQL, GraphiQL and its sign-in.")
-    REST = _value("REST", "The other routes.")
-    COMMAND_LINE = _value("COMMAND_LINE", "The command `chargeback`.")
-    SERVICE = _value("SERVICE", "The service by itself.")
+    GRAPHQL = _enum_value("GRAPHQL", "GraphQL and GraphiQL, sign-in included.")
+    REST = _enum_value("REST", "Any other HTTP route.")
+    COMMAND_LINE = _enum_value("COMMAND_LINE", "The `chargeback` command.")
+    SERVICE = _enum_value("SERVICE", "The service itself, such as a scheduled task.")
 
 
-@strawberry.type(description="A line of the audit log. Lines never change.")
+@strawberry.type(description="An entry of the audit log. Entries never change.")
 class AuditLogEntry:
-    """A line of the audit log."""
+    """An entry of the audit log."""
 
-    id: strawberry.ID = strawberry.field(description="Later lines have greater ids.")
-    happened_at: datetime = strawberry.field(description="When.")
-    action: AuditAction = strawberry.field(description="What was done, or tried.")
+    id: strawberry.ID = strawberry.field(description="Unique. Later entries have greater ids.")
+    happened_at: datetime = strawberry.field(description="When it happened.")
+    action: AuditAction = strawberry.field(description="What was done or attempted.")
     target: str = strawberry.field(
-        description="To what: a month or a range of them, a key's id, a path; empty when that "
-        "says nothing."
+        description="The object of the action: a month or range of months, a key's id, or a "
+        "path. Empty if the action has none."
     )
     outcome: str = strawberry.field(
-        description="`OK`, the code of the error, or `UNFINISHED` when nobody got an answer."
+        description="`OK`, an error code, or `UNFINISHED` if the request ended without a response."
     )
     username: str | None = strawberry.field(
-        description="Null when nobody knows; else who: a username, `operator` for the command "
-        "line, or the setting by which the service acted."
+        description="Null when the user is unknown; otherwise a username, `operator` for the "
+        "command line, or the setting that made the service act."
     )
     key_id: strawberry.ID | None = strawberry.field(
-        description="Null when there was no key; else its id, also of one that was refused."
+        description="Null when no key was used; otherwise its id, even if the key was rejected."
     )
     address: str | None = strawberry.field(
-        description="Null when it did not come over the network; else the address that it came "
-        "from."
+        description="Null when the action did not come over the network; otherwise the client's "
+        "address."
     )
     interface: AuditInterface = strawberry.field(description="The interface used.")
-    detail: str = strawberry.field(description="What else is to be said, as a JSON object.")
+    detail: str = strawberry.field(description="Further details, as a JSON object.")
 
 
-def _entry(row: Any) -> AuditLogEntry:
+def _to_entry(row: Any) -> AuditLogEntry:
     return AuditLogEntry(
         id=strawberry.ID(str(row.entry_id)),
         happened_at=row.happened_at,
@@ -105,31 +106,34 @@ def _entry(row: Any) -> AuditLogEntry:
 
 
 async def audit_log(
-    info: Info[Context, Any],
+    info: RequestInfo,
     first: Annotated[
-        int, strawberry.argument(description="At most so many, from 0 to 10000.")
+        int, strawberry.argument(description="The page size, from 0 to 10000.")
     ] = 100,
     after: Annotated[
         strawberry.ID | None,
-        strawberry.argument(description="Only lines before this one: the `id` last seen."),
+        strawberry.argument(
+            description="Only entries older than the one with this `id`, usually the last of the "
+            "previous page."
+        ),
     ] = None,
     actions: Annotated[
         list[AuditAction] | None,
-        strawberry.argument(description="Only these actions; without it, all."),
+        strawberry.argument(description="Only these actions. By default, all."),
     ] = None,
     username: Annotated[
-        str | None, strawberry.argument(description="Only what this user did.")
+        str | None, strawberry.argument(description="Only actions of this user.")
     ] = None,
     since: Annotated[
-        datetime | None, strawberry.argument(description="Only what happened from then on.")
+        datetime | None, strawberry.argument(description="Only entries from this time on.")
     ] = None,
     until: Annotated[
-        datetime | None, strawberry.argument(description="Only what happened before then.")
+        datetime | None, strawberry.argument(description="Only entries before this time.")
     ] = None,
     organization: OrganizationName = None,
 ) -> list[AuditLogEntry]:
-    """The audit log of an organization, the latest line first."""
+    """Return a page of an organization's audit log, latest entry first."""
     names = None if actions is None else [action.name for action in actions]
     matching = AuditFilter(names, username, since, until)
     rows = await read_audit_log(info.context, organization, matching, first, after)
-    return [_entry(row) for row in rows]
+    return [_to_entry(row) for row in rows]

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated
 
 import strawberry
-from strawberry import Info
 
 from app.domain.months import Month
 from app.domain.rates import Measure as DomainMeasure
@@ -15,11 +14,11 @@ from resolvers.charge_lists import (
     cost_centre_charges_of_reports,
     rate_charges_of_reports,
 )
-from resolvers.context import Context
 from resolvers.levels import ReportKey
 from resolvers.rows import Grouped, Selection
 from schema.arguments import First
 from schema.execution import batched, column
+from schema.request_info import RequestInfo
 
 _KEY = ("organization_id", "window")
 
@@ -65,7 +64,7 @@ class CostCentreCharge:
     """What one cost centre pays for a month."""
 
     code: str | None = column(
-        description="Null when no cost centre pays; else the cost centre's code."
+        description="Null when no cost centre pays; otherwise the cost centre's code."
     )
     name: str = column(description="The cost centre's name, or `Unassigned`.")
     amount: Decimal = column(description="The booked amount.")
@@ -85,18 +84,19 @@ class ChargeLine:
     rate_name: str = column(description="The name of the rate.")
     measure: Measure = column(convert=to_measure, description="What the rate charges for.")
     cost_centre: str | None = column(
-        description="Null when no cost centre pays; else the cost centre's code."
+        description="Null when no cost centre pays; otherwise the cost centre's code."
     )
     cost_centre_name: str = column(description="The cost centre's name, or `Unassigned`.")
     workspace: str | None = column(
-        description="Null when no workspace is involved; else the workspace that was used or, on "
-        "a line of a user, the membership through which the cost centre pays."
+        description="Null when no workspace is involved; otherwise the workspace that was used "
+        "or, on a line of a user, the membership through which the cost centre pays."
     )
     user_name: str | None = column(
-        description="Null when the line is of a workspace or a fee; else the username."
+        description="Null when the line is of a workspace or a fee; otherwise the username."
     )
     origin_month: Month | None = column(
-        description="Null when the line is the month's own; else the closed month it corrects."
+        description="Null when the line is the month's own; otherwise the closed month it "
+        "corrects."
     )
     quantity: Decimal = column(
         description="The quantity in the measure's unit, to twelve decimals, half up."
@@ -144,7 +144,7 @@ class Charges:
         description="What each rate charges, sorted by code. Empty when nothing is charged.",
     )
     async def rates(
-        info: Info[Context, Any], reports: Sequence[ReportKey], _selection: Selection
+        info: RequestInfo, reports: Sequence[ReportKey], _selection: Selection
     ) -> Grouped:
         return await rate_charges_of_reports(info.context, reports)
 
@@ -155,7 +155,7 @@ class Charges:
         "nothing is charged.",
     )
     async def cost_centres(
-        info: Info[Context, Any], reports: Sequence[ReportKey], _selection: Selection
+        info: RequestInfo, reports: Sequence[ReportKey], _selection: Selection
     ) -> Grouped:
         return await cost_centre_charges_of_reports(info.context, reports)
 
@@ -166,7 +166,7 @@ class Charges:
         "Empty when nothing is charged.",
     )
     async def lines(
-        info: Info[Context, Any],
+        info: RequestInfo,
         reports: Sequence[ReportKey],
         _selection: Selection,
         first: First = None,

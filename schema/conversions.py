@@ -1,4 +1,4 @@
-"""Conversions of figures for the response."""
+"""Conversions of column values for the response."""
 
 
 def from_hundredths(value: int) -> float:

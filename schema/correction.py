@@ -1,4 +1,4 @@
-"""What came too late for a closed month."""
+"""Corrections of closed months."""
 
 from decimal import Decimal
 from enum import Enum
@@ -10,76 +10,79 @@ from app.domain.months import Month
 from schema.execution import column
 
 
-@strawberry.enum(name="Figure", description="A figure that a correction is about, and its unit.")
+@strawberry.enum(name="Figure", description="The figure that a correction changes, and its unit.")
 class CorrectedFigure(Enum):
-    """A figure that a correction is about."""
+    """The figure that a correction changes."""
 
     WORKSPACES = strawberry.enum_value(
-        Figure.WORKSPACES.value, description="Workspaces that exist at the month's end."
+        Figure.WORKSPACES.value, description="Number of workspaces at the month's end."
     )
     PROJECTS = strawberry.enum_value(
-        Figure.PROJECTS.value, description="Projects of the workspace that exist then."
+        Figure.PROJECTS.value,
+        description="Number of projects in the workspace at the month's end.",
     )
     MEMBERS = strawberry.enum_value(
-        Figure.MEMBERS.value, description="Memberships of the workspace in force then."
+        Figure.MEMBERS.value, description="Number of members of the workspace at the month's end."
     )
     LICENSED_USERS = strawberry.enum_value(
-        Figure.LICENSED_USERS.value, description="Users licensed in the month."
+        Figure.LICENSED_USERS.value, description="Number of licensed users of the month."
     )
     EXPERIMENTS = strawberry.enum_value(
-        Figure.EXPERIMENTS.value, description="Experiments that exist at the month's end."
+        Figure.EXPERIMENTS.value, description="Number of experiments at the month's end."
     )
     EXPERIMENTS_CREATED = strawberry.enum_value(
-        Figure.EXPERIMENTS_CREATED.value, description="Experiments created within the month."
+        Figure.EXPERIMENTS_CREATED.value,
+        description="Number of experiments created within the month.",
     )
     UNMEASURED_EXPERIMENTS = strawberry.enum_value(
         Figure.UNMEASURED_EXPERIMENTS.value,
-        description="Experiments that exist at the month's end with a size that nobody knows.",
+        description="Number of experiments of unknown size at the month's end.",
     )
     SIZE_BYTES = strawberry.enum_value(
         Figure.SIZE_BYTES.value, description="Bytes that experiments hold at the month's end."
     )
     BYTE_MICROSECONDS = strawberry.enum_value(
         Figure.BYTE_MICROSECONDS.value,
-        description="Bytes held times the microseconds for which they were, within the month.",
+        description="Bytes held within the month, multiplied by the microseconds they were held.",
     )
     UI_USAGE = strawberry.enum_value(
-        Figure.UI_USAGE.value, description="Uses of the UI within the month."
+        Figure.UI_USAGE.value, description="Number of UI uses within the month."
     )
     SDK_USAGE = strawberry.enum_value(
-        Figure.SDK_USAGE.value, description="Uses of the SDK within the month."
+        Figure.SDK_USAGE.value, description="Number of SDK uses within the month."
     )
 
 
-def _figure(written: str) -> CorrectedFigure:
-    return CorrectedFigure[written]
+def _to_figure(name: str) -> CorrectedFigure:
+    return CorrectedFigure[name]
 
 
-def _whole(amount: Decimal) -> Decimal:
-    """Without the exponent that the driver writes round numbers with."""
+def _without_exponent(amount: Decimal) -> Decimal:
+    """Return a whole amount without the exponent that the driver gives round numbers."""
     return Decimal(int(amount))
 
 
 @strawberry.type(
-    description="An amount that a closed month's report lacks, because the facts came after the "
-    "close. The report and its corrections make what a recomputation would say."
+    description="A change to a figure of a closed month, caused by events that arrived after the "
+    "close. The closed report plus its corrections equals a recomputation of the month."
 )
 class Correction:
-    """An amount that a closed month's report lacks."""
+    """A change to a figure of a closed month."""
 
-    origin_month: Month = column(description="The closed month that it belongs to.")
-    figure: CorrectedFigure = column(convert=_figure, description="What it adds to.")
+    origin_month: Month = column(description="The closed month whose figure changes.")
+    figure: CorrectedFigure = column(convert=_to_figure, description="The figure that changes.")
     amount: Decimal = column(
-        convert=_whole,
-        description="How much, a whole number in the figure's unit, written as a string; negative "
-        "when the closed report says too much.",
+        convert=_without_exponent,
+        description="The change: a whole number in the figure's unit, as a string. Negative if "
+        "the closed report is too high.",
     )
     workspace: str | None = column(
-        description="Null when the figure is not of a workspace; else the workspace's name."
+        description="Null when the figure does not belong to a workspace; otherwise its name."
     )
     project: str | None = column(
-        description="Null when the figure is not of a project; else the project's name."
+        description="Null when the figure does not belong to a project; otherwise its name."
     )
     user_name: str | None = column(
-        "username", description="Null when the figure is not of a user; else the username."
+        "username",
+        description="Null when the figure does not belong to a user; otherwise the username.",
     )

@@ -1,3 +1,3 @@
 """Descriptions that several types share."""
 
-UNMEASURED = "The experiments among these whose size is unknown. They count as 0 bytes."
+UNMEASURED = "How many of these experiments have an unknown size. They count as 0 bytes."

@@ -1,66 +1,69 @@
-"""What the feed did, as admins see it."""
+"""Feed activity: the events that arrived, by source and by day."""
 
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import strawberry
-from strawberry import Info
 
-from resolvers.context import Context
 from resolvers.feed_activity import read_feed_activity
+from schema.request_info import RequestInfo
 from schema.scalars import BigInt
 
 
-@strawberry.type(description="What a source, as events name it, has sent so far.")
+@strawberry.type(description="What a source has sent so far. Events name their source.")
 class FeedSource:
     """What a source has sent so far."""
 
-    source: str = strawberry.field(description="The `source` of its events.")
-    accepted: BigInt = strawberry.field(description="Events that were new, and are stored.")
-    duplicates: BigInt = strawberry.field(description="Events that were stored already.")
+    source: str = strawberry.field(description="The `source` attribute of its events.")
+    accepted: BigInt = strawberry.field(description="Events that were new and are stored.")
+    duplicates: BigInt = strawberry.field(description="Events that had already been stored.")
     last_event_at: datetime = strawberry.field(
-        description="When the latest of its events happened, by its own clock."
+        description="The latest `time` of its events, by its own clock."
     )
-    last_received_at: datetime = strawberry.field(description="When it last sent anything.")
+    last_received_at: datetime = strawberry.field(
+        description="When a batch with its events last arrived."
+    )
 
 
-@strawberry.type(description="What arrived on one day in UTC, and what became of it.")
+@strawberry.type(description="The events that arrived on one day, by outcome.")
 class FeedDay:
     """What arrived on one day."""
 
     day: date = strawberry.field(description="The day, in UTC.")
-    accepted: BigInt = strawberry.field(description="Events that were new, and are stored.")
-    duplicates: BigInt = strawberry.field(description="Events that were stored already.")
+    accepted: BigInt = strawberry.field(description="Events that were new and are stored.")
+    duplicates: BigInt = strawberry.field(description="Events that had already been stored.")
     refused: BigInt = strawberry.field(
-        description="Events of refused batches, the good ones among them included: none is stored."
+        description="Events of rejected batches. None of them is stored, valid or not."
     )
     refused_batches: BigInt = strawberry.field(
-        description="Batches that were refused, those that are no JSON included."
+        description="Rejected batches, including those that were not valid JSON."
     )
 
 
-@strawberry.type(description="What arrived, from whom, and what became of it.")
+@strawberry.type(description="The events that arrived, by source and by day.")
 class Feed:
-    """What arrived, from whom, and what became of it."""
+    """The events that arrived, by source and by day."""
 
     sources: list[FeedSource] = strawberry.field(
-        description="Everybody who ever sent an event, by name. Empty before the first event."
+        description="Every source that ever sent an event, by name. Empty before the first event."
     )
     days: list[FeedDay] = strawberry.field(
-        description="The latest days on which anything arrived, the latest first. Empty before "
-        "the first batch."
+        description="The latest days on which a batch arrived, latest first. Empty before the "
+        "first batch."
     )
 
 
 async def feed(
-    info: Info[Context, Any],
+    info: RequestInfo,
     days: Annotated[
-        int, strawberry.argument(description="At most so many days, from 1 to 400.")
+        int, strawberry.argument(description="The maximum number of days, from 1 to 400.")
     ] = 31,
 ) -> Feed:
-    """What the feed of the caller's organization did."""
+    """Return the feed activity of the caller's organization."""
     context = info.context
-    found = await read_feed_activity(context.database, context.caller.organization_id, days=days)
+    activity = await read_feed_activity(
+        context.database, context.caller.organization_id, days=days
+    )
     return Feed(
         sources=[
             FeedSource(
@@ -70,7 +73,7 @@ async def feed(
                 last_event_at=row.last_event_at,
                 last_received_at=row.last_received_at,
             )
-            for row in found.sources
+            for row in activity.sources
         ],
         days=[
             FeedDay(
@@ -80,6 +83,6 @@ async def feed(
                 refused=BigInt(row.refused),
                 refused_batches=BigInt(row.refused_batches),
             )
-            for row in found.days
+            for row in activity.days
         ],
     )

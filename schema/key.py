@@ -1,14 +1,13 @@
-"""API keys, as admins see and change them."""
+"""API keys."""
 
 from datetime import datetime
-from typing import Any
 
 import strawberry
-from strawberry import Info
 
+from app.db.keys import KeyRow
 from app.domain.callers import Scope
 from app.services.keys import CreatedKey, list_keys
-from resolvers.context import Context
+from schema.request_info import RequestInfo
 from schema.viewer import KeyScope
 
 
@@ -17,34 +16,34 @@ class ApiKey:
     """An API key, without its secret."""
 
     id: strawberry.ID = strawberry.field(description="The part of the key after `cbk_`.")
-    username: str = strawberry.field(description="Whose key it is.")
-    label: str = strawberry.field(description="What it is for, in its creator's words.")
-    scopes: list[KeyScope] = strawberry.field(description="What it may be used for.")
-    created_at: datetime = strawberry.field(description="When it was created.")
+    username: str = strawberry.field(description="The user that the key authenticates.")
+    label: str = strawberry.field(description="What the key is for; free text.")
+    scopes: list[KeyScope] = strawberry.field(description="What the key may be used for.")
+    created_at: datetime = strawberry.field(description="When the key was created.")
     expires_at: datetime | None = strawberry.field(
-        description="Null when it does not expire; else when it does."
+        description="Null when the key does not expire; otherwise the time at which it does."
     )
     revoked_at: datetime | None = strawberry.field(
-        description="Null when it was not revoked; else when it was."
+        description="Null when the key is not revoked; otherwise the time at which it was."
     )
     last_used_at: datetime | None = strawberry.field(
-        description="Null when it was never used; else the last use, to the minute."
+        description="Null when the key was never used; otherwise its last use, to the minute."
     )
 
 
-@strawberry.type(description="A key that was just created.")
+@strawberry.type(description="A new API key and its secret.")
 class CreatedApiKey:
-    """A key that was just created."""
+    """A new API key and its secret."""
 
-    api_key: ApiKey = strawberry.field(description="The key, as it is listed from now on.")
+    api_key: ApiKey = strawberry.field(description="The key, without its secret.")
     secret: str = strawberry.field(
-        description="The key itself, to be sent as the header `Authorization`. It is shown this "
-        "once; the service keeps only a hash of it."
+        description="The key's full text, to send in the `Authorization` header. It is shown only "
+        "once; the service stores a hash of it."
     )
 
 
-def api_key(row: Any) -> ApiKey:
-    """A key's row, as a client may know it."""
+def to_api_key(row: KeyRow) -> ApiKey:
+    """Convert a key for the response."""
     return ApiKey(
         id=strawberry.ID(row.key_id),
         username=row.username,
@@ -57,13 +56,13 @@ def api_key(row: Any) -> ApiKey:
     )
 
 
-def created_api_key(minted: CreatedKey) -> CreatedApiKey:
-    """A new key, with the only sight of its secret."""
-    return CreatedApiKey(api_key=api_key(minted.row), secret=str(minted.text))
+def to_created_api_key(created: CreatedKey) -> CreatedApiKey:
+    """Convert a new key for the response, its secret included."""
+    return CreatedApiKey(api_key=to_api_key(created.row), secret=str(created.text))
 
 
-async def api_keys(info: Info[Context, Any]) -> list[ApiKey]:
-    """The keys of the caller's organization."""
+async def api_keys(info: RequestInfo) -> list[ApiKey]:
+    """Return the keys of the caller's organization, newest first."""
     context = info.context
     rows = await list_keys(context.database, context.caller.organization_id)
-    return [api_key(row) for row in rows]
+    return [to_api_key(row) for row in rows]

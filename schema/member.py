@@ -3,18 +3,16 @@
 from collections.abc import Sequence
 from decimal import Decimal
 from enum import Enum
-from typing import Any
 
 import strawberry
-from strawberry import Info
 
-from resolvers.context import Context
 from resolvers.levels import UserKey
 from resolvers.rows import Grouped, Selection
 from resolvers.users import licensed_users
 from schema.conversions import from_hundredths
 from schema.descriptions import UNMEASURED
 from schema.execution import batched, column
+from schema.request_info import RequestInfo
 from schema.scalars import BigInt
 from schema.user import LicensedUser
 
@@ -31,41 +29,42 @@ class MemberOrder(Enum):
 
 
 @strawberry.type(
-    description="A user's part of a workspace: the experiments there that the user owns."
+    description="A member of a workspace, with the experiments that the user owns in it."
 )
 class Member:
-    """A user's part of a workspace."""
+    """A member of a workspace."""
 
     user_name: str = column("username", description="Unique in the organization.")
     email: str | None = column(
-        description="Null when no source has sent one; else the latest email address."
+        description="Null when no source has sent an email address; otherwise the latest one."
     )
     number_of_experiments: int = column(
         "experiments",
-        description="Experiments that the user owns in this workspace at the report's end.",
+        description="Number of experiments that the user owns in the workspace at the report's "
+        "end.",
     )
     unmeasured_experiments: int = column(
         "unmeasured",
         description=UNMEASURED,
     )
     experiments_created: int | None = column(
-        description="Null when an imported report states the month; else "
-        "experiments that the user created in this workspace within the month, deleted ones "
-        "included."
+        description="Null when an imported report states the month; otherwise the number of "
+        "experiments that the user created in the workspace within the month, including those "
+        "deleted since."
     )
     total_size_in_mb: float = column(
         "size_in_mb",
-        description="What these experiments hold, in MB of 1,048,576 bytes, two decimals, half "
-        "up.",
+        description="Size of these experiments, in MB of 1,048,576 bytes, rounded half up to two "
+        "decimals.",
     )
     total_size_bytes: BigInt = column(
-        "size_bytes", description="What these experiments hold, in bytes."
+        "size_bytes", description="Size of these experiments, in bytes."
     )
     average_size_in_mb: float | None = column(
         "average_hundredths",
         convert=from_hundredths,
-        description="Null when an imported report states the month; else what "
-        "they held on average over the month, or over the part of it that has passed, in MB.",
+        description="Null when an imported report states the month; otherwise the average size "
+        "over the month, or over its part up to now, in MB.",
     )
     amount: Decimal | None = column(
         description="Null when nothing is charged in the month; else the share of the "
@@ -75,10 +74,8 @@ class Member:
     @batched(
         key=("organization_id", "window", "user_id"),
         graphql_type=LicensedUser | None,
-        description="Null when the user is not licensed in the month; else the account, with "
-        "its figures of all workspaces.",
+        description="Null when the user is not licensed in the month; otherwise the user, with "
+        "figures over all workspaces.",
     )
-    async def user(
-        info: Info[Context, Any], users: Sequence[UserKey], selection: Selection
-    ) -> Grouped:
+    async def user(info: RequestInfo, users: Sequence[UserKey], selection: Selection) -> Grouped:
         return await licensed_users(info.context, users, selection)

@@ -1,51 +1,50 @@
-"""Months, as admins see and change them."""
+"""Report months: their status and the history of closes."""
 
 from datetime import datetime
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated
 
 import strawberry
-from strawberry import Info
 
 from app.domain.months import Month
 from app.services.months import MonthState, list_close_history, list_months
-from resolvers.context import Context
+from schema.request_info import RequestInfo
 
 
 @strawberry.enum(description="Whether a month can still change.")
 class MonthStatus(Enum):
     """Whether a month can still change."""
 
-    OPEN = strawberry.enum_value("OPEN", description="Its report follows every new fact.")
+    OPEN = strawberry.enum_value("OPEN", description="The report changes with every new event.")
     CLOSED = strawberry.enum_value(
-        "CLOSED", description="Its report never changes; late facts become corrections."
+        "CLOSED", description="The report never changes; late events become corrections."
     )
 
 
-def month_status(closed: bool) -> MonthStatus:
-    """The status of a month."""
-    return MonthStatus.CLOSED if closed else MonthStatus.OPEN
+def to_month_status(is_closed: bool) -> MonthStatus:
+    """Return the status of a month."""
+    return MonthStatus.CLOSED if is_closed else MonthStatus.OPEN
 
 
-@strawberry.type(description="A month of the organization.")
+@strawberry.type(description="A month for which the organization has a report.")
 class ReportMonth:
-    """A month of the organization."""
+    """A month for which the organization has a report."""
 
     month: Month = strawberry.field(description="The month.")
-    status: MonthStatus = strawberry.field(description="Whether it can still change.")
+    status: MonthStatus = strawberry.field(description="Whether the month can still change.")
     closed_at: datetime | None = strawberry.field(
-        description="Null when it is open; else when it was closed."
+        description="Null when the month is open; otherwise the time of the close."
     )
     closed_by: str | None = strawberry.field(
-        description="Null when it is open; else who closed it: a username, or the setting "
-        "MONTH_CLOSE_AFTER_DAYS."
+        description="Null when the month is open; otherwise who closed it: a username, `operator` "
+        "for the command line, or the setting MONTH_CLOSE_AFTER_DAYS."
     )
     rows_hash: str | None = strawberry.field(
-        description="Null when it is open; else the SHA-256 of the rows of its report."
+        description="Null when the month is open; otherwise the SHA-256 of its report's rows."
     )
     imported_from: str | None = strawberry.field(
-        description="Null when it follows from events; else the file or address of the imported "
-        "report that states it."
+        description="Null when the month's figures come from events; otherwise the file or URL of "
+        "the imported report that states them."
     )
 
 
@@ -53,29 +52,30 @@ class ReportMonth:
 class MonthAction(Enum):
     """What was done to a month."""
 
-    CLOSED = strawberry.enum_value("CLOSED", description="It was closed.")
-    REOPENED = strawberry.enum_value("REOPENED", description="It was opened again.")
+    CLOSED = strawberry.enum_value("CLOSED", description="The month was closed.")
+    REOPENED = strawberry.enum_value("REOPENED", description="The month was reopened.")
 
 
-@strawberry.type(description="A closing or a reopening of a month: the trace that it leaves.")
+@strawberry.type(description="An entry of the month history: a month was closed or reopened.")
 class MonthHistoryEntry:
-    """A closing or a reopening of a month."""
+    """An entry of the month history."""
 
     month: Month = strawberry.field(description="The month.")
-    action: MonthAction = strawberry.field(description="What was done to it.")
-    happened_at: datetime = strawberry.field(description="When.")
-    username: str = strawberry.field(description="By whom.")
-    reason: str = strawberry.field(description="Why it was opened again; empty for a closing.")
-    rows_hash: str = strawberry.field(
-        description="The SHA-256 of the rows of its report when it was closed."
+    action: MonthAction = strawberry.field(description="What was done to the month.")
+    happened_at: datetime = strawberry.field(description="When it happened.")
+    username: str = strawberry.field(
+        description="Who did it: a username, `operator` for the command line, or the setting "
+        "MONTH_CLOSE_AFTER_DAYS."
     )
+    reason: str = strawberry.field(description="Why the month was reopened. Empty for a close.")
+    rows_hash: str = strawberry.field(description="The SHA-256 of the rows of the closed report.")
 
 
-def report_month(state: MonthState) -> ReportMonth:
-    """A month's state, as a client may know it."""
+def to_report_month(state: MonthState) -> ReportMonth:
+    """Convert a month for the response."""
     return ReportMonth(
         month=state.month,
-        status=month_status(state.closed_at is not None),
+        status=to_month_status(state.closed_at is not None),
         closed_at=state.closed_at,
         closed_by=state.closed_by,
         rows_hash=state.rows_hash,
@@ -83,15 +83,15 @@ def report_month(state: MonthState) -> ReportMonth:
     )
 
 
-async def months(info: Info[Context, Any]) -> list[ReportMonth]:
-    """The months of the caller's organization."""
+async def months(info: RequestInfo) -> list[ReportMonth]:
+    """Return the months of the caller's organization, latest first."""
     context = info.context
     states = await list_months(context.database, context.caller.organization_id, context.now)
-    return [report_month(state) for state in states]
+    return [to_report_month(state) for state in states]
 
 
-async def month_history(info: Info[Context, Any]) -> list[MonthHistoryEntry]:
-    """What was done to the months of the caller's organization."""
+async def month_history(info: RequestInfo) -> list[MonthHistoryEntry]:
+    """Return the closes and reopenings of the caller's organization, latest first."""
     context = info.context
     rows = await list_close_history(context.database, context.caller.organization_id)
     return [

@@ -1,10 +1,9 @@
 """The mutations."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 import strawberry
-from strawberry import Info
 
 from app.domain.callers import Scope
 from app.domain.errors import InvalidArgument
@@ -16,15 +15,15 @@ from app.services.keys import (
     rotate_key,
 )
 from app.services.months import MonthState, close_month, list_months, reopen_month
-from resolvers.context import Context
-from schema.key import ApiKey, CreatedApiKey, api_key, created_api_key
-from schema.month import MonthArgument, ReportMonth, report_month
+from schema.key import ApiKey, CreatedApiKey, to_api_key, to_created_api_key
+from schema.month import MonthArgument, ReportMonth, to_report_month
+from schema.request_info import RequestInfo
 from schema.viewer import KeyScope
 
 _KeyId = Annotated[
-    strawberry.ID, strawberry.argument(description="The key's id: its part after `cbk_`.")
+    strawberry.ID, strawberry.argument(description="The key's id: the part after `cbk_`.")
 ]
-_LONGEST_OVERLAP_HOURS = 30 * 24
+_MAX_OVERLAP_HOURS = 30 * 24
 
 
 @strawberry.type(description="The mutations. Each field is one transaction.")
@@ -34,24 +33,27 @@ class Mutation:
     @strawberry.mutation(description="Create an API key in the caller's organization.")
     async def create_api_key(
         self,
-        info: Info[Context, Any],
+        info: RequestInfo,
         username: Annotated[
-            str, strawberry.argument(description="Whose key it is; need not be announced yet.")
+            str,
+            strawberry.argument(
+                description="The user that the key authenticates. The user need not exist yet."
+            ),
         ],
         scopes: Annotated[
-            list[KeyScope], strawberry.argument(description="What it may be used for.")
+            list[KeyScope], strawberry.argument(description="What the key may be used for.")
         ],
         label: Annotated[
-            str, strawberry.argument(description="What it is for, to 200 characters.")
+            str, strawberry.argument(description="What the key is for, in up to 200 characters.")
         ] = "created over GraphQL",
         expires_at: Annotated[
             datetime | None,
-            strawberry.argument(description="When it stops working; without it, never."),
+            strawberry.argument(description="When the key expires. By default, never."),
         ] = None,
     ) -> CreatedApiKey:
         context = info.context
         await require_may_create_key(context.database, context.caller, username, context.settings)
-        minted = await create_key(
+        created = await create_key(
             context.database,
             context.caller.organization_id,
             username=username,
@@ -61,29 +63,32 @@ class Mutation:
             now=context.now,
             by=context.actor,
         )
-        return created_api_key(minted)
+        return to_created_api_key(created)
 
     @strawberry.mutation(
-        description="Create a key with the settings of an old one, which stays valid for a while."
+        description="Create a key with the settings of an old one, which keeps working for a "
+        "while."
     )
     async def rotate_api_key(
         self,
-        info: Info[Context, Any],
+        info: RequestInfo,
         id: _KeyId,  # noqa: A002  the argument's public name
         overlap_hours: Annotated[
             int,
-            strawberry.argument(description="For how long the old key still works: 0 to 720."),
+            strawberry.argument(
+                description="Hours for which the old key keeps working, from 0 to 720."
+            ),
         ] = 24,
     ) -> CreatedApiKey:
         context = info.context
-        if not 0 <= overlap_hours <= _LONGEST_OVERLAP_HOURS:
+        if not 0 <= overlap_hours <= _MAX_OVERLAP_HOURS:
             raise InvalidArgument(
-                f"overlapHours: must be from 0 to {_LONGEST_OVERLAP_HOURS}; got {overlap_hours}."
+                f"overlapHours: must be from 0 to {_MAX_OVERLAP_HOURS}; got {overlap_hours}."
             )
-        own = context.caller.organization_id
-        username = await find_key_owner(context.database, own, id)
+        organization_id = context.caller.organization_id
+        username = await find_key_owner(context.database, organization_id, id)
         await require_may_create_key(context.database, context.caller, username, context.settings)
-        minted = await rotate_key(
+        created = await rotate_key(
             context.database,
             context.caller.organization_id,
             id,
@@ -91,29 +96,28 @@ class Mutation:
             now=context.now,
             by=context.actor,
         )
-        return created_api_key(minted)
+        return to_created_api_key(created)
 
     @strawberry.mutation(
-        description="Revoke a key and its sessions at once. Revoking it again is no error."
+        description="Revoke a key and end its sessions at once. Revoking it again is not an error."
     )
     async def revoke_api_key(
         self,
-        info: Info[Context, Any],
+        info: RequestInfo,
         id: _KeyId,  # noqa: A002  the argument's public name
     ) -> ApiKey:
         context = info.context
         row = await revoke_key(
             context.database, context.caller.organization_id, id, context.now, context.actor
         )
-        return api_key(row)
+        return to_api_key(row)
 
     @strawberry.mutation(
-        description="Close a month, and each earlier one that is open: their reports never change "
-        "again. A month that is closed stays so. Returns the months that this closed, in order."
+        description="Close a month and every earlier open month. Their reports never change "
+        "again. Returns the months that were closed, earliest first. Empty if the month was "
+        "closed already."
     )
-    async def close_month(
-        self, info: Info[Context, Any], month: MonthArgument
-    ) -> list[ReportMonth]:
+    async def close_month(self, info: RequestInfo, month: MonthArgument) -> list[ReportMonth]:
         context = info.context
         caller = context.caller
         closed = await close_month(
@@ -124,17 +128,22 @@ class Mutation:
             now=context.now,
         )
         states = await list_months(context.database, caller.organization_id, context.now)
-        return [report_month(state) for state in reversed(states) if state.month in closed]
+        return [to_report_month(state) for state in reversed(states) if state.month in closed]
 
     @strawberry.mutation(
-        description="Open the latest closed month again, with what came late for it. Leaves a "
-        "trace in `monthHistory`."
+        description="Reopen the latest closed month. Its report then includes the events that "
+        "arrived late. `monthHistory` records the reopening."
     )
     async def reopen_month(
         self,
-        info: Info[Context, Any],
+        info: RequestInfo,
         month: MonthArgument,
-        reason: Annotated[str, strawberry.argument(description="Why; kept for good.")],
+        reason: Annotated[
+            str,
+            strawberry.argument(
+                description="Why the month is reopened. It is kept in `monthHistory`."
+            ),
+        ],
     ) -> ReportMonth:
         context = info.context
         caller = context.caller
@@ -146,4 +155,4 @@ class Mutation:
             by=context.actor,
             now=context.now,
         )
-        return report_month(MonthState(month, None, None, None))
+        return to_report_month(MonthState(month, None, None, None))

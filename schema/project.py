@@ -27,34 +27,33 @@ class Project:
     """A project as charged in one report month."""
 
     id: strawberry.ID = column(
-        "project_id", description="The same in every month. It follows from the name."
+        "project_id", description="Derived from the name, so it is the same in every month."
     )
     name: str = column(description="Unique in its workspace.")
     number_of_experiments: int = column(
-        "experiments", description="Experiments that exist in it at the report's end."
+        "experiments", description="Number of experiments in the project at the report's end."
     )
     unmeasured_experiments: int = column(
         "unmeasured",
         description=UNMEASURED,
     )
     experiments_created: int | None = column(
-        description="Null when an imported report states the month; else "
-        "experiments created in it within the month, deleted ones included."
+        description="Null when an imported report states the month; otherwise the number of "
+        "experiments created in the project within the month, including those deleted since."
     )
     total_size_in_mb: float = column(
         "size_in_mb",
-        description="What its experiments hold at the report's end, in MB of 1,048,576 bytes, "
-        "two decimals, half up.",
+        description="Size of these experiments at the report's end, in MB of 1,048,576 bytes, "
+        "rounded half up to two decimals.",
     )
     total_size_bytes: BigInt = column(
-        "size_bytes", description="What its experiments hold at the report's end, in bytes."
+        "size_bytes", description="Size of these experiments at the report's end, in bytes."
     )
     average_size_in_mb: float | None = column(
         "average_hundredths",
         convert=from_hundredths,
-        description="Null when an imported report states the month; else what "
-        "its experiments held on average over the month, or over the part of it that has passed, "
-        "in MB; the fair base for a storage price.",
+        description="Null when an imported report states the month; otherwise the average size "
+        "over the month, or over its part up to now, in MB. Storage is charged by this average.",
     )
     amount: Decimal | None = column(
         description="Null when nothing is charged in the month; else the project's "

@@ -1,13 +1,11 @@
 """The queries."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import strawberry
-from strawberry import Info
 
 from app.domain.months import Month
-from resolvers.context import Context
 from resolvers.report import fetch_report, fetch_reports
 from resolvers.rows import Grouped, Selection
 from schema.arguments import OrganizationName
@@ -17,6 +15,7 @@ from schema.feed import Feed, feed
 from schema.key import ApiKey, api_keys
 from schema.month import MonthHistoryEntry, ReportMonth, month_history, months
 from schema.report import ChargebackReport
+from schema.request_info import RequestInfo
 from schema.source import Source, SourceRun, source_runs, sources
 from schema.viewer import Viewer, viewer
 
@@ -29,52 +28,50 @@ class Query:
 
     api_keys: list[ApiKey] = strawberry.field(
         resolver=api_keys,
-        description="The keys of the caller's organization, the newest first, ended ones "
-        "included. Empty when it has none.",
+        description="The API keys of the caller's organization, newest first, including expired "
+        "and revoked ones. Empty when there are none.",
     )
 
     audit_log: list[AuditLogEntry] = strawberry.field(
         resolver=audit_log,
-        description="The audit log of an organization, the latest line first, a page at a time. "
-        "Needs the scope `admin`.",
+        description="A page of an organization's audit log, latest entry first. Requires the "
+        "scope `admin`. Empty when no entry matches.",
     )
 
     feed: Feed = strawberry.field(
         resolver=feed,
-        description="What arrived for the caller's organization, from whom, and what became of "
-        "it. For admins.",
+        description="The events that arrived for the caller's organization, by source and by day.",
     )
 
     months: list[ReportMonth] = strawberry.field(
         resolver=months,
-        description="The months of the caller's organization, the latest first, from its first "
-        "event to now. Empty before its first event.",
+        description="The months of the caller's organization from its first event to now, latest "
+        "first. Empty before the first event.",
     )
     month_history: list[MonthHistoryEntry] = strawberry.field(
         resolver=month_history,
-        description="Every closing and reopening of the organization's months, the latest first. "
-        "Empty before the first.",
+        description="Every close and reopening of a month of the caller's organization, latest "
+        "first. Empty before the first close.",
     )
 
     sources: list[Source] = strawberry.field(
         resolver=sources,
-        description="The sources that bring facts of the caller's organization, by name, each "
-        "with its last run. Empty when all events come from `POST /api/events` and "
-        "`chargeback import`.",
+        description="The sources of the caller's organization, by name, each with its last run. "
+        "Empty when all events come from `POST /api/events` and `chargeback import`.",
     )
     source_runs: list[SourceRun] = strawberry.field(
         resolver=source_runs,
-        description="The last runs of a source, the latest first; 400 of each are kept. Never "
-        "empty: a source that never ran is an error.",
+        description="The last runs of a source, latest first. The service keeps 400 per source. "
+        "Never empty: an unknown source is an error.",
     )
 
     @batched(
         key=(),
         graphql_type=ChargebackReport,
-        description="The report of one month: the current one, or an earlier one.",
+        description="The report of one month, which must not be in the future.",
     )
     async def chargeback_report(
-        info: Info[Context, Any],
+        info: RequestInfo,
         _: Sequence[tuple[()]],
         selection: Selection,
         month: Annotated[Month, strawberry.argument(description="The report month.")],
@@ -85,10 +82,10 @@ class Query:
     @batched(
         key=(),
         graphql_type=list[ChargebackReport],
-        description="The reports of a range of months, in order.",
+        description="The reports of a range of months, earliest first.",
     )
     async def chargeback_reports(
-        info: Info[Context, Any],
+        info: RequestInfo,
         _: Sequence[tuple[()]],
         selection: Selection,
         from_: Annotated[
@@ -96,7 +93,9 @@ class Query:
         ],
         to: Annotated[
             Month,
-            strawberry.argument(description="The last one, at most 120 months after the first."),
+            strawberry.argument(
+                description="The last report month. The range has at most 120 months."
+            ),
         ],
         organization: OrganizationName = None,
     ) -> Grouped:

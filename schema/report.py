@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import strawberry
-from strawberry import Info
 
 from app.domain.months import Month
 from app.domain.sizes import to_megabytes
 from resolvers.charge_lists import charges_of_reports
-from resolvers.context import Context
 from resolvers.corrections import corrections_of_reports
 from resolvers.levels import ReportKey, parse_id_page, parse_page
 from resolvers.rows import Grouped, Selection
@@ -26,8 +24,9 @@ from schema.charge import Charges
 from schema.correction import Correction
 from schema.descriptions import UNMEASURED
 from schema.execution import batched, column, embedded
-from schema.month import MonthStatus, month_status
+from schema.month import MonthStatus, to_month_status
 from schema.organization import Organization
+from schema.request_info import RequestInfo
 from schema.scalars import BigInt
 from schema.user import LicensedUser, UserFilterArgument, UserOrder, UserOrderArgument
 from schema.workspace import Workspace, WorkspaceFilter, WorkspaceOrder
@@ -47,7 +46,7 @@ class Users:
     """The users of an organization in one report month."""
 
     number_of_users: int = column(
-        description="Licensed users, suspended ones and service accounts included."
+        description="Number of licensed users, including suspended users and service accounts."
     )
     created_at: datetime = column(description="When the report's content last changed.")
 
@@ -58,7 +57,7 @@ class Users:
         "Empty before the first user.",
     )
     async def licensed_users(
-        info: Info[Context, Any],
+        info: RequestInfo,
         reports: Sequence[ReportKey],
         selection: Selection,
         first: First = None,
@@ -91,25 +90,23 @@ class ChargebackReport:
 
     report_date: Month = column(description="The report month.")
     status: MonthStatus = column(
-        convert=month_status, description="Whether the month can still change."
+        convert=to_month_status, description="Whether the month can still change."
     )
     closed_at: datetime | None = column(
-        description="Null when the month is open; else when it was closed."
+        description="Null when the month is open; otherwise the time of the close."
     )
     imported_from: str | None = column(
-        description="Null when the month follows from events; else the file or address of the "
-        "imported report that states its figures. Such a report says how things stood at the "
-        "month's end; what it cannot say is null."
+        description="Null when the month's figures come from events; otherwise the file or URL of "
+        "the imported report that states them. Figures that such a report does not have are null."
     )
     created_at: datetime = column(
-        description="When the report's content last changed: the moment of the last batch of "
-        "events, or the month's start when it is later. Of a month that an imported report "
-        "states, when that report was made."
+        description="When the report last changed: when the last batch of events arrived, or the "
+        "month's start if that is later. For an imported report, when that report was created."
     )
-    organization: Organization = embedded(description="Whose report it is.")
-    number_of_workspaces: int = column(description="Workspaces that exist at the report's end.")
+    organization: Organization = embedded(description="The organization of the report.")
+    number_of_workspaces: int = column(description="Number of workspaces at the report's end.")
     number_of_experiments: BigInt = column(
-        "experiments", description="Experiments that exist at the report's end."
+        "experiments", description="Number of experiments at the report's end."
     )
     unmeasured_experiments: BigInt = column(
         "unmeasured",
@@ -118,10 +115,13 @@ class ChargebackReport:
     total_size_in_mb: float = column(
         "size_bytes",
         convert=to_megabytes,
-        description="What they hold, in MB of 1,048,576 bytes, two decimals, half up.",
+        description="Size of these experiments, in MB of 1,048,576 bytes, rounded half up to two "
+        "decimals.",
     )
-    total_size_bytes: BigInt = column("size_bytes", description="What they hold, in bytes.")
-    users: Users = embedded(description="The users.")
+    total_size_bytes: BigInt = column(
+        "size_bytes", description="Size of these experiments, in bytes."
+    )
+    users: Users = embedded(description="The organization's users in the month.")
 
     @batched(
         key=_KEY,
@@ -130,7 +130,7 @@ class ChargebackReport:
         "first event.",
     )
     async def workspaces(
-        info: Info[Context, Any],
+        info: RequestInfo,
         reports: Sequence[ReportKey],
         selection: Selection,
         first: First = None,
@@ -155,13 +155,14 @@ class ChargebackReport:
     @batched(
         key=_KEY,
         graphql_type=Workspace | None,
-        description="Null when no workspace of that name exists at the report's end; else it.",
+        description="Null when no workspace has this name at the report's end; otherwise the "
+        "workspace.",
     )
     async def workspace(
-        info: Info[Context, Any],
+        info: RequestInfo,
         reports: Sequence[ReportKey],
         selection: Selection,
-        name: Annotated[str, strawberry.argument(description="Its exact name.")],
+        name: Annotated[str, strawberry.argument(description="The workspace's exact name.")],
     ) -> Grouped:
         return await workspaces_of_reports(
             info.context, reports, selection, matching=WorkspaceCriteria(name=name)
@@ -170,22 +171,22 @@ class ChargebackReport:
     @batched(
         key=_KEY,
         graphql_type=list[Workspace],
-        description="Workspaces deleted within the month that were used in it, by name. They "
-        "hold nothing at its end; what they held and created before is still charged.",
+        description="Workspaces that were deleted within the month and have figures in it, by "
+        "name. Their stocks are 0; their flows are still charged. Empty when there are none.",
     )
     async def former_workspaces(
-        info: Info[Context, Any], reports: Sequence[ReportKey], selection: Selection
+        info: RequestInfo, reports: Sequence[ReportKey], selection: Selection
     ) -> Grouped:
         return await former_workspaces_of_reports(info.context, reports, selection)
 
     @batched(
         key=_KEY,
         graphql_type=list[Correction],
-        description="What came too late for closed months and is booked in this one, by origin "
-        "month, figure and names. Empty when nothing did.",
+        description="Corrections of closed months that are booked in this month, by origin month, "
+        "figure and names. Empty when there are none.",
     )
     async def corrections(
-        info: Info[Context, Any], reports: Sequence[ReportKey], selection: Selection
+        info: RequestInfo, reports: Sequence[ReportKey], selection: Selection
     ) -> Grouped:
         return await corrections_of_reports(info.context, reports, selection)
 
@@ -193,10 +194,10 @@ class ChargebackReport:
         key=_KEY,
         graphql_type=Charges | None,
         description="Null when the organization has no currency, and in a month that an imported "
-        "report states; else the charges of the month: so far while it is current, frozen once it "
-        "is closed.",
+        "report states; otherwise the charges of the month: so far while it is current, frozen "
+        "once it is closed.",
     )
     async def charges(
-        info: Info[Context, Any], reports: Sequence[ReportKey], _selection: Selection
+        info: RequestInfo, reports: Sequence[ReportKey], _selection: Selection
     ) -> Grouped:
         return await charges_of_reports(info.context, reports)

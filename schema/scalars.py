@@ -1,4 +1,4 @@
-"""Scalars: how months, instants and large integers are written."""
+"""The custom scalars: months, instants and large integers."""
 
 from datetime import UTC, date, datetime
 from typing import Any, NewType
@@ -11,7 +11,7 @@ from app.domain.months import Month
 
 BigInt = NewType("BigInt", int)
 
-_LARGEST = 2**63 - 1
+_MAX_BIG_INT = 2**63 - 1
 
 
 def _write_month(value: date | Month) -> str:
@@ -23,7 +23,7 @@ def _read_month(value: Any) -> Month:
 
 
 def _write_instant(value: datetime) -> datetime:
-    """The instant in UTC, which is written with the response, a hundred times faster."""
+    """Return the instant in UTC, which the JSON encoder formats a hundred times faster."""
     return value if value.tzinfo is UTC else value.astimezone(UTC)
 
 
@@ -31,29 +31,33 @@ def _read_instant(value: Any) -> datetime:
     try:
         instant = datetime.fromisoformat(value)
     except (TypeError, ValueError):
-        raise GraphQLError(f"{value!r} is no instant: write it as 2026-09-30T23:59:59Z.") from None
+        raise GraphQLError(
+            f"A DateTime must be like 2026-09-30T23:59:59Z; got {value!r}."
+        ) from None
     if instant.tzinfo is None:
-        raise GraphQLError(f"{value!r} says no time zone: write it as 2026-09-30T23:59:59Z.")
+        raise GraphQLError(
+            f"A DateTime must have a time zone, like 2026-09-30T23:59:59Z; got {value!r}."
+        )
     return instant
 
 
 def _read_big_int(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _LARGEST:
-        raise GraphQLError(f"{value!r} is no integer from -(2^63-1) to 2^63-1.")
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _MAX_BIG_INT:
+        raise GraphQLError(f"A BigInt must be an integer from -(2^63-1) to 2^63-1; got {value!r}.")
     return value
 
 
 SCALARS: dict[object, ScalarDefinition] = {
     Month: strawberry.scalar(
         name="Month",
-        description="A calendar month in UTC, written YYYY-MM, such as 2026-09.",
+        description="A calendar month in UTC, in the form YYYY-MM, such as 2026-09.",
         serialize=_write_month,
         parse_value=_read_month,
     ),
     BigInt: strawberry.scalar(
         name="BigInt",
-        description="An integer of up to 63 bits, written as a JSON number. JavaScript reads "
-        "numbers beyond 2^53 inexactly.",
+        description="A signed 64-bit integer, as a JSON number. JavaScript loses precision beyond "
+        "2^53.",
         serialize=int,
         parse_value=_read_big_int,
     ),

@@ -1,31 +1,32 @@
-"""Sources, as admins see them."""
+"""Sources and their runs."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated
 
 import strawberry
-from strawberry import Info
 
 from app.domain.sources import SkippedItem as SkippedItemRow
 from app.services.sources import SourceRunState, SourceState, list_source_runs, list_sources
-from resolvers.context import Context
+from schema.request_info import RequestInfo
 
 
 @strawberry.enum(description="How a run of a source ended.")
 class RunOutcome(Enum):
     """How a run of a source ended."""
 
-    RUNNING = strawberry.enum_value("RUNNING", description="It has not ended.")
-    DONE = strawberry.enum_value("DONE", description="It read all that it had to.")
+    RUNNING = strawberry.enum_value("RUNNING", description="The run is in progress.")
+    DONE = strawberry.enum_value(
+        "DONE", description="The run read everything that it was to read."
+    )
     FAILED = strawberry.enum_value(
-        "FAILED", description="It stopped at an error. What it had brought by then is stored."
+        "FAILED", description="The run stopped at an error. The events sent before it are stored."
     )
     INTERRUPTED = strawberry.enum_value(
         "INTERRUPTED",
-        description="Its process ended. What it had brought by then is stored; the next run goes "
-        "on from there.",
+        description="The process of the run ended early. The events sent until then are stored, "
+        "and the next run continues from there.",
     )
 
 
@@ -35,7 +36,7 @@ class RunOutcome(Enum):
 class SkippedItem:
     """Something that a run of a source skipped."""
 
-    item: str = strawberry.field(description="What was skipped, in the source's words.")
+    item: str = strawberry.field(description="What was skipped, as the source names it.")
     reason: str = strawberry.field(description="Why it was skipped.")
 
 
@@ -43,16 +44,16 @@ class SkippedItem:
 class SourceRun:
     """One run of a source."""
 
-    number: int = strawberry.field(description="Counts the runs of the source from 1.")
-    started_at: datetime = strawberry.field(description="When it began.")
+    number: int = strawberry.field(description="The number of the run; each source counts from 1.")
+    started_at: datetime = strawberry.field(description="When the run began.")
     finished_at: datetime | None = strawberry.field(
-        description="Null when it has not ended, or its process ended without a word; else when "
-        "it ended."
+        description="Null when the run is in progress or was interrupted; otherwise the time at "
+        "which it ended."
     )
-    outcome: RunOutcome = strawberry.field(description="How it ended.")
-    accepted: int = strawberry.field(description="Events that it brought and that were new.")
+    outcome: RunOutcome = strawberry.field(description="How the run ended.")
+    accepted: int = strawberry.field(description="Events of the run that were new and are stored.")
     duplicates: int = strawberry.field(
-        description="Events that it brought and that were stored already."
+        description="Events of the run that had already been stored."
     )
     skipped_count: int = strawberry.field(description="How many items the run skipped.")
     skipped: list[SkippedItem] = strawberry.field(
@@ -60,25 +61,25 @@ class SourceRun:
         "skipped."
     )
     error: str | None = strawberry.field(
-        description="Null when it did not fail; else what stopped it."
+        description="Null when the run did not fail; otherwise the error that stopped it."
     )
 
 
 @strawberry.type(
-    description="What brings facts of the organization by itself or by a command: a connector."
+    description="A source of events: a configured connector, or files imported by command."
 )
 class Source:
-    """What brings facts: a connector."""
+    """A source of events."""
 
     name: str = strawberry.field(description="Unique in the organization.")
-    kind: str = strawberry.field(description="Which connector it is, such as `mlflow`.")
-    connected_at: datetime = strawberry.field(description="When it first ran.")
+    kind: str = strawberry.field(description="The kind of connector, such as `mlflow`.")
+    connected_at: datetime = strawberry.field(description="When the source first ran.")
     last_run: SourceRun | None = strawberry.field(
-        description="Null when it has not run yet; else its last run."
+        description="Null when the source has not run yet; otherwise its last run."
     )
 
 
-def _run(state: SourceRunState) -> SourceRun:
+def _to_run(state: SourceRunState) -> SourceRun:
     return SourceRun(
         number=state.number,
         started_at=state.started_at,
@@ -96,29 +97,31 @@ def _to_skipped_items(rows: Sequence[SkippedItemRow]) -> list[SkippedItem]:
     return [SkippedItem(item=row.item, reason=row.reason) for row in rows]
 
 
-def _source(state: SourceState) -> Source:
+def _to_source(state: SourceState) -> Source:
     return Source(
         name=state.name,
         kind=state.kind,
         connected_at=state.connected_at,
-        last_run=None if state.last_run is None else _run(state.last_run),
+        last_run=None if state.last_run is None else _to_run(state.last_run),
     )
 
 
-async def sources(info: Info[Context, Any]) -> list[Source]:
-    """The sources of the caller's organization."""
+async def sources(info: RequestInfo) -> list[Source]:
+    """Return the sources of the caller's organization, by name."""
     context = info.context
     states = await list_sources(context.database, context.caller.organization_id)
-    return [_source(state) for state in states]
+    return [_to_source(state) for state in states]
 
 
 async def source_runs(
-    info: Info[Context, Any],
+    info: RequestInfo,
     source: Annotated[str, strawberry.argument(description="The source's name.")],
-    first: Annotated[int, strawberry.argument(description="At most so many, from 1 to 400.")] = 20,
+    first: Annotated[
+        int, strawberry.argument(description="The maximum number of runs, from 1 to 400.")
+    ] = 20,
 ) -> list[SourceRun]:
-    """The last runs of a source of the caller's organization."""
+    """Return the last runs of a source of the caller's organization, latest first."""
     context = info.context
     organization_id = context.caller.organization_id
     runs = await list_source_runs(context.database, organization_id, source, first)
-    return [_run(state) for state in runs]
+    return [_to_run(state) for state in runs]

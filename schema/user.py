@@ -23,7 +23,7 @@ class UserOrder(Enum):
         "EXPERIMENTS", description="By number of experiments, the largest first."
     )
     CREATED_AT = strawberry.enum_value(
-        "CREATED_AT", description="By creation, the oldest account first."
+        "CREATED_AT", description="By creation time, the oldest first."
     )
 
 
@@ -32,13 +32,13 @@ class UserFilter:
     """Criteria for users."""
 
     username_contains: str | None = strawberry.field(
-        default=None, description="A part of the username, in any case."
+        default=None, description="Text that the username contains, ignoring case."
     )
     suspended: bool | None = strawberry.field(
-        default=None, description="Only suspended users, or only others."
+        default=None, description="If true, only suspended users; if false, only the others."
     )
     service_account: bool | None = strawberry.field(
-        default=None, description="Only service accounts, or only others."
+        default=None, description="If true, only service accounts; if false, only the others."
     )
 
 
@@ -46,79 +46,82 @@ class UserFilter:
 class Role(Enum):
     """What a user may do."""
 
-    ADMIN = strawberry.enum_value("ADMIN", description="Reads the organization's reports.")
-    MEMBER = strawberry.enum_value("MEMBER", description="Uses the platform.")
+    ADMIN = strawberry.enum_value("ADMIN", description="May read the organization's reports.")
+    MEMBER = strawberry.enum_value("MEMBER", description="May use the platform.")
 
 
 @strawberry.type(
-    description="A user created before the month ended and not deleted before it began, as the "
-    "account stood at the month's end. Suspended users and service accounts are marked."
+    description="A user who was created before the month ended and not deleted before it began, "
+    "in the state at the month's end. Includes suspended users and service accounts."
 )
 class LicensedUser:
-    """A user as licensed in one report month."""
+    """A user who is licensed in one report month."""
 
     username: str = column(description="Unique in the organization.")
     email: str | None = column(
-        description="Null when no source has sent one; else the latest email address."
+        description="Null when no source has sent an email address; otherwise the latest one."
     )
     role: Role = column(description="What the user may do.")
     created_at: datetime = column(
-        description="When the account was created or, where `createdAtIsInferred`, when it was "
-        "first seen."
+        description="When the user was created. If `createdAtIsInferred`, when the user was first "
+        "seen."
     )
     created_at_is_inferred: bool = column(
-        description="Whether no source says when the account was created, so that `createdAt` is "
-        "the first sign of it: it is at least that old."
+        description="Whether no source states when the user was created, so that `createdAt` is "
+        "the time of the first event about the user."
     )
     deleted_at: datetime | None = column(
-        description="Null when the account was not deleted within the month; else when it was."
+        description="Null when the user was not deleted within the month; otherwise the time of "
+        "the deletion."
     )
-    suspended: bool = column(description="Whether the account is suspended.")
-    service_account: bool = column(description="Whether it is a program's account.")
+    suspended: bool = column(description="Whether the user is suspended.")
+    service_account: bool = column(description="Whether the user is a program.")
     ui_usage_count: BigInt | None = column(
-        description="Null when no source measures UI usage; else the uses of the UI in the month."
+        description="Null when no source measures UI usage; otherwise the number of UI uses in "
+        "the month."
     )
     ui_usage_updated_at: datetime | None = column(
         "ui_used_at",
-        description="Null when the UI was not used in the month; else the last time.",
+        description="Null when the user did not use the UI in the month; otherwise the last use.",
     )
     sdk_usage_count: BigInt | None = column(
-        description="Null when no source measures SDK usage; else the uses of the SDK in the "
-        "month."
+        description="Null when no source measures SDK usage; otherwise the number of SDK uses in "
+        "the month."
     )
     sdk_usage_updated_at: datetime | None = column(
         "sdk_used_at",
-        description="Null when the SDK was not used in the month; else the last time.",
+        description="Null when the user did not use the SDK in the month; otherwise the last use.",
     )
     last_used_at: datetime | None = column(
-        description="Null when the user was never seen; else the last use of UI or SDK, in this "
-        "month or before."
+        description="Null when the user never used the UI or SDK; otherwise the last use, in this "
+        "month or an earlier one."
     )
     number_of_experiments: int = column(
         "experiments",
-        description="Experiments that the user owns at the report's end, in all workspaces.",
+        description="Number of experiments that the user owns in all workspaces at the report's "
+        "end.",
     )
     unmeasured_experiments: int = column(
         "unmeasured",
         description=UNMEASURED,
     )
     experiments_created: int | None = column(
-        description="Null when an imported report states the month; else "
-        "experiments that the user created within the month, deleted ones included."
+        description="Null when an imported report states the month; otherwise the number of "
+        "experiments that the user created within the month, including those deleted since."
     )
     total_size_in_mb: float = column(
         "size_in_mb",
-        description="What these experiments hold, in MB of 1,048,576 bytes, two decimals, half "
-        "up.",
+        description="Size of these experiments, in MB of 1,048,576 bytes, rounded half up to two "
+        "decimals.",
     )
     total_size_bytes: BigInt = column(
-        "size_bytes", description="What these experiments hold, in bytes."
+        "size_bytes", description="Size of these experiments, in bytes."
     )
     average_size_in_mb: float | None = column(
         "average_hundredths",
         convert=from_hundredths,
-        description="Null when an imported report states the month; else what "
-        "they held on average over the month, or over the part of it that has passed, in MB.",
+        description="Null when an imported report states the month; otherwise the average size "
+        "over the month, or over its part up to now, in MB.",
     )
     amount: Decimal | None = column(
         description="Null when nothing is charged in the month; else what the month "

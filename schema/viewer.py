@@ -1,27 +1,24 @@
 """The authenticated user."""
 
 from enum import Enum
-from typing import Any
 
 import strawberry
-from strawberry import Info
 
 from app.domain.callers import Scope
-from resolvers.context import Context
+from schema.request_info import RequestInfo
 
 
-@strawberry.enum(name="Scope", description="What a key may be used for.")
+@strawberry.enum(name="Scope", description="What an API key may be used for.")
 class KeyScope(Enum):
-    """What a key may be used for."""
+    """What an API key may be used for."""
 
     REPORT_READ = strawberry.enum_value(
-        Scope.REPORT_READ.value, description="Reads reports; the user must be an admin."
+        Scope.REPORT_READ.value, description="Read reports. The user must be an admin."
     )
-    EVENTS_WRITE = strawberry.enum_value(
-        Scope.EVENTS_WRITE.value, description="Writes usage events."
-    )
+    EVENTS_WRITE = strawberry.enum_value(Scope.EVENTS_WRITE.value, description="Send events.")
     ADMIN = strawberry.enum_value(
-        Scope.ADMIN.value, description="Everything, keys included; the user must be an admin."
+        Scope.ADMIN.value,
+        description="Everything, including the management of keys. The user must be an admin.",
     )
 
 
@@ -29,16 +26,18 @@ class KeyScope(Enum):
 class Viewer:
     """The authenticated user."""
 
-    username: str = strawberry.field(description="Whose key it is.")
-    organization: str = strawberry.field(description="The organization that the key belongs to.")
+    username: str = strawberry.field(description="The user's name.")
+    organization: str = strawberry.field(
+        description="The name of the organization that the key belongs to."
+    )
     is_admin: bool = strawberry.field(
-        description="Whether the user is an admin of the organization, or of all."
+        description="Whether the user is an admin of this organization or of all organizations."
     )
     scopes: list[KeyScope] = strawberry.field(description="What the key may be used for.")
 
 
-def viewer(info: Info[Context, Any]) -> Viewer:
-    """The caller, as a client may know them."""
+def viewer(info: RequestInfo) -> Viewer:
+    """Return the authenticated user."""
     caller = info.context.caller
     return Viewer(
         username=caller.username,

@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated
 
 import strawberry
-from strawberry import Info
 
-from resolvers.context import Context
 from resolvers.levels import WorkspaceKey, parse_id_page, parse_page
 from resolvers.members import former_members_of_workspaces, members_of_workspaces
 from resolvers.projects import former_projects_of_workspaces, projects_of_workspaces
@@ -19,6 +17,7 @@ from schema.descriptions import UNMEASURED
 from schema.execution import batched, column
 from schema.member import Member, MemberOrder
 from schema.project import Project, ProjectOrder
+from schema.request_info import RequestInfo
 from schema.scalars import BigInt
 
 _KEY = ("organization_id", "window", "workspace_id")
@@ -40,10 +39,10 @@ class WorkspaceFilter:
     """Criteria for workspaces."""
 
     name_contains: str | None = strawberry.field(
-        default=None, description="A part of the name, in any case."
+        default=None, description="Text that the name contains, ignoring case."
     )
     minimum_size_bytes: BigInt | None = strawberry.field(
-        default=None, description="The least total size, in bytes."
+        default=None, description="Only workspaces with at least this total size, in bytes."
     )
 
 
@@ -52,7 +51,7 @@ class ProjectFilter:
     """Criteria for projects."""
 
     name_contains: str | None = strawberry.field(
-        default=None, description="A part of the name, in any case."
+        default=None, description="Text that the name contains, ignoring case."
     )
 
 
@@ -72,36 +71,35 @@ class Workspace:
     """A workspace as charged in one report month."""
 
     id: strawberry.ID = column(
-        "workspace_id", description="The same in every month. It follows from the name."
+        "workspace_id", description="Derived from the name, so it is the same in every month."
     )
     name: str = column(description="Unique in the organization.")
-    number_of_members: int = column(description="Memberships in force at the report's end.")
-    number_of_projects: int = column(description="Projects that exist at the report's end.")
+    number_of_members: int = column(description="Number of members at the report's end.")
+    number_of_projects: int = column(description="Number of projects at the report's end.")
     number_of_experiments: int = column(
-        "experiments", description="Experiments that exist in it at the report's end."
+        "experiments", description="Number of experiments in the workspace at the report's end."
     )
     unmeasured_experiments: int = column(
         "unmeasured",
         description=UNMEASURED,
     )
     experiments_created: int | None = column(
-        description="Null when an imported report states the month; else "
-        "experiments created in it within the month, deleted ones included."
+        description="Null when an imported report states the month; otherwise the number of "
+        "experiments created in the workspace within the month, including those deleted since."
     )
     total_size_in_mb: float = column(
         "size_in_mb",
-        description="What its experiments hold at the report's end, in MB of 1,048,576 bytes, "
-        "two decimals, half up.",
+        description="Size of these experiments at the report's end, in MB of 1,048,576 bytes, "
+        "rounded half up to two decimals.",
     )
     total_size_bytes: BigInt = column(
-        "size_bytes", description="What its experiments hold at the report's end, in bytes."
+        "size_bytes", description="Size of these experiments at the report's end, in bytes."
     )
     average_size_in_mb: float | None = column(
         "average_hundredths",
         convert=from_hundredths,
-        description="Null when an imported report states the month; else what "
-        "its experiments held on average over the month, or over the part of it that has passed, "
-        "in MB; the fair base for a storage price.",
+        description="Null when an imported report states the month; otherwise the average size "
+        "over the month, or over its part up to now, in MB. Storage is charged by this average.",
     )
     amount: Decimal | None = column(
         description="Null when nothing is charged in the month; else what the month "
@@ -112,10 +110,10 @@ class Workspace:
     @batched(
         key=_KEY,
         graphql_type=list[Member],
-        description="Members in force at the report's end. Empty when none is.",
+        description="Members at the report's end. Empty when there are none.",
     )
     async def members(
-        info: Info[Context, Any],
+        info: RequestInfo,
         workspaces: Sequence[WorkspaceKey],
         selection: Selection,
         first: First = None,
@@ -129,11 +127,12 @@ class Workspace:
     @batched(
         key=_KEY,
         graphql_type=list[Member],
-        description="Owners of experiments here who are no members at the report's end. With "
-        "the members they add up to the workspace, exactly. Empty when every owner is a member.",
+        description="Owners of experiments in the workspace who are not members at the report's "
+        "end. Members and former members add up to the workspace exactly. Empty when every owner "
+        "is a member.",
     )
     async def former_members(
-        info: Info[Context, Any],
+        info: RequestInfo,
         workspaces: Sequence[WorkspaceKey],
         selection: Selection,
         first: First = None,
@@ -147,10 +146,10 @@ class Workspace:
     @batched(
         key=_KEY,
         graphql_type=list[Project],
-        description="Projects that exist at the report's end. Empty when none do.",
+        description="Projects at the report's end. Empty when there are none.",
     )
     async def projects(
-        info: Info[Context, Any],
+        info: RequestInfo,
         workspaces: Sequence[WorkspaceKey],
         selection: Selection,
         first: First = None,
@@ -170,10 +169,10 @@ class Workspace:
     @batched(
         key=_KEY,
         graphql_type=list[Project],
-        description="Projects deleted within the month that were used in it, by name. They hold "
-        "nothing at its end; what they held and created before counts in the workspace.",
+        description="Projects that were deleted within the month and have figures in it, by name. "
+        "Their stocks are 0; their flows count in the workspace. Empty when there are none.",
     )
     async def former_projects(
-        info: Info[Context, Any], workspaces: Sequence[WorkspaceKey], selection: Selection
+        info: RequestInfo, workspaces: Sequence[WorkspaceKey], selection: Selection
     ) -> Grouped:
         return await former_projects_of_workspaces(info.context, workspaces, selection)
