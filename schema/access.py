@@ -37,6 +37,12 @@ REQUIRED_SCOPES: Mapping[str, Scope | None] = {
     "revokeApiKey": Scope.ADMIN,
     "closeMonth": Scope.ADMIN,
     "reopenMonth": Scope.ADMIN,
+    "rateCard": Scope.REPORT_READ,
+    "setCurrency": Scope.ADMIN,
+    "setCostCentre": Scope.ADMIN,
+    "setRate": Scope.ADMIN,
+    "setPrice": Scope.ADMIN,
+    "assign": Scope.ADMIN,
 }
 
 

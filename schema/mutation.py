@@ -17,6 +17,7 @@ from app.services.keys import (
 from app.services.months import MonthState, close_month, list_months, reopen_month
 from schema.key import ApiKey, CreatedApiKey, to_api_key, to_created_api_key
 from schema.month import MonthArgument, ReportMonth, to_report_month
+from schema.rate_card import RateCardMutation
 from schema.request_info import RequestInfo
 from schema.viewer import KeyScope
 
@@ -27,7 +28,7 @@ _MAX_OVERLAP_HOURS = 30 * 24
 
 
 @strawberry.type(description="The mutations. Each field is one transaction.")
-class Mutation:
+class Mutation(RateCardMutation):
     """The mutations."""
 
     @strawberry.mutation(description="Create an API key in the caller's organization.")

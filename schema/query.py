@@ -14,6 +14,7 @@ from schema.execution import batched
 from schema.feed import Feed, feed
 from schema.key import ApiKey, api_keys
 from schema.month import MonthHistoryEntry, ReportMonth, month_history, months
+from schema.rate_card import RateCard, rate_card
 from schema.report import ChargebackReport
 from schema.request_info import RequestInfo
 from schema.source import Source, SourceRun, source_runs, sources
@@ -52,6 +53,12 @@ class Query:
         resolver=month_history,
         description="Every close and reopening of a month of the caller's organization, latest "
         "first. Empty before the first close.",
+    )
+
+    rate_card: RateCard = strawberry.field(
+        resolver=rate_card,
+        description="What the caller's organization charges in a month: currency, prices, cost "
+        "centres and assignments.",
     )
 
     sources: list[Source] = strawberry.field(

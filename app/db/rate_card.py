@@ -199,19 +199,20 @@ async def upsert_assignments(
     )
 
 
-async def select_known_ids(
+async def select_names(
     tx: AsyncConnection, organization_id: UUID, kind: AssignedKind, ids: Sequence[UUID]
-) -> set[UUID]:
-    """Return those of the ids that belong to a workspace, or user, the organization knows."""
-    table, key = (
-        (Workspace, Workspace.workspace_id)
+) -> dict[UUID, str]:
+    """Return the names of those workspaces, or users, that the organization knows, by id."""
+    columns = (
+        (Workspace.workspace_id, Workspace.name, Workspace.organization_id)
         if kind is AssignedKind.WORKSPACE
-        else (PlatformUser, PlatformUser.user_id)
+        else (PlatformUser.user_id, PlatformUser.username, PlatformUser.organization_id)
     )
+    key, name, organization = columns
     found = await tx.execute(
-        select(key).where(table.organization_id == organization_id, key.in_(ids))
+        select(key, name).where(organization == organization_id, key.in_(ids))
     )
-    return set(found.scalars())
+    return {row[0]: row[1] for row in found}
 
 
 async def raise_revision(tx: AsyncConnection, organization_id: UUID) -> None:

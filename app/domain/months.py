@@ -9,6 +9,7 @@ from typing import NamedTuple, Self
 from app.domain.errors import InvalidMonth
 
 _MONTH_PATTERN = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])", re.ASCII)
+_DAY_PATTERN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
 class Month(NamedTuple):
@@ -32,6 +33,11 @@ class Month(NamedTuple):
         """
         match = _MONTH_PATTERN.fullmatch(text)
         if match is None or match[1] == "0000":
+            if _DAY_PATTERN.fullmatch(text):
+                raise InvalidMonth(
+                    f"{text!r} is a day: write the month, {text[:7]}. Reports, prices and "
+                    "assignments start with a month."
+                )
             raise InvalidMonth(f"{text[:40]!r} is not a month: write YYYY-MM, such as 2026-09.")
         return cls(int(match[1]), int(match[2]))
 

@@ -22,7 +22,7 @@ from app.db.rate_card import (
     read_prices,
     read_rate_card,
     read_rates,
-    select_known_ids,
+    select_names,
     update_currency,
     upsert_assignments,
     upsert_cost_centre,
@@ -35,7 +35,14 @@ from app.domain.errors import CurrencyMismatch, InvalidArgument, MonthClosed, No
 from app.domain.ids import user_id, workspace_id
 from app.domain.money import Currency
 from app.domain.months import Month
-from app.domain.rates import AssignedKind, CostCentre, Measure, Rate, RateCard
+from app.domain.rates import (
+    AssignedKind,
+    CostCentre,
+    Measure,
+    Rate,
+    RateCard,
+    effective,
+)
 from app.domain.text import NUL
 from app.services.audit import append_audit_event
 
@@ -58,6 +65,26 @@ async def fetch_rate_card(database: Database, organization_id: UUID) -> RateCard
     """Return the whole rate card."""
     async with database.transaction(organization_id) as tx:
         return await read_rate_card(read_from_transaction(tx, organization_id))
+
+
+async def list_assignments(
+    database: Database, organization_id: UUID, month: Month
+) -> list[tuple[AssignedKind, str, str]]:
+    """Return kind, name and cost centre of what a month assigns, sorted by kind and name."""
+    async with database.transaction(organization_id) as tx:
+        read = read_from_transaction(tx, organization_id)
+        card = await read_rate_card(read)
+        assigned = {
+            AssignedKind.WORKSPACE: card.workspaces,
+            AssignedKind.USER: card.users,
+        }
+        found = []
+        for kind, histories in assigned.items():
+            names = await select_names(tx, organization_id, kind, list(histories))
+            for key, history in histories.items():
+                if (cost_centre := effective(history, month)) is not None:
+                    found.append((kind, names[key], cost_centre))
+    return sorted(found, key=lambda each: (each[0] is AssignedKind.USER, each[1]))
 
 
 async def set_currency(
@@ -290,7 +317,7 @@ async def _require_known(
 ) -> None:
     for kind in AssignedKind:
         named = {entity_id(entry): entry.name for entry in entries if entry.kind is kind}
-        known = await select_known_ids(tx, organization_id, kind, list(named))
+        known = await select_names(tx, organization_id, kind, list(named))
         for key, name in named.items():
             if key not in known:
                 raise NotFound(
