@@ -1,6 +1,6 @@
-"""A pytest plugin: graphql-core's own tests execute with another executor.
+"""A pytest plugin that runs graphql-core's own tests on another executor.
 
-`EXECUTOR=strawberry` takes Strawberry's standard one, anything else the breadth-first one.
+`EXECUTOR=strawberry` selects Strawberry's executor; anything else selects the breadth-first one.
 """
 
 import os
@@ -18,22 +18,22 @@ _BASE: Any = (
     if os.environ.get("EXECUTOR") == "strawberry"
     else BreadthFirstExecutor
 )
-_made: list[str] = []
+_instances: list[str] = []
 
 
 class CountedExecutor(_BASE):
-    """Shows that the tests did run on it."""
+    """Counts its instances, to show that the tests used it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        _made.append(_BASE.__name__)
+        _instances.append(_BASE.__name__)
 
 
-# The function of the same name hides the module.
+# The function `execute` hides the module of the same name.
 _module: Any = sys.modules[f"{graphql.execution.__name__}.execute"]
 _module.IncrementalExecutor = CountedExecutor
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how often the executor was used."""
-    terminalreporter.write_line(f"{_BASE.__name__}: {len(_made)} executions")
+    """Print how often the executor was used."""
+    terminalreporter.write_line(f"{_BASE.__name__}: {len(_instances)} executions")

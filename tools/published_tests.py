@@ -1,12 +1,12 @@
-"""Run the execution tests that graphql-core publishes, on our executor and on Strawberry's.
+"""Run the execution tests that graphql-core publishes on our executor and on Strawberry's.
 
-Both must fail the same tests. The source distribution is fetched by pip; nothing of it is kept
+Both must pass and fail the same tests. pip downloads the source distribution; none of it is kept
 in the repository.
 
     python tools/published_tests.py PYTHON FOLDER
 
-PYTHON is that of an environment with requirements/runtime.lock and requirements/published.lock,
-FOLDER a place for the tests.
+PYTHON is the interpreter of an environment with requirements/runtime.lock and
+requirements/published.lock. The tests are unpacked into FOLDER.
 """
 
 import os
@@ -22,40 +22,40 @@ PACKAGE = "graphql-core"
 
 
 def main(python: str, folder: Path) -> int:
-    """0 when both executors pass and fail the same tests, and ours was used."""
-    tests = _fetched(python, folder)
+    """Return 0 if both executors pass and fail the same tests and ours was used."""
+    tests = _download(python, folder)
     ours, theirs = (_run(python, tests, executor) for executor in ("breadth-first", "strawberry"))
     for name, (passed, failed, executions) in (("ours", ours), ("Strawberry's", theirs)):
-        told = f"{name}: {passed} passed, {len(failed)} failed, {executions} executions"
-        sys.stdout.write("\n".join([told, *(f"  {test}" for test in sorted(failed)), ""]))
+        summary = f"{name}: {passed} passed, {len(failed)} failed, {executions} executions"
+        sys.stdout.write("\n".join([summary, *(f"  {test}" for test in sorted(failed)), ""]))
     same = ours[:2] == theirs[:2] and ours[0] > 0 and ours[2] > 0
     sys.stdout.write("The same tests pass and fail.\n" if same else "The two differ.\n")
     return 0 if same else 1
 
 
-def _fetched(python: str, folder: Path) -> Path:
-    """The tests of the installed version."""
+def _download(python: str, folder: Path) -> Path:
+    """Download and unpack the tests of the installed version; return their folder."""
     name = f"graphql_core-{version(PACKAGE)}"
     archive = folder / f"{name}.tar.gz"
     if not archive.exists():
         download = [python, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder)]
         only_source = ["--no-build-isolation", "--no-binary", PACKAGE]
-        # Its build backend is a program of that environment.
+        # pip needs the build backend, which is a program of that environment.
         path = os.pathsep.join([str(Path(python).parent), os.environ["PATH"]])
         subprocess.run(
             [*download, *only_source, f"{PACKAGE}=={version(PACKAGE)}"],
             env={**os.environ, "PATH": path},
             check=True,
         )
-    with tarfile.open(archive) as packed:
-        packed.extractall(folder, filter="data")
-    # Beside the package's own sources they would test those, not the installed ones.
+    with tarfile.open(archive) as files:
+        files.extractall(folder, filter="data")
+    # Next to the package's sources, the tests would import these instead of the installed package.
     (folder / name / "src").rename(folder / name / "unused")
     return folder / name
 
 
 def _run(python: str, tests: Path, executor: str) -> tuple[int, set[str], int]:
-    """How many tests pass, which fail, and how often the executor was used."""
+    """Return how many tests pass, which fail, and how often the executor was used."""
     command = [python, "-m", "pytest", "-p", "tools.breadth_first_plugin", "-q", "-rf"]
     ran = subprocess.run(
         [*command, "-p", "no:cacheprovider", "tests/execution"],

@@ -1,4 +1,4 @@
-"""The public contract in GraphQL: current, and described to the last argument."""
+"""The exported GraphQL schema is current, described and consistent."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,12 +20,12 @@ from schema import schema
 SDL = Path("schema/schema.graphql")
 
 
-def test_the_exported_contract_is_current() -> None:
+def test_the_exported_schema_is_current() -> None:
     assert SDL.read_text() == schema.as_str() + "\n", "run: make schema"
 
 
-def described(contract: GraphQLSchema) -> Iterator[tuple[str, str | None]]:
-    """Every type, field, argument and enum value with its description."""
+def iter_descriptions(contract: GraphQLSchema) -> Iterator[tuple[str, str | None]]:
+    """Return every type, field, argument and enum value with its description."""
     for name, kind in contract.type_map.items():
         if name.startswith("__") or is_specified_scalar_type(kind):
             continue
@@ -47,13 +47,13 @@ def contract() -> GraphQLSchema:
 
 
 def test_everything_is_described(contract: GraphQLSchema) -> None:
-    undescribed = [name for name, description in described(contract) if not description]
+    undescribed = [name for name, description in iter_descriptions(contract) if not description]
 
     assert undescribed == []
 
 
-def test_a_nullable_field_says_when_it_is_null(contract: GraphQLSchema) -> None:
-    silent = [
+def test_a_nullable_field_states_when_it_is_null(contract: GraphQLSchema) -> None:
+    without_reason = [
         f"{name}.{field}"
         for name, kind in contract.type_map.items()
         if isinstance(kind, GraphQLObjectType) and not name.startswith("__")
@@ -62,11 +62,11 @@ def test_a_nullable_field_says_when_it_is_null(contract: GraphQLSchema) -> None:
         and not (it.description or "").startswith("Null when ")
     ]
 
-    assert silent == []
+    assert without_reason == []
 
 
 def test_every_list_and_its_elements_are_non_null(contract: GraphQLSchema) -> None:
-    loose = [
+    nullable_lists = [
         f"{name}.{field}: {it.type}"
         for name, kind in contract.type_map.items()
         if isinstance(kind, GraphQLObjectType) and not name.startswith("__")
@@ -74,4 +74,4 @@ def test_every_list_and_its_elements_are_non_null(contract: GraphQLSchema) -> No
         if "[" in str(it.type) and not str(it.type).endswith("!]!")
     ]
 
-    assert loose == []
+    assert nullable_lists == []

@@ -1,4 +1,4 @@
-"""Runs a document on Strawberry's own executor and on ours, and expects the same of both."""
+"""Run a document on Strawberry's executor and on ours, and compare the results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,14 +26,14 @@ class Call(NamedTuple):
 
 @dataclass
 class Journal:
-    """What happened in an execution; the context of its resolvers."""
+    """Records the calls of an execution; resolvers get it as their context."""
 
     calls: list[Call] = field(default_factory=list)
     objects: list[str] = field(default_factory=list)
-    """The types of the objects that were completed one by one."""
+    """The types of the objects that standard execution completed."""
 
 
-def answer(
+def fetch_rows(
     info: Info,
     keys: Sequence[Any],
     selection: Selection,
@@ -41,15 +41,15 @@ def answer(
     rows: Mapping[Any, list[tuple[Any, ...]]],
     **arguments: Any,
 ) -> Any:
-    """What a batch function answers from a table: the rows of its keys."""
+    """Return the rows of the keys, as a batch function does, and record the call."""
     place = tuple(key for key in info.path.as_list() if isinstance(key, str))
     info.context.calls.append(Call(place, info.field_name, list(keys), selection, arguments))
     positions = {name: at for at, name in enumerate(columns.split())}
     return Grouped(positions, [rows.get(key, []) for key in keys])
 
 
-class WatchedExecutor(BreadthFirstExecutor):
-    """Notes which objects it completes one by one."""
+class RecordingExecutor(BreadthFirstExecutor):
+    """Records which objects standard execution completes."""
 
     def complete_object_value(self, return_type: Any, *rest: Any) -> Any:
         self.context_value.objects.append(return_type.name)
@@ -65,7 +65,7 @@ class Outcome(NamedTuple):
 
 
 class QuietSchema(strawberry.Schema):
-    """Logs no errors: here they are expected by the thousand."""
+    """Logs no errors, because these tests expect thousands of them."""
 
     def process_errors(self, errors: list[GraphQLError], execution_context: Any = None) -> None:
         pass
@@ -77,23 +77,23 @@ class ExecutorComparison:
     def __init__(self, query: type, **options: Any) -> None:
         options["extensions"] = [ParserCache, ValidationCache, *options.get("extensions", ())]
         self.standard = QuietSchema(query, **options)
-        self.watched = QuietSchema(query, execution_context_class=WatchedExecutor, **options)
+        self.ours = QuietSchema(query, execution_context_class=RecordingExecutor, **options)
 
     async def run(self, document: str, **variables: Any) -> Outcome:
-        """What both answer; the journal is that of our executor."""
-        standard, watched = Journal(), Journal()
+        """Return the common result, with the calls and objects that our executor recorded."""
+        standard, ours = Journal(), Journal()
         expected = await self.standard.execute(document, variables, standard)
-        result = await self.watched.execute(document, variables, watched)
+        result = await self.ours.execute(document, variables, ours)
 
         assert comparable(result) == comparable(expected)
         if not expected.errors:
-            assert by_place(watched.calls) == by_place(standard.calls)
+            assert by_place(ours.calls) == by_place(standard.calls)
         errors = [(error.message, error.path) for error in result.errors or ()]
-        return Outcome(result.data, errors, watched.calls, watched.objects)
+        return Outcome(result.data, errors, ours.calls, ours.objects)
 
 
 def comparable(result: ExecutionResult) -> Any:
-    """All of a result: the order of keys and the types of values too, and where errors are."""
+    """Return what must be equal: data with key order and value types, and errors with places."""
     errors = [
         (error.message, error.path, error.locations, type(error.original_error))
         for error in result.errors or ()
@@ -102,6 +102,6 @@ def comparable(result: ExecutionResult) -> Any:
 
 
 def by_place(calls: list[Call]) -> list[Call]:
-    """Calls in no order, and with their keys in none: both depend on the event loop."""
+    """Sort calls and their keys, because their order depends on the event loop."""
     ordered = [call._replace(keys=sorted(call.keys, key=repr)) for call in calls]
     return sorted(ordered, key=lambda call: call.place)

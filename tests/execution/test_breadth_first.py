@@ -1,5 +1,5 @@
-"""What is completed breadth first: the same results, one call per level, no object per row."""
-# Batch functions take no self and say what their field returns.
+"""Breadth-first completion: equal results, one call per level, no object per row."""
+# Batch functions take no self, and their annotation is the type of the field.
 # ruff: noqa: N805
 # mypy: disable-error-code="no-any-return"
 
@@ -14,7 +14,7 @@ from strawberry import Info
 
 from resolvers.rows import Grouped, Selection
 from schema.execution import BreadthFirstExecutor, batched, column, embedded
-from tests.execution.compare_executors import ExecutorComparison, Journal, answer
+from tests.execution.compare_executors import ExecutorComparison, Journal, fetch_rows
 
 TEAMS = {(): [(1, "red", 2_000_000, 3), (2, "blue", 500_000, 0), (3, "grey", None, 7)]}
 PLAYERS = {1: [("ann", 1), ("bob", 1)], 3: [("cy", 3)]}
@@ -43,7 +43,7 @@ class Player:
 
     @batched(key="team_id")
     async def team(info: Info, keys: Sequence[int], selection: Selection) -> "Team | None":
-        return answer(info, keys, selection, "id name", {1: [(1, "red")], 3: [(3, "grey")]})
+        return fetch_rows(info, keys, selection, "id name", {1: [(1, "red")], 3: [(3, "grey")]})
 
 
 @strawberry.type
@@ -53,7 +53,7 @@ class Record:
 
     @batched(key=("id", "wins"))
     def medals(info: Info, keys: Sequence[Any], selection: Selection) -> list[Player]:
-        return answer(info, keys, selection, "name", {(1, 3): [("gold",)], (3, 7): [("tin",)]})
+        return fetch_rows(info, keys, selection, "name", {(1, 3): [("gold",)], (3, 7): [("tin",)]})
 
 
 @strawberry.type
@@ -61,41 +61,43 @@ class Team:
     id: strawberry.ID = column()
     name: str = column(description="Its colour.")
     size_in_mb: float | None = column("size_bytes", convert=megabytes)
-    record: Record = embedded(description="How it fared.")
+    record: Record = embedded(description="Wins and losses.")
 
     @batched(key="id", description="Its players.", deprecation_reason="Ask the team.")
     async def players(
         info: Info,
         keys: Sequence[int],
         selection: Selection,
-        first: Annotated[int | None, strawberry.argument(description="At most so many.")] = None,
+        first: Annotated[int | None, strawberry.argument(description="The page size.")] = None,
         order_by: Order = Order.NAME,
         filter: Filter | None = None,
     ) -> list[Player]:
         rows = {key: group[:first] for key, group in PLAYERS.items()}
-        return answer(info, keys, selection, "name team_id", rows, order=order_by, filter=filter)
+        return fetch_rows(
+            info, keys, selection, "name team_id", rows, order=order_by, filter=filter
+        )
 
     @batched(key="id", name="theCaptain", graphql_type=Player | None)
     async def captain(info: Info, keys: Sequence[int], selection: Selection) -> Any:
-        return answer(info, keys, selection, "name team_id", CAPTAINS)
+        return fetch_rows(info, keys, selection, "name team_id", CAPTAINS)
 
 
 @strawberry.type
 class Query:
     @batched(key=())
     async def teams(info: Info, keys: Sequence[Any], selection: Selection) -> list[Team]:
-        return answer(info, keys, selection, "id name size_bytes wins", TEAMS)
+        return fetch_rows(info, keys, selection, "id name size_bytes wins", TEAMS)
 
     @batched(key=())
     async def team(
         info: Info, keys: Sequence[Any], selection: Selection, name: str
     ) -> Team | None:
         found = {(): [row for row in TEAMS[()] if row[1] == name]}
-        return answer(info, keys, selection, "id name size_bytes wins", found, name=name)
+        return fetch_rows(info, keys, selection, "id name size_bytes wins", found, name=name)
 
     @batched(key=())
     def none(info: Info, keys: Sequence[Any], selection: Selection) -> list[Team]:
-        return answer(info, keys, selection, "", {})
+        return fetch_rows(info, keys, selection, "", {})
 
 
 LEAGUE = ExecutorComparison(Query)
@@ -181,7 +183,7 @@ async def test_the_standard_executor_calls_each_level_once_too() -> None:
         ("record { wins @skip(if: $yes) medals @include(if: $no) { name } }", set()),
     ],
 )
-async def test_a_batch_function_learns_which_columns_are_needed(
+async def test_a_batch_function_receives_the_needed_columns(
     selected: str, columns: set[str]
 ) -> None:
     declared = "($yes: Boolean!, $no: Boolean!)" if "$" in selected else ""
@@ -196,7 +198,7 @@ async def test_a_batch_function_learns_which_columns_are_needed(
     assert outcome.objects == []
 
 
-async def test_fields_of_one_response_key_are_one_call_with_their_merged_selection() -> None:
+async def test_fields_with_one_response_key_share_a_call_and_a_selection() -> None:
     outcome = await LEAGUE.run(
         """
         { teams { theCaptain { name } ...Captain }
@@ -213,7 +215,7 @@ async def test_fields_of_one_response_key_are_one_call_with_their_merged_selecti
     assert list(outcome.data["teams"][0]["theCaptain"]) == ["name", "team", "n"]
 
 
-async def test_aliases_with_different_arguments_are_calls_of_their_own() -> None:
+async def test_aliases_with_different_arguments_are_separate_calls() -> None:
     outcome = await LEAGUE.run(
         """
         query ($one: Int, $order: Order!) {
@@ -264,7 +266,7 @@ async def test_an_empty_selection_gives_empty_objects() -> None:
     assert outcome.data == {"teams": [{}, {}, {}]}
 
 
-async def test_more_rows_than_are_completed_at_once() -> None:
+async def test_rows_beyond_one_turn_are_completed() -> None:
     @strawberry.type
     class Number:
         value: int = column()
@@ -272,13 +274,13 @@ async def test_more_rows_than_are_completed_at_once() -> None:
 
         @batched(key="value")
         async def next(info: Info, keys: Sequence[int], selection: Selection) -> "list[Successor]":
-            return answer(info, keys, selection, "value", {key: [(key + 1,)] for key in keys})
+            return fetch_rows(info, keys, selection, "value", {key: [(key + 1,)] for key in keys})
 
     @strawberry.type
     class Numbers:
         @batched(key=())
         async def numbers(info: Info, keys: Sequence[Any], selection: Selection) -> list[Number]:
-            return answer(info, keys, selection, "value", {(): [(n,) for n in range(6_000)]})
+            return fetch_rows(info, keys, selection, "value", {(): [(n,) for n in range(6_000)]})
 
     outcome = await ExecutorComparison(Numbers).run("{ numbers { value text next { value } } }")
 
@@ -294,7 +296,7 @@ class Successor:
     value: int = column()
 
 
-async def test_batch_functions_of_siblings_run_side_by_side() -> None:
+async def test_batch_functions_of_siblings_run_concurrently() -> None:
     started: list[str] = []
     all_started = asyncio.Event()
 
@@ -331,9 +333,9 @@ async def test_batch_functions_of_siblings_run_side_by_side() -> None:
 
 
 async def test_descriptions_defaults_and_deprecations_reach_the_schema() -> None:
-    assert LEAGUE.watched.as_str() == LEAGUE.standard.as_str()
-    assert '"""Its players."""' in LEAGUE.watched.as_str()
+    assert LEAGUE.ours.as_str() == LEAGUE.standard.as_str()
+    assert '"""Its players."""' in LEAGUE.ours.as_str()
     assert (
-        '"""At most so many."""\n    first: Int = null\n    orderBy: Order! = NAME\n'
+        '"""The page size."""\n    first: Int = null\n    orderBy: Order! = NAME\n'
         "    filter: Filter = null\n  ): [Player!]! @deprecated"
-    ) in LEAGUE.watched.as_str()
+    ) in LEAGUE.ours.as_str()

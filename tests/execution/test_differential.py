@@ -1,4 +1,4 @@
-"""Whatever is asked of whatever rows: the same answer and the same errors from both executors."""
+"""Random documents on random rows give the same data and errors on both executors."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -26,8 +26,8 @@ ARGUMENTS = {
     "id": ['(id: "1")', '(id: "2")'],
 }
 DIRECTIVES = ["", "", "", "@skip(if: $yes)", "@skip(if: $no)", "@include(if: $no)"]
-STANDARD_WAY = {"label", "season", "trophies", "firstTrophy"}
-"""Fields that make a level be completed object by object."""
+STANDARD_EXECUTION_FIELDS = {"label", "season", "trophies", "firstTrophy"}
+"""Fields whose levels need standard execution."""
 
 BATCHED = ["players", "coach", "best", "team", "rivals", "winners", "squad", "firstTrophy"]
 worlds = st.builds(
@@ -39,7 +39,7 @@ worlds = st.builds(
 
 
 class Documents:
-    """SeededRandom queries, with the fragments that they spread."""
+    """Draws random queries and the fragments that they spread."""
 
     def __init__(self, draw: Callable[[Any], Any], without: set[str]) -> None:
         self.draw, self.without = draw, without
@@ -79,7 +79,7 @@ class Documents:
         if name == "__typename":
             return name
         arguments = [self.choose(ARGUMENTS[each]) for each in type_.fields[name].args]
-        # One response key always has one meaning, so that any two of a kind can be merged.
+        # A response key always has one meaning, so that any two selections can be merged.
         alias = "".join(filter(str.isalnum, "".join(arguments))) or self.choose(["", "again"])
         named = named_type(type_, name)
         inner = "" if is_leaf_type(named) else self.selections(named, depth - 1)
@@ -102,7 +102,7 @@ def documents(draw: Callable[[Any], Any], without: set[str]) -> str:
     return Documents(draw, without).document()
 
 
-async def both(document: str, world: World) -> list[tuple[ExecutionResult, World]]:
+async def run_on_both(document: str, world: World) -> list[tuple[ExecutionResult, World]]:
     """Run a document on each executor, in equal worlds."""
     results = []
     for schema in (STANDARD, BREADTH_FIRST):
@@ -115,27 +115,27 @@ async def both(document: str, world: World) -> list[tuple[ExecutionResult, World
     return results
 
 
-@given(document=documents(without=STANDARD_WAY), world=worlds)
+@given(document=documents(without=STANDARD_EXECUTION_FIELDS), world=worlds)
 @settings(max_examples=100, deadline=None)
-async def test_levels_that_are_all_completed_breadth_first(document: str, world: World) -> None:
-    (expected, _), (result, _) = await both(document, world)
+async def test_breadth_first_levels_equal_standard_execution(document: str, world: World) -> None:
+    (expected, _), (result, _) = await run_on_both(document, world)
 
     assert comparable(result) == comparable(expected)
 
 
 @given(document=documents(without=set()), world=worlds)
 @settings(max_examples=100, deadline=None)
-async def test_levels_of_both_kinds(document: str, world: World) -> None:
-    (expected, standard), (result, own) = await both(document, world)
+async def test_mixed_levels_equal_standard_execution(document: str, world: World) -> None:
+    (expected, standard), (result, own) = await run_on_both(document, world)
 
     assert repr(result.data) == repr(expected.data)
-    assert nulls(result) == nulls(expected)
+    assert places_of_nulls(result) == places_of_nulls(expected)
     if not expected.errors:
-        assert calls(own) == calls(standard)
+        assert sort_calls(own) == sort_calls(standard)
 
 
-def nulls(result: ExecutionResult) -> set[tuple[tuple[str | int, ...], str]]:
-    """The nulls that errors made: where each is and, unless the error came from below, why."""
+def places_of_nulls(result: ExecutionResult) -> set[tuple[tuple[str | int, ...], str]]:
+    """Return the places of the nulls that errors caused, with the message of direct errors."""
     found = set()
     for error in result.errors or ():
         path, depth = error.path or [], 0
@@ -146,7 +146,7 @@ def nulls(result: ExecutionResult) -> set[tuple[tuple[str | int, ...], str]]:
     return found
 
 
-def calls(world: World) -> list[Any]:
+def sort_calls(world: World) -> list[Any]:
     return sorted(
         (place, sorted(map(repr, keys)), sorted(selection), arguments)
         for place, keys, selection, arguments in world.calls

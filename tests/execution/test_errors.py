@@ -1,5 +1,5 @@
-"""Errors: found breadth first, reported as ever, and no batch function called twice for it."""
-# Batch functions take no self and say what their field returns.
+"""Errors are those of standard execution, and no batch function is called twice."""
+# Batch functions take no self, and their annotation is the type of the field.
 # ruff: noqa: N805
 # mypy: disable-error-code="no-any-return"
 
@@ -14,7 +14,7 @@ from strawberry import Info
 
 from resolvers.rows import Grouped, Selection
 from schema.execution import batched, column, embedded
-from tests.execution.compare_executors import ExecutorComparison, Outcome, answer
+from tests.execution.compare_executors import ExecutorComparison, Outcome, fetch_rows
 
 ITEMS: dict[Any, list[tuple[Any, ...]]] = {"a": [("x", 1), ("y", None)], "b": [("z", 2)], "c": []}
 """The second item has no count."""
@@ -36,7 +36,7 @@ class Item:
 
     @batched(key="name")
     async def box(info: Info, keys: Sequence[str], selection: Selection) -> "Box | None":
-        return answer(info, keys, selection, "label", {key: [(key,)] for key in keys})
+        return fetch_rows(info, keys, selection, "label", {key: [(key,)] for key in keys})
 
 
 @strawberry.type
@@ -51,54 +51,54 @@ class Box:
 
     @batched(key="label")
     async def all_required(info: Info, keys: Sequence[str], selection: Selection) -> list[Item]:
-        return answer(info, keys, selection, "name count", ITEMS)
+        return fetch_rows(info, keys, selection, "name count", ITEMS)
 
     @batched(key="label")
     async def null_list(
         info: Info, keys: Sequence[str], selection: Selection
     ) -> list[Item] | None:
-        return answer(info, keys, selection, "name count", ITEMS)
+        return fetch_rows(info, keys, selection, "name count", ITEMS)
 
     @batched(key="label")
     async def null_items(
         info: Info, keys: Sequence[str], selection: Selection
     ) -> list[Item | None]:
-        return answer(info, keys, selection, "name count", ITEMS)
+        return fetch_rows(info, keys, selection, "name count", ITEMS)
 
     @batched(key="label")
     async def one(info: Info, keys: Sequence[str], selection: Selection) -> Item | None:
-        return answer(info, keys, selection, "name count", {"a": ITEMS["a"][1:]})
+        return fetch_rows(info, keys, selection, "name count", {"a": ITEMS["a"][1:]})
 
     @batched(key="label")
     async def required_one(info: Info, keys: Sequence[str], selection: Selection) -> Item:
-        return answer(info, keys, selection, "name count", {"a": ITEMS["a"][1:]})
+        return fetch_rows(info, keys, selection, "name count", {"a": ITEMS["a"][1:]})
 
     @batched(key="label")
     async def broken(info: Info, keys: Sequence[str], selection: Selection) -> list[Item] | None:
-        answer(info, keys, selection, "", {})
+        fetch_rows(info, keys, selection, "", {})
         raise RuntimeError("out of order")
 
     @batched(key="label")
     def refused(info: Info, keys: Sequence[str], selection: Selection) -> Item | None:
-        answer(info, keys, selection, "", {})
+        fetch_rows(info, keys, selection, "", {})
         raise GraphQLError("refused", extensions={"code": "REFUSED"})
 
     @batched(key="label", graphql_type=list[Item] | None)
     async def too_few(info: Info, keys: Sequence[str], selection: Selection) -> Grouped:
-        answer(info, keys, selection, "", {})
+        fetch_rows(info, keys, selection, "", {})
         return Grouped({}, [])
 
     @batched(key="label")
     async def too_many(info: Info, keys: Sequence[str], selection: Selection) -> Item | None:
-        return answer(info, keys, selection, "name count", {"a": ITEMS["a"]})
+        return fetch_rows(info, keys, selection, "name count", {"a": ITEMS["a"]})
 
     @batched(key="label", graphql_type=list[Item] | None)
     async def nothing(info: Info, keys: Sequence[str], selection: Selection) -> None:
-        answer(info, keys, selection, "", {})
+        fetch_rows(info, keys, selection, "", {})
 
     @batched(key="colour")
     async def keyless(info: Info, keys: Sequence[str], selection: Selection) -> Item | None:
-        return answer(info, keys, selection, "", {})
+        return fetch_rows(info, keys, selection, "", {})
 
 
 BOXES = {(): [("a", None), ("b", 5), ("c", 6)]}
@@ -108,16 +108,16 @@ BOXES = {(): [("a", None), ("b", 5), ("c", 6)]}
 class Query:
     @batched(key=())
     async def boxes(info: Info, keys: Sequence[Any], selection: Selection) -> list[Box | None]:
-        return answer(info, keys, selection, "label count", BOXES)
+        return fetch_rows(info, keys, selection, "label count", BOXES)
 
     @batched(key=())
     async def strict_boxes(info: Info, keys: Sequence[Any], selection: Selection) -> list[Box]:
-        return answer(info, keys, selection, "label count", BOXES)
+        return fetch_rows(info, keys, selection, "label count", BOXES)
 
     @batched(key=())
     async def box(info: Info, keys: Sequence[Any], selection: Selection, label: str) -> Box | None:
         rows = {(): [row for row in BOXES[()] if row[0] == label]}
-        return answer(info, keys, selection, "label count", rows)
+        return fetch_rows(info, keys, selection, "label count", rows)
 
 
 STORE = ExecutorComparison(Query)
@@ -125,7 +125,7 @@ NO_COUNT = "Cannot return null for non-nullable field Item.count."
 
 
 async def run(document: str) -> Outcome:
-    """Run a document, and see that no level was called twice on the way to its errors."""
+    """Run a document and check that no level was called twice."""
     outcome = await STORE.run(document)
     assert set(Counter(call.place for call in outcome.calls).values()) == {1}
     return outcome
@@ -140,7 +140,7 @@ async def run(document: str) -> Outcome:
         ("one", {"one": None}, ["boxes", 0, "one", "count"]),
     ],
 )
-async def test_a_null_goes_up_to_the_next_nullable_parent(
+async def test_a_null_propagates_to_the_next_nullable_parent(
     field: str, first: Any, path: list[str | int]
 ) -> None:
     outcome = await run(f"{{ boxes {{ {field} {{ count }} }} }}")
@@ -150,14 +150,14 @@ async def test_a_null_goes_up_to_the_next_nullable_parent(
     assert outcome.errors == [(NO_COUNT, path)]
 
 
-async def test_a_null_goes_up_to_the_whole_response() -> None:
+async def test_a_null_propagates_to_the_whole_response() -> None:
     outcome = await run("{ strictBoxes { label allRequired { count } } }")
 
     assert outcome.data is None
     assert outcome.errors == [(NO_COUNT, ["strictBoxes", 0, "allRequired", 1, "count"])]
 
 
-async def test_a_required_object_without_a_row() -> None:
+async def test_a_required_object_without_a_row_is_an_error() -> None:
     outcome = await run("{ boxes { label requiredOne { name } } }")
 
     message = "Cannot return null for non-nullable field Box.requiredOne."
@@ -168,7 +168,7 @@ async def test_a_required_object_without_a_row() -> None:
     ]
 
 
-async def test_a_null_in_an_embedded_object() -> None:
+async def test_a_null_in_an_embedded_object_is_an_error() -> None:
     outcome = await run("{ boxes { lid { count } } }")
 
     assert outcome.data == {
@@ -179,7 +179,7 @@ async def test_a_null_in_an_embedded_object() -> None:
     ]
 
 
-async def test_an_error_of_convert_is_one_value_s_own() -> None:
+async def test_an_error_in_convert_affects_only_its_value() -> None:
     outcome = await run("{ boxes { nullItems { name half maybe } } }")
 
     assert outcome.data["boxes"][0]["nullItems"] == [
@@ -207,7 +207,7 @@ async def test_a_failed_call_is_reported_for_each_parent(field: str, message: st
     assert outcome.errors == [(message, ["boxes", index, field]) for index in range(3)]
 
 
-async def test_a_column_that_was_not_returned() -> None:
+async def test_a_missing_column_is_an_error() -> None:
     outcome = await run("{ boxes { nullItems { missing } } }")
 
     message = "The batch function returned no column 'missing'."
@@ -218,7 +218,7 @@ async def test_a_column_that_was_not_returned() -> None:
     ]
 
 
-async def test_errors_of_several_levels_and_aliases() -> None:
+async def test_errors_in_several_levels_and_aliases_are_all_reported() -> None:
     outcome = await run(
         """
         { boxes { label broken { name } again: broken { name } nullItems { half box { broken {
@@ -228,13 +228,13 @@ async def test_errors_of_several_levels_and_aliases() -> None:
         """
     )
 
-    # Three times `broken`, three times `again`, one `half`, and a lid that has no count in the
-    # box of each of three items; `requiredOne` without a row; two null counts below `other`.
+    # Three errors each of `broken` and `again`, one of `half`, three of lids without a count
+    # (one per item), one of `requiredOne` without a row, and two null counts below `other`.
     assert outcome.data["box"] is outcome.data["other"] is None
     assert len(outcome.errors) == 3 + 3 + 1 + 3 + 1 + 2
 
 
-async def test_fields_beneath_a_null_report_nothing_more() -> None:
+async def test_fields_below_a_null_report_no_errors() -> None:
     outcome = await run("{ boxes { lid { count } broken { name } one { count } label } }")
 
     assert outcome.data["boxes"][0] is None
@@ -245,7 +245,7 @@ async def test_fields_beneath_a_null_report_nothing_more() -> None:
     ]
 
 
-async def test_a_bad_argument_of_a_nested_field() -> None:
+async def test_a_bad_argument_of_a_nested_field_is_reported_alike() -> None:
     @strawberry.type
     class Shelf:
         label: str = column()
@@ -254,13 +254,13 @@ async def test_a_bad_argument_of_a_nested_field() -> None:
         async def items(
             info: Info, keys: Sequence[str], selection: Selection, tag: strawberry.scalars.Base64
         ) -> list[Item] | None:
-            return answer(info, keys, selection, "name count", ITEMS, tag=tag)
+            return fetch_rows(info, keys, selection, "name count", ITEMS, tag=tag)
 
     @strawberry.type
     class Shelves:
         @batched(key=())
         async def shelves(info: Info, keys: Sequence[Any], selection: Selection) -> list[Shelf]:
-            return answer(info, keys, selection, "label", {(): [("a",), ("b",)]})
+            return fetch_rows(info, keys, selection, "label", {(): [("a",), ("b",)]})
 
     outcome = await ExecutorComparison(Shelves).run(
         '{ shelves { label items(tag: "eA==") { name } } }'

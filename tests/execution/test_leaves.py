@@ -1,5 +1,5 @@
-"""Scalars and enums: the same values and the same errors as one by one."""
-# Batch functions take no self and say what their field returns.
+"""Scalars and enums get the same values and errors as in standard execution."""
+# Batch functions take no self, and their annotation is the type of the field.
 # ruff: noqa: N805
 # mypy: disable-error-code="no-any-return"
 
@@ -18,7 +18,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from resolvers.rows import Selection
 from schema.execution import batched, column
-from tests.execution.compare_executors import ExecutorComparison, answer
+from tests.execution.compare_executors import ExecutorComparison, fetch_rows
 from tests.execution.toy_league import Later
 
 Even = NewType("Even", int)
@@ -29,14 +29,14 @@ class Text(str):
 
 
 class Unprintable:
-    """An object that no scalar takes."""
+    """An object that no scalar can serialize."""
 
     def __str__(self) -> str:
         raise ValueError("unprintable")
 
 
 class Proxy:
-    """An object that has whatever it is asked for."""
+    """An object with a custom `__getattr__`."""
 
     def __getattr__(self, name: str) -> str:
         raise AttributeError(name)
@@ -127,14 +127,14 @@ class Query:
         info: Info, keys: Sequence[Any], selection: Selection, about: str, nulls: bool = False
     ) -> list[Leaves | None]:
         rows = [(value,) for value in VALUES[about]] + [(None,)] * nulls
-        return answer(info, keys, selection, "value", {(): rows})
+        return fetch_rows(info, keys, selection, "value", {(): rows})
 
     @batched(key=())
     async def required(
         info: Info, keys: Sequence[Any], selection: Selection, about: str, nulls: bool = False
     ) -> list[RequiredLeaves | None] | None:
         rows = [(value,) for value in VALUES[about]] + [(None,)] * nulls
-        return answer(info, keys, selection, "value", {(): rows})
+        return fetch_rows(info, keys, selection, "value", {(): rows})
 
 
 SCALARS = ExecutorComparison(
@@ -147,7 +147,7 @@ SCALARS = ExecutorComparison(
 
 @pytest.mark.parametrize("about", VALUES)
 @pytest.mark.parametrize("name", Leaves.__annotations__)
-async def test_a_nullable_leaf(name: str, about: str) -> None:
+async def test_a_nullable_leaf_equals_standard_execution(name: str, about: str) -> None:
     document = f"query ($a: String!, $n: Boolean!) {{ leaves(about: $a, nulls: $n) {{ {name} }} }}"
     await SCALARS.run(document, a=about, n=False)
     await SCALARS.run(document, a=about, n=True)
@@ -155,7 +155,7 @@ async def test_a_nullable_leaf(name: str, about: str) -> None:
 
 @pytest.mark.parametrize("about", VALUES)
 @pytest.mark.parametrize("name", RequiredLeaves.__annotations__)
-async def test_a_required_leaf(name: str, about: str) -> None:
+async def test_a_required_leaf_equals_standard_execution(name: str, about: str) -> None:
     document = (
         f"query ($a: String!, $n: Boolean!) {{ required(about: $a, nulls: $n) {{ {name} }} }}"
     )

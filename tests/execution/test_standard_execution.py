@@ -1,5 +1,5 @@
-"""What is completed object by object, beside and between the levels that are not."""
-# Batch functions take no self and say what their field returns.
+"""Standard execution beside, above and below levels that are completed breadth first."""
+# Batch functions take no self, and their annotation is the type of the field.
 # ruff: noqa: N805
 # mypy: disable-error-code="no-any-return"
 
@@ -19,11 +19,14 @@ from strawberry.schema.config import StrawberryConfig
 
 from resolvers.rows import Grouped, Selection
 from schema.execution import BreadthFirstExecutor, batched, column, embedded
-from tests.execution.compare_executors import ExecutorComparison, Journal, answer
+from tests.execution.compare_executors import ExecutorComparison, Journal, fetch_rows
 
 T = TypeVar("T")
-BOTH_WAYS: tuple[dict[str, Any], ...] = ({}, {"execution_context_class": BreadthFirstExecutor})
-"""A schema's options: as Strawberry executes, and breadth first."""
+EXECUTOR_OPTIONS: tuple[dict[str, Any], ...] = (
+    {},
+    {"execution_context_class": BreadthFirstExecutor},
+)
+"""The options of a schema for each executor: Strawberry's, and ours."""
 
 BOOKS: dict[Any, list[tuple[Any, ...]]] = {
     "ann": [("Dunes", 300), ("Tides", 120)],
@@ -49,7 +52,7 @@ class Reverse(FieldExtension):
 
 
 class AtMostForAnn(FieldExtension):
-    """Gives one parent other arguments than the rest."""
+    """Passes different arguments for one of the parents."""
 
     async def resolve_async(self, next_: Any, source: Any, info: Info, **kwargs: Any) -> Any:
         return await next_(source, info, most=1 if source.name == "ann" else 7)
@@ -92,7 +95,7 @@ class Book:
 
     @batched(key="title")
     async def pages(info: Info, keys: Sequence[str], selection: Selection) -> list[Page]:
-        return answer(info, keys, selection, "number text", PAGES)
+        return fetch_rows(info, keys, selection, "number text", PAGES)
 
 
 @strawberry.type
@@ -101,40 +104,40 @@ class Author:
 
     @batched(key="name")
     async def books(info: Info, keys: Sequence[str], selection: Selection) -> list[Book]:
-        return answer(info, keys, selection, "title length", BOOKS)
+        return fetch_rows(info, keys, selection, "title length", BOOKS)
 
     @batched(key="name", permission_classes=[OnlyAnn])
     async def drafts(info: Info, keys: Sequence[str], selection: Selection) -> list[Book] | None:
-        return answer(info, keys, selection, "title length", BOOKS)
+        return fetch_rows(info, keys, selection, "title length", BOOKS)
 
     @batched(key="name", extensions=[Reverse()])
     def reversed(info: Info, keys: Sequence[str], selection: Selection) -> list[Book]:
-        return answer(info, keys, selection, "title length", BOOKS)
+        return fetch_rows(info, keys, selection, "title length", BOOKS)
 
     @batched(key="name", extensions=[AtMostForAnn()])
     async def some(
         info: Info, keys: Sequence[str], selection: Selection, most: int = 0
     ) -> list[Book]:
         rows = {key: group[:most] for key, group in BOOKS.items()}
-        return answer(info, keys, selection, "title length", rows, most=most)
+        return fetch_rows(info, keys, selection, "title length", rows, most=most)
 
 
 @strawberry.type
 class Shelf:
-    """An object that comes from no row."""
+    """An object that is not made from a row."""
 
     name: str
 
     @batched(key="name")
     async def books(info: Info, keys: Sequence[str], selection: Selection) -> list[Book]:
-        return answer(info, keys, selection, "title length", BOOKS)
+        return fetch_rows(info, keys, selection, "title length", BOOKS)
 
 
 @strawberry.type
 class Query:
     @batched(key=())
     async def authors(info: Info, keys: Sequence[Any], selection: Selection) -> list[Author]:
-        return answer(info, keys, selection, "name", {(): [("ann",), ("bob",)]})
+        return fetch_rows(info, keys, selection, "name", {(): [("ann",), ("bob",)]})
 
     @strawberry.field
     async def shelves(self) -> list[Shelf]:
@@ -204,7 +207,7 @@ async def test_batched_fields_of_objects_that_come_from_no_row() -> None:
     assert "Book" not in outcome.objects
 
 
-async def test_permissions_are_asked_for_each_parent() -> None:
+async def test_permissions_are_checked_for_each_parent() -> None:
     outcome = await LIBRARY.run("{ authors { drafts { title pages { number } } } }")
 
     assert outcome.data["authors"][1] == {"drafts": None}
@@ -219,7 +222,7 @@ async def test_extensions_see_the_objects_of_each_parent() -> None:
     assert [call.keys for call in outcome.calls if call.name == "reversed"] == [["ann", "bob"]]
 
 
-async def test_parents_of_which_different_things_are_asked_are_different_levels() -> None:
+async def test_parents_with_different_arguments_are_different_levels() -> None:
     outcome = await LIBRARY.run("{ authors { some { title } } }")
 
     assert [len(author["some"]) for author in outcome.data["authors"]] == [1, 1]
@@ -246,7 +249,7 @@ class Cat(Animal):
 
     @batched(key="name")
     async def mice(info: Info, keys: Sequence[str], selection: Selection) -> "list[Mouse]":
-        return answer(info, keys, selection, "name", {"tom": [("jerry",)]})
+        return fetch_rows(info, keys, selection, "name", {"tom": [("jerry",)]})
 
 
 @strawberry.type
@@ -268,22 +271,22 @@ class Zoo:
     @batched(key=())
     async def animals(info: Info, keys: Sequence[Any], selection: Selection) -> list[Animal]:
         rows = [("Cat", "tom", 9), ("Mouse", "jerry", None)]
-        return answer(info, keys, selection, "__typename name lives", {(): rows})
+        return fetch_rows(info, keys, selection, "__typename name lives", {(): rows})
 
     @batched(key=())
     async def things(
         info: Info, keys: Sequence[Any], selection: Selection
     ) -> list[Annotated[Cat | Stone, strawberry.union("Thing")] | None]:
         rows = [("Cat", "tom", 9, 0), ("Stone", "", 0, 5), ("Tree", "oak", 0, 13)]
-        return answer(info, keys, selection, "__typename name lives weight", {(): rows})
+        return fetch_rows(info, keys, selection, "__typename name lives weight", {(): rows})
 
     @batched(key=())
     async def cats(info: Info, keys: Sequence[Any], selection: Selection) -> list[Cat]:
-        return answer(info, keys, selection, "name lives", {(): [("tom", 9)]})
+        return fetch_rows(info, keys, selection, "name lives", {(): [("tom", 9)]})
 
     @batched(key=())
     async def stones(info: Info, keys: Sequence[Any], selection: Selection) -> list[Stone | None]:
-        return answer(info, keys, selection, "weight", {(): [(1,), (13,)]})
+        return fetch_rows(info, keys, selection, "weight", {(): [(1,), (13,)]})
 
 
 async def test_interfaces() -> None:
@@ -318,7 +321,7 @@ async def test_types_that_have_interfaces_are_completed_breadth_first() -> None:
     assert outcome.objects == []
 
 
-async def test_is_type_of_is_asked() -> None:
+async def test_is_type_of_is_checked() -> None:
     outcome = await ExecutorComparison(Zoo, types=[Cat, Mouse]).run("{ stones { weight } }")
 
     assert outcome.data["stones"] == [{"weight": 1}, None]
@@ -335,7 +338,7 @@ async def test_generic_types() -> None:
     class Edges:
         @batched(key=())
         async def cats(info: Info, keys: Sequence[Any], selection: Selection) -> list[Edge[Cat]]:
-            return answer(info, keys, selection, "name lives", {(): [("tom", 9)]})
+            return fetch_rows(info, keys, selection, "name lives", {(): [("tom", 9)]})
 
     outcome = await ExecutorComparison(Edges).run(
         "{ cats { cursor node { name mice { name } } } }"
@@ -355,7 +358,7 @@ class Shout(SchemaExtension):
         return value.upper() if isinstance(value, str) else value
 
 
-async def test_schema_extensions_that_wrap_resolvers_wrap_them_all() -> None:
+async def test_a_schema_extension_wraps_every_resolver() -> None:
     outcome = await ExecutorComparison(Query, extensions=[Shout]).run(
         "{ authors { name books { title } } }"
     )
@@ -371,10 +374,10 @@ class Mutation:
     ) -> Book | None:
         if title == "":
             raise ValueError("no title")
-        return answer(info, keys, selection, "title length", {(): [(title, 10)]}, title=title)
+        return fetch_rows(info, keys, selection, "title length", {(): [(title, 10)]}, title=title)
 
 
-async def test_mutations_run_one_after_the_other_and_once() -> None:
+async def test_mutations_run_in_order_and_once() -> None:
     outcome = await ExecutorComparison(Query, mutation=Mutation).run(
         """
         mutation { a: write(title: "Tides") { title pages { text } } b: write(title: "") { title }
@@ -390,7 +393,7 @@ async def test_mutations_run_one_after_the_other_and_once() -> None:
     assert [call.place for call in outcome.calls] == [("a",), ("a", "pages"), ("c",)]
 
 
-async def test_subscriptions_complete_each_event_anew() -> None:
+async def test_each_subscription_event_has_its_own_levels() -> None:
     @strawberry.type
     class Subscription:
         @strawberry.subscription
@@ -398,7 +401,7 @@ async def test_subscriptions_complete_each_event_anew() -> None:
             yield Shelf(name="ann")
             yield Shelf(name="bob")
 
-    for options in BOTH_WAYS:
+    for options in EXECUTOR_OPTIONS:
         schema = strawberry.Schema(Query, subscription=Subscription, **options)
         journal = Journal()
         events = await schema.subscribe(
@@ -421,10 +424,10 @@ async def test_subscriptions_complete_each_event_anew() -> None:
         "{ authors @stream { name } }",
     ],
 )
-async def test_incremental_delivery_is_left_to_the_standard_executor(document: str) -> None:
+async def test_incremental_delivery_uses_standard_execution(document: str) -> None:
     config = StrawberryConfig(enable_experimental_incremental_execution=True)
     payloads = []
-    for options in BOTH_WAYS:
+    for options in EXECUTOR_OPTIONS:
         schema = strawberry.Schema(Query, config=config, **options)
         result: Any = await schema.execute(document, context_value=Journal())
         rest = [repr(each.formatted) async for each in result.subsequent_results]
@@ -439,7 +442,7 @@ async def test_a_batched_field_must_return_objects() -> None:
     class Names:
         @batched(key=())
         async def names(info: Info, keys: Sequence[Any], selection: Selection) -> list[str]:
-            return answer(info, keys, selection, "name", {})
+            return fetch_rows(info, keys, selection, "name", {})
 
     outcome = await ExecutorComparison(Names).run("{ names }")
 
@@ -474,7 +477,7 @@ async def test_cancelling_an_operation_cancels_its_batch_functions() -> None:
     await asyncio.wait_for(cancelled.wait(), 5)
 
 
-async def test_rows_and_results_are_let_go_without_the_garbage_collector() -> None:
+async def test_rows_and_results_are_freed_without_the_garbage_collector() -> None:
     class Word(str):
         __slots__ = ("__weakref__",)
 
@@ -486,7 +489,7 @@ async def test_rows_and_results_are_let_go_without_the_garbage_collector() -> No
         async def pages(info: Info, keys: Sequence[Any], selection: Selection) -> list[Page]:
             words = [Word(number) for number in range(3)]
             kept.extend(map(weakref.ref, words))
-            return answer(info, keys, selection, "text", {(): [(word,) for word in words]})
+            return fetch_rows(info, keys, selection, "text", {(): [(word,) for word in words]})
 
     schema = strawberry.Schema(Words, execution_context_class=BreadthFirstExecutor)
     gc.disable()
@@ -517,7 +520,7 @@ async def test_row_objects_can_be_copied() -> None:
     class Copies:
         @batched(key=())
         async def all(info: Info, keys: Sequence[Any], selection: Selection) -> list[Copied]:
-            return answer(info, keys, selection, "name", {(): [("ann",)]})
+            return fetch_rows(info, keys, selection, "name", {(): [("ann",)]})
 
     outcome = await ExecutorComparison(Copies).run("{ all { copied } }")
 

@@ -1,5 +1,5 @@
-"""A toy league whose rows are as nasty as a world says."""
-# Batch functions take no self and say what their field returns.
+"""A toy league for random tests; a `World` decides how faulty its rows are."""
+# Batch functions take no self, and their annotation is the type of the field.
 # ruff: noqa: N805
 # mypy: disable-error-code="no-any-return"
 
@@ -61,19 +61,19 @@ VALUES: dict[str, tuple[list[Any], list[Any]]] = {
     "age": ([20, 30], [None, "old", Later()]),
     "__typename": (["Cup", "Medal"], [None, "Team"]),
 }
-"""Of every column the values that it should have, and those that it should not."""
+"""The valid and the invalid values of every column."""
 
 
 @dataclass
 class World:
-    """What batch functions answer: for equal keys and arguments, always the same."""
+    """Generates the rows of batch functions; equal keys and arguments give equal rows."""
 
     seed: int = 0
     poison: float = 0
     failing: frozenset[str] = frozenset()
     calls: list[tuple[Any, ...]] = field(default_factory=list)
 
-    def answer(
+    def fetch_rows(
         self, info: Info, keys: Sequence[Any], selection: Selection, most: int, arguments: str = ""
     ) -> Any:
         place = tuple(key for key in info.path.as_list() if isinstance(key, str))
@@ -99,7 +99,7 @@ class World:
         ]
 
 
-def world_of(info: Info) -> World:
+def get_world(info: Info) -> World:
     world: World = info.context
     return world
 
@@ -112,13 +112,13 @@ class Player:
 
     @batched(key=("team_id", "name"))
     async def team(info: Info, keys: Sequence[Any], selection: Selection) -> "Team | None":
-        return world_of(info).answer(info, keys, selection, most=1)
+        return get_world(info).fetch_rows(info, keys, selection, most=1)
 
     @batched(key="team_id")
     def rivals(
         info: Info, keys: Sequence[Any], selection: Selection, level: Level = Level.LOW
     ) -> "list[Player | None] | None":
-        return world_of(info).answer(info, keys, selection, most=2, arguments=level.name)
+        return get_world(info).fetch_rows(info, keys, selection, most=2, arguments=level.name)
 
 
 @strawberry.type
@@ -130,11 +130,11 @@ class Stats:
     async def trophies(
         info: Info, keys: Sequence[Any], selection: Selection
     ) -> "list[Cup | Medal]":
-        return world_of(info).answer(info, keys, selection, most=2)
+        return get_world(info).fetch_rows(info, keys, selection, most=2)
 
     @batched(key="team_id")
     async def best(info: Info, keys: Sequence[Any], selection: Selection) -> Player:
-        return world_of(info).answer(info, keys, selection, most=1)
+        return get_world(info).fetch_rows(info, keys, selection, most=1)
 
 
 @strawberry.interface
@@ -153,7 +153,7 @@ class Medal(Trophy):
 
     @batched(key="name")
     async def winners(info: Info, keys: Sequence[Any], selection: Selection) -> list[Player]:
-        return world_of(info).answer(info, keys, selection, most=1)
+        return get_world(info).fetch_rows(info, keys, selection, most=1)
 
 
 @strawberry.type
@@ -171,15 +171,15 @@ class Team:
     async def players(
         info: Info, keys: Sequence[Any], selection: Selection, first: int | None = None
     ) -> list[Player]:
-        return world_of(info).answer(info, keys, selection, most=3, arguments=str(first))
+        return get_world(info).fetch_rows(info, keys, selection, most=3, arguments=str(first))
 
     @batched(key=("team_id",))
     async def coach(info: Info, keys: Sequence[Any], selection: Selection) -> Player | None:
-        return world_of(info).answer(info, keys, selection, most=1)
+        return get_world(info).fetch_rows(info, keys, selection, most=1)
 
     @batched(key="name")
     async def first_trophy(info: Info, keys: Sequence[Any], selection: Selection) -> Trophy | None:
-        return world_of(info).answer(info, keys, selection, most=1)
+        return get_world(info).fetch_rows(info, keys, selection, most=1)
 
     @strawberry.field
     def label(self) -> str:
@@ -190,7 +190,7 @@ class Team:
 class Query:
     @batched(key=())
     async def teams(info: Info, keys: Sequence[Any], selection: Selection) -> list[Team]:
-        return world_of(info).answer(info, keys, selection, most=4)
+        return get_world(info).fetch_rows(info, keys, selection, most=4)
 
     @batched(key=())
     async def team(
@@ -199,13 +199,13 @@ class Query:
         selection: Selection,
         id: strawberry.ID,
     ) -> Team | None:
-        return world_of(info).answer(info, keys, selection, most=1, arguments=id)
+        return get_world(info).fetch_rows(info, keys, selection, most=1, arguments=id)
 
     @batched(key=())
     async def squad(
         info: Info, keys: Sequence[Any], selection: Selection
     ) -> list[Player | None] | None:
-        return world_of(info).answer(info, keys, selection, most=3)
+        return get_world(info).fetch_rows(info, keys, selection, most=3)
 
     @strawberry.field
     def season(self) -> str:

@@ -1,4 +1,4 @@
-"""An organization that is read by many tests and changed by none."""
+"""An organization that many tests read and none changes."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ MEGABYTE = 1_048_576
 
 @dataclass(frozen=True)
 class Shared:
-    """A store with one organization, and its reader; now is 2026-11-24T12:00Z."""
+    """A store with two organizations and an admin's client; the time is 2026-11-24T12:00Z."""
 
     database: Database
     graphql: GraphQLClient
@@ -35,14 +35,14 @@ class Shared:
 
 @pytest.fixture(scope="session")
 async def shared(postgres: str, template: str) -> AsyncIterator[Shared]:
-    """Sizes and experiments tie on purpose; see `facts`."""
+    """Fill a store with the events of `shared_events`; figures tie on purpose."""
     clock = FixedClock()
     settings = Settings.load(admin_user_list="root")
     async with (
         ClonedDatabase(postgres, template) as database,
         create_client(database, settings, clock) as client,
     ):
-        await Feed(database, clock)(*facts())
+        await Feed(database, clock)(*shared_events())
         await create_organization(database, "other", clock.now)
         await Feed(database, clock, "other")(
             event("workspace.upserted", "2026-09-01T00:00:00Z", name="elsewhere"),
@@ -53,20 +53,20 @@ async def shared(postgres: str, template: str) -> AsyncIterator[Shared]:
 
 
 @pytest.fixture
-def asked(shared: Shared) -> GraphQLClient:
-    """Asks the organization that is shared."""
+def shared_graphql(shared: Shared) -> GraphQLClient:
+    """A client of the shared organization."""
     return shared.graphql
 
 
-def facts() -> list[bytes]:
+def shared_events() -> list[bytes]:
     """Seven users who are members of seven workspaces with seven projects each, from September.
 
     The workspace at position n has n // 2 experiments of 1 MB for each of the first three users,
-    in its first project: sizes 0, 0, 3, 3, 6, 6, 9 MB. In October all is as it was; the user
-    "dee" is suspended, and "Éve" is a service account.
+    in its first project: sizes 0, 0, 3, 3, 6, 6, 9 MB. Nothing changes in October. The
+    user "dee" is suspended, and "Éve" is a service account.
     """
     september = "2026-09-10T00:00:00Z"
-    # The later in the list, the older.
+    # Later users in the list are older.
     users = [
         event(
             "user.upserted",

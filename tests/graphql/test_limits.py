@@ -1,4 +1,4 @@
-"""QueryLimits of queries: what passes, what is refused, in which words, and with how much work."""
+"""Limits on queries: what passes, what is rejected with which error, and at what cost."""
 
 import asyncio
 import sys
@@ -35,13 +35,13 @@ LIMITS = QueryLimits(
 
 
 @asynccontextmanager
-async def limited(
-    shared: Shared, asked: GraphQLClient, clock: FixedClock, **settings: Any
+async def client_with_settings(
+    shared: Shared, shared_graphql: GraphQLClient, clock: FixedClock, **settings: Any
 ) -> AsyncIterator[GraphQLClient]:
-    """The shared organization behind other limits."""
+    """Serve the shared organization with other settings."""
     chosen = Settings.load(admin_user_list="root", **settings)
     async with create_client(shared.database, chosen, clock) as client:
-        yield GraphQLClient(client, asked.key)
+        yield GraphQLClient(client, shared_graphql.key)
 
 
 REPORT = '{{ chargebackReport(month: "2026-10") {{ {} }} }}'
@@ -74,9 +74,9 @@ DIRECTIVES = (
         ),
     ],
 )
-async def test_what_is_at_the_limit_passes_and_what_is_past_it_is_refused(
+async def test_a_query_at_the_limit_passes_and_one_past_it_is_rejected(
     shared: Shared,
-    asked: GraphQLClient,
+    shared_graphql: GraphQLClient,
     clock: FixedClock,
     query: str,
     setting: str,
@@ -88,12 +88,12 @@ async def test_what_is_at_the_limit_passes_and_what_is_past_it_is_refused(
         return settings.model_copy(update={setting: limit})
 
     async with create_client(shared.database, allowing(value), clock) as client:
-        answer = await GraphQLClient(client, asked.key).execute(query)
-        assert "errors" not in answer, answer
+        response = await GraphQLClient(client, shared_graphql.key).execute(query)
+        assert "errors" not in response, response
 
     async with create_client(shared.database, allowing(value - 1), clock) as client:
         refused = await client.post(
-            "/graphql", json={"query": query}, headers={"Authorization": asked.key}
+            "/graphql", json={"query": query}, headers={"Authorization": shared_graphql.key}
         )
     (error,) = refused.json()["errors"]
     assert refused.status_code == 400
@@ -104,23 +104,25 @@ async def test_what_is_at_the_limit_passes_and_what_is_past_it_is_refused(
     assert setting.upper() in error["message"]
 
 
-async def test_a_body_of_another_size_is_refused_by_another_setting(
-    shared: Shared, asked: GraphQLClient, clock: FixedClock
+async def test_graphql_max_body_bytes_limits_the_body(
+    shared: Shared, shared_graphql: GraphQLClient, clock: FixedClock
 ) -> None:
-    async with limited(shared, asked, clock, graphql_max_body_bytes=1_000) as other:
-        answer = await other.execute("{ viewer { username } } #" + "x" * 1_000)
-    (error,) = answer["errors"]
+    async with client_with_settings(
+        shared, shared_graphql, clock, graphql_max_body_bytes=1_000
+    ) as other:
+        response = await other.execute("{ viewer { username } } #" + "x" * 1_000)
+    (error,) = response["errors"]
     assert error["extensions"]["code"] == "BODY_TOO_LARGE"
     assert error["extensions"]["limit"] == 1_000
     assert error["extensions"]["value"] > 1_000
     assert "GRAPHQL_MAX_BODY_BYTES" in error["message"]
 
 
-# Bombs: what expands to 2^n fields, in a text that grows with n.
+# Bombs: queries of length O(n) that expand to 2^n fields.
 
 
-def spreads(count: int, type_: str, outer: str, each: str, last: str) -> str:
-    """Fragments that each spread the next twice, as `each` says; `outer` spreads the first."""
+def nest_fragments(count: int, type_: str, outer: str, each: str, last: str) -> str:
+    """Chain fragments: `outer` spreads the first, and `each` says how one spreads the next."""
     fragments = [
         f"fragment F{number} on {type_} {{ {each.replace('NEXT', f'...F{number + 1}')} }}"
         for number in range(count)
@@ -128,39 +130,45 @@ def spreads(count: int, type_: str, outer: str, each: str, last: str) -> str:
     return " ".join([outer, *fragments, f"fragment F{count} on {type_} {{ {last} }}"])
 
 
-def bombs(count: int) -> dict[str, str]:
-    """By kind; each is a valid query but for its size."""
+def build_bombs(count: int) -> dict[str, str]:
+    """Return queries by kind; each is valid except for its size."""
     workspaces = 'chargebackReport(month: "2026-10") { workspaces { name members { userName } } }'
-    told = "{ __schema { types { ...F0 } } }"
+    introspect = "{ __schema { types { ...F0 } } }"
     return {
-        "the same": spreads(count, "Query", "{ ...F0 }", "NEXT NEXT", "viewer { username }"),
-        "a list": spreads(count, "Query", "{ ...F0 }", "NEXT NEXT", workspaces),
-        "aliases": spreads(
+        "the same": nest_fragments(
+            count, "Query", "{ ...F0 }", "NEXT NEXT", "viewer { username }"
+        ),
+        "a list": nest_fragments(count, "Query", "{ ...F0 }", "NEXT NEXT", workspaces),
+        "aliases": nest_fragments(
             count,
             "Query",
             "{ ...F0 }",
             "NEXT a: viewer { username } NEXT",
             "b: viewer { isAdmin }",
         ),
-        "directives": spreads(
+        "directives": nest_fragments(
             count, "Query", "{ ...F0 }", "NEXT NEXT", "viewer @skip(if: true) { username }"
         ),
-        "introspection": spreads(count, "__Type", told, "ofType { NEXT NEXT }", "name"),
-        "introspection with aliases": spreads(
-            count, "__Type", told, "ofType { NEXT } o: ofType { NEXT }", "name"
+        "introspection": nest_fragments(
+            count, "__Type", introspect, "ofType { NEXT NEXT }", "name"
         ),
-        "introspected lists": spreads(count, "__Type", told, "fields { type { NEXT } } ", "name"),
+        "introspection with aliases": nest_fragments(
+            count, "__Type", introspect, "ofType { NEXT } o: ofType { NEXT }", "name"
+        ),
+        "introspected lists": nest_fragments(
+            count, "__Type", introspect, "fields { type { NEXT } } ", "name"
+        ),
     }
 
 
-BOMBS = bombs(28)
+BOMBS = build_bombs(28)
 
 
 @pytest.mark.parametrize("kind", BOMBS)
-async def test_a_bomb_is_refused(asked: GraphQLClient, kind: str) -> None:
-    answer = await asked.execute(BOMBS[kind])
-    assert answer.get("data") is None
-    codes = {error["extensions"]["code"] for error in answer["errors"]}
+async def test_a_fragment_bomb_is_rejected(shared_graphql: GraphQLClient, kind: str) -> None:
+    response = await shared_graphql.execute(BOMBS[kind])
+    assert response.get("data") is None
+    codes = {error["extensions"]["code"] for error in response["errors"]}
     assert codes <= {
         "INVALID_QUERY",
         "QUERY_TOO_COSTLY",
@@ -171,18 +179,18 @@ async def test_a_bomb_is_refused(asked: GraphQLClient, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", BOMBS)
-def test_the_work_of_refusing_a_bomb_grows_as_its_text_does(kind: str) -> None:
-    """Counted in calls of functions, of ours and the library's: time would tell of the machine.
+def test_the_work_of_rejecting_a_bomb_is_linear_in_its_length(kind: str) -> None:
+    """Work is counted in function calls, because time depends on the machine.
 
-    From 28 levels to 56 the text doubles, and the fields that it stands for grow by 2^28.
+    From 28 levels to 56 the text doubles, while the number of fields grows by 2^28.
     """
-    once, twice = worked(bombs(28)[kind]), worked(bombs(56)[kind])
+    once, twice = count_calls(build_bombs(28)[kind]), count_calls(build_bombs(56)[kind])
     assert once < 60_000
     assert twice < 2.5 * once
 
 
-def worked(query: str) -> int:
-    """How many functions are called until a query is refused, or known to cost too much."""
+def count_calls(query: str) -> int:
+    """Count the function calls until a query is rejected, or its cost is known."""
     calls = 0
 
     def count(_: object, event: str, __: object) -> None:
@@ -203,28 +211,28 @@ def worked(query: str) -> int:
 
 
 @pytest.mark.parametrize("length", [3, 300])
-def test_each_selection_is_looked_at_once(length: int) -> None:
-    """Also where fragments form a cycle, and where all spread all that follow them."""
+def test_each_selection_is_visited_once(length: int) -> None:
+    """Fragments may form a cycle, and each may spread all later ones."""
     everyone = range(length)
     following = " ".join(
         f"fragment F{one} on Query {{ {' '.join(f'...F{other}' for other in everyone[one:])} }}"
         for one in everyone
     )
     document = parse(f"{{ ...F0 }} {following} fragment F{length} on Query {{ ...F0 }}")
-    looked_at = 0
+    visited = 0
 
-    def note() -> None:
-        nonlocal looked_at
-        looked_at += 1
+    def count_visit() -> None:
+        nonlocal visited
+        visited += 1
 
     operation = document.definitions[0]
     assert isinstance(operation, OperationDefinitionNode)
-    measure_query(document, operation, note)
+    measure_query(document, operation, count_visit)
     # F0 of the operation and of the last; length + (length - 1) + … + 1 of the others.
-    assert looked_at == 2 + length * (length + 1) // 2
+    assert visited == 2 + length * (length + 1) // 2
 
 
-def test_a_query_is_measured_through_its_fragments() -> None:
+def test_measures_include_spread_fragments() -> None:
     document = parse(
         """
         query ($yes: Boolean!) {
@@ -239,7 +247,7 @@ def test_a_query_is_measured_through_its_fragments() -> None:
     )
     operation = document.definitions[0]
     assert isinstance(operation, OperationDefinitionNode)
-    # one four five six seven eight; a, b, and c by two spreads; include, and skip by two.
+    # one four five six seven eight; a, b, and c by two nest_fragments; include, and skip by two.
     assert measure_query(document, operation) == QueryMeasures(depth=6, aliases=4, directives=3)
 
 
@@ -262,18 +270,18 @@ def test_tokens_are_counted(text: str, count: int) -> None:
     assert count_tokens(text) == count
 
 
-def test_tokens_of_a_query_that_was_read_do_not_keep_each_other() -> None:
+def test_tokens_of_a_parsed_query_form_no_reference_cycles() -> None:
     document = schema.prepare_operation(FULL_REPORT, None, LIMITS).document
     assert document.loc is not None
     assert document.loc.start_token.next is None
     assert document.loc.end_token.prev is None
 
 
-# What must pass.
+# Queries that must pass.
 
 
 def full_document() -> str:
-    """Every field of the schema that a report leads to, once on each path; formers too."""
+    """Select every field below a report, once per path."""
     return REPORT.format(selection("ChargebackReport"))
 
 
@@ -293,7 +301,7 @@ def _has_fields(type_: Any) -> bool:
     return print_type(type_).splitlines()[-1] == "}" and hasattr(type_, "interfaces")
 
 
-def prepared(query: str) -> Operation:
+def prepare(query: str) -> Operation:
     return schema.prepare_operation(query, None, LIMITS)
 
 
@@ -309,23 +317,23 @@ def test_a_full_report_of_the_largest_supported_organization_passes() -> None:
         "projects": 100_000,
     }
     month = {"month": "2026-10"}
-    rest = schema.estimate_cost(prepared(FULL_REPORT), month, LARGEST_SUPPORTED)
-    everything = schema.estimate_cost(prepared(full_document()), month, LARGEST_SUPPORTED)
+    rest = schema.estimate_cost(prepare(FULL_REPORT), month, LARGEST_SUPPORTED)
+    everything = schema.estimate_cost(prepare(full_document()), month, LARGEST_SUPPORTED)
     assert rest < everything < DEFAULTS.graphql_max_cost
 
 
-async def test_what_would_cost_too_much_of_a_large_organization_passes_on_a_small_one(
-    asked: GraphQLClient,
+async def test_cost_depends_on_the_size_of_the_organization(
+    shared_graphql: GraphQLClient,
 ) -> None:
     query = f"""{{ chargebackReports(from: "2024-11", to: "2026-10") {{
         {selection("ChargebackReport")} }} }}"""
     assert (
-        schema.estimate_cost(prepared(query), None, LARGEST_SUPPORTED) > DEFAULTS.graphql_max_cost
+        schema.estimate_cost(prepare(query), None, LARGEST_SUPPORTED) > DEFAULTS.graphql_max_cost
     )
-    assert len((await asked(query))["chargebackReports"]) == 24
+    assert len((await shared_graphql(query))["chargebackReports"]) == 24
 
 
-def test_a_cost_is_of_what_is_selected() -> None:
+def test_cost_counts_the_selected_values() -> None:
     """Twelve months of an organization with 3 workspaces, 10 members and 5 projects."""
     sizes = {
         "workspaces": ListSize(3, 3),
@@ -341,7 +349,7 @@ def test_a_cost_is_of_what_is_selected() -> None:
             username @include(if: $no) a: username @skip(if: $no) ... {{ b: username
             @include(if: $no) }} }} page: chargebackReport(month: "2026-10") {{
             workspaces(first: $first) {{ name }} }} }}"""
-        return schema.estimate_cost(prepared(query), variables, sizes) - others
+        return schema.estimate_cost(prepare(query), variables, sizes) - others
 
     others = 0
     # The months and their dates; the viewer and one name; the page's report, 3 workspaces, names.
@@ -356,18 +364,18 @@ def test_a_cost_is_of_what_is_selected() -> None:
     assert cost("workspaces { members { userName } }", first=3) == 12 + 36 + 120 + 120
     assert cost("workspaces { members(first: 2) { userName } }", first=3) == 12 + 36 + 72 + 72
     assert cost("workspaces { formerMembers { userName } }", first=3) == 12 + 36
-    # It may be the workspace that has the most members: 6 in each of 12 months.
+    # It may be the workspace with the most members: 6 in each of 12 months.
     one = 'workspace(name: "x") { members { userName user { username email } } }'
     assert cost(one, first=3) == 12 + 12 + 72 * 5
     first = "workspaces(first: 1) { members { userName } }"
     assert cost(first, first=3) == 12 + 12 + 72 + 72
     assert cost("users { licensedUsers { username } }", first=3) == 12 + 12 + 96 + 96
-    # Bad variables are executing's to refuse.
+    # Execution rejects invalid variables.
     assert cost("reportDate", first="three") == -others
 
 
-async def test_introspection_is_as_deep_as_tools_need_it(
-    shared: Shared, asked: GraphQLClient, clock: FixedClock
+async def test_introspection_is_exempt_from_the_depth_limit(
+    shared: Shared, shared_graphql: GraphQLClient, clock: FixedClock
 ) -> None:
     query = get_introspection_query(
         descriptions=True,
@@ -376,16 +384,16 @@ async def test_introspection_is_as_deep_as_tools_need_it(
         schema_description=True,
         input_value_deprecation=True,
     )
-    async with limited(shared, asked, clock, graphql_max_depth=5) as other:
+    async with client_with_settings(shared, shared_graphql, clock, graphql_max_depth=5) as other:
         assert (await other(query))["__schema"]["types"]
 
 
-# Time, and how many at a time.
+# Timeouts and concurrency.
 
 
 @dataclass
 class Lock:
-    """Keeps a table from being read: whoever reads it waits, as for a statement without end."""
+    """Locks a table, so that every statement that reads it blocks."""
 
     database: Database
     table: str
@@ -398,65 +406,69 @@ class Lock:
         await self._connection.close()
 
 
-WAITING = """
+COUNT_BLOCKED_STATEMENTS = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND state = 'active' AND wait_event_type = 'Lock'
 """
 
 
-async def waiting(database: Database) -> int:
+async def count_blocked_statements(database: Database) -> int:
     connection = await asyncpg.connect(database._dsn)
     try:
-        return int(await connection.fetchval(WAITING))
+        return int(await connection.fetchval(COUNT_BLOCKED_STATEMENTS))
     finally:
         await connection.close()
 
 
-async def until_waiting(database: Database, count: int) -> None:
+async def wait_until_blocked(database: Database, count: int) -> None:
     async with asyncio.timeout(5):
-        while await waiting(database) != count:  # noqa: ASYNC110  another process's state
+        while await count_blocked_statements(database) != count:  # noqa: ASYNC110  another process's state
             await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("table", ["workspace_month", "member_month", "project_month"])
-async def test_a_query_that_takes_too_long_is_stopped_and_its_statement_cancelled(
-    shared: Shared, asked: GraphQLClient, clock: FixedClock, table: str
+async def test_a_query_that_times_out_has_its_statement_cancelled(
+    shared: Shared, shared_graphql: GraphQLClient, clock: FixedClock, table: str
 ) -> None:
     body = {"query": FULL_REPORT, "variables": {"month": "2026-10"}}
-    async with limited(shared, asked, clock, graphql_timeout_seconds=1) as other:
+    async with client_with_settings(
+        shared, shared_graphql, clock, graphql_timeout_seconds=1
+    ) as other:
         async with Lock(shared.database, table):
-            answer = await other.client.post(
-                "/graphql", json=body, headers={"Authorization": asked.key}
+            response = await other.client.post(
+                "/graphql", json=body, headers={"Authorization": shared_graphql.key}
             )
-            await until_waiting(shared.database, 0)
+            await wait_until_blocked(shared.database, 0)
 
-        assert answer.status_code == 503
-        assert int(answer.headers["retry-after"]) > 0
-        (error,) = answer.json()["errors"]
+        assert response.status_code == 503
+        assert int(response.headers["retry-after"]) > 0
+        (error,) = response.json()["errors"]
         assert error["extensions"] == {"code": "QUERY_TIMED_OUT", "limit": 1}
         assert "GRAPHQL_TIMEOUT_SECONDS" in error["message"]
-        # The connections are as good as new.
+        # The connections can be used again.
         for _ in range(10):
             assert await other(FULL_REPORT, month="2026-10")
 
 
-async def test_a_key_has_so_many_queries_at_a_time_and_another_key_its_own(
-    shared: Shared, asked: GraphQLClient, clock: FixedClock
+async def test_concurrent_queries_are_limited_per_key(
+    shared: Shared, shared_graphql: GraphQLClient, clock: FixedClock
 ) -> None:
     query = 'mutation { createApiKey(username: "root", scopes: [REPORT_READ]) { secret } }'
-    other_key = (await asked(query))["createApiKey"]["secret"]
+    other_key = (await shared_graphql(query))["createApiKey"]["secret"]
     body = {"query": FULL_REPORT, "variables": {"month": "2026-10"}}
-    async with limited(shared, asked, clock, max_concurrent_queries_per_key=2) as other:
+    async with client_with_settings(
+        shared, shared_graphql, clock, max_concurrent_queries_per_key=2
+    ) as other:
 
-        async def ask(key: str = asked.key, query: object = body) -> httpx.Response:
+        async def ask(key: str = shared_graphql.key, query: object = body) -> httpx.Response:
             return await other.client.post("/graphql", json=query, headers={"Authorization": key})
 
         async with Lock(shared.database, "workspace_month"):
             first, second = asyncio.create_task(ask()), asyncio.create_task(ask())
-            await until_waiting(shared.database, 2)
+            await wait_until_blocked(shared.database, 2)
             refused = await ask()
             by_rest = await other.client.get(
-                "/api/admin/service-accounts", headers={"Authorization": asked.key}
+                "/api/admin/service-accounts", headers={"Authorization": shared_graphql.key}
             )
             beside = await ask(other_key, {"query": "{ viewer { username } }"})
 
@@ -483,7 +495,7 @@ async def test_a_key_has_so_many_queries_at_a_time_and_another_key_its_own(
         assert "errors" not in (await first).json()
 
 
-def test_a_query_that_ended_counts_no_more_however_it_ended() -> None:
+def test_a_finished_query_frees_its_slot_however_it_ended() -> None:
     running = ConcurrencyLimit(1)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError), running.slot("key"):
@@ -498,13 +510,15 @@ def test_a_query_that_ended_counts_no_more_however_it_ended() -> None:
     assert not running._running
 
 
-# Switched off.
+# Disabled features.
 
 
-async def test_graphiql_can_be_switched_off(
-    shared: Shared, asked: GraphQLClient, clock: FixedClock
+async def test_graphiql_can_be_disabled(
+    shared: Shared, shared_graphql: GraphQLClient, clock: FixedClock
 ) -> None:
-    async with limited(shared, asked, clock, graphiql_enabled="False") as other:
+    async with client_with_settings(
+        shared, shared_graphql, clock, graphiql_enabled="False"
+    ) as other:
         page = await other.client.get("/graphql", headers={"Accept": "text/html"})
         assert (page.status_code, page.json()["error"]) == (404, "GRAPHIQL_DISABLED")
         assert "GRAPHIQL_ENABLED" in page.json()["msg"]

@@ -1,4 +1,4 @@
-"""Lists: their order, their pages, what they are filtered by."""
+"""Lists: order, paging and filters."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,16 +13,18 @@ Rows = list[dict[str, Any]]
 REPORT = '{{ chargebackReport(month: "2026-10") {{ {} }} }}'
 
 
-async def listed(asked: GraphQLClient, arguments: str, path: str, fields: str) -> Rows:
-    """A list of the report, or of its workspace "gamma", or of its users."""
+async def fetch_list(
+    shared_graphql: GraphQLClient, arguments: str, path: str, fields: str
+) -> Rows:
+    """Fetch a list of the report, of its workspace "gamma", or of its users."""
     *outer, last = path.split("/")
     selection = f"{last}{arguments} {{ {fields} }}"
     for name in reversed(outer):
         selection = f"{name} {{ {selection} }}"
-    found: Any = await asked(REPORT.format(selection))
+    data: Any = await shared_graphql(REPORT.format(selection))
     for name in ("chargebackReport", *path.split("/")):
-        found = found[name.partition("(")[0]]
-    return list(found)
+        data = data[name.partition("(")[0]]
+    return list(data)
 
 
 GAMMA = 'workspace(name: "gamma")'
@@ -37,15 +39,15 @@ ORDERED = [(path, cursor, order) for path, cursor, orders in LISTS for order in 
 
 @pytest.mark.parametrize(("path", "cursor", "order"), ORDERED)
 @pytest.mark.parametrize("first", [1, 2, 3, 7, 8])
-async def test_walking_the_pages_yields_the_list_exactly_once(
-    asked: GraphQLClient, path: str, cursor: str, order: str, first: int
+async def test_paging_yields_each_row_exactly_once(
+    shared_graphql: GraphQLClient, path: str, cursor: str, order: str, first: int
 ) -> None:
-    whole = await listed(asked, f"(orderBy: {order})", path, cursor)
+    whole = await fetch_list(shared_graphql, f"(orderBy: {order})", path, cursor)
     assert len(whole) == 7
 
     walked: Rows = []
     arguments = f"(orderBy: {order}, first: {first})"
-    while page := await listed(asked, arguments, path, cursor):
+    while page := await fetch_list(shared_graphql, arguments, path, cursor):
         assert len(page) <= first
         walked += page
         last = page[-1][cursor]
@@ -55,22 +57,26 @@ async def test_walking_the_pages_yields_the_list_exactly_once(
 
 
 @pytest.mark.parametrize(("path", "cursor", "order"), ORDERED)
-async def test_after_without_first_is_all_that_comes_after(
-    asked: GraphQLClient, path: str, cursor: str, order: str
+async def test_after_without_first_returns_all_later_rows(
+    shared_graphql: GraphQLClient, path: str, cursor: str, order: str
 ) -> None:
-    whole = await listed(asked, f"(orderBy: {order})", path, cursor)
+    whole = await fetch_list(shared_graphql, f"(orderBy: {order})", path, cursor)
     after = whole[2][cursor]
-    rest = await listed(asked, f'(orderBy: {order}, after: "{after}")', path, cursor)
+    rest = await fetch_list(shared_graphql, f'(orderBy: {order}, after: "{after}")', path, cursor)
     assert rest == whole[3:]
 
 
-async def test_lists_are_by_name_in_code_point_order_unless_said(asked: GraphQLClient) -> None:
-    assert [row["name"] for row in await listed(asked, "", "workspaces", "name")] == [*WORKSPACES]
-    projects = await listed(asked, "", f"{GAMMA}/projects", "name")
+async def test_lists_are_sorted_by_name_in_code_point_order_by_default(
+    shared_graphql: GraphQLClient,
+) -> None:
+    assert [row["name"] for row in await fetch_list(shared_graphql, "", "workspaces", "name")] == [
+        *WORKSPACES
+    ]
+    projects = await fetch_list(shared_graphql, "", f"{GAMMA}/projects", "name")
     assert [row["name"] for row in projects] == [*WORKSPACES]
-    members = await listed(asked, "", f"{GAMMA}/members", "userName")
+    members = await fetch_list(shared_graphql, "", f"{GAMMA}/members", "userName")
     assert [row["userName"] for row in members] == [*USERS]
-    users = await listed(asked, "", "users/licensedUsers", "username")
+    users = await fetch_list(shared_graphql, "", "users/licensedUsers", "username")
     assert [row["username"] for row in users] == [*USERS]
 
 
@@ -87,22 +93,24 @@ async def test_lists_are_by_name_in_code_point_order_unless_said(asked: GraphQLC
         ("users/licensedUsers", "username", "EXPERIMENTS", "numberOfExperiments"),
     ],
 )
-async def test_the_largest_come_first_and_ties_go_by_id(
-    asked: GraphQLClient, path: str, cursor: str, order: str, figure: str
+async def test_the_largest_come_first_and_ties_are_sorted_by_id(
+    shared_graphql: GraphQLClient, path: str, cursor: str, order: str, figure: str
 ) -> None:
-    rows = await listed(asked, f"(orderBy: {order})", path, f"{cursor} {figure}")
+    rows = await fetch_list(shared_graphql, f"(orderBy: {order})", path, f"{cursor} {figure}")
     assert len({row[figure] for row in rows}) < len(rows)  # There are ties.
     assert rows == sorted(rows, key=lambda row: (-row[figure], row[cursor]))
 
 
-async def test_users_by_creation_are_the_oldest_first(asked: GraphQLClient) -> None:
-    users = await listed(asked, "(orderBy: CREATED_AT)", "users/licensedUsers", "username")
+async def test_users_by_creation_time_are_oldest_first(shared_graphql: GraphQLClient) -> None:
+    users = await fetch_list(
+        shared_graphql, "(orderBy: CREATED_AT)", "users/licensedUsers", "username"
+    )
     assert [user["username"] for user in users] == [*reversed(USERS)]
 
 
-async def test_each_parent_has_its_own_first(asked: GraphQLClient) -> None:
-    workspaces = await listed(
-        asked,
+async def test_first_applies_to_each_parent(shared_graphql: GraphQLClient) -> None:
+    workspaces = await fetch_list(
+        shared_graphql,
         "",
         "workspaces",
         "members(first: 2) { userName } projects(first: 1) { name }",
@@ -115,77 +123,87 @@ async def test_each_parent_has_its_own_first(asked: GraphQLClient) -> None:
     ] * len(WORKSPACES)
 
 
-async def test_a_nested_page_goes_on_in_every_parent(asked: GraphQLClient) -> None:
-    workspaces = await listed(
-        asked, "(first: 2)", "workspaces", 'members(first: 2, after: "Bob") { userName }'
+async def test_a_nested_page_continues_in_every_parent(shared_graphql: GraphQLClient) -> None:
+    workspaces = await fetch_list(
+        shared_graphql, "(first: 2)", "workspaces", 'members(first: 2, after: "Bob") { userName }'
     )
     assert workspaces == [{"members": [{"userName": "ann"}, {"userName": "bob"}]}] * 2
 
 
-async def test_a_nested_page_in_order_of_size_goes_on_from_each_parent_s_own(
-    asked: GraphQLClient,
+async def test_a_nested_page_by_size_continues_after_the_row_of_each_parent(
+    shared_graphql: GraphQLClient,
 ) -> None:
-    """In Alpha and Beta nobody owns a thing: all tie. In the others the first three users do."""
+    """In Alpha and Beta all members tie at 0; in the others the first three own experiments."""
     arguments = 'orderBy: SIZE, first: 2, after: "Ann"'
-    workspaces = await listed(asked, "", "workspaces", f"members({arguments}) {{ userName }}")
+    workspaces = await fetch_list(
+        shared_graphql, "", "workspaces", f"members({arguments}) {{ userName }}"
+    )
     assert workspaces == [{"members": [{"userName": "Bob"}, {"userName": "ann"}]}] * 7
 
 
 @pytest.mark.parametrize("order", ["NAME", "SIZE", "EXPERIMENTS"])
-async def test_pages_of_a_range_of_reports_go_on_in_every_report(
-    asked: GraphQLClient, order: str
+async def test_pages_of_a_range_of_reports_continue_in_every_report(
+    shared_graphql: GraphQLClient, order: str
 ) -> None:
-    """Each month has its own rows: the last one seen is to be found in each."""
+    """Each month has its own rows, so the cursor is looked up in each month."""
     query = (
         '{{ chargebackReports(from: "2026-09", to: "2026-11") '
         "{{ workspaces(orderBy: {}, first: 3{}) {{ id }} }} }}"
     )
-    first = await asked(query.format(order, ""))
+    first = await shared_graphql(query.format(order, ""))
     ids = [report["workspaces"] for report in first["chargebackReports"]]
     assert ids[0] == ids[1] == ids[2]
 
     after = ids[0][-1]["id"]
-    second = await asked(query.format(order, f', after: "{after}"'))
+    second = await shared_graphql(query.format(order, f', after: "{after}"'))
 
-    whole = await listed(asked, f"(orderBy: {order})", "workspaces", "id")
+    whole = await fetch_list(shared_graphql, f"(orderBy: {order})", "workspaces", "id")
     assert [report["workspaces"] for report in second["chargebackReports"]] == [whole[3:6]] * 3
 
 
-async def test_first_0_is_an_empty_page(asked: GraphQLClient) -> None:
-    assert await listed(asked, "(first: 0)", "workspaces", "name") == []
+async def test_first_0_is_an_empty_page(shared_graphql: GraphQLClient) -> None:
+    assert await fetch_list(shared_graphql, "(first: 0)", "workspaces", "name") == []
 
 
 @pytest.mark.parametrize("first", [-1, 10_001, -(2**31), 2**31 - 1])
-async def test_a_page_has_a_size_that_is_allowed(asked: GraphQLClient, first: int) -> None:
-    answer = await asked.execute(REPORT.format(f"workspaces(first: {first}) {{ name }}"))
-    assert answer["errors"][0]["extensions"] == {"code": "INVALID_ARGUMENT"}
-    assert str(first) in answer["errors"][0]["message"]
-    assert answer["data"] is None
+async def test_a_page_size_out_of_range_is_rejected(
+    shared_graphql: GraphQLClient, first: int
+) -> None:
+    response = await shared_graphql.execute(
+        REPORT.format(f"workspaces(first: {first}) {{ name }}")
+    )
+    assert response["errors"][0]["extensions"] == {"code": "INVALID_ARGUMENT"}
+    assert str(first) in response["errors"][0]["message"]
+    assert response["data"] is None
 
 
 @pytest.mark.parametrize("after", ["", "Alpha", "0", "not-an-id", "\\u0000"])
-async def test_after_is_an_id_where_lists_go_by_id(asked: GraphQLClient, after: str) -> None:
-    answer = await asked.execute(REPORT.format(f'workspaces(after: "{after}") {{ name }}'))
-    assert answer["errors"][0]["extensions"] == {"code": "INVALID_ARGUMENT"}
-
-
-async def test_a_username_that_was_never_seen_has_its_place_in_the_order_by_username(
-    asked: GraphQLClient,
+async def test_a_cursor_that_is_not_an_id_is_rejected(
+    shared_graphql: GraphQLClient, after: str
 ) -> None:
-    users = await listed(asked, '(after: "b")', "users/licensedUsers", "username")
+    response = await shared_graphql.execute(
+        REPORT.format(f'workspaces(after: "{after}") {{ name }}')
+    )
+    assert response["errors"][0]["extensions"] == {"code": "INVALID_ARGUMENT"}
+
+
+async def test_an_unknown_username_is_a_cursor_in_order_of_username(
+    shared_graphql: GraphQLClient,
+) -> None:
+    users = await fetch_list(shared_graphql, '(after: "b")', "users/licensedUsers", "username")
     assert [user["username"] for user in users] == ["bob", "cy", "dee", "Éve"]
 
 
 @pytest.mark.parametrize("order", ["NAME", "SIZE", "EXPERIMENTS"])
 async def test_nothing_comes_after_an_id_that_is_not_in_the_list(
-    asked: GraphQLClient, order: str
+    shared_graphql: GraphQLClient, order: str
 ) -> None:
     unknown = "00000000-0000-0000-0000-000000000000"
     arguments = f'(orderBy: {order}, after: "{unknown}")'
-    assert await listed(asked, arguments, "workspaces", "name") == []
+    assert await fetch_list(shared_graphql, arguments, "workspaces", "name") == []
 
 
-def found(rows: Rows, key: str = "name") -> Sequence[str]:
+def values_of(rows: Rows, key: str = "name") -> Sequence[str]:
     return [row[key] for row in rows]
 
 
@@ -210,9 +228,12 @@ def found(rows: Rows, key: str = "name") -> Sequence[str]:
     ],
 )
 async def test_workspaces_are_filtered(
-    asked: GraphQLClient, arguments: str, expected: list[str]
+    shared_graphql: GraphQLClient, arguments: str, expected: list[str]
 ) -> None:
-    assert found(await listed(asked, f"({arguments})", "workspaces", "name")) == expected
+    assert (
+        values_of(await fetch_list(shared_graphql, f"({arguments})", "workspaces", "name"))
+        == expected
+    )
 
 
 @pytest.mark.parametrize(
@@ -228,15 +249,18 @@ async def test_workspaces_are_filtered(
     ],
 )
 async def test_users_are_filtered(
-    asked: GraphQLClient, arguments: str, expected: list[str]
+    shared_graphql: GraphQLClient, arguments: str, expected: list[str]
 ) -> None:
-    users = await listed(asked, f"({arguments})", "users/licensedUsers", "username")
-    assert found(users, "username") == expected
+    users = await fetch_list(shared_graphql, f"({arguments})", "users/licensedUsers", "username")
+    assert values_of(users, "username") == expected
 
 
-async def test_projects_are_filtered(asked: GraphQLClient) -> None:
+async def test_projects_are_filtered(shared_graphql: GraphQLClient) -> None:
     arguments = '(filter: {nameContains: "BETA"})'
-    assert found(await listed(asked, arguments, f"{GAMMA}/projects", "name")) == ["Beta", "beta"]
+    assert values_of(await fetch_list(shared_graphql, arguments, f"{GAMMA}/projects", "name")) == [
+        "Beta",
+        "beta",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -250,14 +274,14 @@ async def test_projects_are_filtered(asked: GraphQLClient) -> None:
     ],
 )
 async def test_a_workspace_is_found_by_its_exact_name(
-    asked: GraphQLClient, name: str, expected: object
+    shared_graphql: GraphQLClient, name: str, expected: object
 ) -> None:
     selection = "workspace(name: $name) { name }"
     query = f"query ($name: String!) {REPORT.format(selection)}"
-    assert await asked(query, name=name) == {"chargebackReport": {"workspace": expected}}
+    assert await shared_graphql(query, name=name) == {"chargebackReport": {"workspace": expected}}
 
 
-async def test_a_name_with_u_0000_is_refused_and_not_our_mistake(asked: GraphQLClient) -> None:
+async def test_a_name_with_u_0000_is_a_client_error(shared_graphql: GraphQLClient) -> None:
     for selection in (
         'workspace(name: "a\\u0000") { name }',
         'workspaces(filter: {nameContains: "\\u0000"}) { name }',
@@ -266,18 +290,20 @@ async def test_a_name_with_u_0000_is_refused_and_not_our_mistake(asked: GraphQLC
         'workspace(name: "a\\ud800") { name }',
         'workspaces(filter: {nameContains: "\\udfff"}) { name }',
     ):
-        answer = await asked.execute(REPORT.format(selection))
-        codes = [error["extensions"]["code"] for error in answer["errors"]]
+        response = await shared_graphql.execute(REPORT.format(selection))
+        codes = [error["extensions"]["code"] for error in response["errors"]]
         assert codes[0] in {"INVALID_ARGUMENT", "INVALID_QUERY"}, selection
 
 
-async def test_reports_of_a_range_come_in_order_and_agree_with_each_month(
-    asked: GraphQLClient,
+async def test_reports_of_a_range_are_in_order_and_equal_single_reports(
+    shared_graphql: GraphQLClient,
 ) -> None:
     fields = "reportDate numberOfWorkspaces totalSizeBytes workspaces(first: 1) { name id }"
-    ranged = await asked(f'{{ chargebackReports(from: "2026-07", to: "2026-11") {{ {fields} }} }}')
+    ranged = await shared_graphql(
+        f'{{ chargebackReports(from: "2026-07", to: "2026-11") {{ {fields} }} }}'
+    )
     alone = [
-        (await asked(f'{{ chargebackReport(month: "{month}") {{ {fields} }} }}'))[
+        (await shared_graphql(f'{{ chargebackReport(month: "{month}") {{ {fields} }} }}'))[
             "chargebackReport"
         ]
         for month in ("2026-07", "2026-08", "2026-09", "2026-10", "2026-11")
@@ -296,23 +322,25 @@ async def test_reports_of_a_range_come_in_order_and_agree_with_each_month(
         ("0001-01", "9999-12", "INVALID_ARGUMENT"),
     ],
 )
-async def test_a_range_is_refused(asked: GraphQLClient, first: str, last: str, code: str) -> None:
+async def test_an_invalid_range_is_rejected(
+    shared_graphql: GraphQLClient, first: str, last: str, code: str
+) -> None:
     query = f'{{ chargebackReports(from: "{first}", to: "{last}") {{ reportDate }} }}'
-    answer = await asked.execute(query)
-    assert answer["data"] is None
-    assert [error["extensions"]["code"] for error in answer["errors"]] == [code]
+    response = await shared_graphql.execute(query)
+    assert response["data"] is None
+    assert [error["extensions"]["code"] for error in response["errors"]] == [code]
 
 
-async def test_a_range_of_one_month_and_of_ten_years(asked: GraphQLClient) -> None:
+async def test_a_range_may_have_one_month_or_ten_years(shared_graphql: GraphQLClient) -> None:
     query = '{{ chargebackReports(from: "{}", to: "2026-11") {{ reportDate }} }}'
-    assert await asked(query.format("2026-11")) == {
+    assert await shared_graphql(query.format("2026-11")) == {
         "chargebackReports": [{"reportDate": "2026-11"}]
     }
-    reports = (await asked(query.format("2016-12")))["chargebackReports"]
+    reports = (await shared_graphql(query.format("2016-12")))["chargebackReports"]
     assert [reports[0]["reportDate"], len(reports)] == ["2016-12", 120]
 
 
-async def test_an_organization_sees_nothing_of_another(shared: Shared) -> None:
+async def test_a_report_contains_only_its_organization(shared: Shared) -> None:
     fields = "organization { name } workspaces { name } users { licensedUsers { email } }"
     query = f'{{ chargebackReport(month: "2026-10", organization: "other") {{ {fields} }} }}'
     assert await shared.graphql(query) == {
@@ -324,9 +352,9 @@ async def test_an_organization_sees_nothing_of_another(shared: Shared) -> None:
     }
 
 
-async def test_two_organizations_in_one_query_do_not_mix(asked: GraphQLClient) -> None:
-    """Both have a user `ann`, whose id follows from the name."""
-    answer = await asked(
+async def test_two_organizations_in_one_query_do_not_mix(shared_graphql: GraphQLClient) -> None:
+    """Both have a user `ann`; ids are derived from names."""
+    response = await shared_graphql(
         """{
           default: chargebackReport(month: "2026-10") {
             numberOfWorkspaces users { licensedUsers(filter: {usernameContains: "ann"}) { email } }
@@ -337,7 +365,7 @@ async def test_two_organizations_in_one_query_do_not_mix(asked: GraphQLClient) -
           }
         }"""
     )
-    assert answer == {
+    assert response == {
         "default": {
             "numberOfWorkspaces": 7,
             "users": {"licensedUsers": [{"email": "1@x.test"}, {"email": "3@x.test"}]},
@@ -350,14 +378,14 @@ async def test_two_organizations_in_one_query_do_not_mix(asked: GraphQLClient) -
     }
 
 
-async def test_two_aliases_of_one_list_keep_their_arguments(asked: GraphQLClient) -> None:
-    answer = await asked(
+async def test_two_aliases_of_one_list_keep_their_arguments(shared_graphql: GraphQLClient) -> None:
+    response = await shared_graphql(
         REPORT.format(
             "a: workspaces(first: 1) { name } "
             "b: workspaces(first: 1, orderBy: SIZE) { name } "
             "c: workspaces { members(first: 1) { userName } }"
         )
     )
-    report = answer["chargebackReport"]
+    report = response["chargebackReport"]
     assert (report["a"], report["b"]) == ([{"name": "Alpha"}], [{"name": "\U0001f600"}])
     assert report["c"] == [{"members": [{"userName": "Ann"}]}] * 7

@@ -1,4 +1,4 @@
-"""GraphQL over HTTP: what is refused, with which status and code, and that nothing leaks."""
+"""GraphQL over HTTP: status and code of rejected requests, and that errors reveal nothing."""
 
 import gzip
 from typing import Any
@@ -17,32 +17,32 @@ REPORT = '{ chargebackReport(month: "2026-10") { reportDate } }'
 EXPECTED = {"data": {"chargebackReport": {"reportDate": "2026-10"}}}
 
 
-async def posted(
-    asked: GraphQLClient,
+async def post_body(
+    shared_graphql: GraphQLClient,
     body: bytes,
     content_type: str | None = "application/json",
     **headers: str,
 ) -> httpx.Response:
-    headers = {"Authorization": asked.key, **headers}
+    headers = {"Authorization": shared_graphql.key, **headers}
     if content_type is not None:
         headers["Content-Type"] = content_type
-    return await asked.client.post("/graphql", content=body, headers=headers)
+    return await shared_graphql.client.post("/graphql", content=body, headers=headers)
 
 
-def refusal(answer: httpx.Response, status: int) -> dict[str, Any]:
-    """The one error of a refused request; checks its form, and that it tells nothing of us."""
-    assert answer.status_code == status, answer.text
-    assert "json" in answer.headers["content-type"]
-    document = answer.json()
+def assert_refused(response: httpx.Response, status: int) -> dict[str, Any]:
+    """Return the only error of a rejected request; check its form and that it reveals nothing."""
+    assert response.status_code == status, response.text
+    assert "json" in response.headers["content-type"]
+    document = response.json()
     assert document.get("data") is None
     (error,) = document["errors"]
     assert error["extensions"]["code"] in CODES
     if status != 200:
         assert document["extensions"] == {"msg": error["message"], "code": status}
     for word in ("Traceback", 'File "', "asyncpg", "sqlalchemy", "site-packages"):
-        assert word not in answer.text
-    found: dict[str, Any] = error
-    return found
+        assert word not in response.text
+    only_error: dict[str, Any] = error
+    return only_error
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,10 @@ def refusal(answer: httpx.Response, status: int) -> dict[str, Any]:
     ],
     ids=lambda body: repr(body[:60]),
 )
-async def test_a_body_that_is_no_request_is_refused(asked: GraphQLClient, body: bytes) -> None:
-    error = refusal(await posted(asked, body), 400)
+async def test_a_body_that_is_not_a_request_is_rejected(
+    shared_graphql: GraphQLClient, body: bytes
+) -> None:
+    error = assert_refused(await post_body(shared_graphql, body), 400)
     assert error["extensions"]["code"] == "INVALID_QUERY"
     assert len(error["message"]) < 500
 
@@ -120,20 +122,22 @@ async def test_a_body_that_is_no_request_is_refused(asked: GraphQLClient, body: 
         "{ a: viewer { username } a: viewer { isAdmin b: username } a: apiKeys { id } }",
     ],
 )
-async def test_a_query_that_is_none_is_refused_as_such(asked: GraphQLClient, query: str) -> None:
-    answer = await asked.client.post(
-        "/graphql", json={"query": query}, headers={"Authorization": asked.key}
+async def test_an_invalid_query_is_rejected_as_invalid_query(
+    shared_graphql: GraphQLClient, query: str
+) -> None:
+    response = await shared_graphql.client.post(
+        "/graphql", json={"query": query}, headers={"Authorization": shared_graphql.key}
     )
-    document = answer.json()
-    assert answer.status_code in {200, 400}
+    document = response.json()
+    assert response.status_code in {200, 400}
     assert document.get("data") is None
     assert {error["extensions"]["code"] for error in document["errors"]} == {"INVALID_QUERY"}
-    assert "Traceback" not in answer.text
+    assert "Traceback" not in response.text
 
 
-async def test_a_comment_may_hold_anything(asked: GraphQLClient) -> None:
+async def test_a_comment_may_contain_any_character(shared_graphql: GraphQLClient) -> None:
     query = '{ viewer { username } } # { \ud7ff \U0010ffff """'
-    assert await asked(query) == {"viewer": {"username": "root"}}
+    assert await shared_graphql(query) == {"viewer": {"username": "root"}}
 
 
 DEEP = [
@@ -151,14 +155,14 @@ DEEP = [
 
 
 @pytest.mark.parametrize("query", DEEP, ids=lambda query: repr(query[:40]))
-async def test_a_query_of_any_depth_is_an_answer_and_not_our_mistake(
-    asked: GraphQLClient, query: str
+async def test_a_very_deep_query_is_a_client_error(
+    shared_graphql: GraphQLClient, query: str
 ) -> None:
-    answer = await asked.client.post(
-        "/graphql", json={"query": query}, headers={"Authorization": asked.key}
+    response = await shared_graphql.client.post(
+        "/graphql", json={"query": query}, headers={"Authorization": shared_graphql.key}
     )
-    assert answer.status_code in {200, 400}, answer.text[:300]
-    (code,) = {error["extensions"]["code"] for error in answer.json()["errors"]}
+    assert response.status_code in {200, 400}, response.text[:300]
+    (code,) = {error["extensions"]["code"] for error in response.json()["errors"]}
     assert code in {"INVALID_QUERY", "TOO_MANY_TOKENS", "QUERY_TOO_DEEP"}
 
 
@@ -177,39 +181,39 @@ async def test_a_query_of_any_depth_is_an_answer_and_not_our_mistake(
         (None, 415),
     ],
 )
-async def test_a_query_comes_as_json(
-    asked: GraphQLClient, content_type: str | None, status: int
+async def test_only_json_bodies_are_accepted(
+    shared_graphql: GraphQLClient, content_type: str | None, status: int
 ) -> None:
-    """Another site's form can send the other types, and no header of its own."""
-    answer = await posted(
-        asked,
+    """Forms of other sites can send the other types without a preflight request."""
+    response = await post_body(
+        shared_graphql,
         f'{{"query": {REPORT!r}}}'.replace("'", '"')
         .replace('"2026-10"', '\\"2026-10\\"')
         .encode(),
         content_type,
     )
     if status == 200:
-        assert (answer.status_code, answer.json()) == (200, EXPECTED)
+        assert (response.status_code, response.json()) == (200, EXPECTED)
     else:
-        assert refusal(answer, status)["extensions"]["code"] == "INVALID_QUERY"
+        assert assert_refused(response, status)["extensions"]["code"] == "INVALID_QUERY"
 
 
-async def test_a_packed_body_is_not_read(asked: GraphQLClient) -> None:
+async def test_a_compressed_body_is_rejected(shared_graphql: GraphQLClient) -> None:
     body = gzip.compress(b'{"query": "{ viewer { username } }"}')
-    answer = await posted(asked, body, **{"Content-Encoding": "gzip"})
-    assert answer.status_code in {400, 415}
-    refusal(answer, answer.status_code)
+    response = await post_body(shared_graphql, body, **{"Content-Encoding": "gzip"})
+    assert response.status_code in {400, 415}
+    assert_refused(response, response.status_code)
 
 
-async def test_a_body_larger_than_a_megabyte_is_413(asked: GraphQLClient) -> None:
+async def test_a_body_larger_than_a_megabyte_is_413(shared_graphql: GraphQLClient) -> None:
     query = b'{"query": "{ viewer { username } }%b"}'
     room = 1_000_000 - len(query) + 2
-    assert (await posted(asked, query % (b" " * room))).status_code == 200
-    refusal(await posted(asked, query % (b" " * (room + 1))), 413)
-    refusal(await posted(asked, b"[" * 5_000_000), 413)
+    assert (await post_body(shared_graphql, query % (b" " * room))).status_code == 200
+    assert_refused(await post_body(shared_graphql, query % (b" " * (room + 1))), 413)
+    assert_refused(await post_body(shared_graphql, b"[" * 5_000_000), 413)
 
 
-async def test_a_body_without_an_end_is_not_read_to_the_end(asked: GraphQLClient) -> None:
+async def test_an_endless_body_is_rejected_early(shared_graphql: GraphQLClient) -> None:
     sent = 0
 
     async def endless() -> Any:
@@ -218,26 +222,26 @@ async def test_a_body_without_an_end_is_not_read_to_the_end(asked: GraphQLClient
             sent += 100_000
             yield b" " * 100_000
 
-    answer = await asked.client.post(
+    response = await shared_graphql.client.post(
         "/graphql",
         content=endless(),
-        headers={"Authorization": asked.key, "Content-Type": "application/json"},
+        headers={"Authorization": shared_graphql.key, "Content-Type": "application/json"},
     )
-    refusal(answer, 413)
+    assert_refused(response, 413)
     assert sent < 5_000_000
 
 
-async def test_a_query_may_come_in_the_address(asked: GraphQLClient) -> None:
-    answer = await asked.client.get(
+async def test_a_query_may_be_sent_by_get(shared_graphql: GraphQLClient) -> None:
+    response = await shared_graphql.client.get(
         "/graphql",
         params={
             "query": "query Q($m: Month!) { chargebackReport(month: $m) { reportDate } }",
             "variables": '{"m": "2026-10"}',
             "operationName": "Q",
         },
-        headers={"Authorization": asked.key},
+        headers={"Authorization": shared_graphql.key},
     )
-    assert (answer.status_code, answer.json()) == (200, EXPECTED)
+    assert (response.status_code, response.json()) == (200, EXPECTED)
 
 
 @pytest.mark.parametrize(
@@ -255,36 +259,38 @@ async def test_a_query_may_come_in_the_address(asked: GraphQLClient) -> None:
     ],
     ids=repr,
 )
-async def test_an_address_that_asks_nothing_is_refused(
-    asked: GraphQLClient, parameters: dict[str, str]
+async def test_a_get_without_a_valid_query_is_rejected(
+    shared_graphql: GraphQLClient, parameters: dict[str, str]
 ) -> None:
-    answer = await asked.client.get(
-        "/graphql", params=parameters, headers={"Authorization": asked.key}
+    response = await shared_graphql.client.get(
+        "/graphql", params=parameters, headers={"Authorization": shared_graphql.key}
     )
-    assert answer.status_code in {200, 400}
-    assert refusal(answer, answer.status_code)["extensions"]["code"] == "INVALID_QUERY"
+    assert response.status_code in {200, 400}
+    assert assert_refused(response, response.status_code)["extensions"]["code"] == "INVALID_QUERY"
 
 
-async def test_an_address_changes_nothing(asked: GraphQLClient) -> None:
+async def test_a_mutation_by_get_is_rejected(shared_graphql: GraphQLClient) -> None:
     mutation = 'mutation { createApiKey(username: "x", scopes: [ADMIN]) { secret } }'
-    before = await asked("{ apiKeys { id } }")
+    before = await shared_graphql("{ apiKeys { id } }")
 
     for query in (mutation, f"query A {{ viewer {{ username }} }} {mutation}"):
-        answer = await asked.client.get(
+        response = await shared_graphql.client.get(
             "/graphql",
             params={"query": query, "operationName": ""},
-            headers={"Authorization": asked.key},
+            headers={"Authorization": shared_graphql.key},
         )
-        assert answer.status_code in {400, 405}, answer.text
-        refusal(answer, answer.status_code)
+        assert response.status_code in {400, 405}, response.text
+        assert_refused(response, response.status_code)
 
-    assert await asked("{ apiKeys { id } }") == before
+    assert await shared_graphql("{ apiKeys { id } }") == before
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"])
-async def test_other_methods_are_no_way_to_ask(asked: GraphQLClient, method: str) -> None:
-    answer = await asked.client.request(method, "/graphql", headers={"Authorization": asked.key})
-    assert answer.status_code in {400, 405}
+async def test_other_methods_are_rejected(shared_graphql: GraphQLClient, method: str) -> None:
+    response = await shared_graphql.client.request(
+        method, "/graphql", headers={"Authorization": shared_graphql.key}
+    )
+    assert response.status_code in {400, 405}
 
 
 BAD_MONTHS: list[object] = [
@@ -293,7 +299,7 @@ BAD_MONTHS: list[object] = [
     "2023-13",
     "0000-01",
     "2023-1",
-    "２０２３-11",  # noqa: RUF001  digits, but not those
+    "２０２３-11",  # noqa: RUF001  full-width digits
     "2023-11\n",
     "\0",
     202311,
@@ -305,51 +311,59 @@ BAD_MONTHS: list[object] = [
 
 
 @pytest.mark.parametrize("month", BAD_MONTHS, ids=repr)
-async def test_a_bad_month_in_a_variable_says_what_is_right(
-    asked: GraphQLClient, month: object
+async def test_a_bad_month_in_a_variable_names_the_right_format(
+    shared_graphql: GraphQLClient, month: object
 ) -> None:
     query = "query ($month: Month!) { chargebackReport(month: $month) { reportDate } }"
-    answer = await asked.execute(query, {"month": month})
-    (error,) = answer["errors"]
+    response = await shared_graphql.execute(query, {"month": month})
+    (error,) = response["errors"]
     assert error["extensions"] == {"code": "INVALID_MONTH"}
     assert "YYYY-MM" in error["message"]
-    assert answer.get("data") is None
+    assert response.get("data") is None
 
 
 @pytest.mark.parametrize("month", ['""', '"2023-13"', '"0000-01"', "202311", "2023.5", "true"])
-async def test_a_bad_month_in_the_query_says_what_is_right(
-    asked: GraphQLClient, month: str
+async def test_a_bad_month_in_the_query_names_the_right_format(
+    shared_graphql: GraphQLClient, month: str
 ) -> None:
-    answer = await asked.execute(f"{{ chargebackReport(month: {month}) {{ reportDate }} }}")
-    (error,) = answer["errors"]
+    response = await shared_graphql.execute(
+        f"{{ chargebackReport(month: {month}) {{ reportDate }} }}"
+    )
+    (error,) = response["errors"]
     assert error["extensions"] == {"code": "INVALID_MONTH"}
     assert "YYYY-MM" in error["message"]
 
 
 @pytest.mark.parametrize("field", ["closeMonth", "chargebackReport"])
-async def test_the_last_month_there_is_lies_in_the_future_like_others(
-    asked: GraphQLClient, field: str
+async def test_the_last_representable_month_is_a_future_month(
+    shared_graphql: GraphQLClient, field: str
 ) -> None:
     query, selection = ("mutation", "month") if field == "closeMonth" else ("query", "reportDate")
-    answer = await asked.execute(f'{query} {{ {field}(month: "9999-12") {{ {selection} }} }}')
-    (error,) = answer["errors"]
+    response = await shared_graphql.execute(
+        f'{query} {{ {field}(month: "9999-12") {{ {selection} }} }}'
+    )
+    (error,) = response["errors"]
     assert error["extensions"] == {"code": "INVALID_MONTH"}
 
 
-async def test_a_missing_variable_and_a_null_one_are_refused(asked: GraphQLClient) -> None:
+async def test_a_missing_or_null_required_variable_is_rejected(
+    shared_graphql: GraphQLClient,
+) -> None:
     query = "query ($month: Month!) { chargebackReport(month: $month) { reportDate } }"
     for variables in ({}, {"month": None}):
-        (error,) = (await asked.execute(query, variables))["errors"]
+        (error,) = (await shared_graphql.execute(query, variables))["errors"]
         assert error["extensions"] == {"code": "INVALID_QUERY"}
 
 
-async def test_a_future_month_keeps_its_code_and_place(asked: GraphQLClient) -> None:
-    answer = await asked.execute('{ chargebackReport(month: "2026-12") { reportDate } }')
-    (error,) = answer["errors"]
+async def test_a_future_month_has_a_code_and_a_path(shared_graphql: GraphQLClient) -> None:
+    response = await shared_graphql.execute(
+        '{ chargebackReport(month: "2026-12") { reportDate } }'
+    )
+    (error,) = response["errors"]
     assert error["extensions"] == {"code": "INVALID_MONTH"}
     assert error["path"] == ["chargebackReport"]
     assert "2026-11" in error["message"]
-    assert answer["data"] is None
+    assert response["data"] is None
 
 
 SIZED = """query ($size: BigInt!) { chargebackReport(month: "2026-10") {
@@ -357,57 +371,65 @@ SIZED = """query ($size: BigInt!) { chargebackReport(month: "2026-10") {
 
 
 @pytest.mark.parametrize("size", [2**63, -(2**63) - 1, 10**40, 1.5, True, "1", [1]])
-async def test_a_size_beyond_64_bits_is_refused(asked: GraphQLClient, size: object) -> None:
-    found = await asked.execute(SIZED, {"size": size})
+async def test_a_size_that_is_not_a_64_bit_integer_is_rejected(
+    shared_graphql: GraphQLClient, size: object
+) -> None:
+    found = await shared_graphql.execute(SIZED, {"size": size})
     assert [error["extensions"]["code"] for error in found["errors"]] == ["INVALID_QUERY"]
 
 
-async def test_an_integer_of_5000_digits_in_the_variables_is_refused(asked: GraphQLClient) -> None:
+async def test_an_integer_of_5000_digits_in_the_variables_is_rejected(
+    shared_graphql: GraphQLClient,
+) -> None:
     query = orjson.dumps(SIZED)
     body = b'{"query": %b, "variables": {"size": 1%b}}' % (query, b"0" * 5_000)
-    assert "INVALID_QUERY" in (await posted(asked, body)).text
+    assert "INVALID_QUERY" in (await post_body(shared_graphql, body)).text
 
 
-async def test_an_integer_of_5000_digits_in_the_query_is_refused(asked: GraphQLClient) -> None:
+async def test_an_integer_of_5000_digits_in_the_query_is_rejected(
+    shared_graphql: GraphQLClient,
+) -> None:
     for argument in ("first: 1" + "0" * 5_000, "filter: {minimumSizeBytes: 1" + "0" * 5_000 + "}"):
-        answer = await asked.execute(
+        response = await shared_graphql.execute(
             f'{{ chargebackReport(month: "2026-10") {{ workspaces({argument}) {{ name }} }} }}'
         )
-        codes = [error["extensions"]["code"] for error in answer["errors"]]
+        codes = [error["extensions"]["code"] for error in response["errors"]]
         assert codes == ["INVALID_QUERY"]
 
 
-async def test_an_answer_lists_five_errors_at_most(asked: GraphQLClient) -> None:
+async def test_a_response_lists_at_most_five_errors(shared_graphql: GraphQLClient) -> None:
     fields = " ".join(f"nothing{number}" for number in range(50))
-    answer = await asked.execute(f"{{ {fields} }}")
-    assert len(answer["errors"]) == 5
+    response = await shared_graphql.execute(f"{{ {fields} }}")
+    assert len(response["errors"]) == 5
     reports = " ".join(
         f'r{number}: chargebackReport(month: "2026-12") {{ reportDate }}' for number in range(9)
     )
-    assert len((await asked.execute(f"{{ {reports} }}"))["errors"]) <= 5
+    assert len((await shared_graphql.execute(f"{{ {reports} }}"))["errors"]) <= 5
 
 
 MISSPELT = '{ chargebackReprt(month: "2026-10") { reportDate } }'
 
 
-async def test_who_may_read_the_schema_is_told_what_a_misspelt_name_is_like(
-    asked: GraphQLClient,
+async def test_a_misspelt_name_gets_a_suggestion(
+    shared_graphql: GraphQLClient,
 ) -> None:
-    (error,) = (await asked.execute(MISSPELT))["errors"]
+    (error,) = (await shared_graphql.execute(MISSPELT))["errors"]
     assert "Did you mean 'chargebackReport' or 'chargebackReports'?" in error["message"]
 
 
-async def test_who_has_no_key_is_told_nothing_of_a_query(asked: GraphQLClient) -> None:
-    answer = await asked.client.post("/graphql", json={"query": MISSPELT})
-    assert refusal(answer, 401)["extensions"] == {"code": "UNAUTHENTICATED"}
+async def test_a_request_without_a_key_gets_no_details_about_its_query(
+    shared_graphql: GraphQLClient,
+) -> None:
+    response = await shared_graphql.client.post("/graphql", json={"query": MISSPELT})
+    assert assert_refused(response, 401)["extensions"] == {"code": "UNAUTHENTICATED"}
 
 
-async def test_where_introspection_is_switched_off_nothing_tells_the_schema(
-    shared: Shared, asked: GraphQLClient, clock: FixedClock
+async def test_without_introspection_no_error_reveals_the_schema(
+    shared: Shared, shared_graphql: GraphQLClient, clock: FixedClock
 ) -> None:
     settings = Settings.load(admin_user_list="root", graphql_introspection_enabled="False")
     async with create_client(shared.database, settings, clock) as client:
-        closed = GraphQLClient(client, asked.key)
+        closed = GraphQLClient(client, shared_graphql.key)
 
         assert await closed(REPORT) == EXPECTED["data"]
         assert await closed("{ __typename }") == {"__typename": "Query"}
@@ -422,24 +444,24 @@ async def test_where_introspection_is_switched_off_nothing_tells_the_schema(
             ("query ($w: WorkspaceFiltr) { viewer { username } }", {}),
             (SIZED.replace("BigInt!", "WorkspaceFilter!"), {"size": {"nameContain": "a"}}),
         ]:
-            answer = await closed.execute(query, variables)
-            assert answer["errors"]
-            assert "Did you mean" not in str(answer), query
+            response = await closed.execute(query, variables)
+            assert response["errors"]
+            assert "Did you mean" not in str(response), query
 
 
-async def test_an_error_of_one_field_says_where_and_the_request_is_200(
-    asked: GraphQLClient,
+async def test_a_field_error_has_a_path_and_status_200(
+    shared_graphql: GraphQLClient,
 ) -> None:
-    answer = await asked.client.post(
+    response = await shared_graphql.client.post(
         "/graphql",
         json={
             "query": """{ viewer { username } chargebackReport(month: "2026-10") {
                 workspaces { members(first: -1) { userName } } } }"""
         },
-        headers={"Authorization": asked.key},
+        headers={"Authorization": shared_graphql.key},
     )
-    assert answer.status_code == 200
-    (error, *_) = answer.json()["errors"]
+    assert response.status_code == 200
+    (error, *_) = response.json()["errors"]
     assert error["extensions"] == {"code": "INVALID_ARGUMENT"}
     assert error["path"][:2] == ["chargebackReport", "workspaces"]
 
@@ -456,56 +478,56 @@ async def test_an_error_of_one_field_says_where_and_the_request_is_200(
         ),
     ],
 )
-async def test_the_answer_is_of_the_type_that_was_asked_for(
-    asked: GraphQLClient, accept: str, media_type: str
+async def test_the_media_type_follows_the_accept_header(
+    shared_graphql: GraphQLClient, accept: str, media_type: str
 ) -> None:
-    answer = await asked.client.post(
+    response = await shared_graphql.client.post(
         "/graphql",
         json={"query": REPORT},
-        headers={"Authorization": asked.key, "Accept": accept},
+        headers={"Authorization": shared_graphql.key, "Accept": accept},
     )
-    assert answer.json() == EXPECTED
-    assert answer.headers["content-type"].partition(";")[0] == media_type
+    assert response.json() == EXPECTED
+    assert response.headers["content-type"].partition(";")[0] == media_type
 
 
-async def test_a_store_that_is_away_is_503_with_a_code(
-    clock: FixedClock, asked: GraphQLClient
+async def test_an_unreachable_store_is_503_with_a_code(
+    clock: FixedClock, shared_graphql: GraphQLClient
 ) -> None:
     away = Database("postgresql://nobody@127.0.0.1:1/none")
     async with create_client(away, Settings.load(), clock) as client:
-        answer = await client.post(
-            "/graphql", json={"query": REPORT}, headers={"Authorization": asked.key}
+        response = await client.post(
+            "/graphql", json={"query": REPORT}, headers={"Authorization": shared_graphql.key}
         )
     await away.close()
-    assert refusal(answer, 503)["extensions"] == {"code": "STORE_UNAVAILABLE"}
-    assert int(answer.headers["retry-after"]) > 0
+    assert assert_refused(response, 503)["extensions"] == {"code": "STORE_UNAVAILABLE"}
+    assert int(response.headers["retry-after"]) > 0
 
 
-async def test_an_unforeseen_error_says_nothing_of_itself_and_is_logged(
-    shared: Shared, asked: GraphQLClient, caplog: pytest.LogCaptureFixture
+async def test_an_unexpected_error_is_logged_and_reveals_nothing(
+    shared: Shared, shared_graphql: GraphQLClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A table that is gone stands for whatever nobody thought of."""
+    """A missing table stands for any unexpected error."""
     async with shared.database.owner_transaction() as tx:
         await tx.exec_driver_sql("ALTER TABLE project_month RENAME TO gone")
     try:
         query = '{ chargebackReport(month: "2026-10") { workspaces { projects { name } } } }'
-        answer = await asked.client.post(
+        response = await shared_graphql.client.post(
             "/graphql",
             json={"query": query},
-            headers={"Authorization": asked.key},
+            headers={"Authorization": shared_graphql.key},
         )
     finally:
         async with shared.database.owner_transaction() as tx:
             await tx.exec_driver_sql("ALTER TABLE gone RENAME TO project_month")
-    error, *_ = answer.json()["errors"]
+    error, *_ = response.json()["errors"]
     assert (error["message"], error["extensions"]) == ("Unexpected error.", {"code": "INTERNAL"})
-    assert "project_month" not in answer.text
+    assert "project_month" not in response.text
     assert "project_month" in caplog.text
 
 
-async def test_introspection_answers_what_graphiql_asks(asked: GraphQLClient) -> None:
+async def test_introspection_answers_the_query_of_graphiql(shared_graphql: GraphQLClient) -> None:
     from graphql import build_client_schema, get_introspection_query, print_schema
 
     query = get_introspection_query(descriptions=True, input_value_deprecation=True)
-    answer: Any = await asked(query)
-    assert "type ChargebackReport" in print_schema(build_client_schema(answer))
+    response: Any = await shared_graphql(query)
+    assert "type ChargebackReport" in print_schema(build_client_schema(response))

@@ -1,4 +1,4 @@
-"""What a query costs: one statement per nesting level, which computes what was selected."""
+"""Each nesting level takes one statement, which computes only what is selected."""
 
 import asyncio
 import re
@@ -47,16 +47,16 @@ query ($month: Month!) {
 """
 
 
-async def reads(
+async def record_report_reads(
     database: Database, graphql: GraphQLClient, query: str, **variables: str
 ) -> list[str]:
-    """The statements that read the report's rows, without those of keys and transactions."""
+    """Return the statements that read the report's rows; omit those of keys and transactions."""
     with record_statements(database) as statements:
         await graphql(query, **variables)
     return [text for text in statements.texts if re.search(r"_month\b|FROM organization\b", text)]
 
 
-def workspace(name: str, members: int = 2, projects: int = 2) -> Sequence[bytes]:
+def workspace_events(name: str, members: int = 2, projects: int = 2) -> Sequence[bytes]:
     time = "2026-09-01T00:00:00Z"
     users = [f"{name}-{number}" for number in range(members)]
     return [
@@ -70,17 +70,17 @@ def workspace(name: str, members: int = 2, projects: int = 2) -> Sequence[bytes]
     ]
 
 
-async def test_the_full_report_is_five_statements_whatever_the_number_of_workspaces(
+async def test_the_full_report_takes_five_statements_for_any_number_of_workspaces(
     feed: Feed, database: Database, graphql: GraphQLClient
 ) -> None:
-    await feed(*workspace("w0"))
-    before = await reads(database, graphql, FULL_REPORT, month="2026-10")
+    await feed(*workspace_events("w0"))
+    before = await record_report_reads(database, graphql, FULL_REPORT, month="2026-10")
     assert len(before) == 5
 
-    await feed(*(line for number in range(1, 40) for line in workspace(f"w{number}")))
+    await feed(*(line for number in range(1, 40) for line in workspace_events(f"w{number}")))
 
-    after = await reads(database, graphql, FULL_REPORT, month="2026-10")
-    # The very same texts, so that the server can prepare_operation them once.
+    after = await record_report_reads(database, graphql, FULL_REPORT, month="2026-10")
+    # The texts are identical, so PostgreSQL can prepare them once.
     assert sorted(after) == sorted(before)
 
 
@@ -98,35 +98,35 @@ async def test_the_full_report_is_five_statements_whatever_the_number_of_workspa
         ("users { numberOfUsers }", 1),
         ("users { licensedUsers { username } }", 2),
         ("a: workspaces { name } b: workspaces { name }", 3),
-        ("workspaces(first: 0) { members { userName } }", 2),  # Nobody's members.
+        ("workspaces(first: 0) { members { userName } }", 2),  # There are no parents.
     ],
 )
-async def test_each_selected_level_is_one_statement(
+async def test_each_selected_level_takes_one_statement(
     shared: Shared, selection: str, count: int
 ) -> None:
     query = f'{{ chargebackReport(month: "2026-10") {{ {selection} }} }}'
-    assert len(await reads(shared.database, shared.graphql, query)) == count
+    assert len(await record_report_reads(shared.database, shared.graphql, query)) == count
 
 
-async def test_a_range_of_months_is_no_more_statements_than_one(shared: Shared) -> None:
+async def test_a_range_of_months_takes_as_many_statements_as_one_month(shared: Shared) -> None:
     query = (
         '{{ chargebackReports(from: "{}", to: "2026-11") '
         "{{ workspaces {{ members {{ userName }} projects {{ name }} }} }} }}"
     )
     one, two, many = [
-        await reads(shared.database, shared.graphql, query.format(first))
+        await record_report_reads(shared.database, shared.graphql, query.format(first))
         for first in ("2026-11", "2026-10", "2026-01")
     ]
-    assert len(one) == 4  # Composed for one report, of which the server knows the month.
+    assert len(one) == 4  # Composed for one report, so PostgreSQL can plan for its month.
     assert (len(two), sorted(many)) == (4, sorted(two))
 
 
-async def test_nothing_is_read_for_what_a_directive_leaves_out(shared: Shared) -> None:
+async def test_fields_excluded_by_a_directive_are_not_read(shared: Shared) -> None:
     query = """query ($no: Boolean!) { chargebackReport(month: "2026-10") { reportDate
         workspaces @include(if: $no) { name members { userName } } } }"""
     with record_statements(shared.database) as statements:
-        answer = await shared.graphql.execute(query, {"no": False})
-    assert "errors" not in answer
+        response = await shared.graphql.execute(query, {"no": False})
+    assert "errors" not in response
     assert not any("workspace_month" in text for text in statements.texts)
 
 
@@ -149,64 +149,68 @@ async def test_a_query_of_names_computes_no_figure(
     shared: Shared, selection: str, table: str
 ) -> None:
     query = f'{{ chargebackReport(month: "2026-10") {{ {selection} }} }}'
-    texts = await reads(shared.database, shared.graphql, query)
+    texts = await record_report_reads(shared.database, shared.graphql, query)
     assert [text for text in texts if FIGURES.search(text)] == []
     assert any(table in text for text in texts)
 
 
-async def test_a_figure_is_computed_when_it_is_selected_and_no_other(shared: Shared) -> None:
+async def test_only_selected_figures_are_computed(shared: Shared) -> None:
     query = '{ chargebackReport(month: "2026-10") { workspaces { name totalSizeInMb } } }'
-    _, text = await reads(shared.database, shared.graphql, query)
+    _, text = await record_report_reads(shared.database, shared.graphql, query)
     assert FIGURES.findall(text) == ["size_bytes"] * len(FIGURES.findall(text))
     assert "size_bytes" in text
 
 
-async def test_counts_need_no_lists_and_lists_no_counts(shared: Shared) -> None:
+async def test_counts_read_no_lists_and_lists_no_counts(shared: Shared) -> None:
     query = '{ chargebackReport(month: "2026-10") { workspaces { numberOfMembers } } }'
-    texts = await reads(shared.database, shared.graphql, query)
+    texts = await record_report_reads(shared.database, shared.graphql, query)
     assert len(texts) == 2
     assert ["member_month" in text for text in texts] == [False, True]
     assert "username" not in texts[1]
     assert "project_month" not in texts[1]
 
     lists = '{ chargebackReport(month: "2026-10") { workspaces { members { userName } } } }'
-    for text in await reads(shared.database, shared.graphql, lists):
+    for text in await record_report_reads(shared.database, shared.graphql, lists):
         assert "count(" not in text
 
 
-async def test_the_report_s_totals_are_summed_only_when_selected(shared: Shared) -> None:
+async def test_totals_are_summed_only_when_selected(shared: Shared) -> None:
     query = '{ chargebackReport(month: "2026-10") { reportDate createdAt organization { id } } }'
-    (text,) = await reads(shared.database, shared.graphql, query)
+    (text,) = await record_report_reads(shared.database, shared.graphql, query)
     assert FIGURES.findall(text) == []
 
 
-async def test_an_email_is_joined_only_when_it_is_selected(shared: Shared) -> None:
+async def test_users_are_joined_only_when_an_email_is_selected(shared: Shared) -> None:
     query = '{{ chargebackReport(month: "2026-10") {{ workspaces {{ members {{ {} }} }} }} }}'
-    *_, without = await reads(shared.database, shared.graphql, query.format("userName"))
-    *_, joined = await reads(shared.database, shared.graphql, query.format("email"))
+    *_, without = await record_report_reads(
+        shared.database, shared.graphql, query.format("userName")
+    )
+    *_, joined = await record_report_reads(shared.database, shared.graphql, query.format("email"))
     assert ("user_month" in without, "user_month" in joined) == (False, True)
 
 
-async def test_every_read_is_in_a_read_only_snapshot(shared: Shared) -> None:
-    """A request's own statements, those of its key and of the audit log apart, write nothing."""
+async def test_a_report_query_writes_only_to_keys_and_the_audit_log(shared: Shared) -> None:
+    """Only the key's last use and the audit log are written."""
     with record_statements(shared.database) as statements:
         await shared.graphql(FULL_REPORT, month="2026-10")
     writes = [text for text in statements.texts if re.match(r"\s*(INSERT|UPDATE|DELETE)", text)]
     assert [text for text in writes if not re.search("api_key|audit_log", text)] == []
 
 
-async def test_each_statement_says_whose_organization_it_reads(shared: Shared) -> None:
-    """So that a distributed store sends it to one node."""
-    for text in await reads(shared.database, shared.graphql, FULL_REPORT, month="2026-10"):
+async def test_each_statement_names_its_organization(shared: Shared) -> None:
+    """A distributed store can then route each statement to one node."""
+    for text in await record_report_reads(
+        shared.database, shared.graphql, FULL_REPORT, month="2026-10"
+    ):
         for table in set(re.findall(r"(?:FROM|JOIN) (\w+_month)\b", text)):
             assert re.search(rf"{table}(_\d+)?\.organization_id =", text), text
 
 
-async def test_a_batch_between_two_levels_is_not_seen(
+async def test_all_levels_read_the_same_snapshot(
     feed: Feed, database: Database, graphql: GraphQLClient
 ) -> None:
-    """A request sees the store as it was when the first statement of it ran."""
-    await feed(*workspace("w0", members=2, projects=1))
+    """A request reads the store as of its first statement."""
+    await feed(*workspace_events("w0", members=2, projects=1))
     query = """{ chargebackReport(month: "2026-10") {
         numberOfWorkspaces
         workspaces { name numberOfMembers members { userName } projects { name } }
@@ -217,7 +221,7 @@ async def test_a_batch_between_two_levels_is_not_seen(
     async def keep_feeding() -> None:
         number = 1
         while not stop.is_set():
-            await feed(*workspace(f"w{number}", members=2, projects=1))
+            await feed(*workspace_events(f"w{number}", members=2, projects=1))
             number += 1
 
     feeding = asyncio.create_task(keep_feeding())
@@ -237,30 +241,30 @@ async def test_a_batch_between_two_levels_is_not_seen(
     finally:
         stop.set()
         await feeding
-    assert len(seen) > 1  # The batches did come in between.
+    assert len(seen) > 1  # Batches did arrive between the requests.
 
 
 @pytest.mark.parametrize("connections", [2, 5])
-async def test_more_requests_than_connections_wait_for_their_turn(
+async def test_requests_beyond_the_pool_size_wait_for_a_connection(
     database: Database,
     clock: FixedClock,
     feed: Feed,
     make_key: MakeKey,
     connections: int,
 ) -> None:
-    """None holds a connection while it waits for its second one."""
-    await feed(*workspace("w0"))
+    """No request holds a connection while it waits for a second one."""
+    await feed(*workspace_events("w0"))
     key = await make_key("root", Scope.REPORT_READ)
     small = Database(database._dsn, pool_size=connections)
     settings = Settings.load(admin_user_list="root")
     async with create_client(small, settings, clock) as client:
         body = {"query": FULL_REPORT, "variables": {"month": "2026-10"}}
 
-        async def asked() -> httpx.Response:
+        async def send_query() -> httpx.Response:
             return await client.post("/graphql", json=body, headers={"Authorization": key})
 
-        answers = await asyncio.gather(*(asked() for _ in range(30)))
+        responses = await asyncio.gather(*(send_query() for _ in range(30)))
     await small.close()
-    assert {answer.status_code for answer in answers} == {200}
-    assert len({answer.content for answer in answers}) == 1
-    assert b'"errors"' not in answers[0].content
+    assert {response.status_code for response in responses} == {200}
+    assert len({response.content for response in responses}) == 1
+    assert b'"errors"' not in responses[0].content

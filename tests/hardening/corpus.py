@@ -17,7 +17,7 @@ from starlette.routing import Route
 from app.db.engine import Database
 from app.main import create_app
 from app.settings import Settings
-from tests.graphql.test_limits import bombs
+from tests.graphql.test_limits import build_bombs
 from tests.hardening.wire import KEY, Attack, Headers, request
 
 REPORT = "/api/admin/chargeback/report"
@@ -219,7 +219,7 @@ def graphql(query: str, variables: object = None, **more: object) -> bytes:
 
 def _queries() -> _Named:
     for count in (2, 6, 28):
-        for name, query in bombs(count).items():
+        for name, query in build_bombs(count).items():
             yield f"{name} {count}", graphql(query)
     ring = " ".join(
         f"fragment F{one} on Query {{ ...F{(one + 1) % 400} ...F{(one + 7) % 400} }}"

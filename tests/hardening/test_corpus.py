@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.graphql.test_limits import bombs
+from tests.graphql.test_limits import build_bombs
 from tests.hardening.corpus import corpus, graphql
 from tests.hardening.wire import Answer, Attack, exchange
 from tests.server_process import ServerProcess
@@ -110,12 +110,14 @@ def test_repeating_the_corpus_leaks_no_memory(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", sorted(bombs(28)))
+@pytest.mark.parametrize("kind", sorted(build_bombs(28)))
 def test_a_fragment_bomb_is_rejected_within_a_quarter_of_a_second(
     service: ServerProcess, kind: str
 ) -> None:
     """Take the best of five runs, which excludes other load on the machine."""
-    answers = [exchange(service.url, service.key, graphql(bombs(28)[kind])) for _ in range(5)]
+    answers = [
+        exchange(service.url, service.key, graphql(build_bombs(28)[kind])) for _ in range(5)
+    ]
     assert all(b'"errors"' in answer.body for answer in answers)
     seconds = min(answer.seconds for answer in answers)
     print(f"{kind}: {1000 * seconds:.0f} ms")  # noqa: T201  the measurement, with -s
