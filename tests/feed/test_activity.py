@@ -1,4 +1,4 @@
-"""What the feed did, seen from outside: over GraphQL and on the command line."""
+"""The activity of the feed, over GraphQL and on the command line."""
 
 import io
 from contextlib import redirect_stdout
@@ -26,7 +26,7 @@ GOOD = [
 BAD = event("workspace.upserted", "2026-10-01T00:00:00Z", name="")
 
 
-async def test_nothing_has_arrived_yet(graphql: GraphQLClient) -> None:
+async def test_the_activity_is_empty_before_the_first_batch(graphql: GraphQLClient) -> None:
     assert await graphql(ACTIVITY) == {"feed": {"sources": [], "days": []}}
 
 
@@ -65,7 +65,7 @@ async def test_batches_are_counted_by_source_and_by_day(
         ("application/cloudevents-batch+json", b"no JSON", 0),
     ],
 )
-async def test_a_refused_batch_is_counted_though_nothing_of_it_is_stored(
+async def test_a_rejected_batch_is_counted_although_nothing_is_stored(
     client: httpx.AsyncClient,
     make_key: MakeKey,
     graphql: GraphQLClient,
@@ -75,11 +75,11 @@ async def test_a_refused_batch_is_counted_though_nothing_of_it_is_stored(
 ) -> None:
     key = await make_key("connector", Scope.EVENTS_WRITE)
 
-    answer = await client.post(
+    response = await client.post(
         "/api/events", content=body, headers={"Authorization": key, "Content-Type": media_type}
     )
 
-    assert answer.status_code == 400
+    assert response.status_code == 400
     day = {"day": "2026-11-24", "accepted": 0, "duplicates": 0}
     assert (await graphql(ACTIVITY))["feed"] == {
         "sources": [],
@@ -87,7 +87,7 @@ async def test_a_refused_batch_is_counted_though_nothing_of_it_is_stored(
     }
 
 
-async def test_the_command_line_shows_the_same(
+async def test_the_command_line_shows_the_same_counts(
     database: Database, feed: Feed, clock: FixedClock
 ) -> None:
     await feed(*GOOD, GOOD[0])
@@ -95,27 +95,27 @@ async def test_the_command_line_shows_the_same(
     with pytest.raises(InvalidBatch):
         await import_lines(database, found.organization_id, [[*GOOD, b""], [BAD]], clock.now)
 
-    printed = io.StringIO()
-    with redirect_stdout(printed):
+    output = io.StringIO()
+    with redirect_stdout(output):
         await print_activity(database, "default", 31)
 
-    rows = [line.replace("│", " ").split() for line in printed.getvalue().splitlines()]
+    rows = [line.replace("│", " ").split() for line in output.getvalue().splitlines()]
     assert ["/a", "2", "1", "2026-10-01", "00:00:00", "2026-11-24", "12:00:00"] in rows
     assert ["2026-11-24", "3", "1", "4", "1"] in rows
 
 
 @pytest.mark.parametrize("days", [0, 401])
-async def test_days_are_from_1_to_400(graphql: GraphQLClient, days: int) -> None:
-    answer = await graphql.execute(f"{{ feed(days: {days}) {{ days {{ day }} }} }}")
+async def test_days_must_be_from_1_to_400(graphql: GraphQLClient, days: int) -> None:
+    response = await graphql.execute(f"{{ feed(days: {days}) {{ days {{ day }} }} }}")
 
-    assert answer["errors"][0]["extensions"]["code"] == "INVALID_ARGUMENT"
+    assert response["errors"][0]["extensions"]["code"] == "INVALID_ARGUMENT"
 
 
-async def test_only_who_may_read_reports_sees_it(
+async def test_reading_the_activity_requires_the_scope_to_read_reports(
     graphql: GraphQLClient, make_key: MakeKey
 ) -> None:
     key = await make_key("root", Scope.EVENTS_WRITE)
 
-    answer = await graphql.execute(ACTIVITY, key=key)
+    response = await graphql.execute(ACTIVITY, key=key)
 
-    assert answer["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+    assert response["errors"][0]["extensions"]["code"] == "FORBIDDEN"

@@ -1,4 +1,4 @@
-"""Rows that travel as arrays in text arrive as they were."""
+"""Rows sent as arrays in text form arrive unchanged."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import NamedTuple
@@ -16,14 +16,14 @@ from app.domain.errors import InvalidArgument
 COLUMNS = Columns(
     word="text", key="uuid", number="numeric", day="date", at="timestamptz", truth="boolean"
 )
-# U+0000 and lone surrogates are refused before anything is stored.
+# U+0000 and lone surrogates are rejected before anything is stored.
 words = st.text(
     st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 ) | st.sampled_from(["NULL", "null", "None", "{}", '"', "\\", '\\"', ",", ' " , " ', "\n", "'"])
 zones = st.sampled_from(
     [UTC, *(timezone(timedelta(minutes=each)) for each in (-1439, -690, 960, 1439))]
 )
-# Within these an instant of each zone has a year in UTC.
+# Between these, an instant in each zone has a year in UTC.
 LATER_THAN, EARLIER_THAN = datetime(1, 1, 2), datetime(9999, 12, 30)  # noqa: DTZ001 - zones follow
 rows = st.tuples(
     st.none() | words,
@@ -36,12 +36,12 @@ rows = st.tuples(
 Row = tuple[str | None, UUID | None, int | None, date | None, datetime | None, bool | None]
 
 
-def test_a_type_that_nobody_writes_is_no_column() -> None:
+def test_an_unsupported_type_is_rejected() -> None:
     with pytest.raises(KeyError, match="jsonb"):
         Columns(word="text", data="jsonb")
 
 
-def test_rows_with_other_fields_or_in_another_order_are_no_rows_of_the_columns() -> None:
+def test_a_row_class_must_have_the_same_fields_in_the_same_order() -> None:
     class Named(NamedTuple):
         key: UUID
         name: str
@@ -53,14 +53,14 @@ def test_rows_with_other_fields_or_in_another_order_are_no_rows_of_the_columns()
 
 
 @pytest.mark.parametrize("words", [["a\0b"], ["a", "\0"], ["\0", None]])
-def test_a_text_that_postgresql_does_not_have_is_refused(words: list[str | None]) -> None:
+def test_a_text_with_u0000_is_rejected(words: list[str | None]) -> None:
     with pytest.raises(InvalidArgument, match=r"a text holds U\+0000"):
         Columns(word="text").bind_rows([(word,) for word in words])
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(rows, min_size=1))
-async def test_every_value_comes_back(database: Database, sent: list[Row]) -> None:
+async def test_every_value_is_returned_unchanged(database: Database, sent: list[Row]) -> None:
     async with database.owner_transaction() as tx:
         found = await tx.execute(
             text(f"SELECT {COLUMNS.names} FROM {COLUMNS.as_rows('sent')}"),

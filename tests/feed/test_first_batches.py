@@ -1,4 +1,4 @@
-"""The first batches of a store: PostgreSQL knows nothing of tables that nobody has looked at."""
+"""The first batches of a store, for whose tables PostgreSQL has no statistics yet."""
 
 import time
 
@@ -11,7 +11,7 @@ from tests.conftest import FixedClock, event
 ACCOUNTS = 4_000
 
 
-async def test_what_fills_an_empty_store_is_stored_as_fast_as_what_comes_later(
+async def test_the_first_batch_is_stored_about_as_fast_as_later_ones(
     database: Database, clock: FixedClock
 ) -> None:
     organization_id = (await find_organization(database, DEFAULT_ORGANIZATION)).organization_id
@@ -23,5 +23,5 @@ async def test_what_fills_an_empty_store_is_stored_as_fast_as_what_comes_later(
         await import_lines(database, organization_id, [lines], clock.now)
         seconds.append(time.monotonic() - begun)
 
-    # Each account was compared with each other one, which took twelve times as long.
+    # With a plan that compares each account with each other one, it took twelve times as long.
     assert seconds[0] < 6 * seconds[1]

@@ -1,4 +1,4 @@
-"""Years of events: usage is archived by year of arrival, and nothing that is said changes."""
+"""Retention: usage events are archived by year of arrival, and no report changes."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -29,7 +29,7 @@ USAGE = (
     event("usage.recorded", "2024-09-10T00:00:00Z", id="a", **USED, count=40),
     event("usage.recorded", "2024-09-20T00:00:00Z", id="b", **USED),
     event("usage.recorded", "2024-10-05T00:00:00Z", id="c", **USED, count=7),
-    # It was measured and saw nothing: the last use stays that of the 5th.
+    # A count of 0: the last use is still that of the 5th.
     event("usage.recorded", "2024-10-06T00:00:00Z", id="d", **USED, count=0),
 )
 STORED = datetime(2024, 11, 1, tzinfo=UTC)
@@ -57,7 +57,7 @@ async def filled(database: Database, feed: Feed, clock: FixedClock) -> Database:
 
 
 @pytest.mark.parametrize(
-    ("now", "cleared"),
+    ("now", "archived"),
     [
         # 400 days after the end of 2024 is 5 February 2026.
         (datetime(2026, 2, 4, 23, 59, 59, tzinfo=UTC), []),
@@ -65,21 +65,21 @@ async def filled(database: Database, feed: Feed, clock: FixedClock) -> Database:
         (datetime(2027, 2, 5, tzinfo=UTC), [(2024, 4), (2025, 1)]),
     ],
 )
-async def test_a_year_is_dropped_so_many_days_after_its_end(
-    filled: Database, now: datetime, cleared: list[tuple[int, int]]
+async def test_a_year_is_archived_the_given_days_after_its_end(
+    filled: Database, now: datetime, archived: list[tuple[int, int]]
 ) -> None:
     assert await count_by_partition_year(filled) == {0: 2, 2024: 4, 2025: 1}
 
-    assert await prune_events(filled, after_days=400, now=now) == cleared
+    assert await prune_events(filled, after_days=400, now=now) == archived
     assert await prune_events(filled, after_days=400, now=now) == []
 
-    left = {0: 2, 2024: 4, 2025: 1}
-    for year, _ in cleared:
-        del left[year]
-    assert await count_by_partition_year(filled) == left
+    expected = {0: 2, 2024: 4, 2025: 1}
+    for year, _ in archived:
+        del expected[year]
+    assert await count_by_partition_year(filled) == expected
 
 
-async def test_reports_verification_and_reopening_need_no_dropped_event(
+async def test_reports_verification_and_reopening_work_without_archived_events(
     filled: Database, graphql: GraphQLClient, clock: FixedClock
 ) -> None:
     clock.now = datetime(2027, 2, 5, tzinfo=UTC)
@@ -101,7 +101,7 @@ async def test_reports_verification_and_reopening_need_no_dropped_event(
     assert without_fields(after, STORE_FIELDS) == without_fields(before, STORE_FIELDS)
 
 
-async def test_an_event_is_known_on_whatever_shelf_it_lies(
+async def test_a_duplicate_is_recognized_in_every_partition(
     filled: Database, feed: Feed, clock: FixedClock
 ) -> None:
     clock.now = datetime(2026, 1, 31, tzinfo=UTC)
@@ -111,13 +111,13 @@ async def test_an_event_is_known_on_whatever_shelf_it_lies(
         event("usage.recorded", "2025-12-31T00:00:00Z", id="new", **USED),
     ]
 
-    answer = await feed(*FACTS, *USAGE, *renamed)
+    result = await feed(*FACTS, *USAGE, *renamed)
 
-    assert (answer.accepted, answer.duplicates) == (1, 8)
+    assert (result.accepted, result.duplicates) == (1, 8)
     assert await count_by_partition_year(filled) == {0: 2, 2024: 4, 2025: 1, 2026: 1}
 
 
-async def test_usage_without_a_shelf_of_its_year_is_kept_and_cleared_all_the_same(
+async def test_usage_stored_before_its_partition_exists_is_archived_too(
     database: Database, feed: Feed, clock: FixedClock
 ) -> None:
     clock.now = STORED
@@ -125,13 +125,13 @@ async def test_usage_without_a_shelf_of_its_year_is_kept_and_cleared_all_the_sam
     await prepare_partitions(database, STORED)
     assert await count_by_partition_year(database) == {0: 2, 2024: 4}
 
-    cleared = await prune_events(database, after_days=400, now=datetime(2026, 3, 1, tzinfo=UTC))
+    archived = await prune_events(database, after_days=400, now=datetime(2026, 3, 1, tzinfo=UTC))
 
-    assert (cleared, await count_by_partition_year(database)) == ([(2024, 4)], {0: 2})
+    assert (archived, await count_by_partition_year(database)) == ([(2024, 4)], {0: 2})
     assert (await verify_month(database, OWN, OCTOBER)).differences == []
 
 
-async def test_a_report_right_after_an_import_knows_how_large_its_tables_are(
+async def test_the_planner_knows_the_size_of_tables_right_after_an_import(
     database: Database, clock: FixedClock
 ) -> None:
     users = [
@@ -147,11 +147,11 @@ async def test_a_report_right_after_an_import_knows_how_large_its_tables_are(
         assert set(found.scalars()) == {1_200}
 
 
-async def test_postgresql_looks_at_its_tables_once_a_transaction_has_stored_as_much_as_it_knew(
+async def test_a_transaction_runs_analyze_once_it_has_doubled_the_events(
     database: Database,
 ) -> None:
-    async def stored(first: int, count: int) -> tuple[int, int]:
-        """How often it looked, and how often what it knew was read."""
+    async def count_statements(first: int, count: int) -> tuple[int, int]:
+        """Import events; return how often ANALYZE ran and how often the counts were read."""
         lines = [
             event("usage.recorded", "2026-10-06T00:00:00Z", id=str(number), **USED)
             for number in range(first, first + count)
@@ -159,12 +159,12 @@ async def test_postgresql_looks_at_its_tables_once_a_transaction_has_stored_as_m
         chunks = [lines[start : start + 5_000] for start in range(0, count, 5_000)]
         with record_statements(database) as statements:
             assert (await import_lines(database, OWN, chunks, NOW)).accepted == count
-        looked = sum("ANALYZE" in text for text in statements.texts)
-        asked = sum("FROM feed_source" in text for text in statements.texts)
-        # AnalyzeTrigger looks after the commit, of whatever transaction.
-        return looked - (count >= 1_000), asked
+        analyze_count = sum("ANALYZE" in text for text in statements.texts)
+        read_count = sum("FROM feed_source" in text for text in statements.texts)
+        # `AnalyzeTrigger` runs it once more after the commit.
+        return analyze_count - (count >= 1_000), read_count
 
-    assert await stored(0, 1) == (0, 0)
-    assert await stored(1, 10_000) == (1, 1)
-    assert await stored(10_001, 10_000) == (0, 1)
-    assert await stored(20_001, 25_000) == (1, 1)
+    assert await count_statements(0, 1) == (0, 0)
+    assert await count_statements(1, 10_000) == (1, 1)
+    assert await count_statements(10_001, 10_000) == (0, 1)
+    assert await count_statements(20_001, 25_000) == (1, 1)

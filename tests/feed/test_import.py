@@ -1,6 +1,6 @@
-"""Lines of events into the store: checked, whole, once.
+"""Storing batches of events: validated, all or nothing, each event once.
 
-What a front door does with a batch beside this (bodies, files, answers) is tested with the door.
+Bodies, files and responses are tested with the interface that handles them.
 """
 
 import asyncio
@@ -26,20 +26,27 @@ from app.services.group_commit import GroupCommitIngestor
 from app.services.organizations import create_organization, find_organization
 from tests.conftest import NOW, ClonedDatabase, event
 
-_OF_NO_EVENT = {"organization", "api_key", "session", "audit_log", "feed_day", "feed_source"}
+_TABLES_WITHOUT_EVENT_DATA = {
+    "organization",
+    "api_key",
+    "session",
+    "audit_log",
+    "feed_day",
+    "feed_source",
+}
 _TABLES = [
     table.name
     for table in Base.metadata.sorted_tables
-    if "organization_id" in table.c and table.name not in _OF_NO_EVENT
+    if "organization_id" in table.c and table.name not in _TABLES_WITHOUT_EVENT_DATA
 ]
-"""All that events can fill, less what counts the batches themselves."""
+"""The tables that events fill, without those that count batches."""
 
 _numbers = count(1)
 
 
 @dataclass(frozen=True)
 class Organization:
-    """An organization that a test has for itself, in the store of all tests here."""
+    """A test's own organization in the store that all tests here share."""
 
     database: Database
     id: UUID
@@ -49,16 +56,16 @@ class Organization:
         """Store lines in one transaction, `chunk` of them at a time."""
         return await import_lines(self.database, self.id, _chunks(lines, chunk), NOW)
 
-    async def refusal(self, *lines: bytes, chunk: int = CHUNK_SIZE) -> tuple[EventProblem, ...]:
-        """The problems with lines that must be refused, after which the store is as before."""
+    async def reject(self, *lines: bytes, chunk: int = CHUNK_SIZE) -> tuple[EventProblem, ...]:
+        """Return the problems of an invalid batch, and check that nothing was stored."""
         before = await self.rows()
-        with pytest.raises(InvalidBatch) as refused:
+        with pytest.raises(InvalidBatch) as caught:
             await self.accept(*lines, chunk=chunk)
         assert await self.rows() == before
-        return refused.value.problems
+        return caught.value.problems
 
     async def rows(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Everything stored for it, less its id and the moments of arrival."""
+        """Return its rows of all tables, without its id and times of arrival."""
         found = {}
         async with self.database.owner_transaction() as tx:
             for table in [*_TABLES, "organization"]:
@@ -66,22 +73,23 @@ class Organization:
                 columns = [
                     column
                     for column in stored
-                    if (table, column.name) not in _OF_ARRIVAL and column.name != "organization_id"
+                    if (table, column.name) not in _ARRIVAL_COLUMNS
+                    and column.name != "organization_id"
                 ]
                 rows = await tx.execute(select(*columns).where(stored.organization_id == self.id))
                 found[table] = sorted(map(tuple, rows), key=repr)
         return found
 
     async def is_empty(self) -> bool:
-        """Whether no event left anything in any table."""
+        """Return whether no event is stored in any table."""
         rows = await self.rows()
         return not any(rows[table] for table in _TABLES)
 
 
-_OF_ARRIVAL = {
+_ARRIVAL_COLUMNS = {
     ("event", "received_at"),
     ("organization", "name"),
-    # How many batches there were.
+    # It counts batches.
     ("organization", "revision"),
 }
 
@@ -97,7 +105,7 @@ async def store(postgres: str, template: str) -> AsyncIterator[Database]:
         yield database
 
 
-async def _created(store: Database) -> Organization:
+async def _create_organization(store: Database) -> Organization:
     name = f"import-{next(_numbers)}"
     await create_organization(store, name, NOW)
     found = await find_organization(store, name)
@@ -106,30 +114,30 @@ async def _created(store: Database) -> Organization:
 
 @pytest.fixture
 async def organization(store: Database) -> Organization:
-    return await _created(store)
+    return await _create_organization(store)
 
 
 @pytest.fixture
 async def other(store: Database) -> Organization:
-    return await _created(store)
+    return await _create_organization(store)
 
 
 AT = "2024-03-10T00:00:00Z"
 PLACE = {"workspace": "lab", "project": "p", "username": "ann"}
 
 
-def upserted(**said: Any) -> bytes:
-    """Ann is announced."""
-    return event("user.upserted", AT, **{"username": "ann", "email": "ann@x.org", **said})
+def upserted(**data: Any) -> bytes:
+    """Return the upsert of user ann."""
+    return event("user.upserted", AT, **{"username": "ann", "email": "ann@x.org", **data})
 
 
-def used(**said: Any) -> bytes:
-    """Ann used the UI."""
-    return event("usage.recorded", AT, **{"username": "ann", "channel": "ui", **said})
+def used(**data: Any) -> bytes:
+    """Return a use of the UI by ann."""
+    return event("usage.recorded", AT, **{"username": "ann", "channel": "ui", **data})
 
 
 def altered(line: bytes, **fields: object) -> bytes:
-    """An event with other fields beside its data; those that are `...` are left out."""
+    """Return the event with other attributes; `...` removes one."""
     changed = orjson.loads(line) | fields
     return orjson.dumps({key: value for key, value in changed.items() if value is not ...})
 
@@ -165,16 +173,16 @@ async def test_every_type_is_accepted(organization: Organization) -> None:
     assert (len(rows["platform_user"]), len(rows["workspace"]), len(rows["project"])) == (2, 2, 2)
 
 
-async def test_no_lines_are_a_batch_of_nothing(organization: Organization) -> None:
+async def test_an_empty_batch_stores_nothing(organization: Organization) -> None:
     assert await organization.accept() == IngestResult(0, 0)
     assert await organization.accept(b"", b"\n", b"  \r\n", b"\t") == IngestResult(0, 0)
     assert await organization.is_empty()
 
 
-async def test_blank_lines_hold_nothing_and_are_counted(organization: Organization) -> None:
+async def test_blank_lines_are_skipped_but_count_in_the_index(organization: Organization) -> None:
     lines = (b"\n", upserted() + b"\r\n", b"", b"  \t\n", b'{"type": "x"}', b"\n", b"nonsense")
 
-    assert [problem.index for problem in await organization.refusal(*lines)] == [4, 6]
+    assert [problem.index for problem in await organization.reject(*lines)] == [4, 6]
     assert await organization.accept(*lines[:4], used()) == IngestResult(2, 0)
 
 
@@ -198,30 +206,30 @@ async def test_unknown_fields_are_ignored(organization: Organization) -> None:
     ],
     ids=["user", "size", "count"],
 )
-async def test_null_in_an_optional_field_says_nothing(
+async def test_null_in_an_optional_field_equals_leaving_it_out(
     organization: Organization, other: Organization, line: bytes
 ) -> None:
     fields = orjson.loads(line)
-    said = {key: value for key, value in fields["data"].items() if value is not None}
+    without_nulls = {key: value for key, value in fields["data"].items() if value is not None}
 
     assert await organization.accept(line) == IngestResult(1, 0)
-    assert await other.accept(altered(line, data=said)) == IngestResult(1, 0)
-    of_months = [table for table in _TABLES if table.endswith("_month")]
+    assert await other.accept(altered(line, data=without_nulls)) == IngestResult(1, 0)
+    month_tables = [table for table in _TABLES if table.endswith("_month")]
     rows, expected = await organization.rows(), await other.rows()
-    assert {table: rows[table] for table in of_months} == {
-        table: expected[table] for table in of_months
+    assert {table: rows[table] for table in month_tables} == {
+        table: expected[table] for table in month_tables
     }
 
 
 LARGEST = "\U0001f600" * 512
-"""512 characters of four bytes each: the longest name, and the most bytes that one can have."""
+"""512 characters of four bytes each: the longest name in characters and in bytes."""
 
 
 @pytest.mark.parametrize(
     "line",
     [
         altered(upserted(), time="2000-01-01T00:00:00Z"),
-        # A source may be 5 minutes ahead of us: the clock says 12:00.
+        # A source's clock may be 5 minutes ahead of ours, which is at 12:00.
         altered(upserted(), time="2026-11-24T12:05:00Z"),
         altered(upserted(), time="2026-11-24T17:35:00.000+05:30"),
         altered(upserted(), time="2024-03-10t00:00:00.123456789z"),
@@ -240,15 +248,13 @@ LARGEST = "\U0001f600" * 512
         upserted(username="a\u200bb\u202e\x7f\x01", email="\ufffe"),
     ],
 )  # fmt: skip
-async def test_what_is_within_the_bounds_is_accepted(
-    organization: Organization, line: bytes
-) -> None:
+async def test_values_at_the_bounds_are_accepted(organization: Organization, line: bytes) -> None:
     assert await organization.accept(line) == IngestResult(1, 0)
 
     assert len((await organization.rows())["event"]) == 1
 
 
-# What is refused
+# Invalid batches
 
 
 def _resized(size_bytes: object) -> bytes:
@@ -276,7 +282,7 @@ def _resized(size_bytes: object) -> bytes:
         (altered(upserted(), time="2026-11-24T12:05:00.000001Z"), "time", "12:05:00.000001"),
         (altered(upserted(), time="2026-11-24T18:00:00+05:30"), "time", "18:00:00+05:30"),
         (altered(upserted(), time="1999-12-31T23:59:59.999999Z"), "time", "1999-12-31T23:59:59"),
-        # Cut to microseconds, not rounded to 2000.
+        # Truncated to microseconds, not rounded to 2000.
         (altered(upserted(), time="1999-12-31T23:59:59.9999999Z"), "time", "1999-12-31T23:59:59"),
         (altered(upserted(), data=[]), "data", "[]"),
         (altered(upserted(), data="text"), "data", "'text'"),
@@ -296,8 +302,7 @@ def _resized(size_bytes: object) -> bytes:
         (upserted(serviceAccount=0), "data.serviceAccount", "0"),
         (upserted(createdAt="yesterday"), "data.createdAt", "'yesterday'"),
         (upserted(createdAt="2024-03-10T00:00:00"), "data.createdAt", "'2024-03-10T00:00:00'"),
-        # What some write for a moment that was never set, and others for ever; in UTC the last
-        # two are in no year at all.
+        # Placeholders for "never set" and "forever"; the last two have no year in UTC.
         (upserted(createdAt="0001-01-01T00:00:00Z"), "data.createdAt", "0001-01-01"),
         (upserted(createdAt="9999-12-31T23:59:59.9999999Z"), "data.createdAt", "9999-12-31"),
         (upserted(createdAt="0001-01-01T00:00:00+14:00"), "data.createdAt", "0001-01-01"),
@@ -326,10 +331,10 @@ def _resized(size_bytes: object) -> bytes:
         (used(count=0.5), "data.count", "0.5"),
     ],
 )  # fmt: skip
-async def test_a_bad_event_is_refused_with_its_field_and_value(
+async def test_an_invalid_event_is_rejected_with_its_field_and_value(
     organization: Organization, line: bytes, field: str, found: str
 ) -> None:
-    [problem] = await organization.refusal(upserted(), line)
+    [problem] = await organization.reject(upserted(), line)
 
     assert (problem.index, problem.field) == (1, field)
     assert found in problem.message
@@ -350,10 +355,10 @@ async def test_a_bad_event_is_refused_with_its_field_and_value(
     ],
     ids=["type", "specversion", "role", "channel", "time", "smallest", "largest", "length"],
 )
-async def test_a_refusal_says_what_is_right(
+async def test_a_rejection_names_the_allowed_values(
     organization: Organization, line: bytes, allowed: Sequence[str]
 ) -> None:
-    [problem] = await organization.refusal(line)
+    [problem] = await organization.reject(line)
 
     message = problem.message.rpartition("; got ")[0]
     assert [value for value in allowed if value not in message] == []
@@ -361,14 +366,14 @@ async def test_a_refusal_says_what_is_right(
 
 @pytest.mark.parametrize("missing", ["specversion", "id", "source", "type", "time", "data"])
 async def test_a_missing_attribute_is_named(organization: Organization, missing: str) -> None:
-    [problem] = await organization.refusal(altered(upserted(), **{missing: ...}))
+    [problem] = await organization.reject(altered(upserted(), **{missing: ...}))
 
     assert f"`{missing}`" in problem.message
     assert await organization.is_empty()
 
 
 @pytest.mark.parametrize(
-    ("type_", "said", "missing"),
+    ("type_", "data", "missing"),
     [
         ("user.upserted", {"email": "ann@x.org"}, "username"),
         ("user.deleted", {}, "username"),
@@ -381,9 +386,9 @@ async def test_a_missing_attribute_is_named(organization: Organization, missing:
     ],
 )
 async def test_a_missing_field_is_named(
-    organization: Organization, type_: str, said: dict[str, str], missing: str
+    organization: Organization, type_: str, data: dict[str, str], missing: str
 ) -> None:
-    [problem] = await organization.refusal(event(type_, AT, **said))
+    [problem] = await organization.reject(event(type_, AT, **data))
 
     assert problem.field in {"data", f"data.{missing}"}
     assert f"`{missing}`" in problem.message
@@ -404,7 +409,7 @@ async def test_a_missing_field_is_named(
         upserted() + b" x",
         upserted() + upserted(),
         b"\xff\xfe" + upserted(),
-        # Half of a surrogate pair, escaped and raw, and bytes that are no UTF-8.
+        # Half of a surrogate pair, escaped and raw, and bytes that are not UTF-8.
         upserted().replace(b'"ann"', b'"\\ud83d"'),
         upserted().replace(b'"ann"', b'"\\ude00"'),
         upserted().replace(b'"ann"', b'"\xed\xa0\xbd"'),
@@ -414,15 +419,15 @@ async def test_a_missing_field_is_named(
     ],
     ids=str,
 )
-async def test_what_is_no_event_is_refused(organization: Organization, line: bytes) -> None:
-    [problem] = await organization.refusal(upserted(), line, upserted())
+async def test_malformed_lines_are_rejected(organization: Organization, line: bytes) -> None:
+    [problem] = await organization.reject(upserted(), line, upserted())
 
     assert (problem.index, problem.field) == (1, "")
     assert problem.message
     assert await organization.is_empty()
 
 
-async def test_every_bad_event_of_a_batch_is_listed_whatever_is_wrong_with_it(
+async def test_every_invalid_event_of_a_batch_is_listed(
     organization: Organization,
 ) -> None:
     lines = (
@@ -436,32 +441,34 @@ async def test_every_bad_event_of_a_batch_is_listed_whatever_is_wrong_with_it(
     )
 
     expected = [(1, "type"), (2, "time"), (3, "data.username"), (4, ""), (6, "data.count")]
-    assert [(each.index, each.field) for each in await organization.refusal(*lines)] == expected
+    assert [(each.index, each.field) for each in await organization.reject(*lines)] == expected
     body = b"[" + b",".join(line for line in lines if line != b"nonsense") + b"]"
-    with pytest.raises(InvalidBatch) as refused:
+    with pytest.raises(InvalidBatch) as caught:
         decode_batch(body, now=NOW)
-    assert [each.index for each in refused.value.problems] == [1, 2, 3, 5]
+    assert [each.index for each in caught.value.problems] == [1, 2, 3, 5]
 
 
-async def test_bad_events_are_counted_across_chunks(organization: Organization) -> None:
+async def test_the_index_of_invalid_events_counts_across_chunks(
+    organization: Organization,
+) -> None:
     lines = [used() for _ in range(10)]
     for index in (2, 3, 9):
         lines[index] = used(count=-index)
 
-    problems = await organization.refusal(*lines, chunk=3)
+    problems = await organization.reject(*lines, chunk=3)
 
     assert [problem.index for problem in problems] == [2, 3, 9]
     assert await organization.is_empty()
 
 
-async def test_a_refusal_lists_a_hundred_bad_events_at_the_most(
+async def test_a_rejection_lists_at_most_100_invalid_events(
     organization: Organization,
 ) -> None:
     lines = [used(count=-1) for _ in range(250)]
 
     expected = list(range(100))
-    assert [each.index for each in await organization.refusal(*lines)] == expected
-    assert [each.index for each in await organization.refusal(*lines, chunk=70)] == expected
+    assert [each.index for each in await organization.reject(*lines)] == expected
+    assert [each.index for each in await organization.reject(*lines, chunk=70)] == expected
     assert await organization.is_empty()
 
 
@@ -476,19 +483,19 @@ LAST_INSTANT = altered(upserted(), time="2024-02-29T23:59:59.9999999Z")
     ],
     ids=["name", "value"],
 )
-def test_time_is_cut_to_microseconds_however_json_spells_it(line: bytes) -> None:
+def test_time_is_truncated_to_microseconds_even_if_json_escapes_it(line: bytes) -> None:
     [decoded] = decode_lines([line], now=NOW)
 
     assert decoded.time == datetime(2024, 2, 29, 23, 59, 59, 999_999, tzinfo=UTC)
 
 
 async def test_a_failure_to_read_the_lines_stores_nothing(organization: Organization) -> None:
-    def broken() -> Iterable[Sequence[bytes]]:
+    def truncated_file() -> Iterable[Sequence[bytes]]:
         yield [upserted()]
         raise EOFError("Compressed file ended before the end-of-stream marker was reached")
 
     with pytest.raises(EOFError):
-        await import_lines(organization.database, organization.id, broken(), NOW)
+        await import_lines(organization.database, organization.id, truncated_file(), NOW)
 
     assert await organization.is_empty()
 
@@ -496,7 +503,7 @@ async def test_a_failure_to_read_the_lines_stores_nothing(organization: Organiza
 # Duplicates
 
 
-async def test_an_event_that_is_twice_in_a_batch_is_stored_once(
+async def test_an_event_sent_twice_in_a_batch_is_stored_once(
     organization: Organization,
 ) -> None:
     line = used(count=5)
@@ -508,7 +515,7 @@ async def test_an_event_that_is_twice_in_a_batch_is_stored_once(
     assert 15 not in month
 
 
-async def test_duplicates_in_another_chunk_of_the_batch_are_seen(
+async def test_duplicates_in_another_chunk_of_the_batch_are_counted(
     organization: Organization,
 ) -> None:
     lines = [used(count=5), upserted()]
@@ -532,7 +539,7 @@ async def _revision(organization: Organization) -> int:
     return int(found.revision)
 
 
-async def test_what_is_new_in_a_batch_of_known_events_is_stored(
+async def test_new_events_in_a_batch_of_duplicates_are_stored(
     organization: Organization, other: Organization
 ) -> None:
     await organization.accept(*ONE_OF_EACH[:8])
@@ -551,17 +558,17 @@ async def test_source_and_id_together_identify_an_event(
         line,
         altered(line, source="/other"),
         altered(line, id="other"),
-        # Put together these read the same.
+        # Concatenated, source and id are the same.
         altered(line, source="ab", id="c"),
         altered(line, source="a", id="bc"),
     ]
 
     assert await organization.accept(*similar) == IngestResult(5, 0)
-    # An organization knows nothing of another's.
+    # Events of another organization are no duplicates.
     assert await other.accept(*similar) == IngestResult(5, 0)
 
 
-async def test_of_two_events_with_one_identity_the_first_counts(
+async def test_the_first_of_two_events_with_the_same_identity_counts(
     organization: Organization,
 ) -> None:
     line = used(count=5)
@@ -573,27 +580,27 @@ async def test_of_two_events_with_one_identity_the_first_counts(
     assert {"username": "ann", "channel": "ui", "count": 5} in stored
 
 
-async def test_a_refused_batch_may_be_sent_again_when_it_is_mended(
+async def test_a_rejected_batch_can_be_corrected_and_sent_again(
     organization: Organization,
 ) -> None:
-    await organization.refusal(*ONE_OF_EACH, used(count=-1))
+    await organization.reject(*ONE_OF_EACH, used(count=-1))
 
     assert await organization.accept(*ONE_OF_EACH, used(count=1)) == IngestResult(13, 0)
 
 
-async def test_a_refusal_leaves_what_was_there(organization: Organization) -> None:
+async def test_a_rejected_batch_changes_no_stored_rows(organization: Organization) -> None:
     await organization.accept(*ONE_OF_EACH)
 
-    # `refusal` compares all tables; the good events of the batch are in a chunk of their own.
+    # `reject` compares all tables; the valid events of the batch are in a chunk of their own.
     late = event("experiment.created", "2023-01-01T00:00:00Z", experiment="y", **PLACE)
-    await organization.refusal(late, upserted(email="new@x.org"), used(count=-1), chunk=2)
+    await organization.reject(late, upserted(email="new@x.org"), used(count=-1), chunk=2)
 
 
-# Several at a time
+# Concurrent batches
 
 
-def _life(number: int) -> list[bytes]:
-    """Facts of one experiment and its owner, in several months."""
+def _events_of(number: int) -> list[bytes]:
+    """Return events of an experiment and its owner in several months."""
     name = f"x{number}"
     place = {"workspace": f"w{number % 3}", "project": "p", "username": f"u{number % 5}"}
     return [
@@ -608,10 +615,10 @@ def _life(number: int) -> list[bytes]:
     ]  # fmt: skip
 
 
-async def test_two_clients_that_send_the_same_events_at_once_store_them_once(
+async def test_events_that_two_clients_send_concurrently_are_stored_once(
     organization: Organization, other: Organization
 ) -> None:
-    lines = [line for number in range(50) for line in _life(number)]
+    lines = [line for number in range(50) for line in _events_of(number)]
 
     first, second = await asyncio.gather(
         organization.accept(*lines, chunk=40), organization.accept(*reversed(lines), chunk=70)
@@ -622,40 +629,40 @@ async def test_two_clients_that_send_the_same_events_at_once_store_them_once(
     assert await organization.rows() == await other.rows()
 
 
-async def test_batches_that_overlap_and_arrive_at_once_make_the_same_rows(
+async def test_overlapping_concurrent_batches_give_the_same_rows(
     organization: Organization, other: Organization
 ) -> None:
-    lives = [_life(number) for number in range(40)]
-    intake, commands = GroupCommitIngestor(organization.database), []
+    histories = [_events_of(number) for number in range(40)]
+    ingestor, calls = GroupCommitIngestor(organization.database), []
     for start in range(0, 40, 4):
-        # Each life is in two batches: one of an intake's, one of a command's.
-        batch = [line for life in lives[start : start + 8] for line in life]
+        # Each history is in two batches, both sent by group commit and by import.
+        batch = [line for history in histories[start : start + 8] for line in history]
         events = decode_lines(batch, now=NOW)
-        commands += [intake.submit(organization.id, events, NOW), organization.accept(*batch)]
+        calls += [ingestor.submit(organization.id, events, NOW), organization.accept(*batch)]
     sent = 2 * (9 * 32 + 16)
 
-    answers = await asyncio.gather(*commands)
+    results = await asyncio.gather(*calls)
 
-    assert sum(answer.accepted for answer in answers) == 160
-    assert sum(answer.duplicates for answer in answers) == sent - 160
-    await other.accept(*(line for life in lives for line in life))
+    assert sum(result.accepted for result in results) == 160
+    assert sum(result.duplicates for result in results) == sent - 160
+    await other.accept(*(line for history in histories for line in history))
     assert await organization.rows() == await other.rows()
 
 
-async def test_an_intake_answers_each_of_the_batches_that_it_stores_together(
+async def test_each_batch_of_a_group_commit_gets_its_own_result(
     organization: Organization,
 ) -> None:
-    intake = GroupCommitIngestor(organization.database)
+    ingestor = GroupCommitIngestor(organization.database)
     [first] = decode_lines([used()], now=NOW)
     [second] = decode_lines([used()], now=NOW)
     batches = [[first], [first, second], [second, second], []]
 
-    answers = await asyncio.gather(
-        *(intake.submit(organization.id, batch, NOW) for batch in batches)
+    results = await asyncio.gather(
+        *(ingestor.submit(organization.id, batch, NOW) for batch in batches)
     )
 
-    # Whoever comes first with an event has it accepted; the others have a duplicate of it.
-    assert answers == [
+    # The first batch with an event has it accepted; for the others it is a duplicate.
+    assert results == [
         IngestResult(1, 0),
         IngestResult(1, 1),
         IngestResult(0, 2),
@@ -663,41 +670,41 @@ async def test_an_intake_answers_each_of_the_batches_that_it_stores_together(
     ]
 
 
-async def test_organizations_are_fed_side_by_side(
+async def test_organizations_ingest_concurrently(
     organization: Organization, other: Organization
 ) -> None:
-    lines = [line for number in range(10) for line in _life(number)]
+    lines = [line for number in range(10) for line in _events_of(number)]
 
-    answers = await asyncio.gather(organization.accept(*lines), other.accept(*lines))
+    results = await asyncio.gather(organization.accept(*lines), other.accept(*lines))
 
-    assert [*answers] == [IngestResult(40, 0), IngestResult(40, 0)]
+    assert [*results] == [IngestResult(40, 0), IngestResult(40, 0)]
     assert await organization.rows() == await other.rows()
 
 
 # More than one chunk
 
 
-async def test_a_batch_larger_than_a_chunk_is_stored_whole(
+async def test_a_batch_larger_than_a_chunk_is_stored_completely(
     organization: Organization, other: Organization
 ) -> None:
-    lines = [line for number in range(CHUNK_SIZE // 2) for line in _life(number)]
+    lines = [line for number in range(CHUNK_SIZE // 2) for line in _events_of(number)]
     assert len(lines) == 2 * CHUNK_SIZE
 
     assert await organization.accept(*lines, lines[0]) == IngestResult(2 * CHUNK_SIZE, 1)
 
-    # In the other order, and in chunks that cut lives apart, it makes the same rows.
+    # In reverse order and in chunks that split histories, it gives the same rows.
     assert await other.accept(*reversed(lines), chunk=1_999) == IngestResult(2 * CHUNK_SIZE, 0)
     rows = await organization.rows()
     assert len(rows["event"]) == 2 * CHUNK_SIZE
     assert rows == await other.rows()
 
 
-async def test_a_bad_line_in_the_last_chunk_refuses_the_first_as_well(
+async def test_an_invalid_line_in_the_last_chunk_rejects_the_first_chunk_too(
     organization: Organization,
 ) -> None:
     lines = [used() for _ in range(2 * CHUNK_SIZE)]
 
-    [problem] = await organization.refusal(*lines, used(count=-1))
+    [problem] = await organization.reject(*lines, used(count=-1))
 
     assert problem.index == 2 * CHUNK_SIZE
     assert await organization.is_empty()

@@ -1,4 +1,4 @@
-"""A body of the largest size that may be set fits what PostgreSQL takes as one value."""
+"""The largest allowed body fits into one value of PostgreSQL."""
 
 from typing import Any
 
@@ -13,9 +13,9 @@ from app.domain.ids import organization_id
 from app.settings import Settings, SettingsError
 from tests.conftest import NOW, event
 
-MOST_BYTES = 134_217_728
-POSTGRESQL_TAKES = 268_435_455
-"""As one array of jsonb, in its binary form: the data of a batch."""
+MAX_BODY_BYTES = 134_217_728
+MAX_JSONB_BYTES = 268_435_455
+"""The largest jsonb array in binary form, in which the data of a batch is sent."""
 SMALLEST: dict[str, dict[str, Any]] = {
     "user.upserted": {"username": "u"},
     "user.deleted": {"username": "u"},
@@ -32,15 +32,17 @@ SMALLEST: dict[str, dict[str, Any]] = {
 }
 
 
-def test_a_larger_one_cannot_be_set() -> None:
-    assert Settings.load(feed_max_body_bytes=MOST_BYTES).feed_max_body_bytes == MOST_BYTES
+def test_a_larger_body_size_cannot_be_set() -> None:
+    assert Settings.load(feed_max_body_bytes=MAX_BODY_BYTES).feed_max_body_bytes == MAX_BODY_BYTES
     with pytest.raises(SettingsError, match="less than or equal to 134217728"):
-        Settings.load(feed_max_body_bytes=MOST_BYTES + 1)
+        Settings.load(feed_max_body_bytes=MAX_BODY_BYTES + 1)
 
 
 @pytest.mark.parametrize("kind", SMALLEST)
-async def test_its_data_is_smaller_than_postgresql_takes(database: Database, kind: str) -> None:
-    """Of small events most is names of fields, which the body and the store write differently."""
+async def test_the_data_of_the_largest_body_fits_into_one_value(
+    database: Database, kind: str
+) -> None:
+    """Small events consist mostly of field names, which JSON and jsonb store differently."""
     line = event(kind, "2026-10-05T00:00:00Z", id="1", source="/", **SMALLEST[kind])
     events = 1_000
     data = encode_event_data([each.data for each in decode_lines([line] * events, now=NOW)])
@@ -50,10 +52,10 @@ async def test_its_data_is_smaller_than_postgresql_takes(database: Database, kin
             text("SELECT pg_column_size(CAST(:data AS jsonb))"), {"data": data.decode()}
         )
 
-    assert size * MOST_BYTES / (events * len(line)) < POSTGRESQL_TAKES
+    assert size * MAX_BODY_BYTES / (events * len(line)) < MAX_JSONB_BYTES
 
 
-async def test_what_is_past_a_limit_of_postgresql_is_refused_in_its_words(
+async def test_a_row_beyond_a_limit_of_postgresql_is_rejected_with_its_message(
     database: Database,
 ) -> None:
     async with database.owner_transaction() as tx:

@@ -1,4 +1,4 @@
-"""Closing and opening again, by hand: what freezes, what opens, and what is said of it."""
+"""Closing and reopening months: what freezes, what opens, and which corrections are booked."""
 
 import io
 from contextlib import redirect_stdout
@@ -20,7 +20,7 @@ from tests.report.queries import REPORT_QUERY
 
 OWN: UUID = organization_id("default")
 AUGUST, SEPTEMBER = Month(2026, 8), Month(2026, 9)
-FOUNDING = (
+FIRST_EVENTS = (
     event("user.upserted", "2026-09-02T00:00:00Z", username="ann", email="ann@x.test"),
     event("workspace.upserted", "2026-09-02T00:00:00Z", name="lab"),
 )
@@ -46,14 +46,14 @@ async def reopen(database: Database, month: Month, clock: FixedClock) -> None:
 
 
 async def experiments(graphql: GraphQLClient, month: Month) -> int:
-    answer = await graphql(EXPERIMENTS, month=str(month))
-    return int(answer["chargebackReport"]["numberOfExperiments"])
+    response = await graphql(EXPERIMENTS, month=str(month))
+    return int(response["chargebackReport"]["numberOfExperiments"])
 
 
-async def test_months_before_the_first_closed_one_are_closed_with_it(
+async def test_closing_the_first_month_closes_the_months_before_it(
     database: Database, feed: Feed, rest: RestClient, graphql: GraphQLClient, clock: FixedClock
 ) -> None:
-    await feed(*FOUNDING)
+    await feed(*FIRST_EVENTS)
     await close(database, SEPTEMBER, clock)
     before = await rest.get(reportMonth="2026-08")
 
@@ -66,12 +66,12 @@ async def test_months_before_the_first_closed_one_are_closed_with_it(
     assert await experiments(graphql, AUGUST) == 0
 
 
-async def test_whatever_arrives_no_byte_of_a_closed_report_changes(
+async def test_late_events_change_no_byte_of_a_closed_report(
     database: Database, feed: Feed, rest: RestClient, graphql: GraphQLClient, clock: FixedClock
 ) -> None:
     at = "2026-09-15T00:00:00Z"
     await feed(
-        *FOUNDING,
+        *FIRST_EVENTS,
         event("member.added", at, workspace="lab", username="ann"),
         event("experiment.created", at, experiment="x", workspace="lab", project="p",
               username="ann", sizeBytes=7),
@@ -103,11 +103,11 @@ async def test_whatever_arrives_no_byte_of_a_closed_report_changes(
         assert (await verify_month(database, OWN, SEPTEMBER)).differences == []
 
 
-async def test_opening_the_first_closed_month_opens_those_before_it(
+async def test_reopening_the_first_closed_month_reopens_the_months_before_it(
     database: Database, feed: Feed, graphql: GraphQLClient, clock: FixedClock
 ) -> None:
-    await close(database, SEPTEMBER, clock)  # Of an organization without any event.
-    await feed(*FOUNDING, LATE)
+    await close(database, SEPTEMBER, clock)  # The organization has no events yet.
+    await feed(*FIRST_EVENTS, LATE)
     assert [await experiments(graphql, month) for month in (AUGUST, SEPTEMBER)] == [0, 0]
 
     await reopen(database, SEPTEMBER, clock)
@@ -115,16 +115,16 @@ async def test_opening_the_first_closed_month_opens_those_before_it(
     assert [await experiments(graphql, month) for month in (AUGUST, SEPTEMBER)] == [1, 1]
     for month in AUGUST.through(Month(2026, 10)):
         assert (await verify_month(database, OWN, month)).differences == []
-    answer = await graphql('{ chargebackReport(month: "2026-10") { corrections { amount } } }')
-    assert answer["chargebackReport"]["corrections"] == []
+    response = await graphql('{ chargebackReport(month: "2026-10") { corrections { amount } } }')
+    assert response["chargebackReport"]["corrections"] == []
 
 
 @pytest.mark.parametrize("announced", ["before", "after"])
-async def test_a_licence_of_a_closed_month_before_the_first_event_is_a_correction_once_it_is_known(
+async def test_a_licence_in_a_closed_month_before_the_first_event_becomes_a_correction(
     database: Database, feed: Feed, graphql: GraphQLClient, clock: FixedClock, announced: str
 ) -> None:
-    # Ann's account is older than every event. Months before the first event say nothing of her;
-    # an event of August makes her licensed in August and, carried, in September.
+    # Ann's account is older than every event. Months before the first event are empty, so a late
+    # event in August makes her licensed in August and September.
     ann = event(
         "user.upserted",
         "2026-10-02T00:00:00Z",
@@ -137,12 +137,12 @@ async def test_a_licence_of_a_closed_month_before_the_first_event_is_a_correctio
     for line in (ann, late) if announced == "before" else (late, ann):
         await feed(line)
 
-    answer = await graphql(
+    response = await graphql(
         """{ chargebackReport(month: "2026-10") {
             corrections { originMonth figure amount userName } } }"""
     )
 
-    found = answer["chargebackReport"]["corrections"]
+    found = response["chargebackReport"]["corrections"]
     assert [each for each in found if each["figure"] == "LICENSED_USERS"] == [
         {"originMonth": month, "figure": "LICENSED_USERS", "amount": "1", "userName": "ann"}
         for month in ("2026-08", "2026-09")
@@ -150,11 +150,11 @@ async def test_a_licence_of_a_closed_month_before_the_first_event_is_a_correctio
     assert (await verify_month(database, OWN, AUGUST)).differences == []
 
 
-async def test_whoever_is_announced_after_the_close_is_charged_with_what_was_used_before_it(
+async def test_a_user_created_after_the_close_is_charged_for_usage_before_it(
     database: Database, feed: Feed, graphql: GraphQLClient, clock: FixedClock
 ) -> None:
-    # September closes with 3 uses of a user whom nobody announced, and shows none of them. The
-    # fourth comes late, and then the announcement: 1 licence and 3 + 1 uses are lacking.
+    # September closes with 3 uses of a user without an account, and shows none of them. A fourth
+    # use arrives late, then the account: the corrections are 1 licence and 3 + 1 uses.
     used = {"username": "ann", "channel": "sdk"}
     await feed(event("usage.recorded", "2026-09-03T00:00:00Z", **used, count=3))
     await close(database, SEPTEMBER, clock)
@@ -162,11 +162,11 @@ async def test_whoever_is_announced_after_the_close_is_charged_with_what_was_use
     ann = {"username": "ann", "email": "ann@x.test"}
     await feed(event("user.upserted", "2026-09-02T00:00:00Z", **ann))
 
-    answer = await graphql(
+    response = await graphql(
         """{ chargebackReport(month: "2026-10") { corrections { figure amount userName } } }"""
     )
 
-    assert answer["chargebackReport"]["corrections"] == [
+    assert response["chargebackReport"]["corrections"] == [
         {"figure": "LICENSED_USERS", "amount": "1", "userName": "ann"},
         {"figure": "SDK_USAGE", "amount": "4", "userName": "ann"},
     ]
@@ -174,15 +174,15 @@ async def test_whoever_is_announced_after_the_close_is_charged_with_what_was_use
 
 
 @pytest.mark.parametrize("closed_meanwhile", [False, True])
-async def test_what_came_late_and_is_taken_back_corrects_nothing(
+async def test_a_late_change_that_is_undone_corrects_nothing(
     database: Database,
     feed: Feed,
     graphql: GraphQLClient,
     clock: FixedClock,
     closed_meanwhile: bool,
 ) -> None:
-    # The workspace exists in the closed August; then it was deleted in it, and used after that.
-    # What is booked in two months is no order of events: both are the same -1 and +1.
+    # August closes with the workspace. Then a late event deletes it in August, and another creates
+    # it again: -1 and +1, which cancel each other unless they are booked in two months.
     await feed(event("workspace.upserted", "2026-08-01T00:00:00Z", name="lab"))
     await close(database, AUGUST, clock)
     await feed(event("workspace.deleted", "2026-08-02T00:00:00Z", name="lab"))
@@ -190,34 +190,34 @@ async def test_what_came_late_and_is_taken_back_corrects_nothing(
         await close(database, SEPTEMBER, clock)
     await feed(event("workspace.upserted", "2026-08-03T00:00:00Z", name="lab"))
 
-    answer = await graphql(
+    response = await graphql(
         """{ chargebackReports(from: "2026-09", to: "2026-10") {
             corrections { originMonth amount } } }"""
     )
 
-    late = [row for report in answer["chargebackReports"] for row in report["corrections"]]
+    late = [row for report in response["chargebackReports"] for row in report["corrections"]]
     amounts = [int(row["amount"]) for row in late if row["originMonth"] == "2026-08"]
     assert amounts == ([-1, 1] if closed_meanwhile else [])
     assert (await verify_month(database, OWN, AUGUST)).differences == []
 
 
-async def test_the_command_line_lists_corrections_below_the_report(
+async def test_the_command_line_prints_corrections_below_the_report(
     database: Database, feed: Feed, clock: FixedClock
 ) -> None:
-    await feed(*FOUNDING)
+    await feed(*FIRST_EVENTS)
     await close(database, SEPTEMBER, clock)
     await feed(LATE)
 
-    printed = io.StringIO()
-    with redirect_stdout(printed):
+    output = io.StringIO()
+    with redirect_stdout(output):
         october = Month(2026, 10)
         await print_report(database, Settings.load(), october, "default", Format.TABLE)
 
-    lines = printed.getvalue().splitlines()
+    lines = output.getvalue().splitlines()
     begin = next(index for index, line in enumerate(lines) if "Corrections of closed" in line)
-    said = [line.replace("│", " ").split() for line in lines[begin:]]
-    assert ["2026-08", "EXPERIMENTS_CREATED", "1", "lab", "p", "ann"] in said
-    assert ["2026-09", "SIZE_BYTES", "3145728", "lab", "p", "ann"] in said
+    rows = [line.replace("│", " ").split() for line in lines[begin:]]
+    assert ["2026-08", "EXPERIMENTS_CREATED", "1", "lab", "p", "ann"] in rows
+    assert ["2026-09", "SIZE_BYTES", "3145728", "lab", "p", "ann"] in rows
 
 
 @pytest.mark.parametrize(
@@ -227,10 +227,10 @@ async def test_the_command_line_lists_corrections_below_the_report(
         (datetime(2026, 10, 6, tzinfo=UTC), [("default", SEPTEMBER)]),
     ],
 )
-async def test_a_month_is_due_so_many_days_after_its_end(
+async def test_a_month_is_due_the_given_days_after_its_end(
     database: Database, feed: Feed, now: datetime, closed: list[tuple[str, Month]]
 ) -> None:
-    await feed(*FOUNDING)
+    await feed(*FIRST_EVENTS)
 
     assert list(await close_due_months(database, after_days=5, now=now)) == closed
     assert list(await close_due_months(database, after_days=5, now=now)) == []

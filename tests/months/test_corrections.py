@@ -1,8 +1,8 @@
-"""Invariant 4: a closed report never changes, and with its corrections it says what is known now.
+"""A closed report never changes, and with its corrections it equals a recomputation.
 
-Random feeds arrive in random batches, between which months are closed and opened again. A twin
-organization receives the same batches and closes nothing: what its reports say is what
-closed reports and their corrections must add up to.
+Random feeds arrive in random batches, between which months are closed and reopened. A twin
+organization receives the same batches and closes nothing: its reports are what closed reports and
+their corrections must add up to.
 """
 
 import os
@@ -32,16 +32,16 @@ from tests.report.queries import FULL_REPORT, without_fields
 
 EXAMPLES = {"long": 1_000}.get(os.environ.get("HYPOTHESIS_PROFILE", ""), 12)
 MAY = datetime(2024, 5, 10, 12, tzinfo=UTC)
-"""Past all facts, and past the end of a month after them, so that it can be closed."""
+"""After all events and the end of the month that follows them, so that it can be closed."""
 BEFORE, AFTER = Month.parse(FIRST_MONTH).plus(-1), Month.parse(LAST_MONTH).plus(1)
 CLOSABLE = list(BEFORE.through(AFTER))
 MONTHS = [*CLOSABLE, Month.containing(MAY)]
-"""Also the current one: once all others are closed, it is where corrections are booked."""
+"""With the current month, in which corrections are booked once all others are closed."""
 
 
 @dataclass(frozen=True)
 class Close:
-    """Close a month, and those before it."""
+    """Close a month and those before it."""
 
     month: Month
 
@@ -53,20 +53,20 @@ class Reopen:
 
 Step = Sequence[bytes] | Close | Reopen
 
-_acts = st.one_of(st.builds(Close, st.sampled_from(CLOSABLE)), st.builds(Reopen))
+_closes_and_reopenings = st.one_of(st.builds(Close, st.sampled_from(CLOSABLE)), st.builds(Reopen))
 
 
 @st.composite
-def stories(draw: st.DrawFn) -> list[Step]:
-    """A feed in any order, in batches that repeat some of it, with acts between them."""
+def scenarios(draw: st.DrawFn) -> list[Step]:
+    """Draw a feed in any order, in batches with some duplicates, and closes between them."""
     events = draw(feeds())
-    again = draw(st.lists(st.sampled_from(events), max_size=4))
-    arriving = draw(st.permutations([*events, *again]))
+    duplicates = draw(st.lists(st.sampled_from(events), max_size=4))
+    arriving = draw(st.permutations([*events, *duplicates]))
     cuts = sorted(draw(st.sets(st.integers(1, len(arriving)), max_size=4)) | {len(arriving)})
-    steps: list[Step] = draw(st.lists(_acts, max_size=1))
+    steps: list[Step] = draw(st.lists(_closes_and_reopenings, max_size=1))
     for start, end in zip([0, *cuts[:-1]], cuts, strict=True):
         steps.append(arriving[start:end])
-        steps += draw(st.lists(_acts, max_size=2))
+        steps += draw(st.lists(_closes_and_reopenings, max_size=2))
     return steps
 
 
@@ -84,21 +84,21 @@ query ($from: Month!, $to: Month!, $own: String!, $twin: String!) {{
 
 @dataclass(frozen=True)
 class TwinClient(AppClient):
-    """What GraphQL and REST say of two organizations."""
+    """Reads the reports of two organizations over GraphQL and REST."""
 
     async def reports(self, own: str, twin: str) -> tuple[Reports, Reports]:
-        """What GraphQL says of two organizations."""
+        """Return the reports of two organizations from one GraphQL request."""
         span = {"from": str(MONTHS[0]), "to": str(MONTHS[-1])}
-        answer = await self.graphql(_BOTH, own=own, twin=twin, **span)
+        response = await self.graphql(_BOTH, own=own, twin=twin, **span)
         return (
-            dict(zip(MONTHS, answer["own"], strict=True)),
-            dict(zip(MONTHS, answer["twin"], strict=True)),
+            dict(zip(MONTHS, response["own"], strict=True)),
+            dict(zip(MONTHS, response["twin"], strict=True)),
         )
 
     async def document(self, organization: str, month: Month) -> tuple[bytes, str]:
-        """The REST document and its tag."""
-        answer = await self.fetch_report(organization, str(month))
-        return answer.content, answer.headers["etag"]
+        """Return the REST document and its ETag."""
+        response = await self.fetch_report(organization, str(month))
+        return response.content, response.headers["etag"]
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +111,8 @@ async def app_client(postgres: str, template: str) -> AsyncIterator[TwinClient]:
 
 
 @dataclass
-class Play:
-    """A story as it is told to an organization, and to a twin of it that closes nothing."""
+class TwinScenario:
+    """A scenario that runs on an organization, and on a twin that closes nothing."""
 
     app_client: TwinClient
     own: str
@@ -123,7 +123,7 @@ class Play:
     events: list[bytes] = field(default_factory=list)
 
     @classmethod
-    async def begin(cls, app_client: TwinClient) -> "Play":
+    async def begin(cls, app_client: TwinClient) -> "TwinScenario":
         app_client.clock.now = MAY
         return cls(
             app_client,
@@ -131,8 +131,8 @@ class Play:
             *await app_client.create_organization(),
         )
 
-    async def take(self, step: Step) -> None:
-        # Whoever acts twice in one microsecond is not whom this test is about.
+    async def run_step(self, step: Step) -> None:
+        # The history orders closes by time, so two of them must not happen at the same time.
         self.app_client.clock.now += timedelta(seconds=1)
         match step:
             case Close(month):
@@ -141,7 +141,7 @@ class Play:
                 await self._reopen()
             case _:
                 self.events += step
-                # Checked as of late: an account may have been created after the clock's time.
+                # Validate with a later time: the feed may create an account after the clock's.
                 decoded = decode_lines(list(step), now=NOW)
                 for organization_id in (self.own_id, self.twin_id):
                     await GroupCommitIngestor(self.app_client.database).submit(
@@ -157,7 +157,7 @@ class Play:
             now=self.app_client.clock.now,
         )
         reports, _ = await self.app_client.reports(self.own, self.twin)
-        # A month before the first one that was closed is as final as any that was.
+        # A month before the first closed one is as final as a closed one.
         for closed in BEFORE.through(month):
             if closed not in self.frozen:
                 self.frozen[closed] = (
@@ -168,22 +168,22 @@ class Play:
     async def _reopen(self) -> None:
         if self.frozen:
             month = max(self.frozen)
-            acts = await self.acts()
-            if acts and month == acts[-1]:
+            closed = await self.closed_months()
+            if closed and month == closed[-1]:
                 await reopen_month(
                     self.app_client.database,
                     self.own_id,
                     month,
-                    reason="a random story",
+                    reason="a random scenario",
                     by=OPERATOR,
                     now=self.app_client.clock.now,
                 )
                 del self.frozen[month]
-                if len(acts) == 1:
+                if len(closed) == 1:
                     self.frozen.clear()
 
-    async def acts(self) -> list[Month]:
-        """The months that somebody closed and nobody opened again."""
+    async def closed_months(self) -> list[Month]:
+        """Return the months that were closed and not reopened."""
         async with self.app_client.database.owner_transaction() as tx:
             days = await tx.scalars(
                 text("SELECT month FROM month_close WHERE organization_id = :id ORDER BY month"),
@@ -193,25 +193,25 @@ class Play:
 
     async def check(self) -> None:
         reports, expected = await self.app_client.reports(self.own, self.twin)
-        await self._closed_is_closed(reports)
-        self._open_months_are_those_of_the_twin(reports, expected)
-        self._corrected_is_recomputed(reports, expected)
-        await self._rows_add_up()
-        await self._verified()
+        await self._check_closed_reports(reports)
+        self._check_open_reports(reports, expected)
+        self._check_corrected_reports(reports, expected)
+        await self._check_rows()
+        await self._check_verification()
 
-    async def _closed_is_closed(self, reports: Reports) -> None:
+    async def _check_closed_reports(self, reports: Reports) -> None:
         for month, (document, report) in self.frozen.items():
             assert reports[month] == report
             assert await self.app_client.document(self.own, month) == document
 
-    def _open_months_are_those_of_the_twin(self, reports: Reports, expected: Reports) -> None:
+    def _check_open_reports(self, reports: Reports, expected: Reports) -> None:
         for month in MONTHS:
             is_closed = month in self.frozen
             assert reports[month]["status"] == ("CLOSED" if is_closed else "OPEN")
             if not is_closed:
                 assert without_fields(reports[month]) == without_fields(expected[month])
 
-    def _corrected_is_recomputed(self, reports: Reports, expected: Reports) -> None:
+    def _check_corrected_reports(self, reports: Reports, expected: Reports) -> None:
         late: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for report in reports.values():
             for correction in report["corrections"]:
@@ -220,38 +220,38 @@ class Play:
         assert {*late} <= {*map(str, self.frozen)}
         for month in self.frozen:
             corrected = figures_of(reports[month])
-            correct(corrected, late[str(month)])
-            wanted = figures_of(expected[month])
-            licensed = {key for key in wanted if key[0] == "LICENSED_USERS"}
-            for shown in (corrected, wanted):
-                # Nobody is charged for the usage of whoever is not licensed.
+            apply_corrections(corrected, late[str(month)])
+            recomputed = figures_of(expected[month])
+            licensed = {key for key in recomputed if key[0] == "LICENSED_USERS"}
+            for shown in (corrected, recomputed):
+                # Usage of unlicensed users is not charged.
                 for key in [key for key in shown if key[0] in _USAGE]:
                     if ("LICENSED_USERS", *key[1:]) not in licensed:
                         del shown[key]
-            assert +corrected - wanted == Counter()
-            assert wanted - corrected == Counter()
+            assert +corrected - recomputed == Counter()
+            assert recomputed - corrected == Counter()
             assert all(amount >= 0 for amount in corrected.values())
 
-    async def _rows_add_up(self) -> None:
-        """As above, of what GraphQL rounds: the rows, exactly."""
+    async def _check_rows(self) -> None:
+        """Compare the exact byte-microseconds of rows, which GraphQL rounds."""
         async with self.app_client.database.owner_transaction() as tx:
             corrected = await _byte_microseconds(tx, self.own_id)
-            wanted = await _byte_microseconds(tx, self.twin_id)
-            late = await tx.execute(_LATE, {"id": self.own_id})
+            recomputed = await _byte_microseconds(tx, self.twin_id)
+            late = await tx.execute(_SELECT_CORRECTIONS, {"id": self.own_id})
             for month, workspace, username, amount in late:
                 corrected["workspace", month, workspace, ""] += int(amount)
                 corrected["user", month, "", username] += int(amount)
         assert {k: v for k, v in corrected.items() if v and k[1] <= self.last_day} == {
-            k: v for k, v in wanted.items() if v and k[1] <= self.last_day
+            k: v for k, v in recomputed.items() if v and k[1] <= self.last_day
         }
 
     @property
     def last_day(self) -> Any:
-        """Rows of later months exist where those were closed, and follow from this one's."""
+        """The month of the last event. Later months have rows only where they were closed."""
         times = [datetime.fromisoformat(orjson.loads(line)["time"]) for line in self.events]
         return max((Month.containing(time).first_day for time in times), default=MAY.date())
 
-    async def _verified(self) -> None:
+    async def _check_verification(self) -> None:
         times = [datetime.fromisoformat(orjson.loads(line)["time"]) for line in self.events]
         if times:
             for month in Month.containing(min(times)).through(Month.containing(max(times))):
@@ -263,18 +263,21 @@ class Play:
 
 async def _byte_microseconds(tx: Any, organization_id: UUID) -> Counter[tuple[Any, ...]]:
     return Counter(
-        {tuple(row[:4]): int(row[4]) for row in await tx.execute(_HELD, {"id": organization_id})}
+        {
+            tuple(row[:4]): int(row[4])
+            for row in await tx.execute(_SELECT_BYTE_MICROSECONDS, {"id": organization_id})
+        }
     )
 
 
-_HELD = text("""
+_SELECT_BYTE_MICROSECONDS = text("""
     SELECT 'workspace', month, name, '', byte_microseconds FROM workspace_month
     WHERE organization_id = :id
     UNION ALL
     SELECT 'user', month, '', username, byte_microseconds FROM user_month
     WHERE organization_id = :id
 """)
-_LATE = text("""
+_SELECT_CORRECTIONS = text("""
     SELECT origin_month, name, username, amount FROM correction
     JOIN workspace USING (organization_id, workspace_id)
     JOIN platform_user USING (organization_id, user_id)
@@ -294,7 +297,7 @@ _SUMS = {
 
 
 def figures_of(report: Mapping[str, Any]) -> Figures:
-    """What a report says, as corrections would put it; sums at each level that it shows."""
+    """Return a report's figures with the keys that corrections have, summed at each level."""
     return Counter(dict(_figures_of(report)))
 
 
@@ -320,11 +323,15 @@ def _figures_of(report: Mapping[str, Any]) -> Iterator[tuple[tuple[str | None, .
                 yield (figure, name, None, member["userName"]), member[key]
 
 
-def correct(figures: Figures, corrections: Iterable[Mapping[str, Any]]) -> None:
-    """Add corrections to what a closed report says."""
-    for said in corrections:
-        figure, amount = said["figure"], int(said["amount"])
-        workspace, project, username = said["workspace"], said["project"], said["userName"]
+def apply_corrections(figures: Figures, corrections: Iterable[Mapping[str, Any]]) -> None:
+    """Add corrections to the figures of a closed report."""
+    for correction in corrections:
+        figure, amount = correction["figure"], int(correction["amount"])
+        workspace, project, username = (
+            correction["workspace"],
+            correction["project"],
+            correction["userName"],
+        )
         if figure in _SUMS:
             figures[figure, workspace, None, None] += amount
             figures[figure, workspace, project, None] += amount
@@ -333,7 +340,7 @@ def correct(figures: Figures, corrections: Iterable[Mapping[str, Any]]) -> None:
             figures[figure, workspace, project, username] += amount
 
 
-@given(stories())
+@given(scenarios())
 @settings(
     max_examples=EXAMPLES,
     derandomize=EXAMPLES < 100,
@@ -342,11 +349,11 @@ def correct(figures: Figures, corrections: Iterable[Mapping[str, Any]]) -> None:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @pytest.mark.timeout(0 if EXAMPLES > 100 else 300)
-async def test_closed_reports_and_their_corrections_are_what_a_twin_without_closes_says(
+async def test_closed_reports_plus_corrections_equal_the_reports_of_a_twin_without_closes(
     app_client: TwinClient, steps: list[Step]
 ) -> None:
-    play = await Play.begin(app_client)
+    scenario = await TwinScenario.begin(app_client)
     for step in steps:
         note(repr(step))
-        await play.take(step)
-        await play.check()
+        await scenario.run_step(step)
+        await scenario.check()

@@ -1,4 +1,4 @@
-"""MONTH_CLOSE_AFTER_DAYS: months close without anybody, each once, whoever looks."""
+"""MONTH_CLOSE_AFTER_DAYS: months close automatically, each by one process."""
 
 import asyncio
 import os
@@ -21,35 +21,33 @@ from tests.server_process import ServerProcess, run_command
 PROCESSES = 2
 
 
-def founding(month: Month) -> bytes:
+def first_event(month: Month) -> bytes:
     return event("workspace.upserted", f"{month}-02T00:00:00Z", name="lab")
 
 
-async def test_of_several_that_look_at_once_each_month_is_closed_by_one(
-    postgres: str, template: str
-) -> None:
+async def test_concurrent_checks_close_each_month_once(postgres: str, template: str) -> None:
     clone = ClonedDatabase(postgres, template)
     async with clone as database:
         clock = FixedClock()
-        await Feed(database, clock)(founding(Month(2026, 8)))
-        others = [Database(clone.url, pool_size=1) for _ in range(8)]
-        found = await asyncio.gather(
-            *(close_due_months(each, after_days=3, now=clock.now) for each in others)
+        await Feed(database, clock)(first_event(Month(2026, 8)))
+        processes = [Database(clone.url, pool_size=1) for _ in range(8)]
+        closed_by_process = await asyncio.gather(
+            *(close_due_months(each, after_days=3, now=clock.now) for each in processes)
         )
-        for each in others:
+        for each in processes:
             await each.close()
 
         months = [(DEFAULT_ORGANIZATION, Month(2026, number)) for number in (8, 9, 10)]
-        assert sorted(closed for each in found for closed in each) == months
+        assert sorted(closed for each in closed_by_process for closed in each) == months
         own = await find_organization(database, DEFAULT_ORGANIZATION)
-        acts = await list_close_history(database, own.organization_id)
-    assert sorted(act.month for act in acts) == [month for _, month in months]
+        history = await list_close_history(database, own.organization_id)
+    assert sorted(entry.month for entry in history) == [month for _, month in months]
 
 
-def test_of_two_running_services_one_closes_each_month(tmp_path: Path) -> None:
+def test_two_running_services_close_each_month_once(tmp_path: Path) -> None:
     last = Month.containing(datetime.now(UTC) - timedelta(days=1)).plus(-1)
     months = list(last.plus(-5).through(last))
-    (tmp_path / "events").write_bytes(founding(months[0]))
+    (tmp_path / "events").write_bytes(first_event(months[0]))
     imported = run_command("import", str(tmp_path / "events"), data_dir=tmp_path)
     assert imported.returncode == 0, imported.stderr
 
@@ -62,22 +60,22 @@ def test_of_two_running_services_one_closes_each_month(tmp_path: Path) -> None:
         deadline = time.monotonic() + 30
         while len(_closed(services)) < len(months) and time.monotonic() < deadline:
             time.sleep(0.1)
-        acts = asyncio.run(_acts(tmp_path))
+        history = asyncio.run(_close_history(tmp_path))
     finally:
         for service in services:
             service.stop()
 
     assert sorted(_closed(services)) == [str(month) for month in months]
-    assert acts == [(month.first_day, "CLOSED", AUTOMATIC_CLOSE_ACTOR) for month in months]
+    assert history == [(month.first_day, "CLOSED", AUTOMATIC_CLOSE_ACTOR) for month in months]
 
 
 def _closed(services: list[ServerProcess]) -> list[str]:
-    """The months that the services say they closed."""
-    said = [line for service in services for line in service.lines if '"month closed"' in line]
-    return re.findall(r'"month": ?"(\d{4}-\d\d)"', "\n".join(said))
+    """Return the months that the services have logged as closed."""
+    messages = [line for service in services for line in service.lines if '"month closed"' in line]
+    return re.findall(r'"month": ?"(\d{4}-\d\d)"', "\n".join(messages))
 
 
-async def _acts(data_dir: Path) -> list[tuple[object, ...]]:
+async def _close_history(data_dir: Path) -> list[tuple[object, ...]]:
     owner = os.fsdecode((data_dir / "postgres/owner").read_bytes())
     connection = await asyncpg.connect(host=owner, user="postgres", database="chargeback")
     rows = await connection.fetch(
