@@ -1,4 +1,4 @@
-"""Every command, told to work on one organization with the ids of another."""
+"""Every command, run for one organization with the ids of another."""
 
 import asyncio
 import itertools
@@ -23,7 +23,7 @@ from tests.conftest import event, execute_as_superuser
 T = TypeVar("T")
 AT = "2026-09-10T00:00:00Z"
 MARK = "islander"
-WORDS: dict[str, tuple[str, ...]] = {
+ARGUMENTS: dict[str, tuple[str, ...]] = {
     "import": ("{file}",),
     "report": ("2026-09",),
     "keys create": ("--user", "eve"),
@@ -31,14 +31,14 @@ WORDS: dict[str, tuple[str, ...]] = {
     "months reopen": ("2026-09", "--reason", "a test"),
     "months verify": ("2026-09",),
 }
-"""What commands need; others get the id of the other organization's key for each argument."""
+"""The arguments of commands; the others get the other organization's key id for each argument."""
 
 Run = Callable[..., str]
 _numbers = itertools.count(1)
 
 
 def commands() -> Iterator[tuple[str, Any]]:
-    """All commands that take an organization, by their words."""
+    """Yield all commands that take an organization, by their full names."""
     waiting: list[tuple[str, Any]] = [("", typer.main.get_command(cli))]
     while waiting:
         name, command = waiting.pop()
@@ -50,7 +50,7 @@ def commands() -> Iterator[tuple[str, Any]]:
 
 @pytest.fixture
 def url(postgres: str, template: str) -> Iterator[str]:
-    """A store that commands open by themselves, each in a loop of its own."""
+    """The URL of a store that each command opens itself."""
     name = f"chargeback_commands_{next(_numbers)}"
     asyncio.run(execute_as_superuser(postgres, f"CREATE DATABASE {name} TEMPLATE {template}"))
     yield with_database_name(postgres, name)
@@ -59,43 +59,43 @@ def url(postgres: str, template: str) -> Iterator[str]:
 
 @pytest.fixture
 def run(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command: what it printed, and what it refused."""
+    """Runs a command and returns its output with the error message."""
     env_file = tmp_path / "settings"
     env_file.write_text(f"DATABASE_URL='{url}'\n")
 
     def run(*words: str) -> str:
-        refused = ""
+        error_message = ""
         try:
             cli([*words, "--env-file", str(env_file)], standalone_mode=False)
-        except ChargebackError as refusal:
-            refused = str(refusal)
-        printed = capsys.readouterr()
-        return printed.out + printed.err + refused
+        except ChargebackError as error:
+            error_message = str(error)
+        captured = capsys.readouterr()
+        return captured.out + captured.err + error_message
 
     return run
 
 
-def on_store(url: str, ask: Callable[[Database], Awaitable[T]]) -> T:
-    """Ask the store something, in a loop that ends with it."""
+def run_on_store(url: str, read: Callable[[Database], Awaitable[T]]) -> T:
+    """Run a coroutine on the store, in an event loop of its own."""
 
-    async def asked() -> T:
+    async def open_and_read() -> T:
         database = Database(url, pool_size=1)
         try:
-            return await ask(database)
+            return await read(database)
         finally:
             await database.close()
 
-    return asyncio.run(asked())
+    return asyncio.run(open_and_read())
 
 
 async def rows_of_default(database: Database) -> list[str]:
-    """All that is stored of the organization."""
+    """Return all rows of the organization."""
     own = organization_id("default")
     rows: list[str] = []
     async with database.owner_transaction() as tx:
         for table in sorted(Base.metadata.tables):
-            shown = f"SELECT to_jsonb({table})::text FROM {table}"
-            found = await tx.execute(text(f"{shown} WHERE organization_id = '{own}' ORDER BY 1"))
+            select = f"SELECT to_jsonb({table})::text FROM {table}"
+            found = await tx.execute(text(f"{select} WHERE organization_id = '{own}' ORDER BY 1"))
             rows += found.scalars()
     return rows
 
@@ -103,12 +103,12 @@ async def rows_of_default(database: Database) -> list[str]:
 def test_no_command_shows_or_changes_another_organization(
     run: Run, url: str, tmp_path: Path
 ) -> None:
-    theirs = (
+    their_events = (
         event("user.upserted", AT, username=f"{MARK}-ann", email=f"{MARK}@x.test"),
         event("member.added", AT, workspace=f"{MARK}-lab", username=f"{MARK}-ann"),
         event("usage.recorded", AT, username=f"{MARK}-ann", channel="ui"),
     )
-    (tmp_path / "theirs.ndjson").write_bytes(b"\n".join(theirs))
+    (tmp_path / "theirs.ndjson").write_bytes(b"\n".join(their_events))
     (tmp_path / "own.ndjson").write_bytes(event("workspace.upserted", AT, name="own"))
     run("organizations", "create", "other")
     assert "accepted 3" in run("import", str(tmp_path / "theirs.ndjson"))
@@ -116,15 +116,15 @@ def test_no_command_shows_or_changes_another_organization(
     assert "closed 2026-09" in run("months", "close", "2026-09")
     created = run("keys", "create", "--user", f"{MARK}-ann")
     key_id = re.findall(r"cbk_(\w{12})_", created)[0]
-    before = on_store(url, rows_of_default)
+    before = run_on_store(url, rows_of_default)
 
     for name, command in sorted(commands()):
         arguments = [each for each in command.params if each.param_type_name == "argument"]
-        words = WORDS.get(name, tuple(key_id for _ in arguments))
-        told = [word.replace("{file}", str(tmp_path / "own.ndjson")) for word in words]
-        printed = run(*name.split(), *told, "--organization", "other")
-        assert MARK not in printed, name
-        assert key_id in told or key_id not in printed, name
+        given = ARGUMENTS.get(name, tuple(key_id for _ in arguments))
+        filled_in = [word.replace("{file}", str(tmp_path / "own.ndjson")) for word in given]
+        output = run(*name.split(), *filled_in, "--organization", "other")
+        assert MARK not in output, name
+        assert key_id in filled_in or key_id not in output, name
 
-    assert on_store(url, rows_of_default) == before
+    assert run_on_store(url, rows_of_default) == before
     assert len(before) > 10

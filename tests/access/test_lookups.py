@@ -1,4 +1,4 @@
-"""Keys of requests that come at once are looked up together, and as if each came alone."""
+"""Keys of concurrent requests are looked up together, with the result of separate look-ups."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -17,102 +17,104 @@ from app.settings import Settings
 from tests.conftest import FixedClock, MakeKey, record_statements
 
 
-def id_of(key: str) -> str:
+def parse_key_id(key: str) -> str:
     text = KeyText.parse(key)
     assert text is not None
     return text.key_id
 
 
-async def test_many_at_once_cost_a_few_lookups_and_find_each_its_own(
+async def test_concurrent_lookups_share_statements_and_each_finds_its_own_key(
     database: Database, make_key: MakeKey
 ) -> None:
     users = ("ann", "bob", "cem")
-    asked = [(user, id_of(await make_key(user))) for user in users] * 20 + [("", "nobody")] * 20
-    holders = KeyLoader(database)
+    lookups = [(user, parse_key_id(await make_key(user))) for user in users] * 20 + [
+        ("", "nobody")
+    ] * 20
+    loader = KeyLoader(database)
 
     with record_statements(database) as statements:
-        found = await asyncio.gather(*(holders.find(key_id) for _, key_id in asked))
+        found = await asyncio.gather(*(loader.find(key_id) for _, key_id in lookups))
 
-    assert [holder.username if holder else "" for holder in found] == [user for user, _ in asked]
+    assert [holder.username if holder else "" for holder in found] == [user for user, _ in lookups]
     assert 1 <= len(statements.texts) <= 4
 
 
-async def test_what_is_revoked_while_others_are_looked_up_is_refused_from_then_on(
+async def test_a_key_revoked_during_other_lookups_is_rejected_from_then_on(
     database: Database, make_key: MakeKey, clock: FixedClock
 ) -> None:
-    holders, settings = KeyLoader(database), Settings.load()
+    loader, settings = KeyLoader(database), Settings.load()
     for _ in range(20):
         key, other = await make_key("ann"), await make_key("bob")
-        assert (await authenticate_key(holders, key, settings, clock.now)).username == "ann"
-        busy = [
-            asyncio.create_task(authenticate_key(holders, each, settings, clock.now))
+        assert (await authenticate_key(loader, key, settings, clock.now)).username == "ann"
+        pending = [
+            asyncio.create_task(authenticate_key(loader, each, settings, clock.now))
             for each in [other, key] * 10
         ]
         await asyncio.sleep(0)
         await revoke_key(
-            database, organization_id("default"), id_of(key), now=clock.now, by=OPERATOR
+            database, organization_id("default"), parse_key_id(key), now=clock.now, by=OPERATOR
         )
 
         with pytest.raises(Unauthenticated):
-            await authenticate_key(holders, key, settings, clock.now)
-        told = await asyncio.gather(*busy, return_exceptions=True)
-        # Those that came before may have been in time.
-        assert {type(each).__name__ for each in told[1::2]} <= {"Caller", "Unauthenticated"}
-        assert {type(each).__name__ for each in told[::2]} == {"Caller"}
+            await authenticate_key(loader, key, settings, clock.now)
+        results = await asyncio.gather(*pending, return_exceptions=True)
+        # Look-ups that began before the revocation may succeed.
+        assert {type(each).__name__ for each in results[1::2]} <= {"Caller", "Unauthenticated"}
+        assert {type(each).__name__ for each in results[::2]} == {"Caller"}
 
 
 @pytest.mark.parametrize("number", range(4))
-async def test_one_who_gives_up_takes_nobody_along(
+async def test_a_cancelled_lookup_does_not_affect_others(
     database: Database, make_key: MakeKey, number: int
 ) -> None:
-    holders, key_id = KeyLoader(database), id_of(await make_key("ann"))
-    # The first and the second are looked up at once, each alone; the others go together.
-    waiting = [asyncio.create_task(holders.find(key_id)) for _ in range(10)]
+    loader, key_id = KeyLoader(database), parse_key_id(await make_key("ann"))
+    # The first two are looked up at once, each alone; the others go together.
+    waiting = [asyncio.create_task(loader.find(key_id)) for _ in range(10)]
     await asyncio.sleep(0)
-    gone = waiting.pop(number)
-    gone.cancel()
+    cancelled_task = waiting.pop(number)
+    cancelled_task.cancel()
 
     async with asyncio.timeout(10):
         assert {holder.username for holder in await asyncio.gather(*waiting)} == {"ann"}
-    assert gone.cancelled()
+    assert cancelled_task.cancelled()
 
 
-async def test_one_who_gives_up_while_looked_up_with_others_takes_nobody_along(
+async def test_a_lookup_cancelled_within_a_batch_does_not_affect_others(
     database: Database, make_key: MakeKey
 ) -> None:
-    holders, key_id = KeyLoader(database), id_of(await make_key("ann"))
+    loader, key_id = KeyLoader(database), parse_key_id(await make_key("ann"))
     with record_statements(database) as statements:
-        waiting = [asyncio.create_task(holders.find(key_id)) for _ in range(10)]
+        waiting = [asyncio.create_task(loader.find(key_id)) for _ in range(10)]
         await waiting[0]
-        await asyncio.sleep(0)  # Now the others are looked up together.
-        gone = waiting.pop(2)
-        gone.cancel()
+        await asyncio.sleep(0)  # The others are now looked up together.
+        cancelled_task = waiting.pop(2)
+        cancelled_task.cancel()
 
         async with asyncio.timeout(10):
             assert {holder.username for holder in await asyncio.gather(*waiting)} == {"ann"}
-    assert gone.cancelled()
+    assert cancelled_task.cancelled()
     assert len(statements.texts) <= 4
 
 
-async def test_no_connection_is_a_refusal_after_one_patience_whatever_round_it_is(
+async def test_without_a_free_connection_every_lookup_fails_after_one_timeout(
     database: Database,
 ) -> None:
-    async def refused(holders: KeyLoader) -> float:
+    async def wait_for_failure(loader: KeyLoader) -> float:
         began_at = asyncio.get_running_loop().time()
         with pytest.raises(ServiceBusy):
-            await holders.find("nobody")
+            await loader.find("nobody")
         return asyncio.get_running_loop().time() - began_at
 
-    holders = KeyLoader(database)
+    loader = KeyLoader(database)
     async with AsyncExitStack() as stack:
         for _ in range(database.pool_size):
             await stack.enter_async_context(database.connection())
-        waited = await asyncio.gather(*(refused(holders) for _ in range(5)))
+        waited = await asyncio.gather(*(wait_for_failure(loader) for _ in range(5)))
 
     assert all(3 < seconds < 6 for seconds in waited), waited
 
 
-async def test_a_key_whose_use_cannot_be_noted_in_time_is_let_in(
+async def test_a_request_proceeds_if_the_use_of_its_key_cannot_be_recorded_in_time(
     database: Database, make_key: MakeKey, clock: FixedClock
 ) -> None:
     key, settings = await make_key("ann"), Settings.load()
@@ -131,13 +133,13 @@ async def test_a_key_whose_use_cannot_be_noted_in_time_is_let_in(
     assert row.last_used_at == clock.now
 
 
-async def test_a_store_that_is_away_is_told_to_each(database: Database) -> None:
-    holders = KeyLoader(database)
+async def test_every_lookup_fails_if_the_store_is_down(database: Database) -> None:
+    loader = KeyLoader(database)
     await database.close()
     database.monitor.is_running = database.monitor.is_down = True
 
-    told = await asyncio.gather(
-        *(holders.find("nobody") for _ in range(10)), return_exceptions=True
+    results = await asyncio.gather(
+        *(loader.find("nobody") for _ in range(10)), return_exceptions=True
     )
 
-    assert {type(each) for each in told} == {StoreUnavailable}
+    assert {type(each) for each in results} == {StoreUnavailable}

@@ -1,4 +1,4 @@
-"""What each field and route takes is said in one place, and holds."""
+"""The scope that each field and route requires is declared in one place and enforced."""
 
 import httpx
 import pytest
@@ -12,31 +12,31 @@ from app.settings import Settings
 from app.web.auth import AuthenticatedRoute
 from schema import schema
 from schema.access import ANY_KEY, REQUIRED_SCOPES
-from tests.access.everything import root_fields, routes
+from tests.access.surface import root_fields, routes
 from tests.conftest import Feed, FixedClock, GraphQLClient, MakeKey, event
 
 FIELDS = list(root_fields())
 PUBLIC = {
-    "/": "leads to GraphiQL",
-    "/graphql": "asks for a key itself, and for the scope of each field",
+    "/": "redirects to GraphiQL",
+    "/graphql": "checks the key itself, and the scope of each field",
     "/signin": "the form, and what it posts",
     "/signout": "ends the session that the request came with",
     "/static/{path:path}": "the files of both pages",
-    "/healthz": "says that the process runs, and no more",
-    "/openapi.json": "describes the REST routes, as the documents do",
-    "/readyz": "says whether it can serve, and no more",
-    "/metrics": "asks itself for METRICS_TOKEN, or for an admin's key of `default`",
-    "/clientlib/isAlive/ver": "existing clients ask it before they have a key",
+    "/healthz": "states only that the process runs",
+    "/openapi.json": "describes the REST routes, as the documentation does",
+    "/readyz": "states only whether it can serve requests",
+    "/metrics": "checks METRICS_TOKEN itself, or an admin's key of `default`",
+    "/clientlib/isAlive/ver": "existing clients request it before they have a key",
 }
-"""The routes that anybody may ask, and why."""
+"""The routes without authentication, and why."""
 
 
-def test_each_root_field_says_what_it_takes_and_no_other_is_named() -> None:
+def test_required_scopes_list_exactly_the_root_fields() -> None:
     assert {field.name for field in FIELDS} == set(REQUIRED_SCOPES)
 
 
-def test_every_type_is_reached_through_the_root_fields_alone() -> None:
-    """A subscription, or an interface that looks anything up by id, would be another way in."""
+def test_every_type_is_reachable_only_through_root_fields() -> None:
+    """A subscription or a lookup by global id would bypass the required scopes."""
     built = schema._schema
     roots = [each for each in (built.query_type, built.mutation_type) if each is not None]
     seen: set[str] = set()
@@ -63,34 +63,34 @@ def _kinds(kind: GraphQLObjectType) -> list[GraphQLObjectType]:
 
 @pytest.fixture
 def application(database: Database, clock: FixedClock) -> Starlette:
-    """The application, for its routes."""
+    """The application, whose routes are inspected."""
     return create_app(Settings.load(), database, clock)
 
 
 @pytest.fixture
 async def ann(feed: Feed) -> str:
-    """An admin."""
+    """Create an admin and return the username."""
     await feed(
         event("user.upserted", "2026-09-01T00:00:00Z", username="ann", email="a", role="ADMIN")
     )
     return "ann"
 
 
-async def code(graphql: GraphQLClient, query: str, key: str) -> str | None:
-    answer = await graphql.execute(query, key=key)
-    return answer["errors"][0]["extensions"]["code"] if "errors" in answer else None
+async def error_code(graphql: GraphQLClient, query: str, key: str) -> str | None:
+    response = await graphql.execute(query, key=key)
+    return response["errors"][0]["extensions"]["code"] if "errors" in response else None
 
 
-async def test_a_key_without_the_scope_is_refused_at_each_field(
+async def test_every_field_rejects_a_key_without_its_scope(
     graphql: GraphQLClient, ann: str, make_key: MakeKey
 ) -> None:
     keys = {scope: await make_key(ann, scope) for scope in Scope}
     for field in FIELDS:
-        wanted = REQUIRED_SCOPES[field.name]
+        required = REQUIRED_SCOPES[field.name]
         for scope, key in keys.items():
-            refused = await code(graphql, field.query(), key) == "FORBIDDEN"
-            may = wanted is ANY_KEY or scope in {wanted, Scope.ADMIN}
-            assert refused is not may, (field.name, scope)
+            is_forbidden = await error_code(graphql, field.query(), key) == "FORBIDDEN"
+            is_allowed = required is ANY_KEY or scope in {required, Scope.ADMIN}
+            assert is_forbidden is not is_allowed, (field.name, scope)
 
 
 @pytest.mark.parametrize(
@@ -101,25 +101,25 @@ async def test_a_key_without_the_scope_is_refused_at_each_field(
         "query ($no: Boolean! = false) { apiKeys @include(if: $no) { id } viewer { username } }",
     ],
 )
-async def test_no_way_of_writing_it_hides_a_field(
+async def test_aliases_fragments_and_directives_do_not_bypass_scopes(
     graphql: GraphQLClient, ann: str, make_key: MakeKey, query: str
 ) -> None:
-    assert await code(graphql, query, await make_key(ann, Scope.REPORT_READ)) == "FORBIDDEN"
-    assert await code(graphql, query, await make_key(ann, Scope.ADMIN)) is None
+    assert await error_code(graphql, query, await make_key(ann, Scope.REPORT_READ)) == "FORBIDDEN"
+    assert await error_code(graphql, query, await make_key(ann, Scope.ADMIN)) is None
 
 
-async def test_a_refused_mutation_does_nothing(
+async def test_a_forbidden_mutation_changes_nothing(
     graphql: GraphQLClient, ann: str, make_key: MakeKey
 ) -> None:
     reader = await make_key(ann, Scope.REPORT_READ)
     create = 'createApiKey(username: "x", scopes: [ADMIN]) { secret }'
 
-    assert await code(graphql, f"mutation {{ {create} }}", reader) == "FORBIDDEN"
+    assert await error_code(graphql, f"mutation {{ {create} }}", reader) == "FORBIDDEN"
     keys = (await graphql("{ apiKeys { username } }"))["apiKeys"]
     assert "x" not in {key["username"] for key in keys}
 
 
-def test_each_route_says_what_it_takes_or_why_it_takes_nothing(application: Starlette) -> None:
+def test_every_route_requires_a_scope_or_is_listed_as_public(application: Starlette) -> None:
     unguarded = {
         route.path for route in routes(application) if not isinstance(route, AuthenticatedRoute)
     }
@@ -127,7 +127,7 @@ def test_each_route_says_what_it_takes_or_why_it_takes_nothing(application: Star
     assert unguarded == set(PUBLIC)
 
 
-async def test_a_key_without_the_scope_is_refused_at_each_route(
+async def test_every_route_rejects_a_key_without_its_scope(
     application: Starlette, client: httpx.AsyncClient, ann: str, make_key: MakeKey
 ) -> None:
     keys = {scope: await make_key(ann, scope) for scope in Scope}
@@ -136,7 +136,10 @@ async def test_a_key_without_the_scope_is_refused_at_each_route(
             continue
         for method in (route.methods or set()) - {"HEAD"}:
             for scope, key in keys.items():
-                answer = await client.request(method, route.path, headers={"Authorization": key})
-                refused = answer.status_code == 403
-                assert refused is (scope not in {route.scope, Scope.ADMIN}), (route.path, scope)
+                response = await client.request(method, route.path, headers={"Authorization": key})
+                is_forbidden = response.status_code == 403
+                assert is_forbidden is (scope not in {route.scope, Scope.ADMIN}), (
+                    route.path,
+                    scope,
+                )
             assert (await client.request(method, route.path)).status_code == 401

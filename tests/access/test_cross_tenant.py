@@ -1,4 +1,4 @@
-"""Every query, mutation and route, asked with another organization's key and ids."""
+"""Every query, mutation and route, requested with another organization's key and ids."""
 
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -21,41 +21,43 @@ from app.main import create_app
 from app.settings import Settings
 from app.web import rest
 from app.web.auth import AuthenticatedRoute
-from tests.access.everything import RootField, root_fields, routes
+from tests.access.surface import RootField, root_fields, routes
 from tests.conftest import Feed, FixedClock, GraphQLClient, MakeKey, create_client, event
 
 AT = "2026-09-10T00:00:00Z"
 OWN = organization_id("default")
 MARK = "islander"
-"""Stands in every name of the organization that is not to be seen."""
+"""Part of every name of the organization that must stay hidden."""
 DEPTH = 5
-NAMING = {each.path for each in rest.routes if isinstance(each, AuthenticatedRoute)}
-"""The routes on which another organization can be named."""
+ROUTES_WITH_ORGANIZATION = {
+    each.path for each in rest.routes if isinstance(each, AuthenticatedRoute)
+}
+"""The routes with a parameter that names an organization."""
 
 
 @dataclass
-class Walk:
-    """The key of an admin of `other`, and what `default` is known by."""
+class Intruder:
+    """The key of an admin of `other`, and names and ids of `default` to try."""
 
     key: str
     names: dict[str, str]
-    """What an argument of that name is given; the others get each."""
+    """The value for arguments of these names; others get every id."""
     ids: list[str]
 
 
 @pytest.fixture
-async def walk(
+async def intruder(
     database: Database,
     feed: Feed,
     graphql: GraphQLClient,
     make_key: MakeKey,
     other_organization: str,
-) -> Walk:
-    """Rows of all kinds in `default`: a closed month, a correction, keys, lines of the log."""
+) -> Intruder:
+    """Fill `default` with all kinds of rows: a closed month, a correction, keys, audit entries."""
     await feed(
         event("user.upserted", AT, username=f"{MARK}-ann", email=f"{MARK}@x.test", role="ADMIN"),
         event("member.added", AT, workspace=f"{MARK}-lab", username=f"{MARK}-ann"),
-        # Of names that could be anybody's, what belongs to them would tell.
+        # These have common names, but properties or parts with the mark.
         event("user.upserted", AT, username="bob", email=f"{MARK}-b@x.test"),
         event("project.upserted", AT, workspace="den", name=f"{MARK}-q"),
         event(
@@ -88,24 +90,24 @@ async def walk(
         )
         ids = [*found.scalars(), str(OWN), key_id, "den", "bob", "default"]
     key = await make_key("eve", Scope.ADMIN, organization=other_organization)
-    return Walk(key, {"organization": "default"}, ids)
+    return Intruder(key, {"organization": "default"}, ids)
 
 
 async def rows_of_default(database: Database) -> dict[str, list[str]]:
-    """All that is stored of the organization, but for when its keys were used."""
+    """Return all rows of the organization, without the last use of its keys."""
     stored = {}
     async with database.owner_transaction() as tx:
         for table in sorted(Base.metadata.tables):
-            shown = f"(to_jsonb({table}) - 'last_used_at')::text"
+            columns = f"(to_jsonb({table}) - 'last_used_at')::text"
             found = await tx.execute(
-                text(f"SELECT {shown} FROM {table} WHERE organization_id = '{OWN}' ORDER BY 1")
+                text(f"SELECT {columns} FROM {table} WHERE organization_id = '{OWN}' ORDER BY 1")
             )
             stored[table] = list(found.scalars())
     return stored
 
 
 def selection(kind: Any, depth: int = DEPTH) -> str:
-    """Everything below a type that can be asked for."""
+    """Return a selection of all fields below a type."""
     named = get_named_type(kind)
     if not isinstance(named, GraphQLObjectType):
         return ""
@@ -121,73 +123,73 @@ def selection(kind: Any, depth: int = DEPTH) -> str:
     return f" {{ {' '.join(fields)} }}" if fields else ""
 
 
-def queries(field: RootField, walk: Walk) -> Iterator[str]:
-    """The field with each of the ids for each of its texts, one at a time."""
+def queries(field: RootField, intruder: Intruder) -> Iterator[str]:
+    """Yield queries of the field, with every id for each text argument in turn."""
     texts = [
         name
         for name, argument in field.arguments.items()
         if get_named_type(argument.type).name in {"ID", "String"}
     ]
     yield field.query()
-    for name, value in product(texts, walk.ids):
-        if name not in walk.names or walk.names[name] == value:
+    for name, value in product(texts, intruder.ids):
+        if name not in intruder.names or intruder.names[name] == value:
             yield field.query(**{name: f'"{value}"'})
 
 
 @pytest.fixture
-async def costly(
-    database: Database, clock: FixedClock, walk: Walk
+async def unlimited_graphql(
+    database: Database, clock: FixedClock, intruder: Intruder
 ) -> AsyncIterator[GraphQLClient]:
-    """Asks whatever it costs, so that the limits hide nothing."""
+    """A client without a cost limit, so that limits hide nothing."""
     settings = Settings.load(admin_user_list="root", graphql_max_cost=1_000_000_000)
     async with create_client(database, settings, clock) as client:
-        yield GraphQLClient(client, walk.key)
+        yield GraphQLClient(client, intruder.key)
 
 
 async def test_no_field_shows_or_changes_anything_of_another_organization(
-    database: Database, costly: GraphQLClient, walk: Walk
+    database: Database, unlimited_graphql: GraphQLClient, intruder: Intruder
 ) -> None:
     before = await rows_of_default(database)
-    asked = 0
+    query_count = 0
     for field in root_fields():
         everything = selection(field.field.type)
-        for query in queries(field, walk):
+        for query in queries(field, intruder):
             whole = query.replace(" { __typename }", everything)
-            answer = await costly.execute(whole)
-            asked += 1
-            assert MARK not in orjson.dumps(answer.get("data")).decode(), whole
+            response = await unlimited_graphql.execute(whole)
+            query_count += 1
+            assert MARK not in orjson.dumps(response.get("data")).decode(), whole
             if 'organization: "default"' in whole:
-                codes = {each["extensions"]["code"] for each in answer["errors"]}
+                codes = {each["extensions"]["code"] for each in response["errors"]}
                 assert codes == {"FORBIDDEN"}, whole
 
     assert await rows_of_default(database) == before
-    assert asked > 60
+    assert query_count > 60
 
 
 async def test_no_route_shows_or_changes_anything_of_another_organization(
-    database: Database, client: httpx.AsyncClient, clock: FixedClock, walk: Walk
+    database: Database, client: httpx.AsyncClient, clock: FixedClock, intruder: Intruder
 ) -> None:
     before = await rows_of_default(database)
     application: Starlette = create_app(Settings.load(), database, clock)
     own_events = event("workspace.deleted", AT, name=f"{MARK}-lab")
     for route in routes(application):
-        for method, value in product(route.methods or (), [*walk.ids, "2026-09"]):
+        for method, value in product(route.methods or (), [*intruder.ids, "2026-09"]):
             for parameters in ({}, {"organization": "default"}, {"reportMonth": "2026-09"}):
-                answer = await client.request(
+                response = await client.request(
                     method,
                     re.sub(r"\{[^}]*\}", value, route.path),
                     params=parameters,
                     headers={
-                        "Authorization": walk.key,
+                        "Authorization": intruder.key,
                         "Content-Type": "application/cloudevents+json",
                     },
                     content=own_events if method != "GET" else None,
                 )
-                assert answer.status_code < 500, (route.path, answer.text)
-                told = answer.text.replace(value, "")
-                assert MARK not in told, (route.path, told)
-                if route.path in NAMING and "organization" in parameters:
-                    assert answer.status_code == 403, route.path
+                assert response.status_code < 500, (route.path, response.text)
+                body = response.text.replace(value, "")
+                assert MARK not in body, (route.path, body)
+                if route.path in ROUTES_WITH_ORGANIZATION and "organization" in parameters:
+                    assert response.status_code == 403, route.path
             if "{" not in route.path:
                 break
 

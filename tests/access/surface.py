@@ -1,4 +1,4 @@
-"""Every root field and every route, for tests that try each."""
+"""All root fields and routes, for tests that try each of them."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -40,20 +40,20 @@ class RootField(NamedTuple):
     field: GraphQLField
 
     def query(self, **arguments: str) -> str:
-        """The shortest query of it; `arguments` are written in place of made-up ones."""
-        given = {
+        """Return the shortest query of the field; `arguments` replace made-up values."""
+        values = {
             name: arguments.get(name) or _literal(argument.type)
             for name, argument in self.field.args.items()
             if name in arguments or is_required_argument(argument)
         }
-        written = ", ".join(f"{name}: {value}" for name, value in given.items())
-        called = f"{self.name}({written})" if given else self.name
+        arguments_text = ", ".join(f"{name}: {value}" for name, value in values.items())
+        call = f"{self.name}({arguments_text})" if values else self.name
         inner = " { __typename }" if is_composite_type(get_named_type(self.field.type)) else ""
-        return f"{self.operation} {{ {called}{inner} }}"
+        return f"{self.operation} {{ {call}{inner} }}"
 
     @property
     def arguments(self) -> dict[str, GraphQLArgument]:
-        """Its arguments by name."""
+        """The arguments of the field by name."""
         return self.field.args
 
 
@@ -68,7 +68,7 @@ def _literal(kind: GraphQLInputType) -> str:
 
 
 def root_fields() -> Iterator[RootField]:
-    """All fields of Query and of Mutation."""
+    """Yield all fields of Query and Mutation."""
     built = schema._schema
     for operation, kind in (("query", built.query_type), ("mutation", built.mutation_type)):
         assert isinstance(kind, GraphQLObjectType)
@@ -77,7 +77,7 @@ def root_fields() -> Iterator[RootField]:
 
 
 def routes(app: Starlette) -> Iterator[Route]:
-    """All routes of the application."""
+    """Yield all routes of the application."""
     for route in app.routes:
-        assert isinstance(route, Route), f"a kind of route that no test knows: {route}"
+        assert isinstance(route, Route), f"tests do not cover this kind of route: {route}"
         yield route
