@@ -1,4 +1,4 @@
-"""What every answer says to browsers, and the cookie of a session."""
+"""The security headers of responses, the session cookie, and secrets in responses."""
 
 import json
 
@@ -35,41 +35,43 @@ PATHS = [
 
 @pytest.mark.parametrize(("method", "path"), PATHS)
 @pytest.mark.parametrize("accept", ["*/*", "text/html"])
-async def test_every_answer_carries_the_security_headers(
+async def test_every_response_has_the_security_headers(
     client: httpx.AsyncClient, method: str, path: str, accept: str
 ) -> None:
-    answer = await client.request(method, path, headers={"Accept": accept})
+    response = await client.request(method, path, headers={"Accept": accept})
 
-    assert {name: answer.headers[name] for name in ALWAYS} == ALWAYS
-    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
-    assert "cache-control" in answer.headers
-    assert "strict-transport-security" not in answer.headers
+    assert {name: response.headers[name] for name in ALWAYS} == ALWAYS
+    assert "frame-ancestors 'none'" in response.headers["content-security-policy"]
+    assert "cache-control" in response.headers
+    assert "strict-transport-security" not in response.headers
 
 
-async def test_an_answer_to_our_own_mistake_carries_them_too(
+async def test_an_unexpected_error_has_the_security_headers_too(
     client: httpx.AsyncClient, database: Database, make_key: MakeKey
 ) -> None:
     key = await make_key("root")
     async with database.owner_transaction() as tx:
         await tx.exec_driver_sql("ALTER TABLE month_close RENAME TO gone")
-    answer = await client.get("/api/admin/chargeback/report", headers={"Authorization": key})
+    response = await client.get("/api/admin/chargeback/report", headers={"Authorization": key})
 
-    assert answer.status_code == 500
-    assert {name: answer.headers[name] for name in ALWAYS} == ALWAYS
+    assert response.status_code == 500
+    assert {name: response.headers[name] for name in ALWAYS} == ALWAYS
 
 
 @pytest.mark.parametrize("path", ["/signin", "/graphql"])
-async def test_no_page_of_ours_may_run_what_stands_in_it(
+async def test_no_page_allows_inline_scripts(
     client: httpx.AsyncClient, make_key: MakeKey, path: str
 ) -> None:
-    """GraphiQL alone may style inline; no script may stand in any page."""
+    """Only GraphiQL may use inline styles."""
     key = await make_key("root", Scope.ADMIN)
     html = {"Accept": "text/html"}
     signed_out = await client.get(path, headers=html)
     await client.post("/signin", data={"key": key})
     signed_in = await client.get(path, headers=html)
 
-    policies = [answer.headers["content-security-policy"] for answer in (signed_out, signed_in)]
+    policies = [
+        response.headers["content-security-policy"] for response in (signed_out, signed_in)
+    ]
     assert "unsafe" not in policies[0]
     assert ("style-src 'self' 'unsafe-inline'" in policies[1]) is (path == "/graphql")
     for policy in policies:
@@ -78,7 +80,7 @@ async def test_no_page_of_ours_may_run_what_stands_in_it(
         assert "base-uri 'none'" in policy
 
 
-async def test_over_tls_the_cookie_is_secure(
+async def test_the_cookie_is_secure_over_tls(
     database: Database, clock: FixedClock, make_key: MakeKey
 ) -> None:
     key = await make_key("root")
@@ -97,51 +99,49 @@ async def test_over_tls_the_cookie_is_secure(
     assert tls.headers["strict-transport-security"] == "max-age=31536000"
 
 
-@pytest.mark.parametrize("written", ["10.0.0.0/8, ::1", "10.0.0.1"])
-def test_trusted_proxies_are_addresses_or_networks(written: str) -> None:
-    assert len(Settings.load(trusted_proxies=written).trusted_proxies) == written.count(",") + 1
+@pytest.mark.parametrize("value", ["10.0.0.0/8, ::1", "10.0.0.1"])
+def test_trusted_proxies_are_addresses_or_networks(value: str) -> None:
+    assert len(Settings.load(trusted_proxies=value).trusted_proxies) == value.count(",") + 1
 
 
-@pytest.mark.parametrize("written", ["*", "proxy.example", "10.0.0.0/33", "10.0.0.1/8"])
-def test_what_is_neither_is_refused(written: str) -> None:
+@pytest.mark.parametrize("value", ["*", "proxy.example", "10.0.0.0/33", "10.0.0.1/8"])
+def test_other_trusted_proxies_are_rejected(value: str) -> None:
     with pytest.raises(SettingsError, match=r"TRUSTED_PROXIES=.*10\.0\.0\.0/8, comma separated"):
-        Settings.load(trusted_proxies=written)
+        Settings.load(trusted_proxies=value)
 
 
-def test_no_password_of_the_store_is_told() -> None:
+def test_the_store_password_is_never_shown() -> None:
     for url in ("postgresql://me:secret@db/x", "postgresql://me@db/x?password=secret"):
         assert "secret" not in str(Settings.load(database_url=url).redacted)
-        with pytest.raises(SettingsError) as refusal:
+        with pytest.raises(SettingsError) as caught:
             Settings.load(database_url=url.replace("postgresql", "mysql"))
-        assert "secret" not in str(refusal.value)
-        assert "db/x" in str(refusal.value)
+        assert "secret" not in str(caught.value)
+        assert "db/x" in str(caught.value)
 
 
 @pytest.mark.parametrize("path", ["/graphql/", "/api/events/"])
-async def test_nobody_is_sent_to_another_spelling_of_a_path(
-    client: httpx.AsyncClient, path: str
-) -> None:
-    """Behind TLS that ends elsewhere such a redirect leads to http://, the key in clear."""
-    answer = await client.get(path, headers={"Host": "elsewhere.test"})
-    assert answer.status_code == 404
-    assert "location" not in answer.headers
+async def test_a_trailing_slash_is_not_redirected(client: httpx.AsyncClient, path: str) -> None:
+    """Behind a TLS proxy, a redirect would lead to http:// and expose the key."""
+    response = await client.get(path, headers={"Host": "elsewhere.test"})
+    assert response.status_code == 404
+    assert "location" not in response.headers
 
 
 @pytest.mark.parametrize("name", ["Authorization", "Host", "Content-Type"])
 @pytest.mark.parametrize("path", ["/graphql", "/api/admin/chargeback/report", "/scim/v2/Users"])
-async def test_who_asks_and_whom_is_said_once(
+async def test_a_duplicate_header_is_rejected(
     client: httpx.AsyncClient, admin_key: str, name: str, path: str
 ) -> None:
-    """A proxy may go by the one, and the service by the other; in either order."""
+    """A proxy might use the first value and the service the second, or vice versa."""
     right = {"Authorization": admin_key, "Host": "chargeback.test", "Content-Type": "text/plain"}
-    for twice in ((right[name], "other"), ("other", right[name]), (right[name], right[name])):
-        headers = [*(right | {name: twice[0]}).items(), (name, twice[1])]
-        answer = await client.get(path, headers=headers)
+    for values in ((right[name], "other"), ("other", right[name]), (right[name], right[name])):
+        headers = [*(right | {name: values[0]}).items(), (name, values[1])]
+        response = await client.get(path, headers=headers)
 
-        assert answer.status_code == 400
-        assert f"Send the header {name} only once; got 2." in answer.text
-        assert "other" not in answer.text
-        assert {name: answer.headers[name] for name in ALWAYS} == ALWAYS
+        assert response.status_code == 400
+        assert f"Send the header {name} only once; got 2." in response.text
+        assert "other" not in response.text
+        assert {name: response.headers[name] for name in ALWAYS} == ALWAYS
 
 
 ONE_EVENT = {"Content-Type": "application/cloudevents+json"}
@@ -158,13 +158,13 @@ PATHS_WITH_A_KEY = (
 )
 
 
-async def test_a_key_in_the_wrong_place_is_not_repeated(
+async def test_an_api_key_in_the_wrong_place_is_redacted(
     client: httpx.AsyncClient, admin_key: str
 ) -> None:
-    """As a key's id, a month, a name, a path: clients log what they are told."""
+    """Clients log error messages, so these must not repeat a key sent as an id or a month."""
     client.headers["Authorization"] = admin_key
     event = {"specversion": "1.0", "id": "1", "source": "a", "type": admin_key}
-    answers = [
+    responses = [
         *[await client.get(path.format(key=admin_key)) for path in PATHS_WITH_A_KEY],
         *[
             await client.post("/graphql", json={"query": query.format(key=admin_key)})
@@ -174,6 +174,6 @@ async def test_a_key_in_the_wrong_place_is_not_repeated(
     ]
 
     _, key_id, secret = admin_key.split("_")
-    for answer in answers:
-        assert f"cbk_{key_id}_…" in answer.text, answer.url
-        assert secret[:20] not in answer.text, answer.url
+    for response in responses:
+        assert f"cbk_{key_id}_…" in response.text, response.url
+        assert secret[:20] not in response.text, response.url

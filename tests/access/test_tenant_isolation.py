@@ -1,4 +1,4 @@
-"""PostgreSQL itself keeps organizations apart, whoever owns the tables."""
+"""Row-level security isolates organizations, even for the owner of the tables."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,7 +30,7 @@ TABLES = sorted(name for name in Base.metadata.tables)
 
 
 async def fill(database: Database, organization: str) -> None:
-    """Some rows in each table that events fill."""
+    """Store rows in each table that events fill."""
     await Feed(database, FixedClock(), organization)(
         event("user.upserted", AT, username="ann", email="a@x.test", role="ADMIN"),
         event("member.added", AT, workspace="lab", username="ann"),
@@ -47,14 +47,16 @@ async def fill(database: Database, organization: str) -> None:
 
 
 async def count(database: Database, table: str, scope: UUID, of: UUID | None = None) -> int:
-    """The rows that a transaction of an organization sees of a table."""
+    """Return how many rows of a table a transaction of an organization sees."""
     where = "" if of is None else f" WHERE organization_id = '{of}'"
     async with database.transaction(scope) as tx:
         return int((await tx.execute(text(f"SELECT count(*) FROM {table}{where}"))).scalar_one())
 
 
 @pytest.fixture
-async def two(database: Database, feed: Feed, make_key: MakeKey, other_organization: str) -> None:
+async def two_organizations(
+    database: Database, feed: Feed, make_key: MakeKey, other_organization: str
+) -> None:
     """Two organizations with rows in each table that events and keys fill."""
     for name in ("default", other_organization):
         await fill(database, name)
@@ -63,7 +65,7 @@ async def two(database: Database, feed: Feed, make_key: MakeKey, other_organizat
         await start_session(database, caller, lasting=timedelta(hours=1), now=NOW, by=OPERATOR)
 
 
-async def test_every_table_has_its_policies_or_is_out_of_reach(database: Database) -> None:
+async def test_every_table_has_policies_or_is_inaccessible(database: Database) -> None:
     async with database.owner_transaction() as tx:
         found = await tx.execute(
             text(f"""
@@ -78,18 +80,18 @@ async def test_every_table_has_its_policies_or_is_out_of_reach(database: Databas
         tables = found.all()
 
     assert {row.relname for row in tables} >= {*TABLES, "alembic_version"}
-    open_ones = [
+    unprotected = [
         row.relname
         for row in tables
         if row.reachable and not (row.relrowsecurity and row.has_policy)
     ]
-    assert open_ones == []
+    assert unprotected == []
     assert [row.relname for row in tables if not row.reachable and not row.relispartition] == [
         "alembic_version"
     ]
 
 
-async def test_the_role_has_no_way_past_the_policies(database: Database) -> None:
+async def test_the_role_cannot_bypass_policies(database: Database) -> None:
     async with database.transaction(OWN) as tx:
         found = await tx.execute(
             text("""
@@ -103,8 +105,8 @@ async def test_the_role_has_no_way_past_the_policies(database: Database) -> None
     assert tuple(role) == (ROLE, False, False, False, False, 0)
 
 
-async def stored(database: Database, table: str) -> dict[UUID, int]:
-    """The rows of a table by organization."""
+async def count_by_organization(database: Database, table: str) -> dict[UUID, int]:
+    """Return the number of rows of a table by organization."""
     async with database.owner_transaction() as tx:
         found = await tx.execute(
             text(f"SELECT organization_id, count(*) FROM {table} GROUP BY organization_id")
@@ -112,32 +114,34 @@ async def stored(database: Database, table: str) -> dict[UUID, int]:
         return {row[0]: row[1] for row in found}
 
 
-@pytest.mark.usefixtures("two")
-async def test_a_transaction_sees_the_rows_of_its_organization_alone(database: Database) -> None:
+@pytest.mark.usefixtures("two_organizations")
+async def test_a_transaction_sees_only_rows_of_its_organization(database: Database) -> None:
     for table in TABLES:
-        rows = await stored(database, table)
+        rows = await count_by_organization(database, table)
         assert await count(database, table, OWN) == rows.get(OWN, 0)
         assert await count(database, table, OTHER) == rows.get(OTHER, 0)
         assert await count(database, table, OWN, of=OTHER) == 0
-        assert await count(database, table, organization_id("nobody's")) == 0
+        assert await count(database, table, organization_id("unknown")) == 0
 
 
-@pytest.mark.usefixtures("two")
-async def test_signing_in_sees_of_all_organizations_what_it_needs(database: Database) -> None:
+@pytest.mark.usefixtures("two_organizations")
+async def test_authentication_sees_only_its_tables_of_all_organizations(
+    database: Database,
+) -> None:
     for table in TABLES:
         async with database.unscoped_read() as tx:
             seen = (await tx.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one()
-        rows = await stored(database, table)
+        rows = await count_by_organization(database, table)
         assert seen == (sum(rows.values()) if table in SIGN_IN_TABLES else 0)
 
 
-@pytest.mark.usefixtures("two")
-async def test_nothing_of_another_organization_can_be_written(database: Database) -> None:
-    for words in ("UPDATE platform_user SET email = 'x'", "DELETE FROM membership"):
+@pytest.mark.usefixtures("two_organizations")
+async def test_rows_of_another_organization_cannot_be_written(database: Database) -> None:
+    for statement in ("UPDATE platform_user SET email = 'x'", "DELETE FROM membership"):
         async with database.transaction(OWN) as tx:
-            touched = await tx.execute(text(f"{words} WHERE organization_id = '{OTHER}'"))
+            touched = await tx.execute(text(f"{statement} WHERE organization_id = '{OTHER}'"))
             assert touched.rowcount == 0
-    for words in (
+    for statement in (
         f"UPDATE platform_user SET organization_id = '{OTHER}'",
         f"INSERT INTO workspace VALUES ('{OTHER}', gen_random_uuid(), 'theirs')",
         "ALTER TABLE platform_user DISABLE ROW LEVEL SECURITY",
@@ -146,13 +150,13 @@ async def test_nothing_of_another_organization_can_be_written(database: Database
     ):
         with pytest.raises(DBAPIError, match=r"row-level security|must be owner|permission"):
             async with database.transaction(OWN) as tx:
-                await tx.execute(text(words))
+                await tx.execute(text(statement))
     async with database.unscoped_read() as tx:
         assert (await tx.execute(text("UPDATE organization SET name = 'x'"))).rowcount == 0
 
 
-@pytest.mark.usefixtures("two")
-async def test_a_snapshot_reads_what_it_was_opened_for_and_what_was_let_in(
+@pytest.mark.usefixtures("two_organizations")
+async def test_a_snapshot_reads_only_organizations_that_it_was_allowed(
     database: Database,
 ) -> None:
     names = Statement.of(select(Workspace.organization_id))
@@ -166,7 +170,7 @@ async def test_a_snapshot_reads_what_it_was_opened_for_and_what_was_let_in(
         assert [row[0] for row in await snapshot.fetch_rows(names, {})] == [OWN]
 
 
-async def test_a_transaction_leaves_no_scope_behind(database: Database) -> None:
+async def test_the_scope_ends_with_the_transaction(database: Database) -> None:
     async with database.transaction(OWN):
         pass
     async with database.connection() as connection:
@@ -181,7 +185,7 @@ async def test_a_transaction_leaves_no_scope_behind(database: Database) -> None:
 
 @asynccontextmanager
 async def owned_by(postgres: str, name: str, rights: str) -> AsyncIterator[Database]:
-    """A new, empty database that a role with these rights owns, opened as that role."""
+    """Open a new, empty database as a role that owns it and has these rights."""
     await execute_as_superuser(postgres, f"CREATE ROLE {name} LOGIN NOSUPERUSER {rights}")
     await execute_as_superuser(postgres, f"CREATE DATABASE {name} OWNER {name}")
     database = Database(
@@ -203,8 +207,8 @@ async def owned_by(postgres: str, name: str, rights: str) -> AsyncIterator[Datab
         ("member_owner", f"NOCREATEROLE IN ROLE {ROLE}", ROLE),
     ],
 )
-@pytest.mark.usefixtures("template")  # It makes the role.
-async def test_a_mere_owner_of_the_database_is_bound_too(
+@pytest.mark.usefixtures("template")  # It creates the role.
+async def test_policies_apply_to_the_owner_of_the_database(
     postgres: str, name: str, rights: str, role: str
 ) -> None:
     async with owned_by(postgres, name, rights) as database:
@@ -224,15 +228,15 @@ async def test_a_mere_owner_of_the_database_is_bound_too(
         async with database.owner_transaction() as tx:
             found = await tx.execute(text("SELECT count(DISTINCT organization_id) FROM event"))
             assert found.scalar_one() == 2
-        # Without a scope, as somebody with the password might ask.
+        # Without a scope, as with psql and the password.
         async with database.connection() as connection:
             found = await connection.execute(text("SELECT count(*) FROM event"))
             assert (found.scalar_one() > 0) == (role == ROLE)
 
 
-async def test_an_owner_who_may_create_roles_gets_the_role(postgres: str) -> None:
+async def test_an_owner_who_may_create_roles_is_granted_the_role(postgres: str) -> None:
     async with owned_by(postgres, "role_maker", "CREATEROLE") as database:
-        # On this server another install made the role: it takes one that is allowed to give it.
+        # Another install has created the role on this server, so the owner needs ADMIN OPTION.
         await execute_as_superuser(postgres, f"GRANT {ROLE} TO role_maker WITH ADMIN OPTION")
         await execute_as_superuser(postgres, f"REVOKE SET OPTION FOR {ROLE} FROM role_maker")
         async with database.owner_transaction() as tx:
@@ -241,7 +245,7 @@ async def test_an_owner_who_may_create_roles_gets_the_role(postgres: str) -> Non
             assert (await tx.execute(text("SELECT current_user"))).scalar_one() == ROLE
 
 
-async def test_an_owner_whom_no_policy_binds_is_refused(postgres: str) -> None:
+async def test_an_owner_who_bypasses_policies_is_rejected(postgres: str) -> None:
     async with owned_by(postgres, "free_owner", "NOCREATEROLE BYPASSRLS") as database:
         with pytest.raises(StoreNotIsolated, match="ALTER ROLE free_owner"):
             async with database.owner_transaction() as tx:
