@@ -1,4 +1,4 @@
-"""The generated organization: the same from a seed, true to itself, and of the size asked for."""
+"""The generated organization: reproducible, consistent, and of the requested size."""
 
 import hashlib
 import tracemalloc
@@ -54,7 +54,7 @@ def demo(demo_lines: list[bytes]) -> list[Event]:
 
 @dataclass
 class Simulator:
-    """What exists, by the rules of spec section 5 alone; refuses what names anything else."""
+    """Tracks what exists, and fails on an event that refers to anything else."""
 
     users: set[str] = field(default_factory=set)
     suspended: set[str] = field(default_factory=set)
@@ -70,7 +70,7 @@ class Simulator:
             getattr(self, name)(**event["data"])
         return self
 
-    def user_upserted(self, username: str, suspended: bool | None = None, **_said: Any) -> None:
+    def user_upserted(self, username: str, suspended: bool | None = None, **_others: Any) -> None:
         self.users.add(username)
         if suspended is not None:
             (self.suspended.add if suspended else self.suspended.discard)(username)
@@ -126,7 +126,7 @@ class Simulator:
         assert 0 <= sizeBytes <= 2**50
         self.experiments[experiment] = workspace, project, username
 
-    def experiment_resized(self, experiment: str, sizeBytes: int) -> None:  # noqa: N803  likewise
+    def experiment_resized(self, experiment: str, sizeBytes: int) -> None:  # noqa: N803  as the feed spells it
         assert experiment in self.experiments
         assert 0 <= sizeBytes <= 2**50
 
@@ -155,11 +155,11 @@ class Simulator:
     ],
     ids=["lifelike", "benchmark"],
 )
-def test_the_same_seed_gives_the_same_bytes_for_ever(
+def test_the_same_seed_always_gives_the_same_bytes(
     shape: OrganizationShape, golden: tuple[int, str]
 ) -> None:
     # Checked in: no machine, Python or refactoring may change what a seed gives. A change of the
-    # story does, and is written into the changelog.
+    # types does, and is written into the changelog.
     written = b"".join(lines_of(shape))
 
     assert (len(written.splitlines()), hashlib.sha256(written).hexdigest()) == golden
@@ -180,7 +180,7 @@ def test_another_end_gives_other_ids() -> None:
     assert not {event["id"] for event in one} & {event["id"] for event in other}
 
 
-def test_the_demo_is_a_few_seconds_of_import(demo: list[Event]) -> None:
+def test_the_demo_is_small_enough_to_import_in_seconds(demo: list[Event]) -> None:
     assert 30_000 <= len(demo) <= 60_000
 
 
@@ -189,7 +189,7 @@ def test_every_type_of_event_occurs_in_a_demo(seed: int) -> None:
     assert {event["type"] for event in events_of(OrganizationShape(), seed)} == set(EVENT_TYPES)
 
 
-def test_the_feed_takes_every_line(demo_lines: list[bytes]) -> None:
+def test_every_line_is_a_valid_event(demo_lines: list[bytes]) -> None:
     assert len(decode_lines(demo_lines, now=MID_MONTH)) == len(demo_lines)
     assert all(line.endswith(b"}\n") and line.count(b"\n") == 1 for line in demo_lines)
 
@@ -205,12 +205,12 @@ def test_events_have_the_fields_of_a_cloudevent(demo: list[Event]) -> None:
     }
 
 
-def test_events_say_what_spec_section_5_lists_and_no_more(demo: list[Event]) -> None:
-    said: dict[str, set[str]] = defaultdict(set)
+def test_events_have_exactly_the_documented_fields(demo: list[Event]) -> None:
+    field_names: dict[str, set[str]] = defaultdict(set)
     for event in demo:
-        said[event["type"]] |= set(event["data"])
+        field_names[event["type"]] |= set(event["data"])
 
-    assert said == {
+    assert field_names == {
         "user.upserted": {
             *("username", "email", "createdAt", "role", "serviceAccount", "suspended")
         },
@@ -246,7 +246,7 @@ EDGE_SHAPES = {
 
 @pytest.mark.parametrize("until", [MID_MONTH, MONTH_START], ids=["mid month", "month start"])
 @pytest.mark.parametrize("shape", EDGE_SHAPES.values(), ids=EDGE_SHAPES)
-def test_nothing_is_named_before_it_exists_or_after_it_is_gone(
+def test_events_refer_only_to_entities_that_exist(
     shape: OrganizationShape, until: datetime
 ) -> None:
     events = events_of(shape, until=until)
@@ -254,8 +254,8 @@ def test_nothing_is_named_before_it_exists_or_after_it_is_gone(
     Simulator().play(events)
 
     assert len(usernames(events)) == shape.users
-    opened = {e["data"]["name"] for e in events if e["type"] == "workspace.upserted"}
-    assert len(opened) == shape.workspaces
+    workspaces = {e["data"]["name"] for e in events if e["type"] == "workspace.upserted"}
+    assert len(workspaces) == shape.workspaces
     ids = {(event["source"], event["id"]) for event in events}
     assert len(ids) == len({event["id"] for event in events}) == len(events)
     times = [event["time"] for event in events]
@@ -271,12 +271,12 @@ def test_nothing_is_named_before_it_exists_or_after_it_is_gone(
         (datetime(2026, 8, 31, 23, 59, 59, 999_999, tzinfo=UTC), "2026-05-01"),
         (datetime(2026, 3, 31, 12, tzinfo=UTC), "2025-12-01"),
         (datetime(2024, 5, 1, tzinfo=UTC), "2024-02-01"),
-        # Still August in UTC.
+        # August in UTC.
         (datetime(2026, 9, 1, 1, tzinfo=timezone(timedelta(hours=2))), "2026-05-01"),
         (datetime(2000, 4, 1, tzinfo=UTC), "2000-01-01"),
     ],
 )
-def test_the_history_begins_with_a_month_and_reaches_its_end(until: datetime, first: str) -> None:
+def test_the_history_starts_with_a_month_and_reaches_the_end(until: datetime, first: str) -> None:
     events = events_of(SMALL, until=until)
 
     assert events[0]["time"] == f"{first}T00:00:00.000000Z"
@@ -284,29 +284,32 @@ def test_the_history_begins_with_a_month_and_reaches_its_end(until: datetime, fi
     assert until - timedelta(days=4) < datetime.fromisoformat(events[-1]["time"]) < until
 
 
-def test_an_end_is_the_same_in_every_time_zone() -> None:
-    elsewhere = MID_MONTH.astimezone(timezone(timedelta(hours=-9)))
+def test_the_time_zone_of_the_end_does_not_matter() -> None:
+    other_zone = MID_MONTH.astimezone(timezone(timedelta(hours=-9)))
 
-    assert lines_of(SMALL, until=elsewhere) == lines_of(SMALL)
+    assert lines_of(SMALL, until=other_zone) == lines_of(SMALL)
 
 
-def test_the_first_user_is_an_admin_who_never_leaves(demo: list[Event]) -> None:
-    about = [
+def test_the_first_user_is_an_admin_who_is_never_deleted(demo: list[Event]) -> None:
+    admin_events = [
         event
         for event in demo
         if event["data"].get("username") == DEMO_ADMIN and event["type"].startswith("user.")
     ]
 
-    assert about == [demo[0]]
+    assert admin_events == [demo[0]]
     assert demo[0]["data"]["role"] == "ADMIN"
     admins = {event["data"]["username"] for event in demo if event["data"].get("role") == "ADMIN"}
     assert admins == {DEMO_ADMIN, "noor.admin"}
 
 
-def test_people_come_move_leave_and_return(demo: list[Event]) -> None:
-    accounts, memberships = stories(demo, "user."), stories(demo, "member.")
+def test_users_are_created_moved_deleted_and_created_again(demo: list[Event]) -> None:
+    accounts, memberships = (
+        event_types_by_entity(demo, "user."),
+        event_types_by_entity(demo, "member."),
+    )
 
-    assert any(story.count("user.deleted") == 1 and story[-1] != story[0] for story in accounts)
+    assert any(types.count("user.deleted") == 1 and types[-1] != types[0] for types in accounts)
     rehired = ["user.upserted", "user.deleted", "user.upserted"]
     assert rehired in accounts
     assert ["member.added", "member.removed"] in memberships
@@ -321,10 +324,12 @@ def test_people_come_move_leave_and_return(demo: list[Event]) -> None:
     assert len(moves) >= 3
 
 
-def test_people_are_suspended_and_some_readmitted(demo: list[Event]) -> None:
-    said = Counter(event["data"]["suspended"] for event in demo if "suspended" in event["data"])
+def test_users_are_suspended_and_some_reactivated(demo: list[Event]) -> None:
+    suspensions = Counter(
+        event["data"]["suspended"] for event in demo if "suspended" in event["data"]
+    )
 
-    assert said[True] > said[False] > 0
+    assert suspensions[True] > suspensions[False] > 0
 
 
 def test_an_email_address_changes(demo: list[Event]) -> None:
@@ -352,25 +357,28 @@ def test_service_accounts_are_machines_and_managers_are_not(demo: list[Event]) -
     assert sum(used == {"ui"} for used in channels.values()) >= 10
 
 
-def test_things_are_deleted_and_created_anew(demo: list[Event]) -> None:
-    created_anew = ["upserted", "deleted", "upserted"]
+def test_entities_are_deleted_and_created_again(demo: list[Event]) -> None:
+    created_again = ["upserted", "deleted", "upserted"]
     for kind in ("workspace", "project"):
-        found = [[name.split(".")[1] for name in story] for story in stories(demo, f"{kind}.")]
+        found = [
+            [name.split(".")[1] for name in types]
+            for types in event_types_by_entity(demo, f"{kind}.")
+        ]
         assert ["upserted", "deleted"] in found
-        assert created_anew in found
+        assert created_again in found
 
 
 def test_experiments_grow_shrink_and_outlive_their_owners_membership(demo: list[Event]) -> None:
     sizes: dict[str, int | None] = {}
     changes: Counter[str] = Counter()
     for event in demo:
-        said = event["data"]
+        data = event["data"]
         if event["type"] == "experiment.resized":
-            before = sizes[said["experiment"]]
-            grew = before is None or before < said["sizeBytes"]
+            before = sizes[data["experiment"]]
+            grew = before is None or before < data["sizeBytes"]
             changes["unknown before" if before is None else "grew" if grew else "shrank"] += 1
         if event["type"] in {"experiment.created", "experiment.resized"}:
-            sizes[said["experiment"]] = said.get("sizeBytes")
+            sizes[data["experiment"]] = data.get("sizeBytes")
     at_end = Simulator().play(demo)
 
     assert changes["grew"] > changes["shrank"] > 100
@@ -402,7 +410,7 @@ def owners_of(events: list[Event]) -> set[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("until", [MONTH_START, MID_MONTH])
-def test_a_benchmark_has_exactly_the_sizes_asked_for(until: datetime) -> None:
+def test_a_benchmark_has_exactly_the_requested_sizes(until: datetime) -> None:
     # A hundredth of spec section 11: 10 workspaces, 200 users, 600 memberships, 100 projects and
     # 1,800 owners from the first month's end on.
     events = events_of(SMALL_BENCHMARK, until=until)
@@ -428,7 +436,7 @@ def test_a_benchmark_has_exactly_the_sizes_asked_for(until: datetime) -> None:
 
 
 @pytest.mark.parametrize("scale", [1, 2, 10])
-def test_the_benchmark_is_the_one_of_spec_section_11(scale: int) -> None:
+def test_the_benchmark_has_the_documented_size(scale: int) -> None:
     shape = OrganizationShape.benchmark(scale)
 
     assert shape.workspaces == 1_000 * scale
@@ -450,7 +458,7 @@ def test_names_of_a_large_organization_are_systematic_and_unique() -> None:
     assert "vision-003" not in at_end.workspaces
 
 
-def test_memory_grows_with_what_exists_and_not_with_what_happens() -> None:
+def test_memory_grows_with_entities_but_not_with_events() -> None:
     busy = replace(SMALL_BENCHMARK, users=20, usage_events_per_user=1_000)
     tracemalloc.start()
     size_bytes = sum(len(line) for line in generate_events(busy, seed=1, until=MONTH_START))
@@ -481,12 +489,12 @@ def test_memory_grows_with_what_exists_and_not_with_what_happens() -> None:
         ),
     ],
 )
-def test_a_size_out_of_its_limits_is_refused(sizes: dict[str, Any], message: str) -> None:
+def test_a_size_beyond_its_limits_is_rejected(sizes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}$"):
         OrganizationShape(**sizes)
 
 
-def test_every_number_of_a_shape_has_limits() -> None:
+def test_every_size_has_limits() -> None:
     numbers = {size.name for size in fields(OrganizationShape)} - {"lifelike"}
 
     assert set(OrganizationShape.LIMITS) == numbers
@@ -500,7 +508,7 @@ def test_every_number_of_a_shape_has_limits() -> None:
         (1, datetime(2000, 3, 31, tzinfo=UTC), "allowed is from 2000-04 on"),
     ],
 )
-def test_what_gives_no_history_is_refused_at_once(
+def test_a_seed_or_end_without_a_history_is_rejected_at_once(
     seed: int, until: datetime, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -511,12 +519,12 @@ def usernames(events: Iterable[Event]) -> set[str]:
     return {event["data"]["username"] for event in events if event["type"] == "user.upserted"}
 
 
-def stories(events: Iterable[Event], kind: str) -> list[list[str]]:
-    """By thing of that kind: the types of its events, in the order of time."""
+def event_types_by_entity(events: Iterable[Event], kind: str) -> list[list[str]]:
+    """Return the event types of each entity of a kind, in order of time."""
     found = defaultdict(list)
     for event in events:
         if event["type"].startswith(kind):
-            said = event["data"]
-            key = said.get("workspace"), said.get("name"), said.get("username")
+            data = event["data"]
+            key = data.get("workspace"), data.get("name"), data.get("username")
             found[key].append(event["type"])
     return list(found.values())
