@@ -159,7 +159,7 @@ def test_the_same_seed_always_gives_the_same_bytes(
     shape: OrganizationShape, golden: tuple[int, str]
 ) -> None:
     # Checked in: no machine, Python or refactoring may change what a seed gives. A change of the
-    # types does, and is written into the changelog.
+    # story does, and is written into the changelog.
     written = b"".join(lines_of(shape))
 
     assert (len(written.splitlines()), hashlib.sha256(written).hexdigest()) == golden
