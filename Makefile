@@ -41,7 +41,7 @@ mlflow: $(VENV)/.dev ## read real MLflow servers (installs MLflow into .venvs, 0
 mlflow-versions: $(VENV)/.dev ## the same with older MLflows (0.8 GB each)
 	$(BIN)/python -m pytest -m long tests/sources
 
-import-large: $(VENV)/.dev ## a year of reports of 1,000 workspaces, imported and read back (six minutes)
+import-large: $(VENV)/.dev ## a year of reports of 1,000 workspaces, imported and read back
 	$(BIN)/python -m pytest -m long tests/imports
 
 check: lint types audit test mlflow ## what CI runs: ruff, mypy --strict, known vulnerabilities, the tests

@@ -29,10 +29,6 @@ class AuditAction(Enum):
     KEY_REVOKED = _enum_value("KEY_REVOKED", "An API key was revoked.")
     MONTH_CLOSED = _enum_value("MONTH_CLOSED", "A month was closed.")
     MONTH_REOPENED = _enum_value("MONTH_REOPENED", "A closed month was reopened.")
-    HANDED_OVER = _enum_value(
-        "HANDED_OVER", "Live sources took over from a month on from what imported reports told."
-    )
-    HAND_OVER_WITHDRAWN = _enum_value("HAND_OVER_WITHDRAWN", "That was taken back.")
     SIGNED_IN = _enum_value("SIGNED_IN", "A browser session started with an API key.")
     SIGNED_OUT = _enum_value("SIGNED_OUT", "A browser session ended.")
     REQUEST_REFUSED = _enum_value(

@@ -146,6 +146,6 @@ _VERIFIED = {
     ),
     ComparedWith.CLOSE: (
         "{month}: no row changed since it was closed; not compared with events, "
-        "because live sources have replaced its imported report"
+        "which do not correct months up to the last imported report"
     ),
 }

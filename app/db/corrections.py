@@ -162,16 +162,3 @@ async def delete_corrections(
             Correction.origin_month.between(first.first_day, last.first_day),
         )
     )
-
-
-async def delete_corrections_from_later(
-    tx: AsyncConnection, organization_id: UUID, before: Month
-) -> None:
-    """Delete corrections of months before `before` that were booked in it or later."""
-    await tx.execute(
-        delete(Correction).where(
-            Correction.organization_id == organization_id,
-            Correction.origin_month < before.first_day,
-            Correction.booked_month >= before.first_day,
-        )
-    )

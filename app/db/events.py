@@ -217,29 +217,6 @@ async def select_experiments_of_projects(
     return set(found.scalars())
 
 
-async def stream_experiments_of_source(
-    tx: AsyncConnection, organization_id: UUID, source: str, until: datetime
-) -> AsyncIterator[Any]:
-    """Stream a source's facts about experiments before an instant, in the order they apply.
-
-    Deletions of projects and workspaces, which end their experiments, are included from all
-    sources. Columns: type, data.
-    """
-    rows = await tx.stream(
-        text(f"""
-            SELECT type, CAST(data AS text) AS data FROM event
-            WHERE organization_id = :organization_id AND occurred_at < :until
-              AND ((source = :source AND type LIKE 'experiment.%')
-                   OR type IN ('project.deleted', 'workspace.deleted'))
-            {_ORDER_OF_APPLICATION}
-        """),
-        {"organization_id": organization_id, "source": source, "until": until},
-    )
-    async for chunk in rows.partitions(_FETCH_SIZE):
-        for row in chunk:
-            yield row
-
-
 _FETCH_SIZE = 1_000
 """Rows fetched at a time: waiting for a row costs more than building it."""
 

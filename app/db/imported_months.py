@@ -1,7 +1,7 @@
-"""Statements that write month rows as a report states them, whatever the events say."""
+"""Statements that write the month rows of an imported report."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -11,23 +11,26 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.months import MonthTable
 from app.db.unnest import Columns
+from app.domain.months import Month
 
 
-class StatedRow(NamedTuple):
-    """A workspace, project or member as stated; `keys` as its month table names them."""
+class ReportedRow(NamedTuple):
+    """A workspace, project or member; `keys` are in the order of the month table."""
 
     keys: tuple[UUID, ...]
-    present: bool
+    name: str
     experiments: int
     size_bytes: int
 
 
-class StatedUser(NamedTuple):
-    """A user as stated."""
+class ReportedUserRow(NamedTuple):
+    """A user: licensed, or only a member of a workspace."""
 
     user_id: UUID
+    username: str
     licensed: bool
     email: str | None
+    role: str
     created_at: datetime | None
     created_at_is_inferred: bool
     deleted_at: datetime | None
@@ -41,61 +44,64 @@ class StatedUser(NamedTuple):
     size_bytes: int
 
 
-async def write_stated_rows(
+async def insert_reported_rows(
     tx: AsyncConnection,
     organization_id: UUID,
-    month: date,
+    month: Month,
     table: MonthTable,
-    rows: Sequence[StatedRow],
+    rows: Sequence[ReportedRow],
 ) -> None:
-    """Replace what these rows say; other columns stay."""
-    values = ((*row.keys, row.present, row.experiments, row.size_bytes) for row in rows)
-    parameters = _stated_of(table).bind_rows(values)
-    await tx.execute(
-        _write_stated(table),
-        {"organization_id": organization_id, "month": month, **parameters},
-    )
+    """Insert the rows of workspaces, projects or members, all of them present."""
+    if rows:
+        values = ((*row.keys, *row[1:]) for row in rows)
+        await tx.execute(
+            _compose_insert(table),
+            {
+                "organization_id": organization_id,
+                "month": month.first_day,
+                **_columns_of(table).bind_rows(values),
+            },
+        )
 
 
 @cache
-def _stated_of(table: MonthTable) -> Columns:
-    return Columns(**table.key_types, present="boolean", experiments="bigint", size_bytes="bigint")
+def _columns_of(table: MonthTable) -> Columns:
+    figures = {"experiments": "bigint", "size_bytes": "bigint"}
+    return Columns(**table.key_types, **{table.name: "text"}, **figures)
 
 
 @cache
-def _write_stated(table: MonthTable) -> Any:
-    keys = ", ".join(table.keys)
+def _compose_insert(table: MonthTable) -> Any:
+    columns = _columns_of(table)
     return text(f"""
-        INSERT INTO {table.table} (organization_id, month, {keys}, {table.name},
-                                   present, experiments, size_bytes)
-        SELECT CAST(:organization_id AS uuid), CAST(:month AS date),
-               {", ".join(f"said.{key}" for key in table.keys)}, named.{table.name},
-               said.present, said.experiments, said.size_bytes
-        FROM {_stated_of(table).as_rows("said")}
-        JOIN {table.directory_table} AS named
-          ON named.organization_id = :organization_id
-         AND named.{table.directory_key} = said.{table.directory_key}
-        ON CONFLICT (organization_id, month, {keys}) DO UPDATE SET
-            present = excluded.present, experiments = excluded.experiments,
-            size_bytes = excluded.size_bytes
+        INSERT INTO {table.table} (organization_id, month, present, {columns.names})
+        SELECT CAST(:organization_id AS uuid), CAST(:month AS date), true, {columns.names}
+        FROM {columns.as_rows("reported")}
     """)
 
 
-async def write_stated_users(
-    tx: AsyncConnection, organization_id: UUID, month: date, rows: Sequence[StatedUser]
+async def insert_reported_users(
+    tx: AsyncConnection, organization_id: UUID, month: Month, rows: Sequence[ReportedUserRow]
 ) -> None:
-    """Replace what these users' rows say; other columns stay."""
-    await tx.execute(
-        _WRITE_USERS,
-        {"organization_id": organization_id, "month": month, **_USERS.bind_rows(rows)},
-    )
+    """Insert the rows of users."""
+    if rows:
+        await tx.execute(
+            _INSERT_USERS,
+            {
+                "organization_id": organization_id,
+                "month": month.first_day,
+                **_USERS.bind_rows(rows),
+            },
+        )
 
 
 _USERS = Columns(
-    StatedUser,
+    ReportedUserRow,
     user_id="uuid",
+    username="text",
     licensed="boolean",
     email="text",
+    role="text",
     created_at="timestamptz",
     created_at_is_inferred="boolean",
     deleted_at="timestamptz",
@@ -108,14 +114,8 @@ _USERS = Columns(
     experiments="bigint",
     size_bytes="bigint",
 )
-_STATED = tuple(field for field in StatedUser._fields if field != "user_id")
-_WRITE_USERS: Any = text(f"""
-    INSERT INTO user_month (organization_id, month, user_id, username, {", ".join(_STATED)})
-    SELECT CAST(:organization_id AS uuid), CAST(:month AS date), said.user_id,
-           platform_user.username, {", ".join(f"said.{column}" for column in _STATED)}
-    FROM {_USERS.as_rows("said")}
-    JOIN platform_user ON platform_user.organization_id = :organization_id
-                      AND platform_user.user_id = said.user_id
-    ON CONFLICT (organization_id, month, user_id) DO UPDATE SET
-        {", ".join(f"{column} = excluded.{column}" for column in _STATED)}
+_INSERT_USERS = text(f"""
+    INSERT INTO user_month (organization_id, month, {_USERS.names})
+    SELECT CAST(:organization_id AS uuid), CAST(:month AS date), {_USERS.names}
+    FROM {_USERS.as_rows("reported")}
 """)

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select, text, update
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.tables import MonthClose, MonthCloseHistory
@@ -113,19 +113,42 @@ async def mark_imported(
     imported_from: str,
     sha256: str,
     changed_at: datetime | None,
+    is_ui_measured: bool,
+    is_sdk_measured: bool,
 ) -> None:
     """Record which imported report a closed month's rows come from.
 
-    `changed_at` is when the report was made; None keeps the month's own time.
+    A channel is also measured if it was in an earlier imported report. `changed_at` is when the
+    report was made; None keeps the month's own time.
     """
-    values: dict[str, Any] = {"imported_from": imported_from, "imported_sha256": sha256}
-    if changed_at is not None:
-        values["changed_at"] = changed_at
     await tx.execute(
-        update(MonthClose)
-        .where(MonthClose.organization_id == organization_id, MonthClose.month == month.first_day)
-        .values(**values)
+        _MARK_IMPORTED,
+        {
+            "organization_id": organization_id,
+            "month": month.first_day,
+            "imported_from": imported_from,
+            "sha256": sha256,
+            "changed_at": changed_at,
+            "is_ui_measured": is_ui_measured,
+            "is_sdk_measured": is_sdk_measured,
+        },
     )
+
+
+_MEASURED_EARLIER = """EXISTS (
+    SELECT FROM month_close AS earlier
+    WHERE earlier.organization_id = :organization_id AND earlier.month < :month
+      AND earlier.imported_sha256 IS NOT NULL AND earlier.{0}
+)"""
+_MARK_IMPORTED = text(f"""
+    UPDATE month_close SET
+        imported_from = :imported_from,
+        imported_sha256 = :sha256,
+        changed_at = coalesce(CAST(:changed_at AS timestamptz), changed_at),
+        ui_measured = :is_ui_measured OR {_MEASURED_EARLIER.format("ui_measured")},
+        sdk_measured = :is_sdk_measured OR {_MEASURED_EARLIER.format("sdk_measured")}
+    WHERE organization_id = :organization_id AND month = :month
+""")
 
 
 class MonthCloseRow(NamedTuple):

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Row, select, text, update
+from sqlalchemy import Row, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -29,7 +29,7 @@ class OrganizationRow(NamedTuple):
     first_month: Month | None
     last_month: Month | None
     closed_through: Month | None
-    cutover_month: Month | None
+    imported_through: Month | None
 
 
 _COLUMNS = tuple(getattr(Organization, name) for name in OrganizationRow._fields)
@@ -150,19 +150,6 @@ async def extend_coverage(
     )
 
 
-async def lower_first_month(
-    tx: AsyncConnection, organization_id: UUID, first_month: Month
-) -> None:
-    """Record that month rows begin in an earlier month."""
-    await tx.execute(
-        text("""
-            UPDATE organization SET first_month = least(first_month, CAST(:first_month AS date))
-            WHERE organization_id = :organization_id
-        """),
-        {"organization_id": organization_id, "first_month": first_month.first_day},
-    )
-
-
 async def update_closed_through(
     tx: AsyncConnection,
     organization_id: UUID,
@@ -181,12 +168,41 @@ async def update_closed_through(
     )
 
 
-async def update_cutover_month(
-    tx: AsyncConnection, organization_id: UUID, cutover_month: Month | None
+async def record_imported_month(
+    tx: AsyncConnection, organization_id: UUID, month: Month, last_month: Month
 ) -> None:
-    """Record the first month that live sources state; None while imported reports may go on."""
+    """Record that an imported report closed a month, and which month has the latest rows."""
     await tx.execute(
         update(Organization)
         .where(Organization.organization_id == organization_id)
-        .values(cutover_month=_first_day(cutover_month), revision=Organization.revision + 1)
+        .values(
+            first_month=func.least(Organization.first_month, month.first_day),
+            last_month=last_month.first_day,
+            closed_through=month.first_day,
+            imported_through=month.first_day,
+            revision=Organization.revision + 1,
+        )
+    )
+
+
+async def update_reopened_months(
+    tx: AsyncConnection,
+    organization_id: UUID,
+    *,
+    first_month: Month | None,
+    last_month: Month | None,
+    closed_through: Month | None,
+    imported_through: Month | None,
+) -> None:
+    """Record which months have rows, are closed and are imported after a reopening."""
+    await tx.execute(
+        update(Organization)
+        .where(Organization.organization_id == organization_id)
+        .values(
+            first_month=_first_day(first_month),
+            last_month=_first_day(last_month),
+            closed_through=_first_day(closed_through),
+            imported_through=_first_day(imported_through),
+            revision=Organization.revision + 1,
+        )
     )

@@ -64,8 +64,9 @@ class Organization(Base):
     name: Mapped[Name] = mapped_column(unique=True)
     created_at: Mapped[Instant]
     # Month rows exist for every month of [first_month, last_month]: from the month of the earliest
-    # event that arrived before its month was closed to that of the latest event. The stocks of a
-    # later month are those of last_month.
+    # event that arrived before its month was closed, or of the first imported report, to that of
+    # the latest event, or the month after the last imported report. The stocks of a later month
+    # are those of last_month.
     first_month: Mapped[date | None]
     last_month: Mapped[date | None]
     first_event_at: Mapped[OptionalInstant]
@@ -79,8 +80,8 @@ class Organization(Base):
     # The earliest usage event of each channel; before it the channel is not measured.
     ui_measured_from: Mapped[OptionalInstant]
     sdk_measured_from: Mapped[OptionalInstant]
-    # The first month that live sources state; imported reports before it are never corrected.
-    cutover_month: Mapped[date | None]
+    # The last month that an imported report states; it and earlier ones are never corrected.
+    imported_through: Mapped[date | None]
     # The currency of all prices (ISO 4217); null while the organization charges nothing.
     currency: Mapped[str | None]
 

@@ -260,12 +260,6 @@ class MonthClosed(ChargebackError):
     code, status = "MONTH_CLOSED", 409
 
 
-class MonthBeforeCutover(ChargebackError):
-    """A month before the cutover keeps the figures of its imported report."""
-
-    code, status = "MONTH_BEFORE_CUTOVER", 409
-
-
 class MonthNotClosed(ChargebackError):
     """The month is open; or a later one is closed, and only the latest can be reopened."""
 

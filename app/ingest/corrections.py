@@ -14,12 +14,12 @@ class CorrectionLedger:
     """Collects the amounts to correct, by origin month, figure and place.
 
     Args:
-        since: The first day of the cutover month; None if there was no cutover. Months before it
-            keep the figures of their imported reports, so amounts for them are dropped.
+        imported_through: The last month that an imported report states, or None. It and earlier
+            months keep their figures, so amounts for them are dropped.
     """
 
-    def __init__(self, since: Month | None = None) -> None:
-        self._since = since
+    def __init__(self, imported_through: Month | None = None) -> None:
+        self._imported_through = imported_through
         self._amounts: dict[tuple[Month, Figure, UUID, UUID, UUID], int] = defaultdict(int)
 
     def add(
@@ -33,7 +33,7 @@ class CorrectionLedger:
         user_id: UUID = NOWHERE,
     ) -> None:
         """Correct a figure of a closed month by an amount."""
-        if self._since is None or origin >= self._since:
+        if self._imported_through is None or origin > self._imported_through:
             self._amounts[origin, figure, workspace_id, project_id, user_id] += amount
 
     def add_figures(self, origin: Month, placement: Placement, figures: ExperimentFigures) -> None:

@@ -150,12 +150,15 @@ async def _prepare_batch(tx: Transaction, organization: OrganizationRow, new: Ne
     earliest = min(begin, first_event_month or begin)
     first_open = closed_through.plus(1) if closed_through else min(begin, first_month or begin)
     first, last = max(begin, first_open), max(end, first_open)
-    first_month_with_rows: Month | None = None
-    if first_month and last_with_rows:
+    if last_with_rows:
         if new_months := list(last_with_rows.plus(1).through(last)):
             await carry_forward(tx, organization.organization_id, last_with_rows, new_months)
-        first_month_with_rows = max(first_month, first_open)
-        first, last = min(first, first_month_with_rows), max(last, last_with_rows)
+        last = max(last, last_with_rows)
+    first_month_with_rows: Month | None = None
+    if first_month and first_event_month:
+        # Between an imported report and the first event, months have no rows.
+        first_month_with_rows = max(first_month, first_event_month, first_open)
+        first = min(first, first_month_with_rows)
     return Batch(
         tx=tx,
         organization_id=organization.organization_id,
@@ -164,7 +167,7 @@ async def _prepare_batch(tx: Transaction, organization: OrganizationRow, new: Ne
         open_months=list(first.through(last)),
         first_month_with_rows=first_month_with_rows,
         first_event_month=first_event_month,
-        corrections=CorrectionLedger(since=organization.cutover_month),
+        corrections=CorrectionLedger(organization.imported_through),
     )
 
 

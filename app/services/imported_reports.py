@@ -1,48 +1,44 @@
-"""Reports of another service become closed months, and events from which the next ones go on."""
+"""Import reports of another service: each becomes a closed month (ADR 41)."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import NamedTuple
 from uuid import UUID
 
 from app.clock import Clock
-from app.connectors.reports.changes import Changes
-from app.connectors.reports.document import OpenReport, Report
-from app.connectors.reports.stated import write_as_stated
+from app.connectors.reports.document import Report
+from app.connectors.reports.month_rows import ReportRows, to_month_rows
+from app.db.directory import insert_entities
 from app.db.engine import Database, Transaction
-from app.db.month_closes import insert_closes, mark_imported, select_close_history, select_closes
-from app.db.months import carry_forward
-from app.db.organizations import OrganizationRow, lock_organization, update_closed_through
+from app.db.imported_months import insert_reported_rows, insert_reported_users
+from app.db.month_closes import MonthCloseRow, insert_closes, mark_imported, select_closes
+from app.db.months import carry_forward, delete_rows
+from app.db.organizations import OrganizationRow, lock_organization, record_imported_month
 from app.domain.audit import OPERATOR, Action, Actor, AuditEvent
-from app.domain.errors import InvalidBatch, InvalidMonth, InvalidReport, MonthClosed
+from app.domain.errors import InvalidMonth, MonthClosed
 from app.domain.months import Month
-from app.ingest.month_rows import load_rows
-from app.ingest.replay import MonthRows
-from app.ingest.store import CHUNK_SIZE, IngestResult
+from app.ingest.store import IngestResult
 from app.services.analyze_trigger import AnalyzeTrigger
 from app.services.audit import append_audit_event
-from app.services.cutover import cells_told, hand_over_to_live, withdraw_hand_over
-from app.services.file_import import store_lines
+from app.services.charges import book_charges
 from app.services.months import months_to_close
-from app.services.sources import ActiveSourceRun, open_source_run
+from app.services.sources import open_source_run
 
 SOURCE_NAME = "imported reports"
 
 
-class Imported(NamedTuple):
-    """What became of a report.
+class ImportedMonth(NamedTuple):
+    """The result of importing one report.
 
     Attributes:
-        month: Its month.
-        accepted: The events that it brought; None when this very report had been imported.
-        stated: Figures that stand as the report states them although events say otherwise.
-        gaps: Months before it that closed with it, and of which there was no report.
+        month: The report's month.
+        row_count: The rows that it wrote; None if the same report had been imported before.
+        gaps: Earlier months without a report, which closed with this one.
     """
 
     month: Month
-    accepted: IngestResult | None
-    stated: int = 0
+    row_count: int | None
     gaps: Sequence[Month] = ()
 
 
@@ -53,46 +49,33 @@ async def import_reports(
     *,
     clock: Clock,
     by: Actor = OPERATOR,
-    withdrawn: Month | None = None,
-    hand_over: Month | None = None,
-) -> Sequence[Imported]:
+) -> Sequence[ImportedMonth]:
     """Import reports in the order of their months: all of them, or none.
 
-    With `hand_over` live sources take over from that month on (`app/services/cutover.py`), once
-    the reports are imported; with `withdrawn` the hand-over of that month is taken back before.
-
     Raises:
-        InvalidMonth: A month has not ended, there are two reports of it, or one of the other two
-            cannot be.
-        InvalidReport: The feed refuses something that a report says.
-        MonthClosed: A month is closed already, and not by this report.
+        InvalidMonth: A month has not ended, or two reports state the same month.
+        MonthClosed: A month is closed, but not by this report; or a month before it was closed
+            from live events.
     """
     ordered = sorted(reports, key=lambda report: report.month)
-    _insist_on_months(ordered, clock)
-    name, kind = SOURCE_NAME, "report"
-    async with open_source_run(database, organization_id, name, kind=kind, clock=clock) as run:
+    _require_importable_months(ordered, clock())
+    async with open_source_run(
+        database, organization_id, SOURCE_NAME, kind="report", clock=clock
+    ) as run:
         async with database.transaction(organization_id) as tx:
-            if withdrawn is not None:
-                await withdraw_hand_over(tx, organization_id, withdrawn, clock, by)
-            done = [await _import(tx, organization_id, report, clock, by) for report in ordered]
-            brought = [each.accepted for each in done if each.accepted is not None]
-            if hand_over is not None:
-                brought.append(await hand_over_to_live(tx, organization_id, hand_over, clock, by))
-            total = sum(brought, IngestResult())
-            await run.add_counts(tx, total)
-        for imported in done:
-            _tell(run, imported)
-    await AnalyzeTrigger(database).record_events(total.accepted)
+            done = [await _import(tx, organization_id, report, by, clock()) for report in ordered]
+            # Roll back if another run has begun meanwhile.
+            await run.add_counts(tx, IngestResult())
+        for gap in (gap for imported in done for gap in imported.gaps):
+            run.skip(f"report of {gap}", "there is none: the month closed as its events state it")
+    await AnalyzeTrigger(database).record_events(sum(each.row_count or 0 for each in done))
     return done
 
 
-def _insist_on_months(ordered: Sequence[Report], clock: Clock) -> None:
-    now = clock()
+def _require_importable_months(ordered: Sequence[Report], now: datetime) -> None:
     for earlier, later in pairwise(ordered):
         if earlier.month == later.month:
-            raise InvalidMonth(
-                f"{later.origin}: {later.month} is also the month of {earlier.origin}."
-            )
+            raise InvalidMonth(f"{later.origin}: {earlier.origin} also reports {later.month}.")
     for report in ordered:
         if report.month.end > now:
             raise InvalidMonth(
@@ -100,125 +83,86 @@ def _insist_on_months(ordered: Sequence[Report], clock: Clock) -> None:
             )
 
 
-def _tell(run: ActiveSourceRun, imported: Imported) -> None:
-    if imported.stated:
-        run.skip(
-            f"report of {imported.month}",
-            f"{imported.stated} figures stand as it states them, and its events say otherwise",
-        )
-    for gap in imported.gaps:
-        run.skip(f"report of {gap}", "there was none: the month is as the one before left it")
-
-
 async def _import(
-    tx: Transaction, organization_id: UUID, report: Report, clock: Clock, by: Actor
-) -> Imported:
-    month, now = report.month, clock()
+    tx: Transaction, organization_id: UUID, report: Report, by: Actor, now: datetime
+) -> ImportedMonth:
     organization = await lock_organization(tx, organization_id)
-    if await _is_imported(tx, organization, report):
-        return Imported(month, None)
-    if organization.cutover_month is not None and month >= organization.cutover_month:
-        taken_over = organization.cutover_month
-        raise InvalidMonth(f"{report.origin}: live sources have taken over from {taken_over} on.")
-    again = sum(
-        1
-        for act in await select_close_history(tx, organization_id)
-        if act.action == "REOPENED" and act.month == month
-    )
-    opened = report.opened()
-    before = await _before(tx, organization, month)
-    changes = Changes(opened, before, await cells_told(tx, organization_id, month), again=again)
-    accepted = await _accept(tx, organization_id, report, changes.lines(), clock)
-    stated = await _close_as_stated(tx, organization_id, opened, by, now)
-    gaps = [] if organization.first_month is None else months_to_close(organization, month)[:-1]
-    return Imported(month, accepted, stated, gaps)
-
-
-async def _is_imported(tx: Transaction, organization: OrganizationRow, report: Report) -> bool:
-    """Whether this very report closed its month.
-
-    Raises:
-        MonthClosed: The month is closed otherwise.
-    """
-    closed_through = organization.closed_through
-    if closed_through is None or closed_through < report.month:
-        return False
-    closes = {row.month: row for row in await select_closes(tx, organization.organization_id)}
-    close = closes.get(report.month)
-    if close is not None and close.imported_sha256 == report.digest:
-        return True
-    by = "another report" if close is not None and close.imported_sha256 else "no report"
-    raise MonthClosed(
-        f"{report.origin}: {report.month} is closed already, by {by}: open it again first "
-        f"(chargeback months reopen {report.month}), with each later closed month."
-    )
-
-
-async def _before(tx: Transaction, organization: OrganizationRow, month: Month) -> MonthRows:
-    """How the month would end if nothing more were said of it."""
-    last = organization.last_month
-    if last is None or organization.first_month is None or month < organization.first_month:
-        return MonthRows.empty()
-    rows = await load_rows(tx, organization.organization_id, min(month, last))
-    if month > last:
-        rows.users = {
-            name: row._replace(
-                licensed=row.licensed and row.deleted_at is None,
-                ui_usage_count=0,
-                sdk_usage_count=0,
-            )
-            for name, row in rows.users.items()
-        }
-    return rows
-
-
-async def _accept(
-    tx: Transaction,
-    organization_id: UUID,
-    report: Report,
-    lines: Iterator[bytes],
-    clock: Clock,
-) -> IngestResult:
-    chunks = iter(lambda: list(islice(lines, CHUNK_SIZE)), [])
-    try:
-        return await store_lines(tx, organization_id, chunks, clock())
-    except InvalidBatch as refusal:
-        told = [f"{problem.field}: {problem.message}" for problem in refusal.problems]
-        raise InvalidReport("\n  ".join([f"{report.origin}: refused:", *told])) from None
-
-
-async def _close_as_stated(
-    tx: Transaction, organization_id: UUID, opened: OpenReport, by: Actor, now: datetime
-) -> int:
-    """Close the month with what the report states; the next one goes on from the events."""
-    report, month = opened.report, opened.month
-    organization = await lock_organization(tx, organization_id)
+    month = report.month
+    closes = {close.month: close for close in await select_closes(tx, organization_id)}
+    if month in closes and closes[month].imported_sha256 == report.sha256:
+        return ImportedMonth(month, None)
+    _require_open(organization, closes, report)
+    rows = to_month_rows(report.decode(), month)
+    await insert_entities(tx, organization_id, rows.entities)
+    last_month = await _open_next_month(tx, organization, month)
+    await _replace_rows(tx, organization_id, month, rows)
     closing = months_to_close(organization, month)
-    last_month = await _open_next(tx, organization, month)
-    stated = await write_as_stated(tx, organization_id, opened)
     await insert_closes(tx, organization_id, closing, username=by.username or "", now=now)
+    await _mark_imported(tx, organization_id, report, rows)
+    await record_imported_month(tx, organization_id, month, last_month)
+    await book_charges(tx, organization_id, closing[:-1])
+    for each in closing:
+        detail = {"report": report.origin, "sha256": report.sha256} if each == month else {}
+        event = AuditEvent(organization_id, Action.MONTH_CLOSED, str(each), detail)
+        await append_audit_event(tx, by, event, now)
+    return ImportedMonth(month, rows.row_count, closing[:-1])
+
+
+def _require_open(
+    organization: OrganizationRow, closes: Mapping[Month, MonthCloseRow], report: Report
+) -> None:
+    """Reject a month that is closed, and one that follows a month closed from live events."""
+    closed_through, month = organization.closed_through, report.month
+    if closed_through is None:
+        return
+    if month <= closed_through:
+        is_reported = month in closes and closes[month].imported_sha256 is not None
+        by = "by another report" if is_reported else "from live events"
+        raise MonthClosed(
+            f"{report.origin}: {month} is already closed {by}: reopen it first, and before it "
+            f"each later month (chargeback months reopen {closed_through} --reason …)."
+        )
+    if closed_through != organization.imported_through:
+        raise MonthClosed(
+            f"{report.origin}: {closed_through} was closed from live events, and no imported "
+            f"report can follow it: reopen it first "
+            f"(chargeback months reopen {closed_through} --reason …)."
+        )
+
+
+async def _open_next_month(tx: Transaction, organization: OrganizationRow, month: Month) -> Month:
+    """Create the rows of the next month from live rows, before the report replaces this month's.
+
+    Returns:
+        The last month with rows.
+    """
+    last, following = organization.last_month, month.plus(1)
+    if last is None:
+        return following
+    if opened := list(last.plus(1).through(following)):
+        await carry_forward(tx, organization.organization_id, last, opened)
+    return max(last, following)
+
+
+async def _replace_rows(
+    tx: Transaction, organization_id: UUID, month: Month, rows: ReportRows
+) -> None:
+    await delete_rows(tx, organization_id, month)
+    for table, of_level in rows.levels.items():
+        await insert_reported_rows(tx, organization_id, month, table, of_level)
+    await insert_reported_users(tx, organization_id, month, rows.users)
+
+
+async def _mark_imported(
+    tx: Transaction, organization_id: UUID, report: Report, rows: ReportRows
+) -> None:
     await mark_imported(
         tx,
         organization_id,
-        month,
+        report.month,
         imported_from=report.origin,
-        sha256=report.digest,
+        sha256=report.sha256,
         changed_at=report.created_at,
+        is_ui_measured=rows.is_ui_measured,
+        is_sdk_measured=rows.is_sdk_measured,
     )
-    await update_closed_through(tx, organization_id, month, last_month)
-    for each in closing:
-        detail = {"report": report.origin, "sha256": report.digest} if each == month else {}
-        await append_audit_event(
-            tx, by, AuditEvent(organization_id, Action.MONTH_CLOSED, str(each), detail), now
-        )
-    return stated
-
-
-async def _open_next(tx: Transaction, organization: OrganizationRow, month: Month) -> Month | None:
-    """Rows of the next month follow from the events, before those of this one are as stated."""
-    if organization.last_month is None:
-        return None
-    last = organization.last_month
-    if opened := list(last.plus(1).through(month.plus(1))):
-        await carry_forward(tx, organization.organization_id, last, opened)
-    return max(last, month.plus(1))

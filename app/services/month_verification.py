@@ -15,7 +15,6 @@ from app.ingest.corrected_rows import load_corrected_rows
 from app.ingest.month_comparison import describe_differences
 from app.ingest.month_rows import load_rows, replay_month_rows
 from app.ingest.replay import MonthRows
-from app.services.months import is_before_cutover
 
 
 class ComparedWith(Enum):
@@ -27,8 +26,8 @@ class ComparedWith(Enum):
     """A closed month: its figures and corrections are compared with a replay of its events, and
     its rows with the hash stored at the close."""
     CLOSE = auto()
-    """A month before the cutover to live sources: its rows are compared with the hash stored at
-    the close. Its figures come from an imported report, so events cannot confirm them."""
+    """A month up to the last imported one: its rows are compared with the hash stored at the
+    close. Events do not correct such a month, so they cannot confirm its figures."""
 
 
 class MonthVerification(NamedTuple):
@@ -55,7 +54,7 @@ async def verify_month(
             found = describe_differences(expected, rows, figures_only=False)
             return MonthVerification(ComparedWith.EVENTS, list(found))
         changes = await _find_changes_since_close(tx, organization_id, month)
-        if is_before_cutover(organization, month):
+        if organization.imported_through is not None and month <= organization.imported_through:
             return MonthVerification(ComparedWith.CLOSE, changes)
         expected = await _replay_rows(tx, organization, month)
         rows = await load_corrected_rows(tx, organization_id, month)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import NamedTuple
 from uuid import UUID
 
@@ -19,16 +20,17 @@ from app.db.months import carry_forward
 from app.db.organizations import (
     OrganizationRow,
     lock_organization,
-    lower_first_month,
     select_organization_by_id,
     select_organizations,
     update_closed_through,
+    update_reopened_months,
 )
 from app.domain.audit import Action, Actor, AuditEvent, Interface
-from app.domain.errors import InvalidArgument, InvalidMonth, MonthBeforeCutover, MonthNotClosed
+from app.domain.errors import InvalidArgument, InvalidMonth, MonthNotClosed
 from app.domain.months import Month
 from app.domain.text import NUL
 from app.ingest.month_rows import replace_rows, replay_month_rows
+from app.ingest.replay import MonthRows
 from app.services.audit import append_audit_event
 from app.services.charges import book_charges
 
@@ -139,7 +141,8 @@ async def close_due_months(
         organizations = await select_organizations(tx)
     closed: list[tuple[str, Month]] = []
     for organization in organizations:
-        if organization.first_month is not None and organization.first_month <= due:
+        first = _first_event_month(organization)
+        if first is not None and first <= due:
             months = await close_month(
                 database,
                 organization.organization_id,
@@ -162,11 +165,11 @@ async def reopen_month(
 ) -> None:
     """Reopen the latest closed month and apply its corrections; the reopening is audited.
 
-    Closing the first month also closed all earlier ones, so reopening it reopens them too.
+    Reopening a month that an imported report states also reopens the months without a report that
+    closed with it. The rows of reopened months follow from their events.
 
     Raises:
         InvalidArgument: The reason is empty.
-        MonthBeforeCutover: The month is before the cutover to live sources.
         MonthNotClosed: The month is open, or a later one is closed.
     """
     if not reason.strip() or NUL in reason:
@@ -175,43 +178,66 @@ async def reopen_month(
         organization = await lock_organization(tx, organization_id)
         if organization.closed_through != month:
             raise MonthNotClosed(_explain_why_not_reopenable(organization, month))
-        if is_before_cutover(organization, month):
-            raise MonthBeforeCutover(
-                f"{month} cannot be reopened: it keeps the figures of its imported report, "
-                f"because live sources replaced the reports from "
-                f"{organization.cutover_month} on."
+        closes = await select_closes(tx, organization_id)
+        reopening = _find_months_closed_with_latest(closes)
+        for each in reopening:
+            await delete_close(
+                tx, organization_id, each, username=by.username or "", reason=reason, now=now
             )
-        closes = [row.month for row in await select_closes(tx, organization_id)]
-        earlier = max((each for each in closes if each < month), default=None)
-        await delete_close(
-            tx, organization_id, month, username=by.username or "", reason=reason, now=now
-        )
-        event = AuditEvent(organization_id, Action.MONTH_REOPENED, str(month), {"reason": reason})
-        await append_audit_event(tx, by, event, now)
-        await update_closed_through(tx, organization_id, earlier, organization.last_month)
-        if organization.first_event_at is not None:
-            begin = Month.containing(organization.first_event_at)
-            first = min(month, begin) if earlier is None else month
-            await delete_corrections(tx, organization_id, first, month)
-            await recompute_open_months(
-                tx, organization_id, list(max(first, begin).through(month))
-            )
+            act = AuditEvent(organization_id, Action.MONTH_REOPENED, str(each), {"reason": reason})
+            await append_audit_event(tx, by, act, now)
+        await _restore_open_months(tx, organization, closes[: -len(reopening)], reopening)
 
 
-async def recompute_open_months(
-    tx: Transaction, organization_id: UUID, months: Sequence[Month]
+def _find_months_closed_with_latest(closes: Sequence[MonthCloseRow]) -> list[Month]:
+    """Return the latest closed month and, if it is imported, the gaps that closed with it."""
+    *earlier, latest = closes
+    if latest.imported_sha256 is None:
+        return [latest.month]
+    gaps = takewhile(lambda close: close.imported_sha256 is None, reversed(earlier))
+    return [*reversed([close.month for close in gaps]), latest.month]
+
+
+async def _restore_open_months(
+    tx: Transaction,
+    organization: OrganizationRow,
+    still_closed: Sequence[MonthCloseRow],
+    reopened: Sequence[Month],
 ) -> None:
-    """Recompute the rows of these open months from all events, in order."""
-    for month in months:
-        rows = await replay_month_rows(tx, organization_id, month)
+    """Recompute the rows of reopened months from all events, and the organization's months.
+
+    The first close also closed all months before it, so its reopening opens them too.
+    """
+    organization_id, last = organization.organization_id, reopened[-1]
+    first, begin = reopened[0], _first_event_month(organization)
+    closed_through = still_closed[-1].month if still_closed else None
+    if closed_through is None and begin is not None:
+        first = min(first, begin)
+    await delete_corrections(tx, organization_id, first, last)
+    for month in first.through(last):
+        rows = MonthRows.empty()
+        if begin is not None and begin <= month:
+            rows = await replay_month_rows(tx, organization_id, month)
         await replace_rows(tx, organization_id, month, rows)
-    if months:
-        await lower_first_month(tx, organization_id, months[0])
+    first_month, last_month = organization.first_month, organization.last_month
+    if closed_through is None:
+        first_month, last_month = begin, last_month if begin else None
+    elif first_month is not None:
+        first_month = min(first_month, max(first, begin or first))
+    imported = (close.month for close in still_closed if close.imported_sha256 is not None)
+    await update_reopened_months(
+        tx,
+        organization_id,
+        first_month=first_month,
+        last_month=last_month,
+        closed_through=closed_through,
+        imported_through=max(imported, default=None),
+    )
 
 
-def is_before_cutover(organization: OrganizationRow, month: Month) -> bool:
-    """Return whether the month keeps the figures of its imported report."""
-    return organization.cutover_month is not None and month < organization.cutover_month
+def _first_event_month(organization: OrganizationRow) -> Month | None:
+    first_event_at = organization.first_event_at
+    return None if first_event_at is None else Month.containing(first_event_at)
 
 
 def _explain_why_not_reopenable(organization: OrganizationRow, month: Month) -> str:

@@ -1,4 +1,4 @@
-"""Reports as another service would have written them."""
+"""Build reports as another service would write them, and import them."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ import pytest
 from app.connectors.reports.document import read_report
 from app.db.engine import Database
 from app.domain.callers import DEFAULT_ORGANIZATION
-from app.services.imported_reports import Imported, import_reports
+from app.services.imported_reports import ImportedMonth, import_reports
 from app.services.organizations import find_organization
 from tests.conftest import FixedClock
 
@@ -48,7 +48,7 @@ def workspace(
     }
 
 
-def user(name: str, **said: Any) -> Json:
+def user(name: str, **stated: Any) -> Json:
     return {
         "username": name,
         "email": f"{name}@x.test",
@@ -58,7 +58,7 @@ def user(name: str, **said: Any) -> Json:
         "sdkUsageCount": 0,
         "sdkUsageUpdateTs": 0,
         "suspended": False,
-        **said,
+        **stated,
     }
 
 
@@ -75,25 +75,25 @@ def document(month: str, workspaces: Sequence[Json] = (), users: Sequence[Json] 
 
 
 def ms(year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0) -> int:
-    """An instant in UTC, in milliseconds."""
+    """Return an instant in UTC in milliseconds."""
     return int(datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp() * 1000)
 
 
 def compact(content: Json) -> bytes:
-    """The document as the service writes it: lists in its order."""
+    """Return the document's bytes as the service writes them."""
     return orjson.dumps(content)
 
 
-ImportReports = Callable[..., Awaitable[Sequence[Imported]]]
+ImportReports = Callable[..., Awaitable[Sequence[ImportedMonth]]]
 
 
 @pytest.fixture
 def import_(database: Database, clock: FixedClock) -> ImportReports:
-    """Imports documents into the default organization, or another."""
+    """A function that imports documents, by default into the default organization."""
 
     async def run(
         *documents: Json, organization: str = DEFAULT_ORGANIZATION
-    ) -> Sequence[Imported]:
+    ) -> Sequence[ImportedMonth]:
         found = await find_organization(database, organization)
         reports = [
             read_report(orjson.dumps(each), f"{each['reportDate']}.json") for each in documents

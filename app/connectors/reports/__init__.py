@@ -1,1 +1,1 @@
-"""Reports that another service made: documents of past months, from which a history is built."""
+"""Monthly reports of another service: read documents and turn them into month rows."""

@@ -121,7 +121,7 @@ def _create_tables() -> None:
         sa.Column("revision", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("ui_measured_from", sa.DateTime(timezone=True), nullable=True),
         sa.Column("sdk_measured_from", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("cutover_month", sa.Date(), nullable=True),
+        sa.Column("imported_through", sa.Date(), nullable=True),
         sa.Column("currency", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("organization_id"),
         sa.UniqueConstraint("name"),
