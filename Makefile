@@ -16,7 +16,7 @@ else
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help run test mlflow mlflow-versions import-large published hardening pages check audit faults sbom deploy bundle graphiql lint types schema lock clean docs reference bench bench-cold
+.PHONY: help run test mlflow mlflow-versions import-large published hardening pages check audit faults sbom deploy bundle vendor lint types schema lock clean docs reference bench bench-cold
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -91,8 +91,8 @@ docs: $(VENV)/.docs ## the documents as a site, into dist/site; links are checke
 
 .PHONY: screenshots
 screenshots: $(VENV)/.dev ## take the documents' pictures anew, by the browser tests
-	$(BIN)/python -m pytest tests/browser/test_graphiql.py
-	cp artifacts/signin.png artifacts/graphiql.png artifacts/completion.png docs/images
+	$(BIN)/python -m pytest tests/browser/test_graphiql.py tests/browser/test_month.py tests/browser/test_licences_and_close.py
+	cp $(addprefix artifacts/,signin.png graphiql.png completion.png month.png licences.png close.png) docs/images
 
 reference: $(VENV)/.runtime ## generate docs/reference from the code
 	$(BIN)/python tools/reference.py
@@ -103,8 +103,8 @@ bench: $(VENV)/.dev ## the product beside its alternatives; BENCH=--quick for th
 bench-cold: $(VENV)/.dev ## the first report of the largest supported organization, just started
 	$(BIN)/python -m bench.cold
 
-graphiql: ## fetch GraphiQL's files anew (needs npm)
-	$(BIN)/python tools/fetch_graphiql.py
+vendor: $(VENV)/.runtime ## fetch the third-party files of the pages and GraphiQL anew (needs npm)
+	$(BIN)/python tools/vendor.py
 
 schema: $(VENV)/.dev ## write the public contract to schema/schema.graphql
 	$(BIN)/python -m schema > schema/schema.graphql.new && mv schema/schema.graphql.new schema/schema.graphql

@@ -7,7 +7,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from app.clock import Clock, system_clock
@@ -31,7 +31,7 @@ from app.web import auth, events, health, openapi, rest, scim
 from app.web.app_state import AppState, get_app_state
 from app.web.closed_report_cache import ClosedReportCache
 from app.web.errors import error_headers, handle_error, handle_http_error
-from app.web.graphiql import accepts_page, graphiql_page, graphiql_routes, signin_page
+from app.web.graphiql import accepts_page, graphiql_page
 from app.web.graphql import GraphQLEndpoint
 from app.web.ingestor import Ingestor
 from app.web.limits.admission import TenantCapacity
@@ -42,6 +42,9 @@ from app.web.middleware.compression import QualityAwareGZip
 from app.web.middleware.duplicate_headers import RejectDuplicateHeaders
 from app.web.middleware.record_requests import RecordRequests
 from app.web.middleware.security_headers import SecurityHeaders
+from app.web.pages import page_routes
+from app.web.signin import signin_page
+from app.web.static_files import static_routes
 from resolvers.charges_cache import ChargesCache
 
 _MAX_LARGEST_BODIES = 4
@@ -101,15 +104,18 @@ def create_app(
 
 def _create_routes(settings: Settings) -> list[BaseRoute]:
     return [
-        Route("/", _home),
         Route("/graphql", _create_graphql_endpoint(GraphQLEndpoint()), methods=["GET", "POST"]),
         *rest.routes,
         *events.routes,
         *scim.routes,
         *health.routes,
         *openapi.routes,
-        *((*auth.routes, *graphiql_routes()) if settings.graphiql_enabled else ()),
+        *(_create_browser_routes() if settings.graphiql_enabled else ()),
     ]
+
+
+def _create_browser_routes() -> list[BaseRoute]:
+    return [*page_routes(), *auth.routes, *static_routes()]
 
 
 def _create_middleware(
@@ -181,10 +187,6 @@ def _create_lifespan(
     return lifespan
 
 
-async def _home(_: Request) -> Response:
-    return RedirectResponse("/graphql")
-
-
 def _create_graphql_endpoint(
     endpoint: GraphQLEndpoint,
 ) -> Callable[[Request], Awaitable[Response]]:
@@ -198,7 +200,14 @@ def _create_graphql_endpoint(
         try:
             await auth.authenticate(request)
         except (TooManyFailedAttempts, Unauthenticated) as error:
-            return await signin_page(request, None, error.status, error_headers(error))
+            return signin_page(
+                None, error.status, error_headers(error), return_to=_requested_address(request)
+            )
         return await graphiql_page(request)
 
     return graphql
+
+
+def _requested_address(request: Request) -> str:
+    query = request.url.query
+    return f"{request.url.path}?{query}" if query else request.url.path

@@ -171,7 +171,7 @@ class Settings(BaseSettings):
         description="Maximum concurrent requests of one API key per service process, not "
         "counting POST /api/events.",
     )
-    graphiql_enabled: Boolean = Field(True, description="Serve GraphiQL and its sign-in.")
+    graphiql_enabled: Boolean = Field(True, description="Serve the pages and GraphiQL.")
     graphql_introspection_enabled: Boolean = Field(
         True,
         description="Allow GraphQL introspection and suggestions for misspelt names.",

@@ -38,14 +38,15 @@ from app.web.audit import (
 )
 from app.web.body import read_body
 from app.web.errors import error_headers
-from app.web.graphiql import signin_page
 from app.web.limits.auth_throttle import MAX_FAILURES, client_network
 from app.web.limits.concurrency import HoldUntilSent
+from app.web.signin import HOME, local_page, signin_page
 
 SESSION_COOKIE = "chargeback_session"
 CLIENT_HEADER = "X-Chargeback-Client"
 """A header that our own page sends and a cross-site form cannot, which prevents CSRF."""
 _MAX_KEY_LENGTH = 4096
+_MAX_FORM_LENGTH = 2 * _MAX_KEY_LENGTH
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
@@ -174,32 +175,32 @@ def _parse_authorization(authorization: str) -> str:
 
 
 async def sign_in(request: Request) -> Response:
-    """Exchange an API key for a session, then redirect to GraphiQL."""
+    """Exchange an API key for a session, then redirect to the page that needed it."""
     state = get_app_state(request)
     _require_same_origin(request)
-    key = await _read_key_from_form(request)
+    form = await _read_form(request)
+    key, return_to = form.get("key", "").strip(), local_page(form.get("next", HOME))
     try:
         caller = await _authenticate_key(request, key)
         with audit_forbidden(request, caller):
             caller.require(Scope.REPORT_READ)
     except ChargebackError as error:
-        return await signin_page(
-            request, _format_signin_error(error), error.status, error_headers(error)
+        return signin_page(
+            _format_signin_error(error), error.status, error_headers(error), return_to=return_to
         )
     lifetime = timedelta(hours=state.settings.session_lifetime_hours)
     actor = request_actor(request, caller)
     token = await start_session(state.database, caller, lasting=lifetime, now=state.now, by=actor)
-    return _redirect_with_cookie(request, token, int(lifetime.total_seconds()))
+    return _redirect_with_cookie(request, return_to, token, int(lifetime.total_seconds()))
 
 
-async def _read_key_from_form(request: Request) -> str:
-    """Return the form field `key`; "" if the form is longer than any key."""
+async def _read_form(request: Request) -> dict[str, str]:
+    """Return the fields of the sign-in form; none if it is longer than a key and an address."""
     try:
-        body = await read_body(request, _MAX_KEY_LENGTH, lambda _: BodyTooLarge())
+        body = await read_body(request, _MAX_FORM_LENGTH, lambda _: BodyTooLarge())
     except BodyTooLarge:
-        return ""
-    fields = dict(parse_qsl(body.decode(errors="replace")))
-    return fields.get("key", "").strip()
+        return {}
+    return dict(parse_qsl(body.decode(errors="replace")))
 
 
 def _format_signin_error(error: ChargebackError) -> str:
@@ -216,7 +217,7 @@ async def sign_out(request: Request) -> Response:
         state = get_app_state(request)
         actor = Actor(None, request_interface(request), address=client_address(request))
         await end_session(state.database, token, now=state.now, by=actor)
-    return _redirect_with_cookie(request, "", 0)
+    return _redirect_with_cookie(request, "/signin", "", 0)
 
 
 def _require_same_origin(request: Request) -> None:
@@ -226,8 +227,8 @@ def _require_same_origin(request: Request) -> None:
         raise Forbidden(f"Forms of the site {origin} cannot sign in or out here.")
 
 
-def _redirect_with_cookie(request: Request, token: str, max_age: int) -> Response:
-    response = RedirectResponse("/graphql", status_code=303)
+def _redirect_with_cookie(request: Request, address: str, token: str, max_age: int) -> Response:
+    response = RedirectResponse(address, status_code=303)
     response.set_cookie(
         SESSION_COOKIE,
         token,
@@ -241,8 +242,8 @@ def _redirect_with_cookie(request: Request, token: str, max_age: int) -> Respons
 
 
 async def show_sign_in(request: Request) -> Response:
-    """Show the sign-in form."""
-    return await signin_page(request, None)
+    """Show the sign-in form; the parameter `next` names the page to open afterwards."""
+    return signin_page(return_to=local_page(request.query_params.get("next", HOME)))
 
 
 routes = [

@@ -20,6 +20,7 @@ ALWAYS = {
 }
 PATHS = [
     ("GET", "/"),
+    ("GET", "/months/2026-10"),
     ("GET", "/graphql"),
     ("GET", "/signin"),
     ("POST", "/signin"),

@@ -7,9 +7,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.browser.test_graphiql import FLAGS
+from tests.browser.chromium import launch_chromium
 from tests.server_process import KeyedServer, start_keyed_server
 
 MUTATION = 'mutation { createApiKey(username: "evil", scopes: [ADMIN]) { secret } }'
@@ -77,10 +77,8 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+    with launch_chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(params=["127.0.0.1", "localhost"], ids=["same site", "other site"])

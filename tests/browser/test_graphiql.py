@@ -2,24 +2,12 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.chromium import PageMonitor, launch_chromium, save_screenshot
 from tests.server_process import ServerProcess
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-sync",
-    "--disable-background-networking",
-    "--disable-component-update",
-]
-ARTIFACTS = Path("artifacts")
 
 
 @pytest.fixture(scope="module")
@@ -30,38 +18,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = _launched(playwright)
+    with launch_chromium() as browser:
         yield browser
-        browser.close()
-
-
-def _launched(playwright: Playwright) -> Browser:
-    return playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-
-
-@dataclass
-class PageMonitor:
-    """Collects requests to other hosts, errors, and violations of the security policy."""
-
-    foreign: list[str] = field(default_factory=list)
-    violations: list[str] = field(default_factory=list)
-
-    def watch(self, page: Page, own: str) -> None:
-        page.on(
-            "request",
-            lambda request: (
-                None
-                if request.url.startswith((own, "data:"))
-                else self.foreign.append(request.url)
-            ),
-        )
-        page.on("pageerror", lambda error: self.violations.append(str(error)))
-        page.on("console", lambda message: self._note(message.text))
-
-    def _note(self, text: str) -> None:
-        if "Content Security Policy" in text:
-            self.violations.append(text)
 
 
 @pytest.fixture
@@ -73,12 +31,6 @@ def page(browser: Browser, service: ServerProcess) -> Iterator[Page]:
     yield page
     context.close()
     assert (monitor.foreign, monitor.violations) == ([], [])
-
-
-def save_screenshot(page: Page, name: str) -> None:
-    """Save a screenshot for the documentation (`make screenshots`)."""
-    ARTIFACTS.mkdir(exist_ok=True)
-    page.screenshot(path=ARTIFACTS / f"{name}.png")
 
 
 def sign_in(page: Page, service: ServerProcess) -> None:

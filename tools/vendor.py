@@ -1,8 +1,8 @@
-"""Fetches GraphiQL's files anew with the npm client, as `vendor.json` names and pins them.
+"""Fetch the browser's third-party files with the npm client, as `vendor.json` names and pins them.
 
-    python tools/fetch_graphiql.py            fetch, verify, write
-    python tools/fetch_graphiql.py --check    verify the files that are there, without npm
-    python tools/fetch_graphiql.py --pin      after a new version in vendor.json: record its hashes
+    python tools/vendor.py            fetch, verify, write
+    python tools/vendor.py --check    verify the files that are there, without npm
+    python tools/vendor.py --pin      after a new version in vendor.json: record its hashes
 
 The files stay as npm has them, minified and unmodified. A package must have the pinned npm
 integrity and each file the pinned sha256; otherwise nothing is written. Which registry npm asks
@@ -113,7 +113,7 @@ def replace(files: dict[Path, bytes]) -> None:
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description="Fetch GraphiQL's files with npm, verified.")
+    parser = argparse.ArgumentParser(description="Fetch the browser's third-party files with npm.")
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--check", action="store_true", help="verify what is there, offline")
     chosen.add_argument("--pin", action="store_true", help="record the hashes of a new version")
@@ -134,4 +134,4 @@ if __name__ == "__main__":
     try:
         main()
     except (Mismatch, OSError, subprocess.CalledProcessError) as error:
-        sys.exit(f"fetch_graphiql: {error}")
+        sys.exit(f"vendor: {error}")

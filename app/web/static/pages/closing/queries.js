@@ -1,0 +1,30 @@
+// @ts-check
+
+export const CHECKS = `
+query CloseChecks($month: Month!) {
+  chargebackReport(month: $month) {
+    createdAt
+    numberOfWorkspaces
+    numberOfExperiments
+    unmeasuredExperiments
+    totalSizeInMb
+    users { numberOfUsers }
+    corrections { originMonth figure amount }
+    charges { currency total corrections }
+  }
+  sources { name lastRun { outcome finishedAt skippedCount error } }
+  feed(days: 2) {
+    sources { source lastReceivedAt }
+    days { day accepted refused refusedBatches }
+  }
+}`;
+
+export const HISTORY = `
+query MonthHistory {
+  monthHistory { month action happenedAt username reason rowsHash }
+}`;
+
+export const CLOSE_MONTH = `
+mutation CloseMonth($month: Month!) {
+  closeMonth(month: $month) { month status closedAt closedBy rowsHash }
+}`;

@@ -1,0 +1,13 @@
+// @ts-check
+// Runs before the first paint: the chosen theme, else the system's.
+"use strict";
+
+(() => {
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const apply = () => {
+    const chosen = localStorage.getItem("chargeback:theme");
+    document.documentElement.dataset.theme = chosen ?? (system.matches ? "dark" : "light");
+  };
+  apply();
+  system.addEventListener("change", apply);
+})();

@@ -1,0 +1,65 @@
+"""The pages Licences and Close in a real browser, on the demo organization."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.chromium import find_axe_violations, save_screenshot
+from tests.server_process import ServerProcess
+
+PAGES = {"/licences": "Licences", "/close": "Close"}
+
+
+def open_page(page: Page, service: ServerProcess, address: str) -> None:
+    page.goto(f"{service.url}{address}")
+    expect(page.get_by_role("status").or_(page.locator(".checks li")).first).to_be_visible()
+
+
+def test_licences_are_grouped_by_use_and_searched(page: Page, service: ServerProcess) -> None:
+    open_page(page, service, "/licences?idle=30")
+    page.get_by_role("link", name=re.compile("^In use")).click()
+    expect(page.get_by_role("heading", name="In use", level=2)).to_have_count(2)
+    rows = page.locator(".data-table tbody tr")
+    expect(rows.first).to_be_visible()
+    days = [int(each) for each in page.locator("tbody td:nth-child(4)").all_inner_texts()]
+    assert days == sorted(days, reverse=True)
+    assert max(days) < 30
+    save_screenshot(page, "licences", full_page=True)
+
+    page.get_by_role("searchbox").fill("ada.admin")
+    expect(rows).to_have_count(1)
+    assert "group=active&q=ada.admin" in page.url
+
+
+def test_closing_says_what_closes_and_leaves_a_trace(page: Page, service: ServerProcess) -> None:
+    open_page(page, service, "/close")
+    first = page.get_by_label("Month to close").locator("option").last.get_attribute("value")
+    page.get_by_label("Month to close").select_option(first)
+    expect(page.get_by_role("listitem").filter(has_text="Corrections")).to_contain_text(
+        "Nothing came late"
+    )
+    save_screenshot(page, "close", full_page=True)
+    page.get_by_role("button", name=re.compile("^Close .* …$")).click()
+    expect(page.get_by_role("group", name="Confirm")).to_contain_text("will never change again")
+    page.get_by_role("button", name="Close it for good").click()
+
+    row = page.locator("tbody tr")
+    expect(row).to_have_count(1)
+    expect(row).to_contain_text("ada.admin")
+    row.get_by_role("rowheader").get_by_role("link").click()
+    expect(page.locator(".badge.closed")).to_contain_text("Closed")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("address", PAGES)
+def test_axe_has_no_findings(
+    page: Page, service: ServerProcess, address: str, width: int, theme: str
+) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+    open_page(page, service, address)
+
+    assert find_axe_violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

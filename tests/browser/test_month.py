@@ -1,0 +1,222 @@
+"""The Month page in a real browser, on the demo organization."""
+
+import csv
+import re
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.chromium import find_axe_violations, save_screenshot
+from tests.server_process import ServerProcess, run_command, start_keyed_server
+
+# The demo ends now, so its months follow the clock.
+_FIRST = datetime.now(UTC).date().replace(day=1)
+MONTH = _FIRST - timedelta(days=1)
+"""A day of the latest month that is over: the page that opens first."""
+BEFORE = MONTH.replace(day=1) - timedelta(days=1)
+WIDTHS = (390, 768, 1440)
+NONE = "\N{EN DASH}"
+
+
+def open_page(page: Page, service: ServerProcess, address: str = "/") -> None:
+    """Open a page and wait for its figures."""
+    page.goto(f"{service.url}{address}")
+    expect(page.locator(".chart .legend")).to_be_visible(timeout=30_000)
+    expect(page.locator(".data-table tbody tr").first).to_be_visible(timeout=30_000)
+
+
+def month_path(**parameters: str) -> str:
+    query = "&".join(f"{name}={value}" for name, value in parameters.items())
+    return f"/months/{MONTH:%Y-%m}" + (f"?{query}" if query else "")
+
+
+def read_column(page: Page, heading: str) -> list[str]:
+    """Return a column of the table, without the total."""
+    headings = page.locator(".data-table thead th").all_inner_texts()
+    index = next(i for i, each in enumerate(headings) if each.startswith(heading)) + 1
+    cells = page.locator(f".data-table tbody tr > :nth-child({index})").all_inner_texts()
+    return [each.split("\n")[0] for each in cells]
+
+
+def to_number(text: str) -> float:
+    return float(text.replace(",", "").replace("\N{MINUS SIGN}", "-"))
+
+
+def test_a_link_leads_through_the_sign_in_form_back_to_itself(
+    browser: Browser, service: ServerProcess
+) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{service.url}{month_path(by='project')}")
+    page.get_by_label("API key").fill(service.key)
+    page.get_by_role("button", name="Sign in").click()
+
+    expect(page).to_have_url(f"{service.url}{month_path(by='project')}")
+    expect(page.get_by_role("heading", name=f"Projects in {MONTH:%B %Y}")).to_be_visible()
+    context.close()
+
+
+def test_the_start_page_opens_the_latest_month_that_is_over(
+    page: Page, service: ServerProcess
+) -> None:
+    open_page(page, service)
+
+    expect(page).to_have_url(f"{service.url}{month_path()}")
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"{MONTH:%B %Y}")
+    expect(page.locator(".badge").first).to_have_text("Open: figures may still change")
+    save_screenshot(page, "month", full_page=True)
+    page.get_by_role("button", name="Use the dark theme").click()
+    save_screenshot(page, "month-dark", full_page=True)
+
+
+def test_totals_equal_the_exported_csv(page: Page, service: ServerProcess) -> None:
+    open_page(page, service)
+    exported = run_command(
+        "report", f"{MONTH:%Y-%m}", "--format", "csv", data_dir=service.data_dir
+    ).stdout
+    lines = list(csv.DictReader(StringIO(exported)))
+    experiments = sum(int(each["Experiments"]) for each in lines)
+    size = sum(float(each["Size in MB"]) for each in lines) / 1024
+    average = sum(float(each["Average in MB"]) for each in lines) / 1024
+
+    # Members, experiments, created, at the end, the month before, the average and its changes.
+    total = page.locator("tfoot td").all_inner_texts()
+    assert to_number(total[1]) == experiments
+    assert [to_number(total[3]), to_number(total[5])] == pytest.approx([size, average], abs=0.06)
+    assert read_column(page, "Workspace") == [
+        each["Workspace"]
+        for each in sorted(lines, key=lambda line: float(line["Average in MB"]), reverse=True)
+    ]
+
+
+def test_the_table_is_searched_sorted_and_drilled_by_the_address(
+    page: Page, service: ServerProcess
+) -> None:
+    open_page(page, service)
+    page.get_by_role("searchbox", name="Search workspaces").fill("speech")
+    expect(page.get_by_text("1 of 13 workspaces")).to_be_visible()
+    assert page.url.endswith(month_path(q="speech"))
+
+    page.get_by_role("rowheader").get_by_role("link", name="speech").click()
+    expect(page.get_by_role("heading", name="All workspaces / speech")).to_be_visible()
+    expect(page.get_by_role("columnheader", name="Project")).to_be_visible()
+    page.get_by_role("link", name="Members").click()
+    expect(page.get_by_role("columnheader", name="Member")).to_be_visible()
+    page.get_by_role("button", name="Δ GB").click()
+    expect(page.get_by_role("columnheader", name="Δ GB")).to_have_attribute(
+        "aria-sort", "descending"
+    )
+    changes = [to_number(each) for each in read_column(page, "Δ GB") if each != NONE]
+    assert changes == sorted(changes, reverse=True)
+
+    page.go_back()
+    page.go_back()
+    expect(page.get_by_text("1 of 13 workspaces")).to_be_visible()
+    assert read_column(page, "Workspace") == ["speech"]
+
+
+def test_a_bar_opens_its_month_and_a_segment_its_workspace(
+    page: Page, service: ServerProcess
+) -> None:
+    open_page(page, service)
+    page.get_by_role("link", name=re.compile(f"^{BEFORE:%b %Y}: ")).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"{BEFORE:%B %Y}")
+
+    page.locator("li.selected .series-1").click()
+    expect(page.get_by_role("heading", name=re.compile("All workspaces / "))).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"{BEFORE:%B %Y}")
+
+
+def test_the_page_works_from_the_keyboard(page: Page, service: ServerProcess) -> None:
+    open_page(page, service)
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+
+    page.get_by_role("link", name=re.compile(f"^{BEFORE:%b %Y}: ")).focus()
+    expect(page.locator(".legend h3")).to_contain_text(f"{BEFORE:%B %Y}")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"{BEFORE:%B %Y}")
+
+    page.get_by_role("button", name="Experiments").focus()
+    page.keyboard.press("Enter")
+    counts = [to_number(each) for each in read_column(page, "Experiments")]
+    assert counts == sorted(counts, reverse=True)
+
+
+def test_each_figure_shows_its_query(page: Page, service: ServerProcess) -> None:
+    open_page(page, service)
+    links = page.locator(".show-query")
+    # Four cards, the chart and the table.
+    assert links.count() == 6
+
+    with page.expect_popup() as opened:
+        links.last.click()
+    graphiql = opened.value
+    expect(graphiql.locator(".graphiql-query-editor")).to_contain_text("query Workspaces")
+    graphiql.get_by_role("button", name=re.compile("Execute")).click()
+    expect(graphiql.locator(".graphiql-response")).to_contain_text("averageSizeInMb")
+
+
+def test_the_chart_has_its_figures_in_a_table(page: Page, service: ServerProcess) -> None:
+    open_page(page, service)
+    page.get_by_text("Show these 13 months as a table").click()
+    table = page.get_by_role("region", name="The chart as a table")
+
+    assert table.locator("tbody tr").count() == 13
+    total = table.locator("tbody tr").nth(11).locator("td").last.inner_text()
+    shown = to_number(page.locator(".card .figure").first.inner_text().split()[0])
+    assert to_number(total) == pytest.approx(shown, abs=0.5)
+
+
+def test_an_error_is_shown_in_words_and_can_be_retried(page: Page, service: ServerProcess) -> None:
+    refused: dict[str, Any] = {"errors": [{"message": "The query took longer than 30 s."}]}
+    page.route("**/graphql", lambda route: route.fulfill(json=refused))
+    page.goto(f"{service.url}/")
+    expect(page.get_by_role("alert")).to_contain_text("The query took longer than 30 s.")
+
+    page.unroute("**/graphql")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"{MONTH:%B %Y}")
+
+
+def test_an_unknown_month_says_which_there_are(page: Page, service: ServerProcess) -> None:
+    page.goto(f"{service.url}/months/1999-01")
+
+    expect(page.get_by_role("alert")).to_contain_text("There is no report for 1999-01")
+
+
+def test_an_empty_store_says_what_to_do_next(
+    browser: Browser, tmp_path: Path, service: ServerProcess
+) -> None:
+    with start_keyed_server(tmp_path) as empty:
+        context = browser.new_context()
+        page = context.new_page()
+        signed_in = context.request.post(
+            f"{empty.url}/signin", form={"key": empty.key}, max_redirects=0
+        )
+        assert signed_in.status == 303
+        page.goto(empty.url)
+        expect(page.get_by_role("heading", name="No data yet")).to_be_visible()
+        context.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_axe_has_no_findings(page: Page, service: ServerProcess, width: int, theme: str) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+    open_page(page, service)
+
+    assert find_axe_violations(page) == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_sticks_out_of_the_window(page: Page, service: ServerProcess, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    open_page(page, service)
+
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
