@@ -1,21 +1,39 @@
 """The consoles of the commands: results go to stdout, progress and errors to stderr."""
 
 import sys
+from typing import Any
 
 from rich.console import Console
+from rich.text import Text
+
+from app.domain.safe_text import escape_for_terminal
 
 _PIPE_WIDTH = 240
 """A pipe has no width of its own, and Rich would wrap tables at 80 columns."""
 
-stdout = Console(soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
-stderr = Console(stderr=True, soft_wrap=True)
+
+class PlainConsole(Console):
+    """Prints every string as it is: no markup, no emoji codes, no control characters.
+
+    Names come from elsewhere: `[old]` is a name, not a style, and an escape sequence must not
+    reach the terminal. What is to be styled is a `Text`, or has a `style`.
+    """
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return the string as text, with unusual characters shown escaped."""
+        plain = {"markup": False, "emoji": False, "highlight": False, "highlighter": None}
+        return super().render_str(escape_for_terminal(text, keep="\n"), **{**options, **plain})
+
+
+stdout = PlainConsole(soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+stderr = PlainConsole(stderr=True, soft_wrap=True)
 
 
 def print_line(text: str) -> None:
-    """Print a line to stdout as it is, without Rich's markup and highlighting."""
-    stdout.print(text, markup=False, highlight=False)
+    """Print a line to stdout."""
+    stdout.print(text)
 
 
 def print_error(text: str) -> None:
-    """Print a line to stderr as it is, without Rich's markup and highlighting."""
-    stderr.print(text, markup=False, highlight=False)
+    """Print a line to stderr."""
+    stderr.print(text)

@@ -14,7 +14,7 @@ def main() -> None:
     try:
         cli()
     except (ChargebackError, EmbeddedPostgresError, SettingsError) as error:
-        stderr.print(f"Error: {error}", style="red", markup=False, highlight=False)
+        stderr.print(f"Error: {error}", style="red")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -10,13 +10,13 @@ import orjson
 import typer
 
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization, parse_instant
-from app.cli.report import escape_formula
 from app.clock import system_clock
 from app.console import stdout
 from app.db.audit import AuditFilter
 from app.db.engine import Database
 from app.domain.audit import OPERATOR, Action, AuditEntry
 from app.domain.callers import DEFAULT_ORGANIZATION
+from app.domain.safe_text import escape_for_spreadsheet
 from app.server.store import run_with_store
 from app.services.audit import export_audit_log
 from app.services.organizations import find_organization
@@ -116,7 +116,7 @@ def _csv_writer() -> Callable[[Any], None]:
     def write(entry: Any) -> None:
         *values, detail = (getattr(entry, attribute) for attribute in _COLUMNS)
         cells = [*map(_format_cell, values), orjson.dumps(detail).decode()]
-        writer.writerow([escape_formula(cell) for cell in cells])
+        writer.writerow([escape_for_spreadsheet(cell) for cell in cells])
 
     return write
 

@@ -85,7 +85,7 @@ cli.add_typer(systemd, name="systemd", rich_help_panel=Panel.OPERATIONS)
 
 def _print_version(is_requested: bool) -> None:
     if is_requested:
-        stdout.print(__version__, highlight=False)
+        stdout.print(__version__)
         raise typer.Exit
 
 

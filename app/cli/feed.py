@@ -4,12 +4,12 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from app.cli.help import command, command_group
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
+from app.cli.tables import TableRow, print_table
 from app.clock import system_clock
-from app.console import print_line, stdout
+from app.console import print_line
 from app.db.engine import Database
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.server.store import run_with_store
@@ -39,16 +39,25 @@ async def print_activity(database: Database, organization: str, days: int) -> No
     """Print the sources, and the latest days on which events arrived."""
     found = await find_organization(database, organization)
     activity = await read_feed_activity(database, found.organization_id, days=days)
-    sources = Table("Source", "Accepted", "Duplicates", "Last event", "Last received")
+    sources: list[TableRow] = []
     for row in activity.sources:
         times = (f"{at:%Y-%m-%d %H:%M:%S}" for at in (row.last_event_at, row.last_received_at))
-        sources.add_row(row.source, f"{row.accepted:,}", f"{row.duplicates:,}", *times)
-    by_day = Table("Day", "Accepted", "Duplicates", "Refused", "Refused batches")
+        sources.append((row.source, f"{row.accepted:,}", f"{row.duplicates:,}", *times))
+    by_day: list[TableRow] = []
     for day in activity.days:
         counts = (day.accepted, day.duplicates, day.refused, day.refused_batches)
-        by_day.add_row(str(day.day), *(f"{count:,}" for count in counts))
-    stdout.print(sources)
-    stdout.print(by_day)
+        by_day.append((str(day.day), *(f"{count:,}" for count in counts)))
+    print_table(
+        ("Source", *_COUNTS, "Last event", "Last received"),
+        sources,
+        right=_COUNTS,
+        drop=("Last received", "Last event"),
+    )
+    print_table(("Day", *_COUNTS, *_REFUSED), by_day, right=(*_COUNTS, *_REFUSED))
+
+
+_COUNTS = ("Accepted", "Duplicates")
+_REFUSED = ("Refused", "Refused batches")
 
 
 @command(feed, "prune", examples=["feed prune --older-than-days 800"])

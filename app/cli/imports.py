@@ -23,14 +23,14 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
-from rich.table import Table
 
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
+from app.cli.tables import TableRow, print_table
 from app.clock import system_clock
 from app.connectors.files.events import TableFiles
 from app.connectors.files.mapping import TableMapping, default_mapping, read_mapping
 from app.connectors.files.tables import InvalidValue, parse_timestamp
-from app.console import print_line, stderr, stdout
+from app.console import print_line, stderr
 from app.db.engine import Database
 from app.db.months import MonthTotals
 from app.domain.callers import DEFAULT_ORGANIZATION
@@ -126,7 +126,7 @@ def _advance(progress: Progress, task: TaskID, source: BufferedReader, name: str
 
 def _byte_progress() -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TimeElapsedColumn(),
@@ -293,11 +293,11 @@ def _print_changes(dry_run: DryRun) -> None:
     print_line(
         f"would accept {accepted.accepted}, duplicates {accepted.duplicates}; nothing was stored"
     )
-    changes = Table("Month", "Figure", "Before", "After")
+    changes: list[TableRow] = []
     for month, after in dry_run.after.items():
         before = dry_run.before.get(month, MonthTotals())
         for figure, was, becomes in zip(MonthTotals._fields, before, after, strict=True):
             if was != becomes:
-                changes.add_row(str(month), figure.replace("_", " "), str(was), str(becomes))
-    if changes.row_count:
-        stdout.print(changes)
+                changes.append((str(month), figure.replace("_", " "), str(was), str(becomes)))
+    if changes:
+        print_table(("Month", "Figure", "Before", "After"), changes, right={"Before", "After"})

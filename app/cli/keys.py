@@ -1,15 +1,16 @@
 """`chargeback keys`: create, list, rotate and revoke API keys."""
 
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from app.cli.help import command, command_group
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
+from app.cli.tables import print_table
 from app.clock import system_clock
-from app.console import print_error, print_line, stdout
+from app.console import print_error, print_line
 from app.db.engine import Database
 from app.domain.callers import DEFAULT_ORGANIZATION, Scope
 from app.server.store import run_with_store
@@ -94,16 +95,34 @@ def list_(
 
     async def run(database: Database, _: Settings) -> None:
         found = await find_organization(database, organization)
-        table = Table(
-            "Id", "User", "Label", "Scopes", "Created", "Expires", "Revoked", "Last used"
-        )
-        for key in await list_keys(database, found.organization_id):
-            times = (key.created_at, key.expires_at, key.revoked_at, key.last_used_at)
-            cells = [f"{time:%Y-%m-%d %H:%M}" if time else "" for time in times]
-            table.add_row(key.key_id, key.username, key.label, ", ".join(key.scopes), *cells)
-        stdout.print(table)
+        _print_keys(await list_keys(database, found.organization_id))
 
     run_with_store(data_dir, env_file, run)
+
+
+def _print_keys(found: Sequence[Any]) -> None:
+    headings = ("Id", "User", "Status", "Last used", "Scopes", "Label", "Created")
+    rows = (
+        (
+            key.key_id,
+            key.username,
+            _format_status(key),
+            f"{key.last_used_at:%Y-%m-%d}" if key.last_used_at else "never",
+            ", ".join(key.scopes),
+            key.label,
+            f"{key.created_at:%Y-%m-%d}",
+        )
+        for key in found
+    )
+    print_table(
+        headings, rows, whole={"Id", "Created", "Last used"}, drop=("Created", "Label", "Scopes")
+    )
+
+
+def _format_status(key: Any) -> str:
+    if key.revoked_at is not None:
+        return f"revoked {key.revoked_at:%Y-%m-%d}"
+    return f"expires {key.expires_at:%Y-%m-%d}" if key.expires_at else "active"
 
 
 @command(keys, "rotate", examples=["keys rotate 08NzwuxWPJ21 --overlap-hours 48"])

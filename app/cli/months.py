@@ -4,12 +4,12 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from app.cli.help import command, command_group
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization, MonthArgument
+from app.cli.tables import print_table
 from app.clock import system_clock
-from app.console import print_line, stdout
+from app.console import print_line
 from app.db.engine import Database
 from app.domain.audit import OPERATOR
 from app.domain.callers import DEFAULT_ORGANIZATION
@@ -45,17 +45,19 @@ def list_(
 
 async def _print_months(database: Database, organization: str, now: datetime) -> None:
     found = await find_organization(database, organization)
-    table = Table("Month", "Status", "Closed at", "By", "Hash of the rows", "Imported from")
-    for state in await list_months(database, found.organization_id, now):
-        table.add_row(
+    rows = [
+        (
             str(state.month),
             "closed" if state.closed_at else "open",
             f"{state.closed_at:%Y-%m-%d %H:%M}" if state.closed_at else "",
             state.closed_by or "",
-            (state.rows_hash or "")[:16],
+            state.rows_hash or "",
             state.imported_from or "",
         )
-    stdout.print(table)
+        for state in await list_months(database, found.organization_id, now)
+    ]
+    headings = ("Month", "Status", "Closed at", "By", "Hash of the rows", "Imported from")
+    print_table(headings, rows, whole={"Month", "Closed at"}, drop=("Imported from", "By"))
     for entry in await list_close_history(database, found.organization_id):
         if entry.reason:
             print_line(

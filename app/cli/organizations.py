@@ -3,12 +3,12 @@
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from app.cli.help import command, command_group
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile
+from app.cli.tables import TableRow, print_table
 from app.clock import system_clock
-from app.console import print_line, stdout
+from app.console import print_line
 from app.db.engine import Database
 from app.server.store import run_with_store
 from app.services.organizations import create_organization, list_organizations
@@ -37,10 +37,10 @@ def list_(data_dir: DataDir = DEFAULT_DATA_DIR, env_file: EnvFile = None) -> Non
     """List organizations by name, with the months that their events cover."""
 
     async def run(database: Database, _: Settings) -> None:
-        table = Table("Name", "From", "To")
+        rows: list[TableRow] = []
         for row in await list_organizations(database):
             months = (row.first_month, row.last_month)
-            table.add_row(row.name, *(str(month) if month else "" for month in months))
-        stdout.print(table)
+            rows.append((row.name, *(str(month) if month else "" for month in months)))
+        print_table(("Name", "From", "To"), rows)
 
     run_with_store(data_dir, env_file, run)

@@ -18,6 +18,7 @@ from app.db.engine import Database
 from app.domain.audit import Action
 from app.domain.callers import DEFAULT_ORGANIZATION, Caller, Scope
 from app.domain.months import Month
+from app.domain.safe_text import escape_for_spreadsheet
 from app.domain.sizes import to_megabytes
 from app.server.store import run_with_store
 from app.services.audit import append_audit_event
@@ -155,13 +156,8 @@ def _format_csv(month: Month, lines: Sequence[Sequence[str]]) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(("Month", *_HEADINGS))
     for name, *figures in lines:
-        writer.writerow((str(month), escape_formula(name), *figures))
+        writer.writerow((str(month), escape_for_spreadsheet(name), *figures))
     return buffer.getvalue()
-
-
-def escape_formula(cell: str) -> str:
-    """Quote a cell that a spreadsheet would run as a formula."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def _workspaces_table(organization: str, month: Month, lines: Sequence[Sequence[str]]) -> Table:

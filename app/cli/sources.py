@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from app.cli.help import command, command_group
 from app.cli.mlflow import print_result, show_progress
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
+from app.cli.tables import print_table
 from app.clock import system_clock
-from app.console import print_error, print_line, stdout
+from app.console import print_error, print_line
 from app.db.engine import Database
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import ChargebackError, InvalidArgument
@@ -108,10 +108,8 @@ async def _run(database: Database, connections: Sequence[SourceConfig]) -> None:
 async def _print_sources(database: Database, organization: str) -> None:
     found = await find_organization(database, organization)
     sources = await list_sources(database, found.organization_id)
-    table = Table("Source", "Kind", *_RUN_COLUMNS)
-    for source in sources:
-        table.add_row(source.name, source.kind, *_format_run(source.last_run))
-    stdout.print(table)
+    rows = ((each.name, each.kind, *_format_run(each.last_run)) for each in sources)
+    print_table(("Source", "Kind", *_RUN_COLUMNS), rows, right=_COUNTS, drop=_DROPPED)
     for source in sources:
         if source.last_run is not None:
             _print_skipped(source.name, source.last_run)
@@ -120,14 +118,14 @@ async def _print_sources(database: Database, organization: str) -> None:
 async def _print_runs(database: Database, organization: str, name: str, first: int) -> None:
     found = await find_organization(database, organization)
     runs = await list_source_runs(database, found.organization_id, name, first)
-    table = Table("Run", *_RUN_COLUMNS)
-    for run in runs:
-        table.add_row(str(run.number), *_format_run(run))
-    stdout.print(table)
+    rows = ((str(run.number), *_format_run(run)) for run in runs)
+    print_table(("Run", *_RUN_COLUMNS), rows, right=_COUNTS, drop=_DROPPED)
     _print_skipped(name, runs[0])
 
 
-_RUN_COLUMNS = ("Started", "Finished", "Outcome", "Accepted", "Duplicates", "Skipped")
+_COUNTS = ("Accepted", "Duplicates", "Skipped")
+_RUN_COLUMNS = ("Started", "Finished", "Outcome", *_COUNTS)
+_DROPPED = ("Started", "Duplicates")
 
 
 def _format_run(run: SourceRunState | None) -> list[str]:

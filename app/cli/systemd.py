@@ -137,7 +137,7 @@ def install(
         _write(machine.path(DEFAULT_ENV_FILE), default_settings_file(), mode=0o640)
         _share_with_service(machine, machine.path(DEFAULT_ENV_FILE))
     machine.run("systemctl", "enable", _SERVICE, _TIMER)
-    stdout.print(f"installed {_FILES[_SERVICE]}", highlight=False)
+    stdout.print(f"installed {_FILES[_SERVICE]}")
     if machine.is_running:
         machine.run("systemctl", "daemon-reload")
         machine.run("systemctl", "start", _TIMER)

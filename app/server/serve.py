@@ -217,5 +217,5 @@ def _greet(address: str, key: str | None) -> None:
             "Sign in to GraphiQL with the key, or try:",
             f"  curl -sS -H 'Authorization: {key}' '{report}'",
         ]
-    stdout.print("\n".join(lines), markup=False, highlight=False)
+    stdout.print("\n".join(lines))
     stderr.print("Ctrl-C stops it.")

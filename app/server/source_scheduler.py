@@ -65,4 +65,4 @@ async def _run(database: Database, connection: SourceConfig) -> None:
 
 
 def _say(line: str) -> None:
-    stderr.print(line, markup=False, highlight=False)
+    stderr.print(line)
