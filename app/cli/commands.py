@@ -29,7 +29,13 @@ command(
     cli,
     "report",
     panel=Panel.MONTH_END,
-    examples=["report 2026-09", "report 2026-09 --format csv > 2026-09.csv"],
+    examples=[
+        "report 2026-09",
+        "report 2026-09 --by user --top 10 --order size",
+        "report 2026-09 --output 2026-09.xlsx",
+        "report 2026-09 --split-by workspace --format xlsx --out 2026-09",
+        "report --from 2026-01 --to 2026-09 --format csv > 2026.csv",
+    ],
 )(show_report)
 cli.add_typer(months, name="months", rich_help_panel=Panel.MONTH_END)
 command(

@@ -1,58 +1,37 @@
-"""`chargeback report`: print a month's report as a table, JSON or CSV."""
+"""`chargeback report`: print or export a report."""
 
-import csv
-import io
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from contextlib import aclosing
 from enum import StrEnum
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, NamedTuple
 
 import typer
-from rich.table import Table
 
-from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization, MonthArgument
-from app.clock import system_clock
-from app.console import stdout
+from app.cli.operator import operator_context
+from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
+from app.cli.report_files import (
+    choose_file_name,
+    create_folder,
+    print_text,
+    require_file,
+    write_chunks,
+    write_to_path,
+    write_to_stdout,
+)
+from app.cli.report_table import print_export
+from app.console import print_line, stdout
 from app.db.engine import Database
 from app.domain.audit import Action
-from app.domain.callers import DEFAULT_ORGANIZATION, Caller, Scope
+from app.domain.callers import DEFAULT_ORGANIZATION
+from app.domain.errors import InvalidArgument
 from app.domain.months import Month
-from app.domain.safe_text import escape_for_spreadsheet
-from app.domain.sizes import to_megabytes
+from app.domain.sections import Section, SectionOrder
+from app.export.report import ExportQuery, list_workspaces, read_export
+from app.export.writers import FileFormat
 from app.server.store import run_with_store
-from app.services.audit import append_audit_event
-from app.services.organizations import find_organization
 from app.settings import Settings
 from app.web.report_document import read_report_header, stream_document
 from resolvers.context import Context
-from resolvers.corrections import corrections_of_reports
-from resolvers.levels import to_dicts
-from resolvers.report import fetch_report
-from resolvers.rows import Grouped
-from resolvers.workspaces import workspaces_of_reports
-
-_COLUMNS = (
-    "name",
-    "number_of_members",
-    "number_of_projects",
-    "experiments",
-    "experiments_created",
-    "size_bytes",
-    "average_hundredths",
-)
-_TOTAL_COLUMNS = frozenset(
-    ("number_of_workspaces", "number_of_users", "experiments", "unmeasured", "size_bytes")
-)
-_HEADINGS = (
-    "Workspace",
-    "Members",
-    "Projects",
-    "Experiments",
-    "Created",
-    "Size in MB",
-    "Average in MB",
-)
 
 
 class Format(StrEnum):
@@ -61,132 +40,227 @@ class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
     CSV = "csv"
+    XLSX = "xlsx"
+    PARQUET = "parquet"
+
+
+class Split(StrEnum):
+    """What there is a file for each of."""
+
+    WORKSPACE = "workspace"
+
+
+class ReportRequest(NamedTuple):
+    """What the command's options ask for.
+
+    Attributes:
+        by: The section; None is the format's default.
+        output: The file to write; None is standard output.
+        out: The directory of one file for each workspace; None is one file.
+    """
+
+    first_month: Month
+    last_month: Month
+    form: Format = Format.TABLE
+    by: Section | None = None
+    order: SectionOrder = SectionOrder.NAME
+    top: int | None = None
+    workspace: str | None = None
+    output: Path | None = None
+    out: Path | None = None
+
+    @property
+    def query(self) -> ExportQuery:
+        """The export to read."""
+        return ExportQuery(
+            self.first_month,
+            self.last_month,
+            self._sections,
+            self.order,
+            self.top,
+            self.workspace,
+        )
+
+    @property
+    def _sections(self) -> tuple[Section, ...]:
+        if self.by is not None:
+            return (self.by,)
+        if self.form not in {Format.XLSX, Format.JSON}:
+            return (Section.WORKSPACE,)
+        has_users = self.workspace is None and self.out is None
+        return tuple(each for each in Section if has_users or each is not Section.USER)
+
+    @property
+    def is_document(self) -> bool:
+        """Whether the REST document is asked for, which has a fixed shape."""
+        return self.form is Format.JSON and self.by is None and self.out is None
 
 
 def show_report(
-    month: MonthArgument,
+    month: Annotated[
+        str | None, typer.Argument(metavar="MONTH", help="The month, YYYY-MM.", show_default=False)
+    ] = None,
+    by: Annotated[
+        Section | None,
+        typer.Option(
+            metavar="|".join(Section),
+            help="What there is a row for. Default: workspace; in XLSX a sheet for each.",
+        ),
+    ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Only the first N rows; totals cover all.", min=1),
+    ] = None,
+    order: Annotated[
+        SectionOrder | None,
+        typer.Option(
+            metavar="|".join(SectionOrder),
+            help="By name, or the largest first. Default: name; with --top average.",
+        ),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--from", metavar="MONTH", help="The first of several months.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--to", metavar="MONTH", help="The last of several months.")
+    ] = None,
+    workspace: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only this workspace.")
+    ] = None,
     form: Annotated[
-        Format,
+        Format | None,
         typer.Option(
             "--format",
             metavar="|".join(Format),
-            help="A table, the REST document, or one line per workspace.",
+            help="Default: by the suffix of --output, else a table. JSON without --by is the "
+            "document of the REST route.",
         ),
-    ] = Format.TABLE,
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The file to write.", dir_okay=False)
+    ] = None,
+    split_by: Annotated[
+        Split | None,
+        typer.Option(metavar="|".join(Split), help="Write a file for each, into --out."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where --split-by writes.", file_okay=False)
+    ] = None,
     organization: InOrganization = DEFAULT_ORGANIZATION,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:
-    """Print a month's report as a table, JSON or CSV."""
-    chosen = Month.parse(month)
+    """Print a report as a table, or export it: deleted workspaces and corrections included."""
+    if (split_by is None) != (out is None):
+        raise InvalidArgument("--split-by and --out DIR go together.")
+    default_order = SectionOrder.AVERAGE if top else SectionOrder.NAME
+    first_month, last_month = _parse_months(month, since, until)
+    request = ReportRequest(
+        first_month,
+        last_month,
+        form or _format_of(output),
+        by,
+        order or default_order,
+        top,
+        workspace,
+        output,
+        out,
+    )
+    _validate(request)
     run_with_store(
         data_dir,
         env_file,
-        lambda database, settings: print_report(database, settings, chosen, organization, form),
+        lambda database, settings: print_report(database, settings, organization, request),
     )
 
 
-@asynccontextmanager
-async def _operator_context(
-    database: Database, settings: Settings, organization: str, action: Action
-) -> AsyncIterator[Context]:
-    """Read as the operator, who has access to every organization; record what was read."""
-    found = await find_organization(database, organization)
-    caller = Caller(
-        organization_id=found.organization_id,
-        organization=organization,
-        username="operator",
-        key_id="",
-        scopes=frozenset({Scope.ADMIN}),
-        is_admin=True,
-        is_listed_admin=True,
-    )
-    async with database.snapshot(found.organization_id) as snapshot:
-        context = Context(caller, database, snapshot, settings, system_clock())
-        yield context
-    async with database.transaction(found.organization_id) as tx:
-        for event in context.audit_events:
-            await append_audit_event(tx, context.actor, replace(event, action=action), context.now)
+def _parse_months(month: str | None, since: str | None, until: str | None) -> tuple[Month, Month]:
+    if month is not None and since is None and until is None:
+        return Month.parse(month), Month.parse(month)
+    if month is None and since is not None and until is not None:
+        return Month.parse(since), Month.parse(until)
+    raise InvalidArgument("Give one MONTH, or both --from MONTH and --to MONTH.")
+
+
+def _format_of(output: Path | None) -> Format:
+    if output is None:
+        return Format.TABLE
+    suffix = output.suffix.removeprefix(".").lower()
+    if suffix in set(Format) - {Format.TABLE}:
+        return Format(suffix)
+    raise InvalidArgument(f"--output {output}: give --format, or a suffix such as .xlsx.")
+
+
+def _validate(request: ReportRequest) -> None:
+    """Reject options that do not go together.
+
+    Raises:
+        InvalidArgument: They do not.
+    """
+    if request.form is Format.TABLE and (request.output or request.out):
+        raise InvalidArgument(
+            "--format table is for the terminal: choose csv, json, xlsx or parquet."
+        )
+    if request.output and request.out:
+        raise InvalidArgument("--output writes one file, --out one for each workspace.")
+    if request.out and (request.workspace or request.by is Section.USER):
+        raise InvalidArgument("--split-by workspace has no --workspace and no --by user.")
+    if request.is_document and (
+        request.workspace or request.top or request.first_month != request.last_month
+    ):
+        raise InvalidArgument(
+            "--format json without --by is the document of one month: name a section with --by."
+        )
+    if request.form is not Format.TABLE and not (request.output or request.out):
+        require_file(FileFormat(request.form))
 
 
 async def print_report(
-    database: Database, settings: Settings, month: Month, organization: str, form: Format
+    database: Database, settings: Settings, organization: str, request: ReportRequest
 ) -> None:
-    """Print the month's report: a table, the REST document, or CSV with a line per workspace."""
-    action = Action.REPORT_READ if form is Format.TABLE else Action.REPORT_EXPORTED
-    async with _operator_context(database, settings, organization, action) as context:
-        if form is Format.JSON:
-            await _print_document(context, month)
-            return
-        found = await fetch_report(context, None, month, _TOTAL_COLUMNS)
-        total = next(iter(to_dicts(found)))
-        key = total["organization_id"], total["window"]
-        rows = await workspaces_of_reports(context, [key], frozenset(_COLUMNS))
-        lines = [_format_row(row) for row in to_dicts(rows)]
-        if form is Format.CSV:
-            stdout.file.write(_format_csv(month, lines))
+    """Print or export what a request asks for, and record it."""
+    action = Action.REPORT_READ if request.form is Format.TABLE else Action.REPORT_EXPORTED
+    async with operator_context(database, settings, organization, action) as context:
+        if request.out is not None:
+            await _write_split(context, request, request.out)
+        elif request.is_document:
+            await _write_document(context, request)
         else:
-            stdout.print(_workspaces_table(organization, month, lines))
-            stdout.print(_summary(total), highlight=False)
-            corrections = await corrections_of_reports(
-                context, [key], frozenset(_CORRECTION_COLUMNS)
-            )
-            if corrections.groups[0]:
-                stdout.print(_corrections_table(corrections))
+            await _write_export(context, request)
 
 
-async def _print_document(context: Context, month: Month) -> None:
-    header = await read_report_header(context, None, month)
-    async for chunk in stream_document(context, header):
-        stdout.file.write(chunk.decode())
-    stdout.file.write("\n")
+async def _write_document(context: Context, request: ReportRequest) -> None:
+    header = await read_report_header(context, None, request.first_month)
+    async with aclosing(stream_document(context, header)) as chunks:
+        if request.output is not None:
+            await write_chunks(chunks, request.output)
+            print_line(f"wrote {request.output}")
+            return
+        await print_text(chunks)
+        stdout.file.write("\n")
 
 
-def _format_row(row: dict[str, Any]) -> list[str]:
-    *counts, size_bytes, average_hundredths = (row[column] for column in _COLUMNS)
-    return [
-        *("" if count is None else str(count) for count in counts),
-        f"{to_megabytes(size_bytes):.2f}",
-        "" if average_hundredths is None else f"{average_hundredths / 100:.2f}",
-    ]
+async def _write_export(context: Context, request: ReportRequest) -> None:
+    export = await read_export(context, None, request.query)
+    if request.form is Format.TABLE:
+        await print_export(export)
+    elif request.output is None:
+        await write_to_stdout(export, FileFormat(request.form))
+    else:
+        await write_to_path(export, FileFormat(request.form), request.output)
+        print_line(f"wrote {request.output}")
 
 
-def _format_csv(month: Month, lines: Sequence[Sequence[str]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(("Month", *_HEADINGS))
-    for name, *figures in lines:
-        writer.writerow((str(month), escape_for_spreadsheet(name), *figures))
-    return buffer.getvalue()
-
-
-def _workspaces_table(organization: str, month: Month, lines: Sequence[Sequence[str]]) -> Table:
-    table = Table(title=f"Chargeback report of {organization}, {month}")
-    for index, heading in enumerate(_HEADINGS):
-        table.add_column(heading, justify="right" if index else "left", no_wrap=True)
-    for line in lines:
-        table.add_row(*line)
-    return table
-
-
-_CORRECTION_COLUMNS = ("origin_month", "figure", "amount", "workspace", "project", "username")
-
-
-def _corrections_table(corrections: Grouped) -> Table:
-    table = Table("Month", "Figure", "Amount", "Workspace", "Project", "User")
-    table.title = "Corrections of closed months"
-    for row in to_dicts(corrections):
-        cells = [row[column] for column in _CORRECTION_COLUMNS]
-        cells[0] = Month.containing(cells[0])
-        table.add_row(*("" if cell is None else str(cell) for cell in cells))
-    return table
-
-
-def _summary(total: dict[str, Any]) -> str:
-    unmeasured = total["unmeasured"]
-    unknown = f" ({unmeasured} of unknown size)" if unmeasured else ""
-    return (
-        f"{total['number_of_workspaces']} workspaces, {total['experiments']} experiments"
-        f"{unknown}, {to_megabytes(total['size_bytes']):.2f} MB, "
-        f"{total['number_of_users']} licensed users"
-    )
+async def _write_split(context: Context, request: ReportRequest, folder: Path) -> None:
+    """Write one file for each workspace that exists or was used in the months."""
+    names = await list_workspaces(context, request.query)
+    create_folder(folder)
+    first, last = request.first_month, request.last_month
+    months = f"{first}" if first == last else f"{first}-to-{last}"
+    written: set[str] = set()
+    for name in names:
+        file_name = choose_file_name(months, name, request.form, written)
+        export = await read_export(context, None, request.query._replace(workspace=name))
+        await write_to_path(export, FileFormat(request.form), folder / file_name)
+        written.add(file_name)
+    print_line(f"wrote {len(written)} files into {folder}")

@@ -1,17 +1,33 @@
 """Statements for corrections: amounts that closed months lack, booked in an open month."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Date, Select, and_, delete, func, select, text
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Date,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.levels import ORGANIZATION, parents, select_columns
 from app.db.statements import compile_once
 from app.db.tables import Correction, PlatformUser, Project, Workspace
 from app.db.unnest import Columns
+from app.domain.figures import Figure
 from app.domain.months import Month
+from app.domain.sections import Section
 
 NOWHERE = UUID(int=0)
 """The id of a workspace, project or user that does not matter for a figure."""
@@ -101,6 +117,69 @@ def select_corrections_of_reports(selection: frozenset[str]) -> Select[Any]:
             Correction.figure,
             *(name.asc().nulls_first() for name in names),
         )
+    )
+
+
+_CORRECTED_FIGURES: Mapping[Section, Sequence[Figure]] = {
+    Section.WORKSPACE: (Figure.EXPERIMENTS_CREATED, Figure.BYTE_MICROSECONDS),
+    Section.PROJECT: (Figure.EXPERIMENTS_CREATED, Figure.BYTE_MICROSECONDS),
+    Section.MEMBER: (Figure.EXPERIMENTS_CREATED, Figure.BYTE_MICROSECONDS),
+    Section.USER: (
+        *(Figure.LICENSED_USERS, Figure.EXPERIMENTS_CREATED, Figure.BYTE_MICROSECONDS),
+        *(Figure.UI_USAGE, Figure.SDK_USAGE),
+    ),
+    Section.CORRECTION: tuple(Figure),
+}
+"""A section shows corrections of its flows. The stocks of two months do not add up."""
+_PLACES: Mapping[Section, Mapping[str, Any]] = {
+    Section.WORKSPACE: {"workspace": Workspace.name},
+    Section.PROJECT: {"workspace": Workspace.name, "project": Project.name},
+    Section.MEMBER: {"workspace": Workspace.name, "username": PlatformUser.username},
+    Section.USER: {"username": PlatformUser.username},
+    Section.CORRECTION: {
+        "workspace": Workspace.name,
+        "project": Project.name,
+        "username": PlatformUser.username,
+    },
+}
+
+
+@compile_once
+def select_corrected_figures(section: Section, *, in_workspace: bool) -> Select[Any]:
+    """Select what the month in `report_month` corrects, one row per origin month and place.
+
+    Columns: `origin_month`, the names of the section's place, and the amount of each figure, 0
+    where it is not corrected. With `in_workspace`, only places in `workspace`.
+    """
+    figures, places = _CORRECTED_FIGURES[section], _PLACES[section]
+    amounts = {
+        figure: func.coalesce(
+            func.sum(Correction.amount).filter(Correction.figure == literal(figure.value)), 0
+        )
+        for figure in figures
+    }
+    statement = (
+        select(
+            literal_column("1", BigInteger).label("ordinal"),
+            Correction.origin_month,
+            *(name.label(label) for label, name in places.items()),
+            *(amount.label(figure.name.lower()) for figure, amount in amounts.items()),
+        )
+        .select_from(Correction)
+        .outerjoin(Workspace, _is_place(Workspace, "workspace_id"))
+        .outerjoin(Project, _is_place(Project, "project_id"))
+        .outerjoin(PlatformUser, _is_place(PlatformUser, "user_id"))
+        .where(
+            Correction.organization_id == ORGANIZATION,
+            Correction.booked_month == bindparam("report_month", type_=Date),
+            Correction.figure.in_([literal(figure.value) for figure in figures]),
+            *([Workspace.name == bindparam("workspace")] if in_workspace else ()),
+        )
+        .group_by(Correction.origin_month, *places.values())
+        .having(or_(*(amount != 0 for amount in amounts.values())))
+    )
+    return statement.order_by(
+        Correction.origin_month, *(name.asc().nulls_first() for name in places.values())
     )
 
 

@@ -334,9 +334,6 @@ def storage_columns(table: Any, report: Report) -> dict[str, SQLColumnExpression
         else_=table.byte_microseconds
         - table.size_bytes * cast(report.c.remaining_microseconds, Numeric),
     )
-    unit = func.greatest(report.c.elapsed_microseconds, 1) * cast(
-        literal_column(str(MEGABYTE)), Numeric
-    )
     return {
         "experiments": table.experiments,
         "unmeasured": table.unmeasured,
@@ -346,10 +343,16 @@ def storage_columns(table: Any, report: Report) -> dict[str, SQLColumnExpression
         "size_bytes": table.size_bytes,
         "size_in_mb": _megabytes(table.size_bytes),
         "byte_microseconds": case((report.c.flows_known, held)),
-        "average_hundredths": case(
-            (report.c.flows_known, cast(func.div(200 * held + unit, 2 * unit), BigInteger))
-        ),
+        "average_hundredths": case((report.c.flows_known, average_hundredths(held, report))),
     }
+
+
+def average_hundredths(byte_microseconds: Any, report: Report) -> ColumnElement[int]:
+    """Return the average over the month so far, in hundredths of a MB, rounded half up."""
+    unit = func.greatest(report.c.elapsed_microseconds, 1) * cast(
+        literal_column(str(MEGABYTE)), Numeric
+    )
+    return cast(func.div(200 * byte_microseconds + unit, 2 * unit), BigInteger)
 
 
 def _megabytes(size_bytes: Any) -> ColumnElement[float]:

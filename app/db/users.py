@@ -68,7 +68,7 @@ def select_licensed_users_of_reports(
     level = LevelQuery.of(UserMonth, one_report=one_report)
     return level.select(
         select_columns(_columns(level), selection),
-        and_(_licensed(level), *(CONDITIONS[name] for name in sorted(matching))),
+        and_(is_licensed(level), *(CONDITIONS[name] for name in sorted(matching))),
         ORDERS[order],
         paging,
     )
@@ -79,7 +79,7 @@ def select_licensed_users(selection: frozenset[str], *, one_report: bool = True)
     """Select those of the users in `parent_month` and `parent_user_id` that are licensed."""
     level = LevelQuery.of(UserMonth, "user_id", one_report=one_report)
     return level.select(
-        select_columns(_columns(level), selection), _licensed(level), ORDERS["USERNAME"]
+        select_columns(_columns(level), selection), is_licensed(level), ORDERS["USERNAME"]
     )
 
 
@@ -89,7 +89,7 @@ def _milliseconds(instant: Any) -> ColumnElement[int]:
     return cast(func.floor(extract("epoch", instant) * thousand), BigInteger)
 
 
-def _licensed(level: LevelQuery) -> ColumnElement[bool]:
+def is_licensed(level: LevelQuery) -> ColumnElement[bool]:
     """Return the condition for licensed users.
 
     A user deleted in an earlier month, whose rows carry over, is no longer licensed.

@@ -54,13 +54,13 @@ def select_workspaces_of_reports(
         if name not in selection:
             continue
         if one_report and not matching and not paging.is_limited:
-            per_workspace = _count_per_workspace(table, level)
+            per_workspace = count_per_workspace(table, level)
             rows = rows.outerjoin(
                 per_workspace, per_workspace.c.workspace_id == WorkspaceMonth.workspace_id
             )
             counts[name] = func.coalesce(per_workspace.c.number, 0)
         else:
-            counts[name] = _count_in_workspace(table)
+            counts[name] = count_in_workspace(table)
     available = {
         "workspace_id": WorkspaceMonth.workspace_id,
         "name": WorkspaceMonth.name,
@@ -87,7 +87,7 @@ def workspace_level(table: Any, *, one_report: bool, all_workspaces: bool) -> Le
     return LevelQuery.of(table, "workspace_id", one_report=one_report)
 
 
-def _count_in_workspace(table: Any) -> ColumnElement[int]:
+def count_in_workspace(table: Any) -> ColumnElement[int]:
     """Count the members or projects of one workspace that exist at the report's end."""
     return (
         select(func.count())
@@ -101,7 +101,7 @@ def _count_in_workspace(table: Any) -> ColumnElement[int]:
     )
 
 
-def _count_per_workspace(table: Any, level: LevelQuery) -> Any:
+def count_per_workspace(table: Any, level: LevelQuery) -> Any:
     """Count the members or projects of every workspace in one pass.
 
     This is cheaper than a subquery per workspace if all workspaces are selected.

@@ -1,5 +1,7 @@
 """Bytes as megabytes: rounded once, from exact bytes, when a report is written."""
 
+from fractions import Fraction
+
 MEGABYTE = 1_048_576
 """Bytes in 1 MB, as reports count."""
 
@@ -11,3 +13,13 @@ def to_megabytes(size_bytes: int) -> float:
     (0.0, 0.01)
     """
     return (200 * size_bytes + MEGABYTE) // (2 * MEGABYTE) / 100
+
+
+def to_hundredths(megabytes: Fraction) -> int:
+    """Return hundredths, rounded half up; what is negative as its opposite is.
+
+    >>> to_hundredths(Fraction(5, 1000)), to_hundredths(Fraction(-5, 1000))
+    (1, -1)
+    """
+    scaled = int(abs(megabytes) * 100 + Fraction(1, 2))
+    return scaled if megabytes >= 0 else -scaled

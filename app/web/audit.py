@@ -35,9 +35,9 @@ def record_actions(request: Request, context: Context, outcome: str) -> None:
     )
 
 
-def record_download(request: Request, context: Context) -> None:
-    """Record each report that the request read as downloaded."""
-    events = [replace(event, action=Action.REPORT_DOWNLOADED) for event in context.audit_events]
+def record_report_reads(request: Request, context: Context, action: Action) -> None:
+    """Record each report that the request read: as downloaded, or exported."""
+    events = [replace(event, action=action) for event in context.audit_events]
     get_app_state(request).audit.record(events, context.actor, context.now)
 
 

@@ -5,7 +5,7 @@ Routes without an entry in `_DETAILS` are listed with path, methods and docstrin
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -17,6 +17,8 @@ from app import __version__
 from app.domain.errors import CODES
 from app.domain.event_decoding import BATCH, NDJSON, SINGLE
 from app.domain.events import AnyEvent
+from app.domain.sections import Section, SectionOrder
+from app.export.writers import FileFormat
 from app.web.errors import JsonResponse
 
 Schema: TypeAlias = dict[str, Any]
@@ -111,6 +113,11 @@ _ORGANIZATION_PARAMETER = {
 }
 
 
+def _query_parameter(name: str, description: str, choices: Iterable[str] = ()) -> Schema:
+    schema = {**_STRING, "enum": [str(choice) for choice in choices]} if choices else _STRING
+    return {"name": name, "in": "query", "description": description, "schema": schema}
+
+
 def _responses(schema: Schema, *error_statuses: int) -> Schema:
     """Return the responses: 200 with the schema, and the statuses with an error."""
     error = {"$ref": "#/components/schemas/Error"}
@@ -133,6 +140,28 @@ _DETAILS: Mapping[str, Schema] = {
     "/api/admin/chargeback/report": _read_operation(
         {"$ref": "#/components/schemas/Report"}, _MONTH_PARAMETER, _ORGANIZATION_PARAMETER
     ),
+    "/api/admin/chargeback/export": {
+        "parameters": [
+            _MONTH_PARAMETER,
+            _query_parameter("from", "The first of several months; with `to`."),
+            _query_parameter("to", "The last of several months; with `from`."),
+            _query_parameter("by", "The rows. Default: workspace; xlsx, json: all.", Section),
+            _query_parameter("format", "The format. Default: csv.", FileFormat),
+            _query_parameter(
+                "order", "The order, the largest first. Default: name.", SectionOrder
+            ),
+            _query_parameter("top", "At most so many rows."),
+            _query_parameter("workspace", "The name of the only workspace to export."),
+            _ORGANIZATION_PARAMETER,
+        ],
+        "responses": {
+            **_responses({}, 400, 401, 403, 404, 405, 429, 503),
+            "200": {
+                "description": "The file.",
+                "content": {form.media_type: {"schema": _STRING} for form in FileFormat},
+            },
+        },
+    },
     "/api/admin/service-accounts": _read_operation(_ACCOUNTS, _ORGANIZATION_PARAMETER),
     "/clientlib/isAlive/ver": {
         "security": [],

@@ -19,7 +19,7 @@ from app.domain.errors import InvalidArgument, InvalidMonth
 from app.domain.months import Month
 from app.services.document_cache import cache_document, fetch_cached_document
 from app.web.app_state import get_app_state
-from app.web.audit import record_actions, record_download, request_actor
+from app.web.audit import record_actions, record_report_reads, request_actor
 from app.web.auth import AuthenticatedRoute
 from app.web.closed_report_cache import ClosedDocument, gzip_and_save
 from app.web.conditional import etag_matches
@@ -54,15 +54,16 @@ async def chargeback_report(request: Request, caller: Caller) -> Response:
         snapshot = await resources.enter_async_context(
             state.database.snapshot(caller.organization_id)
         )
-        context = _create_context(request, caller, snapshot)
+        context = create_context(request, caller, snapshot)
         header = await read_report_header(context, query.organization, query.month)
-        record_download(request, context)
+        record_report_reads(request, context, Action.REPORT_DOWNLOADED)
         if header.is_closed:
             return await _closed_report(request, context, header, resources)
         return _open_report(request, context, header, resources)
 
 
-def _create_context(request: Request, caller: Caller, snapshot: Snapshot) -> Context:
+def create_context(request: Request, caller: Caller, snapshot: Snapshot) -> Context:
+    """Return the context of a request that reads this snapshot."""
     state = get_app_state(request)
     now, actor = state.now, request_actor(request, caller)
     return Context(caller, state.database, snapshot, state.settings, now, actor)
@@ -79,7 +80,7 @@ def _open_report(
     chunks: AsyncIterator[bytes] = stream_document(context, header)
     if encoding is not None:
         chunks = compress(chunks, encoding.new_compressor())
-    return _SnapshotResponse(resources.pop_all(), chunks, headers)
+    return SnapshotResponse(resources.pop_all(), chunks, headers)
 
 
 def _response_headers(tag: str, encoding: str | None, *, is_closed: bool) -> dict[str, str]:
@@ -165,7 +166,7 @@ def _new_closed_report(
             cache.put((organization_id, month, True), document)
             await cache_document(context.database, organization_id, month, header.etag, body)
 
-    return _SnapshotResponse(resources.pop_all(), chunks, headers, store_document)
+    return SnapshotResponse(resources.pop_all(), chunks, headers, store_document)
 
 
 async def _reserve_memory(request: Request, context: Context, response: Response) -> Response:
@@ -205,7 +206,7 @@ def _not_modified(headers: Mapping[str, str]) -> Response:
     return Response(status_code=304, headers=sent)
 
 
-class _SnapshotResponse(StreamingResponse):
+class SnapshotResponse(StreamingResponse):
     """A streaming response that releases its snapshot when it was sent, or sending failed.
 
     Args:
@@ -213,6 +214,7 @@ class _SnapshotResponse(StreamingResponse):
         chunks: The body.
         headers: The headers.
         after_sending: Called once the complete body was sent and the resources are released.
+        media_type: The body's media type.
     """
 
     def __init__(
@@ -221,11 +223,14 @@ class _SnapshotResponse(StreamingResponse):
         chunks: AsyncIterator[bytes],
         headers: dict[str, str],
         after_sending: Callable[[], Awaitable[None]] | None = None,
+        *,
+        media_type: str = "application/json",
     ) -> None:
-        super().__init__(chunks, headers=headers, media_type="application/json")
+        super().__init__(chunks, headers=headers, media_type=media_type)
         self._resources, self._after_sending = resources, after_sending
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Send the response, then release its resources."""
         async with self._resources:
             await super().__call__(scope, receive, send)
         if self._after_sending is not None:
@@ -236,7 +241,7 @@ async def service_accounts(request: Request, caller: Caller) -> Response:
     """The service accounts of the caller's organization, by name."""
     state = get_app_state(request)
     async with state.database.snapshot(caller.organization_id) as snapshot:
-        context = _create_context(request, caller, snapshot)
+        context = create_context(request, caller, snapshot)
         header = await read_report_header(context, _parse_query(request).organization, None)
         accounts = await licensed_users_of_reports(
             context,

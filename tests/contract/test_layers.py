@@ -15,7 +15,7 @@ LAYERS = (
     ("app.web",),
     ("schema",),
     ("app.observability",),
-    ("app.services",),
+    ("app.services", "app.export"),
     ("resolvers",),
     ("app.connectors", "app.demo"),
     ("app.ingest",),

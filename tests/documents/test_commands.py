@@ -117,6 +117,7 @@ PREPARED: Mapping[str, tuple[str, ...]] = {
     "docs/feed.md": (SERVED, FILES),
     "docs/graphql.md": (SERVED,),
     "docs/import-report.md": (SERVED, REPORTS),
+    "docs/month-end.md": (SERVED,),
     "docs/operations.md": (SERVED,),
     "docs/rest.md": (SERVED,),
     "docs/scim.md": (SERVED,),

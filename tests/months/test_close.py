@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from app.cli.report import Format, print_report
+from app.cli.report import ReportRequest, print_report
 from app.db.engine import Database
 from app.domain.audit import OPERATOR
 from app.domain.ids import organization_id
@@ -201,7 +201,7 @@ async def test_a_late_change_that_is_undone_corrects_nothing(
     assert (await verify_month(database, OWN, AUGUST)).differences == []
 
 
-async def test_the_command_line_prints_corrections_below_the_report(
+async def test_the_command_line_shows_corrections_in_megabyte_months(
     database: Database, feed: Feed, clock: FixedClock
 ) -> None:
     await feed(*FIRST_EVENTS)
@@ -211,13 +211,14 @@ async def test_the_command_line_prints_corrections_below_the_report(
     output = io.StringIO()
     with redirect_stdout(output):
         october = Month(2026, 10)
-        await print_report(database, Settings.load(), october, "default", Format.TABLE)
+        await print_report(database, Settings.load(), "default", ReportRequest(october, october))
 
     lines = output.getvalue().splitlines()
-    begin = next(index for index, line in enumerate(lines) if "Corrections of closed" in line)
-    rows = [line.replace("│", " ").split() for line in lines[begin:]]
-    assert ["2026-08", "EXPERIMENTS_CREATED", "1", "lab", "p", "ann"] in rows
-    assert ["2026-09", "SIZE_BYTES", "3145728", "lab", "p", "ann"] in rows
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines]
+    # 3 MB for two of August's 31 days, and for all of September: MB-months.
+    assert ["lab (correction of 2026-08)", "", "", "", "1", "", "0.19"] in rows
+    assert ["lab (correction of 2026-09)", "", "", "", "0", "", "3.00"] in rows
+    assert ["Total with corrections", "", "", "", "1", "", "6.19"] in rows
 
 
 @pytest.mark.parametrize(

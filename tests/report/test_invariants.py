@@ -17,10 +17,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.cli.report import Format, print_report
+from app.cli.report import Format, ReportRequest, print_report
 from app.db.engine import Database
 from app.domain.event_decoding import decode_lines
 from app.domain.months import Month
+from app.domain.sections import Section
 from app.services.group_commit import GroupCommitIngestor
 from app.settings import Settings
 from tests.app_client import AppClient
@@ -86,12 +87,15 @@ class ReportClient(AppClient):
         """Return the document over REST."""
         return (await self.fetch_report(organization, month)).content
 
-    async def command(self, organization: str, month: str, form: Format) -> str:
+    async def command(
+        self, organization: str, month: str, form: Format, by: Section | None = None
+    ) -> str:
         """Return what `chargeback report` prints."""
         output = io.StringIO()
         with redirect_stdout(output):
             chosen = Month.parse(month)
-            await print_report(self.database, Settings.load(), chosen, organization, form)
+            request = ReportRequest(chosen, chosen, form, by)
+            await print_report(self.database, Settings.load(), organization, request)
         return output.getvalue()
 
 
@@ -206,9 +210,12 @@ async def test_graphql_rest_and_the_command_line_show_the_same_figures(
     assert differences(orjson.loads(document), _to_document(report)) == []
     printed = await app_client.command(organization, month, Format.JSON)
     assert differences(printed, document.decode() + "\n") == []
-    assert _parse_csv(await app_client.command(organization, month, Format.CSV)) == _to_csv_rows(
-        report
-    )
+    rows = _parse_csv(await app_client.command(organization, month, Format.CSV))
+    assert rows["workspaces"] == _to_csv_rows(report)
+    assert rows["total"][:4] == _to_csv_total(report)
+    for by in (Section.PROJECT, Section.MEMBER, Section.USER):
+        of_section = _parse_csv(await app_client.command(organization, month, Format.CSV, by))
+        assert of_section["total"] == rows["total"], by
 
     app_client.clock.now = latest_instant(events)
     current = str(Month.containing(app_client.clock.now))
@@ -324,23 +331,44 @@ def _milliseconds(time: str | None) -> int | None:
     return (datetime.fromisoformat(time) - epoch) // timedelta(milliseconds=1)
 
 
-def _parse_csv(printed: str) -> list[list[str]]:
-    return list(csv.reader(io.StringIO(printed)))[1:]
+def _parse_csv(printed: str) -> dict[str, list[Any]]:
+    """Return the lines without status, and the storage figures of the total."""
+    headings, *lines, _ = csv.reader(io.StringIO(printed))
+    start = headings.index("Experiments")
+    (total,) = (line[start:] for line in lines if line[0] == "total")
+    return {"workspaces": [line for line in lines if line[0] != "total"], "total": total}
 
 
 def _to_csv_rows(report: ReportPart) -> list[list[str]]:
-    """Return month, workspace, members, projects, experiments, created, size, average in MB."""
-    counts = ("numberOfMembers", "numberOfProjects", "numberOfExperiments", "experimentsCreated")
+    """Return what CSV says of workspaces and deleted workspaces, in order."""
+    counts = ("numberOfMembers", "numberOfProjects", "numberOfExperiments",
+              "unmeasuredExperiments", "experimentsCreated", "totalSizeBytes")  # fmt: skip
     return [
         [
+            row_type,
             report["reportDate"],
+            "",
             workspace["name"],
             *(str(workspace[name]) for name in counts),
             f"{workspace['totalSizeInMb']:.2f}",
             f"{workspace['averageSizeInMb']:.2f}",
         ]
-        for workspace in report["workspaces"]
+        for row_type, field in (
+            ("workspace", "workspaces"),
+            ("deleted workspace", "formerWorkspaces"),
+        )
+        for workspace in report[field]
     ]
+
+
+def _to_csv_total(report: ReportPart) -> list[str]:
+    """Return experiments, those of unknown size, created ones, and bytes."""
+    created = sum(
+        workspace["experimentsCreated"]
+        for workspace in (*report["workspaces"], *report["formerWorkspaces"])
+    )
+    figures = ("numberOfExperiments", "unmeasuredExperiments")
+    return [*(str(report[name]) for name in figures), str(created), str(report["totalSizeBytes"])]
 
 
 # The reference

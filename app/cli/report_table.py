@@ -1,0 +1,144 @@
+"""Exports as tables on the terminal."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from rich.console import Console
+
+from app.cli.tables import TableRow, print_table
+from app.console import stdout
+from app.domain.sections import Section
+from app.export.report import ReportExport, SectionTable, Summary
+from app.export.rows import ROW_CLASSES, Column, ExportRow, Kind, RowType, columns_of
+
+
+class _Layout(NamedTuple):
+    """How a section is shown.
+
+    Attributes:
+        own_name: The column with the name of the row's own entity, where its state is shown.
+        names: The columns of text, in order.
+        figures: The columns of figures, in order.
+        drop: What to leave out first in a narrow terminal.
+    """
+
+    own_name: str
+    names: Sequence[str]
+    figures: Sequence[str]
+    drop: Sequence[str]
+
+
+_STORAGE = ("experiments", "experiments_created", "size_in_mb", "average_size_in_mb")
+_LAYOUTS: Mapping[Section, _Layout] = {
+    Section.WORKSPACE: _Layout(
+        "workspace",
+        ("workspace",),
+        ("number_of_members", "number_of_projects", *_STORAGE),
+        ("number_of_projects", "number_of_members", "experiments_created"),
+    ),
+    Section.PROJECT: _Layout(
+        "project", ("workspace", "project"), _STORAGE, ("experiments_created", "experiments")
+    ),
+    Section.MEMBER: _Layout(
+        "username",
+        ("workspace", "username", "email"),
+        _STORAGE,
+        ("email", "experiments_created", "experiments"),
+    ),
+    Section.USER: _Layout(
+        "username",
+        ("username", "email", "last_used_at"),
+        ("ui_usage_count", "sdk_usage_count", *_STORAGE),
+        ("email", "experiments_created", "experiments", "last_used_at", "size_in_mb"),
+    ),
+    Section.CORRECTION: _Layout(
+        "",
+        ("origin_month", "workspace", "project", "username"),
+        ("licences", "ui_usage_count", "sdk_usage_count", *_STORAGE),
+        ("experiments", "size_in_mb", "ui_usage_count", "sdk_usage_count", "licences"),
+    ),
+}
+_STATES: Mapping[RowType, str] = {
+    RowType.DELETED_WORKSPACE: " (deleted)",
+    RowType.DELETED_PROJECT: " (deleted)",
+    RowType.FORMER_MEMBER: " (former)",
+    RowType.UNLICENSED_USER: " (not licensed)",
+}
+_ALONE = frozenset({RowType.TOTAL, RowType.CORRECTION, RowType.TOTAL_WITH_CORRECTIONS})
+"""A line is drawn before the first row of these types."""
+
+
+async def print_export(export: ReportExport, console: Console = stdout) -> None:
+    """Print the sections of an export as tables, then totals and status of each month."""
+    for table in export.tables:
+        await _print_section(export.summaries, table, console)
+    for summary in export.summaries:
+        prefix = f"{summary.month}: " if len(export.summaries) > 1 else ""
+        console.print(prefix + _format_totals(summary))
+        console.print(prefix + summary.status)
+
+
+async def _print_section(
+    summaries: Sequence[Summary], table: SectionTable, console: Console
+) -> None:
+    layout, has_months = _LAYOUTS[table.section], len(summaries) > 1
+    fields = (*(("month",) if has_months else ()), *layout.names, *layout.figures)
+    columns = _columns_by_field(table)
+    headings = {name: columns[name].heading for name in fields}
+    rows: list[TableRow] = []
+    previous: RowType | None = None
+    async with aclosing(table.chunks) as chunks:
+        async for chunk in chunks:
+            for row in chunk:
+                if row.type is not previous and _ALONE & {row.type, previous}:
+                    rows.append(None)
+                rows.append([_format_cell(row, name, columns[name], layout) for name in fields])
+                previous = row.type
+    first, last = summaries[0], summaries[-1]
+    months = f"{first.month}" if first is last else f"{first.month} to {last.month}"
+    print_table(
+        list(headings.values()),
+        rows,
+        title=f"Chargeback report of {first.organization}, {months}",
+        right=[headings[name] for name in layout.figures],
+        whole=[headings[name] for name in fields if columns[name].kind is Kind.MONTH],
+        drop=[headings[name] for name in layout.drop],
+        console=console,
+    )
+
+
+def _columns_by_field(table: SectionTable) -> Mapping[str, Column]:
+    names = ROW_CLASSES[table.section]._fields
+    return dict(zip(names, columns_of(table.section), strict=True))
+
+
+def _format_cell(row: ExportRow, name: str, column: Column, layout: _Layout) -> str:
+    value: Any = getattr(row, name)
+    if name == layout.names[0] and row.type in {RowType.TOTAL, RowType.TOTAL_WITH_CORRECTIONS}:
+        return row.type.value.capitalize()
+    text = _format_value(value, column.kind)
+    if name != layout.own_name:
+        return text
+    if row.type is RowType.CORRECTION:
+        return f"{text} (correction of {row.origin_month})"
+    return text + _STATES.get(row.type, "")
+
+
+def _format_value(value: Any, kind: Kind) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d}"
+    if kind is Kind.COUNT:
+        return f"{value:,}"
+    return f"{value:,.2f}" if kind is Kind.MEGABYTES else str(value)
+
+
+def _format_totals(summary: Summary) -> str:
+    unknown = f" ({summary.unmeasured:,} of unknown size)" if summary.unmeasured else ""
+    return (
+        f"{summary.number_of_workspaces:,} workspaces, {summary.experiments:,} experiments"
+        f"{unknown}, {summary.size_in_mb:,.2f} MB, {summary.number_of_users:,} licensed users"
+    )

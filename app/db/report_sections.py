@@ -1,0 +1,227 @@
+"""Statements that select the sections of an exported report: all rows of one kind, with names.
+
+Unlike the lists of a report, a section has existing and former entities in one statement, across
+all workspaces, so that its rows add up to the organization.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    SQLColumnExpression,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+)
+
+from app.db.levels import (
+    ORGANIZATION,
+    LevelQuery,
+    Report,
+    average_hundredths,
+    flow_if_measured,
+    storage_columns,
+)
+from app.db.statements import compile_once
+from app.db.tables import MemberMonth, ProjectMonth, UserMonth, Workspace, WorkspaceMonth
+from app.db.users import is_licensed
+from app.db.workspaces import count_in_workspace, count_per_workspace
+from app.domain.sections import Section, SectionOrder
+
+_ORDERS = {
+    SectionOrder.SIZE: "size_bytes",
+    SectionOrder.AVERAGE: "byte_microseconds",
+    SectionOrder.EXPERIMENTS: "experiments",
+    SectionOrder.CREATED: "experiments_created",
+}
+_STOCKS = ("number_of_members", "number_of_projects", "experiments", "unmeasured", "size_bytes")
+_FLOWS = ("experiments_created", "licences", "ui_usage_count", "sdk_usage_count")
+
+
+@compile_once
+def select_section_rows(
+    section: Section, *, order: SectionOrder, is_limited: bool, in_workspace: bool
+) -> Select[Any]:
+    """Select the rows of a section: at most `first` if limited, those of one `workspace` if set.
+
+    Columns: `is_current` (false for deleted entities, former members, unlicensed users), the names
+    and states of the section, and those of `storage_columns`. By name, existing workspaces come
+    before deleted ones.
+    """
+    rows, names = _section_rows(section, in_workspace=in_workspace)
+    found = rows.subquery("found")
+    by_name: list[ColumnElement[Any]] = [found.c[name] for name in names]
+    if order is not SectionOrder.NAME:
+        by_name = [found.c[_ORDERS[order]].desc().nulls_last(), *by_name]
+    elif section is Section.WORKSPACE:
+        by_name = [found.c.is_current.desc(), *by_name]
+    statement = select(literal_column("1", BigInteger).label("ordinal"), *found.c)
+    statement = statement.order_by(*by_name)
+    return statement.limit(bindparam("first", type_=BigInteger)) if is_limited else statement
+
+
+@compile_once
+def select_section_totals(section: Section, *, in_workspace: bool) -> Select[Any]:
+    """Select one row with the totals of a section, all its rows included, whatever their number.
+
+    Columns: `rows`, `number` (of existing entities) and the sums of the section's figures.
+    """
+    level = LevelQuery.of(_TABLES[section], one_report=True)
+    rows, _ = _section_rows(section, in_workspace=in_workspace)
+    found = rows.subquery("found")
+    report = level.report
+    held = func.coalesce(func.sum(found.c.byte_microseconds), 0)
+    sums = {
+        "rows": func.count(),
+        "number": func.count().filter(found.c.is_current),
+        **{name: _sum(found.c[name]) for name in _STOCKS if name in found.c},
+        **{
+            name: case((_is_known(name, report), _sum(found.c[name])))
+            for name in _FLOWS
+            if name in found.c
+        },
+        "byte_microseconds": case((report.c.flows_known, held)),
+        "average_hundredths": case((report.c.flows_known, average_hundredths(held, report))),
+    }
+    return select(
+        literal_column("1", BigInteger).label("ordinal"),
+        *(value.label(name) for name, value in sums.items()),
+    )
+
+
+def _sum(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.coalesce(func.sum(column), 0)
+
+
+def _is_known(flow: str, report: Report) -> ColumnElement[bool]:
+    known = {"ui_usage_count": report.c.ui_measured, "sdk_usage_count": report.c.sdk_measured}
+    if flow == "licences":
+        return true()
+    is_known: ColumnElement[bool] = known.get(flow, report.c.flows_known)
+    return is_known
+
+
+def _section_rows(section: Section, *, in_workspace: bool) -> tuple[Select[Any], tuple[str, ...]]:
+    """Return the rows of a section, unordered, and the columns that identify a row."""
+    level = LevelQuery.of(_TABLES[section], one_report=True)
+    rows, columns, identity = _SECTIONS[section](level, in_workspace)
+    condition = _charged_user(level) if section is Section.USER else level.charged
+    available = {**columns, **storage_columns(level.table, level.report)}
+    statement: Any = (
+        select(*(value.label(name) for name, value in available.items()))
+        .select_from(rows)
+        .where(level.rows_of(level.table), condition)
+    )
+    if in_workspace:
+        name = WorkspaceMonth.name if section is Section.WORKSPACE else Workspace.name
+        statement = statement.where(name == bindparam("workspace"))
+    return statement, identity
+
+
+_Rows = tuple[Any, Mapping[str, SQLColumnExpression[Any]], tuple[str, ...]]
+
+
+def _workspaces(level: LevelQuery, in_workspace: bool) -> _Rows:
+    rows: Any = WorkspaceMonth.__table__
+    counts: dict[str, Any] = {}
+    for name, table in (("number_of_members", MemberMonth), ("number_of_projects", ProjectMonth)):
+        if in_workspace:
+            counts[name] = count_in_workspace(table)
+        else:
+            counted = count_per_workspace(table, level)
+            rows = rows.outerjoin(counted, counted.c.workspace_id == WorkspaceMonth.workspace_id)
+            counts[name] = func.coalesce(counted.c.number, 0)
+    columns = {
+        "is_current": WorkspaceMonth.present,
+        "id": WorkspaceMonth.workspace_id,
+        "workspace": WorkspaceMonth.name,
+        **counts,
+    }
+    return rows, columns, ("workspace",)
+
+
+def _projects(_: LevelQuery, __: bool) -> _Rows:
+    columns = {
+        "is_current": ProjectMonth.present,
+        "id": ProjectMonth.project_id,
+        "workspace": Workspace.name,
+        "project": ProjectMonth.name,
+    }
+    return _join_workspace(ProjectMonth), columns, ("workspace", "project")
+
+
+def _members(_: LevelQuery, __: bool) -> _Rows:
+    rows = _join_workspace(MemberMonth).outerjoin(
+        UserMonth,
+        and_(
+            UserMonth.organization_id == ORGANIZATION,
+            UserMonth.month == MemberMonth.month,
+            UserMonth.user_id == MemberMonth.user_id,
+        ),
+    )
+    columns = {
+        "is_current": MemberMonth.present,
+        "id": MemberMonth.user_id,
+        "workspace": Workspace.name,
+        "username": MemberMonth.username,
+        "email": UserMonth.email,
+    }
+    return rows, columns, ("workspace", "username")
+
+
+def _join_workspace(table: Any) -> Any:
+    is_of_workspace = and_(
+        Workspace.organization_id == ORGANIZATION, Workspace.workspace_id == table.workspace_id
+    )
+    return table.__table__.join(Workspace.__table__, is_of_workspace)
+
+
+def _users(level: LevelQuery, _: bool) -> _Rows:
+    row, report = UserMonth, level.report
+    licensed = is_licensed(level)
+    columns = {
+        "is_current": licensed,
+        "id": row.user_id,
+        "username": row.username,
+        "email": row.email,
+        "role": row.role,
+        "suspended": row.suspended,
+        "service_account": row.service_account,
+        "created_at": row.created_at,
+        "deleted_at": row.deleted_at,
+        "last_used_at": row.last_used_at,
+        "licences": case((licensed, 1), else_=0),
+        "ui_usage_count": flow_if_measured(row.ui_usage_count, report.c.ui_measured, report),
+        "sdk_usage_count": flow_if_measured(row.sdk_usage_count, report.c.sdk_measured, report),
+    }
+    return row.__table__, columns, ("username",)
+
+
+def _charged_user(level: LevelQuery) -> ColumnElement[bool]:
+    """Licensed users, and others whose experiments or uses are part of the month's figures."""
+    row = UserMonth
+    flows = (row.experiments_created, row.byte_microseconds, row.ui_usage_count)
+    flowed = or_(*(flow != 0 for flow in (*flows, row.sdk_usage_count)))
+    return or_(is_licensed(level), row.experiments != 0, and_(~level.report.c.carried, flowed))
+
+
+_TABLES: Mapping[Section, Any] = {
+    Section.WORKSPACE: WorkspaceMonth,
+    Section.PROJECT: ProjectMonth,
+    Section.MEMBER: MemberMonth,
+    Section.USER: UserMonth,
+}
+_SECTIONS: Mapping[Section, Callable[[LevelQuery, bool], _Rows]] = {
+    Section.WORKSPACE: _workspaces,
+    Section.PROJECT: _projects,
+    Section.MEMBER: _members,
+    Section.USER: _users,
+}

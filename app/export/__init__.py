@@ -1,0 +1,1 @@
+"""Exports of reports: typed rows, read once from the resolvers, and a writer for each format."""

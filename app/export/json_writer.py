@@ -1,0 +1,72 @@
+"""Exports as one JSON object: the months, a list for each section, and the status."""
+
+from collections.abc import Mapping, Sequence
+from typing import IO, Any
+
+import orjson
+
+from app.domain.sections import Section
+from app.export.report import Summary
+from app.export.rows import TITLES, Column, ExportRow
+
+_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS
+
+
+class JsonWriter:
+    """Writes JSON; keys are spelled as in GraphQL."""
+
+    def __init__(self, file: IO[bytes], summaries: Sequence[Summary]) -> None:
+        self._file, self._summaries = file, summaries
+        self._names: Sequence[str] = ()
+        self._separator = b""
+        months = [_to_month(summary) for summary in summaries]
+        file.write(b'{"months":' + _dump(months))
+
+    def start_section(self, section: Section, columns: Sequence[Column]) -> None:
+        """Open the section's list."""
+        self._names, self._separator = [column.name for column in columns], b"\n"
+        self._file.write(b',\n"%b":[' % TITLES[section].lower().encode())
+
+    def write_rows(self, rows: Sequence[ExportRow]) -> None:
+        """Write rows, one a line."""
+        for row in rows:
+            self._file.write(self._separator + _dump(self._to_object(row)))
+            self._separator = b",\n"
+
+    def end_section(self) -> None:
+        """Close the section's list."""
+        self._file.write(b"]")
+
+    def close(self) -> None:
+        """Write the status of each month, by month."""
+        status = {str(summary.month): summary.status for summary in self._summaries}
+        self._file.write(b',\n"status":' + _dump(status) + b"}\n")
+
+    def _to_object(self, row: ExportRow) -> Mapping[str, Any]:
+        # A month is a named tuple, which JSON has no text for.
+        first, month, origin, *others = row
+        values = (first, str(month), None if origin is None else str(origin), *others)
+        return dict(zip(self._names, values, strict=True))
+
+
+def _to_month(summary: Summary) -> Mapping[str, Any]:
+    return {
+        "organization": summary.organization,
+        "month": str(summary.month),
+        "closedAt": summary.closed_at,
+        "rowsHash": summary.rows_hash,
+        "asOf": summary.as_of,
+        "importedFrom": summary.imported_from,
+        "numberOfWorkspaces": summary.number_of_workspaces,
+        "numberOfUsers": summary.number_of_users,
+        "numberOfExperiments": summary.experiments,
+        "unmeasuredExperiments": summary.unmeasured,
+        "experimentsCreated": summary.experiments_created,
+        "totalSizeBytes": summary.size_bytes,
+        "totalSizeInMb": summary.size_in_mb,
+        "averageSizeInMb": summary.average_size_in_mb,
+    }
+
+
+def _dump(value: Any) -> bytes:
+    return orjson.dumps(value, option=_OPTIONS)

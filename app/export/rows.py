@@ -1,0 +1,210 @@
+"""The rows of an exported report and what its columns are called.
+
+A section's rows are entities, then a total, then the corrections that the month books, then the
+total with corrections. Corrections are of flows: the stocks of two months do not add up, so those
+cells of a correction are empty. `CorrectionRow` has all figures.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import Enum, StrEnum, auto
+from typing import NamedTuple, TypeAlias
+
+from app.domain.months import Month
+from app.domain.sections import Section
+
+
+class RowType(StrEnum):
+    """What a row is about; the first cell of each row."""
+
+    WORKSPACE = "workspace"
+    DELETED_WORKSPACE = "deleted workspace"
+    PROJECT = "project"
+    DELETED_PROJECT = "deleted project"
+    MEMBER = "member"
+    FORMER_MEMBER = "former member"
+    USER = "user"
+    UNLICENSED_USER = "unlicensed user"
+    TOTAL = "total"
+    CORRECTION = "correction"
+    TOTAL_WITH_CORRECTIONS = "total with corrections"
+    STATUS = "status"
+
+
+class WorkspaceRow(NamedTuple):
+    """A workspace in a report month."""
+
+    type: RowType
+    month: Month
+    origin_month: Month | None = None
+    workspace: str | None = None
+    number_of_members: int | None = None
+    number_of_projects: int | None = None
+    experiments: int | None = None
+    unmeasured: int | None = None
+    experiments_created: int | None = None
+    size_bytes: int | None = None
+    size_in_mb: float | None = None
+    average_size_in_mb: float | None = None
+
+
+class ProjectRow(NamedTuple):
+    """A project in a report month."""
+
+    type: RowType
+    month: Month
+    origin_month: Month | None = None
+    workspace: str | None = None
+    project: str | None = None
+    experiments: int | None = None
+    unmeasured: int | None = None
+    experiments_created: int | None = None
+    size_bytes: int | None = None
+    size_in_mb: float | None = None
+    average_size_in_mb: float | None = None
+
+
+class MemberRow(NamedTuple):
+    """A user's part of a workspace in a report month."""
+
+    type: RowType
+    month: Month
+    origin_month: Month | None = None
+    workspace: str | None = None
+    username: str | None = None
+    email: str | None = None
+    experiments: int | None = None
+    unmeasured: int | None = None
+    experiments_created: int | None = None
+    size_bytes: int | None = None
+    size_in_mb: float | None = None
+    average_size_in_mb: float | None = None
+
+
+class UserRow(NamedTuple):
+    """A user in a report month, in all workspaces."""
+
+    type: RowType
+    month: Month
+    origin_month: Month | None = None
+    username: str | None = None
+    email: str | None = None
+    role: str | None = None
+    suspended: bool | None = None
+    service_account: bool | None = None
+    created_at: datetime | None = None
+    deleted_at: datetime | None = None
+    last_used_at: datetime | None = None
+    licences: int | None = None
+    ui_usage_count: int | None = None
+    sdk_usage_count: int | None = None
+    experiments: int | None = None
+    unmeasured: int | None = None
+    experiments_created: int | None = None
+    size_bytes: int | None = None
+    size_in_mb: float | None = None
+    average_size_in_mb: float | None = None
+
+
+class CorrectionRow(NamedTuple):
+    """What a report month books for a place in an earlier, closed month: all figures."""
+
+    type: RowType
+    month: Month
+    origin_month: Month | None = None
+    workspace: str | None = None
+    project: str | None = None
+    username: str | None = None
+    workspaces: int | None = None
+    projects: int | None = None
+    members: int | None = None
+    licences: int | None = None
+    ui_usage_count: int | None = None
+    sdk_usage_count: int | None = None
+    experiments: int | None = None
+    unmeasured: int | None = None
+    experiments_created: int | None = None
+    size_bytes: int | None = None
+    size_in_mb: float | None = None
+    average_size_in_mb: float | None = None
+    byte_microseconds: str | None = None
+
+
+ExportRow: TypeAlias = WorkspaceRow | ProjectRow | MemberRow | UserRow | CorrectionRow
+
+ROW_CLASSES: Mapping[Section, type[ExportRow]] = {
+    Section.WORKSPACE: WorkspaceRow,
+    Section.PROJECT: ProjectRow,
+    Section.MEMBER: MemberRow,
+    Section.USER: UserRow,
+    Section.CORRECTION: CorrectionRow,
+}
+TITLES: Mapping[Section, str] = {
+    Section.WORKSPACE: "Workspaces",
+    Section.PROJECT: "Projects",
+    Section.MEMBER: "Members",
+    Section.USER: "Users",
+    Section.CORRECTION: "Corrections",
+}
+
+
+class Kind(Enum):
+    """What the cells of a column hold."""
+
+    TEXT = auto()
+    MONTH = auto()
+    COUNT = auto()
+    MEGABYTES = auto()
+    INSTANT = auto()
+    FLAG = auto()
+
+
+class Column(NamedTuple):
+    """A column of an export.
+
+    Attributes:
+        name: As GraphQL spells it; for JSON and Parquet.
+        heading: For people: CSV, XLSX and tables.
+        kind: What its cells hold.
+    """
+
+    name: str
+    heading: str
+    kind: Kind
+
+
+_COLUMNS: Mapping[str, Column] = {
+    "type": Column("type", "Type", Kind.TEXT),
+    "month": Column("month", "Month", Kind.MONTH),
+    "origin_month": Column("originMonth", "Origin month", Kind.MONTH),
+    "workspace": Column("workspace", "Workspace", Kind.TEXT),
+    "project": Column("project", "Project", Kind.TEXT),
+    "username": Column("username", "User", Kind.TEXT),
+    "email": Column("email", "Email", Kind.TEXT),
+    "role": Column("role", "Role", Kind.TEXT),
+    "suspended": Column("suspended", "Suspended", Kind.FLAG),
+    "service_account": Column("serviceAccount", "Service account", Kind.FLAG),
+    "created_at": Column("createdAt", "Created at", Kind.INSTANT),
+    "deleted_at": Column("deletedAt", "Deleted at", Kind.INSTANT),
+    "last_used_at": Column("lastUsedAt", "Last used at", Kind.INSTANT),
+    "licences": Column("licences", "Licences", Kind.COUNT),
+    "ui_usage_count": Column("uiUsageCount", "UI uses", Kind.COUNT),
+    "sdk_usage_count": Column("sdkUsageCount", "SDK uses", Kind.COUNT),
+    "workspaces": Column("workspaces", "Workspaces", Kind.COUNT),
+    "projects": Column("projects", "Projects", Kind.COUNT),
+    "members": Column("members", "Members", Kind.COUNT),
+    "number_of_members": Column("numberOfMembers", "Members", Kind.COUNT),
+    "number_of_projects": Column("numberOfProjects", "Projects", Kind.COUNT),
+    "experiments": Column("numberOfExperiments", "Experiments", Kind.COUNT),
+    "unmeasured": Column("unmeasuredExperiments", "Unknown size", Kind.COUNT),
+    "experiments_created": Column("experimentsCreated", "Created", Kind.COUNT),
+    "size_bytes": Column("totalSizeBytes", "Size in bytes", Kind.COUNT),
+    "size_in_mb": Column("totalSizeInMb", "Size in MB", Kind.MEGABYTES),
+    "average_size_in_mb": Column("averageSizeInMb", "Average in MB", Kind.MEGABYTES),
+    "byte_microseconds": Column("byteMicroseconds", "Byte-microseconds", Kind.TEXT),
+}
+
+
+def columns_of(section: Section) -> tuple[Column, ...]:
+    """Return the columns of a section, in the order of its rows' fields."""
+    return tuple(_COLUMNS[name] for name in ROW_CLASSES[section]._fields)
