@@ -1,4 +1,4 @@
-"""`python -m bench`: measures, prints a table, writes the record and the chart."""
+"""`python -m bench`: run the benchmark, print a table, and write the record and the chart."""
 
 import argparse
 from typing import Any
@@ -6,32 +6,49 @@ from typing import Any
 import uvloop
 
 from app.server.process_tuning import tune_gc
-from bench.cases import cases, opened_bench
+from bench.cases import iter_cases, open_bench
 from bench.execution import measure_execution
 from bench.feed import measure_feed
 from bench.latency import measure_latency
-from bench.machine import machine, versions
+from bench.machine import describe_machine, read_versions
 from bench.measure import compare
-from bench.multiples import measure_growth
 from bench.postgraphile import install
-from bench.record import save, table
+from bench.record import format_results, save
+from bench.scaling import measure_growth
 from bench.store import Store, benchmark_store, say
-from bench.targets import Run
+from bench.targets import Results
 
 PARTS = ("reports", "execution", "latency", "feed", "growth")
 
 
-def _options() -> argparse.Namespace:
+def _parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     add = parser.add_argument
-    add("--scales", type=int, nargs="+", default=[1, 2, 4, 10], help="of growth")
-    add("--rounds", type=int, default=9, help="how often each contender runs")
-    add("--growth-rounds", type=int, default=3, help="how often each scale runs")
-    add("--feed-seconds", type=float, default=10, help="how long each size of batch is sent")
-    add("--latency-seconds", type=float, default=10, help="how long health checks are asked")
-    add("--quick", action="store_true", help="few rounds, two scales; renews no docs")
-    add("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to print; written nowhere")
-    add("--without-postgraphile", action="store_true", help="needs no npm")
+    add(
+        "--scales",
+        type=int,
+        nargs="+",
+        default=[1, 2, 4, 10],
+        help="sizes of the organization in the growth part",
+    )
+    add("--rounds", type=int, default=9, help="runs of each contender")
+    add("--growth-rounds", type=int, default=3, help="runs at each scale")
+    add("--feed-seconds", type=float, default=10, help="seconds for each batch size")
+    add(
+        "--latency-seconds",
+        type=float,
+        default=10,
+        help="seconds of health checks for each document",
+    )
+    add("--quick", action="store_true", help="few rounds and two scales; leave the docs alone")
+    add(
+        "--only",
+        nargs="+",
+        choices=PARTS,
+        default=PARTS,
+        help="run and print only these parts; write nothing",
+    )
+    add("--without-postgraphile", action="store_true", help="skip PostGraphile, which needs npm")
     options = parser.parse_args()
     if options.quick:
         options.scales, options.rounds, options.growth_rounds = options.scales[:2], 3, 1
@@ -40,51 +57,53 @@ def _options() -> argparse.Namespace:
 
 
 async def main(options: argparse.Namespace) -> None:
-    run, hardware = Run({}, {}, {}, [], {}), machine()
-    tune_gc()  # As the service does, for all that runs in this process.
+    results, hardware = Results({}, {}, {}, [], {}), describe_machine()
+    tune_gc()  # As the service does, for everything that runs in this process.
     if not options.without_postgraphile:
         install()
     async with benchmark_store() as store:
-        told = await versions(store.url, with_postgraphile=not options.without_postgraphile)
+        versions = await read_versions(
+            store.url, with_postgraphile=not options.without_postgraphile
+        )
         for part in options.only:
-            await _MEASURES[part](run, store, options)
+            await _PARTS[part](results, store, options)
             if set(options.only) == set(PARTS):
-                # A run that is broken off leaves what it has measured.
-                file = save(run, hardware, told, quick=options.quick)
+                # Save after each part, so that an interrupted run keeps its figures.
+                file = save(results, hardware, versions, quick=options.quick)
                 say(f"Written to {file.name}.")
-    print(table(run))
+    print(format_results(results))
 
 
-async def _reports(run: Run, store: Store, options: Any) -> None:
+async def _measure_reports(results: Results, store: Store, options: Any) -> None:
     with_postgraphile = not options.without_postgraphile
-    async with opened_bench(store, with_postgraphile=with_postgraphile) as bench:
-        async for case in cases(bench):
-            run.timings[case.name] = await compare(case.name, case.contenders, options.rounds)
+    async with open_bench(store, with_postgraphile=with_postgraphile) as bench:
+        async for case in iter_cases(bench):
+            results.timings[case.name] = await compare(case.name, case.contenders, options.rounds)
 
 
-async def _execution(run: Run, _: Store, options: Any) -> None:
-    run.execution = await measure_execution(options.rounds)
+async def _measure_execution(results: Results, _: Store, options: Any) -> None:
+    results.execution = await measure_execution(options.rounds)
 
 
-async def _latency(run: Run, store: Store, options: Any) -> None:
-    run.latency = await measure_latency(store, options.latency_seconds)
+async def _measure_latency(results: Results, store: Store, options: Any) -> None:
+    results.latency = await measure_latency(store, options.latency_seconds)
 
 
-async def _feed(run: Run, _: Store, options: Any) -> None:
-    run.feed = await measure_feed(options.feed_seconds)
+async def _measure_feed(results: Results, _: Store, options: Any) -> None:
+    results.feed = await measure_feed(options.feed_seconds)
 
 
-async def _growth(run: Run, store: Store, options: Any) -> None:
-    run.growth = await measure_growth(store, options.scales, options.growth_rounds)
+async def _measure_growth(results: Results, store: Store, options: Any) -> None:
+    results.growth = await measure_growth(store, options.scales, options.growth_rounds)
 
 
-_MEASURES = {
-    "reports": _reports,
-    "execution": _execution,
-    "latency": _latency,
-    "feed": _feed,
-    "growth": _growth,
+_PARTS = {
+    "reports": _measure_reports,
+    "execution": _measure_execution,
+    "latency": _measure_latency,
+    "feed": _measure_feed,
+    "growth": _measure_growth,
 }
 
 if __name__ == "__main__":
-    uvloop.run(main(_options()))
+    uvloop.run(main(_parse_options()))

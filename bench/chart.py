@@ -1,4 +1,4 @@
-"""A bar chart as SVG: bars from the fastest to the slowest, and how many times by hand."""
+"""A bar chart in SVG, from the fastest to the slowest, with each bar's ratio to one of them."""
 
 from collections.abc import Mapping
 from html import escape
@@ -7,8 +7,8 @@ _WIDTH, _BAR, _GAP, _LABELS, _RIGHT, _TOP = 860, 26, 12, 270, 150, 62
 _OURS, _OTHERS = "#2563eb", "#94a3b8"
 
 
-def chart(title: str, seconds: Mapping[str, float], unit: str) -> str:
-    """Bars; `unit` names the one that counts as 1."""
+def render_chart(title: str, seconds: Mapping[str, float], unit: str) -> str:
+    """Return a bar chart in SVG; ratios are relative to the bar named `unit`."""
     height = _TOP + len(seconds) * (_BAR + _GAP) + 14
     longest = max(seconds.values())
     bars = [
@@ -19,13 +19,13 @@ def chart(title: str, seconds: Mapping[str, float], unit: str) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" '
         'font-family="system-ui, sans-serif" font-size="14" role="img">'
     )
-    told = (
+    heading = (
         f'<text x="20" y="34" font-size="17" font-weight="600" fill="#0f172a">'
         f"{escape(title)}</text>"
     )
-    paper = f'<rect width="{_WIDTH}" height="{height}" rx="8" fill="#ffffff"/>'
+    background = f'<rect width="{_WIDTH}" height="{height}" rx="8" fill="#ffffff"/>'
     label = f"<title>{escape(title)}</title>"
-    return "\n".join([head, label, paper, told, *bars, "</svg>\n"])
+    return "\n".join([head, label, background, heading, *bars, "</svg>\n"])
 
 
 def _bar(index: int, name: str, value: float, longest: float, ratio: float) -> str:

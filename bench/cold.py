@@ -1,7 +1,7 @@
-"""`python -m bench.cold`: a report of the largest supported organization, asked for first.
+"""`python -m bench.cold`: the first report after a start, for the largest supported organization.
 
-Each answer is the first of a service that has just been started, on a PostgreSQL that has just
-been started. Its files are in the operating system's memory, or have been taken out of it.
+Each measurement starts PostgreSQL and the service. PostgreSQL's files are either in the page cache
+of the operating system or have been evicted from it.
 """
 
 import argparse
@@ -19,28 +19,28 @@ import uvloop
 from app.postgres.database import with_database_name
 from app.postgres.embedded import EmbeddedPostgres
 from bench.feed import cpu_seconds, postgres_cpu_seconds
-from bench.machine import machine
-from bench.multiples import GRAPHQL, REPORT, REST, dropped, multiplied
+from bench.machine import describe_machine
 from bench.ours import FULL
-from bench.processes import Client, service_command, serving
+from bench.processes import Client, run_server, service_command
+from bench.scaling import GRAPHQL, REPORT, REST, create_scaled_database, drop_database
 from bench.store import benchmark_store, say
 
 SCALE = 10
 """The largest supported organization: 10,000 workspaces, 200,000 users, 600,000 memberships."""
 LIMIT_SECONDS = 5
 _NAME = "chargeback_cold"
-_ASK: dict[str, Callable[[Client], Awaitable[bytes]]] = {
+_REQUESTS: dict[str, Callable[[Client], Awaitable[bytes]]] = {
     REST: lambda client: client.get(REPORT),
-    GRAPHQL: lambda client: client.ask(FULL),
+    GRAPHQL: lambda client: client.query(FULL),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """Seconds that the first answer took, that it had computed, and that the second took.
+class FirstResponses:
+    """Seconds until the first response, CPU seconds that it used, and seconds until the second.
 
-    Beside other work an answer takes longer than on an idle machine; what it computes, in the
-    service and in PostgreSQL, depends on that much less.
+    Other processes delay a response, but hardly affect the CPU time that it uses in the service
+    and in PostgreSQL.
     """
 
     first: float
@@ -50,74 +50,77 @@ class Answers:
 
 async def main(rounds: int) -> None:
     """Print a row for each kind of start."""
-    found = machine()
+    hardware = describe_machine()
     print(
-        f"{found['cores']} cores ({found['cpu']}), load {found['load_at_start']} at the start.\n"
+        f"{hardware['cores']} cores ({hardware['cpu']}), "
+        f"load {hardware['load_at_start']} at the start.\n"
     )
     async with benchmark_store() as store:
         folder, key = store.folder, store.key
-        say(f"Making an organization of {SCALE} times the size …")
-        await multiplied(store.url, _NAME, SCALE)
-    print(
-        "| first answer of | files | median s | worst s | computing s | then s | limit s | kept |"
-    )
+        say(f"Creating an organization {SCALE} times as large …")
+        await create_scaled_database(store.url, _NAME, SCALE)
+    print("| first response | files | median s | worst s | CPU s | second s | limit s | met |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |")
     try:
-        for name in _ASK:
-            for where, forget in (("in memory", False), ("on disk", True)):
-                ask = partial(_first_answers, folder, key, _ASK[name], forget=forget)
-                _show(name, where, [await ask() for _ in range(rounds)])
+        for name in _REQUESTS:
+            for where, evict in (("in memory", False), ("on disk", True)):
+                request = partial(
+                    _measure_first_responses, folder, key, _REQUESTS[name], evict=evict
+                )
+                _print_row(name, where, [await request() for _ in range(rounds)])
     finally:
         async with EmbeddedPostgres(folder / "postgres") as server:
-            await dropped(server.url, _NAME)
+            await drop_database(server.url, _NAME)
 
 
-def _show(name: str, where: str, answers: Sequence[Answers]) -> None:
-    first = [each.first for each in answers]
-    computed = median(each.computed for each in answers)
-    then = median(each.second for each in answers)
-    kept = "yes" if max(first) <= LIMIT_SECONDS else "**no**"
-    seconds = (median(first), max(first), computed, then)
-    row = (name, where, *(f"{each:.2f}" for each in seconds), str(LIMIT_SECONDS), kept)
+def _print_row(name: str, where: str, responses: Sequence[FirstResponses]) -> None:
+    first = [each.first for each in responses]
+    computed = median(each.computed for each in responses)
+    second = median(each.second for each in responses)
+    is_met = "yes" if max(first) <= LIMIT_SECONDS else "**no**"
+    seconds = (median(first), max(first), computed, second)
+    row = (name, where, *(f"{each:.2f}" for each in seconds), str(LIMIT_SECONDS), is_met)
     print(f"| {' | '.join(row)} |", flush=True)
 
 
-async def _first_answers(
-    folder: Path, key: str, ask: Callable[[Client], Awaitable[bytes]], *, forget: bool
-) -> Answers:
-    if forget:
-        _forget(folder / "postgres" / "cluster")
-    async with _started(folder, key) as client:
+async def _measure_first_responses(
+    folder: Path, key: str, request: Callable[[Client], Awaitable[bytes]], *, evict: bool
+) -> FirstResponses:
+    if evict:
+        _evict_files(folder / "postgres" / "cluster")
+    async with _start_service(folder, key) as client:
         computed = cpu_seconds(client.pid) + postgres_cpu_seconds()
         began_at = time.perf_counter()
-        await ask(client)
+        await request(client)
         first_at = time.perf_counter()
         computed = cpu_seconds(client.pid) + postgres_cpu_seconds() - computed
-        await ask(client)
-        return Answers(first_at - began_at, computed, time.perf_counter() - first_at)
+        await request(client)
+        return FirstResponses(first_at - began_at, computed, time.perf_counter() - first_at)
 
 
 @asynccontextmanager
-async def _started(folder: Path, key: str) -> AsyncIterator[Client]:
+async def _start_service(folder: Path, key: str) -> AsyncIterator[Client]:
     async with EmbeddedPostgres(folder / "postgres") as server:
         environment = {"DATABASE_URL": with_database_name(server.url, _NAME)}
         command, headers = service_command(folder), {"Authorization": key}
         log = folder / "cold.log"
-        async with serving(command, log=log, environment=environment, headers=headers) as client:
+        async with run_server(
+            command, log=log, environment=environment, headers=headers
+        ) as client:
             yield client
 
 
-def _forget(folder: Path) -> None:
-    """Have the operating system let go of what it holds of these files; Linux does, asked so."""
+def _evict_files(folder: Path) -> None:
+    """Evict these files from the page cache of the operating system (Linux only)."""
     for file in folder.rglob("*"):
         if file.is_file():
-            opened = os.open(file, os.O_RDONLY)
-            os.fsync(opened)
-            os.posix_fadvise(opened, 0, 0, os.POSIX_FADV_DONTNEED)
-            os.close(opened)
+            descriptor = os.open(file, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(descriptor)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m bench.cold", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="how often each kind of start")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each kind of start")
     uvloop.run(main(parser.parse_args().rounds))

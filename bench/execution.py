@@ -1,5 +1,5 @@
-"""Executing a query without a database: the same rows in memory, both executors."""
-# Batch functions take no self and say what their field returns.
+"""Execute a query with both executors on the same rows in memory, without a database."""
+# Batch functions take no self and declare the type of their field.
 # ruff: noqa: N805
 # mypy: disable-error-code="no-any-return"
 
@@ -53,11 +53,11 @@ class Workspace:
 
     @batched(key="workspace_id")
     async def members(info: Info, keys: Sequence[int], _selection: Selection) -> list[Item]:
-        return _answer(info.context.members, keys)
+        return _select_groups(info.context.members, keys)
 
     @batched(key="workspace_id")
     async def projects(info: Info, keys: Sequence[int], _selection: Selection) -> list[Item]:
-        return _answer(info.context.projects, keys)
+        return _select_groups(info.context.projects, keys)
 
 
 @strawberry.type
@@ -83,7 +83,7 @@ _QUERY = """{
 }"""
 
 
-def _answer(rows: Grouped, keys: Sequence[int]) -> Any:
+def _select_groups(rows: Grouped, keys: Sequence[int]) -> Any:
     return Grouped(rows.columns, [rows.groups[key] for key in keys])
 
 
@@ -97,24 +97,24 @@ class Rows:
     users: Grouped
 
     @classmethod
-    def made(cls, scale: int) -> "Rows":
-        """Rows as a driver returns them: each value an object of its own."""
+    def create(cls, scale: int) -> "Rows":
+        """Return rows as a driver would, with a new object for each value."""
         workspaces = range(_WORKSPACES * scale)
         return cls(
-            _grouped(
+            _to_grouped(
                 ("workspace_id", "name", "number_of_members", "size_bytes"),
                 [[(number, f"workspace {number}", 60, number << 22) for number in workspaces]],
             ),
-            _items("member", _MEMBERS // _WORKSPACES, workspaces),
-            _items("project", _PROJECTS // _WORKSPACES, workspaces),
-            _grouped(
+            _create_items("member", _MEMBERS // _WORKSPACES, workspaces),
+            _create_items("project", _PROJECTS // _WORKSPACES, workspaces),
+            _to_grouped(
                 ("username", "email", "created_at", "usage_count", "used_at", "suspended"),
-                [[_user(number) for number in range(_USERS * scale)]],
+                [[_create_user(number) for number in range(_USERS * scale)]],
             ),
         )
 
 
-def _items(kind: str, count: int, workspaces: range) -> Grouped:
+def _create_items(kind: str, count: int, workspaces: range) -> Grouped:
     groups = [
         [
             (f"{kind} {place}", f"{kind}-{place}@example.com", place, (place + parent) << 20)
@@ -122,21 +122,21 @@ def _items(kind: str, count: int, workspaces: range) -> Grouped:
         ]
         for parent in workspaces
     ]
-    return _grouped(("name", "email", "experiments", "size_bytes"), groups)
+    return _to_grouped(("name", "email", "experiments", "size_bytes"), groups)
 
 
-def _user(number: int) -> tuple[Any, ...]:
+def _create_user(number: int) -> tuple[Any, ...]:
     at = _START + timedelta(seconds=number, microseconds=number)
     return f"user {number}", f"user-{number}@example.com", at, number % 90, at, number % 50 == 0
 
 
-def _grouped(names: Sequence[str], groups: Sequence[Any]) -> Grouped:
+def _to_grouped(names: Sequence[str], groups: Sequence[Any]) -> Grouped:
     return Grouped({name: index for index, name in enumerate(names)}, groups)
 
 
 @dataclass(slots=True)
 class Execution:
-    """What was measured of an executor: time, and memory beyond the rows and the response."""
+    """An executor's time, and its memory beyond the rows and the response."""
 
     timing: Timing
     overhead_bytes: int = 0
@@ -149,14 +149,14 @@ _SCHEMAS = {
 
 
 async def measure_execution(rounds: int, scale: int = 1) -> dict[str, Execution]:
-    """Time and memory of both executors on the same rows."""
+    """Measure the time and memory of both executors on the same rows."""
     say(f"Execution without a database: {rounds} rounds …")
-    rows = Rows.made(scale)
+    rows = Rows.create(scale)
     gc.collect()
     measured = {name: Execution(Timing()) for name in _SCHEMAS}
     expected = None
     for name, schema in _SCHEMAS.items():
-        found, overhead = await _overhead(schema, rows)
+        found, overhead = await _measure_overhead(schema, rows)
         measured[name].overhead_bytes = overhead
         expected = found if expected is None else expected
         assert found == expected, f"{name} differs"
@@ -164,7 +164,7 @@ async def measure_execution(rounds: int, scale: int = 1) -> dict[str, Execution]
     del expected
     for _ in range(rounds):
         for name, schema in _SCHEMAS.items():
-            measured[name].timing.seconds.append(await _seconds(schema, rows))
+            measured[name].timing.seconds.append(await _time_execution(schema, rows))
     return measured
 
 
@@ -175,7 +175,7 @@ async def _run(schema: strawberry.Schema, rows: Rows) -> dict[str, Any]:
     return result.data
 
 
-async def _seconds(schema: strawberry.Schema, rows: Rows) -> float:
+async def _time_execution(schema: strawberry.Schema, rows: Rows) -> float:
     gc.collect()
     await asyncio.sleep(0)
     start = time.perf_counter()
@@ -183,14 +183,14 @@ async def _seconds(schema: strawberry.Schema, rows: Rows) -> float:
     return time.perf_counter() - start
 
 
-async def _overhead(schema: strawberry.Schema, rows: Rows) -> tuple[dict[str, Any], int]:
-    """The peak of what was allocated beyond the response."""
+async def _measure_overhead(schema: strawberry.Schema, rows: Rows) -> tuple[dict[str, Any], int]:
+    """Return the response, and the peak of allocated bytes beyond it."""
     await _run(schema, rows)
     gc.collect()
     tracemalloc.start()
     data = await _run(schema, rows)
     _, peak = tracemalloc.get_traced_memory()
     gc.collect()
-    kept, _ = tracemalloc.get_traced_memory()
+    retained, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    return data, peak - kept
+    return data, peak - retained

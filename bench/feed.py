@@ -1,4 +1,4 @@
-"""The feed over HTTP: how many events per second are stored, and how it slows reports down.
+"""The feed over HTTP: events stored per second, and how much the feed slows reports.
 
 CPU seconds are those of the service, its ingest worker and PostgreSQL.
 """
@@ -27,13 +27,13 @@ from app.server.store import open_store
 from app.services.file_import import import_lines
 from app.services.organizations import find_organization
 from app.settings import Settings
-from bench.processes import Client, service_command, serving
+from bench.processes import Client, run_server, service_command
 from bench.store import CACHE, create_api_key, feed_lines, say
 
 _CONNECTIONS = {1: 32, 100: 8, 5_000: 2}
 """How many batches are sent concurrently, by batch size."""
 _INITIAL_EVENTS = 40_000
-"""How many events the store contains before: the organization's start and some of its work."""
+"""How many events the store contains at the start: the organization's setup and some usage."""
 _REPORT_INTERVAL_SECONDS = 0.25
 _CONCURRENT_SHARE = 0.25
 """How long the feed runs while reports are read, as a share of the time that it runs alone."""
@@ -118,7 +118,7 @@ async def _serve_store(lines: Sequence[bytes]) -> AsyncIterator[Client]:
         await import_lines(database, organization_id, chunks, system_clock())
         headers = {"Authorization": await create_api_key(database, organization_id), **_HEADERS}
         log = CACHE / "feed.log"
-        async with serving(service_command(folder), log=log, headers=headers) as client:
+        async with run_server(service_command(folder), log=log, headers=headers) as client:
             yield client
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -127,11 +127,11 @@ async def _measure(
     client: Client, events: "_Events", size: int, seconds: float
 ) -> FeedMeasurement:
     month = orjson.loads(events.lines(1)[0])["time"][:7]
-    clients = [client.another() for _ in range(_CONNECTIONS[size])]
+    clients = [client.clone() for _ in range(_CONNECTIONS[size])]
     concurrent_seconds = _concurrent_seconds(seconds)
     # Read in another process: in this one, the sending threads compete for the interpreter.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as reader:
-        read = partial(_read_reports, client.another(), month, concurrent_seconds)
+        read = partial(_read_reports, client.clone(), month, concurrent_seconds)
         loop = asyncio.get_running_loop()
         idle = await loop.run_in_executor(reader, read)
         figures = await _run_feed(clients, size, events, seconds)

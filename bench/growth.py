@@ -1,9 +1,9 @@
-"""Growth: a month's report, and a batch of the feed, with ever more events in the store.
+"""Time a month's report and a batch of the feed while the number of stored events grows.
 
     python -m bench.growth --millions 1 20
 
-PostgreSQL itself inserts the usage events, as the service would have stored them: sending 20
-million takes hours, and neither a report nor a batch can tell the difference.
+A statement inserts the usage events in the form in which the service stores them. Sending 20
+million would take hours and give the same figures.
 """
 
 import argparse
@@ -25,13 +25,13 @@ from app.server.store import open_store
 from app.services.file_import import import_lines
 from app.services.organizations import find_organization
 from app.settings import Settings
-from bench.processes import Client, service_command, serving
+from bench.processes import Client, run_server, service_command
 from bench.store import CACHE, create_api_key, feed_lines, say
 
-_FOUNDING = 70_000
+_INITIAL_EVENTS = 70_000
 _READS = 25
-_AT_ONCE = 1_000_000
-_FILL = """
+_INSERT_SIZE = 1_000_000
+_INSERT_EVENTS = """
     INSERT INTO event (organization_id, uid, partition_year, type, occurred_at, received_at,
                        subject_id, source, id, data)
     SELECT $1, md5('bench' || n)::uuid, $4, 'usage.recorded',
@@ -42,14 +42,14 @@ _FILL = """
 """
 
 
-async def _fill(database: Database, organization_id: UUID, first: int, last: int) -> None:
+async def _insert_events(database: Database, organization_id: UUID, first: int, last: int) -> None:
     async with database.engine.connect() as connection:
         raw = (await connection.get_raw_connection()).driver_connection
         assert raw is not None
         year = datetime.now(UTC).year
-        for start in range(first, last, _AT_ONCE):
-            end = min(start + _AT_ONCE, last) - 1
-            await raw.execute(_FILL, organization_id, start, end, year, timeout=1_800)
+        for start in range(first, last, _INSERT_SIZE):
+            end = min(start + _INSERT_SIZE, last) - 1
+            await raw.execute(_INSERT_EVENTS, organization_id, start, end, year, timeout=1_800)
             say(f"  {end + 1:,} events …")
         await raw.execute("VACUUM ANALYZE event", timeout=1_800)
 
@@ -61,7 +61,7 @@ async def _measure(client: Client, headers: dict[str, str], month: str, name: st
         begin = time.perf_counter()
         await client.get(path)
         reads.append(time.perf_counter() - begin)
-        body = _batch(f"{name}-{number}", month)
+        body = _create_batch(f"{name}-{number}", month)
         begin = time.perf_counter()
         await asyncio.to_thread(client.request, "POST", "/api/events", body, headers)
         batches.append(time.perf_counter() - begin)
@@ -72,7 +72,7 @@ async def _measure(client: Client, headers: dict[str, str], month: str, name: st
     )
 
 
-def _batch(name: str, month: str) -> bytes:
+def _create_batch(name: str, month: str) -> bytes:
     return orjson.dumps(
         [
             {
@@ -91,7 +91,7 @@ def _batch(name: str, month: str) -> bytes:
 async def main(millions: list[int]) -> None:
     folder = CACHE / "growth"
     shutil.rmtree(folder, ignore_errors=True)
-    lines = list(feed_lines(_FOUNDING))
+    lines = list(feed_lines(_INITIAL_EVENTS))
     month = orjson.loads(lines[-1])["time"][:7]
     async with open_store(Settings.load(database_url=None), folder, system_clock) as database:
         organization_id = (await find_organization(database, DEFAULT_ORGANIZATION)).organization_id
@@ -99,14 +99,14 @@ async def main(millions: list[int]) -> None:
         await import_lines(database, organization_id, chunks, system_clock())
         key = await create_api_key(database, organization_id)
         headers = {"Content-Type": "application/cloudevents-batch+json"}
-        async with serving(
+        async with run_server(
             service_command(folder), log=CACHE / "growth.log", headers={"Authorization": key}
         ) as client:
             await _measure(client, headers, month, "0")
-            filled = 0
+            inserted = 0
             for million in millions:
-                await _fill(database, organization_id, filled, million * 1_000_000)
-                filled = million * 1_000_000
+                await _insert_events(database, organization_id, inserted, million * 1_000_000)
+                inserted = million * 1_000_000
                 await _measure(client, headers, month, str(million))
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,5 +1,5 @@
 # ruff: noqa: S608  the statements are constants
-"""PostgreSQL prints the full document itself: one statement, nothing in Python but the bytes."""
+"""One statement in which PostgreSQL serializes the full document; Python only passes it on."""
 
 from datetime import date
 from uuid import UUID
@@ -15,7 +15,7 @@ _STATEMENT = f"""
             'userName', member.username, 'email', account.email,
             'numberOfExperiments', member.experiments,
             'totalSizeInMb', {_MB.format("member.")}
-        ) ORDER BY member.username) AS listed
+        ) ORDER BY member.username) AS items
         FROM member_month AS member
         LEFT JOIN user_month AS account USING (organization_id, month, user_id)
         WHERE organization_id = $1 AND month = $2 AND present
@@ -23,7 +23,7 @@ _STATEMENT = f"""
     ), projects AS (
         SELECT workspace_id, json_agg(json_build_object(
             'name', name, 'numberOfExperiments', experiments, 'totalSizeInMb', {_MB.format("")}
-        ) ORDER BY name) AS listed
+        ) ORDER BY name) AS items
         FROM project_month
         WHERE organization_id = $1 AND month = $2 AND present
         GROUP BY workspace_id
@@ -31,9 +31,9 @@ _STATEMENT = f"""
         SELECT json_agg(json_build_object(
             'name', name, 'numberOfMembers', coalesce(number_of_members, 0),
             'totalSizeInMb', {_MB.format("")}, 'numberOfExperiments', experiments,
-            'members', coalesce(members.listed, '[]'::json),
-            'projects', coalesce(projects.listed, '[]'::json)
-        ) ORDER BY name) AS listed
+            'members', coalesce(members.items, '[]'::json),
+            'projects', coalesce(projects.items, '[]'::json)
+        ) ORDER BY name) AS items
         FROM workspace_month
         LEFT JOIN members USING (workspace_id) LEFT JOIN projects USING (workspace_id)
         WHERE organization_id = $1 AND month = $2 AND present
@@ -43,14 +43,14 @@ _STATEMENT = f"""
             'uiUsageCount', ui_usage_count, 'uiUsageUpdatedAt', ui_used_at,
             'sdkUsageCount', sdk_usage_count, 'sdkUsageUpdatedAt', sdk_used_at,
             'suspended', suspended
-        ) ORDER BY username) AS listed
+        ) ORDER BY username) AS items
         FROM user_month WHERE organization_id = $1 AND month = $2 AND licensed
     )
     SELECT json_build_object('data', json_build_object('chargebackReport', json_build_object(
         'reportDate', to_char($2::date, 'YYYY-MM'),
-        'workspaces', coalesce(workspaces.listed, '[]'::json),
+        'workspaces', coalesce(workspaces.items, '[]'::json),
         'users', json_build_object(
-            'licensedUsers', coalesce(users.listed, '[]'::json),
+            'licensedUsers', coalesce(users.items, '[]'::json),
             'numberOfUsers', number_of_users,
             'createdAt', greatest(changed_at, $2::date::timestamp AT TIME ZONE 'UTC')
         )
@@ -59,13 +59,13 @@ _STATEMENT = f"""
 
 
 class JsonAgg:
-    """The full document of one month."""
+    """Produces the full document of one month."""
 
     def __init__(self, pool: asyncpg.Pool, organization_id: UUID, month: Month) -> None:
         self._pool = pool
         self._key: tuple[UUID, date] = (organization_id, month.first_day)
 
     async def full(self) -> bytes:
-        """The full document as GraphQL answers it, but for how instants are written."""
-        written: str = await self._pool.fetchval(_STATEMENT, *self._key)
-        return written.encode()
+        """Return the full document as GraphQL does, except for the format of timestamps."""
+        document: str = await self._pool.fetchval(_STATEMENT, *self._key)
+        return document.encode()

@@ -1,4 +1,4 @@
-"""How long the event loop keeps others waiting while it answers the full document."""
+"""How long the event loop delays other requests while it serves the full document."""
 
 import asyncio
 import statistics
@@ -10,18 +10,18 @@ from typing import Any
 
 import orjson
 
-from bench.multiples import REPORT
 from bench.ours import FULL
-from bench.processes import Client, serving
+from bench.processes import Client, run_server
+from bench.scaling import REPORT
 from bench.store import Store, say
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Answers to a health check that is asked every 10 ms, from another process.
+    """Response times of health checks, sent every 10 ms from another process.
 
-    `stall_seconds` is the longest that the event loop computed without giving others their turn;
-    a check waits longer when other processes hold the cores.
+    `stall_seconds` is the longest CPU time of one step of the event loop. A check may take longer
+    than that while other processes occupy the cores.
     """
 
     checks: int
@@ -30,68 +30,68 @@ class Latency:
     max_seconds: float
     stall_seconds: float | None = None
 
-    def shown(self) -> dict[str, Any]:
-        """For the record."""
+    def to_record(self) -> dict[str, Any]:
+        """Return the figures as the benchmark stores them."""
         return {name: round(value, 5) for name, value in asdict(self).items() if value is not None}
 
 
 async def measure_latency(store: Store, seconds: float) -> dict[str, Latency]:
-    """Health checks while nothing else, and while each kind of full document is asked for."""
-    say(f"Event loop: health checks for {len(_DOCUMENTS) + 1} times {seconds:g} s …")
+    """Time health checks on an idle service, then during requests for each full document."""
+    say(f"Event loop: {len(_DOCUMENTS) + 1} runs of health checks, {seconds:g} s each …")
     command = [sys.executable, "-m", "bench.stalls", str(store.folder)]
     headers = {"Authorization": store.key}
     log = store.folder / "stalls.log"
-    async with serving(command, log=log, headers=headers) as client:
-        found = {"while idle": await _probed(client, seconds)}
-        for when, ask in _DOCUMENTS.items():
-            await ask(client)
+    async with run_server(command, log=log, headers=headers) as client:
+        latencies = {"while idle": await _time_health_checks(client, seconds)}
+        for when, request in _DOCUMENTS.items():
+            await request(client)
             await client.get("/stalls")
-            asking = asyncio.create_task(_ask_for(ask, client, seconds))
-            found[f"during {when}"] = await _probed(client, seconds)
-            await asking
-    return found
+            requests = asyncio.create_task(_request_repeatedly(request, client, seconds))
+            latencies[f"during {when}"] = await _time_health_checks(client, seconds)
+            await requests
+    return latencies
 
 
-async def _graphql(client: Client) -> None:
-    await client.ask(FULL)
+async def _request_graphql(client: Client) -> None:
+    await client.query(FULL)
 
 
-async def _graphql_packed(client: Client) -> None:
-    await client.ask(FULL, {"Accept-Encoding": "gzip"})
+async def _request_gzipped_graphql(client: Client) -> None:
+    await client.query(FULL, {"Accept-Encoding": "gzip"})
 
 
-async def _rest(client: Client) -> None:
+async def _request_rest(client: Client) -> None:
     await client.get(REPORT)
 
 
 _DOCUMENTS = {
-    "full GraphQL documents": _graphql,
-    "gzipped GraphQL documents": _graphql_packed,
-    "REST documents": _rest,
+    "full GraphQL documents": _request_graphql,
+    "gzipped GraphQL documents": _request_gzipped_graphql,
+    "REST documents": _request_rest,
 }
 
 
-async def _ask_for(
-    ask: Callable[[Client], Awaitable[None]], client: Client, seconds: float
+async def _request_repeatedly(
+    request: Callable[[Client], Awaitable[None]], client: Client, seconds: float
 ) -> None:
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
-        await ask(client)
+        await request(client)
 
 
-async def _probed(client: Client, seconds: float) -> Latency:
+async def _time_health_checks(client: Client, seconds: float) -> Latency:
     probe = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench.probe", str(client.port), str(seconds)),
         stdout=asyncio.subprocess.PIPE,
     )
-    written, _ = await probe.communicate()
-    found = sorted(orjson.loads(written))
-    beside = Client(client.port, client.pid)
-    stalls = orjson.loads(await beside.get("/stalls"))
+    output, _ = await probe.communicate()
+    durations = sorted(orjson.loads(output))
+    stall_client = Client(client.port, client.pid)
+    stalls = orjson.loads(await stall_client.get("/stalls"))
     return Latency(
-        len(found),
-        statistics.median(found),
-        found[len(found) * 99 // 100],
-        found[-1],
+        len(durations),
+        statistics.median(durations),
+        durations[len(durations) * 99 // 100],
+        durations[-1],
         stalls["computed_seconds"],
     )

@@ -1,4 +1,4 @@
-"""What the figures were measured on: versions and hardware, no names of hosts or paths."""
+"""The hardware and versions that figures were measured with, without host names or paths."""
 
 import platform
 from importlib.metadata import version
@@ -17,8 +17,8 @@ _PACKAGES = (
 )
 
 
-def machine() -> dict[str, Any]:
-    """The hardware."""
+def describe_machine() -> dict[str, Any]:
+    """Describe the hardware."""
     return {
         "cores": psutil.cpu_count(),
         "cpu": _cpu_model(),
@@ -37,12 +37,12 @@ def _cpu_model() -> str:
     return models[0] if models else platform.processor()
 
 
-async def versions(url: str, *, with_postgraphile: bool) -> dict[str, str]:
-    """Of the product and of all that has a part in its speed."""
-    found = {"chargeback": __version__, "python": platform.python_version()}
+async def read_versions(url: str, *, with_postgraphile: bool) -> dict[str, str]:
+    """Return the versions of the product and of everything that affects its speed."""
+    versions = {"chargeback": __version__, "python": platform.python_version()}
     connection = await asyncpg.connect(url)
-    found["postgresql"] = await connection.fetchval("SHOW server_version")
+    versions["postgresql"] = await connection.fetchval("SHOW server_version")
     await connection.close()
     if with_postgraphile:
-        found["postgraphile"] = postgraphile.version()
-    return {**found, **{name: version(name) for name in _PACKAGES}}
+        versions["postgraphile"] = postgraphile.read_version()
+    return {**versions, **{name: version(name) for name in _PACKAGES}}

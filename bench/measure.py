@@ -1,4 +1,4 @@
-"""Measuring several ways of doing one thing, side by side: round robin, medians, peak memory."""
+"""Measure contenders side by side: round robin, medians and peak memory."""
 
 import asyncio
 import gc
@@ -14,30 +14,30 @@ import psutil
 
 from bench.store import say
 
-Run = Callable[[], Awaitable[bytes]]
-Read = Callable[[Any], Any]
+Produce = Callable[[], Awaitable[bytes]]
+Extract = Callable[[Any], Any]
 
 
-def as_is(document: Any) -> Any:
+def identity(document: Any) -> Any:
     return document
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One way of producing a document.
+    """One way to produce a document.
 
     Attributes:
-        name: As the table shows it.
+        name: The name in the table.
         run: Produces the document.
-        read: Brings the parsed document into the form in which all are compared.
-        pid: The process that produces it; None is this one, whose memory tells nothing.
-        idle_bytes: What that process held before it was asked anything.
+        extract: Converts the parsed document to the form in which contenders are compared.
+        pid: The process that produces it; None for this process, whose memory is not measured.
+        idle_bytes: The memory of that process before its first request.
         unpack: Decompresses the document.
     """
 
     name: str
-    run: Run
-    read: Read = as_is
+    run: Produce
+    extract: Extract = identity
     pid: int | None = None
     idle_bytes: int = 0
     unpack: Callable[[bytes], bytes] = bytes
@@ -45,7 +45,7 @@ class Contender:
 
 @dataclass(slots=True)
 class Timing:
-    """What was measured of a contender."""
+    """The measurements of a contender."""
 
     seconds: list[float] = field(default_factory=list)
     peak_bytes: int | None = None
@@ -59,8 +59,8 @@ class Timing:
     def best(self) -> float:
         return min(self.seconds)
 
-    def shown(self) -> dict[str, Any]:
-        """For the record."""
+    def to_record(self) -> dict[str, Any]:
+        """Return the figures as the benchmark stores them."""
         return {
             "median_seconds": round(self.median, 5),
             "min_seconds": round(min(self.seconds), 5),
@@ -75,50 +75,54 @@ Timings = dict[str, Timing]
 
 
 async def compare(title: str, contenders: Sequence[Contender], rounds: int) -> Timings:
-    """Check that all say the same, then time them in turns.
+    """Check that all contenders produce the same document, then time them round robin.
 
     Raises:
         AssertionError: Two contenders differ.
     """
     say(f"{title}: {len(contenders)} contenders, {rounds} rounds …")
     timings = {each.name: Timing() for each in contenders}
-    await _check(title, contenders, timings)
+    await _require_same_documents(title, contenders, timings)
     for each in contenders:
         if each.pid is not None:
-            timings[each.name].peak_bytes = await peak(each.run, each.pid, each.idle_bytes)
+            timings[each.name].peak_bytes = await measure_peak(each.run, each.pid, each.idle_bytes)
     for number in range(rounds):
         start = number % len(contenders)
         for each in (*contenders[start:], *contenders[:start]):
-            timings[each.name].seconds.append(await measured(each.run))
+            timings[each.name].seconds.append(await time_run(each.run))
     return timings
 
 
-async def _check(title: str, contenders: Sequence[Contender], timings: Timings) -> None:
-    """The first contender's document is what the others must say; each runs twice, to be warm."""
+async def _require_same_documents(
+    title: str, contenders: Sequence[Contender], timings: Timings
+) -> None:
+    """Compare each document with the first contender's. Each contender runs twice, to warm up."""
     expected: Any = None
     for each in contenders:
         await each.run()
         document = await each.run()
         timings[each.name].document_bytes = len(document)
-        found = each.read(orjson.loads(each.unpack(document)))
+        found = each.extract(orjson.loads(each.unpack(document)))
         expected = found if expected is None else expected
-        assert found == expected, f"{title}: {each.name} differs at {_difference(expected, found)}"
+        assert found == expected, (
+            f"{title}: {each.name} differs at {_describe_difference(expected, found)}"
+        )
 
 
-def _difference(expected: Any, found: Any, path: str = "$") -> str:
+def _describe_difference(expected: Any, found: Any, path: str = "$") -> str:
     if isinstance(expected, dict) and isinstance(found, dict) and expected.keys() == found.keys():
         for key, value in expected.items():
             if value != found[key]:
-                return _difference(value, found[key], f"{path}.{key}")
+                return _describe_difference(value, found[key], f"{path}.{key}")
     if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
         for index, (left, right) in enumerate(zip(expected, found, strict=True)):
             if left != right:
-                return _difference(left, right, f"{path}[{index}]")
+                return _describe_difference(left, right, f"{path}[{index}]")
     return f"{path}: {str(expected)[:200]} and {str(found)[:200]}"
 
 
-async def measured(run: Run) -> float:
-    """Seconds that a run takes, once what went before has come to rest."""
+async def time_run(run: Produce) -> float:
+    """Return the seconds that a run takes, after a garbage collection and a short pause."""
     gc.collect()
     await asyncio.sleep(0.02)
     start = time.perf_counter()
@@ -126,10 +130,11 @@ async def measured(run: Run) -> float:
     return time.perf_counter() - start
 
 
-async def peak(run: Run, pid: int, idle_bytes: int) -> int | None:
-    """What its process holds at most while it runs, beyond what it held when it was idle.
+async def measure_peak(run: Produce, pid: int, idle_bytes: int) -> int | None:
+    """Return the peak memory of the process during a run, beyond what it used when idle.
 
-    None where Linux does not tell. What a process keeps for its next request counts too.
+    This includes memory that the process keeps for its next request. Return None where the system
+    does not report a peak.
     """
     gc.collect()
     process = psutil.Process(pid)
@@ -139,15 +144,15 @@ async def peak(run: Run, pid: int, idle_bytes: int) -> int | None:
     except OSError:
         return None
     await run()
-    return max(0, _high_water_mark(folder) - idle_bytes)
+    return max(0, _read_peak(folder) - idle_bytes)
 
 
 def resident_bytes(pid: int) -> int:
-    """What a process holds now."""
+    """Return the resident memory of a process."""
     return int(psutil.Process(pid).memory_info().rss)
 
 
-def _high_water_mark(folder: Path) -> int:
+def _read_peak(folder: Path) -> int:
     lines = (folder / "status").read_text().splitlines()
     [kilobytes] = [line.split()[1] for line in lines if line.startswith("VmHWM")]
     return int(kilobytes) * 1024

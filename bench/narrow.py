@@ -1,7 +1,7 @@
-"""The narrow query, and its SQL by itself.
+"""The narrow query, and its SQL alone.
 
-`python -m bench.narrow` shows what the query spends its time on. The first figure of a row is what
-nine of ten runs take at least: it depends least on what else wants the processor.
+`python -m bench.narrow` shows where the query spends its time. The first figure of a row is the
+10th percentile, which other load on the machine affects least.
 """
 
 import statistics
@@ -16,50 +16,48 @@ import uvloop
 
 from app.server.process_tuning import tune_gc
 from bench import ours
-from bench.processes import service_command, serving
+from bench.processes import run_server, service_command
 from bench.store import MONTH, Store, benchmark_store
 from resolvers.report import fetch_report
 from resolvers.workspaces import workspaces_of_reports
 
 _RUNS = 400
-_BEFORE_ANYTHING = "2020-01"
-Noted = tuple[str, Sequence[Any]]
-"""A statement's text and arguments."""
+_EMPTY_MONTH = "2020-01"
+Statement = tuple[str, Sequence[Any]]
+"""The text of a statement and its arguments."""
 
 
-class ItsSql:
-    """The very statements that the service sends for the narrow query, and orjson."""
+class NarrowQuerySql:
+    """Runs the statements that the service sends for the narrow query; serializes with orjson."""
 
-    def __init__(
-        self, pool: asyncpg.Pool, statements: Sequence[tuple[str, Sequence[Any]]]
-    ) -> None:
+    def __init__(self, pool: asyncpg.Pool, statements: Sequence[Statement]) -> None:
         self._pool, self._statements = pool, statements
 
     @classmethod
-    async def noted(cls, store: Store, pool: asyncpg.Pool) -> "ItsSql":
-        """The statements as the driver gets them when the product is asked."""
-        found: list[Noted] = []
+    async def record(cls, store: Store, pool: asyncpg.Pool) -> "NarrowQuerySql":
+        """Execute the query with the product, and record the statements that it sends."""
+        statements: list[Statement] = []
 
-        def note(text: str, arguments: Sequence[Any]) -> None:
-            found.append((text, tuple(arguments)))
+        def append_statement(text: str, arguments: Sequence[Any]) -> None:
+            statements.append((text, tuple(arguments)))
 
-        store.database.read_observers.append(note)
+        store.database.read_observers.append(append_statement)
         try:
             await ours.InProcess(store).graphql(ours.NARROW)
         finally:
-            store.database.read_observers.remove(note)
-        return cls(pool, found)
+            store.database.read_observers.remove(append_statement)
+        return cls(pool, statements)
 
-    async def rows(self, connection: Any) -> Sequence[asyncpg.Record]:
-        """Those of the last statement."""
+    async def fetch(self, connection: Any) -> Sequence[asyncpg.Record]:
+        """Execute the statements; return the rows of the last one."""
         rows: Sequence[asyncpg.Record] = []
         for text, parameters in self._statements:
             rows = await connection.fetch(text, *parameters)
         return rows
 
     async def document(self) -> bytes:
-        """The answer."""
-        rows = await self.rows(self._pool)
+        """Return the response."""
+        rows = await self.fetch(self._pool)
         names = list(rows[0].keys())
         name, size = names.index("name"), names.index("size_in_mb")
         workspaces = [{"name": row[name], "totalSizeInMb": row[size]} for row in rows]
@@ -71,21 +69,25 @@ async def main() -> None:
     tune_gc()
     print("| what | 10 % ms | median ms |\n| --- | ---: | ---: |")
     async with benchmark_store() as store, asyncpg.create_pool(store.url, min_size=1) as pool:
-        its_sql, product = await ItsSql.noted(store, pool), ours.InProcess(store)
+        narrow_sql, product = await NarrowQuerySql.record(store, pool), ours.InProcess(store)
         async with pool.acquire() as connection:
-            await _show("its two statements, on one connection", partial(its_sql.rows, connection))
-        await _show("its SQL: from a pool, and orjson", its_sql.document)
-        await _show("its resolvers, in a snapshot", partial(_resolve, product, store))
-        empty = ours.NARROW.replace(str(MONTH), _BEFORE_ANYTHING)
-        await _show("GraphQL, in process, of an empty month", partial(product.graphql, empty))
-        await _show("GraphQL, in process", partial(product.graphql, ours.NARROW))
+            await _print_row(
+                "the two SQL statements, one connection", partial(narrow_sql.fetch, connection)
+            )
+        await _print_row("the SQL, a connection from a pool, orjson", narrow_sql.document)
+        await _print_row("the resolvers, in a snapshot", partial(_resolve, product, store))
+        empty = ours.NARROW.replace(str(MONTH), _EMPTY_MONTH)
+        await _print_row("GraphQL, in process, empty month", partial(product.graphql, empty))
+        await _print_row("GraphQL, in process", partial(product.graphql, ours.NARROW))
         command, log = service_command(store.folder), store.folder / "narrow.log"
         headers = {"Authorization": store.key}
-        async with serving(command, log=log, headers=headers) as client:
-            await _show("a health check over HTTP", partial(client.get, "/healthz"))
-            await _show("only the key, over HTTP", partial(client.ask, "{ __typename }"))
-            await _show("GraphQL over HTTP, of an empty month", partial(client.ask, empty))
-            await _show("GraphQL over HTTP", partial(client.ask, ours.NARROW))
+        async with run_server(command, log=log, headers=headers) as client:
+            await _print_row("a health check over HTTP", partial(client.get, "/healthz"))
+            await _print_row(
+                "a query without a report, over HTTP", partial(client.query, "{ __typename }")
+            )
+            await _print_row("GraphQL over HTTP, empty month", partial(client.query, empty))
+            await _print_row("GraphQL over HTTP", partial(client.query, ours.NARROW))
 
 
 async def _resolve(product: ours.InProcess, store: Store) -> None:
@@ -96,12 +98,12 @@ async def _resolve(product: ours.InProcess, store: Store) -> None:
         await workspaces_of_reports(context, [key], frozenset({"name", "size_in_mb"}))
 
 
-async def _show(name: str, run: Callable[[], Awaitable[Any]]) -> None:
+async def _print_row(name: str, run: Callable[[], Awaitable[Any]]) -> None:
     seconds = []
     for _ in range(_RUNS):
-        began_at = time.perf_counter()
+        start = time.perf_counter()
         await run()
-        seconds.append(time.perf_counter() - began_at)
+        seconds.append(time.perf_counter() - start)
     fast = statistics.quantiles(seconds, n=10)[0]
     print(f"| {name} | {fast * 1e3:.2f} | {statistics.median(seconds) * 1e3:.2f} |", flush=True)
 

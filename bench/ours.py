@@ -1,4 +1,4 @@
-"""The product, asked in process and over HTTP, and its schema on the standard executor."""
+"""The product's queries, in process, and its schema with the standard executor."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -42,7 +42,7 @@ FULL = _query(f"""
         numberOfUsers createdAt
     }}
 """)
-"""The documented document, asked for in GraphQL."""
+"""The documented document as a GraphQL query."""
 NARROW = _query("workspaces { name totalSizeInMb }")
 PAGE = _query(f"workspaces(first: 50) {{ {_WORKSPACE} }}")
 FIRST_MEMBERS = _query(
@@ -53,15 +53,15 @@ limits = QueryLimits(tokens=2_000, depth=15, aliases=50, directives=50)
 
 
 @cache
-def prepared(query: str) -> Operation:
-    """Parsed and validated once, as the endpoint remembers a short query."""
+def prepare_query(query: str) -> Operation:
+    """Parse and validate a query once; the endpoint caches short queries too."""
     return schema.prepare_operation(query, None, limits)
 
 
 standard_schema = type(schema)(
     query=Query, mutation=Mutation, config=StrawberryConfig(scalar_map=SCALARS)
 )
-"""The same schema as Strawberry executes it: object by object; batched fields use DataLoaders."""
+"""The same schema with Strawberry's executor; batched fields use DataLoaders there."""
 
 
 class InProcess:
@@ -78,15 +78,15 @@ class InProcess:
             yield Context(store.caller, store.database, snapshot, self._settings, system_clock())
 
     async def graphql(self, query: str, executed_by: Any = schema) -> bytes:
-        """Ask a query, and write the answer: what the endpoint does, without HTTP and a key."""
-        operation = prepared(query)
+        """Execute a query and serialize the response, like the endpoint but without HTTP."""
+        operation = prepare_query(query)
         async with self.context() as context:
             result = await executed_by.execute_operation(operation, None, context)
         assert not result.errors, result.errors[0]
         return orjson.dumps({"data": result.data}, option=orjson.OPT_UTC_Z)
 
     async def rest(self) -> bytes:
-        """The documented document, chunk by chunk."""
+        """Return the documented REST document, produced in chunks as over HTTP."""
         async with self.context() as context:
             header = await read_report_header(context, None, MONTH)
             return b"".join([chunk async for chunk in stream_document(context, header)])

@@ -1,4 +1,4 @@
-"""Asks whether the service is alive every 10 ms, from a process of its own."""
+"""Send a health check every 10 ms, from a separate process."""
 
 import sys
 import time
@@ -7,7 +7,7 @@ import orjson
 
 from bench.processes import Client
 
-_EVERY = 0.01
+_INTERVAL_SECONDS = 0.01
 
 
 def main(port: int, seconds: float) -> None:
@@ -20,7 +20,7 @@ def main(port: int, seconds: float) -> None:
         start = time.perf_counter()
         client.request("GET", "/clientlib/isAlive/ver", None, {})
         latencies.append(time.perf_counter() - start)
-        due = max(due + _EVERY, time.perf_counter())
+        due = max(due + _INTERVAL_SECONDS, time.perf_counter())
     sys.stdout.buffer.write(orjson.dumps(latencies))
 
 

@@ -1,5 +1,5 @@
-# ruff: noqa: ASYNC220, ASYNC240  nothing else runs meanwhile
-"""Processes beside this one: the service, its rivals, and the client of them all."""
+# ruff: noqa: ASYNC220, ASYNC240  nothing else runs in this event loop
+"""Server processes to measure, and the HTTP client for them."""
 
 import asyncio
 import http.client
@@ -22,7 +22,7 @@ _PORT = re.compile(r"(?:127\.0\.0\.1:|listening )(\d+)")
 
 
 class Client:
-    """One connection that is kept open, and nothing in between; blocking, so used in a thread."""
+    """One persistent connection. Requests block, so the methods with `async` use a thread."""
 
     def __init__(self, port: int, pid: int, headers: Mapping[str, str] | None = None) -> None:
         self.pid = pid
@@ -32,16 +32,16 @@ class Client:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
         self._used_at = 0.0
 
-    def another(self) -> "Client":
-        """Another connection to the same service, which sends the same headers."""
+    def clone(self) -> "Client":
+        """Return a client with its own connection to the same service and the same headers."""
         return Client(self.port, self.pid, self._headers)
 
     async def get(self, path: str, headers: Mapping[str, str] | None = None) -> bytes:
-        """The body of an answer."""
+        """Send a GET request; return the body."""
         return await asyncio.to_thread(self.request, "GET", path, None, headers or {})
 
-    async def ask(self, query: str, headers: Mapping[str, str] | None = None) -> bytes:
-        """The answer to a GraphQL query."""
+    async def query(self, query: str, headers: Mapping[str, str] | None = None) -> bytes:
+        """Send a GraphQL query; return the response body."""
         body = orjson.dumps({"query": query})
         headers = {"Content-Type": "application/json", **(headers or {})}
         return await asyncio.to_thread(self.request, "POST", "/graphql", body, headers)
@@ -49,48 +49,48 @@ class Client:
     def request(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> bytes:
-        """Send a request and read its whole answer."""
+        """Send a request; return the whole response body."""
         if time.monotonic() - self._used_at > _IDLE_SECONDS:
-            self._connection.close()  # The server may have done so already.
+            self._connection.close()  # The server may have closed it already.
         self._connection.request(method, path, body, {**self._headers, **headers})
-        answer = self._connection.getresponse()
-        read = answer.read()
+        response = self._connection.getresponse()
+        content = response.read()
         self._used_at = time.monotonic()
-        assert answer.status == 200, (answer.status, read[:500])
-        return read
+        assert response.status == 200, (response.status, content[:500])
+        return content
 
 
 @asynccontextmanager
-async def serving(
+async def run_server(
     command: Sequence[str | Path],
     *,
     log: Path,
     environment: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Client]:
-    """Run a server until the block ends; it says on stdout which port it listens on."""
+    """Run a server until the block ends. It must print the port that it listens on."""
     with log.open("w+") as out:
         process = subprocess.Popen(
             command, stdout=out, stderr=out, env={**os.environ, **(environment or {})}
         )
         try:
-            port = await _port(process, log)
+            port = await _wait_for_port(process, log)
             yield Client(port, process.pid, headers)
         finally:
             process.terminate()
             await asyncio.to_thread(process.wait, 30)
 
 
-async def _port(process: "subprocess.Popen[bytes]", log: Path) -> int:
+async def _wait_for_port(process: "subprocess.Popen[bytes]", log: Path) -> int:
     for _ in range(_READY_SECONDS * 10):
         if found := _PORT.search(log.read_text(errors="replace")):
             return int(found[1])
         assert process.poll() is None, log.read_text(errors="replace")[-2_000:]
         await asyncio.sleep(0.1)
-    raise TimeoutError(f"{log} names no port")
+    raise TimeoutError(f"{log}: the server printed no port")
 
 
 def service_command(folder: Path) -> list[str | Path]:
-    """`chargeback serve`, as it is started everywhere."""
+    """Return the command line of `chargeback serve`."""
     program = Path(sys.executable).with_name("chargeback")
     return [program, "serve", "--port", "0", "--data-dir", folder]

@@ -1,4 +1,4 @@
-"""What a run leaves behind: a table, a record in JSON, a chart, and a page in the docs."""
+"""The output of a run: a table, a record in JSON, a chart and a page of the docs."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 
 from bench import cases
-from bench.chart import chart
+from bench.chart import render_chart
 from bench.measure import Timings
-from bench.targets import Run, Target, targets
+from bench.targets import Results, Target, list_targets
 
 _HERE = Path(__file__).parent
 _DOCS = _HERE.parent / "docs"
@@ -18,190 +18,192 @@ _BEGIN, _END = "<!-- the last run -->", "<!-- end of the last run -->"
 _FULL = "the full document"
 
 
-def table(run: Run) -> str:
-    """All that was measured, in Markdown."""
+def format_results(results: Results) -> str:
+    """Return all measurements as Markdown tables."""
     parts = []
-    for case, timings in run.timings.items():
-        parts += [f"### {case}", _of_case(timings)]
-    if run.growth:
-        parts += ["### Growth", _of_growth(run)]
-    if run.execution:
-        parts += ["### Execution without a database", _of_execution(run)]
-    if run.feed:
-        parts += ["### The feed over HTTP", _of_feed(run)]
-    if run.latency:
-        parts += ["### Health checks every 10 ms", _of_latency(run)]
-    parts += ["### Targets", _of_targets(targets(run))]
+    for case, timings in results.timings.items():
+        parts += [f"### {case}", _format_case(timings)]
+    if results.growth:
+        parts += ["### Growth", _format_growth(results)]
+    if results.execution:
+        parts += ["### Execution without a database", _format_execution(results)]
+    if results.feed:
+        parts += ["### The feed over HTTP", _format_feed(results)]
+    if results.latency:
+        parts += ["### Health checks every 10 ms", _format_latency(results)]
+    parts += ["### Targets", _format_targets(list_targets(results))]
     return "\n\n".join(parts) + "\n"
 
 
-def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     rule = ["---", *["---:"] * (len(head) - 1)]
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
 
 
-def _of_case(timings: Timings) -> str:
+def _format_case(timings: Timings) -> str:
     unit = next(iter(timings.values())).median
     head = ("contender", "median ms", "min", "max", "ratio", "peak MB", "document MB")
-    return _rows(
+    return _format_table(
         head,
         [
             (
                 name,
-                f"{found.median * 1e3:,.1f}",
-                f"{found.best * 1e3:,.1f}",
-                f"{max(found.seconds) * 1e3:,.1f}",
-                f"{found.median / unit:.2f}",
-                "" if found.peak_bytes is None else f"{found.peak_bytes / 2**20:,.0f}",
-                f"{found.document_bytes / 2**20:,.2f}",
+                f"{measured.median * 1e3:,.1f}",
+                f"{measured.best * 1e3:,.1f}",
+                f"{max(measured.seconds) * 1e3:,.1f}",
+                f"{measured.median / unit:.2f}",
+                "" if measured.peak_bytes is None else f"{measured.peak_bytes / 2**20:,.0f}",
+                f"{measured.document_bytes / 2**20:,.2f}",
             )
-            for name, found in timings.items()
+            for name, measured in timings.items()
         ],
     )
 
 
-def _of_growth(run: Run) -> str:
+def _format_growth(results: Results) -> str:
     head = ("organization", "document", "median ms", "min", "max", "peak MB", "document MB")
-    return _rows(
+    return _format_table(
         head,
         [
             (
                 f"\u00d7{scale}",
                 name,
-                f"{found.median * 1e3:,.0f}",
-                f"{found.best * 1e3:,.0f}",
-                f"{max(found.seconds) * 1e3:,.0f}",
-                "" if found.peak_bytes is None else f"{found.peak_bytes / 2**20:,.0f}",
-                f"{found.document_bytes / 2**20:,.1f}",
+                f"{measured.median * 1e3:,.0f}",
+                f"{measured.best * 1e3:,.0f}",
+                f"{max(measured.seconds) * 1e3:,.0f}",
+                "" if measured.peak_bytes is None else f"{measured.peak_bytes / 2**20:,.0f}",
+                f"{measured.document_bytes / 2**20:,.1f}",
             )
-            for scale, timings in run.growth.items()
-            for name, found in timings.items()
+            for scale, timings in results.growth.items()
+            for name, measured in timings.items()
         ],
     )
 
 
-def _of_execution(run: Run) -> str:
+def _format_execution(results: Results) -> str:
     head = ("executor", "median ms", "min", "max", "MB beyond rows and response")
-    return _rows(
+    return _format_table(
         head,
         [
             (
                 name,
-                f"{found.timing.median * 1e3:,.0f}",
-                f"{found.timing.best * 1e3:,.0f}",
-                f"{max(found.timing.seconds) * 1e3:,.0f}",
-                f"{found.overhead_bytes / 2**20:,.1f}",
+                f"{measured.timing.median * 1e3:,.0f}",
+                f"{measured.timing.best * 1e3:,.0f}",
+                f"{max(measured.timing.seconds) * 1e3:,.0f}",
+                f"{measured.overhead_bytes / 2**20:,.1f}",
             )
-            for name, found in run.execution.items()
+            for name, measured in results.execution.items()
         ],
     )
 
 
-def _of_feed(run: Run) -> str:
+def _format_feed(results: Results) -> str:
     head = (
         *("batch", "events", "events/s", "CPU s, service", "CPU s, PostgreSQL", "events/CPU s"),
-        *("report ms, idle", "report ms, meanwhile"),
+        *("report ms, idle", "report ms, during the feed"),
     )
-    return _rows(
+    return _format_table(
         head,
         [
             (
-                f"{found.batch:,}",
-                f"{found.events:,}",
-                f"{found.per_second:,.0f}",
-                f"{found.service_cpu_seconds:.1f}",
-                f"{found.postgres_cpu_seconds:.1f}",
-                f"{found.per_core_second:,.0f}",
-                f"{1_000 * found.idle_report_seconds:.0f}",
-                f"{1_000 * found.report_seconds:.0f}",
+                f"{measured.batch:,}",
+                f"{measured.events:,}",
+                f"{measured.per_second:,.0f}",
+                f"{measured.service_cpu_seconds:.1f}",
+                f"{measured.postgres_cpu_seconds:.1f}",
+                f"{measured.per_core_second:,.0f}",
+                f"{1_000 * measured.idle_report_seconds:.0f}",
+                f"{1_000 * measured.report_seconds:.0f}",
             )
-            for found in run.feed
+            for measured in results.feed
         ],
     )
 
 
-def _of_latency(run: Run) -> str:
+def _format_latency(results: Results) -> str:
     head = ("health checks", "count", "median ms", "99 % ms", "max ms", "longest step ms")
-    return _rows(
+    return _format_table(
         head,
         [
             (
                 name,
-                str(found.checks),
-                f"{found.median_seconds * 1e3:.1f}",
-                f"{found.p99_seconds * 1e3:.1f}",
-                f"{found.max_seconds * 1e3:.1f}",
-                "" if found.stall_seconds is None else f"{found.stall_seconds * 1e3:.1f}",
+                str(measured.checks),
+                f"{measured.median_seconds * 1e3:.1f}",
+                f"{measured.p99_seconds * 1e3:.1f}",
+                f"{measured.max_seconds * 1e3:.1f}",
+                "" if measured.stall_seconds is None else f"{measured.stall_seconds * 1e3:.1f}",
             )
-            for name, found in run.latency.items()
+            for name, measured in results.latency.items()
         ],
     )
 
 
-def _of_targets(found: Sequence[Target]) -> str:
+def _format_targets(targets: Sequence[Target]) -> str:
     head = ("target", "measured", "limit", "reached")
-    return _rows(
+    return _format_table(
         head,
         [
             (
                 target.name,
                 f"{target.ratio:,.2f}",
                 f"{'≥' if target.at_least else '≤'} {target.limit:,g}",
-                "yes" if target.reached else "**no**",
+                "yes" if target.is_reached else "**no**",
             )
-            for target in found
+            for target in targets
         ],
     )
 
 
 def save(
-    run: Run, machine: Mapping[str, Any], versions: Mapping[str, str], *, quick: bool
+    results: Results, machine: Mapping[str, Any], versions: Mapping[str, str], *, quick: bool
 ) -> Path:
-    """Write the record; a full run also renews the chart and the page in the docs."""
+    """Write the record; a full run also updates the chart and the page of the docs."""
     now = datetime.now(UTC)
     folder = _HERE / "results"
     folder.mkdir(exist_ok=True)
     file = folder / f"{now:%Y-%m-%d}.json"
     record = {"measured_at": f"{now:%Y-%m-%dT%H:%MZ}", "quick": quick, "machine": machine}
-    written = {**record, "versions": versions, **_shown(run)}
-    file.write_bytes(orjson.dumps(written, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    content = {**record, "versions": versions, **_to_record(results)}
+    file.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     if not quick:
-        _renew_docs(run, machine, f"{now:%Y-%m-%d}")
+        _update_docs(results, machine, f"{now:%Y-%m-%d}")
     return file
 
 
-def _shown(run: Run) -> dict[str, Any]:
+def _to_record(results: Results) -> dict[str, Any]:
     return {
-        "targets": [target.shown() for target in targets(run)],
+        "targets": [target.to_record() for target in list_targets(results)],
         "cases": {
-            case: {name: found.shown() for name, found in timings.items()}
-            for case, timings in run.timings.items()
+            case: {name: measured.to_record() for name, measured in timings.items()}
+            for case, timings in results.timings.items()
         },
         "growth": {
-            f"x{scale}": {name: found.shown() for name, found in timings.items()}
-            for scale, timings in run.growth.items()
+            f"x{scale}": {name: measured.to_record() for name, measured in timings.items()}
+            for scale, timings in results.growth.items()
         },
         "execution": {
-            name: {**found.timing.shown(), "overhead_bytes": found.overhead_bytes}
-            for name, found in run.execution.items()
+            name: {**measured.timing.to_record(), "overhead_bytes": measured.overhead_bytes}
+            for name, measured in results.execution.items()
         },
-        "feed": [found.to_record() for found in run.feed],
-        "latency": {name: found.shown() for name, found in run.latency.items()},
+        "feed": [measured.to_record() for measured in results.feed],
+        "latency": {name: measured.to_record() for name, measured in results.latency.items()},
     }
 
 
-def _renew_docs(run: Run, machine: Mapping[str, Any], day: str) -> None:
-    full = run.timings.get(_FULL)
+def _update_docs(results: Results, machine: Mapping[str, Any], day: str) -> None:
+    full = results.timings.get(_FULL)
     if full is not None:
-        seconds = {name: found.median for name, found in full.items()}
+        seconds = {name: measured.median for name, measured in full.items()}
         title = "The full report of 1,000 workspaces and 20,000 users (shorter is better)"
-        (_DOCS / "performance.svg").write_text(chart(title, seconds, cases.BY_HAND))
+        (_DOCS / "performance.svg").write_text(render_chart(title, seconds, cases.BY_HAND))
     page = _DOCS / "performance.md"
     if page.exists() and _BEGIN in page.read_text():
         before, _, rest = page.read_text().partition(_BEGIN)
         after = rest.partition(_END)[2]
-        told = (
+        summary = (
             f"Measured on {day}: {machine['cores']} cores ({machine['cpu']}), "
             f"{machine['memory_gb']} GB; load {machine['load_at_start']} at the start."
         )
-        page.write_text(f"{before}{_BEGIN}\n\n{told}\n\n{table(run)}\n{_END}{after}")
+        page.write_text(
+            f"{before}{_BEGIN}\n\n{summary}\n\n{format_results(results)}\n{_END}{after}"
+        )

@@ -1,7 +1,7 @@
-"""The service with a clock in its event loop: how long at a time does it stand still?
+"""The service with a timer in its event loop, which measures how long the loop is blocked.
 
-A tick is due every millisecond. What the loop's thread computed between two ticks is what nobody
-else could interrupt; unlike the time that passed, it is not lengthened by other processes.
+The timer ticks every millisecond. The CPU time of the loop's thread between two ticks is the
+length of an uninterrupted step; unlike the elapsed time, it does not depend on other processes.
 """
 
 import asyncio
@@ -29,38 +29,38 @@ _TICK_SECONDS = 0.001
 
 @dataclass(slots=True)
 class Ticks:
-    """The longest computation between two ticks, and the latest tick, since the last look."""
+    """The CPU time before each tick, and each tick's delay, since the figures were last read."""
 
     computed_seconds: list[float] = field(default_factory=list)
     late_seconds: list[float] = field(default_factory=list)
 
     async def run(self) -> None:
-        """Tick for ever."""
+        """Tick until cancelled."""
         due, computed = time.perf_counter(), time.thread_time()
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            now, then = time.perf_counter(), time.thread_time()
-            self.computed_seconds.append(then - computed)
+            now, cpu = time.perf_counter(), time.thread_time()
+            self.computed_seconds.append(cpu - computed)
             self.late_seconds.append(now - due - _TICK_SECONDS)
-            due, computed = now, then
+            due, computed = now, cpu
 
-    async def show(self, _: Request) -> Response:
-        """Both maxima; begins anew."""
-        told = {
+    async def report_maxima(self, _: Request) -> Response:
+        """Return both maxima, and start over."""
+        maxima = {
             "computed_seconds": max(self.computed_seconds, default=0),
             "late_seconds": max(self.late_seconds, default=0),
         }
         self.computed_seconds.clear()
         self.late_seconds.clear()
-        return Response(dumps(told), media_type="application/json")
+        return Response(dumps(maxima), media_type="application/json")
 
 
 async def serve(folder: Path) -> None:
-    """Serve the store in a folder, on a port that is said on stdout."""
+    """Serve the store in a folder, on a free port that is printed on stdout."""
     async with open_store(Settings.load(), folder, system_clock) as database:
         ticks = Ticks()
         app = create_app(Settings.load(), database)
-        app.router.routes.append(Route("/stalls", ticks.show))
+        app.router.routes.append(Route("/stalls", ticks.report_maxima))
         listener = socket.create_server(("127.0.0.1", 0))
         print(f"listening {listener.getsockname()[1]}", flush=True)
         tune_gc()

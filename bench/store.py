@@ -1,4 +1,4 @@
-"""The organization of spec section 11 in an embedded store, loaded once and kept."""
+"""The benchmark's organization in an embedded store, loaded once and reused."""
 
 import asyncio
 import gzip
@@ -42,10 +42,10 @@ class Store:
     """A loaded store.
 
     Attributes:
-        folder: The data folder, for a service that is to join it.
+        folder: The data folder; a service may use it at the same time.
         url: The database.
-        closed_url: A clone of it in which the month is closed.
-        database: The product's way to it.
+        closed_url: A clone of the database in which the month is closed.
+        database: The same database, as the product opens it.
         caller: An admin of the organization.
         key: An API key of that admin; it works in both databases.
     """
@@ -59,19 +59,19 @@ class Store:
     key: str
 
 
-def say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
+def say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
 
 
 @asynccontextmanager
 async def benchmark_store() -> AsyncIterator[Store]:
-    """The benchmark's organization; made and loaded on the first run, kept for later ones."""
+    """Open the store. The first run generates and loads the organization; later runs reuse it."""
     folder = CACHE / "store"
     settings = Settings.load(database_url=None)
     async with open_store(settings, folder, system_clock) as database:
         organization_id = (await find_organization(database, DEFAULT_ORGANIZATION)).organization_id
         if not (folder / _LOADED).exists():
-            await _load(database, organization_id, _events(folder))
+            await _load(database, organization_id, _generate_events_file(folder))
             (folder / _LOADED).touch()
         key = await create_api_key(database, organization_id)
         async with EmbeddedPostgres(folder / "postgres") as server:
@@ -80,15 +80,15 @@ async def benchmark_store() -> AsyncIterator[Store]:
         yield Store(
             folder,
             url,
-            await _closed_clone(url, closed_url),
+            await _create_closed_clone(url, closed_url),
             database,
             organization_id,
-            _caller(organization_id),
+            _create_caller(organization_id),
             key,
         )
 
 
-def _caller(organization_id: UUID) -> Caller:
+def _create_caller(organization_id: UUID) -> Caller:
     return Caller(
         organization_id=organization_id,
         organization=DEFAULT_ORGANIZATION,
@@ -100,30 +100,30 @@ def _caller(organization_id: UUID) -> Caller:
     )
 
 
-def _events(folder: Path) -> Path:
+def _generate_events_file(folder: Path) -> Path:
     file = folder / "events.ndjson.gz"
     if not file.exists():
         say("Generating the organization …")
         lines = generate_events(OrganizationShape.benchmark(1), seed=SEED, until=UNTIL)
-        unfinished = file.with_suffix(".unfinished")
-        with gzip.open(unfinished, "wb", compresslevel=1) as out:
+        temporary = file.with_suffix(".temporary")
+        with gzip.open(temporary, "wb", compresslevel=1) as out:
             out.writelines(lines)
-        unfinished.rename(file)
+        temporary.rename(file)
     return file
 
 
 async def _load(database: Database, organization_id: UUID, file: Path) -> None:
     say(f"Loading {file.name} through the product's import …")
     chunks = EventFiles([str(file)]).chunks()
-    accepted = await import_lines(database, organization_id, chunks, system_clock())
-    say(f"IngestResult {accepted.accepted:,} events.")
+    result = await import_lines(database, organization_id, chunks, system_clock())
+    say(f"Accepted {result.accepted:,} events.")
     async with database.engine.connect() as connection:
         raw = await connection.execution_options(isolation_level="AUTOCOMMIT")
         await raw.exec_driver_sql("VACUUM ANALYZE")
 
 
 async def create_api_key(database: Database, organization_id: UUID) -> str:
-    """A key of an admin; listed, so that an organization without that user knows it too."""
+    """Create an API key with the scope `admin`."""
     api_key = await create_key(
         database,
         organization_id,
@@ -136,8 +136,8 @@ async def create_api_key(database: Database, organization_id: UUID) -> str:
     return str(api_key.text)
 
 
-async def _closed_clone(url: str, closed_url: str) -> str:
-    """A copy of the database with its month closed; made anew, so that it knows today's key."""
+async def _create_closed_clone(url: str, closed_url: str) -> str:
+    """Clone the database and close its month. Each run needs a new clone, with the new API key."""
     await close_idle(url)
     admin = await asyncpg.connect(with_database_name(url, "postgres"))
     try:
@@ -147,16 +147,16 @@ async def _closed_clone(url: str, closed_url: str) -> str:
         await admin.close()
     database = Database(closed_url, pool_size=2)
     try:
-        found = await find_organization(database, DEFAULT_ORGANIZATION)
+        organization = await find_organization(database, DEFAULT_ORGANIZATION)
         now = system_clock()
-        await close_month(database, found.organization_id, MONTH, by=OPERATOR, now=now)
+        await close_month(database, organization.organization_id, MONTH, by=OPERATOR, now=now)
     finally:
         await database.close()
     return closed_url
 
 
 async def close_idle(url: str) -> None:
-    """End other connections: a template must have none. Pools notice and connect again."""
+    """End other connections, since a template may have none. Pools reconnect by themselves."""
     admin = await asyncpg.connect(with_database_name(url, "postgres"))
     try:
         await admin.execute(
@@ -168,11 +168,11 @@ async def close_idle(url: str) -> None:
 
 
 _EVENTS_A_MONTH = 20_000
-"""Fewer than such an organization has in a month on average; some months have fewer still."""
+"""A lower bound for an average month of such an organization; single months may have fewer."""
 
 
 def feed_lines(count: int) -> Iterator[bytes]:
-    """Events of a lifelike organization, in the demo's mix, in order of time."""
+    """Return events of an organization like the demo's, in order of time."""
     months = min(OrganizationShape.LIMITS["months"][1], max(2, count // _EVENTS_A_MONTH))
     shape = OrganizationShape(workspaces=100, users=2_000, months=months, usage_events_per_user=9)
     return islice(generate_events(shape, seed=SEED, until=UNTIL), count)

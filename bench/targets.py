@@ -1,4 +1,4 @@
-"""The targets of spec section 11, and how far this run is from each."""
+"""The performance targets, and the figures of a run for each."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from bench.measure import Timings
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A ratio that must be reached: at most the limit or, if `at_least`, no less than it."""
+    """A figure that must be at most the limit or, with `at_least`, at least the limit."""
 
     name: str
     ratio: float
@@ -23,27 +23,27 @@ class Target:
     at_least: bool = False
 
     @property
-    def reached(self) -> bool:
+    def is_reached(self) -> bool:
         return self.ratio >= self.limit if self.at_least else self.ratio <= self.limit
 
-    def shown(self) -> dict[str, Any]:
-        """For the record."""
+    def to_record(self) -> dict[str, Any]:
+        """Return the figures as the benchmark stores them."""
         return {
             "name": self.name,
             "ratio": round(self.ratio, 3),
             "limit": self.limit,
             "bound": "at least" if self.at_least else "at most",
-            "reached": self.reached,
+            "reached": self.is_reached,
         }
 
 
 @dataclass(slots=True)
-class Run:
-    """All that was measured; what was skipped is empty.
+class Results:
+    """All measurements of a run; parts that did not run are empty.
 
     Attributes:
-        timings: By case: the contenders' times.
-        growth: The product's times, by how many times the organization.
+        timings: The contenders' timings, by case.
+        growth: The product's timings, by scale of the organization.
     """
 
     timings: dict[str, Timings]
@@ -53,14 +53,14 @@ class Run:
     latency: Mapping[str, Latency]
 
 
-def targets(run: Run) -> list[Target]:
-    """Every target that the run has measured."""
+def list_targets(results: Results) -> list[Target]:
+    """Return every target that the run measured."""
     return [
-        *(target for timings in run.timings.values() for target in _of_case(timings)),
-        *_of_growth(run.growth),
-        *_of_execution(run.execution),
-        *_of_feed(run.feed),
-        *_of_latency(run.latency),
+        *(target for timings in results.timings.values() for target in _case_targets(timings)),
+        *_growth_targets(results.growth),
+        *_execution_targets(results.execution),
+        *_feed_targets(results.feed),
+        *_latency_targets(results.latency),
     ]
 
 
@@ -78,16 +78,16 @@ _RATIOS = [
         True,
     ),
     ("by hand over HTTP, closed month, plain = 1", cases.BY_HAND_HTTP, cases.CLOSED, 50, True),
-    ("narrow query, in process, its SQL = 1", cases.OURS, cases.ITS_SQL, 1.3, False),
-    ("narrow query over HTTP, its SQL = 1", cases.OURS_HTTP, cases.ITS_SQL, 1.3, False),
+    ("narrow query, in process, its SQL = 1", cases.OURS, cases.SAME_SQL, 1.3, False),
+    ("narrow query over HTTP, its SQL = 1", cases.OURS_HTTP, cases.SAME_SQL, 1.3, False),
 ]
-"""What is divided by what. A target is of the case in which both are contenders."""
-_LISTS = {cases.STANDARD, cases.REST, cases.ITS_SQL}
-"""One contender of each case that has targets."""
+"""Target name, dividend, divisor, limit, `at_least`; both contenders belong to one case."""
+_CASES_WITH_TARGETS = {cases.STANDARD, cases.REST, cases.SAME_SQL}
+"""A contender from each case that has targets."""
 
 
-def _of_case(timings: Timings) -> Iterator[Target]:
-    if not _LISTS & timings.keys():
+def _case_targets(timings: Timings) -> Iterator[Target]:
+    if not _CASES_WITH_TARGETS & timings.keys():
         return
     for name, dividend, divisor, limit, at_least in _RATIOS:
         if dividend in timings and divisor in timings:
@@ -95,19 +95,21 @@ def _of_case(timings: Timings) -> Iterator[Target]:
             yield Target(name, ratio, limit, at_least)
 
 
-def _of_growth(growth: Mapping[int, Timings]) -> Iterator[Target]:
-    """By how much twice the organization takes longer, between each size and the next."""
+def _growth_targets(growth: Mapping[int, Timings]) -> Iterator[Target]:
+    """Yield the ratio of times per doubling of the organization, from each size to the next."""
     for small, large in pairwise(sorted(growth)):
         for name, timing in growth[large].items():
             ratio = timing.median / growth[small][name].median
             doublings = log2(large / small)
-            shown = f"{name}: \u00d7{large} to \u00d7{small}"
+            base_name = f"{name}: \u00d7{large} to \u00d7{small}"
             yield Target(
-                shown if doublings == 1 else f"{shown}, by doubling", ratio ** (1 / doublings), 2.1
+                base_name if doublings == 1 else f"{base_name}, by doubling",
+                ratio ** (1 / doublings),
+                2.1,
             )
 
 
-def _of_execution(execution: Mapping[str, Execution]) -> Iterator[Target]:
+def _execution_targets(execution: Mapping[str, Execution]) -> Iterator[Target]:
     if execution:
         ours, standard = execution.values()
         times = standard.timing.median / ours.timing.median
@@ -116,7 +118,7 @@ def _of_execution(execution: Mapping[str, Execution]) -> Iterator[Target]:
         yield Target("its peak memory beyond rows and response, standard = 1", memory, 0.1)
 
 
-def _of_feed(feed: Sequence[FeedMeasurement]) -> Iterator[Target]:
+def _feed_targets(feed: Sequence[FeedMeasurement]) -> Iterator[Target]:
     for measurement in feed:
         name = f"feed, events per CPU second, in batches of {measurement.batch:,}"
         yield Target(name, measurement.per_core_second, 20_000, at_least=True)
@@ -124,10 +126,10 @@ def _of_feed(feed: Sequence[FeedMeasurement]) -> Iterator[Target]:
         yield Target(name, measurement.slowdown, 2)
 
 
-def _of_latency(latency: Mapping[str, Latency]) -> Iterator[Target]:
-    for when, found in latency.items():
-        if found.stall_seconds is not None:
+def _latency_targets(latency: Mapping[str, Latency]) -> Iterator[Target]:
+    for when, measured in latency.items():
+        if measured.stall_seconds is not None:
             name = f"longest step of the event loop {when}, in ms"
-            yield Target(name, found.stall_seconds * 1_000, 50)
+            yield Target(name, measured.stall_seconds * 1_000, 50)
         name = f"longest wait of a health check {when}, in ms"
-        yield Target(name, found.max_seconds * 1_000, 50)
+        yield Target(name, measured.max_seconds * 1_000, 50)

@@ -1,7 +1,7 @@
-"""Generate references from the code, and the chart's schema of settings.
+"""Generate the reference pages, and the Helm chart's schema of settings, from the code.
 
 python tools/reference.py          write docs/reference/ and the chart's values.schema.json
-python tools/reference.py --check  list the files that are not current, and exit with 1
+python tools/reference.py --check  list outdated files and exit with status 1
 """
 
 import json
@@ -20,19 +20,19 @@ from app.settings import Settings
 
 FOLDER = Path(__file__).parents[1] / "docs/reference"
 CHART = "../../deploy/helm/chargeback/values.schema.json"
-OF_OTHER_VALUES = {
+SET_BY_OTHER_VALUES = {
     "DATABASE_URL",
     "ADMIN_USER_LIST",
     "CHARGEBACK_USAGE_REPORT_ENABLED",
     "METRICS_TOKEN",
 }
-"""Settings that the chart sets from other values; tokens and passwords come from secrets."""
+"""Settings that the chart derives from other values; tokens and passwords come from secrets."""
 _GENERATED = "<!-- Generated from the code by tools/reference.py; run `make reference`. -->"
 
 
 def main() -> None:
     """Write the pages, or check that they are current."""
-    generated = pages()
+    generated = generate_pages()
     outdated = [name for name, text in generated.items() if _read(name) != text]
     if "--check" in sys.argv:
         sys.exit(f"outdated: {', '.join(outdated)}; run make reference" if outdated else 0)
@@ -46,17 +46,17 @@ def _read(name: str) -> str:
     return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
-def pages() -> dict[str, str]:
+def generate_pages() -> dict[str, str]:
     """Return the text of each generated file by its path relative to `docs/reference`."""
     return {
         "cli.md": "\n".join(cli_page()),
         "settings.md": "\n".join(settings_page()),
         "feed.md": "\n".join(feed_page()),
-        CHART: chart_schema(_read(CHART)),
+        CHART: generate_chart_schema(_read(CHART)),
     }
 
 
-def chart_schema(current: str) -> str:
+def generate_chart_schema(current: str) -> str:
     """Return the chart's schema with the settings that `backend.settings` accepts."""
     schema = json.loads(current)
     described = Settings.model_json_schema()
@@ -64,25 +64,27 @@ def chart_schema(current: str) -> str:
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            name.upper(): _value(each, described["$defs"])
+            name.upper(): _setting_schema(each, described["$defs"])
             for name, each in described["properties"].items()
-            if name.upper() not in OF_OTHER_VALUES
+            if name.upper() not in SET_BY_OTHER_VALUES
         },
     }
     return json.dumps(schema, indent=2) + "\n"
 
 
-def _value(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+def _setting_schema(
+    schema: Mapping[str, Any], definitions: Mapping[str, Any]
+) -> Mapping[str, Any]:
     """Return the schema of a setting in YAML; lists are comma-separated text."""
     if "$ref" in schema:
-        return _value(definitions[schema["$ref"].rsplit("/")[-1]], definitions)
+        return _setting_schema(definitions[schema["$ref"].rsplit("/")[-1]], definitions)
     if "anyOf" in schema:
         schema = next(each for each in schema["anyOf"] if each.get("type") != "null")
     if "enum" in schema:
         return {"enum": schema["enum"]}
-    kept = {key: schema[key] for key in (*_BOUNDS, "pattern") if key in schema}
+    constraints = {key: schema[key] for key in (*_BOUNDS, "pattern") if key in schema}
     kind = schema.get("type", "string")
-    return {"type": "string" if kind == "array" else kind, **kept}
+    return {"type": "string" if kind == "array" else kind, **constraints}
 
 
 def settings_page() -> Iterator[str]:
@@ -94,40 +96,42 @@ def settings_page() -> Iterator[str]:
     described = Settings.model_json_schema()["properties"]
     definitions = Settings.model_json_schema().get("$defs", {})
     for name, field in Settings.model_fields.items():
-        allowed = _allowed(described[name], definitions)
-        shown = _default(field.default)
-        yield f"| `{name.upper()}` | {shown} | {allowed} | {field.description} |"
+        allowed = _describe_values(described[name], definitions)
+        default = _format_default(field.default)
+        yield f"| `{name.upper()}` | {default} | {allowed} | {field.description} |"
     yield ""
 
 
-def _default(value: Any) -> str:
+def _format_default(value: Any) -> str:
     if value is None or value in (frozenset(), (), ""):
         return "unset"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-def _allowed(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+def _describe_values(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     """Describe a JSON schema in words."""
     if "$ref" in schema:
-        return _allowed(definitions[schema["$ref"].rsplit("/")[-1]], definitions)
+        return _describe_values(definitions[schema["$ref"].rsplit("/")[-1]], definitions)
     if "anyOf" in schema:
-        return " or ".join(_allowed(each, definitions) for each in schema["anyOf"])
+        return " or ".join(_describe_values(each, definitions) for each in schema["anyOf"])
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if schema.get("format") == "date-time":
         return "a time, RFC 3339"
     kinds = {"null": "unset", "boolean": "a boolean", "string": "text", "array": "a list"}
-    return kinds.get(schema.get("type", "string"), "a number") + _range(schema)
+    return kinds.get(schema.get("type", "string"), "a number") + _describe_range(schema)
 
 
 _BOUNDS = {"minimum": "from {}", "exclusiveMinimum": "above {}", "maximum": "to {}"}
 
 
-def _range(schema: Mapping[str, Any]) -> str:
-    words = [words.format(f"{schema[key]:,}") for key, words in _BOUNDS.items() if key in schema]
+def _describe_range(schema: Mapping[str, Any]) -> str:
+    parts = [
+        template.format(f"{schema[key]:,}") for key, template in _BOUNDS.items() if key in schema
+    ]
     if "minLength" in schema:
-        words.append(f"of {schema['minLength']} to {schema['maxLength']:,} characters")
-    return f" {' '.join(words)}" if words else ""
+        parts.append(f"of {schema['minLength']} to {schema['maxLength']:,} characters")
+    return f" {' '.join(parts)}" if parts else ""
 
 
 def feed_page() -> Iterator[str]:
@@ -137,15 +141,15 @@ def feed_page() -> Iterator[str]:
     for kind in Event.__subclasses__():
         definitions = msgspec.json.schema(get_type_hints(kind)["data"])["$defs"]
         (data,) = (each for each in definitions.values() if "properties" in each)
-        yield from ("", f"## {kind.__struct_config__.tag}", "", _sentence(kind), "")
+        yield from ("", f"## {kind.__struct_config__.tag}", "", _first_sentence(kind), "")
         yield from ("| field | required | allowed |", "|---|---|---|")
         for field, described in data["properties"].items():
             required = "yes" if field in data.get("required", ()) else "no"
-            yield f"| `{field}` | {required} | {_allowed(described, definitions)} |"
+            yield f"| `{field}` | {required} | {_describe_values(described, definitions)} |"
     yield ""
 
 
-def _sentence(kind: type[Event]) -> str:
+def _first_sentence(kind: type[Event]) -> str:
     return (kind.__doc__ or "").splitlines()[0]
 
 
@@ -155,9 +159,9 @@ def cli_page() -> Iterator[str]:
     yield "`chargeback COMMAND --help` prints the same."
     panel = ""
     root: Any = typer.main.get_command(cli)
-    for command in sorted(root.commands.values(), key=lambda each: _PANELS.index(_panel(each))):
-        if _panel(command) != panel:
-            panel = _panel(command)
+    for command in sorted(root.commands.values(), key=_panel_position):
+        if _panel_name(command) != panel:
+            panel = _panel_name(command)
             yield from ("", f"## {panel}")
         if hasattr(command, "commands"):
             for inner in command.commands.values():
@@ -170,7 +174,11 @@ def cli_page() -> Iterator[str]:
 _PANELS = [*map(str, Panel)]
 
 
-def _panel(command: Any) -> str:
+def _panel_position(command: Any) -> int:
+    return _PANELS.index(_panel_name(command))
+
+
+def _panel_name(command: Any) -> str:
     return str(command.rich_help_panel)
 
 
@@ -186,8 +194,8 @@ def _command_section(name: str, command: Any) -> Iterator[str]:
         yield f"| `{_argument_name(each)}` | {_cell(each.help)} |"
     for each in options:
         if each.name != "help":
-            words = " ".join([each.opts[0], _cell(each.metavar or "")]).strip()
-            yield f"| `{words}` | {_cell(each.help)}{_notes(each)} |"
+            parts = " ".join([each.opts[0], _cell(each.metavar or "")]).strip()
+            yield f"| `{parts}` | {_cell(each.help)}{_notes(each)} |"
     _, *examples = command.epilog.split("\n\n")
     yield from ("", "```bash", *map(str.strip, examples), "```")
 
@@ -202,8 +210,8 @@ def _notes(option: Any) -> str:
         return " Required."
     default = option.default
     is_shown = option.show_default and default not in (None, False, [], "")
-    shown = ", ".join(map(str, default)) if isinstance(default, list) else default
-    notes = f" Default: `{shown}`." if is_shown else ""
+    text = ", ".join(map(str, default)) if isinstance(default, list) else default
+    notes = f" Default: `{text}`." if is_shown else ""
     return notes + (f" Environment: `{option.envvar}`." if option.envvar else "")
 
 

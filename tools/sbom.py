@@ -1,10 +1,9 @@
-"""Writes what the service is made of, as a CycloneDX document: `make sbom`.
+"""Write the software bill of materials in CycloneDX format: `make sbom`.
 
     python tools/sbom.py > dist/chargeback.cdx.json
 
-The Python packages are those of `requirements/runtime.lock` with the hashes by which they are
-installed; the files of GraphiQL those of `vendor.json`. Licences are those that the installed
-packages state.
+It lists the Python packages of `requirements/runtime.lock` with their hashes, and the GraphiQL
+packages of `vendor.json`. The licences come from the metadata of the installed packages.
 """
 
 import base64
@@ -29,8 +28,8 @@ _LOCK = ROOT / "requirements/runtime.lock"
 _VENDORED = ROOT / "app/web/static/vendor.json"
 
 
-def bill_of_materials() -> Bom:
-    """The service, and every package that is installed or shipped with it."""
+def build_bom() -> Bom:
+    """Return the service with every package that is installed or shipped with it."""
     service = Component(
         name="chargeback-admin-api",
         version=__version__,
@@ -38,37 +37,39 @@ def bill_of_materials() -> Bom:
         bom_ref="chargeback-admin-api",
         licenses=[DisjunctiveLicense(id="Apache-2.0")],
     )
-    bom = Bom(components=[*_python_packages(), *_vendored_packages()])
+    bom = Bom(components=[*_iter_python_packages(), *_iter_vendored_packages()])
     bom.metadata.component = service
     bom.register_dependency(service, bom.components)
     return bom
 
 
-def _python_packages() -> Iterator[Component]:
+def _iter_python_packages() -> Iterator[Component]:
     for entry in re.split(r"\n(?=\S)", _LOCK.read_text(encoding="utf-8")):
-        found = re.match(r"([\w.-]+)==([^\s;\\]+)", entry)
-        if found is None:
+        match = re.match(r"([\w.-]+)==([^\s;\\]+)", entry)
+        if match is None:
             continue
-        name, version = found.groups()
+        name, version = match.groups()
         hashes = [
             HashType(alg=HashAlgorithm.SHA_256, content=digest)
             for digest in re.findall(r"--hash=sha256:([0-9a-f]{64})", entry)
         ]
-        yield _library(PackageURL("pypi", name=name, version=version), hashes, _licence(name))
+        yield _create_component(
+            PackageURL("pypi", name=name, version=version), hashes, _read_licence(name)
+        )
 
 
-def _vendored_packages() -> Iterator[Component]:
+def _iter_vendored_packages() -> Iterator[Component]:
     for package in json.loads(_VENDORED.read_text(encoding="utf-8"))["packages"]:
         group, _, name = package["name"].rpartition("/")
         digest = base64.b64decode(package["integrity"].removeprefix("sha512-")).hex()
-        yield _library(
+        yield _create_component(
             PackageURL("npm", namespace=group or None, name=name, version=package["version"]),
             [HashType(alg=HashAlgorithm.SHA_512, content=digest)],
             package["licence"],
         )
 
 
-def _library(purl: PackageURL, hashes: list[HashType], licence: str | None) -> Component:
+def _create_component(purl: PackageURL, hashes: list[HashType], licence: str | None) -> Component:
     return Component(
         name=purl.name,
         group=purl.namespace,
@@ -81,22 +82,22 @@ def _library(purl: PackageURL, hashes: list[HashType], licence: str | None) -> C
     )
 
 
-def _licence(name: str) -> str | None:
-    """What the package states; None when it is not installed here, or states nothing short."""
+def _read_licence(name: str) -> str | None:
+    """Return the licence in a package's metadata; None if it is missing, long or unavailable."""
     try:
-        stated = metadata(name)
+        fields = metadata(name)
     except PackageNotFoundError:
         return None
     for field in ("License-Expression", "License"):
-        if stated.get(field) and "\n" not in stated[field]:
-            return stated[field]
-    classified = [
+        if fields.get(field) and "\n" not in fields[field]:
+            return fields[field]
+    licences = [
         line.rpartition(" :: ")[2]
-        for line in stated.get_all("Classifier", [])
+        for line in fields.get_all("Classifier", [])
         if line.startswith("License ::")
     ]
-    return classified[0] if classified else None
+    return licences[0] if licences else None
 
 
 if __name__ == "__main__":
-    sys.stdout.write(JsonV1Dot6(bill_of_materials()).output_as_string(indent=2) + "\n")
+    sys.stdout.write(JsonV1Dot6(build_bom()).output_as_string(indent=2) + "\n")

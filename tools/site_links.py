@@ -1,6 +1,6 @@
-"""A hook of MkDocs: SECURITY.md is a page, and links that leave the site become plain text.
+"""MkDocs hook: add SECURITY.md as a page, and turn links that leave the site into plain text.
 
-In a clone all links work, and `tests/contract/test_documents.py` checks each.
+In a clone of the repository all links work; `tests/contract/test_documents.py` checks them.
 """
 
 import os
@@ -16,22 +16,22 @@ _SECURITY_PAGE = "security.md"
 
 
 def on_files(files: Any, *, config: Any) -> Any:
-    """Add the page whose file lies beside the documents' folder, where code hosts look for it."""
+    """Add SECURITY.md, which code hosts expect outside the folder of the docs."""
     text = _SECURITY.read_text(encoding="utf-8").replace("](docs/", "](")
     files.append(File.generated(config, _SECURITY_PAGE, content=text))
     return files
 
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
-    """Keep a link only when its target is one of the documents."""
+    """Keep a link only if its target is in the docs."""
     folder = Path(config["docs_dir"]).resolve()
     here = folder / PurePosixPath(page.file.src_uri).parent
 
-    def kept(link: re.Match[str]) -> str:
+    def replace_link(link: re.Match[str]) -> str:
         target = (here / link[2]).resolve()
         if target == _SECURITY:
             return f"[{link[1]}]({os.path.relpath(folder / _SECURITY_PAGE, here)}{link[3] or ''})"
-        inside = target.is_relative_to(folder) and target.is_file()
-        return link[0] if inside else link[1]
+        is_in_docs = target.is_relative_to(folder) and target.is_file()
+        return link[0] if is_in_docs else link[1]
 
-    return _LINK.sub(kept, markdown)
+    return _LINK.sub(replace_link, markdown)

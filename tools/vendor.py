@@ -1,12 +1,12 @@
 """Fetch the browser's third-party files with the npm client, as `vendor.json` names and pins them.
 
     python tools/vendor.py            fetch, verify, write
-    python tools/vendor.py --check    verify the files that are there, without npm
-    python tools/vendor.py --pin      after a new version in vendor.json: record its hashes
+    python tools/vendor.py --check    verify the existing files, without npm
+    python tools/vendor.py --pin      record the hashes of new versions in vendor.json
 
-The files stay as npm has them, minified and unmodified. A package must have the pinned npm
-integrity and each file the pinned sha256; otherwise nothing is written. Which registry npm asks
-is for npm to know.
+The files are stored as published, minified and unmodified. If a package does not have the pinned
+npm integrity or a file not the pinned SHA-256, nothing is written. npm's own configuration selects
+the registry.
 """
 
 import argparse
@@ -26,7 +26,7 @@ MANIFEST = STATIC / "vendor.json"
 
 
 class Package(TypedDict):
-    """One package of the manifest; `files` maps a path in the package to its sha256."""
+    """One package of the manifest; `files` maps each path in the package to its SHA-256."""
 
     name: str
     version: str
@@ -36,75 +36,77 @@ class Package(TypedDict):
 
 
 class Mismatch(Exception):
-    """Something is not what the manifest pins."""
+    """A package or file differs from the manifest, or npm is missing."""
 
 
-def packed(package: Package, folder: Path) -> Path:
-    """The package's tarball, by way of `npm pack`."""
+def download_tarball(package: Package, folder: Path) -> Path:
+    """Download a package with `npm pack`; return the tarball."""
     npm = shutil.which("npm")
     if npm is None:
         raise Mismatch("npm is needed: install Node.js.")
-    wanted = f"{package['name']}@{package['version']}"
-    words = [npm, "pack", wanted, "--ignore-scripts", "--silent", "--pack-destination"]
-    output = subprocess.check_output([*words, str(folder)], text=True)
+    specifier = f"{package['name']}@{package['version']}"
+    command = [npm, "pack", specifier, "--ignore-scripts", "--silent", "--pack-destination"]
+    output = subprocess.check_output([*command, str(folder)], text=True)
     return folder / output.split()[-1]
 
 
-def integrity(tarball: Path) -> str:
-    """As npm writes it."""
+def compute_integrity(tarball: Path) -> str:
+    """Return the SHA-512 of a tarball in npm's format."""
     digest = hashlib.sha512(tarball.read_bytes()).digest()
     return "sha512-" + base64.b64encode(digest).decode()
 
 
-def contents(package: Package, tarball: Path) -> dict[str, bytes]:
-    """The files that the manifest names, by their path in the package."""
+def read_files(package: Package, tarball: Path) -> dict[str, bytes]:
+    """Return the files that the manifest names, by path in the package."""
     with tarfile.open(tarball) as archive:
         members = {path: archive.extractfile(f"package/{path}") for path in package["files"]}
         return {path: member.read() for path, member in members.items() if member}
 
 
-def require(what: str, expected: str, actual: str) -> None:
-    """Raises Mismatch unless both are equal."""
+def require_equal(name: str, expected: str, actual: str) -> None:
+    """Raise Mismatch unless both are equal."""
     if expected != actual:
-        raise Mismatch(f"{what}: pinned {expected or 'nothing'}, found {actual}.")
+        raise Mismatch(f"{name}: pinned {expected or 'nothing'}, found {actual}.")
 
 
 def sha256(content: bytes) -> str:
-    """In hexadecimal."""
+    """Return the SHA-256 in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
 
-def folder_of(package: Package) -> Path:
-    """The version is in the path, so that browsers may keep the file for ever."""
+def get_folder(package: Package) -> Path:
+    """Return the folder of a package. Its name has the version, so browsers may cache forever."""
     return STATIC / "vendor" / f"{package['name']}-{package['version']}"
 
 
 def fetch(package: Package, *, pin: bool) -> dict[Path, bytes]:
-    """What to write where, verified; with `pin`, the manifest learns the hashes instead."""
+    """Return the verified files by path; with `pin`, record their hashes in the manifest first."""
     with tempfile.TemporaryDirectory() as folder:
-        tarball = packed(package, Path(folder))
-        found = contents(package, tarball)
+        tarball = download_tarball(package, Path(folder))
+        contents = read_files(package, tarball)
         if pin:
-            package["integrity"] = integrity(tarball)
-            package["files"] = {path: sha256(content) for path, content in found.items()}
-        require(package["name"], package["integrity"], integrity(tarball))
-    verify(package, found)
-    return {folder_of(package) / Path(path).name: found[path] for path in found}
+            package["integrity"] = compute_integrity(tarball)
+            package["files"] = {path: sha256(content) for path, content in contents.items()}
+        require_equal(package["name"], package["integrity"], compute_integrity(tarball))
+    verify(package, contents)
+    return {get_folder(package) / Path(path).name: contents[path] for path in contents}
 
 
-def verify(package: Package, found: dict[str, bytes]) -> None:
-    """Raises Mismatch for the first file that differs."""
+def verify(package: Package, contents: dict[str, bytes]) -> None:
+    """Raise Mismatch for the first file that differs."""
     for path, expected in package["files"].items():
-        require(f"{package['name']} {path}", expected, sha256(found[path]))
+        require_equal(f"{package['name']} {path}", expected, sha256(contents[path]))
 
 
-def on_disk(package: Package) -> dict[str, bytes]:
-    """The files as they are now, by their path in the package."""
-    return {path: (folder_of(package) / Path(path).name).read_bytes() for path in package["files"]}
+def read_existing_files(package: Package) -> dict[str, bytes]:
+    """Return the existing files, by path in the package."""
+    return {
+        path: (get_folder(package) / Path(path).name).read_bytes() for path in package["files"]
+    }
 
 
-def replace(files: dict[Path, bytes]) -> None:
-    """Writes these, and leaves no file of another version."""
+def replace_files(files: dict[Path, bytes]) -> None:
+    """Write these files, and delete all others."""
     shutil.rmtree(STATIC / "vendor", ignore_errors=True)
     for path, content in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,21 +114,21 @@ def replace(files: dict[Path, bytes]) -> None:
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description="Fetch the browser's third-party files with npm.")
-    chosen = parser.add_mutually_exclusive_group()
-    chosen.add_argument("--check", action="store_true", help="verify what is there, offline")
-    chosen.add_argument("--pin", action="store_true", help="record the hashes of a new version")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--check", action="store_true", help="verify the existing files, offline")
+    mode.add_argument("--pin", action="store_true", help="record the hashes of a new version")
     options = parser.parse_args()
     packages: list[Package] = json.loads(MANIFEST.read_text())["packages"]
     if options.check:
         for package in packages:
-            verify(package, on_disk(package))
+            verify(package, read_existing_files(package))
         return
     files: dict[Path, bytes] = {}
     for package in packages:
         files |= fetch(package, pin=options.pin)
-    replace(files)
+    replace_files(files)
     MANIFEST.write_text(json.dumps({"packages": packages}, indent=2) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""PostGraphile 5 on the store's own tables."""
+"""PostGraphile 5 on the tables of the store."""
 
 import shutil
 import subprocess
@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from app.domain.sizes import to_megabytes
-from bench.processes import Client, serving
+from bench.processes import Client, run_server
 from bench.store import MONTH, say
 
 _HERE = Path(__file__).parent
@@ -34,28 +34,28 @@ _FULL = f"""{{
         username email createdAt uiUsageCount uiUsedAt sdkUsageCount sdkUsedAt suspended
     }}
 }}"""
-"""The figures of the full document; counting members and rounding bytes is left to the client."""
+"""The figures of the full document. The client counts members and rounds sizes."""
 
 
 def install() -> None:
-    """Node 22 and PostGraphile from npm, once, into a folder of their own."""
-    wanted = (_HERE / "package.json").read_bytes()
+    """Install Node 22 and PostGraphile from npm into `bench/.node`, unless they are there."""
+    manifest = (_HERE / "package.json").read_bytes()
     installed = _MODULES / "package.json"
-    if (_MODULES / "installed").exists() and installed.read_bytes() == wanted:
+    if (_MODULES / "installed").exists() and installed.read_bytes() == manifest:
         return
     npm = shutil.which("npm")
     assert npm is not None, "npm is missing: run with --without-postgraphile"
     say("Installing PostGraphile …")
     _MODULES.mkdir(exist_ok=True)
-    installed.write_bytes(wanted)
+    installed.write_bytes(manifest)
     subprocess.run(
         [npm, "install", "--no-audit", "--no-fund", "--loglevel=error"], cwd=_MODULES, check=True
     )
     (_MODULES / "installed").touch()
 
 
-def version() -> str:
-    """The installed version."""
+def read_version() -> str:
+    """Return the installed version."""
     import orjson
 
     package = _MODULES / "node_modules/postgraphile/package.json"
@@ -63,79 +63,81 @@ def version() -> str:
 
 
 @asynccontextmanager
-async def postgraphile(url: str, log: Path) -> AsyncIterator[Client]:
-    """PostGraphile on a database."""
+async def run_postgraphile(url: str, log: Path) -> AsyncIterator[Client]:
+    """Run PostGraphile on a database."""
     install()
     shutil.copy(_HERE / "server.mjs", _MODULES / "server.mjs")
     node = _MODULES / "node_modules/.bin/node"
-    environment = {**_libpq(url), "NODE_ENV": "production"}
-    async with serving([node, _MODULES / "server.mjs"], log=log, environment=environment) as found:
-        yield found
+    environment = {**_libpq_environment(url), "NODE_ENV": "production"}
+    async with run_server(
+        [node, _MODULES / "server.mjs"], log=log, environment=environment
+    ) as client:
+        yield client
 
 
-def _libpq(url: str) -> Mapping[str, str]:
-    """Where the database is, in the words of node-postgres; its host may be a socket's folder."""
+def _libpq_environment(url: str) -> Mapping[str, str]:
+    """Return libpq's environment variables for a database; its host may be a socket folder."""
     parts = urlsplit(url)
     options = parse_qs(parts.query)
-    found = {
+    variables = {
         "PGHOST": options.get("host", [parts.hostname or "localhost"])[0],
         "PGPORT": options.get("port", [str(parts.port or 5432)])[0],
         "PGUSER": parts.username or "postgres",
         "PGDATABASE": parts.path.lstrip("/"),
     }
-    return {**found, "PGPASSWORD": parts.password} if parts.password else found
+    return {**variables, "PGPASSWORD": parts.password} if parts.password else variables
 
 
-async def full(client: Client) -> bytes:
-    """The figures of the full document."""
-    return await client.ask(_FULL)
+async def fetch_full(client: Client) -> bytes:
+    """Return the response with the figures of the full document."""
+    return await client.query(_FULL)
 
 
-def figures(answer: Any) -> Any:
-    """The answer in the form in which full documents are compared."""
-    found = answer["data"]
+def extract_figures(response: Any) -> Any:
+    """Return the figures in the form in which full documents are compared."""
+    data = response["data"]
     return {
-        "workspaces": [_workspace(each) for each in found["workspaces"]],
-        "users": [_user(each) for each in found["users"]],
+        "workspaces": [_to_workspace(each) for each in data["workspaces"]],
+        "users": [_to_user(each) for each in data["users"]],
     }
 
 
-def _workspace(found: Any) -> dict[str, Any]:
+def _to_workspace(found: Any) -> dict[str, Any]:
     members = [
-        {"userName": each["username"], "email": each["account"]["email"], **_sizes(each)}
+        {"userName": each["username"], "email": each["account"]["email"], **_to_sizes(each)}
         for each in found["members"]
     ]
-    projects = [{"name": each["name"], **_sizes(each)} for each in found["projects"]]
+    projects = [{"name": each["name"], **_to_sizes(each)} for each in found["projects"]]
     return {
         "name": found["name"],
         "numberOfMembers": len(members),
-        **_sizes(found),
+        **_to_sizes(found),
         "members": members,
         "projects": projects,
     }
 
 
-def _sizes(found: Any) -> dict[str, Any]:
-    """PostGraphile writes 64-bit integers as text."""
+def _to_sizes(found: Any) -> dict[str, Any]:
+    """Convert counts and sizes; PostGraphile writes 64-bit integers as text."""
     return {
         "numberOfExperiments": int(found["experiments"]),
         "totalSizeInMb": to_megabytes(int(found["sizeBytes"])),
     }
 
 
-def _user(found: Any) -> dict[str, Any]:
+def _to_user(found: Any) -> dict[str, Any]:
     return {
         "username": found["username"],
         "email": found["email"],
-        "createdAt": instant(found["createdAt"]),
+        "createdAt": parse_instant(found["createdAt"]),
         "uiUsageCount": int(found["uiUsageCount"]),
-        "uiUsageUpdatedAt": instant(found["uiUsedAt"]),
+        "uiUsageUpdatedAt": parse_instant(found["uiUsedAt"]),
         "sdkUsageCount": int(found["sdkUsageCount"]),
-        "sdkUsageUpdatedAt": instant(found["sdkUsedAt"]),
+        "sdkUsageUpdatedAt": parse_instant(found["sdkUsedAt"]),
         "suspended": found["suspended"],
     }
 
 
-def instant(written: str | None) -> datetime | None:
-    """An instant, however it is written."""
-    return None if written is None else datetime.fromisoformat(written)
+def parse_instant(text: str | None) -> datetime | None:
+    """Parse a timestamp in any ISO 8601 format."""
+    return None if text is None else datetime.fromisoformat(text)

@@ -1,4 +1,4 @@
-"""The hand-written documents over HTTP: no key, no errors, no compression, just the bytes."""
+"""Serve the hand-written documents over HTTP, without keys, error handling or compression."""
 
 import socket
 import sys
@@ -13,20 +13,20 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.server.process_tuning import tune_gc
-from bench.by_hand import ByHand
+from bench.handwritten import HandwrittenQueries
 from bench.store import MONTH
 
 
 async def serve(url: str, organization_id: UUID) -> None:
-    tune_gc()  # What helps the product helps it as much.
+    tune_gc()  # As the product does.
     async with asyncpg.create_pool(url, min_size=2, max_size=4) as pool:
-        by_hand = ByHand(pool, organization_id, MONTH)
+        handwritten = HandwrittenQueries(pool, organization_id, MONTH)
 
         async def full(_: Request) -> Response:
-            return Response(await by_hand.full(), media_type="application/json")
+            return Response(await handwritten.full(), media_type="application/json")
 
         async def rest(_: Request) -> Response:
-            return Response(await by_hand.rest(), media_type="application/json")
+            return Response(await handwritten.rest(), media_type="application/json")
 
         app = Starlette(routes=[Route("/full", full), Route("/rest", rest)])
         listener = socket.create_server(("127.0.0.1", 0))

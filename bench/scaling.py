@@ -1,5 +1,5 @@
 # ruff: noqa: S608  names of tables and columns are declared
-"""The same organization several times over: what twice of it costs, in time and in memory."""
+"""Time and memory of reports as the organization becomes several times as large."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,9 +19,9 @@ from app.db.tables import (
     WorkspaceMonth,
 )
 from app.postgres.database import with_database_name
-from bench.measure import Timing, Timings, measured, peak
+from bench.measure import Timing, Timings, measure_peak, time_run
 from bench.ours import FULL
-from bench.processes import Client, service_command, serving
+from bench.processes import Client, run_server, service_command
 from bench.store import MONTH, Store, close_idle, say
 
 _TABLES: Sequence[type[Base]] = (
@@ -34,61 +34,66 @@ GRAPHQL, REST = "GraphQL over HTTP", "REST over HTTP"
 
 
 async def measure_growth(store: Store, scales: Sequence[int], rounds: int) -> dict[int, Timings]:
-    """Ask services on stores of each size in turns."""
+    """Measure services on stores of each size, round robin."""
     say(f"Growth: {', '.join(map(str, scales))} times, {rounds} rounds …")
-    found: dict[int, Timings] = {scale: {GRAPHQL: Timing(), REST: Timing()} for scale in scales}
+    timings: dict[int, Timings] = {scale: {GRAPHQL: Timing(), REST: Timing()} for scale in scales}
     async with AsyncExitStack() as stack:
         services = {
-            scale: await stack.enter_async_context(_service(store, scale)) for scale in scales
+            scale: await stack.enter_async_context(_run_scaled_service(store, scale))
+            for scale in scales
         }
         runs = {
             (scale, name): run
             for scale, service in services.items()
             for name, run in (
-                (GRAPHQL, partial(service.ask, FULL)),
+                (GRAPHQL, partial(service.query, FULL)),
                 (REST, partial(service.get, REPORT)),
             )
         }
-        # The streamed document first: a process keeps what it once took.
+        # Read the streamed document first, because a process keeps the memory that it once used.
         for (scale, name), run in sorted(runs.items(), key=lambda item: item[0][1] == GRAPHQL):
-            timing = found[scale][name]
+            timing = timings[scale][name]
             timing.document_bytes = len(await run())
-            timing.peak_bytes = await peak(run, services[scale].pid, services[scale].idle_bytes)
+            timing.peak_bytes = await measure_peak(
+                run, services[scale].pid, services[scale].idle_bytes
+            )
         for _ in range(rounds):
             for (scale, name), run in runs.items():
-                found[scale][name].seconds.append(await measured(run))
-    return found
+                timings[scale][name].seconds.append(await time_run(run))
+    return timings
 
 
 @asynccontextmanager
-async def _service(store: Store, scale: int) -> AsyncIterator[Client]:
-    """A service on a database that holds the organization so many times."""
+async def _run_scaled_service(store: Store, scale: int) -> AsyncIterator[Client]:
+    """Start a service on a database that contains the organization `scale` times."""
     name = f"chargeback_x{scale}"
-    await multiplied(store.url, name, scale)
+    await create_scaled_database(store.url, name, scale)
     command = service_command(store.folder)
     environment = {"DATABASE_URL": with_database_name(store.url, name)}
     log, headers = store.folder / f"{name}.log", {"Authorization": store.key}
     try:
-        async with serving(command, log=log, environment=environment, headers=headers) as found:
-            yield found
+        async with run_server(
+            command, log=log, environment=environment, headers=headers
+        ) as client:
+            yield client
     finally:
-        await dropped(store.url, name)
+        await drop_database(store.url, name)
 
 
-async def multiplied(url: str, name: str, scale: int) -> None:
-    """Make a database that holds the organization so many times."""
-    await dropped(url, name)
+async def create_scaled_database(url: str, name: str, scale: int) -> None:
+    """Create a database that contains the organization `scale` times."""
+    await drop_database(url, name)
     await close_idle(url)
-    await _administer(url, f"CREATE DATABASE {name} TEMPLATE chargeback STRATEGY file_copy")
-    await _multiply(with_database_name(url, name), scale)
+    await _execute_admin(url, f"CREATE DATABASE {name} TEMPLATE chargeback STRATEGY file_copy")
+    await _copy_rows(with_database_name(url, name), scale)
 
 
-async def dropped(url: str, name: str) -> None:
-    """Drop a database, whoever is connected to it."""
-    await _administer(url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+async def drop_database(url: str, name: str) -> None:
+    """Drop a database, and end the connections to it."""
+    await _execute_admin(url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
-async def _administer(url: str, command: str) -> None:
+async def _execute_admin(url: str, command: str) -> None:
     connection = await asyncpg.connect(with_database_name(url, "postgres"))
     try:
         await connection.execute(command)
@@ -96,18 +101,18 @@ async def _administer(url: str, command: str) -> None:
         await connection.close()
 
 
-async def _multiply(url: str, scale: int) -> None:
-    """Everything again under other names, so many times in all."""
+async def _copy_rows(url: str, scale: int) -> None:
+    """Insert copies of all rows under other names, until there are `scale` of each."""
     connection = await asyncpg.connect(url)
     try:
         for table in _TABLES if scale > 1 else ():
-            await connection.execute(_again(table), scale - 1)
+            await connection.execute(_copy_statement(table), scale - 1)
         await connection.execute("VACUUM ANALYZE")
     finally:
         await connection.close()
 
 
-def _again(table: Any) -> str:
+def _copy_statement(table: Any) -> str:
     names = [column.name for column in table.__table__.columns]
     month = f"WHERE month = '{MONTH.first_day}'" if "month" in names else ""
     values: Mapping[str, str] = {
