@@ -1,7 +1,5 @@
 """`chargeback import-report`: reports of another service, from files or from its server."""
 
-import gzip
-import zlib
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +17,7 @@ from app.db.engine import Database
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import InvalidArgument
 from app.domain.months import Month
+from app.gzip_stream import open_plain
 from app.server.store import run_with_store
 from app.services.imported_reports import ImportedMonth, import_reports
 from app.services.organizations import find_organization
@@ -36,12 +35,10 @@ def read_files(names: Sequence[str]) -> list[Report]:
 
 def _read_file(name: str) -> bytes:
     try:
-        content = Path(name).read_bytes()
-        plain = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-        return plain.removeprefix(BOM_UTF8)
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InvalidArgument(f"{name}: cannot be read: {reason}.") from error
+        with Path(name).open("rb") as file:
+            return open_plain(file).read().removeprefix(BOM_UTF8)
+    except OSError as error:
+        raise InvalidArgument(f"{name}: cannot be read: {error.strerror or error}.") from error
 
 
 def fetch_reports(url: str, api_key: str, first: Month, last: Month) -> list[Report]:

@@ -1,8 +1,6 @@
 """`chargeback import`: store events from files of events or tables, all or nothing."""
 
-import gzip
 import sys
-import zlib
 from bisect import bisect_right
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
@@ -35,6 +33,7 @@ from app.db.engine import Database
 from app.db.months import MonthTotals
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import ChargebackError, InvalidArgument, InvalidBatch
+from app.gzip_stream import open_plain
 from app.ingest.store import CHUNK_SIZE, IngestResult
 from app.server.store import run_with_store
 from app.services.file_import import import_lines
@@ -82,16 +81,15 @@ class EventFiles:
             source = _open_file(name, stack)
             size = None if name == STDIN else Path(name).stat().st_size
             task = progress.add_task(name, total=size)
-            lines = _read_lines(source, stack)
+            lines = iter(open_plain(source))
             while chunk := list(islice(lines, CHUNK_SIZE)):
                 if self._count == self._first_lines[-1]:
                     chunk[0] = chunk[0].removeprefix(BOM_UTF8)
                 self._count += len(chunk)
                 yield chunk
                 _advance(progress, task, source, name)
-        except (OSError, EOFError, zlib.error) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise FileRefused(f"{name}: cannot be read: {reason}.") from error
+        except OSError as error:
+            raise FileRefused(f"{name}: cannot be read: {error.strerror or error}.") from error
 
     def refusal(self, batch: InvalidBatch) -> FileRefused:
         """Return the error with each problem located by file and line."""
@@ -110,13 +108,6 @@ def _open_file(name: str, stack: ExitStack) -> BufferedReader:
     if name == STDIN:
         return cast("BufferedReader", sys.stdin.buffer)
     return stack.enter_context(Path(name).open("rb"))
-
-
-def _read_lines(source: BufferedReader, stack: ExitStack) -> Iterator[bytes]:
-    """Return the lines of a file. Gzip is recognized by its first bytes, not by the name."""
-    if source.peek(2)[:2] == b"\x1f\x8b":
-        return iter(stack.enter_context(gzip.open(source)))
-    return iter(source)
 
 
 def _advance(progress: Progress, task: TaskID, source: BufferedReader, name: str) -> None:

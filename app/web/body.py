@@ -1,16 +1,14 @@
 """Read request bodies up to a maximum size, optionally decompressing gzip."""
 
-import zlib
+import asyncio
 from collections.abc import Callable
 
 from starlette.requests import ClientDisconnect, Request
 
 from app.domain.errors import BodyTooLarge, InvalidArgument
+from app.gzip_stream import GzipDecompressor, InvalidGzip
 
 IDENTITY, GZIP = "identity", "gzip"
-
-_GZIP_WBITS = 31
-"""The `wbits` value by which zlib reads the gzip format."""
 
 
 class IncompleteBody(InvalidArgument):
@@ -51,7 +49,7 @@ async def read_body(
     length = declared_length(request)
     if encoding == IDENTITY and length is not None and length > max_bytes:
         raise too_large(length)
-    decompressor = zlib.decompressobj(wbits=_GZIP_WBITS) if encoding == GZIP else None
+    decompressor = GzipDecompressor() if encoding == GZIP else None
     body, received_bytes = bytearray(), 0
     try:
         async for chunk in request.stream():
@@ -61,10 +59,12 @@ async def read_body(
             received_bytes += len(chunk)
             if max(len(body), received_bytes) > max_bytes:
                 raise too_large(max(len(body), received_bytes))
-    except zlib.error as error:
-        raise InvalidArgument(f"The body is not valid gzip: {error}.") from None
+            # A body that has arrived whole would be decompressed without a pause.
+            await asyncio.sleep(0)
+        if decompressor:
+            decompressor.finish()
+    except InvalidGzip as error:
+        raise InvalidArgument(f"The body is {error}.") from None
     except ClientDisconnect:
         raise IncompleteBody("The connection closed before the body was complete.") from None
-    if decompressor is not None and not decompressor.eof:
-        raise InvalidArgument("The body is not valid gzip: it is truncated.")
     return bytes(body)

@@ -140,8 +140,8 @@ def test_files_are_read_compressed_or_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (BROKEN, "cannot be read: Error -3 while decompressing data"),
-        (BROKEN[:15], "cannot be read: Compressed file ended"),
+        (BROKEN, "cannot be read: not valid gzip: Error -3"),
+        (BROKEN[:15], "cannot be read: not valid gzip: it is truncated"),
         (b"", "not a chargeback report: the text ends too early"),
         (b"[]", "not a chargeback report: must be an object; got []"),
         (report_of(MARCH).decode().encode("utf-16"), "not a chargeback report: invalid character"),

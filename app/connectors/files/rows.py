@@ -2,9 +2,7 @@
 
 import codecs
 import csv
-import gzip
 import io
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,10 +10,10 @@ from typing import Any
 
 from app.connectors.files.mapping import TableMapping
 from app.domain.errors import InvalidArgument
+from app.gzip_stream import open_plain
 
 Row = Mapping[str, Any]
 _PARQUET_MAGIC = b"PAR1"
-_GZIP_MAGIC = b"\x1f\x8b"
 _PARQUET_MISSING = "Parquet needs an extra: pip install 'chargeback-admin-api[parquet]'"
 
 
@@ -38,7 +36,7 @@ def read_rows(name: str, mapping: TableMapping) -> Iterator[tuple[int, Row]]:
             f"{name}: cannot be read as {mapping.encoding}: {error}; set another encoding in the "
             "mapping, such as latin-1 or utf-16."
         ) from error
-    except (OSError, EOFError, zlib.error, csv.Error) as error:
+    except (OSError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InvalidArgument(f"{name}: cannot be read: {reason}.") from error
 
@@ -46,12 +44,10 @@ def read_rows(name: str, mapping: TableMapping) -> Iterator[tuple[int, Row]]:
 def _read_csv(name: str, mapping: TableMapping) -> Iterator[tuple[int, Row]]:
     with ExitStack() as stack:
         file = stack.enter_context(Path(name).open("rb"))
-        is_gzip = file.peek(2)[:2] == _GZIP_MAGIC
-        binary = stack.enter_context(gzip.open(file)) if is_gzip else file
         # `utf-8-sig` removes a byte-order mark, which would else become part of the first name.
         is_utf8 = codecs.lookup(mapping.encoding).name == "utf-8"
         encoding = "utf-8-sig" if is_utf8 else mapping.encoding
-        text = io.TextIOWrapper(binary, encoding=encoding, newline="")
+        text = io.TextIOWrapper(open_plain(file), encoding=encoding, newline="")
         reader = csv.reader(text, delimiter=mapping.delimiter, strict=True)
         header = [name.strip() for name in next(reader, [])]
         _check_header(name, mapping, header)

@@ -1,9 +1,7 @@
 """Fetch monthly reports from a running server of another service."""
 
-import gzip
 import http.client
 import time
-import zlib
 from collections.abc import Iterator
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode, urlsplit
@@ -14,6 +12,7 @@ import orjson
 from app.connectors.reports.document import Report, read_report
 from app.domain.errors import InvalidArgument, ReportFetchFailed
 from app.domain.months import Month
+from app.gzip_stream import decompress_gzip
 
 _PATH = "/api/admin/chargeback/report"
 _TIMEOUT_SECONDS = 120
@@ -68,7 +67,7 @@ class ReportServer:
             except HTTPError as error:
                 if error.code not in _RETRIED_STATUSES or delay is None:
                     raise ReportFetchFailed(f"{place}: {_explain_status(error)}") from None
-            except (URLError, OSError, EOFError, zlib.error, http.client.HTTPException) as error:
+            except (URLError, OSError, http.client.HTTPException) as error:
                 if delay is None:
                     reason = getattr(error, "reason", None) or error
                     raise ReportFetchFailed(f"{place}: cannot be reached: {reason}.") from None
@@ -88,7 +87,7 @@ _opener = build_opener(_NoRedirect)
 def _read_body(response: http.client.HTTPResponse) -> bytes:
     content = response.read()
     is_gzip = response.headers.get("Content-Encoding") == "gzip"
-    return gzip.decompress(content) if is_gzip else content
+    return decompress_gzip(content) if is_gzip else content
 
 
 def _explain_status(error: HTTPError) -> str:
