@@ -139,9 +139,7 @@ async def test_tables_and_reports_take_and_reject_the_same(
     found = await find_organization(database, DEFAULT_ORGANIZATION)
     mapping = default_mapping("/test", "directory", AT, complete=False)
 
-    with pytest.raises(InvalidArgument, match="people.csv.gz: cannot be read: not valid gzip"):
-        await import_tables(
-            database, found.organization_id, [str(people)], mapping, dry_run=False
-        )
+    with pytest.raises(InvalidArgument, match=r"people\.csv\.gz: cannot be read: not valid gzip"):
+        await import_tables(database, found.organization_id, [str(people)], mapping, dry_run=False)
     refused = CliRunner().invoke(cli, ["import-report", str(report)])
     assert "report.json.gz: cannot be read: not valid gzip" in str(refused.exception)

@@ -8,6 +8,7 @@
 | `member` | workspace and username | member since, and whether by a role |
 | `runs/ID` | id of a run, or of a logged model without a run | `RunCheckpoint` |
 | `models/ID` | logged model id | its run, if any, and its folder |
+| `ended/KIND` | key of a run, experiment, workspace, user or member | when it ended |
 | `run-buckets`, `model-buckets`, `trace-buckets` | experiment id and start | fingerprint |
 | `due` | run id | `PendingListing` |
 """
@@ -19,7 +20,7 @@ from typing import Protocol
 import msgspec
 import orjson
 
-from app.connectors.mlflow.records import DAY_MS, Bucket
+from app.connectors.mlflow.records import ALL, Bucket
 from app.domain.sources import CheckpointKey, SkippedItem, SourceBatch
 
 RUN_BUCKETS, MODEL_BUCKETS, TRACE_BUCKETS = "run-buckets", "model-buckets", "trace-buckets"
@@ -37,9 +38,17 @@ class LoadCheckpoint(Protocol):
 
 
 class RunCheckpoint(msgspec.Struct, array_like=True):
-    """The state of a run as last reported, and its size when its files were last listed."""
+    """The state of a run as last reported, and its size when its files were last listed.
+
+    Attributes:
+        start_ms: Since when it counts.
+        placed_ms: Since when it counts for this owner in this project.
+        bucket_ms: Its bucket in MLflow.
+    """
 
     start_ms: int
+    placed_ms: int
+    bucket_ms: int
     owner: str
     workspace: str
     project: str
@@ -70,6 +79,10 @@ class BatchBuilder:
         """Store a value for the next load; None deletes it."""
         self.checkpoint[CheckpointKey(family, key)] = value
 
+    def record_end(self, kind: str, key: str, at_ms: int) -> None:
+        """Remember that an entity was reported as ended, should it turn up again."""
+        self.set_checkpoint(_ended_family(kind), key, str(at_ms))
+
     def skip(self, item: str, reason: str) -> None:
         """Record an item that cannot be reported."""
         self.skipped.append(SkippedItem(item, reason))
@@ -87,6 +100,18 @@ def runs_family(experiment_id: str) -> str:
 def models_family(experiment_id: str) -> str:
     """Return the checkpoint family of an experiment's logged models."""
     return f"models/{experiment_id}"
+
+
+def _ended_family(kind: str) -> str:
+    return f"ended/{kind}"
+
+
+async def load_ends(
+    load_checkpoint: LoadCheckpoint, kind: str, keys: Sequence[str] | None = None
+) -> dict[str, int]:
+    """Return when entities were reported as ended: of these keys, or all that ever were."""
+    ends = await load_checkpoint(_ended_family(kind), keys)
+    return {key: int(value) for key, value in ends.items()}
 
 
 async def find_changed_buckets(
@@ -120,9 +145,9 @@ def _encode_bucket(bucket: Bucket) -> str:
     return f"{bucket.experiment_id}/{bucket.start_ms}"
 
 
-def is_in_buckets(start_ms: int, starts: Sequence[int]) -> bool:
-    """Return whether a run that began then is in a bucket; a bucket at 0 holds all runs."""
-    return starts[0] == 0 or (start_ms - start_ms % DAY_MS) in starts
+def is_in_buckets(run: RunCheckpoint, starts: Sequence[int]) -> bool:
+    """Return whether a run is in one of these buckets."""
+    return ALL in starts or run.bucket_ms in starts
 
 
 decode_run = msgspec.json.Decoder(RunCheckpoint).decode

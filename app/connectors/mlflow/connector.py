@@ -22,7 +22,7 @@ async def read_mlflow(context: LoadContext) -> AsyncIterator[SourceBatch]:
     projects = {each.experiment_id: context.rule.resolve_project(each) for each in experiments}
     users = await load_users(context)
     stages = (
-        read_projects(context, experiments, projects),
+        read_projects(context, experiments, projects, users),
         read_runs(context, projects, users),
         read_models(context, projects, users),
         read_traces(context, projects),

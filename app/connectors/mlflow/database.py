@@ -7,10 +7,13 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from app.connectors.mlflow.records import (
+    ALL,
     DAY_MS,
     DEFAULT_WORKSPACE,
+    EARLIEST_MS,
     HOUR_MS,
     OWNER_TAG,
+    UNDATED,
     Bucket,
     MlflowAccount,
     MlflowExperiment,
@@ -18,7 +21,8 @@ from app.connectors.mlflow.records import (
     MlflowModelVersion,
     MlflowRun,
     MlflowTrace,
-    resolve_owner,
+    parse_time,
+    resolve_user,
 )
 from app.db.external_database import ExternalDatabase
 from app.domain.errors import SourceUnavailable
@@ -95,29 +99,23 @@ class DatabaseStore:
     async def run_buckets(self) -> Mapping[Bucket, str]:
         """Return the fingerprints of all runs by experiment and day: one statement, few rows."""
         return await self._read_buckets(
-            "SELECT experiment_id, start_time - start_time % :width AS bucket, count(*) AS c1, "
-            "sum(start_time) AS c2, sum(coalesce(end_time, 0)) AS c3, "
-            "sum(coalesce(deleted_time, 0)) AS c4, "
+            f"SELECT experiment_id, {_format_bucket('start_time', DAY_MS)} AS bucket, "  # noqa: S608
+            "count(*) AS c1, sum(coalesce(start_time, 0)) AS c2, "
+            "sum(coalesce(end_time, 0)) AS c3, sum(coalesce(deleted_time, 0)) AS c4, "
             "sum(CASE WHEN lifecycle_stage = 'deleted' THEN 1 ELSE 0 END) AS c5 "
-            "FROM runs WHERE start_time IS NOT NULL GROUP BY experiment_id, bucket",
-            {"width": DAY_MS},
+            "FROM runs GROUP BY experiment_id, bucket"
         )
 
     async def runs(
         self, experiment_id: str, buckets: Sequence[int]
     ) -> AsyncIterator[Sequence[MlflowRun]]:
-        """Yield the runs in these buckets, sorted by start, page by page."""
-        for start, end in _merge_buckets(buckets, DAY_MS):
-            async for rows in self._read_pages(
-                "SELECT run_uuid AS id, experiment_id, user_id, start_time AS at_, end_time, "
-                "status, artifact_uri FROM runs WHERE experiment_id = :experiment_id "
-                "AND start_time >= :start AND start_time < :end_ "
-                "AND (start_time > :after OR (start_time = :after AND run_uuid > :after_id)) "
-                "ORDER BY start_time, run_uuid LIMIT :page",
-                {"experiment_id": int(experiment_id), "start": start, "end_": end},
-            ):
-                owners = await self._read_tag("tags", "run_uuid", self._owner_tag, rows)
-                yield [_to_run(row, owners.get(row.id)) for row in rows]
+        """Yield the runs in these buckets, page by page."""
+        columns = ", experiment_id, user_id, end_time, status, artifact_uri"
+        async for rows in self._read_bucket_pages(
+            "runs", "run_uuid", "start_time", columns, experiment_id, buckets, DAY_MS
+        ):
+            owners = await self._read_tag("tags", "run_uuid", self._owner_tag, rows)
+            yield [_to_run(row, owners.get(row.id)) for row in rows]
 
     async def model_buckets(self) -> Mapping[Bucket, str]:
         """Return the fingerprints of all logged models, one bucket per experiment.
@@ -127,7 +125,7 @@ class DatabaseStore:
         if "logged_models" not in self._tables:
             return {}
         return await self._read_buckets(
-            "SELECT experiment_id, 0 AS bucket, count(*) AS c1, "
+            f"SELECT experiment_id, {ALL} AS bucket, count(*) AS c1, "  # noqa: S608  a constant
             "sum(last_updated_timestamp_ms) AS c2, sum(creation_timestamp_ms) AS c3, 0 AS c4, "
             "sum(CASE WHEN lifecycle_stage = 'deleted' THEN 1 ELSE 0 END) AS c5 "
             "FROM logged_models GROUP BY experiment_id"
@@ -147,7 +145,7 @@ class DatabaseStore:
                 row.id,
                 experiment_id,
                 row.source_run_id or None,
-                owners.get(row.id),
+                resolve_user(owners.get(row.id)),
                 row.creation_timestamp_ms,
                 row.last_updated_timestamp_ms,
                 row.artifact_location,
@@ -168,34 +166,32 @@ class DatabaseStore:
         if "trace_info" not in self._tables:
             return {}
         return await self._read_buckets(
-            "SELECT experiment_id, timestamp_ms - timestamp_ms % :width AS bucket, "
+            f"SELECT experiment_id, {_format_bucket('timestamp_ms', HOUR_MS)} AS bucket, "  # noqa: S608
             "count(*) AS c1, sum(timestamp_ms) AS c2, 0 AS c3, 0 AS c4, 0 AS c5 "
-            "FROM trace_info GROUP BY experiment_id, bucket",
-            {"width": HOUR_MS},
+            "FROM trace_info GROUP BY experiment_id, bucket"
         )
 
     async def traces(
         self, experiment_id: str, buckets: Sequence[int]
     ) -> AsyncIterator[Sequence[MlflowTrace]]:
-        """Yield the traces in these buckets, sorted by start, page by page."""
-        for start, end in _merge_buckets(buckets, HOUR_MS):
-            async for rows in self._read_pages(
-                "SELECT request_id AS id, timestamp_ms AS at_ FROM trace_info "
-                "WHERE experiment_id = :experiment_id "
-                "AND timestamp_ms >= :start AND timestamp_ms < :end_ "
-                "AND (timestamp_ms > :after OR (timestamp_ms = :after AND request_id > :after_id))"
-                " ORDER BY timestamp_ms, request_id LIMIT :page",
-                {"experiment_id": int(experiment_id), "start": start, "end_": end},
-            ):
-                table = "trace_request_metadata"
-                users = await self._read_tag(table, "request_id", OWNER_TAG, rows)
-                users |= await self._read_tag(table, "request_id", "mlflow.trace.user", rows)
-                yield [MlflowTrace(row.id, users.get(row.id) or None, row.at_) for row in rows]
+        """Yield the traces in these buckets, page by page."""
+        async for rows in self._read_bucket_pages(
+            "trace_info", "request_id", "timestamp_ms", "", experiment_id, buckets, HOUR_MS
+        ):
+            table = "trace_request_metadata"
+            users = await self._read_tag(table, "request_id", "mlflow.trace.user", rows)
+            owners = await self._read_tag(table, "request_id", OWNER_TAG, rows)
+            yield [
+                MlflowTrace(
+                    row.id,
+                    resolve_user(users.get(row.id), owners.get(row.id)),
+                    parse_time(row.at_),
+                )
+                for row in rows
+            ]
 
-    async def _read_buckets(
-        self, statement: str, parameters: Mapping[str, int] | None = None
-    ) -> Mapping[Bucket, str]:
-        rows = await self._database.fetch_rows(statement, parameters)
+    async def _read_buckets(self, statement: str) -> Mapping[Bucket, str]:
+        rows = await self._database.fetch_rows(statement)
         return {
             Bucket(str(row.experiment_id), int(row.bucket)): "/".join(
                 str(int(part)) for part in (row.c1, row.c2, row.c3, row.c4, row.c5)
@@ -203,17 +199,54 @@ class DatabaseStore:
             for row in rows
         }
 
-    async def _read_pages(
-        self, statement: str, parameters: dict[str, Any]
+    async def _read_bucket_pages(
+        self,
+        table: str,
+        id_column: str,
+        time_column: str,
+        columns: str,
+        experiment_id: str,
+        buckets: Sequence[int],
+        width_ms: int,
     ) -> AsyncIterator[Sequence[Any]]:
-        after, after_id = -1, ""
+        """Yield the rows of these buckets page by page, with their ids and times (`id`, `at_`)."""
+        selected = f"{id_column} AS id, {time_column} AS at_{columns}"
+        experiment = {"experiment_id": int(experiment_id)}
+        undated = f"({time_column} IS NULL OR {time_column} < {EARLIEST_MS})"
+        if UNDATED in buckets:
+            statement = (
+                f"SELECT {selected} FROM {table} "  # noqa: S608  constants
+                f"WHERE experiment_id = :experiment_id AND {undated} "
+                f"AND {id_column} > :after_id ORDER BY {id_column} LIMIT :page"
+            )
+            async for rows in self._read_pages(statement, experiment):
+                yield rows
+        statement = (
+            f"SELECT {selected} FROM {table} "  # noqa: S608  constants
+            "WHERE experiment_id = :experiment_id "
+            f"AND {time_column} >= :start AND {time_column} < :end_ AND ({time_column} > :after "
+            f"OR ({time_column} = :after AND {id_column} > :after_id)) "
+            f"ORDER BY {time_column}, {id_column} LIMIT :page"
+        )
+        dated = [start for start in buckets if start >= EARLIEST_MS]
+        for start, end in _merge_buckets(dated, width_ms):
+            span = experiment | {"start": start, "end_": end, "after": start - 1}
+            async for rows in self._read_pages(statement, span):
+                yield rows
+
+    async def _read_pages(
+        self, statement: str, parameters: dict[str, int]
+    ) -> AsyncIterator[Sequence[Any]]:
+        last: dict[str, int | str] = {"after_id": ""}
         while rows := await self._database.fetch_rows(
-            statement, parameters | {"after": after, "after_id": after_id, "page": _PAGE_SIZE}
+            statement, parameters | last | {"page": _PAGE_SIZE}
         ):
             yield rows
             if len(rows) < _PAGE_SIZE:
                 return
-            after, after_id = rows[-1].at_, rows[-1].id
+            last = {"after_id": rows[-1].id}
+            if "after" in parameters:
+                last["after"] = rows[-1].at_
 
     async def _read_tag(
         self, table: str, key: str, tag: str, rows: Sequence[Any]
@@ -234,9 +267,9 @@ def _to_run(row: Any, owner_tag: str | None) -> MlflowRun:
     return MlflowRun(
         row.id,
         str(row.experiment_id),
-        resolve_owner(owner_tag, row.user_id),
-        row.at_,
-        row.end_time,
+        resolve_user(owner_tag, row.user_id),
+        parse_time(row.at_),
+        parse_time(row.end_time),
         row.status in {"RUNNING", "SCHEDULED"},
         row.artifact_uri or "",
     )
@@ -322,6 +355,12 @@ async def _check_version(
             f"versions are {versions}. Use --untested-version to read it anyway, or read MLflow "
             "over REST."
         )
+
+
+def _format_bucket(column: str, width_ms: int) -> str:
+    """Return the SQL expression for the bucket of a row."""
+    start = f"{column} - {column} % {width_ms}"
+    return f"CASE WHEN {column} >= {EARLIEST_MS} THEN {start} ELSE {UNDATED} END"
 
 
 def _merge_buckets(buckets: Sequence[int], width_ms: int) -> Sequence[tuple[int, int]]:

@@ -19,7 +19,7 @@ from app.connectors.mlflow.checkpoint import (
 from app.connectors.mlflow.load_context import LoadContext
 from app.connectors.mlflow.mapping import ProjectKey
 from app.connectors.mlflow.records import MlflowExperiment, MlflowModel, MlflowRun
-from app.connectors.mlflow.runs import format_deleted_run, report_run
+from app.connectors.mlflow.runs import load_run_ends, report_deleted_run, report_run
 from app.connectors.mlflow.users import UserTracker
 from app.domain.sources import SourceBatch
 
@@ -49,8 +49,11 @@ async def read_models(
         if experiment_id in projects:
             runs = await context.load_checkpoint(runs_family(experiment_id))
             models = await context.store.models(experiment_id)
+            new = [model.model_id for model in models if model.model_id not in runs]
+            ends = await load_run_ends(context, new)
             for model in models:
-                _report_model(context, users, batch, model, runs, projects[experiment_id])
+                project = projects[experiment_id]
+                _report_model(context, users, batch, model, runs, project, ends)
             await _report_deleted_models(context, batch, experiment_id, models, runs)
         yield batch.build()
 
@@ -62,6 +65,7 @@ def _report_model(
     model: MlflowModel,
     runs: Mapping[str, str],
     project: ProjectKey,
+    ends: Mapping[str, int],
 ) -> None:
     family, folder = models_family(model.experiment_id), model.artifact_uri
     if model.run_id is not None and model.run_id in runs:
@@ -80,7 +84,8 @@ def _report_model(
         running=False,
         artifact_uri=folder,
     )
-    report_run(context, users, batch, run, runs.get(model.model_id), project, model=True)
+    before, ended_ms = runs.get(model.model_id), ends.get(model.model_id)
+    report_run(context, users, batch, run, before, project, ended_ms, model=True)
 
 
 async def _report_deleted_models(
@@ -100,9 +105,7 @@ async def _report_deleted_models(
             batch.set_checkpoint(DUE, run_id, encode(pending))
         elif model_id in runs:
             run = decode_run(runs[model_id])
-            batch.lines.append(format_deleted_run(context.events, model_id, run, context.now_ms))
-            batch.set_checkpoint(runs_family(experiment_id), model_id, None)
-            batch.set_checkpoint(DUE, model_id, None)
+            report_deleted_run(context, batch, experiment_id, model_id, run)
 
 
 async def read_versions(

@@ -5,21 +5,23 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import msgspec
 
 from app.connectors.mlflow.checkpoint import (
-    DUE,
     PROJECTS,
     WORKSPACES,
     BatchBuilder,
     decode_run,
     encode,
+    load_ends,
     models_family,
     runs_family,
 )
 from app.connectors.mlflow.load_context import LoadContext
 from app.connectors.mlflow.mapping import ProjectKey
 from app.connectors.mlflow.records import MlflowExperiment
-from app.connectors.mlflow.runs import format_deleted_run, format_run
+from app.connectors.mlflow.runs import forget_run, format_moved_run, report_deleted_run
+from app.connectors.mlflow.users import UserTracker
 from app.domain.sources import SourceBatch
 
+_EXPERIMENT, _WORKSPACE = "experiment", "workspace"
 Projects = Mapping[str, ProjectKey]
 """The project of each experiment, by experiment id."""
 
@@ -41,7 +43,10 @@ _decode_project = msgspec.json.Decoder(ProjectCheckpoint).decode
 
 
 async def read_projects(
-    context: LoadContext, experiments: Sequence[MlflowExperiment], projects: Projects
+    context: LoadContext,
+    experiments: Sequence[MlflowExperiment],
+    projects: Projects,
+    users: UserTracker,
 ) -> AsyncIterator[SourceBatch]:
     """Yield new, moved and deleted projects, and MLflow's workspaces."""
     stored = await context.load_checkpoint(PROJECTS)
@@ -49,19 +54,22 @@ async def read_projects(
     missing = known.keys() - {each.experiment_id for each in experiments}
     context.require_most_present("experiments", len(missing), len(known))
     if context.rule.follows_mlflow:
-        yield await _report_workspaces(context, experiments)
+        yield await _report_workspaces(context, experiments, users)
+    new = [each.experiment_id for each in experiments if each.experiment_id not in known]
+    ends = await load_ends(context.load_checkpoint, _EXPERIMENT, new)
     for experiment in experiments:
         before = known.pop(experiment.experiment_id, None)
         if before is None:
-            yield _report_new_experiment(context, experiment, projects)
+            ended_ms = ends.get(experiment.experiment_id, 0)
+            yield _report_new_experiment(context, experiment, projects, ended_ms)
         elif before.key != projects[experiment.experiment_id]:
-            yield await _report_moved_experiment(context, experiment, before, projects)
+            yield await _report_moved_experiment(context, experiment, before, projects, users)
     for experiment_id, before in sorted(known.items()):
         yield await _report_deleted_experiment(context, experiment_id, before.key, projects)
 
 
 async def _report_workspaces(
-    context: LoadContext, experiments: Sequence[MlflowExperiment]
+    context: LoadContext, experiments: Sequence[MlflowExperiment], users: UserTracker
 ) -> SourceBatch:
     """Report MLflow's workspaces, including empty ones.
 
@@ -71,9 +79,11 @@ async def _report_workspaces(
     names = {*await context.store.workspaces(), *(each.workspace for each in experiments)}
     known = set(await context.load_checkpoint(WORKSPACES))
     batch, format_event, now = BatchBuilder(), context.events.format_event, context.now_ms
+    ends = await load_ends(context.load_checkpoint, _WORKSPACE)
     for name in sorted(names - known):
         created = (each.created_ms for each in experiments if each.workspace == name)
         at = min((at for at in created if at is not None), default=now)
+        at = max(at, ends.get(name, 0) + 1)
         id_ = f"workspace/{name}/{at}"
         batch.lines.append(format_event(id_, "workspace.upserted", at, name=name))
         batch.set_checkpoint(WORKSPACES, name, "")
@@ -81,14 +91,16 @@ async def _report_workspaces(
         id_ = f"workspace/{name}/{now}/deleted"
         batch.lines.append(format_event(id_, "workspace.deleted", now, name=name))
         batch.set_checkpoint(WORKSPACES, name, None)
+        batch.record_end(_WORKSPACE, name, now)
+        users.forget_members(batch, now, workspace=name)
     return batch.build()
 
 
 def _report_new_experiment(
-    context: LoadContext, experiment: MlflowExperiment, projects: Projects
+    context: LoadContext, experiment: MlflowExperiment, projects: Projects, ended_ms: int
 ) -> SourceBatch:
     batch = BatchBuilder()
-    at = experiment.created_ms or context.now_ms
+    at = max(experiment.created_ms or context.now_ms, ended_ms + 1)
     _report_project(context, batch, experiment, projects, at)
     return batch.build()
 
@@ -120,8 +132,12 @@ async def _report_moved_experiment(
     experiment: MlflowExperiment,
     before: ProjectCheckpoint,
     projects: Projects,
+    users: UserTracker,
 ) -> SourceBatch:
-    """Move the runs of an experiment that was renamed or is mapped to another workspace."""
+    """Move the runs of an experiment that was renamed or is mapped to another workspace.
+
+    Their owners are members of the other workspace from then on.
+    """
     updated = experiment.updated_ms or 0
     at = updated if updated > before.updated_ms else context.now_ms
     batch = BatchBuilder()
@@ -130,8 +146,9 @@ async def _report_moved_experiment(
     for run_id, value in (await context.load_checkpoint(family)).items():
         run = decode_run(value)
         run.workspace, run.project = projects[experiment.experiment_id]
-        moved_at = max(at, run.start_ms)
-        batch.lines.append(format_run(context.events, run_id, run, moved_at, moved=True))
+        run.placed_ms = max(at, run.placed_ms + 1)
+        batch.lines.append(format_moved_run(context.events, run_id, run))
+        users.record_activity(batch, run.owner, run.workspace, run.placed_ms)
         batch.set_checkpoint(family, run_id, encode(run))
     if before.key not in projects.values():
         batch.lines.append(_format_deleted_project(context, before.key, at))
@@ -144,16 +161,15 @@ async def _report_deleted_experiment(
     """End an experiment that was deleted permanently, with its runs."""
     batch = BatchBuilder()
     batch.set_checkpoint(PROJECTS, experiment_id, None)
+    batch.record_end(_EXPERIMENT, experiment_id, context.now_ms)
     is_shared = key in projects.values()
     if not is_shared:
         batch.lines.append(_format_deleted_project(context, key, context.now_ms))
     for run_id, value in (await context.load_checkpoint(runs_family(experiment_id))).items():
         if is_shared:
-            batch.lines.append(
-                format_deleted_run(context.events, run_id, decode_run(value), context.now_ms)
-            )
-        batch.set_checkpoint(runs_family(experiment_id), run_id, None)
-        batch.set_checkpoint(DUE, run_id, None)
+            report_deleted_run(context, batch, experiment_id, run_id, decode_run(value))
+        else:
+            forget_run(batch, experiment_id, run_id, context.now_ms)
     for model_id in await context.load_checkpoint(models_family(experiment_id)):
         batch.set_checkpoint(models_family(experiment_id), model_id, None)
     return batch.build()

@@ -8,8 +8,14 @@ DAY_MS = 24 * HOUR_MS
 DEFAULT_WORKSPACE = "default"
 """MLflow's name for the workspace of experiments without one."""
 OWNER_TAG = "mlflow.user"
-_UNKNOWN_USER = "unknown"
-"""What MLflow's client writes as `user_id` if it knows no user."""
+UNKNOWN_OWNER = "(unknown)"
+"""The owner of runs that name nobody; their bytes count all the same."""
+_NOBODY = frozenset({"", "unknown", UNKNOWN_OWNER})
+"""Names of no user. MLflow's client writes `unknown` if its machine does not name the user."""
+EARLIEST_MS = 946_684_800_000
+"""The year 2000. Earlier times are not times: MLflow stores 0 if a client states no start."""
+ALL, UNDATED = 0, 1
+"""Buckets that are not one day or hour, all of which start at `EARLIEST_MS` or later."""
 
 
 class MlflowExperiment(NamedTuple):
@@ -31,22 +37,34 @@ class MlflowExperiment(NamedTuple):
 class MlflowRun(NamedTuple):
     """An MLflow run, or a logged model without a run: an experiment of the report.
 
-    The client chose `owner` and `started_ms`; MLflow does not verify them. `running` is true until
-    the client reports the end.
+    The client chose `owner`, `started_ms` and `ended_ms`; MLflow does not verify them. Times that
+    are missing or before 2000 are None. `running` is true until the client reports the end.
     """
 
     run_id: str
     experiment_id: str
     owner: str | None
-    started_ms: int
+    started_ms: int | None
     ended_ms: int | None
     running: bool
     artifact_uri: str
 
 
-def resolve_owner(tag: str | None, user_id: str | None) -> str | None:
-    """Return the owner of a run from its tag, else from its `user_id`; None if unknown."""
-    return tag or (user_id if user_id and user_id != _UNKNOWN_USER else None)
+def resolve_user(*names: str | None) -> str | None:
+    """Return the first of these names that names a user, without blanks around it; else None."""
+    stripped = ((name or "").strip() for name in names)
+    return next((name for name in stripped if name not in _NOBODY), None)
+
+
+def parse_time(stated_ms: int | str | None) -> int | None:
+    """Return a time that a client stated; None if it is missing or before 2000."""
+    parsed_ms = int(stated_ms or 0)
+    return parsed_ms if parsed_ms >= EARLIEST_MS else None
+
+
+def find_bucket(started_ms: int | None) -> int:
+    """Return the start of the daily bucket of a run."""
+    return UNDATED if started_ms is None else started_ms - started_ms % DAY_MS
 
 
 class MlflowModel(NamedTuple):
@@ -70,11 +88,11 @@ class MlflowModelVersion(NamedTuple):
 
 
 class MlflowTrace(NamedTuple):
-    """A trace: one use of the SDK."""
+    """A trace: one use of the SDK. `started_ms` is None if it is before 2000."""
 
     trace_id: str
     user: str | None
-    started_ms: int
+    started_ms: int | None
 
 
 class MlflowAccount(NamedTuple):
@@ -93,9 +111,10 @@ class MlflowAccount(NamedTuple):
 
 
 class Bucket(NamedTuple):
-    """The runs of an experiment that began on one day, its traces of one hour, or all of them.
+    """The runs of an experiment that began on one day, or its traces of one hour.
 
-    `start_ms` is the start of the day or hour; 0 means all.
+    `start_ms` is the start of the day or hour; `UNDATED` holds those without a time, and `ALL`
+    all of them.
     """
 
     experiment_id: str

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from app.connectors.mlflow.http_client import EndpointNotFound, MlflowClient
 from app.connectors.mlflow.records import (
+    ALL,
     DEFAULT_WORKSPACE,
     OWNER_TAG,
     Bucket,
@@ -21,7 +22,8 @@ from app.connectors.mlflow.records import (
     MlflowModelVersion,
     MlflowRun,
     MlflowTrace,
-    resolve_owner,
+    parse_time,
+    resolve_user,
 )
 
 T = TypeVar("T")
@@ -244,7 +246,7 @@ class RestStore:
 
     async def _read_buckets(self, fingerprint: Callable[[str], Any]) -> Mapping[Bucket, str]:
         """Return one bucket per experiment, without empty ones."""
-        found = {Bucket(each, 0): await fingerprint(each) for each in self._workspaces}
+        found = {Bucket(each, ALL): await fingerprint(each) for each in self._workspaces}
         return {bucket: value for bucket, value in found.items() if value}
 
     async def _read_pages(
@@ -299,9 +301,9 @@ def _to_run(info: Mapping[str, Any], owner_tag: str | None) -> MlflowRun:
     return MlflowRun(
         info["run_id"],
         info["experiment_id"],
-        resolve_owner(owner_tag, info.get("user_id")),
-        int(info.get("start_time") or 0),
-        int(info["end_time"]) if info.get("end_time") else None,
+        resolve_user(owner_tag, info.get("user_id")),
+        parse_time(info.get("start_time")),
+        parse_time(info.get("end_time")),
         info.get("status") in {"RUNNING", "SCHEDULED"},
         info.get("artifact_uri", ""),
     )
@@ -312,7 +314,7 @@ def _to_model(info: Mapping[str, Any], owner_tag: str) -> MlflowModel:
         info["model_id"],
         info["experiment_id"],
         info.get("source_run_id") or None,
-        _find_tag(info.get("tags", []), owner_tag),
+        resolve_user(_find_tag(info.get("tags", []), owner_tag)),
         int(info["creation_timestamp_ms"]),
         int(info["last_updated_timestamp_ms"]),
         info["artifact_uri"],
@@ -325,8 +327,8 @@ def _to_trace(content: Mapping[str, Any]) -> MlflowTrace:
     else:
         pairs = content.get("request_metadata", [])
         metadata, at = {each["key"]: each["value"] for each in pairs}, int(content["timestamp_ms"])
-    user = metadata.get("mlflow.trace.user") or metadata.get(OWNER_TAG) or None
-    return MlflowTrace(_trace_id(content), user, at)
+    user = resolve_user(metadata.get("mlflow.trace.user"), metadata.get(OWNER_TAG))
+    return MlflowTrace(_trace_id(content), user, parse_time(at))
 
 
 def _trace_id(content: Mapping[str, Any]) -> str:

@@ -25,16 +25,22 @@ async def read_traces(
     changed = await find_changed_buckets(context.load_checkpoint, TRACE_BUCKETS, fingerprints)
     for done, (experiment_id, starts) in enumerate(changed.items()):
         context.progress("experiments with new traces", done, len(changed))
-        without_user = 0
+        without_user = without_time = 0
         existing = [start for start in starts if Bucket(experiment_id, start) in fingerprints]
         if existing and experiment_id in projects:
             async for traces in context.store.traces(experiment_id, existing):
-                without_user += sum(trace.user is None for trace in traces)
-                yield SourceBatch(_format_uses(context, traces))
+                dated = [trace for trace in traces if trace.started_ms is not None]
+                without_time += len(traces) - len(dated)
+                without_user += sum(trace.user is None for trace in dated)
+                yield SourceBatch(_format_uses(context, dated))
         batch = BatchBuilder()
-        if without_user:
-            item = f"{without_user} traces of experiment {projects[experiment_id].project}"
-            batch.skip(item, "they name no user: not counted")
+        for count, reason in (
+            (without_user, "they name no user: not counted"),
+            (without_time, "their time is before 2000: not counted"),
+        ):
+            if count:
+                name = projects[experiment_id].project
+                batch.skip(f"{count} traces of experiment {name}", reason)
         store_fingerprints(batch, TRACE_BUCKETS, experiment_id, starts, fingerprints)
         yield batch.build()
     context.progress("experiments with new traces", len(changed), len(changed))
@@ -50,5 +56,5 @@ def _format_uses(context: LoadContext, traces: Sequence[MlflowTrace]) -> Sequenc
             channel="sdk",
         )
         for trace in traces
-        if trace.user is not None
+        if trace.user is not None and trace.started_ms is not None
     ]
