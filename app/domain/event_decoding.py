@@ -7,6 +7,7 @@ event, to list the problems of each.
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from decimal import Decimal
 from itertools import chain, islice
 
 import msgspec
@@ -75,7 +76,11 @@ def decode_lines(lines: Sequence[bytes], *, now: datetime, first_index: int = 0)
     try:
         events = [(index, _DECODER.decode(text)) for index, text in texts]
     except MALFORMED_JSON:
-        raise InvalidBatch(_list_problems(texts, now)) from None
+        rewritten = [(index, _rewrite_whole_numbers(text)) for index, text in texts]
+        try:
+            events = [(index, _DECODER.decode(text)) for index, text in rewritten]
+        except MALFORMED_JSON:
+            raise InvalidBatch(_list_problems(rewritten, now)) from None
     has_nul = any(_ESCAPED_NUL in text for _, text in texts)
     return _require_valid(events, now, has_nul=has_nul)
 
@@ -90,7 +95,11 @@ def decode_batch(body: bytes, *, now: datetime) -> list[AnyEvent]:
     try:
         events = _BATCH_DECODER.decode(text)
     except MALFORMED_JSON:
-        raise InvalidBatch(_list_batch_problems(text, now)) from None
+        text = _rewrite_whole_numbers(text)
+        try:
+            events = _BATCH_DECODER.decode(text)
+        except MALFORMED_JSON:
+            raise InvalidBatch(_list_batch_problems(text, now)) from None
     return _require_valid(list(enumerate(events)), now, has_nul=_ESCAPED_NUL in text)
 
 
@@ -108,6 +117,27 @@ def _without_escapes(text: bytes) -> bytes:
         return text
 
 
+def _rewrite_whole_numbers(text: bytes) -> bytes:
+    """Write whole numbers with a point or an exponent as integers, which they are in JSON Schema.
+
+    Spreadsheets and pandas write them so. msgspec takes them for decimals and rejects the batch,
+    so only a rejected batch pays for this.
+    """
+    return _DECIMAL.sub(_rewrite_number, text)
+
+
+def _rewrite_number(found: re.Match[bytes]) -> bytes:
+    number = Decimal(found[2].decode())
+    # A huge exponent would take forever to write out; such a number is rejected as it is.
+    if number.adjusted() > _MAX_DIGITS or number != number.to_integral_value():
+        return found[0]
+    return found[1] + str(int(number)).encode()
+
+
+_MAX_DIGITS = 18
+_DECIMAL = re.compile(
+    rb'("(?:sizeBytes|count)"\s*:\s*)(-?[0-9]+(?:\.[0-9]+(?:[eE][+-]?[0-9]+)?|[eE][+-]?[0-9]+))'
+)
 _ESCAPED_ASCII = re.compile(rb"\\u00[2-7]")
 _SEVEN_DIGITS = re.compile(rb"\.[0-9]{7}")
 _FINER_TIME = re.compile(rb'("(?:time|createdAt)"\s*:\s*"[0-9T:t -]{19}\.[0-9]{6})[0-9]+')

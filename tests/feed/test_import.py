@@ -254,6 +254,37 @@ async def test_values_at_the_bounds_are_accepted(organization: Organization, lin
     assert len((await organization.rows())["event"]) == 1
 
 
+@pytest.mark.parametrize(
+    "written", ["1024.0", "1024.000", "1.024e3", "1024e0", "10.24E+2", "10240e-1", "1024"]
+)
+def test_a_whole_number_is_an_integer_however_json_spells_it(written: str) -> None:
+    resized = event("experiment.resized", AT, experiment="x", sizeBytes=7)
+    lines = [
+        resized.replace(b":7}", f": {written}}}".encode()),
+        used(count=7).replace(b'"count":7', f'"count":{written}'.encode()),
+        event("user.upserted", AT, username='"count": 1.0', email="1e3"),
+    ]
+
+    by_line = decode_lines(lines, now=NOW)
+    by_batch = decode_batch(b"[" + b",".join(lines) + b"]", now=NOW)
+
+    assert by_line == by_batch
+    numbered, counted, named = (each.data for each in by_line)
+    assert (numbered.size_bytes, counted.count) == (1024, 1024)  # type: ignore[union-attr]
+    assert (named.username, named.email) == ('"count": 1.0', "1e3")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("written", ["1.5", "1e-3", "1e999999999", "1e19", "-1.0", "1.", "1.e3"])
+async def test_a_number_that_is_not_whole_or_out_of_bounds_is_rejected(
+    organization: Organization, written: str
+) -> None:
+    line = event("experiment.resized", AT, experiment="x", sizeBytes=7)
+
+    [problem] = await organization.reject(line.replace(b":7}", f":{written}}}".encode()))
+
+    assert problem.field in {"data.sizeBytes", ""}
+
+
 # Invalid batches
 
 
