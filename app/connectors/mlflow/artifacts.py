@@ -7,12 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
 
 from app.connectors.mlflow.http_client import MlflowClient
+from app.connectors.mlflow.locations import (
+    BucketFolder,
+    LocalFolder,
+    ProxyFolder,
+    parse_location,
+)
 from app.domain.errors import ChargebackError, InvalidArgument, SourceUnavailable
 
-PROXY_SCHEME = "mlflow-artifacts"
+_AZURE_SCHEMES = ("wasbs", "abfss")
 _PROXY_PATH = "/api/2.0/mlflow-artifacts/artifacts"
 
 
@@ -40,21 +45,18 @@ class ArtifactStores:
         parallel: How many folders are listed at a time.
 
     Raises:
-        InvalidArgument: The destination is a local folder that does not exist.
+        InvalidArgument: The destination is of a kind that cannot be listed, or a local folder that
+            does not exist.
     """
 
     def __init__(
         self, *, destination: str | None, server: MlflowClient | None, parallel: int
     ) -> None:
-        self._destination = destination.rstrip("/") if destination else None
+        self._destination = _parse_destination(destination) if destination else None
         self._server = server
         self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="artifacts")
         self._buckets: dict[str, Any] = {}
         self._buckets_lock = threading.Lock()
-        if self._destination and not _remote_scheme(self._destination):
-            folder = _local_path(self._destination)
-            if not folder.is_dir():
-                raise InvalidArgument(f"artifacts-destination: {folder} is not a folder.")
 
     def close(self) -> None:
         """Stop the threads."""
@@ -72,8 +74,6 @@ class ArtifactStores:
     def _measure_group(self, folders: Sequence[str]) -> ArtifactSize | ChargebackError:
         try:
             files = [file for folder in _drop_nested(folders) for file in self._list_files(folder)]
-        except ChargebackError as error:
-            return error
         except Exception as error:
             reason = str(error).partition("\n")[0][:500]
             return SourceUnavailable(f"{folders[0]} cannot be listed: {reason}")
@@ -81,32 +81,30 @@ class ArtifactStores:
         return ArtifactSize(sum(file.size_bytes for file in files), max(written, default=None))
 
     def _list_files(self, folder: str) -> Iterable[ArtifactFile]:
-        if _remote_scheme(folder) == PROXY_SCHEME:
-            path = urlsplit(folder).path.strip("/")
+        location = parse_location(folder)
+        if isinstance(location, ProxyFolder):
             if self._destination is not None:
-                return self._list_direct(f"{self._destination}/{path}", self._destination)
+                return self._list_direct(self._destination.join(location.path), self._destination)
             if self._server is None:
-                raise SourceUnavailable(
-                    f"{folder} cannot be listed: give --artifacts-destination or --tracking-url."
-                )
-            return _list_proxy_files(self._server, path)
-        return self._list_direct(folder, None)
+                raise SourceUnavailable("give --artifacts-destination or --tracking-url.")
+            return _list_proxy_files(self._server, location.path)
+        return self._list_direct(location, None)
 
-    def _list_direct(self, folder: str, root: str | None) -> Iterable[ArtifactFile]:
+    def _list_direct(
+        self, folder: LocalFolder | BucketFolder, root: LocalFolder | BucketFolder | None
+    ) -> Iterable[ArtifactFile]:
         """List a local folder or a bucket. `root` is the root of the store, if it is known."""
-        if _remote_scheme(folder):
+        if isinstance(folder, BucketFolder):
             return self._list_objects(folder)
-        path = _local_path(folder)
-        return _list_local_files(path, _guess_root(path) if root is None else _local_path(root))
+        root_path = root.path if isinstance(root, LocalFolder) else _guess_root(folder.path)
+        return _list_local_files(folder.path, root_path)
 
-    def _list_objects(self, folder: str) -> Iterator[ArtifactFile]:
-        parts = urlsplit(folder)
-        bucket = f"{parts.scheme}://{parts.netloc}"
+    def _list_objects(self, folder: BucketFolder) -> Iterator[ArtifactFile]:
         with self._buckets_lock:
-            if bucket not in self._buckets:
-                self._buckets[bucket] = _open_bucket(bucket)
-        list_objects, store = self._buckets[bucket]
-        for page in list_objects(store, prefix=unquote(parts.path).strip("/")):
+            if folder.bucket not in self._buckets:
+                self._buckets[folder.bucket] = _open_bucket(folder.bucket)
+        list_objects, store = self._buckets[folder.bucket]
+        for page in list_objects(store, prefix=folder.prefix):
             for entry in page:
                 written = int(entry["last_modified"].timestamp() * 1000)
                 yield ArtifactFile(entry["size"], written)
@@ -116,24 +114,34 @@ def _open_bucket(bucket: str) -> Any:
     """Return a list function and the bucket. Credentials come from the usual environment."""
     try:
         import obstore
-        from obstore.store import from_url
+        from obstore.store import AzureStore, from_url
     except ModuleNotFoundError:
-        raise SourceUnavailable(
-            f"{bucket} cannot be listed: install chargeback-admin-api[s3]."
-        ) from None
-    return obstore.list, from_url(
-        bucket, retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
+        raise SourceUnavailable("install chargeback-admin-api[s3].") from None
+    retry: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
+    scheme, _, netloc = bucket.partition("://")
+    if scheme not in _AZURE_SCHEMES:
+        return obstore.list, from_url(bucket, retry_config=retry)
+    # The library knows neither `wasbs:` nor the domains of other clouds.
+    container, _, host = netloc.partition("@")
+    account, _, domain = host.partition(".")
+    return obstore.list, AzureStore(
+        container,
+        account_name=account,
+        endpoint=f"https://{account}.blob.{domain.partition('.')[2]}",
+        retry_config=retry,
     )
 
 
-def _remote_scheme(folder: str) -> str:
-    """Return the scheme of a URI; empty for a local folder."""
-    scheme = urlsplit(folder).scheme
-    return "" if scheme in {"", "file"} else scheme
-
-
-def _local_path(folder: str) -> Path:
-    return Path(unquote(urlsplit(folder).path) if folder.startswith("file:") else folder)
+def _parse_destination(destination: str) -> LocalFolder | BucketFolder:
+    try:
+        location = parse_location(destination)
+    except SourceUnavailable as error:
+        raise InvalidArgument(f"artifacts-destination: {error}.") from None
+    if isinstance(location, ProxyFolder):
+        raise InvalidArgument("artifacts-destination: must be where the proxy stores its files.")
+    if isinstance(location, LocalFolder) and not location.path.is_dir():
+        raise InvalidArgument(f"artifacts-destination: {location.path} is not a folder.")
+    return location
 
 
 def _drop_nested(folders: Iterable[str]) -> Sequence[str]:
@@ -164,7 +172,7 @@ def _list_local_files(folder: Path, root: Path) -> Iterator[ArtifactFile]:
     """Yield the files below a folder. A missing folder is empty if the store's root exists."""
     if not folder.is_dir():
         if not root.is_dir():
-            raise SourceUnavailable(f"{folder} cannot be listed: {root} does not exist.")
+            raise SourceUnavailable(f"{root} does not exist.")
         return
     pending = [folder]
     while pending:
