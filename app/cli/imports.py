@@ -159,6 +159,13 @@ def import_files(
         bool,
         typer.Option("--complete", help="The files list everything; delete what is missing."),
     ] = False,
+    accept_loss: Annotated[
+        bool,
+        typer.Option(
+            "--accept-loss",
+            help="With --complete: delete what is missing even if that is most of it.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would change, and store nothing.")
     ] = False,
@@ -174,7 +181,14 @@ def import_files(
     async def run(database: Database, _: Settings) -> None:
         found = await find_organization(database, organization)
         if chosen is not None:
-            await import_tables(database, found.organization_id, files, chosen, dry_run=dry_run)
+            await import_tables(
+                database,
+                found.organization_id,
+                files,
+                chosen,
+                dry_run=dry_run,
+                accept_loss=accept_loss,
+            )
         else:
             await import_events(database, found.organization_id, files, dry_run=dry_run)
 
@@ -237,14 +251,15 @@ async def import_tables(
     mapping: TableMapping,
     *,
     dry_run: bool,
+    accept_loss: bool = False,
 ) -> None:
     """Store tables as a run of their source, or print what would change.
 
     Raises:
-        InvalidArgument: A file cannot be read.
+        InvalidArgument: A file cannot be read, or a complete import lacks most of what was known.
         InvalidRows: Rows have bad cells.
     """
-    tables = TableFiles(files, mapping)
+    tables = TableFiles(files, mapping, accept_loss=accept_loss)
     if mapping.complete and mapping.at is not None:
         tables.known = await read_known_entities(
             database, organization_id, mapping.source, mapping.at
@@ -254,6 +269,7 @@ async def import_tables(
             _print_changes(
                 await dry_run_import(database, organization_id, tables.chunks(), system_clock())
             )
+        _print_unread_columns(tables)
         return
     async with open_source_run(
         database, organization_id, mapping.source[:200], kind="file", clock=system_clock
@@ -263,6 +279,12 @@ async def import_tables(
             accepted = await run.accept(tables.chunks())
     _print_counts(accepted)
     print_line(f"from {tables.rows} rows")
+    _print_unread_columns(tables)
+
+
+def _print_unread_columns(tables: TableFiles) -> None:
+    if tables.unread:
+        print_line(f"columns not read: {', '.join(map(repr, sorted(tables.unread)))}")
 
 
 @contextmanager

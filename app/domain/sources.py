@@ -29,6 +29,15 @@ class CheckpointKey(NamedTuple):
     key: str
 
 
+def is_probably_incomplete(missing: int, known: int) -> bool:
+    """Return whether most of what a source stated before is missing, which hints at a mistake.
+
+    Another store, a filtered export or an empty file was read, most likely. Only `--accept-loss`
+    ends what is missing then.
+    """
+    return 2 * missing > known
+
+
 @dataclass(frozen=True, slots=True)
 class SourceBatch:
     """Events of a source, and the checkpoint to store with them in one transaction.

@@ -25,6 +25,7 @@ from tests.conftest import ClonedDatabase, GraphQLClient
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/files.md").read_text()
 AT = datetime(2026, 11, 2, tzinfo=UTC)
+LATER = datetime(2026, 11, 9, tzinfo=UTC)
 
 
 GZIPPED = gzip.compress(b"username\n" + bytes(range(48, 100)) * 3, mtime=0)
@@ -84,14 +85,21 @@ async def import_csv(
     mapping = default_mapping(
         "/test", table, options.get("at", AT), complete=options.get("complete", False)
     )
-    await import_file(database, file, mapping)
+    await import_file(database, file, mapping, accept_loss=options.get("accept_loss", False))
 
 
 async def import_file(
-    database: Database, file: Path, mapping: Any, *, dry_run: bool = False
+    database: Database, file: Path, mapping: Any, *, accept_loss: bool = False
 ) -> None:
     found = await find_organization(database, DEFAULT_ORGANIZATION)
-    await import_tables(database, found.organization_id, [str(file)], mapping, dry_run=dry_run)
+    await import_tables(
+        database,
+        found.organization_id,
+        [str(file)],
+        mapping,
+        dry_run=False,
+        accept_loss=accept_loss,
+    )
 
 
 REPORT_QUERY = """
@@ -110,7 +118,10 @@ async def read_report(graphql: GraphQLClient) -> dict[str, Any]:
 
 
 async def test_parquet_values_keep_their_types(
-    database: Database, tmp_path: Path, graphql: GraphQLClient
+    database: Database,
+    tmp_path: Path,
+    graphql: GraphQLClient,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     file = tmp_path / "people.parquet"
     columns: Mapping[str, list[Any]] = {
@@ -124,8 +135,12 @@ async def test_parquet_values_keep_their_types(
     }
     pq.write_table(pa.table(dict(columns)), file)
 
-    await import_file(database, file, default_mapping("/test", "directory", AT, complete=False))
+    mapping = tmp_path / "mapping.toml"
+    standard = "".join(f"{name} = '{name}'\n" for name in columns if name != "ignored")
+    mapping.write_text(f"source = '/test'\ntable = 'directory'\n[columns]\n{standard}")
+    await import_file(database, file, read_mapping(mapping, AT, complete=False))
 
+    assert capsys.readouterr().out.endswith("from 4 rows\ncolumns not read: 'ignored'\n")
     found = await read_report(graphql)
     users = {each["username"]: each for each in found["users"]["licensedUsers"]}
     assert [(name, each["email"], each["serviceAccount"]) for name, each in users.items()] == [
@@ -192,19 +207,57 @@ async def test_a_deleted_experiment_is_not_created_again(
 async def test_a_complete_directory_ends_only_the_entities_it_lacks(
     database: Database, tmp_path: Path, graphql: GraphQLClient
 ) -> None:
-    first = "username,workspace\nann,v\nann,w\nbob,v\n"
+    first = "username,workspace\nann,v\nann,w\nbob,v\ncy,v\n"
     await import_csv(database, tmp_path, first, "directory", complete=True)
-    later = datetime(2026, 11, 9, tzinfo=UTC)
-    await import_csv(
-        database, tmp_path, "username,workspace\nann,v\n", "directory", complete=True, at=later
-    )
+    second = "username,workspace\nann,v\ncy,v\n"
+    await import_csv(database, tmp_path, second, "directory", complete=True, at=LATER)
 
     found = await read_report(graphql)
     deleted = {each["username"]: each["deletedAt"] for each in found["users"]["licensedUsers"]}
-    assert deleted == {"ann": None, "bob": "2026-11-09T00:00:00Z"}
+    assert deleted == {"ann": None, "bob": "2026-11-09T00:00:00Z", "cy": None}
     assert [(w["name"], [m["userName"] for m in w["members"]]) for w in found["workspaces"]] == [
-        ("v", ["ann"]),
+        ("v", ["ann", "cy"]),
         ("w", []),
+    ]
+
+
+@pytest.mark.parametrize("rows", ["", "x1,w,p,ann,1,\n"])
+async def test_a_complete_import_that_lacks_most_needs_accept_loss(
+    database: Database, tmp_path: Path, graphql: GraphQLClient, rows: str
+) -> None:
+    first = "".join(f"x{number},w,p,ann,1,\n" for number in range(3))
+    await import_csv(database, tmp_path, HEADER + first, complete=True)
+
+    missing = 3 - rows.count("\n")
+    with pytest.raises(InvalidArgument, match=f"{missing} of 3 known experiments are missing"):
+        await import_csv(database, tmp_path, HEADER + rows, complete=True, at=LATER)
+
+    assert (await read_report(graphql))["numberOfExperiments"] == 3
+    await import_csv(database, tmp_path, HEADER + rows, complete=True, at=LATER, accept_loss=True)
+    assert (await read_report(graphql))["numberOfExperiments"] == 3 - missing
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "noun"),
+    [
+        ("username", "", "1 of 1 known users"),
+        ("username", "ann\n", "1 of 1 known members"),
+    ],
+)
+async def test_a_complete_directory_that_lacks_most_is_refused(
+    database: Database, tmp_path: Path, graphql: GraphQLClient, header: str, rows: str, noun: str
+) -> None:
+    directory = "username,workspace\nann,v\n"
+    await import_csv(database, tmp_path, directory, "directory", complete=True)
+
+    noun = noun if rows else "1 of 1 known members"
+    with pytest.raises(InvalidArgument, match=noun):
+        await import_csv(
+            database, tmp_path, f"{header}\n{rows}", "directory", complete=True, at=LATER
+        )
+
+    assert [w["members"] for w in (await read_report(graphql))["workspaces"]] == [
+        [{"userName": "ann"}]
     ]
 
 
@@ -244,6 +297,22 @@ HEADER = "experiment,workspace,project,username,size_bytes,created_at\n"
             [
                 "table.csv:3: size_bytes: must be from -9223372036854775807 to 92233720368547758",
                 "table.csv:4: size_bytes: must be from -9223372036854775807 to 92233720368547758",
+            ],
+        ),
+        (
+            f"{HEADER}x,w,p,ann,1,2026-11-20T12:00:00Z\n",
+            ["table.csv:2: created_at: must not be after the time of the row, 2026-11-02T00"],
+        ),
+        (
+            f"{HEADER[:-1]},deleted_at\nx,w,p,ann,1,2026-11-01,2026-10-31\n",
+            ["table.csv:2: created_at: must not be after deleted_at, 2026-10-31T00:00:00Z; got 2"],
+        ),
+        (
+            f'{HEADER}x,w,p,ann,1.234,\ny,w,p,ann,"12,345",\nz,w,p,ann,"1,5",\n',
+            [
+                "table.csv:2: size_bytes: is ambiguous: write it without separators of thousands",
+                "table.csv:3: size_bytes: is ambiguous: write it without separators of thousands",
+                "table.csv:4: size_bytes: must be a number; for decimal commas, set `decimal` in",
             ],
         ),
         (
@@ -290,6 +359,13 @@ async def test_invalid_values_are_listed_by_row_and_column_and_nothing_is_stored
         ),
         ("directory", b"username\n\xff\xfe\n", "cannot be read as utf-8"),
         ("directory", "username".encode("utf-16"), "set another encoding in the mapping"),
+        (
+            "directory",
+            "username,Email,workspaces\n",
+            "directory has no column 'Email', 'workspaces'; it has username, email, created_at",
+        ),
+        ("experiments", HEADER.replace(",", ",,", 1), "experiments has no column ''"),
+        ("directory", 'username, workspace\nann, "v" w\n', "cannot be read: ',' expected after"),
         ("directory", "email,username,email\n", "has 2 columns named 'email'."),
         ("directory", "a;b\n1;2\n", "If ';' separates its columns, set `delimiter` in a mapping."),
         ("usage", "username\tchannel\n", "If '\\t' separates its columns"),
@@ -307,6 +383,146 @@ async def test_an_unreadable_file_is_rejected(
 ) -> None:
     with pytest.raises((InvalidArgument, InvalidRows), match=re.escape(message)):
         await import_csv(database, tmp_path, text, table)
+
+
+async def test_quotes_after_a_space_are_not_part_of_the_value(
+    database: Database, tmp_path: Path, graphql: GraphQLClient
+) -> None:
+    content = (
+        '"username", "email", "workspace", "suspended"\n'
+        '"ann", "ann@x.example", "vision, old", "true"\n'
+        'bob,  "bob@x.example", speech , false\n'
+    )
+    await import_csv(database, tmp_path, content, "directory")
+
+    found = await read_report(graphql)
+    users = [(each["username"], each["email"], each["suspended"]) for each in licensed(found)]
+    assert users == [("ann", "ann@x.example", True), ("bob", "bob@x.example", False)]
+    assert [each["name"] for each in found["workspaces"]] == ["speech", "vision, old"]
+
+
+def licensed(report: dict[str, Any]) -> list[dict[str, Any]]:
+    users: list[dict[str, Any]] = report["users"]["licensedUsers"]
+    return users
+
+
+@pytest.mark.parametrize(
+    ("decimal", "written", "size_bytes"),
+    [
+        # Times 1,000.
+        (",", "1,234", 1_234),
+        (",", "1,5", 1_500),
+        (",", "1,5e3", 1_500_000),
+        (".", "1.234", 1_234),
+        (None, "0.125", 125),
+        (None, "1.5", 1_500),
+        (None, "1234.567", 1_234_567),
+    ],
+)
+async def test_a_mapping_says_what_separates_decimals(
+    database: Database,
+    tmp_path: Path,
+    graphql: GraphQLClient,
+    decimal: str | None,
+    written: str,
+    size_bytes: int,
+) -> None:
+    await import_kilobytes(database, tmp_path, decimal, written)
+
+    assert (await read_report(graphql))["totalSizeBytes"] == size_bytes
+
+
+@pytest.mark.parametrize(
+    ("decimal", "written", "problem"),
+    [
+        (None, "1.234", "is ambiguous"),
+        (None, "1.234.567", "is ambiguous"),
+        (None, "1,234", "is ambiguous"),
+        (None, "-1.234", "is ambiguous"),
+        (",", "1.234", "must be a number; got '1.234'"),
+        (",", "1.234,5", "must be a number; got '1.234,5'"),
+        (".", "1,234", "must be a number; got '1,234'"),
+        (None, "1,5", "must be a number; for decimal commas, set `decimal` in a mapping; got"),
+    ],
+)
+async def test_an_ambiguous_number_is_refused(
+    database: Database, tmp_path: Path, decimal: str | None, written: str, problem: str
+) -> None:
+    with pytest.raises(InvalidRows, match=f"table.csv:2: kB: {re.escape(problem)}"):
+        await import_kilobytes(database, tmp_path, decimal, written)
+
+
+async def import_kilobytes(
+    database: Database, tmp_path: Path, decimal: str | None, written: str
+) -> None:
+    """Import one experiment with a size in thousands of bytes."""
+    mapping = tmp_path / "mapping.toml"
+    columns = "".join(f"{name} = '{name}'\n" for name in HEADER.split(",")[:4])
+    mapping.write_text(
+        "source = '/test'\ntable = 'experiments'\n"
+        + (f"decimal = '{decimal}'\n" if decimal else "")
+        + f"[columns]\n{columns}size_bytes = {{ column = 'kB', times = 1000 }}\n"
+    )
+    file = tmp_path / "table.csv"
+    file.write_text(f'{HEADER.replace("size_bytes", "kB")}x,w,p,ann,"{written}",\n')
+    await import_file(database, file, read_mapping(mapping, AT, complete=False))
+
+
+@pytest.mark.parametrize(
+    ("column", "created_at"),
+    [
+        # 2025-11-01T12:26:40.123456789Z.
+        (pa.array([1_762_000_000_123_456_789], pa.timestamp("ns", "UTC")), "40.123456Z"),
+        (pa.array([1_762_000_000_123_456_789], pa.timestamp("ns", "Nowhere/Town")), "40.123456Z"),
+        (pa.array([1_762_000_000_123_456_789], pa.timestamp("ns")), "40.123456Z"),
+        (pa.array([1_762_000_000_123_456], pa.timestamp("us")), "40.123456Z"),
+        (pa.array([1_762_000_000_123], pa.timestamp("ms")), "40.123000Z"),
+    ],
+)
+@pytest.mark.parametrize("int96", [False, True])
+async def test_parquet_times_are_cut_to_microseconds(
+    database: Database,
+    tmp_path: Path,
+    graphql: GraphQLClient,
+    column: pa.Array,
+    created_at: str,
+    int96: bool,
+) -> None:
+    file = tmp_path / "people.parquet"
+    people = pa.table({"username": ["ann"], "created_at": column})
+    pq.write_table(people, file, use_deprecated_int96_timestamps=int96)
+
+    await import_file(database, file, default_mapping("/s", "directory", AT, complete=False))
+
+    [ann] = licensed(await read_report(graphql))
+    assert ann["createdAt"] == f"2025-11-01T12:26:{created_at}"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        # The year 60056, and one that nanoseconds cannot hold.
+        (pa.array([1_833_000_000_000], pa.timestamp("s")), "must be a time, written as"),
+        (
+            pa.array([datetime(2500, 1, 1, tzinfo=UTC)], pa.timestamp("us")),
+            "must not be after the time of",
+        ),
+        (pa.array([2**31 - 1], pa.date32()), "must be a time, written as"),
+        (pa.array([-5], pa.timestamp("ns", "UTC")), "must be from 1970-01-01 to 2"),
+        (pa.array([5], pa.duration("ns")), "must be a time, written as"),
+        (pa.array([2**62], pa.duration("s")), "must be a time, written as"),
+        (pa.array([5], pa.time64("ns")), "must be a time, written as"),
+        (pa.array([[5]], pa.list_(pa.timestamp("ns"))), "must be a time, written as"),
+    ],
+)
+async def test_a_parquet_value_that_is_no_possible_time_is_rejected(
+    database: Database, tmp_path: Path, values: pa.Array, message: str
+) -> None:
+    file = tmp_path / "people.parquet"
+    pq.write_table(pa.table({"username": ["ann"], "created_at": values}), file)
+
+    with pytest.raises(InvalidRows, match=re.escape(f"people.parquet:1: created_at: {message}")):
+        await import_file(database, file, default_mapping("/s", "directory", AT, complete=False))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "utf_8", "utf-16"])
@@ -388,6 +604,7 @@ async def test_a_parquet_value_that_is_not_text_is_rejected(
             "source = '/s'\ntable = 'directory'\ncomplete = true",
             "needs one time for all rows",
         ),
+        ("source = '/s'\ntable = 'usage'\ndecimal = ';'", "decimal: must be '.' or ','; got ';'."),
         ("source =", "not a valid mapping"),
     ],
 )

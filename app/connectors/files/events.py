@@ -18,7 +18,8 @@ import orjson
 from app.connectors.files.mapping import TableMapping
 from app.connectors.files.rows import read_rows
 from app.connectors.files.tables import InvalidValue
-from app.domain.errors import InvalidBatch, InvalidRows
+from app.domain.errors import InvalidArgument, InvalidBatch, InvalidRows
+from app.domain.sources import is_probably_incomplete
 
 MAX_PROBLEMS = 100
 CHUNK = 5_000
@@ -48,6 +49,11 @@ _END_EVENTS = {
     "experiments": (("experiment.deleted", ("experiment",)),),
 }
 """By table: the events that end entities missing from a complete import, and their fields."""
+_NOUNS = {
+    "member.removed": "members",
+    "user.deleted": "users",
+    "experiment.deleted": "experiments",
+}
 
 
 @dataclass
@@ -58,13 +64,17 @@ class TableFiles:
         names: Paths of the files.
         mapping: How to read them.
         known: What the source stated before. A complete import ends those that it lacks.
+        accept_loss: Whether to end them even if most of them are missing.
         rows: How many rows were read.
+        unread: The columns of the files that the mapping leaves out.
     """
 
     names: Sequence[str]
     mapping: TableMapping
     known: KnownEntities = field(default_factory=dict)
+    accept_loss: bool = False
     rows: int = 0
+    unread: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._problems: list[str] = []
@@ -82,12 +92,13 @@ class TableFiles:
         """Yield the events, one JSON document each, in chunks.
 
         Raises:
-            InvalidArgument: A file cannot be read.
+            InvalidArgument: A file cannot be read, or a complete import lacks most of what was
+                known.
             InvalidRows: Rows have invalid values; lists them by file, row and column.
         """
         for name in self.names:
             self._first_events.append(len(self._row_numbers))
-            for number, row in read_rows(name, self.mapping):
+            for number, row in read_rows(name, self.mapping, self.unread):
                 self._number = number
                 self.rows += 1
                 self._convert_row(name, row)
@@ -141,7 +152,7 @@ class TableFiles:
             if self.mapping.at is None:
                 self._add_problem(name, "at", "is required here, unless --at is given")
                 return
-        if len(values) < len(self.mapping.columns):
+        if len(values) < len(self.mapping.columns) or not self._has_possible_times(name, values):
             return
         match self.mapping.table:
             case "directory":
@@ -150,6 +161,18 @@ class TableFiles:
                 self._add_experiment(values)
             case "usage":
                 self._add_usage(values)
+
+    def _has_possible_times(self, name: str, row: dict[str, Any]) -> bool:
+        """Return whether no time of a row is before its creation; record a problem if one is."""
+        created_at = row.get("created_at")
+        if created_at is None:
+            return True
+        for column, which in (("at", "the time of the row"), ("deleted_at", "deleted_at")):
+            if (other := row.get(column)) is not None and created_at > other:
+                problem = f"must not be after {which}, {_format_time(other)}"
+                self._add_problem(name, "created_at", f"{problem}; got {_format_time(created_at)}")
+                return False
+        return True
 
     def _add_event(
         self, type_: str, time_column: str, at: datetime, key: Sequence[Any], **data: Any
@@ -260,9 +283,20 @@ class TableFiles:
             return
         for type_, names in _END_EVENTS[self.mapping.table]:
             missing: Collection[tuple[str, ...]]
-            missing = self.known.get(type_, set()) - self._seen[type_]
+            known = self.known.get(type_, set())
+            missing = known - self._seen[type_]
+            if not self.accept_loss and is_probably_incomplete(len(missing), len(known)):
+                raise InvalidArgument(
+                    f"{len(missing)} of {len(known)} known {_NOUNS[type_]} are missing from a "
+                    "complete import. Check that the files list everything. Nothing was stored; "
+                    "--accept-loss ends what is missing."
+                )
             for key in sorted(missing):
                 self._add_event(type_, "at", at, key, **dict(zip(names, key, strict=True)))
+
+
+def _format_time(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
 
 
 def collect_known_entities(facts: Sequence[Any]) -> KnownEntities:

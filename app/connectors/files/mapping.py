@@ -57,6 +57,7 @@ class MappingFile(Struct, forbid_unknown_fields=True):
     delimiter: str = ","
     encoding: str = "utf-8"
     time_format: str | None = None
+    decimal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,8 @@ class TableMapping:
         delimiter: What separates the values of a CSV file.
         encoding: The encoding of a CSV file.
         time_format: The `strptime` format of times; None is ISO 8601.
+        decimal: The decimal separator of numbers; None is a point, unless it is ambiguous.
+        names_columns: Whether the mapping names the columns to read and leaves out others.
     """
 
     source: str
@@ -82,6 +85,8 @@ class TableMapping:
     delimiter: str = ","
     encoding: str = "utf-8"
     time_format: str | None = None
+    decimal: str | None = None
+    names_columns: bool = False
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -106,7 +111,8 @@ class TableMapping:
                 raise InvalidValue("is required in every row")
             return None
         if column.kind == "number":
-            return parse_integer(raw, Decimal(str(source.times)) if source else Decimal(1))
+            times = Decimal(str(source.times)) if source else Decimal(1)
+            return parse_integer(raw, times, self.decimal)
         return PARSERS[column.kind](raw, self.time_format)
 
 
@@ -182,6 +188,8 @@ def _validate(content: MappingFile, where: str) -> TableMapping:
         content.delimiter,
         content.encoding,
         content.time_format,
+        content.decimal,
+        names_columns=bool(content.columns),
     )
 
 
@@ -210,6 +218,8 @@ def _check_csv_format(content: MappingFile, where: str) -> None:
             f"{where}: delimiter: must be one character other than a quote or a line break; got "
             f"{content.delimiter!r}."
         )
+    if content.decimal not in {None, ".", ","}:
+        raise InvalidArgument(f"{where}: decimal: must be '.' or ','; got {content.decimal!r}.")
     if content.time_format is not None:
         _check_time_format(content.time_format, where)
     try:

@@ -17,20 +17,26 @@ _PARQUET_MAGIC = b"PAR1"
 _PARQUET_MISSING = "Parquet needs an extra: pip install 'chargeback-admin-api[parquet]'"
 
 
-def read_rows(name: str, mapping: TableMapping) -> Iterator[tuple[int, Row]]:
+def read_rows(name: str, mapping: TableMapping, unread: set[str]) -> Iterator[tuple[int, Row]]:
     """Yield each row of a CSV file, plain or gzipped, or of a Parquet file, with its number.
 
     The first bytes decide the format. In a CSV file the number is the line (the header is line 1);
     in a Parquet file it counts rows from 1.
 
+    Args:
+        name: The path of the file.
+        mapping: How to read it.
+        unread: Receives the names of the columns that the mapping leaves out.
+
     Raises:
-        InvalidArgument: The file cannot be read, or lacks a column that the mapping names.
+        InvalidArgument: The file cannot be read, lacks a column that the mapping names, or has
+            one that the table does not have.
     """
     try:
         with Path(name).open("rb") as file:
             magic = file.read(4)
         read = _read_parquet if magic == _PARQUET_MAGIC else _read_csv
-        yield from read(name, mapping)
+        yield from read(name, mapping, unread)
     except UnicodeError as error:
         raise InvalidArgument(
             f"{name}: cannot be read as {mapping.encoding}: {error}; set another encoding in the "
@@ -41,16 +47,17 @@ def read_rows(name: str, mapping: TableMapping) -> Iterator[tuple[int, Row]]:
         raise InvalidArgument(f"{name}: cannot be read: {reason}.") from error
 
 
-def _read_csv(name: str, mapping: TableMapping) -> Iterator[tuple[int, Row]]:
+def _read_csv(name: str, mapping: TableMapping, unread: set[str]) -> Iterator[tuple[int, Row]]:
     with ExitStack() as stack:
         file = stack.enter_context(Path(name).open("rb"))
         # `utf-8-sig` removes a byte-order mark, which would else become part of the first name.
         is_utf8 = codecs.lookup(mapping.encoding).name == "utf-8"
         encoding = "utf-8-sig" if is_utf8 else mapping.encoding
         text = io.TextIOWrapper(open_plain(file), encoding=encoding, newline="")
-        reader = csv.reader(text, delimiter=mapping.delimiter, strict=True)
+        # Without `skipinitialspace`, quotes after a space would be part of the value.
+        reader = csv.reader(text, delimiter=mapping.delimiter, strict=True, skipinitialspace=True)
         header = [name.strip() for name in next(reader, [])]
-        _check_header(name, mapping, header)
+        unread |= _check_header(name, mapping, header)
         line = reader.line_num + 1
         for values in reader:
             if len(values) > len(header):
@@ -63,35 +70,30 @@ def _read_csv(name: str, mapping: TableMapping) -> Iterator[tuple[int, Row]]:
             line = reader.line_num + 1
 
 
-def _read_parquet(name: str, mapping: TableMapping) -> Iterator[tuple[int, Row]]:
+def _read_parquet(name: str, mapping: TableMapping, unread: set[str]) -> Iterator[tuple[int, Row]]:
     try:
         from pyarrow import ArrowException
-        from pyarrow.parquet import ParquetFile
+
+        from app.connectors.files.parquet import iter_parquet_rows, open_parquet
     except ImportError:
         raise InvalidArgument(f"{name}: {_PARQUET_MISSING}.") from None
     try:
-        with ParquetFile(name) as file:
+        with open_parquet(name) as file:
             header = file.schema_arrow.names
-            _check_header(name, mapping, header)
-            columns = [
-                source.column
-                for source in mapping.column_sources.values()
-                if source.column in header
-            ]
-            number = 0
-            for batch in file.iter_batches(columns=columns):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
+            unread |= _check_header(name, mapping, header)
+            used = {source.column for source in mapping.column_sources.values()}
+            columns = [column for column in header if column in used]
+            yield from enumerate(iter_parquet_rows(file, columns), 1)
     except ArrowException as error:
         raise InvalidArgument(f"{name}: not a valid Parquet file: {error}.") from None
 
 
-def _check_header(name: str, mapping: TableMapping, header: list[str]) -> None:
-    """Reject a header that lacks a column.
+def _check_header(name: str, mapping: TableMapping, header: list[str]) -> set[str]:
+    """Reject a header that lacks a column; return the columns that the mapping leaves out.
 
     Columns that the mapping renames must exist. Columns under their standard name must exist only
-    if every row needs them.
+    if every row needs them. Without a mapping that names the columns, none may be unknown: it is
+    probably misspelt.
     """
     if not header:
         raise InvalidArgument(f"{name}: is empty; its first line must name the columns.")
@@ -113,6 +115,14 @@ def _check_header(name: str, mapping: TableMapping, header: list[str]) -> None:
     for column in used:
         if (count := header.count(str(column))) > 1:
             raise InvalidArgument(f"{name}: has {count} columns named {column!r}.")
+    unread = {*header} - used
+    if unread and not mapping.names_columns:
+        raise InvalidArgument(
+            f"{name}: {mapping.table} has no column {', '.join(map(repr, sorted(unread)))[:500]}; "
+            f"it has {', '.join(column.name for column in mapping.columns)}. To leave columns "
+            "out, name the others under [columns] in a mapping."
+        )
+    return unread
 
 
 def _suggest_delimiter(header: list[str]) -> str:

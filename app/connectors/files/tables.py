@@ -1,8 +1,9 @@
 """The importable tables, their columns, and the parsers for column values."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal, DecimalException, InvalidOperation
 from typing import Any
 
@@ -39,7 +40,7 @@ def _parse_text(raw: Any, _: str | None) -> Value:
             return raw.decode().strip()
         except UnicodeDecodeError:
             raise InvalidValue("must be text") from None
-    if isinstance(raw, list | dict):
+    if isinstance(raw, list | dict | timedelta):
         raise InvalidValue("must be text")
     return str(raw).strip()
 
@@ -55,12 +56,34 @@ _LARGEST = 2**63 - 1
 _TOO_LARGE = f"must be from -{_LARGEST} to {_LARGEST}"
 
 
-def parse_integer(raw: Any, times: Decimal = Decimal(1)) -> int:
-    """Parse a whole number. With a unit (`times`), decimals are allowed and rounded half up."""
+_GROUPED = re.compile(r"[+-]?[1-9][0-9]{0,2}([.,][0-9]{3})+")
+"""A number that may have decimals or groups of thousands, depending on the country."""
+
+
+def parse_integer(raw: Any, times: Decimal = Decimal(1), decimal: str | None = None) -> int:
+    """Parse a whole number. With a unit (`times`), decimals are allowed and rounded half up.
+
+    Args:
+        raw: A number or text.
+        times: The unit.
+        decimal: The decimal separator of text; None is a point, unless the number could have
+            groups of thousands, which are not supported.
+    """
+    text = str(raw).strip()
+    if isinstance(raw, str) and decimal is None and _GROUPED.fullmatch(text):
+        raise InvalidValue(
+            "is ambiguous: write it without separators of thousands, and set `decimal` to '.' or "
+            "',' in a mapping"
+        )
+    if isinstance(raw, str) and decimal == ",":
+        # A point then separates thousands at best, and must not become the decimal separator.
+        text = text.replace(".", "?").replace(",", ".")
     try:
-        number = Decimal(str(raw).strip()) * times
+        number = Decimal(text) * times
     except InvalidOperation:
-        raise InvalidValue("must be a number") from None
+        is_comma_unset = decimal is None and "," in text
+        hint = "; for decimal commas, set `decimal` in a mapping" if is_comma_unset else ""
+        raise InvalidValue(f"must be a number{hint}") from None
     except DecimalException:
         raise InvalidValue(_TOO_LARGE) from None
     if not number.is_finite():

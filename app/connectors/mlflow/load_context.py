@@ -9,6 +9,7 @@ from app.connectors.mlflow.event_writer import EventWriter
 from app.connectors.mlflow.mapping import WorkspaceRule
 from app.connectors.mlflow.records import AccountDirectory, TrackingStore
 from app.domain.errors import SourceUnavailable
+from app.domain.sources import is_probably_incomplete
 
 ProgressCallback = Callable[[str, int, int], None]
 """Called with what is being read, how much of it is done, and how much there is."""
@@ -47,12 +48,10 @@ class LoadContext:
     def require_most_present(self, noun: str, missing: int, known: int) -> None:
         """Stop if most of what was known is missing, because the store is probably another one.
 
-        Ended entities cannot be revived by a later load, so a mistake would be permanent.
-
         Raises:
             SourceUnavailable: Most of it is missing and `accept_loss` is off.
         """
-        if not self.accept_loss and missing > 1 and 2 * missing > known:
+        if not self.accept_loss and is_probably_incomplete(missing, known):
             raise SourceUnavailable(
                 f"{missing} of {known} known {noun} are missing. Check that this is the same "
                 f"MLflow, with its workspaces and users. None of them was ended; --accept-loss "
