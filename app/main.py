@@ -27,7 +27,7 @@ from app.services.group_commit import GroupCommitIngestor
 from app.services.key_loader import KeyLoader
 from app.settings import Settings, SettingsError
 from app.timeouts import BODY_ADMISSION_SECONDS
-from app.web import auth, events, export, health, openapi, rest, scim
+from app.web import auth, charges, events, export, health, openapi, rest, scim
 from app.web.app_state import AppState, get_app_state
 from app.web.closed_report_cache import ClosedReportCache
 from app.web.errors import error_headers, handle_error, handle_http_error
@@ -107,6 +107,7 @@ def _create_routes(settings: Settings) -> list[BaseRoute]:
         Route("/graphql", _create_graphql_endpoint(GraphQLEndpoint()), methods=["GET", "POST"]),
         *rest.routes,
         *export.routes,
+        *charges.routes,
         *events.routes,
         *scim.routes,
         *health.routes,

@@ -1,5 +1,6 @@
 """Audit events of HTTP requests, recorded when the request has been answered."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from starlette.requests import Request
@@ -35,9 +36,11 @@ def record_actions(request: Request, context: Context, outcome: str) -> None:
     )
 
 
-def record_report_reads(request: Request, context: Context, action: Action) -> None:
-    """Record each report that the request read: as downloaded, or exported."""
-    events = [replace(event, action=action) for event in context.audit_events]
+def record_report_reads(
+    request: Request, context: Context, action: Action, detail: Mapping[str, str] | None = None
+) -> None:
+    """Record each report that the request read as downloaded or exported, and in which form."""
+    events = [replace(event, action=action, detail=detail or {}) for event in context.audit_events]
     get_app_state(request).audit.record(events, context.actor, context.now)
 
 

@@ -18,8 +18,9 @@ from app.export.writers import FileFormat, stream_export
 from app.web.app_state import get_app_state
 from app.web.audit import record_report_reads
 from app.web.auth import AuthenticatedRoute
+from app.web.context import create_context
 from app.web.query_params import parse_query_params
-from app.web.rest import SnapshotResponse, create_context
+from app.web.rest import SnapshotResponse
 
 PARAMETERS = (
     *("reportMonth", "from", "to", "by", "format", "order", "top", "workspace"),

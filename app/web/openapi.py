@@ -17,7 +17,9 @@ from app import __version__
 from app.domain.errors import CODES
 from app.domain.event_decoding import BATCH, NDJSON, SINGLE
 from app.domain.events import AnyEvent
+from app.domain.rates import Measure
 from app.domain.sections import Section, SectionOrder
+from app.export.charge_formats import FILE_TYPES, ChargeFormat
 from app.export.writers import FileFormat
 from app.web.errors import JsonResponse
 
@@ -27,6 +29,8 @@ _EXCLUDED_PATHS = re.compile(r"/|/graphql|/scim/.*|/static/.*|/openapi\.json|/si
 """Pages and their files, and GraphQL and SCIM, which have schemas of their own."""
 
 _STRING: Schema = {"type": "string"}
+_STRING_OR_NULL: Schema = {"type": ["string", "null"]}
+_DECIMAL: Schema = {**_STRING, "pattern": r"^-?[0-9]+(\.[0-9]+)?$"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _MB: Schema = {"type": "number", "minimum": 0}
 _TIME: Schema = {"type": "integer", "description": "Milliseconds since 1970-01-01 UTC."}
@@ -96,6 +100,37 @@ _ERROR = _object(
         "value": _COUNT,
     },
 )
+_CHARGE_LINE = _object(
+    {
+        "type": {**_STRING, "enum": ["charge", "correction"]},
+        "month": _STRING,
+        "originMonth": _STRING_OR_NULL,
+        "costCentre": _STRING_OR_NULL,
+        "costCentreName": _STRING,
+        "rate": _STRING,
+        "rateName": _STRING,
+        "measure": {**_STRING, "enum": [*Measure]},
+        "workspace": _STRING_OR_NULL,
+        "userName": _STRING_OR_NULL,
+        "quantity": _DECIMAL,
+        "unit": _STRING,
+        "price": _DECIMAL,
+        "exactAmount": _DECIMAL,
+        "amount": _DECIMAL,
+        "currency": _STRING,
+    }
+)
+_CHARGES = _object(
+    {
+        "organization": _STRING,
+        "month": _STRING,
+        "status": _STRING,
+        "currency": _STRING,
+        "total": _DECIMAL,
+        "corrections": _DECIMAL,
+        "lines": _array(_CHARGE_LINE),
+    }
+)
 _ACCOUNTS = _object({"serviceAccounts": _array(_object({"name": _STRING}))})
 _ACCEPTED = _object({"accepted": _COUNT, "duplicates": _COUNT})
 
@@ -136,7 +171,36 @@ def _read_operation(schema: Schema, *parameters: Schema) -> Schema:
     return {"parameters": list(parameters), "responses": responses}
 
 
+def _charges_operation() -> Schema:
+    operation = _read_operation(
+        _CHARGES,
+        {
+            **_MONTH_PARAMETER,
+            "required": True,
+            "description": "The report month, not in the future.",
+        },
+        {
+            "name": "format",
+            "in": "query",
+            "description": "The format of the file. Default: json.",
+            "schema": {**_STRING, "enum": [*ChargeFormat]},
+        },
+        {
+            "name": "costCentre",
+            "in": "query",
+            "description": "Only what this cost centre pays: its code, or empty for Unassigned.",
+            "schema": _STRING,
+        },
+        _ORGANIZATION_PARAMETER,
+    )
+    content = operation["responses"]["200"]["content"]
+    for form in ChargeFormat:
+        content.setdefault(FILE_TYPES[form].media_type.partition(";")[0], {"schema": {}})
+    return operation
+
+
 _DETAILS: Mapping[str, Schema] = {
+    "/api/admin/chargeback/charges": _charges_operation(),
     "/api/admin/chargeback/report": _read_operation(
         {"$ref": "#/components/schemas/Report"}, _MONTH_PARAMETER, _ORGANIZATION_PARAMETER
     ),

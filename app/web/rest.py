@@ -2,7 +2,7 @@
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import NamedTuple
 
@@ -12,7 +12,6 @@ from starlette.routing import Route
 from starlette.types import Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from app.db.snapshot import Snapshot
 from app.domain.audit import OK, Action, AuditEvent
 from app.domain.callers import Caller, Scope
 from app.domain.errors import InvalidArgument, InvalidMonth
@@ -22,7 +21,8 @@ from app.web.app_state import get_app_state
 from app.web.audit import record_actions, record_report_reads, request_actor
 from app.web.auth import AuthenticatedRoute
 from app.web.closed_report_cache import ClosedDocument, gzip_and_save
-from app.web.conditional import etag_matches
+from app.web.conditional import etag_matches, not_modified, response_headers
+from app.web.context import create_context
 from app.web.errors import JsonResponse
 from app.web.limits.concurrency import HoldUntilSent
 from app.web.middleware.compression import accepted_encodings, compress, negotiate_encoding
@@ -62,36 +62,18 @@ async def chargeback_report(request: Request, caller: Caller) -> Response:
         return _open_report(request, context, header, resources)
 
 
-def create_context(request: Request, caller: Caller, snapshot: Snapshot) -> Context:
-    """Return the context of a request that reads this snapshot."""
-    state = get_app_state(request)
-    now, actor = state.now, request_actor(request, caller)
-    return Context(caller, state.database, snapshot, state.settings, now, actor)
-
-
 def _open_report(
     request: Request, context: Context, header: ReportHeader, resources: AsyncExitStack
 ) -> Response:
     """Stream the document of an open month."""
     encoding = negotiate_encoding(request)
-    headers = _response_headers(header.etag, encoding.name if encoding else None, is_closed=False)
+    headers = response_headers(header.etag, encoding.name if encoding else None, is_closed=False)
     if etag_matches(request, headers["ETag"]):
-        return _not_modified(headers)
+        return not_modified(headers)
     chunks: AsyncIterator[bytes] = stream_document(context, header)
     if encoding is not None:
         chunks = compress(chunks, encoding.new_compressor())
     return SnapshotResponse(resources.pop_all(), chunks, headers)
-
-
-def _response_headers(tag: str, encoding: str | None, *, is_closed: bool) -> dict[str, str]:
-    """Return the headers; a strong ETag differs for each encoding of the same document."""
-    freshness = "immutable, max-age=31536000" if is_closed else "no-cache"
-    headers = {
-        "ETag": f'"{tag}-{encoding}"' if encoding else f'"{tag}"',
-        "Cache-Control": f"private, {freshness}",
-        "Vary": "Accept-Encoding",
-    }
-    return {**headers, "Content-Encoding": encoding} if encoding else headers
 
 
 def _cached_report(request: Request, caller: Caller, query: _Query) -> Response | None:
@@ -111,9 +93,9 @@ def _cached_report(request: Request, caller: Caller, query: _Query) -> Response 
 
 
 def _cached_response(request: Request, document: ClosedDocument, *, is_gzipped: bool) -> Response:
-    headers = _response_headers(document.tag, "gzip" if is_gzipped else None, is_closed=True)
+    headers = response_headers(document.tag, "gzip" if is_gzipped else None, is_closed=True)
     if etag_matches(request, headers["ETag"]):
-        return _not_modified(headers)
+        return not_modified(headers)
     return Response(document.body, headers=headers, media_type="application/json")
 
 
@@ -150,9 +132,9 @@ def _new_closed_report(
     is_gzipped: bool,
 ) -> Response:
     """Stream a closed month's document, then store it and cache it in memory."""
-    headers = _response_headers(header.etag, "gzip" if is_gzipped else None, is_closed=True)
+    headers = response_headers(header.etag, "gzip" if is_gzipped else None, is_closed=True)
     if etag_matches(request, headers["ETag"]):
-        return _not_modified(headers)
+        return not_modified(headers)
     cache = get_app_state(request).closed_reports
     gzipped_bodies: list[bytes] = []
     chunks = gzip_and_save(
@@ -199,11 +181,6 @@ def _parse_query(request: Request) -> _Query:
     return _Query(
         Month.parse(months[0]) if months else None, organizations[0] if organizations else None
     )
-
-
-def _not_modified(headers: Mapping[str, str]) -> Response:
-    sent = {name: value for name, value in headers.items() if name != "Content-Encoding"}
-    return Response(status_code=304, headers=sent)
 
 
 class SnapshotResponse(StreamingResponse):

@@ -1,0 +1,39 @@
+"""The file formats of charges."""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import NamedTuple
+
+from app.export.charge_files import write_csv, write_json, write_parquet, write_xlsx
+from app.export.charges import ChargeExport
+
+
+class ChargeFormat(StrEnum):
+    """A file format of charges."""
+
+    JSON = "json"
+    CSV = "csv"
+    XLSX = "xlsx"
+    PARQUET = "parquet"
+
+
+class ChargeFileType(NamedTuple):
+    """How a format is written, and what HTTP and file systems call it."""
+
+    write: Callable[[ChargeExport], bytes]
+    media_type: str
+    suffix: str
+
+
+_CSV_MEDIA_TYPE = "text/csv; charset=utf-8"
+
+FILE_TYPES = {
+    ChargeFormat.JSON: ChargeFileType(write_json, "application/json", "json"),
+    ChargeFormat.CSV: ChargeFileType(write_csv, _CSV_MEDIA_TYPE, "csv"),
+    ChargeFormat.XLSX: ChargeFileType(
+        write_xlsx, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "xlsx"
+    ),
+    ChargeFormat.PARQUET: ChargeFileType(
+        write_parquet, "application/vnd.apache.parquet", "parquet"
+    ),
+}
