@@ -6,6 +6,8 @@ import typer
 
 from app import __version__
 from app.cli.audit import export_audit
+from app.cli.charges import show_charges
+from app.cli.cost_centres import assign_cost_centre, cost_centres
 from app.cli.database import backup, db, restore
 from app.cli.feed import feed
 from app.cli.generate import generate
@@ -16,6 +18,7 @@ from app.cli.keys import keys
 from app.cli.mlflow import import_from_mlflow
 from app.cli.months import months
 from app.cli.organizations import organizations
+from app.cli.rates import rates
 from app.cli.report import show_report
 from app.cli.serve import serve
 from app.cli.sources import sources
@@ -37,7 +40,25 @@ command(
         "report --from 2026-01 --to 2026-09 --format csv > 2026.csv",
     ],
 )(show_report)
+command(
+    cli,
+    "charges",
+    panel=Panel.MONTH_END,
+    examples=["charges 2026-09", "charges 2026-09 --format xlsx --output charges.xlsx"],
+)(show_charges)
 cli.add_typer(months, name="months", rich_help_panel=Panel.MONTH_END)
+cli.add_typer(rates, name="rates", rich_help_panel=Panel.MONTH_END)
+cli.add_typer(cost_centres, name="cost-centres", rich_help_panel=Panel.MONTH_END)
+command(
+    cli,
+    "assign",
+    panel=Panel.MONTH_END,
+    examples=[
+        "assign workspace vision 4711 --from 2026-09",
+        "assign user ann none --from 2026-10",
+        "assign --file assignments.csv",
+    ],
+)(assign_cost_centre)
 command(
     cli,
     "import",

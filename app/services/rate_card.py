@@ -1,7 +1,7 @@
 """Change the rate card: currency, cost centres, assignments, rates and prices.
 
-Each function is one transaction. It locks the organization, refuses what would change a closed
-month, raises the organization's revision and writes an audit event.
+`change_rate_card` is one transaction: it locks the organization and raises its revision. Each
+change within it is checked, refused if it would change a closed month, and audited.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
 
+from app.db.dry_run import roll_back_at_end
 from app.db.engine import Database, Transaction
 from app.db.organizations import lock_organization
 from app.db.rate_card import (
@@ -90,62 +91,25 @@ async def list_assignments(
 async def set_currency(
     database: Database, organization_id: UUID, code: str, *, by: Actor, now: datetime
 ) -> Currency:
-    """Set the organization's currency.
-
-    Raises:
-        CurrencyMismatch: Prices exist in another currency.
-        InvalidArgument: The code is not a currency of ISO 4217.
-    """
-    currency = Currency.parse(code)
-    async with _changing(database, organization_id, Action.CURRENCY_SET, code, by, now) as change:
-        current = await read_currency(change.read)
-        if current is not None and current != currency and await read_prices(change.read):
-            raise CurrencyMismatch(
-                f"currency: prices are in {current.code}, so the currency cannot become {code}."
-            )
-        await update_currency(change.tx, organization_id, code)
-    return currency
+    """Set the organization's currency; for what is refused, see `RateCardChange.set_currency`."""
+    async with change_rate_card(database, organization_id, by, now) as change:
+        return await change.set_currency(code)
 
 
 async def set_cost_centre(
     database: Database, organization_id: UUID, cost_centre: CostCentre, *, by: Actor, now: datetime
 ) -> None:
-    """Create a cost centre, or rename it. Closed months keep the name that they were closed with.
-
-    Raises:
-        InvalidArgument: The code or the name is empty, too long or contains U+0000.
-    """
-    _require_text("code", cost_centre.code, MAX_CODE_LENGTH)
-    _require_text("name", cost_centre.name, MAX_NAME_LENGTH)
-    target = cost_centre.code
-    async with _changing(
-        database, organization_id, Action.COST_CENTRE_SET, target, by, now
-    ) as change:
-        await upsert_cost_centre(change.tx, organization_id, cost_centre)
+    """Create or rename a cost centre; see `RateCardChange.set_cost_centre`."""
+    async with change_rate_card(database, organization_id, by, now) as change:
+        await change.set_cost_centre(cost_centre)
 
 
 async def set_rate(
     database: Database, organization_id: UUID, rate: Rate, *, by: Actor, now: datetime
 ) -> None:
-    """Create a rate, or change its name, its split or who pays it.
-
-    Raises:
-        InvalidArgument: Split and cost centre do not fit the measure, or the measure would change.
-        NotFound: There is no such cost centre.
-    """
-    _require_text("code", rate.code, MAX_CODE_LENGTH)
-    _require_text("name", rate.name, MAX_NAME_LENGTH)
-    _require_payer(rate)
-    async with _changing(database, organization_id, Action.RATE_SET, rate.code, by, now) as change:
-        for known in await read_rates(change.read):
-            if known.code == rate.code and known.measure is not rate.measure:
-                raise InvalidArgument(
-                    f"measure: rate {rate.code!r} charges {known.measure}, which cannot change: "
-                    f"create another rate for {rate.measure}."
-                )
-        if rate.cost_centre is not None:
-            await _require_cost_centres(change.read, [rate.cost_centre])
-        await upsert_rate(change.tx, organization_id, rate)
+    """Create or change a rate; see `RateCardChange.set_rate`."""
+    async with change_rate_card(database, organization_id, by, now) as change:
+        await change.set_rate(rate)
 
 
 async def set_price(
@@ -159,31 +123,9 @@ async def set_price(
     by: Actor,
     now: datetime,
 ) -> None:
-    """Set the price of one unit from a month on, until the next price; None ends it.
-
-    Raises:
-        CurrencyMismatch: `currency` is given and is not the organization's.
-        InvalidArgument: The amount is negative, too large or has too many decimals; or the
-            organization has no currency yet.
-        MonthClosed: The month is closed.
-        NotFound: There is no such rate.
-    """
-    _require_price(amount)
-    detail = {"from": str(from_month), "amount": None if amount is None else str(amount)}
-    async with _changing(
-        database, organization_id, Action.PRICE_SET, rate, by, now, detail
-    ) as change:
-        change.require_open(from_month, "price")
-        own = await read_currency(change.read)
-        if own is None:
-            raise InvalidArgument("currency: set the organization's currency before any price.")
-        if currency not in {None, own.code}:
-            raise CurrencyMismatch(
-                f"currency: the organization charges in {own.code}; got a price in {currency}."
-            )
-        if rate not in {known.code for known in await read_rates(change.read)}:
-            raise NotFound(f"rate: there is no rate {rate!r}: create it first.")
-        await upsert_price(change.tx, organization_id, PriceRow(rate, from_month, amount))
+    """Set the price of one unit from a month on; see `RateCardChange.set_price`."""
+    async with change_rate_card(database, organization_id, by, now) as change:
+        await change.set_price(rate, from_month, amount, currency)
 
 
 async def assign(
@@ -194,33 +136,9 @@ async def assign(
     by: Actor,
     now: datetime,
 ) -> None:
-    """Assign workspaces and users to cost centres, all or none.
-
-    Raises:
-        MonthClosed: An entry starts in a closed month.
-        NotFound: A workspace, user or cost centre is not known.
-    """
-    target = ", ".join(f"{entry.kind.lower()} {entry.name}" for entry in entries[:3])
-    detail = {
-        "entries": [
-            [entry.kind, entry.name, entry.cost_centre, str(entry.from_month)]
-            for entry in entries[:100]
-        ],
-        "count": len(entries),
-    }
-    async with _changing(
-        database, organization_id, Action.ASSIGNED, target, by, now, detail
-    ) as change:
-        for entry in entries:
-            change.require_open(entry.from_month, f"{entry.kind.lower()} {entry.name!r}")
-        codes = [entry.cost_centre for entry in entries if entry.cost_centre is not None]
-        await _require_cost_centres(change.read, codes)
-        await _require_known(change.tx, organization_id, entries)
-        rows = [
-            AssignmentRow(entry.kind, entity_id(entry), entry.from_month, entry.cost_centre)
-            for entry in entries
-        ]
-        await upsert_assignments(change.tx, organization_id, rows)
+    """Assign workspaces and users to cost centres, all or none; see `RateCardChange.assign`."""
+    async with change_rate_card(database, organization_id, by, now) as change:
+        await change.assign(entries)
 
 
 def entity_id(entry: AssignmentEntry) -> UUID:
@@ -228,19 +146,118 @@ def entity_id(entry: AssignmentEntry) -> UUID:
     return (workspace_id if entry.kind is AssignedKind.WORKSPACE else user_id)(entry.name)
 
 
-class _Change(NamedTuple):
-    """A change of the rate card under way."""
+class RateCardChange(NamedTuple):
+    """A transaction that changes the rate card. Each change is an audit event."""
 
     tx: Transaction
     read: RowReader
+    organization_id: UUID
     closed_through: Month | None
+    by: Actor
+    now: datetime
 
-    def require_open(self, month: Month, what: str) -> None:
-        """Refuse an entry that would change a closed month.
+    async def set_currency(self, code: str) -> Currency:
+        """Set the organization's currency.
 
         Raises:
-            MonthClosed: The month is closed.
+            CurrencyMismatch: Prices exist in another currency.
+            InvalidArgument: The code is not a currency of ISO 4217.
         """
+        currency = Currency.parse(code)
+        current = await read_currency(self.read)
+        if current is not None and current != currency and await read_prices(self.read):
+            raise CurrencyMismatch(
+                f"currency: prices are in {current.code}, so the currency cannot become {code}."
+            )
+        await update_currency(self.tx, self.organization_id, code)
+        await self._audit(Action.CURRENCY_SET, code)
+        return currency
+
+    async def set_cost_centre(self, cost_centre: CostCentre) -> None:
+        """Create a cost centre, or rename it. Closed months keep their name of it.
+
+        Raises:
+            InvalidArgument: The code or the name is empty, too long or contains U+0000.
+        """
+        _require_text("code", cost_centre.code, MAX_CODE_LENGTH)
+        _require_text("name", cost_centre.name, MAX_NAME_LENGTH)
+        await upsert_cost_centre(self.tx, self.organization_id, cost_centre)
+        await self._audit(Action.COST_CENTRE_SET, cost_centre.code)
+
+    async def set_rate(self, rate: Rate) -> None:
+        """Create a rate, or change its name, its split or who pays it.
+
+        Raises:
+            InvalidArgument: Split and cost centre do not fit the measure, or the measure would
+                change.
+            NotFound: There is no such cost centre.
+        """
+        _require_text("code", rate.code, MAX_CODE_LENGTH)
+        _require_text("name", rate.name, MAX_NAME_LENGTH)
+        _require_payer(rate)
+        for known in await read_rates(self.read):
+            if known.code == rate.code and known.measure is not rate.measure:
+                raise InvalidArgument(
+                    f"measure: rate {rate.code!r} charges {known.measure}, which cannot change: "
+                    f"create another rate for {rate.measure}."
+                )
+        if rate.cost_centre is not None:
+            await _require_cost_centres(self.read, [rate.cost_centre])
+        await upsert_rate(self.tx, self.organization_id, rate)
+        await self._audit(Action.RATE_SET, rate.code)
+
+    async def set_price(
+        self, rate: str, from_month: Month, amount: Decimal | None, currency: str | None = None
+    ) -> None:
+        """Set the price of one unit from a month on, until the next price; None ends it.
+
+        Raises:
+            CurrencyMismatch: `currency` is given and is not the organization's.
+            InvalidArgument: The amount is negative, too large or has too many decimals; or the
+                organization has no currency yet.
+            MonthClosed: The month is closed.
+            NotFound: There is no such rate.
+        """
+        _require_price(amount)
+        self._require_open(from_month, "price")
+        own = await read_currency(self.read)
+        if own is None:
+            raise InvalidArgument("currency: set the organization's currency before any price.")
+        if currency not in {None, own.code}:
+            raise CurrencyMismatch(
+                f"currency: the organization charges in {own.code}; got a price in {currency}."
+            )
+        if rate not in {known.code for known in await read_rates(self.read)}:
+            raise NotFound(f"rate: there is no rate {rate!r}: create it first.")
+        await upsert_price(self.tx, self.organization_id, PriceRow(rate, from_month, amount))
+        detail = {"from": str(from_month), "amount": None if amount is None else str(amount)}
+        await self._audit(Action.PRICE_SET, rate, detail)
+
+    async def assign(self, entries: Sequence[AssignmentEntry]) -> None:
+        """Assign workspaces and users to cost centres.
+
+        Raises:
+            MonthClosed: An entry starts in a closed month.
+            NotFound: A workspace, user or cost centre is not known.
+        """
+        for entry in entries:
+            self._require_open(entry.from_month, f"{entry.kind.lower()} {entry.name!r}")
+        codes = [entry.cost_centre for entry in entries if entry.cost_centre is not None]
+        await _require_cost_centres(self.read, codes)
+        await _require_known(self.tx, self.organization_id, entries)
+        rows = [
+            AssignmentRow(entry.kind, entity_id(entry), entry.from_month, entry.cost_centre)
+            for entry in entries
+        ]
+        await upsert_assignments(self.tx, self.organization_id, rows)
+        target = ", ".join(f"{entry.kind.lower()} {entry.name}" for entry in entries[:3])
+        shown = [
+            [entry.kind, entry.name, entry.cost_centre, str(entry.from_month)]
+            for entry in entries[:100]
+        ]
+        await self._audit(Action.ASSIGNED, target, {"entries": shown, "count": len(entries)})
+
+    def _require_open(self, month: Month, what: str) -> None:
         if self.closed_through is not None and month <= self.closed_through:
             first_open = self.closed_through.plus(1)
             raise MonthClosed(
@@ -248,25 +265,29 @@ class _Change(NamedTuple):
                 f"{first_open}."
             )
 
+    async def _audit(
+        self, action: Action, target: str, detail: Mapping[str, object] | None = None
+    ) -> None:
+        event = AuditEvent(self.organization_id, action, target, detail or {})
+        await append_audit_event(self.tx, self.by, event, self.now)
+
 
 @asynccontextmanager
-async def _changing(
+async def change_rate_card(
     database: Database,
     organization_id: UUID,
-    action: Action,
-    target: str,
     by: Actor,
     now: datetime,
-    detail: Mapping[str, object] | None = None,
-) -> AsyncIterator[_Change]:
-    async with database.transaction(organization_id) as tx:
+    *,
+    dry_run: bool = False,
+) -> AsyncIterator[RateCardChange]:
+    """Change the rate card in one transaction, which a dry run rolls back at the end."""
+    transaction = database.transaction(organization_id)
+    async with roll_back_at_end(transaction) if dry_run else transaction as tx:
         organization = await lock_organization(tx, organization_id)
         read = read_from_transaction(tx, organization_id)
-        yield _Change(tx, read, organization.closed_through)
+        yield RateCardChange(tx, read, organization_id, organization.closed_through, by, now)
         await raise_revision(tx, organization_id)
-        await append_audit_event(
-            tx, by, AuditEvent(organization_id, action, target, detail or {}), now
-        )
 
 
 def _require_text(field: str, value: str, limit: int) -> None:

@@ -26,6 +26,11 @@ MARK = "islander"
 ARGUMENTS: dict[str, tuple[str, ...]] = {
     "import": ("{file}",),
     "report": ("2026-09",),
+    "charges": ("2026-09",),
+    "rates price": ("seat", "1.00", "--from", "2026-09"),
+    "rates set": ("seat", "--name", "Seats", "--measure", "SEATS"),
+    "rates apply": ("{file}",),
+    "assign": ("workspace", "lab", "none", "--from", "2026-09"),
     "keys create": ("--user", "eve"),
     "months close": ("2026-09",),
     "months reopen": ("2026-09", "--reason", "a test"),

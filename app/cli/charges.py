@@ -1,0 +1,101 @@
+"""`chargeback charges`: print a month's charges, or write them to a file."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from app.cli.operator import operator_context
+from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization, MonthArgument
+from app.cli.rates import to_cell
+from app.console import print_line, stdout
+from app.db.engine import Database
+from app.domain.audit import Action
+from app.domain.callers import DEFAULT_ORGANIZATION
+from app.domain.errors import InvalidArgument
+from app.domain.months import Month
+from app.export.charge_formats import FILE_TYPES, ChargeFormat
+from app.export.charges import ChargeExport, read_charge_export
+from app.server.store import run_with_store
+from app.settings import Settings
+
+
+class PrintFormat(StrEnum):
+    """A table for people, or one of the file formats of charges."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    XLSX = "xlsx"
+    PARQUET = "parquet"
+
+
+def show_charges(
+    month: MonthArgument,
+    form: Annotated[
+        PrintFormat,
+        typer.Option(
+            "--format",
+            metavar="|".join(PrintFormat),
+            help="A table, or a file with one row per charge line.",
+        ),
+    ] = PrintFormat.TABLE,
+    cost_centre: Annotated[
+        str | None,
+        typer.Option(metavar="CODE", help="Only what this cost centre pays; '' is Unassigned."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write to a file instead of stdout.")
+    ] = None,
+    organization: InOrganization = DEFAULT_ORGANIZATION,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """Print a month's charges: what is charged, how much, and who pays."""
+    chosen = Month.parse(month)
+    if form is PrintFormat.TABLE and output is not None:
+        raise InvalidArgument("--output needs a --format other than table.")
+
+    async def run(database: Database, settings: Settings) -> None:
+        action = Action.REPORT_READ if form is PrintFormat.TABLE else Action.REPORT_EXPORTED
+        async with operator_context(database, settings, organization, action) as context:
+            export = await read_charge_export(context, None, chosen, cost_centre)
+        if form is PrintFormat.TABLE:
+            _print_table(export)
+        else:
+            _write(FILE_TYPES[ChargeFormat(form)].write(export), output)
+
+    run_with_store(data_dir, env_file, run)
+
+
+def _write(body: bytes, output: Path | None) -> None:
+    if output is None:
+        sys.stdout.buffer.write(body)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        output.write_bytes(body)
+    except OSError as error:
+        raise InvalidArgument(f"--output: {output} cannot be written: {error}.") from None
+
+
+def _print_table(export: ChargeExport) -> None:
+    table = Table(title=f"Charges of {to_cell(export.organization)}, {export.month}")
+    for heading in ("Cost centre", "Rate", "Workspace", "User", "Corrects"):
+        table.add_column(heading)
+    for heading in ("Quantity", "Price", f"{export.currency.code}"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in export.rows():
+        names = (row.cost_centre or row.cost_centre_name, row.rate, row.workspace, row.username)
+        table.add_row(
+            *(to_cell(name or "") for name in names),
+            str(row.origin_month or ""),
+            f"{row.quantity:,.6f}".rstrip("0").rstrip("."),
+            f"{row.price:,f}",
+            f"{row.amount:,}",
+        )
+    stdout.print(table)
+    print_line(f"total {export.total:,} {export.currency.code}; {export.status}")

@@ -1,0 +1,196 @@
+"""`chargeback rates`: list, set, price and apply rates."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from app.cli.help import command, command_group
+from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
+from app.clock import system_clock
+from app.console import print_line, stdout
+from app.db.engine import Database
+from app.domain.audit import OPERATOR
+from app.domain.callers import DEFAULT_ORGANIZATION
+from app.domain.errors import InvalidArgument
+from app.domain.months import Month
+from app.domain.rates import Measure, Rate, Split
+from app.domain.safe_text import escape_for_terminal
+from app.server.store import run_with_store
+from app.services.organizations import find_organization
+from app.services.rate_card import fetch_rate_card, set_price, set_rate
+from app.services.rate_card_file import apply_rate_card, parse_price, parse_rate_card
+from app.settings import Settings
+
+rates = command_group("List, set, price and apply rates: what is charged, at which price.")
+
+RateCode = Annotated[str, typer.Argument(metavar="CODE", help="The rate's code.")]
+
+
+@command(rates, "list", examples=["rates list"])
+def list_(
+    organization: InOrganization = DEFAULT_ORGANIZATION,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """List rates with all their prices."""
+
+    async def run(database: Database, _: Settings) -> None:
+        found = await find_organization(database, organization)
+        card = await fetch_rate_card(database, found.organization_id)
+        print_line(f"currency: {card.currency.code if card.currency else 'none'}")
+        table = Table("Rate", "Name", "Measure", "Who pays", "From", "Price")
+        for rate in card.rates:
+            payer = rate.split or rate.cost_centre or ""
+            cells = [rate.code, rate.name, rate.measure, payer]
+            history = sorted(card.prices.get(rate.code, {}).items()) or [(None, None)]
+            for month, amount in history:
+                price = "" if month is None else "none" if amount is None else f"{amount:f}"
+                table.add_row(*map(to_cell, cells), str(month or ""), price)
+                cells = [""] * len(cells)
+        stdout.print(table)
+
+    run_with_store(data_dir, env_file, run)
+
+
+@command(
+    rates,
+    "set",
+    examples=[
+        "rates set storage --name Storage --measure STORAGE",
+        "rates set platform --name Platform --measure FEE --split PROPORTIONAL",
+    ],
+)
+def set_(
+    code: RateCode,
+    name: Annotated[str, typer.Option(metavar="TEXT", help="What statements call it.")],
+    measure: Annotated[
+        Measure,
+        typer.Option(metavar="|".join(Measure), help="What it charges for."),
+    ],
+    split: Annotated[
+        Split | None,
+        typer.Option(metavar="|".join(Split), help="How a FEE is shared among cost centres."),
+    ] = None,
+    cost_centre: Annotated[
+        str | None, typer.Option(metavar="CODE", help="The cost centre that pays a FEE alone.")
+    ] = None,
+    organization: InOrganization = DEFAULT_ORGANIZATION,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """Create a rate, or change its name or who pays it."""
+
+    async def run(database: Database, _: Settings) -> None:
+        found = await find_organization(database, organization)
+        rate = Rate(code, name, measure, split, cost_centre)
+        await set_rate(database, found.organization_id, rate, by=OPERATOR, now=system_clock())
+        print_line(f"set rate {escape_for_terminal(code)}")
+
+    run_with_store(data_dir, env_file, run)
+
+
+@command(
+    rates,
+    "price",
+    examples=[
+        "rates price storage 0.20 --from 2026-09",
+        "rates price storage none --from 2027-01",
+    ],
+)
+def price(
+    code: RateCode,
+    amount: Annotated[
+        str, typer.Argument(metavar="AMOUNT", help="The price of one unit; none ends it.")
+    ],
+    from_month: Annotated[
+        str, typer.Option("--from", metavar="MONTH", help="The first month of this price.")
+    ],
+    currency: Annotated[
+        str | None,
+        typer.Option(metavar="CODE", help="Refuse the price if this is not the currency."),
+    ] = None,
+    organization: InOrganization = DEFAULT_ORGANIZATION,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """Set the price of a rate from a month on, until its next price."""
+    month, value = Month.parse(from_month), parse_price("AMOUNT", amount)
+
+    async def run(database: Database, _: Settings) -> None:
+        found = await find_organization(database, organization)
+        await set_price(
+            database,
+            found.organization_id,
+            code,
+            month,
+            value,
+            currency=currency,
+            by=OPERATOR,
+            now=system_clock(),
+        )
+        print_line(f"{escape_for_terminal(code)} costs {amount} from {month}")
+
+    run_with_store(data_dir, env_file, run)
+
+
+@command(
+    rates,
+    "apply",
+    examples=["rates apply rate-card.toml --dry-run", "rates apply rate-card.toml"],
+)
+def apply(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A whole rate card, in TOML."),
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the difference and store nothing.")
+    ] = False,
+    organization: InOrganization = DEFAULT_ORGANIZATION,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """Apply a file of the whole rate card, all or nothing, and show what it changes."""
+    rate_card = parse_rate_card(read_text(file))
+
+    async def run(database: Database, _: Settings) -> None:
+        found = await find_organization(database, organization)
+        differences = await apply_rate_card(
+            database,
+            found.organization_id,
+            rate_card,
+            by=OPERATOR,
+            now=system_clock(),
+            dry_run=dry_run,
+        )
+        if not differences:
+            print_line("nothing differs")
+            return
+        table = Table("Entry", "Before", "After")
+        for difference in differences:
+            table.add_row(*map(to_cell, difference))
+        stdout.print(table)
+        done = "would change" if dry_run else "changed"
+        print_line(f"{done} {len(differences)} entries" + ("; nothing was stored" * dry_run))
+
+    run_with_store(data_dir, env_file, run)
+
+
+def to_cell(text: str) -> str:
+    """Return stored text as a cell of a table: no markup, no control characters."""
+    return escape(escape_for_terminal(text))
+
+
+def read_text(file: Path) -> str:
+    """Read a file of text.
+
+    Raises:
+        InvalidArgument: It cannot be read, or is not UTF-8.
+    """
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidArgument(f"{file}: cannot be read: {error}.") from None
