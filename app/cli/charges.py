@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from app.cli.operator import operator_context
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization, MonthArgument
-from app.cli.rates import to_cell
-from app.console import print_line, stdout
+from app.cli.tables import print_table
+from app.console import print_line
 from app.db.engine import Database
 from app.domain.audit import Action
 from app.domain.callers import DEFAULT_ORGANIZATION
@@ -83,19 +82,28 @@ def _write(body: bytes, output: Path | None) -> None:
 
 
 def _print_table(export: ChargeExport) -> None:
-    table = Table(title=f"Charges of {to_cell(export.organization)}, {export.month}")
-    for heading in ("Cost centre", "Rate", "Workspace", "User", "Corrects"):
-        table.add_column(heading)
-    for heading in ("Quantity", "Price", f"{export.currency.code}"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in export.rows():
-        names = (row.cost_centre or row.cost_centre_name, row.rate, row.workspace, row.username)
-        table.add_row(
-            *(to_cell(name or "") for name in names),
+    amount = f"Amount in {export.currency.code}"
+    names = ("Cost centre", "Rate", "Workspace", "User", "Corrects")
+    headings = (*names, "Quantity", "Price", amount)
+    rows = [
+        (
+            row.cost_centre or row.cost_centre_name,
+            row.rate,
+            row.workspace or "",
+            row.username or "",
             str(row.origin_month or ""),
             f"{row.quantity:,.6f}".rstrip("0").rstrip("."),
             f"{row.price:,f}",
             f"{row.amount:,}",
         )
-    stdout.print(table)
+        for row in export.rows()
+    ]
+    print_table(
+        headings,
+        rows,
+        title=f"Charges of {export.organization}, {export.month}",
+        right=headings[-3:],
+        whole={"Corrects"},
+        drop=["Price", "Quantity", "Corrects"],
+    )
     print_line(f"total {export.total:,} {export.currency.code}; {export.status}")

@@ -7,20 +7,19 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from app.cli.help import command, command_group
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
-from app.cli.rates import read_text, to_cell
+from app.cli.rates import read_text
+from app.cli.tables import print_table
 from app.clock import system_clock
-from app.console import print_line, stdout
+from app.console import print_line
 from app.db.engine import Database
 from app.domain.audit import OPERATOR
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import InvalidArgument, InvalidMonth
 from app.domain.months import Month
 from app.domain.rates import AssignedKind, CostCentre
-from app.domain.safe_text import escape_for_terminal
 from app.server.store import run_with_store
 from app.services.organizations import find_organization
 from app.services.rate_card import (
@@ -61,16 +60,12 @@ def list_(
     async def run(database: Database, _: Settings) -> None:
         found = await find_organization(database, organization)
         card = await fetch_rate_card(database, found.organization_id)
-        table = Table("Cost centre", "Name")
-        for centre in card.cost_centres.values():
-            table.add_row(to_cell(centre.code), to_cell(centre.name))
-        stdout.print(table)
+        print_table(("Cost centre", "Name"), list(card.cost_centres.values()))
         if chosen is None:
             return
-        assigned = Table("Kind", "Name", "Cost centre", title=f"Assigned in {chosen}")
-        for kind, name, code in await list_assignments(database, found.organization_id, chosen):
-            assigned.add_row(kind.lower(), to_cell(name), to_cell(code))
-        stdout.print(assigned)
+        assigned = await list_assignments(database, found.organization_id, chosen)
+        rows = [(kind.lower(), name, code) for kind, name, code in assigned]
+        print_table(("Kind", "Name", "Cost centre"), rows, title=f"Assigned in {chosen}")
 
     run_with_store(data_dir, env_file, run)
 
@@ -91,7 +86,7 @@ def set_(
         await set_cost_centre(
             database, found.organization_id, centre, by=OPERATOR, now=system_clock()
         )
-        print_line(f"set cost centre {escape_for_terminal(code)}")
+        print_line(f"set cost centre {code}")
 
     run_with_store(data_dir, env_file, run)
 

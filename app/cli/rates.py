@@ -1,28 +1,28 @@
 """`chargeback rates`: list, set, price and apply rates."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from app.cli.help import command, command_group
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
+from app.cli.tables import print_table
 from app.clock import system_clock
-from app.console import print_line, stdout
+from app.console import print_line
 from app.db.engine import Database
 from app.domain.audit import OPERATOR
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import InvalidArgument
 from app.domain.months import Month
-from app.domain.rates import Measure, Rate, Split
-from app.domain.safe_text import escape_for_terminal
+from app.domain.rates import Measure, Rate, RateCard, Split
 from app.server.store import run_with_store
 from app.services.organizations import find_organization
 from app.services.rate_card import fetch_rate_card, set_price, set_rate
 from app.services.rate_card_file import apply_rate_card, parse_price, parse_rate_card
 from app.settings import Settings
+from resolvers.charge_lists import trim
 
 rates = command_group("List, set, price and apply rates: what is charged, at which price.")
 
@@ -41,16 +41,9 @@ def list_(
         found = await find_organization(database, organization)
         card = await fetch_rate_card(database, found.organization_id)
         print_line(f"currency: {card.currency.code if card.currency else 'none'}")
-        table = Table("Rate", "Name", "Measure", "Who pays", "From", "Price")
-        for rate in card.rates:
-            payer = rate.split or rate.cost_centre or ""
-            cells = [rate.code, rate.name, rate.measure, payer]
-            history = sorted(card.prices.get(rate.code, {}).items()) or [(None, None)]
-            for month, amount in history:
-                price = "" if month is None else "none" if amount is None else f"{amount:f}"
-                table.add_row(*map(to_cell, cells), str(month or ""), price)
-                cells = [""] * len(cells)
-        stdout.print(table)
+        headings = ("Rate", "Name", "Measure", "Who pays", "From", "Price")
+        rows = [row for rate in card.rates for row in _list_prices(card, rate)]
+        print_table(headings, rows, right={"Price"}, whole={"From"}, drop=["Name"])
 
     run_with_store(data_dir, env_file, run)
 
@@ -87,7 +80,7 @@ def set_(
         found = await find_organization(database, organization)
         rate = Rate(code, name, measure, split, cost_centre)
         await set_rate(database, found.organization_id, rate, by=OPERATOR, now=system_clock())
-        print_line(f"set rate {escape_for_terminal(code)}")
+        print_line(f"set rate {code}")
 
     run_with_store(data_dir, env_file, run)
 
@@ -131,7 +124,7 @@ def price(
             by=OPERATOR,
             now=system_clock(),
         )
-        print_line(f"{escape_for_terminal(code)} costs {amount} from {month}")
+        print_line(f"{code} costs {amount} from {month}")
 
     run_with_store(data_dir, env_file, run)
 
@@ -169,19 +162,21 @@ def apply(
         if not differences:
             print_line("nothing differs")
             return
-        table = Table("Entry", "Before", "After")
-        for difference in differences:
-            table.add_row(*map(to_cell, difference))
-        stdout.print(table)
+        print_table(("Entry", "Before", "After"), differences)
         done = "would change" if dry_run else "changed"
         print_line(f"{done} {len(differences)} entries" + ("; nothing was stored" * dry_run))
 
     run_with_store(data_dir, env_file, run)
 
 
-def to_cell(text: str) -> str:
-    """Return stored text as a cell of a table: no markup, no control characters."""
-    return escape(escape_for_terminal(text))
+def _list_prices(card: RateCard, rate: Rate) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each price of a rate, or one row if it has none."""
+    cells = (rate.code, rate.name, rate.measure, rate.split or rate.cost_centre or "")
+    history = sorted(card.prices.get(rate.code, {}).items())
+    for month, amount in history:
+        yield (*cells, str(month), "none" if amount is None else f"{trim(amount):f}")
+    if not history:
+        yield (*cells, "", "")
 
 
 def read_text(file: Path) -> str:

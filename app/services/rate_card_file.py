@@ -1,9 +1,10 @@
 """A file of the whole rate card (TOML), applied repeatedly: it changes only what differs."""
 
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from enum import StrEnum
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from app.domain.months import Month
 from app.domain.rates import AssignedKind, CostCentre, Measure, Rate, RateCard, Split
 from app.services.rate_card import AssignmentEntry, RateCardChange, change_rate_card, entity_id
 
-E = TypeVar("E", Measure, Split)
+E = TypeVar("E", bound=StrEnum)
 
 
 class PriceEntry(NamedTuple):
@@ -252,11 +253,11 @@ def _text(where: str, value: Any) -> str:
     return value
 
 
-def _member(where: str, members: Callable[[str], E], value: Any) -> E:
+def _member(where: str, members: type[E], value: Any) -> E:
     try:
         return members(value)
     except ValueError:
-        allowed = ", ".join(members)  # type: ignore[call-overload]
+        allowed = ", ".join(members)
         raise InvalidArgument(
             f"{where}: must be one of {allowed}; got {str(value)[:40]!r}."
         ) from None
