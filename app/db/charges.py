@@ -11,11 +11,18 @@ from sqlalchemy import Date, Uuid, bindparam, func, insert, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.charge_tables import Charge
 from app.db.levels import ORGANIZATION, ReportWindow, bind_reports
 from app.db.row_reader import RowReader
 from app.db.statements import Composable, compile_once
-from app.db.tables import Correction, MemberMonth, MonthClose, PlatformUser, UserMonth, Workspace
+from app.db.tables import (
+    Charge,
+    Correction,
+    MemberMonth,
+    MonthClose,
+    PlatformUser,
+    UserMonth,
+    Workspace,
+)
 from app.db.users import select_licensed_users_of_reports
 from app.db.workspaces import select_workspaces_of_reports
 from app.domain.charges import ChargeLine, MonthCharges, Party

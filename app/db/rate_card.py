@@ -10,11 +10,19 @@ from sqlalchemy import select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.charge_tables import Assignment, CostCentre, Price, Rate
 from app.db.levels import ORGANIZATION
 from app.db.row_reader import RowReader
 from app.db.statements import Composable, compile_once
-from app.db.tables import Base, Organization, PlatformUser, Workspace
+from app.db.tables import (
+    Assignment,
+    Base,
+    CostCentre,
+    Organization,
+    PlatformUser,
+    Price,
+    Rate,
+    Workspace,
+)
 from app.domain import rates
 from app.domain.money import Currency
 from app.domain.months import Month

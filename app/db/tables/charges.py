@@ -7,7 +7,7 @@ from decimal import Decimal
 from sqlalchemy import BigInteger, Date, ForeignKeyConstraint, Integer, Numeric, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.tables import Base, Key, MonthKey, Name
+from app.db.tables.base import Base, Key, MonthKey, Name
 
 _UNIT_PRICE = Numeric(20, 10)
 _EXACT_INTEGER = Numeric(60, 0)
