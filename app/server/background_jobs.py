@@ -1,4 +1,4 @@
-"""What `serve` does beside answering: what has become due, and a watch on the clock."""
+"""Background jobs of `serve`: close due months, prune events, watch the clock."""
 
 import asyncio
 import time
@@ -13,26 +13,26 @@ from app.services.months import close_due_months
 from app.services.retention import prepare_partitions, prune_events
 from app.settings import Settings
 
-_LOOK_SECONDS = 10.0
+_POLL_SECONDS = 10.0
 _HOUR_SECONDS = 3600.0
-_JUMP = timedelta(minutes=1)
+_CLOCK_JUMP = timedelta(minutes=1)
 
 
-def steady_clock() -> float:
-    """Seconds since some moment, those that the machine slept too; nobody can set it."""
+def read_boot_time() -> float:
+    """Return seconds since a fixed moment, suspended time included. Nobody can set this clock."""
     which = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     return time.clock_gettime(which)
 
 
 class BackgroundJobs:
-    """One process's.
+    """The background jobs of one process.
 
     Args:
         database: The store.
-        settings: Whether months close by themselves and old events go, and when.
+        settings: Whether months close automatically and old events are pruned, and when.
         clock: The system's clock, which somebody may set.
-        steady: One that nobody can set: seconds.
-        on_jump: Told of each time that the clock was set by more than a minute.
+        boot_time: A clock that nobody can set, in seconds.
+        on_clock_jump: Called each time that the system's clock was set by more than a minute.
     """
 
     def __init__(
@@ -41,41 +41,41 @@ class BackgroundJobs:
         settings: Settings,
         *,
         clock: Clock,
-        steady: Callable[[], float] = steady_clock,
-        on_jump: Callable[[], None],
+        boot_time: Callable[[], float] = read_boot_time,
+        on_clock_jump: Callable[[], None],
     ) -> None:
         self._database = database
         self._close_after_days = settings.month_close_after_days
         self._prune_after_days = settings.event_retention_days
-        self._clock, self._steady, self._on_jump = clock, steady, on_jump
-        self._seen_at, self._seen = steady(), clock()
-        self._due_at = steady()
+        self._clock, self._boot_time, self._on_clock_jump = clock, boot_time, on_clock_jump
+        self._last_boot_time, self._last_time = boot_time(), clock()
+        self._due_at = boot_time()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         while True:
             try:
-                await self.look()
+                await self.poll()
             except StoreUnavailable:
-                pass  # Its absence is logged already; the next look is soon.
+                pass  # The store monitor has logged it; the next poll is soon.
             except Exception:
-                log.exception("unexpected error in the chores")
-            await asyncio.sleep(_LOOK_SECONDS)
+                log.exception("unexpected error in a background job")
+            await asyncio.sleep(_POLL_SECONDS)
 
-    async def look(self) -> None:
-        """Look at the clock and, once an hour, for what has become due.
+    async def poll(self) -> None:
+        """Check the clock and, once an hour, run what is due.
 
-        A clock that was set may be wrong, a month closed too soon stays closed, and events
-        dropped too soon are gone: for an hour after it was set nothing is done by itself.
+        Nothing runs for an hour after the clock was set. The clock may be wrong, a month that was
+        closed too early stays closed, and pruned events are gone.
         """
-        self._look_at_clock()
-        if self._steady() < self._due_at:
+        self._check_clock()
+        if self._boot_time() < self._due_at:
             return
         now = self._clock()
         await prepare_partitions(self._database, now)
         await self._close_due_months(now)
         await self._prune_events(now)
-        self._due_at = self._steady() + _HOUR_SECONDS
+        self._due_at = self._boot_time() + _HOUR_SECONDS
 
     async def _close_due_months(self, now: datetime) -> None:
         if self._close_after_days is None:
@@ -93,13 +93,13 @@ class BackgroundJobs:
         ):
             log.info("usage events archived and dropped", extra={"year": year, "events": count})
 
-    def _look_at_clock(self) -> None:
-        now, steady = self._clock(), self._steady()
-        jump = (now - self._seen) - timedelta(seconds=steady - self._seen_at)
-        self._seen, self._seen_at = now, steady
-        if abs(jump) < _JUMP:
+    def _check_clock(self) -> None:
+        now, boot_time = self._clock(), self._boot_time()
+        jump = (now - self._last_time) - timedelta(seconds=boot_time - self._last_boot_time)
+        self._last_time, self._last_boot_time = now, boot_time
+        if abs(jump) < _CLOCK_JUMP:
             return
-        self._due_at = steady + _HOUR_SECONDS
-        self._on_jump()
-        facts = {"jump_seconds": round(jump.total_seconds(), 3)}
-        log.warning("the clock was set", extra=facts)
+        self._due_at = boot_time + _HOUR_SECONDS
+        self._on_clock_jump()
+        fields = {"jump_seconds": round(jump.total_seconds(), 3)}
+        log.warning("the clock was set", extra=fields)

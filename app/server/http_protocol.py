@@ -1,4 +1,4 @@
-"""HTTP as uvicorn speaks it, with bounds on the head of a request and on how slowly it is read."""
+"""uvicorn's HTTP protocol with limits on slow and oversized request heads and on slow readers."""
 
 import asyncio
 from http import HTTPStatus
@@ -9,16 +9,17 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """Gives up connections whose heads never end, and those that ask and then hardly read.
+    """Close connections whose request head does not end, and those of clients that hardly read.
 
-    A head is a request line and headers; it may end neither in time nor in size. uvicorn's own
-    protocol waits for ever, and keeps what came so far in memory: both cost an attacker nothing.
-    An answer that is not read holds what it is made from: a report a connection to the
-    store, of which there are few. Its reader may take some seconds, and a second more for each
-    50 kB.
+    A head is the request line and the headers. uvicorn's own protocol waits for it forever and
+    keeps what has arrived in memory, which costs an attacker nothing.
+
+    An unread response holds what it is made from; a report holds a database connection, and there
+    are few of them. A reader may lag for `reader_seconds`, and for one second more per
+    `reader_bytes_per_second`.
     """
 
-    largest_head_bytes = 65_536
+    max_head_bytes = 65_536
     head_seconds = 10.0
     reader_seconds = 20.0
     reader_bytes_per_second = 50_000
@@ -27,92 +28,92 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **keywords)
         self._in_head = True
         self._head_bytes = 0
-        self._patience: asyncio.TimerHandle | None = None
-        self._reader_seconds = self.reader_seconds
-        self._reader_patience: asyncio.TimerHandle | None = None
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._reader_budget = self.reader_seconds
+        self._reader_timer: asyncio.TimerHandle | None = None
 
-    # Narrower than asyncio declares it, as uvicorn's is.
+    # uvicorn declares a narrower transport than asyncio does.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for the first request."""
+        """Start the timer of the first request head."""
         super().connection_made(transport)
-        self._begin_to_wait()
+        self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no more."""
-        self._end_waiting()
-        self._end_waiting_for_reader()
+        """Stop all timers."""
+        self._stop_head_timer()
+        self._stop_reader_timer()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """The reader is behind: it has what is left of its seconds, and those that it earns."""
+        """Start the timer of a client that reads more slowly than the response is written."""
         super().pause_writing()
         unread = self.transport.get_write_buffer_size()
-        self._reader_seconds += unread / self.reader_bytes_per_second
+        self._reader_budget += unread / self.reader_bytes_per_second
         self._paused_at = self.loop.time()
-        self._reader_patience = self.loop.call_later(self._reader_seconds, self.transport.abort)
+        self._reader_timer = self.loop.call_later(self._reader_budget, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """The reader has caught up."""
+        """Stop the timer of a client that has caught up, and keep what is left of its budget."""
         super().resume_writing()
-        if self._reader_patience is not None:
-            left = self._reader_seconds - (self.loop.time() - self._paused_at)
-            self._reader_seconds = min(left, self.reader_seconds)
-        self._end_waiting_for_reader()
+        if self._reader_timer is not None:
+            left = self._reader_budget - (self.loop.time() - self._paused_at)
+            self._reader_budget = min(left, self.reader_seconds)
+        self._stop_reader_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, unless the head has become too large."""
+        """Parse data, unless the head has become too large."""
         if self._in_head:
-            self._begin_to_wait()
+            self._start_head_timer()
             self._head_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._head_bytes > self.largest_head_bytes:
-            self._refuse(
+        if self._in_head and self._head_bytes > self.max_head_bytes:
+            self._reject(
                 HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-                f"The head of a request may have {self.largest_head_bytes} bytes at the most.",
+                f"The head of a request may have at most {self.max_head_bytes} bytes.",
             )
 
     def on_headers_complete(self) -> None:
-        """The head has ended; a body may follow."""
+        """Stop the timer of the head; a body may follow."""
         self._in_head = False
-        self._end_waiting()
+        self._stop_head_timer()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """Another request may follow, whose head is waited for once it begins."""
+        """Expect another head; its timer starts with its first byte."""
         self._in_head = True
         self._head_bytes = 0
         super().on_message_complete()
 
-    def _begin_to_wait(self) -> None:
-        if self._patience is None:
-            self._patience = self.loop.call_later(self.head_seconds, self._give_up)
+    def _start_head_timer(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(self.head_seconds, self._on_head_timeout)
 
-    def _end_waiting(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
-    def _end_waiting_for_reader(self) -> None:
-        if self._reader_patience is not None:
-            self._reader_patience.cancel()
-            self._reader_patience = None
+    def _stop_reader_timer(self) -> None:
+        if self._reader_timer is not None:
+            self._reader_timer.cancel()
+            self._reader_timer = None
 
-    def _give_up(self) -> None:
-        self._patience = None
+    def _on_head_timeout(self) -> None:
+        self._head_timer = None
         if self._head_bytes:
-            self._refuse(
+            self._reject(
                 HTTPStatus.REQUEST_TIMEOUT,
-                f"The head of a request may take {self.head_seconds:g} seconds to arrive.",
+                f"The head of a request may take at most {self.head_seconds:g} seconds to arrive.",
             )
         else:
             self.transport.close()  # Browsers open connections that they may never use.
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, in the words of uvicorn."""
-        self._refuse(HTTPStatus.BAD_REQUEST, msg)
+        """Reject data that is not HTTP, with uvicorn's message."""
+        self._reject(HTTPStatus.BAD_REQUEST, msg)
 
-    def _refuse(self, status: HTTPStatus, message: str) -> None:
-        """Say why, as every refusal is said, and hang up."""
+    def _reject(self, status: HTTPStatus, message: str) -> None:
+        """Send an error in the form of all errors, and close the connection."""
         if self.transport.is_closing():
             return
         body = orjson.dumps({"msg": message, "code": int(status)})

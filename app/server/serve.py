@@ -1,4 +1,4 @@
-"""`chargeback serve`: the one way to start the service."""
+"""`chargeback serve`: start everything the service needs, serve, and stop it in order."""
 
 import asyncio
 import os
@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from uuid import UUID
@@ -30,7 +31,7 @@ from app.server.background_jobs import BackgroundJobs
 from app.server.http_protocol import BoundedHttpProtocol
 from app.server.ingest_worker.supervisor import IngestWorkerClient, start_worker
 from app.server.process_tuning import trim_malloc, tune_gc
-from app.server.source_scheduler import sources_at_intervals
+from app.server.source_scheduler import schedule_sources
 from app.server.store import open_store
 from app.services.audit import record_start
 from app.services.file_import import import_lines
@@ -46,7 +47,7 @@ _GRACE_SECONDS = 10
 
 
 class PortTaken(ChargebackError):
-    """The address to listen on cannot be had."""
+    """The address to listen on is in use or not available."""
 
     code, status = "PORT_TAKEN", 503
 
@@ -57,11 +58,11 @@ def _log_format(settings: Settings) -> LogFormat:
 
 
 async def serve(settings: Settings, *, host: str, port: int, data_dir: Path, demo: bool) -> None:
-    """Open the store, load the demo organization when asked to, and serve until a signal."""
+    """Open the store, load the demo organization if requested, and serve until a signal."""
     trim_malloc()
     log_format = _log_format(settings)
     configure_logs(log_format, settings.log_level.upper())
-    with _listening(host, port) as listener:
+    with _bind(host, port) as listener:
         stderr.print("Starting PostgreSQL …" if settings.database_url is None else "Connecting …")
         async with (
             start_worker() as process,
@@ -69,21 +70,22 @@ async def serve(settings: Settings, *, host: str, port: int, data_dir: Path, dem
             database.monitor.run(),
             IngestWorkerClient(process, database, settings, log_format) as worker,
         ):
-            key = await _demo(database, settings, data_dir) if demo else None
+            key = await _prepare_demo(database, settings, data_dir) if demo else None
             await record_start(database, settings, system_clock())
-            address = f"http://{_shown(host)}:{listener.getsockname()[1]}"
-            await _answer(database, settings, worker, listener, lambda: _greet(address, key))
+            address = f"http://{_format_host(host)}:{listener.getsockname()[1]}"
+            print_welcome = partial(_print_welcome, address, key)
+            await _run_server(database, settings, worker, listener, print_welcome)
             stderr.print("Stopping …")
 
 
-async def _answer(
+async def _run_server(
     database: Database,
     settings: Settings,
     worker: IngestWorkerClient,
     listener: socket.socket,
     on_ready: Callable[[], None],
 ) -> None:
-    """Answer requests until a signal, and do the chores meanwhile."""
+    """Serve requests and run background jobs until a signal."""
     app = create_app(settings, database, ingestor=worker)
     config = uvicorn.Config(
         app,
@@ -97,19 +99,19 @@ async def _answer(
         forwarded_allow_ips=list(settings.trusted_proxies),
     )
     metrics: Metrics = app.state.chargeback.metrics
-    chores = BackgroundJobs(
-        database, settings, clock=system_clock, on_jump=metrics.count_clock_jump
+    jobs = BackgroundJobs(
+        database, settings, clock=system_clock, on_clock_jump=metrics.count_clock_jump
     )
-    doing = asyncio.create_task(chores.run())
+    jobs_task = asyncio.create_task(jobs.run())
     tune_gc()
-    async with sources_at_intervals(database, settings.sources_file):
+    async with schedule_sources(database, settings.sources_file):
         await _Server(config, on_ready).serve(sockets=[listener])
-    doing.cancel()
-    await asyncio.wait([doing])
+    jobs_task.cancel()
+    await asyncio.wait([jobs_task])
 
 
 class _Server(uvicorn.Server):
-    """A server that says when it is ready, and leaves what follows a signal to its caller."""
+    """A server that reports when it is ready and leaves shutdown after a signal to its caller."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -121,16 +123,16 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Unlike uvicorn's own, raise no signal anew: PostgreSQL is still to be stopped."""
+        """Handle signals without raising them again, as uvicorn does: PostgreSQL still runs."""
         loop = asyncio.get_running_loop()
-        for wish in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(wish, self.handle_exit, wish, None)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
         yield
 
 
 @contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    """Take the address before anything else is started."""
+def _bind(host: str, port: int) -> Iterator[socket.socket]:
+    """Bind the address before anything else starts."""
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.create_server(address[:2], family=family, backlog=2048)
@@ -144,35 +146,35 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def _shown(host: str) -> str:
+def _format_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-async def _demo(database: Database, settings: Settings, data_dir: Path) -> str | None:
-    """Load the demo organization into an empty store; a key for its admin, the same each time."""
+async def _prepare_demo(database: Database, settings: Settings, data_dir: Path) -> str | None:
+    """Load the demo organization into an empty store; return a valid key of its admin."""
     organization = await find_organization(database, DEFAULT_ORGANIZATION)
     if organization.first_month is None:
         await _load_demo(database, organization.organization_id)
-    kept = data_dir / _DEMO_KEY_FILE
-    key = kept.read_text().strip() if kept.is_file() else ""
+    key_file = data_dir / _DEMO_KEY_FILE
+    key = key_file.read_text().strip() if key_file.is_file() else ""
     try:
         (await authenticate_key(KeyLoader(database), key, settings, system_clock())).require(
             Scope.ADMIN
         )
     except ChargebackError:
-        key = await _mint_demo_key(database, organization.organization_id)
-        _keep(kept, key)
+        key = await _create_demo_key(database, organization.organization_id)
+        _write_key_file(key_file, key)
     return key
 
 
-def _keep(file: Path, key: str) -> None:
+def _write_key_file(file: Path, key: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.touch(mode=0o600)
     file.write_text(f"{key}\n")
 
 
-async def _mint_demo_key(database: Database, organization_id: UUID) -> str:
-    minted = await create_key(
+async def _create_demo_key(database: Database, organization_id: UUID) -> str:
+    created = await create_key(
         database,
         organization_id,
         username=DEMO_ADMIN,
@@ -181,7 +183,7 @@ async def _mint_demo_key(database: Database, organization_id: UUID) -> str:
         expires_at=None,
         now=system_clock(),
     )
-    return str(minted.text)
+    return str(created.text)
 
 
 async def _load_demo(database: Database, organization_id: UUID) -> None:
@@ -196,14 +198,14 @@ async def _load_demo(database: Database, organization_id: UUID) -> None:
             while chunk := list(islice(lines, CHUNK_SIZE)):
                 yield chunk
                 count += len(chunk)
-                told = f"Loading the demo organization … {count:,} events"
-                progress.update(task, description=told)
+                description = f"Loading the demo organization … {count:,} events"
+                progress.update(task, description=description)
 
         await import_lines(database, organization_id, chunks(), now)
 
 
-def _greet(address: str, key: str | None) -> None:
-    """What a newcomer needs next; scripts read the line of the key."""
+def _print_welcome(address: str, key: str | None) -> None:
+    """Print what a newcomer needs next. Scripts read the line with the key."""
     last_month = Month.containing(system_clock()).plus(-1)
     report = f"{address}/api/admin/chargeback/report?reportMonth={last_month}"
     lines = [

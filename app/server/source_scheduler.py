@@ -1,4 +1,4 @@
-"""What the service does by itself: sources of SOURCES_FILE, each at its interval."""
+"""Run the sources of SOURCES_FILE, each at its interval."""
 
 import asyncio
 import logging
@@ -17,52 +17,53 @@ from app.services.source_config import (
     run_source,
 )
 
-_LOOK_SECONDS = 15
+_POLL_SECONDS = 15
 _log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def sources_at_intervals(database: Database, file: Path | None) -> AsyncIterator[None]:
-    """Run the sources of the file, if there is one, for the length of the block.
+async def schedule_sources(database: Database, file: Path | None) -> AsyncIterator[None]:
+    """Run the sources of a file, if there is one, while the block lasts.
 
-    Several processes may do so: a source that one of them runs is left alone by the others.
+    Several processes may do so at a time: each run is done by one of them.
 
     Raises:
-        InvalidArgument: The file cannot be read, or says something that it must not.
+        InvalidArgument: The file cannot be read or is invalid.
     """
-    running = asyncio.create_task(_run_due(database, read_source_configs(file) if file else []))
+    configs = read_source_configs(file) if file else []
+    scheduler = asyncio.create_task(_run_due_sources(database, configs))
     try:
         yield
     finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        scheduler.cancel()
+        await asyncio.gather(scheduler, return_exceptions=True)
 
 
-async def _run_due(database: Database, connections: Sequence[SourceConfig]) -> None:
-    """Run what is due, one source at a time, until cancelled."""
-    while any(connection.every for connection in connections):
+async def _run_due_sources(database: Database, configs: Sequence[SourceConfig]) -> None:
+    """Run due sources, one at a time, until cancelled."""
+    while any(config.every for config in configs):
         try:
-            for connection in await find_due_sources(database, connections, system_clock()):
-                await _run(database, connection)
+            for config in await find_due_sources(database, configs, system_clock()):
+                await _run_source(database, config)
         except StoreUnavailable:
-            _log.info("The store is away; sources are run when it is back.")
-        await asyncio.sleep(_LOOK_SECONDS)
+            _log.info("The store is unavailable; sources run again when it is back.")
+        await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _run(database: Database, connection: SourceConfig) -> None:
-    """What stops one source is in its run, and does not stop the others."""
+async def _run_source(database: Database, config: SourceConfig) -> None:
+    """Run a source. Its failure is recorded in the run and does not stop other sources."""
     try:
-        run = await run_source(database, connection, clock=system_clock, progress=lambda *_: None)
+        run = await run_source(database, config, clock=system_clock, progress=lambda *_: None)
     except SourceBusy:
         return
     except ChargebackError as error:
-        _say(f"Source {connection.name}: {error}")
+        _print(f"Source {config.name}: {error}")
     except Exception:
-        _log.exception("Source %s failed.", connection.name)
+        _log.exception("Source %s failed.", config.name)
     else:
         total = run.total
-        _say(f"Source {connection.name}: {total.accepted} events, {run.skipped_count} skipped.")
+        _print(f"Source {config.name}: {total.accepted} events, {run.skipped_count} skipped.")
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     stderr.print(line)

@@ -90,7 +90,7 @@ async def test_a_large_body_extends_its_timeout(impatient: httpx.AsyncClient) ->
 
 class Impatient(BoundedHttpProtocol):
     head_seconds = 0.5
-    largest_head_bytes = 10_000
+    max_head_bytes = 10_000
     reader_seconds = 0.5
 
 
@@ -153,7 +153,7 @@ def assert_refused(answer: bytes, status: int, message: str) -> None:
     assert orjson.loads(body) == {"msg": message, "code": status}
 
 
-TOO_LATE = "The head of a request may take 0.5 seconds to arrive."
+TOO_LATE = "The head of a request may take at most 0.5 seconds to arrive."
 
 
 def test_incomplete_request_headers_time_out(address: tuple[str, int]) -> None:
@@ -204,7 +204,7 @@ def test_endless_request_headers_are_rejected(address: tuple[str, int]) -> None:
                 wire.sendall(b"x" * 1_000)
                 time.sleep(0.002)
         if answer := read_all(wire):  # The reset may come first.
-            limit = "The head of a request may have 10000 bytes at the most."
+            limit = "The head of a request may have at most 10000 bytes."
             assert_refused(answer, 431, limit)
 
 

@@ -17,14 +17,14 @@ class Process:
 
     def __init__(self, database: Database, clock: FixedClock) -> None:
         self.clock = clock
-        self.steady = 0.0
+        self.seconds = 0.0
         self.jumps = 0
-        self.chores = BackgroundJobs(
+        self.jobs = BackgroundJobs(
             database,
             Settings.load(month_close_after_days=5),
             clock=clock,
-            steady=lambda: self.steady,
-            on_jump=self._count,
+            boot_time=lambda: self.seconds,
+            on_clock_jump=self._count,
         )
 
     def _count(self) -> None:
@@ -32,9 +32,9 @@ class Process:
 
     async def after(self, seconds: float, *, jump: timedelta = timedelta()) -> None:
         """Let time pass, then set the wall clock."""
-        self.steady += seconds
+        self.seconds += seconds
         self.clock.now += timedelta(seconds=seconds) + jump
-        await self.chores.look()
+        await self.jobs.poll()
 
 
 @pytest.fixture
