@@ -91,8 +91,8 @@ docs: $(VENV)/.docs ## the documents as a site, into dist/site; links are checke
 
 .PHONY: screenshots
 screenshots: $(VENV)/.dev ## take the documents' pictures anew, by the browser tests
-	$(BIN)/python -m pytest tests/browser/test_graphiql.py tests/browser/test_month.py tests/browser/test_licences_and_close.py
-	cp $(addprefix artifacts/,signin.png graphiql.png completion.png month.png licences.png close.png) docs/images
+	$(BIN)/python -m pytest tests/browser/test_graphiql.py tests/browser/test_statements.py tests/browser/test_licences_and_close.py
+	cp $(addprefix artifacts/,signin.png graphiql.png completion.png month.png statement.png licences.png close.png) docs/images
 
 reference: $(VENV)/.runtime ## generate docs/reference from the code
 	$(BIN)/python tools/reference.py

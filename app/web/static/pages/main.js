@@ -7,6 +7,7 @@ import { MonthPage } from "./month/page.js";
 import { MONTHS } from "./month/queries.js";
 import { html, render, useErrorBoundary } from "./preact.js";
 import { useAddress } from "./router.js";
+import { StatementPage } from "./statements/page.js";
 import { Frame } from "./ui/frame.js";
 import { Problem } from "./ui/parts.js";
 
@@ -23,6 +24,7 @@ function App() {
 function Guarded({ path, parameters, data, reload }) {
   const [failure, reset] = useErrorBoundary((error) => console.error(error));
   if (failure) return html`<${Problem} error="This page has a defect. The browser's console has the details." retry=${reset} />`;
+  if (path === "/statements") return html`<${StatementPage} months=${data.months} parameters=${parameters} />`;
   if (path === "/close") return html`<${ClosePage} months=${data.months} parameters=${parameters} reload=${reload} />`;
   if (path === "/licences") return html`<${LicencesPage} months=${data.months} parameters=${parameters} />`;
   const month = /^\/months\/([^/]+)$/.exec(path)?.[1] ?? null;

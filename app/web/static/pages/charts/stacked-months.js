@@ -80,7 +80,7 @@ function MonthColumn({ column, series, height, isSelected, lit, texts, unit, onH
       <div class="bars" style=${{ height: `${(total / height) * 100}%` }}>
         ${values
           .map((value, index) => ({ value, index, each: series[index] }))
-          .filter(({ value }) => value > 0)
+          .filter(({ value, each }) => value > 0 && each)
           .reverse()
           .map(
             ({ value, index, each }) => html`<a
@@ -109,7 +109,7 @@ function Legend({ series, column, texts, unit, onLight }) {
     <ul onMouseLeave=${() => onLight(null)}>
       ${rows.map(({ each, index, value }) => {
         const address = each.address(column.month);
-        const content = html`<i class=${each.style}></i><span class="name">${each.name}</span
+        const content = html`<i class=${each.style}></i><span class="name" title=${each.name}>${each.name}</span
           ><span class="number">${texts.figure(value)}</span
           ><span class="share">${texts.percent(column.total ? value / column.total : 0)}</span>`;
         return html`<li key=${each.name} onMouseEnter=${() => onLight(index)}>
@@ -130,14 +130,14 @@ function ChartTable({ series, columns, texts, unit }) {
           <tr>
             <th scope="col">Month</th>
             ${series.map((each) => html`<th scope="col" class="number">${each.name}</th>`)}
-            <th scope="col" class="number">Total, ${unit}</th>
+            <th scope="col" class="number">Total${unit && `, ${unit}`}</th>
           </tr>
         </thead>
         <tbody>
           ${columns.map(
             (column) => html`<tr key=${column.month}>
               <th scope="row">${texts.month(column.month)}${column.isRunning ? ", so far" : ""}</th>
-              ${column.values.map((value) => html`<td class="number">${texts.figure(value)}</td>`)}
+              ${series.map((_, index) => column.values[index]).map((value) => html`<td class="number">${texts.figure(value)}</td>`)}
               <td class="number">${texts.figure(column.total)}</td>
             </tr>`,
           )}

@@ -9,6 +9,7 @@ import { Problem } from "../ui/parts.js";
 import { usePrintMargins } from "../ui/print.js";
 import { Attention } from "./attention.js";
 import { Cards } from "./cards.js";
+import { ChargesChart } from "./charges-chart.js";
 import { EmptyState } from "./empty-state.js";
 import { describeStatus, MonthHead } from "./head.js";
 import { FRESHNESS, TREND } from "./queries.js";
@@ -66,8 +67,12 @@ function Report({ state, months, parameters, organization }) {
       ? html`<${Problem} error=${trend.error} retry=${trend.retry} />`
       : html`<${Cards} month=${month} reports=${reports} range=${range} />`}
     <${Attention} month=${month} reports=${reports} freshness=${freshness.data} />
-    <${StorageChart} month=${month} months=${months} parameters=${parameters} />
-    <${MonthTable} state=${state} parameters=${parameters} hasCharges=${hasCharges} />
+    ${reports == null
+      ? html`<section class="panel"><div class="chart"><div class="plot"></div></div></section>`
+      : hasCharges && !parameters.get("workspace")
+        ? html`<${ChargesChart} month=${month} months=${months} parameters=${parameters} />`
+        : html`<${StorageChart} month=${month} months=${months} parameters=${parameters} />`}
+    ${reports && html`<${MonthTable} state=${state} parameters=${parameters} hasCharges=${hasCharges} />`}
   `;
 }
 

@@ -44,6 +44,14 @@ query Seats($month: Month!) {
   }
 }`;
 
+export const CHARGES_BY_MONTH = `
+query ChargesByMonth($from: Month!, $to: Month!) {
+  chargebackReports(from: $from, to: $to) {
+    reportDate
+    charges { currency total costCentres { code name amount } }
+  }
+}`;
+
 export const COST_CENTRES = `
 query CostCentres($month: Month!, $before: Month!) {
   report: chargebackReport(month: $month) {

@@ -10,6 +10,7 @@ import { COST_CENTRES, PROJECTS, USERS, WORKSPACE_MEMBERS, WORKSPACE_PROJECTS, W
  * @property {string | null} [within]  The workspace of a project.
  * @property {string[]} [tags]
  * @property {string | null} [workspace]  The workspace that the row leads to.
+ * @property {string} [costCentre]  The code that the row leads to; "" for Unassigned.
  * @property {number | null} [members]
  * @property {number | null} [experiments]
  * @property {number | null} [created]
@@ -168,6 +169,7 @@ function costCentreRows({ report, before }) {
   return (report.charges?.costCentres ?? []).map((/** @type {any} */ each) => ({
     key: each.code ?? "",
     name: each.code ? `${each.code} ${each.name}` : each.name,
+    costCentre: each.code ?? "",
     tags: [],
     value: Number(each.amount),
     before: earlier.has(each.code) ? Number(earlier.get(each.code)) : null,
@@ -275,10 +277,12 @@ const WORKSPACE_VIEWS = {
  * Return the view that an address names.
  * @param {string | null} by
  * @param {string | null} workspace
+ * @param {boolean} hasCharges  Then cost centres come first.
  */
-export function chooseView(by, workspace) {
+export function chooseView(by, workspace, hasCharges) {
   const views = workspace ? WORKSPACE_VIEWS : VIEWS;
-  const name = by && by in views ? by : Object.keys(views)[0];
+  const usual = workspace ? "project" : hasCharges ? "cost-centre" : "workspace";
+  const name = by && Object.hasOwn(views, by) ? by : usual;
   return { name, view: views[name] };
 }
 

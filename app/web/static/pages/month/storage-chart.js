@@ -39,7 +39,7 @@ export function StorageChart({ month, months, parameters }) {
  * @param {string} month
  * @param {{ month: string }[]} months
  */
-function rangeAround(month, months) {
+export function rangeAround(month, months) {
   const [last, first] = [months[0].month, months[months.length - 1].month];
   const latestStart = addMonths(last, 1 - TREND_MONTHS);
   const start = month < latestStart ? addMonths(month, -Math.floor(TREND_MONTHS / 2)) : latestStart;

@@ -6,6 +6,7 @@ import { addMonths } from "../months.js";
 import { html, useEffect, useMemo, useState } from "../preact.js";
 import { navigate, withParameters } from "../router.js";
 import { Problem, Segments, Share, ShowQuery } from "../ui/parts.js";
+import { statementAddress } from "./charges-chart.js";
 import { compare } from "./compare.js";
 import { chooseView, describeCorrections } from "./rows.js";
 
@@ -62,7 +63,7 @@ function chooseColumns(view, before, currency) {
 export function MonthTable({ state, parameters, hasCharges }) {
   const { month } = state;
   const workspace = parameters.get("workspace");
-  const { name, view } = chooseView(parameters.get("by"), workspace);
+  const { name, view } = chooseView(parameters.get("by"), workspace, hasCharges);
   const before = addMonths(month, -1);
   const variables = { month, before, ...(workspace ? { workspace } : {}) };
   const result = useQuery(view.query, variables);
@@ -80,7 +81,7 @@ export function MonthTable({ state, parameters, hasCharges }) {
     ${result.error
       ? html`<${Problem} error=${result.error} retry=${result.retry} />`
       : isOfView
-        ? html`<${Rows} key=${`${name} ${workspace}`} data=${result.data} view=${view} before=${before} parameters=${parameters} isLoading=${result.isLoading} />`
+        ? html`<${Rows} key=${`${name} ${workspace}`} data=${result.data} view=${view} month=${month} before=${before} parameters=${parameters} isLoading=${result.isLoading} />`
         : html`<div class="no-match quiet" style=${{ minHeight: "30rem" }}>Loading …</div>`}
   </section>`;
 }
@@ -106,7 +107,7 @@ function GroupBy({ name, workspace, hasCharges }) {
       };
   const options = Object.entries(views).map(([by, text]) => ({
     name: text,
-    address: withParameters({ by: by === "workspace" ? null : by, q: null, sort: null }),
+    address: withParameters({ by, q: null, sort: null }),
     isCurrent: by === name,
   }));
   return html`<${Segments} label="Group by" options=${options} />`;
@@ -121,10 +122,10 @@ function Search({ column, value }) {
 }
 
 /**
- * @param {{ data: any, view: import("./rows.js").View, before: string, parameters: URLSearchParams,
+ * @param {{ data: any, view: import("./rows.js").View, month: string, before: string, parameters: URLSearchParams,
  *   isLoading: boolean }} properties
  */
-function Rows({ data, view, before, parameters, isLoading }) {
+function Rows({ data, view, month, before, parameters, isLoading }) {
   const [limit, setLimit] = useState(PAGE_SIZE);
   const sort = parseSort(parameters.get("sort"));
   const q = parameters.get("q") ?? "";
@@ -145,7 +146,7 @@ function Rows({ data, view, before, parameters, isLoading }) {
           </tr>
         </thead>
         <tbody>
-          ${rows.slice(0, limit).map((row) => html`<${TableRow} key=${row.key} row=${row} columns=${columns} sum=${total.value ?? 0} />`)}
+          ${rows.slice(0, limit).map((row) => html`<${TableRow} key=${row.key} row=${row} month=${month} columns=${columns} sum=${total.value ?? 0} />`)}
           ${!q && describeCorrections(data).map((line) => html`<${CorrectionRow} line=${line} columns=${columns} />`)}
         </tbody>
         ${!q && html`<${TotalRow} total=${total} columns=${columns} />`}
@@ -210,20 +211,21 @@ function SortHead({ name, text, sort, style }) {
   </th>`;
 }
 
-/** @param {{ row: Row, columns: Column[], sum: number }} properties */
-function TableRow({ row, columns, sum }) {
+/** @param {{ row: Row, month: string, columns: Column[], sum: number }} properties */
+function TableRow({ row, month, columns, sum }) {
   const fraction = sum > 0 && row.value != null ? row.value / sum : null;
   return html`<tr class=${row.tags?.includes("deleted") ? "aside" : ""}>
     <th scope="row">
-      <${Name} row=${row} />${row.tags?.map((tag) => html`<span class="tag">${tag}</span>`)}
+      <${Name} row=${row} month=${month} />${row.tags?.map((tag) => html`<span class="tag">${tag}</span>`)}
     </th>
     ${columns.map((column) => html`<${Cell} column=${column} row=${row} />`)}
     <td class="share-cell"><${Share} fraction=${fraction} text=${formatPercent(fraction)} /></td>
   </tr>`;
 }
 
-/** @param {{ row: Row }} properties */
-function Name({ row }) {
+/** @param {{ row: Row, month: string }} properties */
+function Name({ row, month }) {
+  if (row.costCentre != null) return html`<a href=${statementAddress(month, row.costCentre)}>${row.name}</a>`;
   if (!row.workspace) return row.name;
   const address = withParameters({ by: "project", workspace: row.workspace, q: null, sort: null });
   if (row.within) {

@@ -6,6 +6,7 @@ import { Icon } from "./icons.js";
 const LINKS = [
   { name: "Month", address: "/", matches: /^\/($|months)/ },
   { name: "Licences", address: "/licences", matches: /^\/licences/ },
+  { name: "Statements", address: "/statements", matches: /^\/statements/ },
   { name: "Close", address: "/close", matches: /^\/close/ },
 ];
 

@@ -1,0 +1,56 @@
+// @ts-check
+// The lines of a statement beside those of the month before.
+
+/**
+ * @typedef {object} ChargeLine
+ * @property {string} rate
+ * @property {string} rateName
+ * @property {string} measure
+ * @property {string | null} workspace
+ * @property {string | null} userName
+ * @property {string | null} originMonth  Null: the month's own; else the closed month it corrects.
+ * @property {string} quantity
+ * @property {string} unit
+ * @property {string} price
+ * @property {string} amount
+ */
+
+/** @typedef {{ key: string, line: ChargeLine, amount: number | null, before: number | null, change: number }} StatementLine */
+
+/** @param {ChargeLine} line */
+function keyOf(line) {
+  return JSON.stringify([line.rate, line.workspace, line.userName, line.originMonth]);
+}
+
+/**
+ * Return every line of this or the last month. A line that is in one month only is new or gone.
+ * @param {ChargeLine[]} now
+ * @param {ChargeLine[]} before
+ * @returns {StatementLine[]}
+ */
+export function compareLines(now, before) {
+  const earlier = new Map(before.map((line) => [keyOf(line), line]));
+  const kept = now.map((line) => toStatementLine(line, Number(line.amount), earlier.get(keyOf(line))));
+  const present = new Set(now.map(keyOf));
+  const gone = before
+    .filter((line) => !present.has(keyOf(line)) && line.originMonth == null)
+    .map((line) => toStatementLine(line, null, line));
+  return [...kept, ...gone];
+}
+
+/**
+ * @param {ChargeLine} line
+ * @param {number | null} amount
+ * @param {ChargeLine | undefined} earlier
+ * @returns {StatementLine}
+ */
+function toStatementLine(line, amount, earlier) {
+  const before = earlier ? Number(earlier.amount) : null;
+  return { key: keyOf(line), line, amount, before, change: (amount ?? 0) - (before ?? 0) };
+}
+
+/** Say what a line is for. @param {ChargeLine} line */
+export function describeLine({ rateName, workspace, userName }) {
+  if (userName && workspace) return `${userName}, as a member of ${workspace}`;
+  return userName ?? workspace ?? rateName;
+}
