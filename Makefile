@@ -53,6 +53,13 @@ published: ## graphql-core's published execution tests on our executor and on St
 	@rm -rf .venvs/published/tests && mkdir -p .venvs/published/tests
 	@.venvs/published/bin/python tools/published_tests.py $(CURDIR)/.venvs/published/bin/python $(CURDIR)/.venvs/published/tests
 
+.PHONY: focus
+FOCUS_PYTHON ?= $(shell for each in python3.12 python3.13 python3.14; do $$each --version >/dev/null 2>&1 && echo $$each && break; done)
+focus: $(VENV)/.dev ## check the FOCUS files with the official validator (Python 3.12 or newer; 618 MB into .venvs)
+	@test -n "$(FOCUS_PYTHON)" || { echo "The FOCUS validator needs Python 3.12 or newer: make focus FOCUS_PYTHON=…"; exit 1; }
+	@test -x .venvs/focus/bin/focus-validator || { $(FOCUS_PYTHON) -m venv .venvs/focus && .venvs/focus/bin/python -m pip install --quiet --disable-pip-version-check focus-validator==2.2.1 'pyarrow<22' focus-data-toolkit==0.14.1; }
+	@$(BIN)/python tools/focus.py .venvs/focus/bin .venvs/focus/files
+
 hardening: $(VENV)/.dev ## the long forms of the attacks on a running service (15 minutes)
 	$(BIN)/python -m pytest -m long tests/hardening
 

@@ -30,6 +30,8 @@ class PrintFormat(StrEnum):
     CSV = "csv"
     XLSX = "xlsx"
     PARQUET = "parquet"
+    FOCUS_1_2 = "focus-1.2"
+    FOCUS_1_4 = "focus-1.4"
 
 
 def show_charges(

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from typing import NamedTuple
 
 from app.export.charge_files import write_csv, write_json, write_parquet, write_xlsx
 from app.export.charges import ChargeExport
+from app.export.focus import write_focus_csv
 
 
 class ChargeFormat(StrEnum):
@@ -15,6 +17,8 @@ class ChargeFormat(StrEnum):
     CSV = "csv"
     XLSX = "xlsx"
     PARQUET = "parquet"
+    FOCUS_1_2 = "focus-1.2"
+    FOCUS_1_4 = "focus-1.4"
 
 
 class ChargeFileType(NamedTuple):
@@ -35,5 +39,11 @@ FILE_TYPES = {
     ),
     ChargeFormat.PARQUET: ChargeFileType(
         write_parquet, "application/vnd.apache.parquet", "parquet"
+    ),
+    ChargeFormat.FOCUS_1_2: ChargeFileType(
+        partial(write_focus_csv, version="1.2"), _CSV_MEDIA_TYPE, "focus-1.2.csv"
+    ),
+    ChargeFormat.FOCUS_1_4: ChargeFileType(
+        partial(write_focus_csv, version="1.4"), _CSV_MEDIA_TYPE, "focus-1.4.csv"
     ),
 }

@@ -16,7 +16,7 @@ from tests.charges.test_worked_examples import experiment, user
 from tests.conftest import Feed, FixedClock, GraphQLClient, MakeKey, event
 
 PATH = "/api/admin/chargeback/charges"
-FORMATS = ("json", "csv", "xlsx", "parquet")
+FORMATS = ("json", "csv", "xlsx", "parquet", "focus-1.2", "focus-1.4")
 
 
 class ChargesClient:
@@ -230,7 +230,7 @@ async def test_an_unchanged_file_is_not_sent_again(
         ({"reportMonth": "2026-9"}, "'2026-9' is not a month: write YYYY-MM, such as 2026-09."),
         (
             {"reportMonth": "2026-09", "format": "pdf"},
-            "format: must be one of json, csv, xlsx, parquet; got 'pdf'.",
+            "format: must be one of json, csv, xlsx, parquet, focus-1.2, focus-1.4; got 'pdf'.",
         ),
         (
             {"report_month": "2026-09"},

@@ -1,0 +1,203 @@
+"""The charges of a month in FOCUS, the FinOps Open Cost and Usage Specification, 1.2 and 1.4.
+
+For internal chargeback the provider, publisher and invoice issuer are this service. A line keeps
+`quantity x price` unrounded in ContractedCost; BilledCost is the booked amount.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal, localcontext
+from typing import Any
+
+from app.domain.charges import ChargeLine
+from app.domain.months import Month
+from app.domain.rates import Measure
+from app.domain.safe_text import escape_for_spreadsheet
+from app.export.charge_files import import_pyarrow
+from app.export.charges import ChargeExport
+from resolvers.charge_lists import UNASSIGNED, round_decimal, trim
+
+PROVIDER = "Chargeback"
+_PRODUCT_DIGITS = 60
+"""Enough for any quantity times any price, exactly."""
+_COSTS = frozenset({"BilledCost", "EffectiveCost", "ListCost", "ContractedCost"})
+_NUMBERS = _COSTS | {
+    "PricingQuantity",
+    "ConsumedQuantity",
+    "ContractedUnitPrice",
+    "ListUnitPrice",
+}
+_UNITS = {
+    Measure.STORAGE: "GiB-Months",
+    Measure.EXPERIMENTS_CREATED: "Experiments",
+    Measure.SEATS: "User-Months",
+    Measure.SERVICE_ACCOUNTS: "User-Months",
+    Measure.UI_USES: "Uses",
+    Measure.SDK_USES: "Uses",
+    Measure.FEE: "Months",
+}
+_RECURRING = frozenset({Measure.SEATS, Measure.SERVICE_ACCOUNTS, Measure.FEE})
+_CONTRACT_1_2 = ("ProviderName", "PublisherName", "InvoiceIssuerName")
+_CONTRACT_1_4 = ("ServiceProviderName", "HostProviderName", "InvoiceIssuerName")
+_COLUMNS = (
+    "BillingAccountId",
+    "BillingAccountName",
+    "BillingCurrency",
+    "BillingPeriodStart",
+    "BillingPeriodEnd",
+    "ChargePeriodStart",
+    "ChargePeriodEnd",
+    "ChargeCategory",
+    "ChargeClass",
+    "ChargeDescription",
+    "ChargeFrequency",
+    "BilledCost",
+    "EffectiveCost",
+    "ListCost",
+    "ContractedCost",
+    "ListUnitPrice",
+    "ContractedUnitPrice",
+    "PricingQuantity",
+    "PricingUnit",
+    "ConsumedQuantity",
+    "ConsumedUnit",
+    "CommitmentDiscountStatus",
+    "ServiceCategory",
+    "ServiceSubcategory",
+    "ServiceName",
+    "InvoiceId",
+    "SubAccountId",
+    "SubAccountName",
+    "SubAccountType",
+    "ResourceId",
+    "ResourceName",
+    "ResourceType",
+    "SkuId",
+    "SkuPriceId",
+    "SkuMeter",
+    "SkuPriceDetails",
+    "Tags",
+    "x_CostCentre",
+)
+
+
+def focus_columns(version: str) -> Sequence[str]:
+    """Return the columns of a version: `1.2` or `1.4`."""
+    return (*_COLUMNS, *(_CONTRACT_1_2 if version == "1.2" else _CONTRACT_1_4))
+
+
+def focus_rows(export: ChargeExport) -> Iterator[Mapping[str, Any]]:
+    """Yield a row per charge line: all columns of all versions."""
+    for line in export.lines:
+        yield {
+            **_billing(export, line),
+            **_costs(export, line),
+            **_subject(line),
+            "ChargeCategory": "Usage",
+            "ServiceCategory": "AI and Machine Learning",
+            "ServiceSubcategory": "Machine Learning",
+            "ServiceName": "Experiment tracking",
+            "ProviderName": PROVIDER,
+            "PublisherName": PROVIDER,
+            "InvoiceIssuerName": PROVIDER,
+            "ServiceProviderName": PROVIDER,
+        }
+
+
+def _billing(export: ChargeExport, line: ChargeLine) -> Mapping[str, Any]:
+    used_in = line.origin or export.month
+    payer = line.cost_centre or UNASSIGNED
+    return {
+        "BillingAccountId": str(export.organization_id),
+        "BillingAccountName": export.organization,
+        "BillingCurrency": export.currency.code,
+        "BillingPeriodStart": _format_start(export.month),
+        "BillingPeriodEnd": _format_start(export.month.plus(1)),
+        "ChargePeriodStart": _format_start(used_in),
+        "ChargePeriodEnd": _format_start(used_in.plus(1)),
+        "ChargeClass": None if line.origin is None else "Correction",
+        "InvoiceId": None if export.closed_at is None else str(export.month),
+        "Tags": json.dumps({"cost_centre": payer}),
+        "x_CostCentre": payer,
+    }
+
+
+def _format_start(month: Month) -> str:
+    return f"{month}-01T00:00:00Z"
+
+
+def _costs(export: ChargeExport, line: ChargeLine) -> Mapping[str, Any]:
+    quantity, price = round_decimal(line.quantity), trim(line.price)
+    booked = export.currency.from_minor(line.booked)
+    with localcontext(prec=_PRODUCT_DIGITS):
+        product = quantity * price
+    unit = _UNITS[line.rate.measure]
+    return {
+        "BilledCost": booked,
+        "EffectiveCost": booked,
+        "ListCost": product,
+        "ContractedCost": product,
+        "ListUnitPrice": price,
+        "ContractedUnitPrice": price,
+        "PricingQuantity": quantity,
+        "PricingUnit": unit,
+        "ConsumedQuantity": quantity,
+        "ConsumedUnit": unit,
+        "ChargeFrequency": "Recurring" if line.rate.measure in _RECURRING else "Usage-Based",
+    }
+
+
+def _subject(line: ChargeLine) -> Mapping[str, Any]:
+    rate, workspace, user = line.rate, line.workspace, line.user
+    is_fee = rate.measure is Measure.FEE
+    of = workspace.name if workspace and not user else user.name if user else None
+    return {
+        "ChargeDescription": rate.name if of is None else f"{rate.name} of {of}",
+        "SubAccountId": workspace and str(workspace.id),
+        "SubAccountName": workspace and workspace.name,
+        "SubAccountType": workspace and "Workspace",
+        "ResourceId": rate.code if is_fee else None,
+        "ResourceName": rate.name if is_fee else None,
+        "ResourceType": "Fee" if is_fee else None,
+        "SkuId": rate.code,
+        "SkuPriceId": f"{rate.code}@{trim(line.price):f}",
+        "SkuMeter": rate.name,
+        "SkuPriceDetails": json.dumps({"x_Measure": rate.measure.value}),
+    }
+
+
+def write_focus_csv(export: ChargeExport, version: str) -> bytes:
+    """Return CSV in UTF-8. Every number has a decimal point, which readers infer types from."""
+    columns = focus_columns(version)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in focus_rows(export):
+        writer.writerow(_format_cell(row.get(column)) for column in columns)
+    return text.getvalue().encode()
+
+
+def _format_cell(value: Any) -> str:
+    if isinstance(value, Decimal):
+        text = f"{value:f}"
+        return text if "." in text else f"{text}.0"
+    return "" if value is None else escape_for_spreadsheet(value)
+
+
+def write_focus_parquet(export: ChargeExport, version: str) -> bytes:
+    """Return Parquet with exact decimals.
+
+    Raises:
+        InvalidArgument: The extra `parquet` is not installed.
+    """
+    pyarrow, parquet = import_pyarrow()
+    # A product has 12 + 10 decimals.
+    types = {True: pyarrow.decimal128(38, 22), False: pyarrow.string()}
+    columns = focus_columns(version)
+    schema = pyarrow.schema([(column, types[column in _NUMBERS]) for column in columns])
+    rows = [{column: row.get(column) for column in columns} for row in focus_rows(export)]
+    file = io.BytesIO()
+    parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), file)
+    return file.getvalue()
