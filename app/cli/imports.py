@@ -30,7 +30,7 @@ from app.connectors.files.mapping import TableMapping, default_mapping, read_map
 from app.connectors.files.tables import InvalidValue, parse_timestamp
 from app.console import print_line, stderr
 from app.db.engine import Database
-from app.db.months import MonthTotals
+from app.db.month_totals import MonthTotals
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import ChargebackError, InvalidArgument, InvalidBatch
 from app.gzip_stream import open_plain

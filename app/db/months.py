@@ -1,14 +1,13 @@
-"""Statements that write month rows.
+"""Statements that carry month rows forward, add to their figures, read and delete them.
 
 A row's stocks are those at its month's end, so a change in one month changes that month's row and
 every later one. Changes are added, and additions commute: the rows of an entity do not depend on
 the order in which its changes arrived.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -108,19 +107,6 @@ def _bind_span(months: Iterable[Month]) -> dict[str, Any]:
     }
 
 
-async def carry_forward(
-    tx: AsyncConnection, organization_id: UUID, last: Month, months: Sequence[Month]
-) -> None:
-    """Insert the rows of `months` that follow from those of `last`, the month before them.
-
-    Stocks stay, flows start at zero, and storage is held for the whole of each month. An entity
-    that neither exists nor holds experiments is not carried. A user's last use is.
-    """
-    parameters = {"organization_id": organization_id, "last": last.first_day, **_bind_span(months)}
-    for statement in _CARRY_FORWARD:
-        await tx.execute(statement, parameters)
-
-
 def _compose_carry_forward(table: MonthTable, columns: Mapping[str, str], condition: str) -> Any:
     names = ", ".join((*table.keys, *columns))
     values = ", ".join((*table.keys, *columns.values()))
@@ -157,6 +143,19 @@ _CARRY_FORWARD = (
 )
 
 
+async def carry_forward(
+    tx: AsyncConnection, organization_id: UUID, last: Month, months: Sequence[Month]
+) -> None:
+    """Insert the rows of `months` that follow from those of `last`, the month before them.
+
+    Stocks stay, flows start at zero, and storage is held for the whole of each month. An entity
+    that neither exists nor holds experiments is not carried. A user's last use is.
+    """
+    parameters = {"organization_id": organization_id, "last": last.first_day, **_bind_span(months)}
+    for statement in _CARRY_FORWARD:
+        await tx.execute(statement, parameters)
+
+
 class FiguresRow(NamedTuple):
     """What one month adds to an entity's figures; `keys` are in the order of the month table."""
 
@@ -174,6 +173,55 @@ class UsageRow(NamedTuple):
     ui_used_at: datetime | None
     sdk_usage_count: int
     sdk_used_at: datetime | None
+
+
+def _compose_changes(table: MonthTable) -> Columns:
+    types = {name: each.type for name, each in _AGGREGATES[table.table].items() if each.type}
+    return Columns(month="date", **table.key_types, **types)
+
+
+_CHANGES = {table.table: _compose_changes(table) for table in MONTH_TABLES}
+
+
+def _compose_add(table: MonthTable) -> Any:
+    keys = ", ".join(table.keys)
+    columns = _AGGREGATES[table.table]
+    totals = ", ".join(f"{each.total.format(name)} AS {name}" for name, each in columns.items())
+    merged = ", ".join(f"{name} = {each.merged.format(name)}" for name, each in columns.items())
+    return text(f"""
+        WITH total AS (
+            SELECT span.month, {keys}, {totals}
+            FROM {_CHANGES[table.table].as_rows("change")} JOIN {_SPAN}
+              ON span.month >= change.month
+            GROUP BY span.month, {keys}
+        )
+        INSERT INTO {table.table} AS kept
+               (organization_id, month, {keys}, {table.name}, {", ".join(columns)})
+        SELECT CAST(:organization_id AS uuid), total.month,
+               {", ".join(f"total.{key}" for key in table.keys)}, directory.{table.name},
+               {", ".join(f"total.{name}" for name in columns)}
+        FROM total JOIN {table.directory_table} AS directory
+          ON directory.organization_id = :organization_id
+         AND directory.{table.directory_key} = total.{table.directory_key}
+        ON CONFLICT (organization_id, month, {keys}) DO UPDATE SET {merged}
+    """)
+
+
+_ADD = {table.table: _compose_add(table) for table in MONTH_TABLES}
+
+
+def _to_amounts(figures: ExperimentFigures) -> tuple[int, ...]:
+    return (
+        figures.experiments,
+        figures.unmeasured,
+        figures.experiments_created,
+        figures.size_bytes,
+        figures.byte_microseconds,
+    )
+
+
+_NO_FIGURES = _to_amounts(ExperimentFigures())
+_NO_USAGE = (0, None, 0, None)
 
 
 async def add_figures(
@@ -213,20 +261,6 @@ async def add_to_users(
     await _add_changes(tx, organization_id, USER_MONTH, changes, months)
 
 
-def _to_amounts(figures: ExperimentFigures) -> tuple[int, ...]:
-    return (
-        figures.experiments,
-        figures.unmeasured,
-        figures.experiments_created,
-        figures.size_bytes,
-        figures.byte_microseconds,
-    )
-
-
-_NO_FIGURES = _to_amounts(ExperimentFigures())
-_NO_USAGE = (0, None, 0, None)
-
-
 async def _add_changes(
     tx: AsyncConnection,
     organization_id: UUID,
@@ -245,174 +279,20 @@ async def _add_changes(
         )
 
 
-def _compose_changes(table: MonthTable) -> Columns:
-    types = {name: each.type for name, each in _AGGREGATES[table.table].items() if each.type}
-    return Columns(month="date", **table.key_types, **types)
-
-
-_CHANGES = {table.table: _compose_changes(table) for table in MONTH_TABLES}
-
-
-def _compose_add(table: MonthTable) -> Any:
-    keys = ", ".join(table.keys)
-    columns = _AGGREGATES[table.table]
-    totals = ", ".join(f"{each.total.format(name)} AS {name}" for name, each in columns.items())
-    merged = ", ".join(f"{name} = {each.merged.format(name)}" for name, each in columns.items())
+def _compose_select_rows(table: MonthTable) -> Any:
+    if "workspace_id" not in table.keys:
+        return text(f"""
+            SELECT * FROM {table.table} WHERE organization_id = :organization_id AND month = :month
+        """)
     return text(f"""
-        WITH total AS (
-            SELECT span.month, {keys}, {totals}
-            FROM {_CHANGES[table.table].as_rows("change")} JOIN {_SPAN}
-              ON span.month >= change.month
-            GROUP BY span.month, {keys}
-        )
-        INSERT INTO {table.table} AS kept
-               (organization_id, month, {keys}, {table.name}, {", ".join(columns)})
-        SELECT CAST(:organization_id AS uuid), total.month,
-               {", ".join(f"total.{key}" for key in table.keys)}, directory.{table.name},
-               {", ".join(f"total.{name}" for name in columns)}
-        FROM total JOIN {table.directory_table} AS directory
-          ON directory.organization_id = :organization_id
-         AND directory.{table.directory_key} = total.{table.directory_key}
-        ON CONFLICT (organization_id, month, {keys}) DO UPDATE SET {merged}
+        SELECT month_row.*, workspace.name AS workspace FROM {table.table} AS month_row
+        JOIN workspace ON workspace.organization_id = :organization_id
+                      AND workspace.workspace_id = month_row.workspace_id
+        WHERE month_row.organization_id = :organization_id AND month_row.month = :month
     """)
 
 
-_ADD = {table.table: _compose_add(table) for table in MONTH_TABLES}
-
-
-class PresenceRow(NamedTuple):
-    """Whether an entity exists at a month's end."""
-
-    month: Month
-    keys: tuple[UUID, ...]
-    present: bool
-
-
-async def set_presence(
-    tx: AsyncConnection, organization_id: UUID, table: MonthTable, rows: Sequence[PresenceRow]
-) -> None:
-    """Record in which of these months these entities exist at the end."""
-    await tx.execute(
-        _SET_PRESENCE[table.table],
-        {
-            "organization_id": organization_id,
-            **_presence_columns(table).bind_rows(
-                (row.month.first_day, *row.keys, row.present) for row in rows
-            ),
-        },
-    )
-
-
-@cache
-def _presence_columns(table: MonthTable) -> Columns:
-    return Columns(month="date", **table.key_types, present="boolean")
-
-
-def _compose_set_presence(table: MonthTable) -> Any:
-    keys = ", ".join(table.keys)
-    return text(f"""
-        INSERT INTO {table.table} (organization_id, month, {keys}, {table.name}, present)
-        SELECT CAST(:organization_id AS uuid), new.month,
-               {", ".join(f"new.{key}" for key in table.keys)}, directory.{table.name}, new.present
-        FROM {_presence_columns(table).as_rows("new")}
-        JOIN {table.directory_table} AS directory
-          ON directory.organization_id = :organization_id
-         AND directory.{table.directory_key} = new.{table.directory_key}
-        ON CONFLICT (organization_id, month, {keys}) DO UPDATE SET present = excluded.present
-    """)
-
-
-_SET_PRESENCE = {
-    table.table: _compose_set_presence(table)
-    for table in (WORKSPACE_MONTH, PROJECT_MONTH, MEMBER_MONTH)
-}
-
-
-class UserMonthState(NamedTuple):
-    """A user in a month; unlicensed when the user did not exist in it."""
-
-    month: Month
-    user_id: UUID
-    licensed: bool
-    email: str | None
-    role: str | None
-    service_account: bool
-    suspended: bool
-    created_at: datetime | None
-    created_at_is_inferred: bool
-    deleted_at: datetime | None
-
-
-async def set_user_states(
-    tx: AsyncConnection, organization_id: UUID, rows: Sequence[UserMonthState]
-) -> None:
-    """Record the state of these users in these months."""
-    values = ((row.month.first_day, *row[1:]) for row in rows)
-    await tx.execute(
-        _SET_USER_STATES, {"organization_id": organization_id, **_USER_STATES.bind_rows(values)}
-    )
-
-
-_USER_STATES = Columns(
-    UserMonthState,
-    month="date",
-    user_id="uuid",
-    licensed="boolean",
-    email="text",
-    role="text",
-    service_account="boolean",
-    suspended="boolean",
-    created_at="timestamptz",
-    created_at_is_inferred="boolean",
-    deleted_at="timestamptz",
-)
-_STATE_COLUMNS = tuple(
-    field for field in UserMonthState._fields if field not in {"month", "user_id"}
-)
-_SET_USER_STATES = text(f"""
-    INSERT INTO user_month (organization_id, month, user_id, username, {", ".join(_STATE_COLUMNS)})
-    SELECT CAST(:organization_id AS uuid), new.month, new.user_id, platform_user.username,
-           {", ".join(f"new.{column}" for column in _STATE_COLUMNS)}
-    FROM {_USER_STATES.as_rows("new")}
-    JOIN platform_user ON platform_user.organization_id = :organization_id
-                      AND platform_user.user_id = new.user_id
-    ON CONFLICT (organization_id, month, user_id) DO UPDATE SET
-        {", ".join(f"{column} = excluded.{column}" for column in _STATE_COLUMNS)}
-""")
-
-
-class UnlicensedUsage(NamedTuple):
-    """Usage in a month by a user who was not licensed in it, which no report shows."""
-
-    month: Month
-    user_id: UUID
-    ui_usage_count: int
-    sdk_usage_count: int
-
-
-async def select_unlicensed_usage(
-    tx: AsyncConnection, organization_id: UUID, of: Collection[tuple[Month, UUID]]
-) -> Sequence[UnlicensedUsage]:
-    """Return the usage in those of these months and users that are unlicensed."""
-    if not of:
-        return ()
-    keys = ((month.first_day, user_id) for month, user_id in of)
-    rows = await tx.execute(
-        _SELECT_UNLICENSED_USAGE,
-        {"organization_id": organization_id, **_USERS_IN_MONTHS.bind_rows(keys)},
-    )
-    return [UnlicensedUsage(Month.containing(row.month), *row[1:]) for row in rows]
-
-
-_USERS_IN_MONTHS = Columns(month="date", user_id="uuid")
-_SELECT_UNLICENSED_USAGE = text(f"""
-    SELECT user_month.month, user_month.user_id, ui_usage_count, sdk_usage_count
-    FROM {_USERS_IN_MONTHS.as_rows("wanted")}
-    JOIN user_month
-      ON user_month.organization_id = :organization_id
-     AND user_month.month = wanted.month AND user_month.user_id = wanted.user_id
-    WHERE NOT licensed
-""")
+_SELECT_ROWS = {table.table: _compose_select_rows(table) for table in MONTH_TABLES}
 
 
 async def select_rows(
@@ -425,22 +305,6 @@ async def select_rows(
     return rows.all()
 
 
-def _compose_select_rows(table: MonthTable) -> Any:
-    if "workspace_id" not in table.keys:
-        return text(f"""
-            SELECT * FROM {table.table} WHERE organization_id = :organization_id AND month = :month
-        """)
-    return text(f"""
-        SELECT shown.*, workspace.name AS workspace FROM {table.table} AS shown
-        JOIN workspace ON workspace.organization_id = :organization_id
-                      AND workspace.workspace_id = shown.workspace_id
-        WHERE shown.organization_id = :organization_id AND shown.month = :month
-    """)
-
-
-_SELECT_ROWS = {table.table: _compose_select_rows(table) for table in MONTH_TABLES}
-
-
 async def delete_rows(tx: AsyncConnection, organization_id: UUID, month: Month) -> None:
     """Delete a month's rows, so that they can be written again."""
     for table in MONTH_TABLES:
@@ -451,64 +315,3 @@ async def delete_rows(tx: AsyncConnection, organization_id: UUID, month: Month) 
             """),
             {"organization_id": organization_id, "month": month.first_day},
         )
-
-
-class MonthTotals(NamedTuple):
-    """The totals of a month's rows."""
-
-    workspaces: int = 0
-    projects: int = 0
-    members: int = 0
-    licensed_users: int = 0
-    experiments: int = 0
-    experiments_created: int = 0
-    size_bytes: int = 0
-    ui_usage: int = 0
-    sdk_usage: int = 0
-
-
-async def select_totals(tx: AsyncConnection, organization_id: UUID) -> dict[Month, MonthTotals]:
-    """Return the totals of each month that has rows."""
-    rows = await tx.execute(_SELECT_TOTALS, {"organization_id": organization_id})
-    return {Month.containing(row.month): MonthTotals(*map(int, row[1:])) for row in rows}
-
-
-def _compose_total(table: str, columns: Mapping[str, str]) -> str:
-    """Compose a part of the union: the columns that a table has, and 0 for the others."""
-    shown = ", ".join(f"{columns.get(name, '0')} AS {name}" for name in MonthTotals._fields)
-    return f"""
-        SELECT month, {shown} FROM {table}
-        WHERE organization_id = :organization_id GROUP BY month
-    """
-
-
-_PRESENT = "count(*) FILTER (WHERE present)"
-_SELECT_TOTALS = text(f"""
-    SELECT month, {", ".join(f"sum({name}) AS {name}" for name in MonthTotals._fields)}
-    FROM ({
-    " UNION ALL ".join(
-        (
-            _compose_total(
-                "workspace_month",
-                {
-                    "workspaces": _PRESENT,
-                    "experiments": "sum(experiments)",
-                    "experiments_created": "sum(experiments_created)",
-                    "size_bytes": "sum(size_bytes)",
-                },
-            ),
-            _compose_total("project_month", {"projects": _PRESENT}),
-            _compose_total("member_month", {"members": _PRESENT}),
-            _compose_total(
-                "user_month",
-                {
-                    "licensed_users": "count(*) FILTER (WHERE licensed)",
-                    "ui_usage": "sum(ui_usage_count)",
-                    "sdk_usage": "sum(sdk_usage_count)",
-                },
-            ),
-        )
-    )
-}) AS part
-    GROUP BY month ORDER BY month
-""")

@@ -9,7 +9,7 @@ import msgspec
 
 from app.db.directory import UserState, select_users_started_before, update_users
 from app.db.events import select_facts
-from app.db.months import UserMonthState, select_unlicensed_usage, set_user_states
+from app.db.month_states import UserMonthState, select_unlicensed_usage, set_user_states
 from app.domain.accounts import (
     AccountFact,
     AccountLifespan,

@@ -30,14 +30,8 @@ from app.db.directory import (
     update_lifespans,
 )
 from app.db.events import Era, select_facts, select_first_starts
-from app.db.months import (
-    MEMBER_MONTH,
-    PROJECT_MONTH,
-    WORKSPACE_MONTH,
-    MonthTable,
-    PresenceRow,
-    set_presence,
-)
+from app.db.month_states import PresenceRow, set_presence
+from app.db.months import MEMBER_MONTH, PROJECT_MONTH, WORKSPACE_MONTH, MonthTable
 from app.domain.events import (
     ExperimentCreatedEvent,
     MemberAddedEvent,

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from app.db.engine import Transaction
 from app.db.events import select_archived_usage, stream_events
+from app.db.month_states import PresenceRow, UserMonthState, set_presence, set_user_states
 from app.db.months import (
     MEMBER_MONTH,
     MONTH_TABLES,
@@ -14,15 +15,11 @@ from app.db.months import (
     WORKSPACE_MONTH,
     FiguresRow,
     MonthTable,
-    PresenceRow,
     UsageRow,
-    UserMonthState,
     add_figures,
     add_to_users,
     delete_rows,
     select_rows,
-    set_presence,
-    set_user_states,
 )
 from app.domain.events import (
     AnyEvent,

@@ -9,7 +9,7 @@ from app.connectors.files.events import KnownEntities, collect_known_entities
 from app.db.dry_run import roll_back_at_end
 from app.db.engine import Database
 from app.db.events import select_facts_of_source
-from app.db.months import MonthTotals, select_totals
+from app.db.month_totals import MonthTotals, select_totals
 from app.domain.months import Month
 from app.ingest.store import IngestResult
 from app.services.file_import import store_lines
