@@ -13,7 +13,7 @@
 | `due` | run id | `PendingListing` |
 """
 
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -112,6 +112,20 @@ async def load_ends(
     """Return when entities were reported as ended: of these keys, or all that ever were."""
     ends = await load_checkpoint(_ended_family(kind), keys)
     return {key: int(value) for key, value in ends.items()}
+
+
+def drop_unknown_experiments(
+    fingerprints: Mapping[Bucket, str], experiment_ids: Container[str]
+) -> Mapping[Bucket, str]:
+    """Return the fingerprints of these experiments only.
+
+    So the buckets of an experiment that vanishes are forgotten, and read again if it comes back.
+    """
+    return {
+        bucket: value
+        for bucket, value in fingerprints.items()
+        if bucket.experiment_id in experiment_ids
+    }
 
 
 async def find_changed_buckets(

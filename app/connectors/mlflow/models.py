@@ -10,6 +10,7 @@ from app.connectors.mlflow.checkpoint import (
     BatchBuilder,
     PendingListing,
     decode_run,
+    drop_unknown_experiments,
     encode,
     find_changed_buckets,
     models_family,
@@ -41,7 +42,8 @@ async def read_models(
 
     A model's files count towards the run that logged it, or else towards the model itself.
     """
-    fingerprints = await context.store.model_buckets()
+    buckets = await context.store.model_buckets()
+    fingerprints = drop_unknown_experiments(buckets, projects)
     changed = await find_changed_buckets(context.load_checkpoint, MODEL_BUCKETS, fingerprints)
     for experiment_id, starts in changed.items():
         batch = BatchBuilder()

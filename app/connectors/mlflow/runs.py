@@ -9,6 +9,7 @@ from app.connectors.mlflow.checkpoint import (
     PendingListing,
     RunCheckpoint,
     decode_run,
+    drop_unknown_experiments,
     encode,
     find_changed_buckets,
     is_in_buckets,
@@ -32,7 +33,8 @@ async def read_runs(
     context: LoadContext, projects: Mapping[str, ProjectKey], users: UserTracker
 ) -> AsyncIterator[SourceBatch]:
     """Yield the runs of changed buckets, by experiment."""
-    fingerprints = await context.store.run_buckets()
+    buckets = await context.store.run_buckets()
+    fingerprints = drop_unknown_experiments(buckets, projects)
     changed = await find_changed_buckets(context.load_checkpoint, RUN_BUCKETS, fingerprints)
     for done, (experiment_id, starts) in enumerate(changed.items()):
         context.progress(_PROGRESS_LABEL, done, len(changed))

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from app.connectors.mlflow.checkpoint import (
     TRACE_BUCKETS,
     BatchBuilder,
+    drop_unknown_experiments,
     find_changed_buckets,
     store_fingerprints,
 )
@@ -21,7 +22,8 @@ async def read_traces(
 
     Ingestion drops those that were sent before as duplicates.
     """
-    fingerprints = await context.store.trace_buckets()
+    buckets = await context.store.trace_buckets()
+    fingerprints = drop_unknown_experiments(buckets, projects)
     changed = await find_changed_buckets(context.load_checkpoint, TRACE_BUCKETS, fingerprints)
     for done, (experiment_id, starts) in enumerate(changed.items()):
         context.progress("experiments with new traces", done, len(changed))
