@@ -97,6 +97,14 @@ async def test_a_body_that_is_not_wholly_gzip_is_rejected(
         (EMPTY * 51, 413),
         (EMPTY + bytes(981), 413),
     ],
+    ids=[
+        "1,000 bytes in two members",
+        "1,001 bytes in two members",
+        "1,000 bytes and one in the next member",
+        "50 empty members",
+        "51 empty members",
+        "an empty member and padding",
+    ],
 )
 @pytest.mark.parametrize("size", [33, 100_000])
 async def test_the_size_limit_covers_all_members(
