@@ -20,6 +20,8 @@ from app.clock import system_clock
 from app.console import stderr, stdout
 from app.db.engine import Database
 from app.demo.generate import DEMO_ADMIN, OrganizationShape, generate_events
+from app.demo.rate_card import demo_rate_card
+from app.domain.audit import OPERATOR
 from app.domain.callers import DEFAULT_ORGANIZATION, Scope
 from app.domain.errors import ChargebackError
 from app.domain.months import Month
@@ -38,6 +40,7 @@ from app.services.file_import import import_lines
 from app.services.key_loader import KeyLoader
 from app.services.keys import create_key
 from app.services.organizations import find_organization
+from app.services.rate_card_file import apply_rate_card, parse_rate_card
 from app.services.sessions import authenticate_key
 from app.settings import LogFormat, Settings
 
@@ -202,6 +205,9 @@ async def _load_demo(database: Database, organization_id: UUID) -> None:
                 progress.update(task, description=description)
 
         await import_lines(database, organization_id, chunks(), now)
+    current = Month.containing(now)
+    rate_card = parse_rate_card(demo_rate_card(current.plus(-OrganizationShape().months), current))
+    await apply_rate_card(database, organization_id, rate_card, by=OPERATOR, now=now)
 
 
 def _print_welcome(address: str, key: str | None) -> None:
