@@ -84,7 +84,7 @@ function MonthColumn({ column, series, height, isSelected, lit, texts, unit, onH
           .reverse()
           .map(
             ({ value, index, each }) => html`<a
-              key=${each.name}
+              key=${index}
               class=${`fades ${each.style}${lit === index ? " lit" : ""}`}
               href=${each.address(month) ?? texts.monthAddress(month)}
               tabindex="-1"

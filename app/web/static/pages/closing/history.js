@@ -3,6 +3,7 @@
 import { useQuery } from "../api.js";
 import { formatMonth, formatTime } from "../format.js";
 import { html } from "../preact.js";
+import { downloadsOf } from "../ui/downloads.js";
 import { Problem, ShowQuery } from "../ui/parts.js";
 import { HISTORY } from "./queries.js";
 
@@ -43,7 +44,7 @@ export function History() {
 
 /** @param {{ entry: Entry }} properties */
 function HistoryRow({ entry }) {
-  const report = `/api/admin/chargeback/report?reportMonth=${entry.month}`;
+  const files = downloadsOf(entry.month, false);
   return html`<tr>
     <th scope="row"><a href=${`/months/${entry.month}`}>${formatMonth(entry.month)}</a></th>
     <td>${entry.action === "CLOSED" ? "closed" : "reopened"}</td>
@@ -51,6 +52,8 @@ function HistoryRow({ entry }) {
     <td>${entry.username}</td>
     <td class="medium"><code>${entry.rowsHash.slice(0, 16)}…</code></td>
     <td class="wide">${entry.reason}</td>
-    <td><a href=${report} download=${`chargeback-${entry.month}.json`}>JSON<span class="visually-hidden"> of ${formatMonth(entry.month)}</span></a></td>
+    <td>
+      ${files.map(({ name, address, file }) => html`<a href=${address} download=${file}>${name.split(", ")[1]}<span class="visually-hidden"> of ${formatMonth(entry.month)}</span></a>${" "}`)}
+    </td>
   </tr>`;
 }

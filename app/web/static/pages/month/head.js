@@ -4,20 +4,21 @@ import { formatAge, formatDay, formatMonth, formatTime } from "../format.js";
 import { monthOf } from "../months.js";
 import { html } from "../preact.js";
 import { navigate } from "../router.js";
+import { downloadsOf } from "../ui/downloads.js";
 import { Icon } from "../ui/icons.js";
 
 /** @typedef {import("./page.js").ReportMonth} ReportMonth */
 
 /**
- * @param {{ state: ReportMonth, months: ReportMonth[], parameters: URLSearchParams, freshness: any }} properties
+ * @param {{ state: ReportMonth, months: ReportMonth[], parameters: URLSearchParams, freshness: any, hasCharges: boolean }} properties
  */
-export function MonthHead({ state, months, parameters, freshness }) {
+export function MonthHead({ state, months, parameters, freshness, hasCharges }) {
   return html`<div class="page-head">
     <${MonthSwitch} month=${state.month} months=${months} parameters=${parameters} />
     <${StatusBadge} state=${state} />
     <div class="end">
       <${Freshness} freshness=${freshness} />
-      <${Downloads} month=${state.month} />
+      <${Downloads} month=${state.month} hasCharges=${hasCharges} />
     </div>
   </div>`;
 }
@@ -97,15 +98,15 @@ function Freshness({ freshness }) {
   return html`<span class="quiet" title=${formatTime(latest)}>Last events ${formatAge(latest, Date.now())}</span>`;
 }
 
-/** @param {{ month: string }} properties */
-function Downloads({ month }) {
-  const report = `/api/admin/chargeback/report?reportMonth=${month}`;
+/** @param {{ month: string, hasCharges: boolean }} properties */
+function Downloads({ month, hasCharges }) {
   return html`<details class="menu">
     <summary class="button"><${Icon} name="download" />Download</summary>
     <ul>
-      <li>
-        <a href=${report} download=${`chargeback-${month}.json`}>Report, JSON<small>The document of the REST API</small></a>
-      </li>
+      ${downloadsOf(month, hasCharges).map(
+        ({ name, note, address, file }) =>
+          html`<li><a href=${address} download=${file}>${name}<small>${note}</small></a></li>`,
+      )}
       <li>
         <button type="button" onClick=${() => print()}>Print or save as PDF<small>This view, with status and hash</small></button>
       </li>

@@ -62,7 +62,7 @@ function Report({ state, months, parameters, organization }) {
     document.title = `${formatMonth(month)} · Chargeback`;
   }, [month]);
   return html`
-    <${MonthHead} state=${state} months=${months} parameters=${parameters} freshness=${freshness.data} />
+    <${MonthHead} state=${state} months=${months} parameters=${parameters} freshness=${freshness.data} hasCharges=${hasCharges} />
     ${trend.error
       ? html`<${Problem} error=${trend.error} retry=${trend.retry} />`
       : html`<${Cards} month=${month} reports=${reports} range=${range} />`}
