@@ -10,12 +10,16 @@ import pytest
 from graphql import parse, validate
 
 from app import __version__
+from app.db.engine import Database
 from app.demo.generate import OrganizationShape, generate_events
-from app.domain.callers import Scope
+from app.domain.audit import OPERATOR
+from app.domain.callers import DEFAULT_ORGANIZATION, Scope
 from app.domain.errors import CODES, ChargebackError
 from app.domain.event_decoding import decode_lines
 from app.domain.events import EVENT_TYPE_BY_CLASS, EVENT_TYPES
+from app.domain.ids import organization_id
 from app.domain.keys import KeyText
+from app.services.rate_card import set_currency
 from app.settings import Settings
 from schema import schema
 from tests.conftest import CONTRACT, NOW, Feed, FixedClock, GraphQLClient, MakeKey
@@ -115,10 +119,13 @@ def test_documented_queries_fit_the_schema(name: str) -> None:
 
 
 @pytest.fixture
-async def demo(feed: Feed, clock: FixedClock) -> None:
+async def demo(feed: Feed, clock: FixedClock, database: Database) -> None:
     """A small organization with some months of history, like the demo's."""
     shape = OrganizationShape(workspaces=3, users=12, months=3)
     await feed(*generate_events(shape, seed=1, until=clock.now))
+    await set_currency(
+        database, organization_id(DEFAULT_ORGANIZATION), "EUR", by=OPERATOR, now=clock.now
+    )
 
 
 @pytest.mark.usefixtures("demo")
