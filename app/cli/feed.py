@@ -14,7 +14,7 @@ from app.db.engine import Database
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.server.store import run_with_store
 from app.services.organizations import find_organization
-from app.services.retention import LEAST_DAYS, prune_events
+from app.services.retention import MIN_RETENTION_DAYS, prune_events
 from resolvers.feed_activity import read_feed_activity
 
 feed = command_group("Show which events arrived; prune old usage events.")
@@ -67,7 +67,7 @@ def prune(
         typer.Option(
             metavar="DAYS",
             help="Minimum age, counted from the end of the year in which the events arrived.",
-            min=LEAST_DAYS,
+            min=MIN_RETENTION_DAYS,
         ),
     ],
     data_dir: DataDir = DEFAULT_DATA_DIR,

@@ -67,7 +67,7 @@ class AuditFilter:
         ]
 
 
-def _select(organization_id: UUID, matching: AuditFilter) -> Select[Any]:
+def _compose_select(organization_id: UUID, matching: AuditFilter) -> Select[Any]:
     return select(*(getattr(AuditLog, name) for name in AuditEntry._fields)).where(
         AuditLog.organization_id == organization_id, *matching.conditions
     )
@@ -81,7 +81,7 @@ async def select_entries(
     after: UUID | None,
 ) -> Sequence[Any]:
     """Select a page of the log, latest first; rows have the columns of `AuditEntry`."""
-    statement = _select(organization_id, matching)
+    statement = _compose_select(organization_id, matching)
     if after is not None:
         statement = statement.where(AuditLog.entry_id < after)
     latest_first = statement.order_by(AuditLog.entry_id.desc())
@@ -93,6 +93,6 @@ async def stream_entries(
     tx: AsyncConnection, organization_id: UUID, matching: AuditFilter
 ) -> AsyncIterator[Any]:
     """Stream the log, earliest first; rows have the columns of `AuditEntry`."""
-    rows = await tx.stream(_select(organization_id, matching).order_by(AuditLog.entry_id))
+    rows = await tx.stream(_compose_select(organization_id, matching).order_by(AuditLog.entry_id))
     async for row in rows:
         yield row

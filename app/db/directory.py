@@ -41,21 +41,21 @@ class Entity(NamedTuple):
 
 
 class NewUser(NamedTuple):
-    """A user that an event names."""
+    """A user that an event mentions."""
 
     user_id: UUID
     username: str
 
 
 class NewWorkspace(NamedTuple):
-    """A workspace that an event names."""
+    """A workspace that an event mentions."""
 
     workspace_id: UUID
     name: str
 
 
 class NewProject(NamedTuple):
-    """A project that an event names."""
+    """A project that an event mentions."""
 
     project_id: UUID
     workspace_id: UUID
@@ -63,7 +63,7 @@ class NewProject(NamedTuple):
 
 
 class NewMembership(NamedTuple):
-    """A membership that an event names."""
+    """A membership that an event mentions."""
 
     member_id: UUID
     workspace_id: UUID
@@ -73,44 +73,44 @@ class NewMembership(NamedTuple):
 async def insert_entities(
     tx: AsyncConnection,
     organization_id: UUID,
-    named: Mapping[type[NamedTuple], Collection[tuple[Any, ...]]],
+    entities: Mapping[type[NamedTuple], Collection[tuple[Any, ...]]],
 ) -> None:
     """Insert the entities that do not exist yet, without lifespans.
 
     Args:
         tx: The transaction.
         organization_id: The organization of the entities.
-        named: The rows of each table, by class.
+        entities: The rows of each table, by class.
     """
-    for kind, columns in _NAMED.items():
-        if rows := named.get(kind):
+    for kind, columns in _COLUMNS.items():
+        if rows := entities.get(kind):
             await tx.execute(
-                _INSERT_NAMED[kind],
+                _INSERT[kind],
                 {"organization_id": organization_id, **columns.bind_rows(rows)},
             )
 
 
-def _insert_named(table: str, columns: Columns) -> Any:
+def _compose_insert(table: str, columns: Columns) -> Any:
     return text(f"""
         INSERT INTO {table} (organization_id, {columns.names})
         SELECT CAST(:organization_id AS uuid), {columns.names}
-        FROM {columns.as_rows("named")}
+        FROM {columns.as_rows("new_entity")}
         ON CONFLICT DO NOTHING
     """)
 
 
 # Parents before children, because of the foreign keys.
-_NAMED: Mapping[type[NamedTuple], Columns] = {
+_COLUMNS: Mapping[type[NamedTuple], Columns] = {
     NewUser: Columns(NewUser, user_id="uuid", username="text"),
     NewWorkspace: Columns(NewWorkspace, workspace_id="uuid", name="text"),
     NewProject: Columns(NewProject, project_id="uuid", workspace_id="uuid", name="text"),
     NewMembership: Columns(NewMembership, member_id="uuid", workspace_id="uuid", user_id="uuid"),
 }
-_INSERT_NAMED = {
-    NewUser: _insert_named("platform_user", _NAMED[NewUser]),
-    NewWorkspace: _insert_named("workspace", _NAMED[NewWorkspace]),
-    NewProject: _insert_named("project", _NAMED[NewProject]),
-    NewMembership: _insert_named("membership", _NAMED[NewMembership]),
+_INSERT = {
+    NewUser: _compose_insert("platform_user", _COLUMNS[NewUser]),
+    NewWorkspace: _compose_insert("workspace", _COLUMNS[NewWorkspace]),
+    NewProject: _compose_insert("project", _COLUMNS[NewProject]),
+    NewMembership: _compose_insert("membership", _COLUMNS[NewMembership]),
 }
 
 
@@ -213,10 +213,11 @@ _USER_STATES = Columns(
     ended_at="timestamptz",
 )
 _UPDATE_USERS = text(f"""
-    UPDATE platform_user SET email = now.email, role = now.role, suspended = now.suspended,
-                       started_at = now.started_at, ended_at = now.ended_at
-    FROM {_USER_STATES.as_rows("now")}
-    WHERE platform_user.organization_id = :organization_id AND platform_user.user_id = now.user_id
+    UPDATE platform_user SET email = state.email, role = state.role, suspended = state.suspended,
+                       started_at = state.started_at, ended_at = state.ended_at
+    FROM {_USER_STATES.as_rows("state")}
+    WHERE platform_user.organization_id = :organization_id
+      AND platform_user.user_id = state.user_id
 """)
 
 

@@ -12,15 +12,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.error_translation import StoreErrorTranslator
 from app.db.pool import ConnectionPool
-from app.db.row_security import SCOPE, owner_scope, scope
+from app.db.row_security import SCOPE, owner_scope_parameters, scope_parameters
 from app.db.snapshot import Snapshot
 from app.timeouts import STATEMENT_SECONDS
 
 Transaction = AsyncConnection
-"""An open transaction. Whoever opened it commits it."""
+"""An open transaction. Only the context manager that began it commits it."""
 
 _SCOPE = text(f"SELECT {SCOPE}")
-# The timeout is the transaction's. A pooler would reject one of the session.
+# Limited to the transaction, because a pooler rejects settings of the session.
 _SCOPE_WITH_TIMEOUT = text(
     f"SELECT {SCOPE}, set_config('statement_timeout', '{STATEMENT_SECONDS}s', true)"
 )
@@ -60,7 +60,7 @@ class Database(ConnectionPool):
         return self._begin_scoped(_SCOPE, organization_id)
 
     def unscoped_read(self) -> AbstractAsyncContextManager[Transaction]:
-        """Begin a read of what authentication needs: organizations, keys and accounts of all.
+        """Begin a read of all tenants' organizations, users, keys and sessions, to authenticate.
 
         Raises:
             ServiceBusy: No connection was free in time.
@@ -79,14 +79,14 @@ class Database(ConnectionPool):
             StoreUnavailable: PostgreSQL cannot be reached.
         """
         async with self.begin() as connection:
-            await connection.execute(_SCOPE, owner_scope())
+            await connection.execute(_SCOPE, owner_scope_parameters())
             yield connection
 
     @asynccontextmanager
     async def _begin_scoped(
         self, command: TextClause, organization_id: UUID | None
     ) -> AsyncIterator[Transaction]:
-        parameters = scope(await self.role(), organization_id)
+        parameters = scope_parameters(await self.role(), organization_id)
         async with self.begin() as connection:
             await connection.execute(command, parameters)
             yield connection
@@ -105,6 +105,6 @@ class Database(ConnectionPool):
         try:
             yield snapshot
         finally:
-            with StoreErrorTranslator():  # Errors of the block itself pass unchanged.
+            with StoreErrorTranslator():  # Errors that the block raises pass unchanged.
                 async with stack:
                     await snapshot.cancel_reads()

@@ -51,8 +51,8 @@ USER_MONTH = MonthTable("user_month", ("user_id",), "username", "platform_user",
 MONTH_TABLES = (WORKSPACE_MONTH, PROJECT_MONTH, MEMBER_MONTH, USER_MONTH)
 
 _SAME_MONTH = "FILTER (WHERE span.month = change.month)"
-_SUM = "kept.{0} + excluded.{0}"
-_LATEST = "greatest(kept.{0}, excluded.{0})"
+_SUM = "existing.{0} + excluded.{0}"
+_LATEST = "greatest(existing.{0}, excluded.{0})"
 
 
 class _Aggregate(NamedTuple):
@@ -195,7 +195,7 @@ def _compose_add(table: MonthTable) -> Any:
               ON span.month >= change.month
             GROUP BY span.month, {keys}
         )
-        INSERT INTO {table.table} AS kept
+        INSERT INTO {table.table} AS existing
                (organization_id, month, {keys}, {table.name}, {", ".join(columns)})
         SELECT CAST(:organization_id AS uuid), total.month,
                {", ".join(f"total.{key}" for key in table.keys)}, directory.{table.name},

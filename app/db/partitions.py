@@ -1,8 +1,8 @@
 """Statements for partitions of the event table: usage events by year of arrival.
 
 Events of users, workspaces, projects, memberships and experiments have partition year 0 and stay
-forever. Usage events only add up: once a year is old enough, its sums per month, user and channel
-go to the usage archive and its partition is dropped as a whole.
+forever. Usage events only add up. Once a year is old enough, the archive keeps its sums per month,
+user and channel, and its partition is dropped.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,28 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db.row_security import create_policies
 from app.domain.errors import StoreUnavailable
 from app.timeouts import LOCK_SECONDS
+
+# Any 64-bit number that no other advisory lock uses.
+_PARTITIONS_LOCK = 0x7061727469746E73
+_LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
+_ARCHIVE = text("""
+    WITH archived AS (
+        INSERT INTO usage_archive AS existing
+               (organization_id, month, user_id, channel, use_count, last_used_at, event_count)
+        SELECT organization_id, CAST(date_trunc('month', occurred_at AT TIME ZONE 'UTC') AS date),
+               subject_id, data->>'channel', sum(use_count),
+               max(occurred_at) FILTER (WHERE use_count <> 0), count(*)
+        FROM event CROSS JOIN LATERAL (
+            SELECT coalesce(CAST(data->>'count' AS bigint), 1) AS use_count) AS usage
+        WHERE partition_year = :year
+        GROUP BY 1, 2, 3, 4
+        ON CONFLICT (organization_id, month, user_id, channel) DO UPDATE SET
+            use_count = existing.use_count + excluded.use_count,
+            last_used_at = greatest(existing.last_used_at, excluded.last_used_at),
+            event_count = existing.event_count + excluded.event_count
+    )
+    SELECT count(*) FROM event WHERE partition_year = :year
+""")
 
 
 async def create_usage_partitions(tx: AsyncConnection, now: datetime) -> None:
@@ -46,11 +68,7 @@ async def _has_usage(tx: AsyncConnection, year: int) -> bool:
 
 async def lock_partitions(tx: AsyncConnection) -> None:
     """Keep other processes from creating or dropping partitions until the transaction ends."""
-    await tx.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-
-
-# Any 64-bit number that nothing else locks will do.
-_LOCK = 0x7368656C766573
+    await tx.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _PARTITIONS_LOCK})
 
 
 async def select_usage_years(tx: AsyncConnection, before_year: int) -> Sequence[int]:
@@ -102,24 +120,3 @@ async def _drop_partition(tx: AsyncConnection, partition: str) -> None:
         raise StoreUnavailable(
             "Old events cannot be dropped while a long batch is being stored; try again later."
         ) from error
-
-
-_LOCK_NOT_AVAILABLE = "55P03"
-_ARCHIVE = text("""
-    WITH archived AS (
-        INSERT INTO usage_archive AS kept
-               (organization_id, month, user_id, channel, use_count, last_used_at, event_count)
-        SELECT organization_id, CAST(date_trunc('month', occurred_at AT TIME ZONE 'UTC') AS date),
-               subject_id, data->>'channel', sum(use_count),
-               max(occurred_at) FILTER (WHERE use_count <> 0), count(*)
-        FROM event CROSS JOIN LATERAL (
-            SELECT coalesce(CAST(data->>'count' AS bigint), 1) AS use_count) AS usage
-        WHERE partition_year = :year
-        GROUP BY 1, 2, 3, 4
-        ON CONFLICT (organization_id, month, user_id, channel) DO UPDATE SET
-            use_count = kept.use_count + excluded.use_count,
-            last_used_at = greatest(kept.last_used_at, excluded.last_used_at),
-            event_count = kept.event_count + excluded.event_count
-    )
-    SELECT count(*) FROM event WHERE partition_year = :year
-""")

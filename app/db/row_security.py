@@ -1,6 +1,6 @@
 """Tenant isolation by row-level security: a transaction sees only one organization's rows.
 
-Each table has row-level security. A transaction sets its organization (`scope`) and assumes a
+Each table has row-level security. A transaction sets its organization (`SCOPE`) and assumes a
 role that the policies bind. Where the user of DATABASE_URL cannot assume that role, the policies
 are forced on the tables' owner too.
 """
@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.domain.errors import StoreNotIsolated
 
 ROLE = "chargeback_app"
-"""The role of transactions other than maintenance. It has no login, no tables and no BYPASSRLS."""
+"""The role of all transactions but maintenance; it cannot log in or bypass policies."""
 
 SIGN_IN_TABLES = frozenset({"platform_user", "api_key", "organization", "session"})
 """Tables that authentication reads across organizations, before the caller is known."""
@@ -32,7 +32,7 @@ SCOPE = """
 _SIGN_IN, _MAINTENANCE = "sign-in", "maintenance"
 
 
-def scope(role: str, organization_id: UUID | None) -> dict[str, str]:
+def scope_parameters(role: str, organization_id: UUID | None) -> dict[str, str]:
     """Return the parameters of `SCOPE` for one organization; None is for authentication."""
     return {
         "role": role,
@@ -41,9 +41,9 @@ def scope(role: str, organization_id: UUID | None) -> dict[str, str]:
     }
 
 
-def scope_command(role: str, organization_id: UUID | None) -> str:
+def compose_scope_command(role: str, organization_id: UUID | None) -> str:
     """Return the `SCOPE` statement with literals. Neither value comes from a user."""
-    bound = {name: f"'{value}'" for name, value in scope(role, organization_id).items()}
+    bound = {name: f"'{value}'" for name, value in scope_parameters(role, organization_id).items()}
     return (
         f"SELECT {SCOPE}".replace(":role", bound["role"])
         .replace(":organization_id", bound["organization_id"])
@@ -51,7 +51,7 @@ def scope_command(role: str, organization_id: UUID | None) -> str:
     )
 
 
-def owner_scope() -> dict[str, str]:
+def owner_scope_parameters() -> dict[str, str]:
     """Return the parameters of `SCOPE` for the tables' owner, who sees all rows."""
     return {"role": "none", "organization_id": "", "mode": _MAINTENANCE}
 
@@ -71,20 +71,6 @@ async def select_role(connection: AsyncConnection) -> str:
     return ROLE if result.scalar_one() else "none"
 
 
-async def create_policies(tx: AsyncConnection) -> None:
-    """Create the missing policies and grants of each table.
-
-    Raises:
-        StoreNotIsolated: The user of DATABASE_URL bypasses row-level security.
-    """
-    await tx.execute(text(_CREATE_ROLE))
-    role = await select_role(tx)
-    await _require_row_security(tx, role)
-    for table in (await tx.execute(text(_TABLES), {"role": role})).all():
-        for command in _missing_commands(table, has_role=role == ROLE):
-            await tx.execute(command)
-
-
 # Roles belong to the server, so the first database with the privilege creates it, possibly at the
 # same time as another. Without the privilege, the policies bind the tables' owner instead.
 _CREATE_ROLE = f"""
@@ -99,6 +85,34 @@ _CREATE_ROLE = f"""
         WHEN insufficient_privilege OR duplicate_object OR unique_violation THEN NULL;
     END $$
 """
+
+_TABLES = f"""
+    SELECT quote_ident(relname) AS name, relispartition AS is_partition,
+           relrowsecurity AS is_enabled, relforcerowsecurity AS is_forced,
+           ARRAY(SELECT polname::text FROM pg_policy WHERE polrelid = pg_class.oid) AS policies,
+           :role = '{ROLE}' AND has_table_privilege(
+               CASE :role WHEN 'none' THEN session_user ELSE :role END,
+               pg_class.oid, 'INSERT') AS is_granted
+    FROM pg_class
+    WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
+      AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = pg_class.oid
+                  AND attname = 'organization_id' AND NOT attisdropped)
+    ORDER BY relname
+"""
+
+
+async def create_policies(tx: AsyncConnection) -> None:
+    """Create the missing policies and grants of each table.
+
+    Raises:
+        StoreNotIsolated: The user of DATABASE_URL bypasses row-level security.
+    """
+    await tx.execute(text(_CREATE_ROLE))
+    role = await select_role(tx)
+    await _require_row_security(tx, role)
+    for table in (await tx.execute(text(_TABLES), {"role": role})).all():
+        for command in _iter_missing_commands(table, has_role=role == ROLE):
+            await tx.execute(command)
 
 
 async def _require_row_security(tx: AsyncConnection, role: str) -> None:
@@ -118,20 +132,6 @@ async def _require_row_security(tx: AsyncConnection, role: str) -> None:
         )
 
 
-_TABLES = f"""
-    SELECT quote_ident(relname) AS name, relispartition AS is_partition,
-           relrowsecurity AS secured, relforcerowsecurity AS forced,
-           ARRAY(SELECT polname::text FROM pg_policy WHERE polrelid = pg_class.oid) AS policies,
-           :role = '{ROLE}' AND has_table_privilege(
-               CASE :role WHEN 'none' THEN session_user ELSE :role END,
-               pg_class.oid, 'INSERT') AS granted
-    FROM pg_class
-    WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
-      AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = pg_class.oid
-                  AND attname = 'organization_id' AND NOT attisdropped)
-    ORDER BY relname
-"""
-
 _OWN_ROWS = (
     "organization_id = "
     "(SELECT CAST(nullif(current_setting('chargeback.organization_id', true), '') AS uuid))"
@@ -139,26 +139,26 @@ _OWN_ROWS = (
 _MODE = "(SELECT current_setting('chargeback.mode', true)) = '{}'"
 
 
-def _missing_commands(table: Any, *, has_role: bool) -> Iterator[TextClause]:
+def _iter_missing_commands(table: Any, *, has_role: bool) -> Iterator[TextClause]:
     """Yield the commands that a table still needs.
 
     A partition gets no policy or grant, because it is only read and written through its parent.
     """
-    if not table.secured:
+    if not table.is_enabled:
         yield text(f"ALTER TABLE {table.name} ENABLE ROW LEVEL SECURITY")
-    if table.forced == has_role:
+    if table.is_forced == has_role:
         force = "NO FORCE" if has_role else "FORCE"
         yield text(f"ALTER TABLE {table.name} {force} ROW LEVEL SECURITY")
     if table.is_partition:
         return
-    for name, policy in _policies(table.name, has_role=has_role).items():
+    for name, policy in _compose_policies(table.name, has_role=has_role).items():
         if name not in table.policies:
             yield text(f"CREATE POLICY {name} ON {table.name} {policy}")
-    if has_role and not table.granted:
-        yield text(f"GRANT {', '.join(_privileges(table.name))} ON {table.name} TO {ROLE}")
+    if has_role and not table.is_granted:
+        yield text(f"GRANT {', '.join(_list_privileges(table.name))} ON {table.name} TO {ROLE}")
 
 
-def _policies(table: str, *, has_role: bool) -> dict[str, str]:
+def _compose_policies(table: str, *, has_role: bool) -> dict[str, str]:
     policies = {}
     if not has_role:
         maintenance = _MODE.format(_MAINTENANCE)
@@ -175,7 +175,7 @@ def _policies(table: str, *, has_role: bool) -> dict[str, str]:
     return policies
 
 
-def _privileges(table: str) -> Sequence[str]:
+def _list_privileges(table: str) -> Sequence[str]:
     if table in APPEND_ONLY_TABLES:
         return ("SELECT", "INSERT")
     return ("SELECT", "INSERT", "UPDATE", "DELETE")

@@ -15,7 +15,7 @@ import asyncpg
 
 from app.db.error_translation import DRIVER_ERRORS, StoreErrorTranslator
 from app.db.pool import ConnectionPool
-from app.db.row_security import scope_command
+from app.db.row_security import compose_scope_command
 from app.db.statements import Statement
 from app.domain.errors import Forbidden
 from app.timeouts import STATEMENT_SECONDS
@@ -187,7 +187,7 @@ class Snapshot:
         self, reader: "_Reader", arguments: Sequence[Any], organization_id: UUID | None
     ) -> None:
         if reader.organization_id != organization_id:
-            await reader.connection.execute(await self._scope_command(organization_id))
+            await reader.connection.execute(await self._compose_scope_command(organization_id))
             reader.organization_id = organization_id
         if not reader.has_custom_plans and any(map(_is_long, arguments)):
             await reader.connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
@@ -224,7 +224,8 @@ class Snapshot:
 
     async def _open_reader(self) -> "_Reader":
         """Begin the transaction on one more connection, in one round trip."""
-        scope = await self._scope_command(self._organization_id)  # May use a connection at first.
+        # The first call takes a connection of its own, to select the role.
+        scope = await self._compose_scope_command(self._organization_id)
         pooled = await self._stack.enter_async_context(self._pool.connection())
         connection: Any = (await pooled.get_raw_connection()).driver_connection
         self._stack.push_async_callback(_roll_back, connection)
@@ -238,8 +239,8 @@ class Snapshot:
         self._connection_count += 1
         return _Reader(connection, self._organization_id)
 
-    async def _scope_command(self, organization_id: UUID | None) -> str:
-        return scope_command(await self._pool.role(), organization_id)
+    async def _compose_scope_command(self, organization_id: UUID | None) -> str:
+        return compose_scope_command(await self._pool.role(), organization_id)
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """Statements that are compiled once and run often.
 
-SQLAlchemy takes milliseconds to compile a statement, as long as a small report takes as a whole.
-So each shape of a statement is compiled once, and only the parameters differ from run to run.
+SQLAlchemy takes milliseconds to compile a statement, which is as long as a small report takes. So
+each shape of a statement is compiled once, and runs differ only in their parameters.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ Composable = Select[Any] | CompoundSelect[Any]
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement as the driver takes it.
+    """A compiled statement, ready for the driver.
 
     Attributes:
         text: The SQL text, with the placeholders `$1`, `$2` …

@@ -48,7 +48,7 @@ class Scenario:
     def begin(self) -> None:
         """Found the organization and schedule what follows."""
         users, workspaces = self._founding_users(), self._founding_workspaces()
-        self._found(users, workspaces)
+        self._schedule_founding(users, workspaces)
         self._schedule_evenly(self._users[len(users) :], self.join, percent=100)
         self._schedule_evenly(
             self._workspaces[len(workspaces) :], self.start_workspace, percent=70
@@ -63,24 +63,24 @@ class Scenario:
         percent = _FOUNDING_WORKSPACES_PERCENT if self._simulation.shape.lifelike else 100
         return self._workspaces[: max(1, len(self._workspaces) * percent // 100)]
 
-    def _found(self, users: Sequence[User], workspaces: Sequence[Workspace]) -> None:
+    def _schedule_founding(self, users: Sequence[User], workspaces: Sequence[Workspace]) -> None:
         pause = _FOUNDING_HOURS * HOUR // (2 * len(users) + len(workspaces))
         actions: Iterator[ScheduledAction] = chain(
             (partial(self.import_user, user) for user in users),
             (partial(self.open_workspace, workspace) for workspace in workspaces),
             (partial(self.settle, user) for user in users),
         )
-        founding = partial(self._found_next, actions, min(pause, _LONGEST_PAUSE))
+        founding = partial(self._perform_next_founding, actions, min(pause, _LONGEST_PAUSE))
         self._simulation.queue.schedule(self._simulation.history.start, founding)
 
-    def _found_next(
+    def _perform_next_founding(
         self, actions: Iterator[ScheduledAction], pause: Instant, now: Instant
     ) -> Iterable[Fact]:
         """Perform one founding action and schedule the rest for a moment later."""
         action = next(actions, None)
         if action is None:
             return ()
-        rest = partial(self._found_next, actions, pause)
+        rest = partial(self._perform_next_founding, actions, pause)
         self._simulation.queue.schedule(now + 1 + self._simulation.rng.randbelow(pause), rest)
         return action(now)
 

@@ -53,7 +53,7 @@ async def open_database(
 
 
 async def _check_login(database: Database) -> None:
-    """Log in once, so that the admin sees the reason of a failure, which clients must not see."""
+    """Log in once, to show the admin the reason of a failure. Clients must not see it."""
     try:
         await database.check_login()
     except DRIVER_ERRORS as error:

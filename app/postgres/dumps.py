@@ -25,8 +25,8 @@ from app.db.migrations import LOCK
 from app.domain.errors import ChargebackError, StoreUnavailable
 from app.postgres.programs import find_bin_folder
 
-_ASIDE = "chargeback_before_restore"
-_OURS = ("--no-owner", "--no-privileges", "--no-policies")
+_OLD_SCHEMA = "chargeback_before_restore"
+_DUMP_OPTIONS = ("--no-owner", "--no-privileges", "--no-policies")
 
 
 class DumpFailed(ChargebackError):
@@ -58,22 +58,22 @@ async def write_dump(url: str, file: Path, programs: Path | None = None) -> None
     Raises:
         DumpFailed: pg_dump failed, or the file cannot be written.
     """
-    unfinished = file.with_name(f".{file.name}.unfinished")
-    connection, environment = _connection(url)
-    options = ("--format=custom", "--enable-row-security", *_OURS, connection)
+    temporary = file.with_name(f".{file.name}.unfinished")
+    connection, environment = _compose_connection(url)
+    options = ("--format=custom", "--enable-row-security", *_DUMP_OPTIONS, connection)
     try:
-        with _open_private_file(unfinished) as output:
+        with _open_private_file(temporary) as output:
             dump = await _start_program(
                 programs, "pg_dump", *options, output=output, env=environment
             )
             await _wait_for_success("pg_dump", dump)
-        await asyncio.to_thread(_seal, unfinished)
-        unfinished.rename(file)
+        await asyncio.to_thread(_seal, temporary)
+        temporary.rename(file)
     except OSError as error:
         raise DumpFailed(f"{file}: cannot be written: {error.strerror}.") from None
     finally:
         with suppress(FileNotFoundError):
-            unfinished.unlink()
+            temporary.unlink()
 
 
 def _open_private_file(file: Path) -> BinaryIO:
@@ -83,17 +83,17 @@ def _open_private_file(file: Path) -> BinaryIO:
 async def read_dump(url: str, file: Path, programs: Path | None = None) -> None:
     """Restore a dump into a schema without tables.
 
-    pg_restore writes a script that psql runs. By itself it would send every server a setting that
-    servers before PostgreSQL 17 reject.
+    pg_restore writes a script that psql runs. Connected directly, pg_restore would send a setting
+    that servers before PostgreSQL 17 reject.
 
     Raises:
         DumpFailed: A program failed. The caller drops what was restored by then.
     """
-    connection, environment = _connection(url)
+    connection, environment = _compose_connection(url)
     options = ("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction")
-    script = await _start_program(programs, "pg_restore", *_OURS, "--file=-", str(file))
+    script = await _start_program(programs, "pg_restore", *_DUMP_OPTIONS, "--file=-", str(file))
     psql = await _start_program(
-        programs, "psql", *options, connection, reads=True, env=environment
+        programs, "psql", *options, connection, with_stdin=True, env=environment
     )
     try:
         await _pipe_script(script, psql)
@@ -109,7 +109,7 @@ async def _pipe_script(script: Process, psql: Process) -> None:
     if script.stdout is None or psql.stdin is None:
         return
     head = await script.stdout.read(_CHUNK_BYTES)
-    psql.stdin.write(head.replace(_UNKNOWN_BEFORE_17, b"\n", 1))
+    psql.stdin.write(head.replace(_SETTING_SINCE_17, b"\n", 1))
     while chunk := await script.stdout.read(_CHUNK_BYTES):
         psql.stdin.write(chunk)
         await psql.stdin.drain()
@@ -117,19 +117,19 @@ async def _pipe_script(script: Process, psql: Process) -> None:
 
 
 _CHUNK_BYTES = 1_048_576
-_UNKNOWN_BEFORE_17 = b"\nSET transaction_timeout = 0;\n"
+_SETTING_SINCE_17 = b"\nSET transaction_timeout = 0;\n"
 
 
 def _seal(file: Path) -> None:
     """Append the hash of a dump. pg_restore ignores it, but would not notice a truncated dump."""
-    with file.open("r+b") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
-        opened.write(_SEAL + digest.encode())
-        opened.flush()
-        os.fsync(opened.fileno())
+    with file.open("r+b") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        stream.write(_SEAL + digest.encode())
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
-_SEAL = b"\nsha256 of what is before this line: "
+_SEAL = b"\nsha256 of the bytes before this line: "
 _SEAL_BYTES = len(_SEAL) + 64
 
 
@@ -141,24 +141,24 @@ def verify_dump(file: Path) -> None:
     """
     try:
         seal = _read_seal(file)
-        is_whole = seal.startswith(_SEAL) and seal[len(_SEAL) :] == _digest(file)
+        is_complete = seal.startswith(_SEAL) and seal[len(_SEAL) :] == _digest(file)
     except OSError as error:
         raise NoDump(f"{file}: cannot be read: {error.strerror}.") from None
-    if not is_whole:
+    if not is_complete:
         raise NoDump(f"{file} is not a complete backup that `chargeback backup` wrote.")
 
 
 def _read_seal(file: Path) -> bytes:
-    with file.open("rb") as opened:
-        opened.seek(-min(_SEAL_BYTES, file.stat().st_size), os.SEEK_END)
-        return opened.read()
+    with file.open("rb") as stream:
+        stream.seek(-min(_SEAL_BYTES, file.stat().st_size), os.SEEK_END)
+        return stream.read()
 
 
 def _digest(file: Path) -> bytes:
     digest = hashlib.sha256()
     left = file.stat().st_size - _SEAL_BYTES
-    with file.open("rb") as opened:
-        while left > 0 and (chunk := opened.read(min(left, _CHUNK_BYTES))):
+    with file.open("rb") as stream:
+        while left > 0 and (chunk := stream.read(min(left, _CHUNK_BYTES))):
             digest.update(chunk)
             left -= len(chunk)
     return digest.hexdigest().encode()
@@ -167,17 +167,17 @@ def _digest(file: Path) -> bytes:
 async def _start_program(
     programs: Path | None,
     name: str,
-    *words: str,
+    *arguments: str,
     output: BinaryIO | int = asyncio.subprocess.PIPE,
-    reads: bool = False,
+    with_stdin: bool = False,
     env: Mapping[str, str] = MappingProxyType({}),
 ) -> Process:
     program = (programs or find_bin_folder()) / name
     try:
         return await asyncio.create_subprocess_exec(
             program,
-            *words,
-            stdin=asyncio.subprocess.PIPE if reads else asyncio.subprocess.DEVNULL,
+            *arguments,
+            stdin=asyncio.subprocess.PIPE if with_stdin else asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=asyncio.subprocess.PIPE,
             env={"PATH": os.defpath, "LC_ALL": "C", **env},
@@ -192,7 +192,7 @@ async def _wait_for_success(name: str, process: Process) -> None:
         raise DumpFailed(f"{name} failed: {' '.join(output.decode(errors='replace').split())}")
 
 
-def _connection(url: str) -> tuple[str, Mapping[str, str]]:
+def _compose_connection(url: str) -> tuple[str, Mapping[str, str]]:
     """Return the option for the process list, and the environment that holds the password."""
     connection, password = _without_password(url)
     return f"--dbname={connection}", {"PGOPTIONS": _ALL_ROWS, **password}
@@ -207,10 +207,10 @@ def _without_password(url: str) -> tuple[str, Mapping[str, str]]:
     parts = urlsplit(url)
     login, at, hosts = parts.netloc.rpartition("@")
     user, _, password = login.partition(":")
-    words = [(name, value) for name, value in parse_qsl(parts.query) if name != "password"]
-    shown = parts._replace(netloc=f"{user}{at}{hosts}", query=urlencode(words))
+    options = [(name, value) for name, value in parse_qsl(parts.query) if name != "password"]
+    public = parts._replace(netloc=f"{user}{at}{hosts}", query=urlencode(options))
     secret = dict(parse_qsl(parts.query)).get("password") or unquote(password)
-    return urlunsplit(shown), {"PGPASSWORD": secret} if secret else {}
+    return urlunsplit(public), {"PGPASSWORD": secret} if secret else {}
 
 
 @asynccontextmanager
@@ -229,28 +229,28 @@ async def replace_schema(url: str) -> AsyncIterator[None]:
         await connection.execute(f"SELECT pg_advisory_lock({LOCK})")
         await _require_exclusive_access(connection)
         schema = await connection.fetchval("SELECT quote_ident(current_schema())")
-        await connection.execute(_SET_ASIDE.format(schema=schema, aside=_ASIDE))
+        await connection.execute(_RENAME_OLD_SCHEMA.format(schema=schema, old=_OLD_SCHEMA))
         try:
             yield
         except BaseException:
-            await connection.execute(_BRING_BACK.format(schema=schema, aside=_ASIDE))
+            await connection.execute(_RESTORE_OLD_SCHEMA.format(schema=schema, old=_OLD_SCHEMA))
             raise
-        await connection.execute(f"DROP SCHEMA {_ASIDE} CASCADE")
+        await connection.execute(f"DROP SCHEMA {_OLD_SCHEMA} CASCADE")
     finally:
         await connection.close()
 
 
 # The new schema gets what initdb gives to `public`.
-_SET_ASIDE = """
-    DROP SCHEMA IF EXISTS {aside} CASCADE;
-    ALTER SCHEMA {schema} RENAME TO {aside};
+_RENAME_OLD_SCHEMA = """
+    DROP SCHEMA IF EXISTS {old} CASCADE;
+    ALTER SCHEMA {schema} RENAME TO {old};
     CREATE SCHEMA {schema};
     GRANT USAGE ON SCHEMA {schema} TO PUBLIC;
     COMMENT ON SCHEMA {schema} IS 'standard public schema'
 """
-_BRING_BACK = """
+_RESTORE_OLD_SCHEMA = """
     DROP SCHEMA {schema} CASCADE;
-    ALTER SCHEMA {aside} RENAME TO {schema}
+    ALTER SCHEMA {old} RENAME TO {schema}
 """
 
 
@@ -276,8 +276,8 @@ async def _require_exclusive_access(connection: asyncpg.Connection) -> None:
     """)
     if others:
         raise StoreInUse(
-            f"The store has {others} other connections. First stop the service, and whatever else "
-            "uses it."
+            f"The store has {others} other connections. First stop the service and all other "
+            "commands that use it."
         )
 
 

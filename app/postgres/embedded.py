@@ -7,7 +7,7 @@ it leaves the server running when Python is killed, and trusts stale files. The 
     server    locked by the owner and, by inheritance, by PostgreSQL; free once none runs
     cluster/  PostgreSQL's data directory
     socket/   the only way to connect, mode 0700; in the temporary folder if the path is too long
-    log/      PostgreSQL's log, one file per weekday; start.log is of the latest start
+    log/      PostgreSQL's log, one file per weekday; start.log covers the latest start
 
 The server dies with its owner: Linux sends it SIGINT (a fast, clean stop) when the *thread* that
 started it ends, so call `start` in the main thread. On other systems it survives, and the next
@@ -15,7 +15,7 @@ started it ends, so call `start` in the main thread. On other systems it survive
 
 PostgreSQL refuses to run as root. For root it runs as the owner of `cluster/`, at first as
 `postgres` or `nobody`. If that user cannot reach the programs or the folder (a clone below a 0700
-`/root`), it keeps the one capability that lets it. Permissions of other folders do not change.
+`/root`), it keeps the one capability that this needs. Permissions of other folders do not change.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ _SETTINGS = {
     "max_connections": "100",
     "fsync": "on",
     "synchronous_commit": "on",
-    # Cancel statements whose client is gone, also after a crash: no new server can start while
+    # Cancel statements whose client has gone, also after a crash: no new server can start while
     # a statement of the old one runs.
     "client_connection_check_interval": "1s",
     "jit": "off",  # Compilation costs more than it saves on short statements.
@@ -71,7 +71,7 @@ _INITDB = (
     "--builtin-locale=C.UTF-8",
 )
 
-_STOP_SECONDS = 60.0  # For a fast stop, which writes a checkpoint; then comes an immediate one.
+_STOP_SECONDS = 60.0  # A fast stop writes a checkpoint. After the timeout, stop immediately.
 
 
 def _choose_shared_buffers() -> int:
@@ -83,9 +83,9 @@ def _choose_shared_buffers() -> int:
 class EmbeddedPostgres:
     """One PostgreSQL server on one folder, shared by every process that names the folder.
 
-    The first process to `start` owns the server: it alone stops it, and starts it again when it
-    is killed. The others attach; once the owner has gone, one of them starts the server and owns
-    it. Both methods may be called again at any time.
+    The first process that calls `start` owns the server: it alone stops the server, and restarts
+    it after a crash. Other processes attach. When the owner has ended, one of them becomes the
+    owner and starts the server. `start` and `stop` may be called repeatedly.
     """
 
     def __init__(self, folder: Path, *, timeout_seconds: float = 120.0) -> None:
@@ -111,10 +111,10 @@ class EmbeddedPostgres:
 
     @property
     def url(self) -> str:
-        """`postgresql://postgres@/postgres?host=<socket folder>&port=5432`, the superuser's.
+        """The superuser's URL: `postgresql://postgres@/postgres?host=<socket folder>&port=5432`.
 
-        asyncpg takes it as it is, SQLAlchemy with `postgresql+asyncpg` as its scheme. The path
-        names the database, to be replaced at will; the socket folder never needs quoting.
+        asyncpg accepts it unchanged; SQLAlchemy needs the scheme `postgresql+asyncpg`. The path is
+        the database name, which callers may replace. The socket folder needs no quoting.
         """
         if self._socket_folder is None:
             raise EmbeddedPostgresError("The embedded PostgreSQL has not been started.")
@@ -198,15 +198,15 @@ class EmbeddedPostgres:
         locks.announce(str(self._socket_folder))
 
     async def _create_cluster(self, programs: Programs) -> None:
-        """Run initdb in a temporary folder, so that `cluster/` is never a partial one."""
-        unfinished = self._cluster.with_name("cluster.unfinished")
-        if unfinished.exists():
-            shutil.rmtree(unfinished)
-        make_private_folder(unfinished, programs.account)
-        self._child = programs.spawn("initdb", "-D", str(unfinished), *_INITDB)
+        """Run initdb in a temporary folder, so that `cluster/` is never incomplete."""
+        temporary = self._cluster.with_name("cluster.unfinished")
+        if temporary.exists():
+            shutil.rmtree(temporary)
+        make_private_folder(temporary, programs.account)
+        self._child = programs.spawn("initdb", "-D", str(temporary), *_INITDB)
         if await _wait_for_exit(self._child, self._timeout_seconds) != 0:
             raise EmbeddedPostgresError(f"initdb failed: {_read_failure_reason(self._folder)}")
-        unfinished.rename(self._cluster)
+        temporary.rename(self._cluster)
 
     async def _wait_until_ready(self, server: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + self._timeout_seconds

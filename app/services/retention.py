@@ -1,4 +1,4 @@
-"""Retention of usage events: archive and drop them, one year of arrival at a time."""
+"""Retention of usage events: archive and drop them, one partition year at a time."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,12 +12,12 @@ from app.db.partitions import (
     select_usage_years,
 )
 
-LEAST_DAYS = 400
+MIN_RETENTION_DAYS = 400
 """Duplicates of usage events are recognized for at least this long."""
 
 
 class PrunedYear(NamedTuple):
-    """A year of arrival whose usage events were archived and dropped."""
+    """A partition year whose usage events were archived and dropped."""
 
     year: int
     event_count: int
@@ -33,14 +33,14 @@ async def prepare_partitions(database: Database, now: datetime) -> None:
 async def prune_events(
     database: Database, *, after_days: int, now: datetime
 ) -> Sequence[PrunedYear]:
-    """Archive and drop the usage events of each year whose last one arrived long enough ago.
+    """Archive and drop the usage events of each year that ended long enough ago.
 
     Reports, verification and reopened months give the same figures as before. Several processes
     may run this at the same time; each year is archived once.
 
     Args:
         database: The store.
-        after_days: The age in days of a year's last event.
+        after_days: How many days ago a year must have ended.
         now: The current time.
     """
     before_year = (now - timedelta(days=after_days)).astimezone(UTC).year

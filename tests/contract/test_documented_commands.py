@@ -16,8 +16,8 @@ from tests.contract.test_documents import DOCUMENTS, ROOT
 CHARGEBACK = re.compile(r"(?:^|.*\s)(?:\S*/)?chargeback ([a-z].*)")
 
 
-def shown() -> Iterator[tuple[str, str]]:
-    """Each line of a block that begins a command of ours, with its document."""
+def iter_documented_commands() -> Iterator[tuple[str, str]]:
+    """Yield each documented line that runs a command of this project, with its document."""
     for name, text in DOCUMENTS.items():
         for block in re.findall(r"^```(?:bash)?\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
             for line in block.replace("\\\n", " ").splitlines():
@@ -27,7 +27,7 @@ def shown() -> Iterator[tuple[str, str]]:
                     yield name, found[1]
 
 
-COMMANDS = sorted(set(shown()))
+COMMANDS = sorted(set(iter_documented_commands()))
 
 
 def test_there_are_commands_to_look_at() -> None:

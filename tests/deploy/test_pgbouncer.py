@@ -138,7 +138,7 @@ async def test_everything_works_behind_it_with_the_documented_settings(
                 ).url
                 for each in ("one", "other")
             ]
-            answers = await asked_at_once(urls, key)
+            answers = await count_concurrent_responses(urls, key)
         verified = chargeback(store.pooled, "months", "verify", "2026-10", settings=settings)
         chargeback(store.pooled, "months", "close", "2026-10", settings=settings)
         through, past = (
@@ -151,8 +151,8 @@ async def test_everything_works_behind_it_with_the_documented_settings(
     assert through == past
 
 
-async def asked_at_once(urls: list[str], key: str) -> Counter[tuple[str, int]]:
-    """Forty requests at a time, six times, in turns to each service; how many had which status."""
+async def count_concurrent_responses(urls: list[str], key: str) -> Counter[tuple[str, int]]:
+    """Send 40 requests at a time, six times, to the services in turn; count them by status."""
     async with httpx.AsyncClient(headers={"Authorization": key}, timeout=60) as client:
 
         async def ask(number: int) -> tuple[str, int]:

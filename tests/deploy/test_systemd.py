@@ -53,7 +53,7 @@ class Booted:
     def key(self) -> str:
         return self.shell(f"{CHARGEBACK} keys create --user ada").removeprefix("API key: ")
 
-    def asked(self, key: str) -> str:
+    def request_report_status(self, key: str) -> str:
         return self("python3", "-c", ASK, key)
 
 
@@ -156,14 +156,14 @@ def test_the_handbook_s_line_works_and_later_lines_override(installed: Booted) -
 
     installed.shell(line.format("False"))
     installed(CHARGEBACK, "systemd", "restart")
-    off = installed.asked(key)
+    off = installed.request_report_status(key)
     installed.shell(line.format("True"))
     installed("systemctl", "restart", "chargeback")
     installed(CHARGEBACK, "systemd", "restart")
 
     assert off.startswith("404 ")
     assert "CHARGEBACK_USAGE_REPORT_ENABLED='True'" in off
-    assert installed.asked(key) == "200"
+    assert installed.request_report_status(key) == "200"
 
 
 def test_a_month_that_was_closed_is_closed_after_the_restore(installed: Booted) -> None:
@@ -193,7 +193,7 @@ def test_it_comes_back_after_kill_9(installed: Booted) -> None:
             break
         time.sleep(0.3)
 
-    assert installed.asked(key) == "200"
+    assert installed.request_report_status(key) == "200"
 
 
 def test_the_nightly_backup_writes_a_whole_store(installed: Booted) -> None:

@@ -427,7 +427,7 @@ CONTENT_TYPES = {
 
 
 @cache
-def written_to() -> frozenset[str]:
+def list_paths_with_body() -> frozenset[str]:
     """Return every path that accepts a body."""
     app = create_app(Settings.load(), Database("postgresql://nobody@127.0.0.1:1/none"))
     return frozenset(
@@ -451,7 +451,7 @@ def _packed() -> _Named:
     }
     ways = [
         (path, content_type)
-        for path in sorted(written_to())
+        for path in sorted(list_paths_with_body())
         for content_type in CONTENT_TYPES.get(path, ["application/json"])
     ]
     for path, content_type in ways:

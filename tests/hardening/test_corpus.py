@@ -32,7 +32,7 @@ def attacks() -> Sequence[Attack]:
     return list(corpus())
 
 
-def asked(service: ServerProcess, query: str = EVERYTHING) -> object:
+def query_everything(service: ServerProcess, query: str = EVERYTHING) -> object:
     answer = httpx.post(
         f"{service.url}/graphql",
         json={"query": query},
@@ -79,9 +79,9 @@ def processor_seconds(service: ServerProcess) -> float:
 
 def test_the_corpus_does_no_harm(service: ServerProcess, attacks: Sequence[Attack]) -> None:
     assert len(attacks) > 1_000
-    before = asked(service)
+    before = query_everything(service)
     assert list(attacked(service, attacks)) == []
-    assert asked(service) == before
+    assert query_everything(service) == before
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from app.db.engine import Database
 from app.server.http_protocol import BoundedHttpProtocol
 from app.settings import Settings
 from tests.conftest import FixedClock, create_client
-from tests.hardening.corpus import CONTENT_TYPES, written_to
+from tests.hardening.corpus import CONTENT_TYPES, list_paths_with_body
 
 
 async def trickled(pieces: int, size: int, pause: float) -> AsyncIterator[bytes]:
@@ -42,7 +42,7 @@ async def impatient(
         yield client
 
 
-@pytest.mark.parametrize("path", sorted(written_to()))
+@pytest.mark.parametrize("path", sorted(list_paths_with_body()))
 async def test_a_slow_body_times_out(impatient: httpx.AsyncClient, path: str) -> None:
     content_type = CONTENT_TYPES.get(path, ["application/json"])[0]
     began = time.monotonic()

@@ -44,7 +44,7 @@ def large_key(service: KeyedServer) -> str:
     return create_root_key(service.data_dir, "--organization", "large")[0]
 
 
-def asked(service: KeyedServer, key: str) -> socket.socket:
+def request_without_reading(service: KeyedServer, key: str) -> socket.socket:
     """Open a connection, request the report, and read nothing."""
     wire = socket.socket()
     wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
@@ -75,7 +75,7 @@ def test_clients_that_do_not_read_cannot_block_others(
     assert download(service, large_key).status_code == 200
     with ExitStack() as readers:
         for _ in range(2 * CONNECTIONS):
-            readers.enter_context(asked(service, large_key))
+            readers.enter_context(request_without_reading(service, large_key))
         time.sleep(0.5)
         began = time.monotonic()
         viewer = httpx.post(
@@ -99,7 +99,7 @@ def test_clients_that_do_not_read_cannot_block_others(
 @pytest.mark.timeout(120)
 def test_an_unread_response_is_aborted(service: KeyedServer, large_key: str) -> None:
     began = time.monotonic()
-    with asked(service, large_key):
+    with request_without_reading(service, large_key):
         time.sleep(1)
         assert connections_in_use(service) > 0
         while connections_in_use(service):

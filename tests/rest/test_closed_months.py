@@ -30,7 +30,7 @@ async def closed(feed: Feed, database: Database, clock: FixedClock) -> None:
     await close_month(database, OWN, MONTH, by=OPERATOR, now=clock.now)
 
 
-async def asked(
+async def fetch_report(
     client: httpx.AsyncClient, key: str, encoding: str = "gzip", tag: str | None = None
 ) -> httpx.Response:
     headers = {"Authorization": key, "Accept-Encoding": encoding}
@@ -50,13 +50,13 @@ async def stored(database: Database) -> Sequence[str]:
 async def test_a_repeated_request_only_queries_the_key(
     client: httpx.AsyncClient, admin_key: str, database: Database
 ) -> None:
-    first = await asked(client, admin_key)
+    first = await fetch_report(client, admin_key)
     assert len(first.json()["workspaces"]) == 40
     assert first.headers["content-encoding"] == "gzip"
 
     with record_statements(database) as statements:
-        again = await asked(client, admin_key)
-        known = await asked(client, admin_key, tag=first.headers["etag"])
+        again = await fetch_report(client, admin_key)
+        known = await fetch_report(client, admin_key, tag=first.headers["etag"])
     assert (again.content, again.headers["etag"]) == (first.content, first.headers["etag"])
     assert "immutable" in again.headers["cache-control"]
     assert (known.status_code, known.content) == (304, b"")
@@ -69,14 +69,14 @@ async def test_a_repeated_request_only_queries_the_key(
 async def test_another_process_sends_the_stored_bytes_and_reads_no_rows(
     client: httpx.AsyncClient, admin_key: str, database: Database, clock: FixedClock
 ) -> None:
-    first = await asked(client, admin_key)
+    first = await fetch_report(client, admin_key)
     assert await stored(database) == [hashlib.sha256(first.content).hexdigest()]
 
     async with create_client(database, Settings.load(admin_user_list="root"), clock) as other:
         with record_statements(database) as statements:
             plain, packed = (
-                await asked(other, admin_key, "identity"),
-                await asked(other, admin_key),
+                await fetch_report(other, admin_key, "identity"),
+                await fetch_report(other, admin_key),
             )
     assert plain.content == packed.content == first.content
     assert "content-encoding" not in plain.headers
@@ -87,10 +87,10 @@ async def test_another_process_sends_the_stored_bytes_and_reads_no_rows(
 async def test_plain_bytes_are_cached_for_clients_without_gzip(
     client: httpx.AsyncClient, admin_key: str, database: Database
 ) -> None:
-    first = await asked(client, admin_key, "identity")
-    await asked(client, admin_key, "identity")
+    first = await fetch_report(client, admin_key, "identity")
+    await fetch_report(client, admin_key, "identity")
     with record_statements(database) as statements:
-        again = await asked(client, admin_key, "identity")
+        again = await fetch_report(client, admin_key, "identity")
     assert again.content == first.content
     reads = [each for each in statements.texts if "FROM" in each and "audit_log" not in each]
     assert len(reads) == 1
@@ -101,10 +101,10 @@ async def test_plain_bytes_are_cached_for_clients_without_gzip(
 async def test_a_batch_for_an_open_month_leaves_the_closed_report_unchanged(
     client: httpx.AsyncClient, admin_key: str, database: Database, feed: Feed
 ) -> None:
-    first = await asked(client, admin_key)
+    first = await fetch_report(client, admin_key)
     await feed(event("workspace.upserted", "2026-10-05T00:00:00Z", name="later"))
     with record_statements(database) as statements:
-        again = await asked(client, admin_key)
+        again = await fetch_report(client, admin_key)
     assert (again.content, again.headers["etag"]) == (first.content, first.headers["etag"])
     assert not any("workspace_month" in each for each in statements.texts)
 
@@ -117,19 +117,19 @@ async def test_reopening_the_month_removes_its_stored_document(
     clock: FixedClock,
     feed: Feed,
 ) -> None:
-    first = await asked(client, admin_key)
+    first = await fetch_report(client, admin_key)
     await reopen_month(
         database, OWN, MONTH, reason="a source was late", by=OPERATOR, now=clock.now
     )
     assert await stored(database) == []
 
     await feed(event("workspace.upserted", "2026-09-05T00:00:00Z", name="late"))
-    opened = await asked(client, admin_key)
+    opened = await fetch_report(client, admin_key)
     assert len(opened.json()["workspaces"]) == 41
     assert opened.headers["etag"] != first.headers["etag"]
     clock.now += timedelta(minutes=1)
     await close_month(database, OWN, MONTH, by=OPERATOR, now=clock.now)
-    closed_again = await asked(client, admin_key)
+    closed_again = await fetch_report(client, admin_key)
     assert closed_again.content == opened.content
     assert closed_again.headers["etag"] not in {first.headers["etag"], opened.headers["etag"]}
     assert await stored(database) == [hashlib.sha256(opened.content).hexdigest()]

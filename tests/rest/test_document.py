@@ -364,14 +364,14 @@ async def test_bearer_and_the_clientlib_prefix_return_the_same_bytes(
 ) -> None:
     await a_busy_month(feed)
 
-    async def asked(path: str, authorization: str) -> bytes:
+    async def fetch(path: str, authorization: str) -> bytes:
         answer = await client.get(path, headers={"Authorization": authorization})
         assert answer.status_code == 200
         return answer.content
 
     path = "/api/admin/chargeback/report?reportMonth=2026-11"
-    bare = await asked(path, admin_key)
-    assert await asked(path, f"Bearer {admin_key}") == bare
-    assert await asked(path, f"bearer {admin_key}") == bare
-    assert await asked(path, f"{admin_key}*eyJiYXNlVXJsIjogIngifQ==") == bare
-    assert await asked(f"/clientlib{path}", admin_key) == bare
+    bare = await fetch(path, admin_key)
+    assert await fetch(path, f"Bearer {admin_key}") == bare
+    assert await fetch(path, f"bearer {admin_key}") == bare
+    assert await fetch(path, f"{admin_key}*eyJiYXNlVXJsIjogIngifQ==") == bare
+    assert await fetch(f"/clientlib{path}", admin_key) == bare

@@ -82,18 +82,20 @@ async def test_non_admins_and_other_organizations_are_forbidden(
     ann, bob = await make_key("ann"), await make_key("bob")
     writer = await make_key("ann", Scope.EVENTS_WRITE)
 
-    async def asked(key: str, **parameters: str) -> httpx.Response:
+    async def fetch_report(key: str, **parameters: str) -> httpx.Response:
         return await client.get(path, params=parameters, headers={"Authorization": key})
 
-    assert (await asked(ann)).status_code == 200
-    assert (await asked(ann, organization="default")).status_code == 200
-    assert "'bob' is not an admin" in check_error(await asked(bob), 403)
-    assert "report:read" in check_error(await asked(writer), 403)
+    assert (await fetch_report(ann)).status_code == 200
+    assert (await fetch_report(ann, organization="default")).status_code == 200
+    assert "'bob' is not an admin" in check_error(await fetch_report(bob), 403)
+    assert "report:read" in check_error(await fetch_report(writer), 403)
     # The error does not reveal whether the organization exists.
     assert "access organization 'other'" in check_error(
-        await asked(ann, organization="other"), 403
+        await fetch_report(ann, organization="other"), 403
     )
-    assert "access organization 'none'" in check_error(await asked(ann, organization="none"), 403)
+    assert "access organization 'none'" in check_error(
+        await fetch_report(ann, organization="none"), 403
+    )
 
 
 async def test_a_listed_admin_gets_404_for_an_unknown_organization(
@@ -260,15 +262,15 @@ async def test_is_alive_needs_no_store(clock: FixedClock) -> None:
 async def test_service_accounts_are_listed_by_name(
     path: str, client: httpx.AsyncClient, feed: Feed, admin_key: str
 ) -> None:
-    def told(username: str, *, bot: bool, time: str = "2026-01-01T00:00:00Z") -> bytes:
+    def create_upsert(username: str, *, bot: bool, time: str = "2026-01-01T00:00:00Z") -> bytes:
         return event("user.upserted", time, username=username, email="e", serviceAccount=bot)
 
     await feed(
-        told("b bot", bot=True),
-        told("A bot", bot=True),
-        told("ann", bot=False),
-        told("was", bot=True),
-        told("was", bot=False, time="2026-02-01T00:00:00Z"),
+        create_upsert("b bot", bot=True),
+        create_upsert("A bot", bot=True),
+        create_upsert("ann", bot=False),
+        create_upsert("was", bot=True),
+        create_upsert("was", bot=False, time="2026-02-01T00:00:00Z"),
     )
     answer = await client.get(path, headers={"Authorization": admin_key})
 
