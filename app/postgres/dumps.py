@@ -27,6 +27,24 @@ from app.postgres.programs import find_bin_folder
 
 _OLD_SCHEMA = "chargeback_before_restore"
 _DUMP_OPTIONS = ("--no-owner", "--no-privileges", "--no-policies")
+_CHUNK_BYTES = 1_048_576
+_SETTING_SINCE_17 = b"\nSET transaction_timeout = 0;\n"
+_SEAL = b"\nsha256 of the bytes before this line: "
+_SEAL_BYTES = len(_SEAL) + 64
+_ALL_ROWS = "-c chargeback.mode=maintenance"
+"""Lets the owner read all rows on a server where the policies bind the owner too."""
+# The new schema gets what initdb gives to `public`.
+_RENAME_OLD_SCHEMA = """
+    DROP SCHEMA IF EXISTS {old} CASCADE;
+    ALTER SCHEMA {schema} RENAME TO {old};
+    CREATE SCHEMA {schema};
+    GRANT USAGE ON SCHEMA {schema} TO PUBLIC;
+    COMMENT ON SCHEMA {schema} IS 'standard public schema'
+"""
+_RESTORE_OLD_SCHEMA = """
+    DROP SCHEMA {schema} CASCADE;
+    ALTER SCHEMA {old} RENAME TO {schema}
+"""
 
 
 class DumpFailed(ChargebackError):
@@ -116,10 +134,6 @@ async def _pipe_script(script: Process, psql: Process) -> None:
     psql.stdin.close()
 
 
-_CHUNK_BYTES = 1_048_576
-_SETTING_SINCE_17 = b"\nSET transaction_timeout = 0;\n"
-
-
 def _seal(file: Path) -> None:
     """Append the hash of a dump. pg_restore ignores it, but would not notice a truncated dump."""
     with file.open("r+b") as stream:
@@ -127,10 +141,6 @@ def _seal(file: Path) -> None:
         stream.write(_SEAL + digest.encode())
         stream.flush()
         os.fsync(stream.fileno())
-
-
-_SEAL = b"\nsha256 of the bytes before this line: "
-_SEAL_BYTES = len(_SEAL) + 64
 
 
 def verify_dump(file: Path) -> None:
@@ -198,10 +208,6 @@ def _compose_connection(url: str) -> tuple[str, Mapping[str, str]]:
     return f"--dbname={connection}", {"PGOPTIONS": _ALL_ROWS, **password}
 
 
-_ALL_ROWS = "-c chargeback.mode=maintenance"
-"""Lets the owner read all rows on a server where the policies bind the owner too."""
-
-
 def _without_password(url: str) -> tuple[str, Mapping[str, str]]:
     """Return the URL without its password, and the password as an environment variable."""
     parts = urlsplit(url)
@@ -238,20 +244,6 @@ async def replace_schema(url: str) -> AsyncIterator[None]:
         await connection.execute(f"DROP SCHEMA {_OLD_SCHEMA} CASCADE")
     finally:
         await connection.close()
-
-
-# The new schema gets what initdb gives to `public`.
-_RENAME_OLD_SCHEMA = """
-    DROP SCHEMA IF EXISTS {old} CASCADE;
-    ALTER SCHEMA {schema} RENAME TO {old};
-    CREATE SCHEMA {schema};
-    GRANT USAGE ON SCHEMA {schema} TO PUBLIC;
-    COMMENT ON SCHEMA {schema} IS 'standard public schema'
-"""
-_RESTORE_OLD_SCHEMA = """
-    DROP SCHEMA {schema} CASCADE;
-    ALTER SCHEMA {old} RENAME TO {schema}
-"""
 
 
 async def require_exclusive_access(url: str) -> None:
