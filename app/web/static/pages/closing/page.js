@@ -30,7 +30,7 @@ export function ClosePage({ months, parameters, reload }) {
     ${month
       ? html`<${Readiness} key=${month} month=${month} open=${open} reload=${reload} />`
       : html`<p class="panel padded">Every month that is over is closed.</p>`}
-    <${History} />
+    <${History} key=${months.filter((each) => each.status === "CLOSED").length} />
   `;
 }
 
