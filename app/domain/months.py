@@ -35,8 +35,8 @@ class Month(NamedTuple):
         if match is None or match[1] == "0000":
             if _DAY_PATTERN.fullmatch(text):
                 raise InvalidMonth(
-                    f"{text!r} is a day: write the month, {text[:7]}. Reports, prices and "
-                    "assignments start with a month."
+                    f"{text!r} is a day: write the month as YYYY-MM, {text[:7]}. Reports, prices "
+                    "and assignments start with a month."
                 )
             raise InvalidMonth(f"{text[:40]!r} is not a month: write YYYY-MM, such as 2026-09.")
         return cls(int(match[1]), int(match[2]))
