@@ -25,7 +25,7 @@ def test_licences_are_grouped_by_use_and_searched(page: Page, service: ServerPro
     days = [int(each) for each in page.locator("tbody td:nth-child(4)").all_inner_texts()]
     assert days == sorted(days, reverse=True)
     assert max(days) < 30
-    save_screenshot(page, "licences", full_page=True)
+    save_screenshot(page, "licences")
 
     page.get_by_role("searchbox").fill("ada.admin")
     expect(rows).to_have_count(1)
