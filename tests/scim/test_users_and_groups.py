@@ -207,7 +207,7 @@ USER = {"userName": "ann"}
             "POST",
             "/Users",
             {"content": b"{", "headers": {"Content-Type": "application/scim+json"}},
-            (400, "invalidSyntax", "The body is no JSON: unexpected end of data"),
+            (400, "invalidSyntax", "The body is not valid JSON: unexpected end of data"),
         ),
         (
             "POST",

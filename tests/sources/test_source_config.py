@@ -86,7 +86,7 @@ def test_a_sources_file_is_read_with_its_options(tmp_path: Path) -> None:
         ('[a]\nkind = "csv"', "kind must be 'mlflow'; got 'csv'"),
         ('[a]\nkind = "mlflow"\nevery = "soon"', "every must be like 30m, 6h or 1d; got 'soon'"),
         ('[a]\nkind = "mlflow"\nevery = 5', "every must be like"),
-        ('[a]\nkind = "mlflow"\nstorre = "x"', "unknown field `storre`"),
+        ('[a]\nkind = "mlflow"\nstorre = "x"', "must not have the field `storre`"),
         ('[a]\nkind = "mlflow"\nparallel = 0', "parallel"),
     ],
 )
@@ -123,8 +123,8 @@ async def test_a_source_is_due_once_its_interval_has_passed(
     [
         ({}, "--store URL, or --tracking-url URL"),
         ({"store": "oracle://x"}, "must be PostgreSQL, MySQL or SQLite"),
-        ({"store": "nonsense"}, "is named by a URL"),
-        ({"store": "sqlite:////no/such.db"}, "there is no such file"),
+        ({"store": "nonsense"}, "The database must be a URL such as"),
+        ({"store": "sqlite:////no/such.db"}, "no such file"),
         ({"tracking_url": "ftp://x"}, "must be an address such as"),
         ({"tracking_url": "http://127.0.0.1:1"}, "cannot be read"),
         ({"store": "postgresql://u:secret@127.0.0.1:1/x"}, "cannot be read"),
