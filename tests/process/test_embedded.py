@@ -410,7 +410,7 @@ async def test_somebody_else_s_socket_folder_is_refused(new_folder: Path) -> Non
     socket_folder.symlink_to(new_folder)
 
     with pytest.raises(
-        EmbeddedPostgresError, match=f"{socket_folder} is not a folder of the user"
+        EmbeddedPostgresError, match=f"{socket_folder} must be a folder of the user"
     ):
         await EmbeddedPostgres(deep).start()
 
