@@ -34,7 +34,7 @@ SMALLEST: dict[str, dict[str, Any]] = {
 
 def test_a_larger_body_size_cannot_be_set() -> None:
     assert Settings.load(feed_max_body_bytes=MAX_BODY_BYTES).feed_max_body_bytes == MAX_BODY_BYTES
-    with pytest.raises(SettingsError, match="less than or equal to 134217728"):
+    with pytest.raises(SettingsError, match="use a whole number from 1,000 to 134,217,728"):
         Settings.load(feed_max_body_bytes=MAX_BODY_BYTES + 1)
 
 
