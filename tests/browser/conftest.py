@@ -15,8 +15,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    # Playwright keeps an event loop running, which asynchronous tests of the process cannot share.
     with launch_chromium() as browser:
         yield browser
 
