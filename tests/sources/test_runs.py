@@ -216,7 +216,7 @@ async def test_the_command_line_lists_sources_and_their_runs(
             await run.accept([[PROJECT]])
             run.skip("row 7", "it has no owner")
 
-        listed = chargeback(store.url, "sources")
+        listed = chargeback(store.url, "sources", "list")
         runs = chargeback(store.url, "sources", "show", "tracker")
         unknown = chargeback(store.url, "sources", "show", "no such")
 
