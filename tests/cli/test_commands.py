@@ -95,18 +95,21 @@ def test_a_report_is_a_table_a_document_or_csv(store: Path) -> None:
     assert "1 workspaces, 1 experiments, 3.00 MB, 1 licensed users" in table
     assert document["workspaces"][0]["totalSizeInMb"] == 3.0
     # Held for the last 15 of September's 30 days. A spreadsheet must not run the name.
-    assert lines == [
-        {
-            "Month": "2026-09",
-            "Workspace": "'=w",
-            "Members": "1",
-            "Projects": "1",
-            "Experiments": "1",
-            "Created": "1",
-            "Size in MB": "3.00",
-            "Average in MB": "1.50",
-        }
-    ]
+    assert [line["Type"] for line in lines] == ["workspace", "total", "status"]
+    assert lines[0] == {
+        "Type": "workspace",
+        "Month": "2026-09",
+        "Origin month": "",
+        "Workspace": "'=w",
+        "Members": "1",
+        "Projects": "1",
+        "Experiments": "1",
+        "Unknown size": "0",
+        "Created": "1",
+        "Size in bytes": "3145728",
+        "Size in MB": "3.00",
+        "Average in MB": "1.50",
+    }
 
 
 @pytest.mark.parametrize("month", ["2026-13", "26-1", "september"])
