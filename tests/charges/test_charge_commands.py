@@ -121,7 +121,7 @@ def test_a_file_of_the_rate_card_is_applied_repeatedly(run: Run, tmp_path: Path)
         (
             "2026-09 = 0.20",
             "2026-09-16 = 0.20",
-            "'2026-09-16' is a day: write the month, 2026-09.",
+            "'2026-09-16' is a day: write the month as YYYY-MM, 2026-09.",
         ),
         ("[rates.platform]", "[rates", "rate card: not TOML"),
     ],

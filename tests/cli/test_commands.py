@@ -168,7 +168,7 @@ def test_a_key_is_shown_once_and_listed_without_its_secret(store: Path) -> None:
 
     assert created.stderr.strip() == (
         "The key does not work yet: 'ann' is not an admin of organization 'default': "
-        "give the user the role ADMIN, or name them in ADMIN_USER_LIST."
+        "give the user the role ADMIN, or add them to ADMIN_USER_LIST."
     )
     assert key_id in listed
     assert secret not in listed
