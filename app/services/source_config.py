@@ -26,7 +26,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 class SourceConfig(NamedTuple):
-    """A configured source. The service runs it every `every`, or not at all if that is None."""
+    """A configured source. The service runs it at the interval `every`; None means never."""
 
     name: str
     organization: str
