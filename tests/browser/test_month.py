@@ -2,7 +2,6 @@
 
 import csv
 import re
-from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.chromium import find_axe_violations
+from tests.browser.months import latest_month, month_before
 from tests.server_process import ServerProcess, run_command, start_keyed_server
 
-# The demo ends now, so its months follow the clock.
-_FIRST = datetime.now(UTC).date().replace(day=1)
-MONTH = _FIRST - timedelta(days=1)
-"""A day of the latest month that is over: the page that opens first."""
-BEFORE = MONTH.replace(day=1) - timedelta(days=1)
 WIDTHS = (390, 768, 1440)
 NONE = "\N{EN DASH}"
 
@@ -31,7 +26,7 @@ def open_page(page: Page, service: ServerProcess) -> None:
 
 def month_path(**parameters: str) -> str:
     query = "&".join(f"{name}={value}" for name, value in parameters.items())
-    return f"/months/{MONTH:%Y-%m}" + (f"?{query}" if query else "")
+    return f"/months/{latest_month():%Y-%m}" + (f"?{query}" if query else "")
 
 
 def read_column(page: Page, heading: str) -> list[str]:
@@ -56,7 +51,7 @@ def test_a_link_leads_through_the_sign_in_form_back_to_itself(
     page.get_by_role("button", name="Sign in").click()
 
     expect(page).to_have_url(f"{service.url}{month_path(by='project')}")
-    expect(page.get_by_role("heading", name=f"Projects in {MONTH:%B %Y}")).to_be_visible()
+    expect(page.get_by_role("heading", name=f"Projects in {latest_month():%B %Y}")).to_be_visible()
     context.close()
 
 
@@ -66,14 +61,14 @@ def test_the_start_page_opens_the_latest_month_that_is_over(
     page.goto(service.url)
 
     expect(page).to_have_url(f"{service.url}{month_path()}")
-    expect(page.get_by_role("heading", level=1)).to_have_text(f"{MONTH:%B %Y}")
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"{latest_month():%B %Y}")
     expect(page.locator(".badge").first).to_have_text("Open: figures may still change")
 
 
 def test_totals_equal_the_exported_csv(page: Page, service: ServerProcess) -> None:
     open_page(page, service)
     exported = run_command(
-        "report", f"{MONTH:%Y-%m}", "--format", "csv", data_dir=service.data_dir
+        "report", f"{latest_month():%Y-%m}", "--format", "csv", data_dir=service.data_dir
     ).stdout
     lines = list(csv.DictReader(StringIO(exported)))
     expected = next(each for each in lines if each["Type"] == "total")
@@ -117,13 +112,14 @@ def test_a_bar_opens_its_month_and_a_segment_its_statement(
     page: Page, service: ServerProcess
 ) -> None:
     open_page(page, service)
-    page.get_by_role("link", name=re.compile(f"^{BEFORE:%b %Y}: ")).locator(".short").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text(f"{BEFORE:%B %Y}")
+    bar = page.get_by_role("link", name=re.compile(f"^{month_before():%b %Y}: "))
+    bar.locator(".short").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"{month_before():%B %Y}")
 
-    expect(page.locator(".legend h3")).to_contain_text(f"{BEFORE:%B %Y}")
+    expect(page.locator(".legend h3")).to_contain_text(f"{month_before():%B %Y}")
     page.wait_for_load_state("networkidle")
     page.locator("li.selected .series-1").click()
-    expect(page.locator(".lead")).to_contain_text(f" for {BEFORE:%B %Y}")
+    expect(page.locator(".lead")).to_contain_text(f" for {month_before():%B %Y}")
 
 
 def test_the_page_works_from_the_keyboard(page: Page, service: ServerProcess) -> None:
@@ -131,10 +127,10 @@ def test_the_page_works_from_the_keyboard(page: Page, service: ServerProcess) ->
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
 
-    page.get_by_role("link", name=re.compile(f"^{BEFORE:%b %Y}: ")).focus()
-    expect(page.locator(".legend h3")).to_contain_text(f"{BEFORE:%B %Y}")
+    page.get_by_role("link", name=re.compile(f"^{month_before():%b %Y}: ")).focus()
+    expect(page.locator(".legend h3")).to_contain_text(f"{month_before():%B %Y}")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", level=1)).to_have_text(f"{BEFORE:%B %Y}")
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"{month_before():%B %Y}")
 
     page.get_by_role("button", name="Experiments").focus()
     page.keyboard.press("Enter")
@@ -174,7 +170,7 @@ def test_an_error_is_shown_in_words_and_can_be_retried(page: Page, service: Serv
 
     page.unroute("**/graphql")
     page.get_by_role("button", name="Try again").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text(f"{MONTH:%B %Y}")
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"{latest_month():%B %Y}")
 
 
 def test_an_unknown_month_says_which_there_are(page: Page, service: ServerProcess) -> None:

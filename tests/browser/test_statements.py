@@ -1,16 +1,13 @@
 """Charges on the pages, in a real browser, on the demo organization."""
 
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.chromium import find_axe_violations, save_screenshot
+from tests.browser.months import latest_month
 from tests.server_process import ServerProcess
-
-MONTH = datetime.now(UTC).date().replace(day=1) - timedelta(days=1)
-"""A day of the latest month that is over."""
 
 
 def to_amount(text: str) -> Decimal:
@@ -43,7 +40,9 @@ def test_a_cost_centre_leads_to_its_statement(page: Page, service: ServerProcess
 
     expect(page.locator(".lead")).to_contain_text(f"{name} is charged {charged} for")
     centre = name.split()[0]
-    expect(page).to_have_url(f"{service.url}/statements?month={MONTH:%Y-%m}&centre={centre}")
+    expect(page).to_have_url(
+        f"{service.url}/statements?month={latest_month():%Y-%m}&centre={centre}"
+    )
     shown = page.locator("tbody td:nth-child(6)").all_inner_texts()
     lines = [to_amount(each) for each in shown if each != "\N{EN DASH}"]
     assert sum(lines) == to_amount(charged)

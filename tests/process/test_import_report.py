@@ -79,5 +79,5 @@ def test_a_file_becomes_a_closed_month(tmp_path: Path) -> None:
     assert orjson.loads(shown.stdout) == orjson.loads(golden.read_bytes())
     listed = run_command("months", "list", data_dir=tmp_path)
     assert "report.json" in listed.stdout
-    sources = run_command("sources", data_dir=tmp_path)
+    sources = run_command("sources", "list", data_dir=tmp_path)
     assert "imported reports" in sources.stdout
