@@ -1,11 +1,20 @@
 """The public GraphQL contract: one type per module, and the checks that run before execution."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
 import strawberry
-from graphql import ExecutionResult, execute
+from graphql import (
+    ExecutionResult,
+    GraphQLArgument,
+    GraphQLInputField,
+    GraphQLInputObjectType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    Undefined,
+    execute,
+)
 from strawberry.schema.config import StrawberryConfig
 
 from resolvers.context import Context
@@ -21,6 +30,16 @@ from schema.scalars import SCALARS
 
 
 class _Schema(strawberry.Schema):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Build the schema; an optional argument has no default value that clients can see.
+
+        Strawberry would publish the `None` of a Python signature as `= null`.
+        """
+        super().__init__(*args, **options)
+        for each in _iter_inputs(self._schema):
+            if each.default_value is None:
+                each.default_value = Undefined
+
     def process_errors(self, *_: Any) -> None:
         """Log nothing: the endpoint logs unexpected errors, and callers read the others."""
 
@@ -73,6 +92,16 @@ class _Schema(strawberry.Schema):
             executor_class=self.execution_context_class,
         )
         return result if isinstance(result, ExecutionResult) else await result
+
+
+def _iter_inputs(schema: GraphQLSchema) -> Iterator[GraphQLArgument | GraphQLInputField]:
+    """Return the arguments of all fields, and the fields of all input types."""
+    for type_ in schema.type_map.values():
+        if isinstance(type_, GraphQLInputObjectType):
+            yield from type_.fields.values()
+        elif isinstance(type_, GraphQLObjectType) and not type_.name.startswith("__"):
+            for field in type_.fields.values():
+                yield from field.args.values()
 
 
 schema = _Schema(

@@ -38,16 +38,16 @@ class Member:
     email: str | None = column(
         description="Null when no source has sent an email address; otherwise the latest one."
     )
-    number_of_experiments: int = column(
+    number_of_experiments: BigInt = column(
         "experiments",
         description="Number of experiments that the user owns in the workspace at the report's "
         "end.",
     )
-    unmeasured_experiments: int = column(
+    unmeasured_experiments: BigInt = column(
         "unmeasured",
         description=UNMEASURED,
     )
-    experiments_created: int | None = column(
+    experiments_created: BigInt | None = column(
         description="Null when an imported report states the month; otherwise the number of "
         "experiments that the user created in the workspace within the month, including those "
         "deleted since."

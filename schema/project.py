@@ -30,14 +30,14 @@ class Project:
         "project_id", description="Derived from the name, so it is the same in every month."
     )
     name: str = column(description="Unique in its workspace.")
-    number_of_experiments: int = column(
+    number_of_experiments: BigInt = column(
         "experiments", description="Number of experiments in the project at the report's end."
     )
-    unmeasured_experiments: int = column(
+    unmeasured_experiments: BigInt = column(
         "unmeasured",
         description=UNMEASURED,
     )
-    experiments_created: int | None = column(
+    experiments_created: BigInt | None = column(
         description="Null when an imported report states the month; otherwise the number of "
         "experiments created in the project within the month, including those deleted since."
     )

@@ -96,16 +96,16 @@ class LicensedUser:
         description="Null when the user never used the UI or SDK; otherwise the last use, in this "
         "month or an earlier one."
     )
-    number_of_experiments: int = column(
+    number_of_experiments: BigInt = column(
         "experiments",
         description="Number of experiments that the user owns in all workspaces at the report's "
         "end.",
     )
-    unmeasured_experiments: int = column(
+    unmeasured_experiments: BigInt = column(
         "unmeasured",
         description=UNMEASURED,
     )
-    experiments_created: int | None = column(
+    experiments_created: BigInt | None = column(
         description="Null when an imported report states the month; otherwise the number of "
         "experiments that the user created within the month, including those deleted since."
     )

@@ -76,14 +76,14 @@ class Workspace:
     name: str = column(description="Unique in the organization.")
     number_of_members: int = column(description="Number of members at the report's end.")
     number_of_projects: int = column(description="Number of projects at the report's end.")
-    number_of_experiments: int = column(
+    number_of_experiments: BigInt = column(
         "experiments", description="Number of experiments in the workspace at the report's end."
     )
-    unmeasured_experiments: int = column(
+    unmeasured_experiments: BigInt = column(
         "unmeasured",
         description=UNMEASURED,
     )
-    experiments_created: int | None = column(
+    experiments_created: BigInt | None = column(
         description="Null when an imported report states the month; otherwise the number of "
         "experiments created in the workspace within the month, including those deleted since."
     )

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from app.domain.callers import Scope
 from tests.conftest import Feed, GraphQLClient, MakeKey, event
 
@@ -90,3 +92,20 @@ async def test_only_an_admin_key_changes_the_rate_card(
         "This needs a key with the scope admin; the key has: report:read.",
     )
     assert (await graphql(READ, month="2026-09"))["rateCard"]["currency"] is None
+
+
+@pytest.mark.parametrize("amount", ['"NaN"', '"Infinity"', '"1e3"', '"0,20"', '""', "true", "[1]"])
+async def test_an_amount_that_is_no_decimal_is_refused(
+    graphql: GraphQLClient, feed: Feed, amount: str
+) -> None:
+    await feed(event("workspace.upserted", "2026-09-01T00:00:00Z", name="vision"))
+    await graphql(ENTER)
+    before = await graphql(READ, month="2026-09")
+
+    code, message = await refusal(
+        graphql, f'setPrice(rate: "storage", from: "2026-09", amount: {amount})'
+    )
+
+    assert code == "INVALID_QUERY"
+    assert "A Decimal must be like 12.50" in message
+    assert await graphql(READ, month="2026-09") == before

@@ -10,6 +10,7 @@ from graphql import (
     GraphQLInterfaceType,
     GraphQLNonNull,
     GraphQLObjectType,
+    GraphQLScalarType,
     GraphQLSchema,
     build_schema,
     is_specified_scalar_type,
@@ -75,3 +76,35 @@ def test_every_list_and_its_elements_are_non_null(contract: GraphQLSchema) -> No
     ]
 
     assert nullable_lists == []
+
+
+def test_every_custom_scalar_names_its_grammar(contract: GraphQLSchema) -> None:
+    scalars = {
+        name: kind.specified_by_url
+        for name, kind in contract.type_map.items()
+        if isinstance(kind, GraphQLScalarType) and not is_specified_scalar_type(kind)
+    }
+
+    assert scalars == {
+        "BigInt": "https://www.w3.org/TR/xmlschema11-2/#long",
+        "Date": "https://www.rfc-editor.org/rfc/rfc3339",
+        "DateTime": "https://www.rfc-editor.org/rfc/rfc3339",
+        "Decimal": "https://www.w3.org/TR/xmlschema11-2/#decimal",
+        "Month": "https://www.w3.org/TR/xmlschema11-2/#gYearMonth",
+    }
+
+
+def test_no_default_value_is_null() -> None:
+    """Code generators take `= null` for a value that they have to send."""
+    assert "= null" not in SDL.read_text()
+
+
+def test_a_figure_has_one_type_everywhere(contract: GraphQLSchema) -> None:
+    types: dict[str, set[str]] = {}
+    for name, kind in contract.type_map.items():
+        if isinstance(kind, GraphQLObjectType) and not name.startswith("__"):
+            for field, it in kind.fields.items():
+                if field.startswith(("numberOf", "unmeasured", "total", "average")):
+                    types.setdefault(field, set()).add(str(it.type).rstrip("!"))
+
+    assert {field: kinds for field, kinds in types.items() if len(kinds) > 1} == {}
