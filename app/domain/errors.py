@@ -42,7 +42,7 @@ def _unpickle(
 
 
 class InvalidMonth(ChargebackError):
-    """A month is not written `YYYY-MM`, is given twice, or is in the future."""
+    """A month is not written `YYYY-MM`, or is in the future."""
 
     code, status = "INVALID_MONTH", 400
 

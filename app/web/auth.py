@@ -1,7 +1,7 @@
 """Authentication: by an API key in the Authorization header, or by a browser session."""
 
 import hashlib
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
 from functools import update_wrapper
@@ -40,6 +40,7 @@ from app.web.body import read_body
 from app.web.errors import error_headers
 from app.web.limits.auth_throttle import MAX_FAILURES, client_network
 from app.web.limits.concurrency import HoldUntilSent
+from app.web.query_params import require_known_params
 from app.web.signin import HOME, local_page, signin_page
 
 SESSION_COOKIE = "chargeback_session"
@@ -58,6 +59,8 @@ class AuthenticatedRoute(Route):
         endpoint: Called with the request and its caller.
         scope: The required scope. A test checks that every route declares one.
         methods: As for `Route`.
+        parameters: The query parameters, each of which may be given once; others are refused.
+        ignores_other_parameters: Refuse other parameters only if they look like misspellings.
         is_query: Whether requests count towards the key's concurrent queries. Ingestion does
             not: its batches share commits, so it is faster with more of them, and it has its own
             limits.
@@ -70,12 +73,15 @@ class AuthenticatedRoute(Route):
         *,
         scope: Scope,
         methods: Sequence[str] = ("GET",),
+        parameters: Collection[str] = (),
+        ignores_other_parameters: bool = False,
         is_query: bool = True,
     ) -> None:
         async def authenticated_endpoint(request: Request) -> Response:
             caller = await authenticate(request)
             with audit_forbidden(request, caller):
                 caller.require(scope)
+                require_known_params(request, parameters, ignores_others=ignores_other_parameters)
                 async with AsyncExitStack() as resources:
                     if is_query:
                         query_limit = get_app_state(request).query_limit

@@ -21,7 +21,6 @@ from app.web.conditional import etag_matches, not_modified, response_headers
 from app.web.context import create_context
 from app.web.limits.concurrency import HoldUntilSent
 from app.web.middleware.compression import ContentEncoding, negotiate_encoding
-from app.web.query_params import parse_query_params
 from resolvers.report import require_report_enabled
 
 PATH = "/api/admin/chargeback/charges"
@@ -91,7 +90,7 @@ def _etag(export: ChargeExport, query: _Query) -> str:
 
 
 def _parse_query(request: Request) -> _Query:
-    given = parse_query_params(request, _PARAMETERS)
+    given = request.query_params
     if "reportMonth" not in given:
         raise InvalidMonth("reportMonth is required: write YYYY-MM, such as 2026-09.")
     form = given.get("format", ChargeFormat.JSON)
@@ -107,4 +106,4 @@ def _parse_query(request: Request) -> _Query:
     )
 
 
-routes = [AuthenticatedRoute(PATH, charges, scope=Scope.REPORT_READ)]
+routes = [AuthenticatedRoute(PATH, charges, scope=Scope.REPORT_READ, parameters=_PARAMETERS)]

@@ -19,7 +19,6 @@ from app.web.app_state import get_app_state
 from app.web.audit import record_report_reads
 from app.web.auth import AuthenticatedRoute
 from app.web.context import create_context
-from app.web.query_params import parse_query_params
 from app.web.rest import SnapshotResponse
 
 PARAMETERS = (
@@ -45,7 +44,7 @@ class _ExportRequest(NamedTuple):
 async def export_report(request: Request, caller: Caller) -> Response:
     """A report's rows as a file: workspaces, projects, members, users or corrections."""
     state = get_app_state(request)
-    wanted = _parse_request(parse_query_params(request, PARAMETERS), Month.containing(state.now))
+    wanted = _parse_request(request.query_params, Month.containing(state.now))
     async with AsyncExitStack() as resources:
         await resources.enter_async_context(state.download_slots.acquire(caller.organization_id))
         snapshot = await resources.enter_async_context(
@@ -125,5 +124,10 @@ def _choose(kind: type[_Choice], parameters: Mapping[str, str], name: str) -> _C
 
 
 routes = [
-    AuthenticatedRoute("/api/admin/chargeback/export", export_report, scope=Scope.REPORT_READ)
+    AuthenticatedRoute(
+        "/api/admin/chargeback/export",
+        export_report,
+        scope=Scope.REPORT_READ,
+        parameters=PARAMETERS,
+    )
 ]

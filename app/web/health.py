@@ -13,6 +13,7 @@ from app.services.organizations import list_organizations
 from app.web.app_state import AppState, get_app_state
 from app.web.auth import audit_forbidden, authenticate
 from app.web.errors import JsonResponse
+from app.web.query_params import require_known_params
 
 
 async def healthz(_: Request) -> Response:
@@ -46,6 +47,7 @@ async def metrics(request: Request) -> Response:
     """
     state = get_app_state(request)
     await _require_operator(request, state)
+    require_known_params(request, ())
     await _refresh_organizations(state)
     body, media_type = state.metrics.render(request.headers.get("accept", ""))
     return Response(body, headers={"Content-Type": media_type, "Cache-Control": "no-store"})

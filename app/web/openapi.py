@@ -22,6 +22,7 @@ from app.domain.sections import Section, SectionOrder
 from app.export.charge_formats import FILE_TYPES, ChargeFormat
 from app.export.writers import FileFormat
 from app.web.errors import JsonResponse
+from app.web.query_params import require_known_params
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -325,6 +326,7 @@ def _parameters(route: Route, details: Schema | None) -> list[Schema]:
 
 async def openapi_json(request: Request) -> Response:
     """The REST routes as an OpenAPI document; no key needed."""
+    require_known_params(request, ())
     return JsonResponse(openapi_document(request.app.routes))
 
 

@@ -1,6 +1,7 @@
-"""The query parameters of a request: known names, each at most once."""
+"""Check the query parameters of a request: known names, each at most once."""
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection
 from difflib import get_close_matches
 
 from starlette.requests import Request
@@ -11,27 +12,35 @@ _SYNONYMS = {"month": "reportMonth", "limit": "top", "groupBy": "by"}
 _MAX_SHOWN = 40
 
 
-def parse_query_params(request: Request, known: Collection[str]) -> Mapping[str, str]:
-    """Return the parameters by name.
+def require_known_params(
+    request: Request, known: Collection[str], *, ignores_others: bool = False
+) -> None:
+    """Reject parameters that are repeated, unknown or misspelt.
+
+    Args:
+        request: Its parameters are checked.
+        known: The names that the route has.
+        ignores_others: Ignore an unknown name, unless it looks like a misspelling of a known one.
 
     Raises:
-        InvalidArgument: A parameter is unknown or is given twice.
+        InvalidArgument: The message names the parameter and, if there is one, a similar name.
     """
-    found: dict[str, str] = {}
-    for name, value in request.query_params.multi_items():
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    for name, count in counts.items():
         if name not in known:
-            raise InvalidArgument(_describe_unknown(name, known))
-        if name in found:
-            raise InvalidArgument(f"{name}: must be given once.")
-        found[name] = value
-    return found
+            suggestion = _suggest(name[:_MAX_SHOWN], known)
+            if suggestion is not None or not ignores_others:
+                raise InvalidArgument(_describe_unknown(name[:_MAX_SHOWN], suggestion, known))
+        elif count > 1:
+            raise InvalidArgument(f"{name}: must be given once; got {count}.")
 
 
-def _describe_unknown(name: str, known: Collection[str]) -> str:
-    shown, suggestion = name[:_MAX_SHOWN], _suggest(name[:_MAX_SHOWN], known)
+def _describe_unknown(name: str, suggestion: str | None, known: Collection[str]) -> str:
     if suggestion is not None:
-        return f"There is no parameter {shown!r}; did you mean {suggestion!r}?"
-    return f"There is no parameter {shown!r}; known are {', '.join(sorted(known))}."
+        return f"There is no parameter {name!r}; did you mean {suggestion!r}?"
+    if not known:
+        return f"There is no parameter {name!r}: this route has none."
+    return f"There is no parameter {name!r}; known are {', '.join(sorted(known))}."
 
 
 def _suggest(name: str, known: Collection[str]) -> str | None:

@@ -14,7 +14,6 @@ from starlette.types import Scope as AsgiScope
 
 from app.domain.audit import OK, Action, AuditEvent
 from app.domain.callers import Caller, Scope
-from app.domain.errors import InvalidArgument, InvalidMonth
 from app.domain.months import Month
 from app.services.document_cache import cache_document, fetch_cached_document
 from app.web.app_state import get_app_state
@@ -26,6 +25,7 @@ from app.web.context import create_context
 from app.web.errors import JsonResponse
 from app.web.limits.concurrency import HoldUntilSent
 from app.web.middleware.compression import accepted_encodings, compress, negotiate_encoding
+from app.web.query_params import require_known_params
 from app.web.report_document import ReportHeader, read_report_header, stream_document
 from resolvers.context import Context
 from resolvers.levels import to_dicts
@@ -172,14 +172,10 @@ async def _read_stored_document(
 
 
 def _parse_query(request: Request) -> _Query:
-    months = request.query_params.getlist("reportMonth")
-    if len(months) > 1:
-        raise InvalidMonth(f"reportMonth must be given once; got {', '.join(months)}.")
-    organizations = request.query_params.getlist("organization")
-    if len(organizations) > 1:
-        raise InvalidArgument(f"organization must be given once; got {', '.join(organizations)}.")
+    month = request.query_params.get("reportMonth")
     return _Query(
-        Month.parse(months[0]) if months else None, organizations[0] if organizations else None
+        Month.parse(month) if month is not None else None,
+        request.query_params.get("organization"),
     )
 
 
@@ -231,23 +227,26 @@ async def service_accounts(request: Request, caller: Caller) -> Response:
     return JsonResponse({"serviceAccounts": names})
 
 
-async def is_alive(_: Request) -> Response:
+async def is_alive(request: Request) -> Response:
     """The version of the documented service that this service is compatible with; no key."""
+    require_known_params(request, ())
     return JsonResponse({"version": COMPATIBILITY_VERSION})
 
 
 def _create_report_routes(
-    path: str, endpoint: Callable[[Request, Caller], Awaitable[Response]]
+    path: str, endpoint: Callable[[Request, Caller], Awaitable[Response]], *parameters: str
 ) -> list[Route]:
     """Return routes with and without the prefix /clientlib, which some clients send."""
     return [
-        AuthenticatedRoute(each, endpoint, scope=Scope.REPORT_READ)
+        AuthenticatedRoute(each, endpoint, scope=Scope.REPORT_READ, parameters=parameters)
         for each in (path, f"/clientlib{path}")
     ]
 
 
 routes = [
-    *_create_report_routes("/api/admin/chargeback/report", chargeback_report),
-    *_create_report_routes("/api/admin/service-accounts", service_accounts),
+    *_create_report_routes(
+        "/api/admin/chargeback/report", chargeback_report, "reportMonth", "organization"
+    ),
+    *_create_report_routes("/api/admin/service-accounts", service_accounts, "organization"),
     Route("/clientlib/isAlive/ver", is_alive),
 ]

@@ -88,9 +88,6 @@ class ListQuery(NamedTuple):
     def of(cls, request: Request) -> Self:
         """The parameters of a request."""
         asked = request.query_params
-        for name in _PARAMETERS:
-            if len(given := asked.getlist(name)) > 1:
-                raise ScimRefusal(f"{name}: must be given once; got {len(given)}.")
         return cls(
             asked.get("filter"),
             _number("startIndex", asked.get("startIndex", "1")),
@@ -387,7 +384,13 @@ def _routes() -> list[AuthenticatedRoute]:
     }
     return [
         AuthenticatedRoute(
-            f"{SCIM_PREFIX}{path}", answer, scope=Scope.EVENTS_WRITE, methods=_METHODS
+            f"{SCIM_PREFIX}{path}",
+            answer,
+            scope=Scope.EVENTS_WRITE,
+            methods=_METHODS,
+            parameters=_PARAMETERS,
+            # Directories add flags of their own, such as Entra's aadOptscim062020.
+            ignores_other_parameters=True,
         )
         for path, answer in paths.items()
     ]

@@ -262,7 +262,7 @@ async def test_a_repeated_parameter_is_refused(september: Finance, charges: Char
     )
 
     assert response.status_code == 400
-    assert response.json()["msg"] == "format: must be given once."
+    assert response.json()["msg"] == "format: must be given once; got 2."
 
 
 async def test_a_month_without_a_currency_has_no_file(feed: Feed, charges: ChargesClient) -> None:
