@@ -64,7 +64,7 @@ def make_request(*ids: str, of: UUID = OWN) -> IngestRequest:
     return IngestRequest(of, "application/x-ndjson", b"\n".join(lines), NOW)
 
 
-async def until(met: Callable[[], bool], seconds: float = 20) -> None:
+async def until(met: Callable[[], bool], seconds: float = 60) -> None:
     for _ in range(int(seconds / 0.02)):
         if met():
             return
@@ -81,10 +81,10 @@ async def blocked_writes(database: Database) -> AsyncIterator[None]:
 
 
 async def test_a_silent_worker_is_killed_and_restarted(database: Database) -> None:
-    async with run_client(database, heartbeat_timeout_seconds=2) as client:
+    async with run_client(database, heartbeat_timeout_seconds=4) as client:
         silent = worker_process()
         silent.suspend()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             with pytest.raises(StoreUnavailable):
                 await client.ingest(make_request("a"))
         assert not client.is_up
@@ -101,8 +101,8 @@ async def test_a_worker_without_a_first_heartbeat_has_longer_before_it_is_restar
     ours, its_end = socket.socketpair()
     mute = await asyncio.create_subprocess_exec("sleep", "60")
     first = WorkerProcess(mute, await Channel.open(ours))
-    async with IngestWorkerClient(first, database, Settings.load(), LogFormat.TEXT, 1) as client:
-        await asyncio.sleep(2)  # Longer than one may be silent that has spoken before.
+    async with IngestWorkerClient(first, database, Settings.load(), LogFormat.TEXT, 3) as client:
+        await asyncio.sleep(4)  # Longer than a worker that has started may be silent.
         assert mute.returncode is None
         await until(lambda: mute.returncode is not None)
         its_end.close()
