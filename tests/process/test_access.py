@@ -1,4 +1,4 @@
-"""Keys, proxies and the audit log around a real service."""
+"""Keys, trusted proxies and the audit log of a running service."""
 
 import json
 import signal
@@ -20,44 +20,47 @@ from tests.server_process import (
 )
 
 REPORT = "/api/admin/chargeback/report"
-UNKNOWN = "cbk_0CK8cYeiijyT_S8vf6xk1lYBOsz8jrWqNarZNUDz423NY1cBYA1"
+UNKNOWN_KEY = "cbk_0CK8cYeiijyT_S8vf6xk1lYBOsz8jrWqNarZNUDz423NY1cBYA1"
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeyedServer]:
-    """A service behind a proxy on this host."""
+    """A service that trusts a proxy on this host."""
     with start_keyed_server(
         tmp_path_factory.mktemp("access"), TRUSTED_PROXIES="127.0.0.1"
     ) as service:
         yield service
 
 
-def lines(service: KeyedServer, **options: str) -> list[dict[str, Any]]:
-    """The audit log as the command line exports it."""
+def export_audit_log(service: KeyedServer, **options: str) -> list[dict[str, Any]]:
+    """Return the audit events that `chargeback audit` exports."""
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
     exported = run_command("audit", *words, data_dir=service.data_dir)
     assert exported.returncode == 0, exported.stderr
     return [json.loads(line) for line in exported.stdout.splitlines()]
 
 
-def test_a_proxy_that_is_trusted_says_where_a_request_came_from(service: KeyedServer) -> None:
+def test_a_trusted_proxy_determines_the_client_address(service: KeyedServer) -> None:
     forwarded = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7", "X-Forwarded-Proto": "https"}
     signed_in = httpx.post(f"{service.url}/signin", data={"key": service.key}, headers=forwarded)
     assert "; Secure" in signed_in.headers["set-cookie"]
     for _ in range(21):
-        last = httpx.get(f"{service.url}{REPORT}", headers={"Authorization": UNKNOWN, **forwarded})
-    beside = httpx.get(f"{service.url}{REPORT}", headers={"Authorization": UNKNOWN})
+        throttled = httpx.get(
+            f"{service.url}{REPORT}", headers={"Authorization": UNKNOWN_KEY, **forwarded}
+        )
+    direct = httpx.get(f"{service.url}{REPORT}", headers={"Authorization": UNKNOWN_KEY})
 
-    assert (last.status_code, beside.status_code) == (429, 401)
-    assert [line["address"] for line in lines(service, action="SIGNED_IN")] == ["198.51.100.7"]
+    assert (throttled.status_code, direct.status_code) == (429, 401)
+    sign_ins = export_audit_log(service, action="SIGNED_IN")
+    assert [event["address"] for event in sign_ins] == ["198.51.100.7"]
 
 
-def test_nobody_else_says_where_a_request_came_from(tmp_path: Path) -> None:
+def test_forwarded_headers_of_untrusted_clients_are_ignored(tmp_path: Path) -> None:
     with start_keyed_server(tmp_path) as service:
         for number in range(21):
             forwarded = {"X-Forwarded-For": f"203.0.113.{number}", "X-Forwarded-Proto": "https"}
             last = httpx.get(
-                f"{service.url}{REPORT}", headers={"Authorization": UNKNOWN, **forwarded}
+                f"{service.url}{REPORT}", headers={"Authorization": UNKNOWN_KEY, **forwarded}
             )
         signed_in = httpx.post(
             f"{service.url}/signin", data={"key": service.key}, headers=forwarded
@@ -67,7 +70,7 @@ def test_nobody_else_says_where_a_request_came_from(tmp_path: Path) -> None:
         assert "; Secure" not in signed_in.headers["set-cookie"]
 
 
-def test_a_key_revoked_in_one_process_is_refused_by_the_other_at_once(
+def test_a_key_revoked_in_one_process_is_rejected_by_the_other_at_once(
     service: KeyedServer,
 ) -> None:
     settings = {"ADMIN_USER_LIST": "root"}
@@ -79,26 +82,26 @@ def test_a_key_revoked_in_one_process_is_refused_by_the_other_at_once(
         headers = {"Authorization": key}
         session.post(f"{other.url}/signin", data={"key": key})
         page = {"X-Chargeback-Client": "graphiql"}
-        asked = {"query": "{ viewer { username } }"}
+        query = {"query": "{ viewer { username } }"}
 
-        def answers() -> list[int]:
+        def request_statuses() -> list[int]:
             return [
                 httpx.get(f"{service.url}{REPORT}", headers=headers).status_code,
                 httpx.get(f"{other.url}{REPORT}", headers=headers).status_code,
-                session.post(f"{other.url}/graphql", json=asked, headers=page).status_code,
+                session.post(f"{other.url}/graphql", json=query, headers=page).status_code,
             ]
 
-        before = answers()
+        before = request_statuses()
         httpx.post(
             f"{service.url}/graphql",
             json={"query": f'mutation {{ revokeApiKey(id: "{key.split("_")[1]}") {{ id }} }}'},
             headers={"Authorization": service.key},
         )
-        assert (before, answers()) == ([200, 200, 200], [401, 401, 401])
+        assert (before, request_statuses()) == ([200, 200, 200], [401, 401, 401])
 
 
-def test_no_key_is_found_in_the_store_or_in_any_log(service: KeyedServer) -> None:
-    """Used in every way there is, right and wrong, and put where none belongs."""
+def test_neither_the_store_nor_a_log_contains_a_key(service: KeyedServer) -> None:
+    """Keys are sent rightly and wrongly, and in places where no key belongs."""
     key, long_form = create_root_key(service.data_dir, "--long-form", service.url)
     reader = run_command(
         "keys", "create", "--user", "root", "--scope", "report:read", data_dir=service.data_dir
@@ -111,13 +114,13 @@ def test_no_key_is_found_in_the_store_or_in_any_log(service: KeyedServer) -> Non
             client.get(f"{REPORT}?reportMonth=2026-99", headers=headers)
             client.post("/graphql", json={"query": "{"}, headers=headers)
             client.post("/api/events", content=b"{", headers=headers)
-        client.get(f"/scim/v2/Users/{key}", headers={"Authorization": reader})  # It may not.
+        client.get(f"/scim/v2/Users/{key}", headers={"Authorization": reader})  # Gets 403.
         reason = f'mutation {{ reopenMonth(month: "2020-01", reason: "{key}") {{ month }} }}'
         for query in (f"query {key} {{ viewer {{ username }} }}", reason, f"{{ {key} }}"):
             client.post("/graphql", json={"query": query}, headers={"Authorization": key})
-        for posted in (key, mistyped):
-            client.post("/signin", data={"key": posted})
-            client.post("/signin", content=posted)
+        for sent in (key, mistyped):
+            client.post("/signin", data={"key": sent})
+            client.post("/signin", content=sent)
         token = client.cookies["chargeback_session"]
         client.post("/signout")
     secrets = [key.split("_")[2][:20], service.key.split("_")[2][:32], token]
@@ -132,38 +135,39 @@ def test_no_key_is_found_in_the_store_or_in_any_log(service: KeyedServer) -> Non
     logs = {
         str(file): file.read_text(errors="replace") for file in service.data_dir.rglob("*.log")
     }
-    kept = {"pg_dump": dump, **logs, "stderr": "\n".join(service.server.lines)}
+    texts = {"pg_dump": dump, **logs, "stderr": "\n".join(service.server.lines)}
 
     assert key.split("_")[1] in dump
     assert len(logs) >= 2
-    found = [
-        (where, secret) for where, text in kept.items() for secret in secrets if secret in text
+    leaks = [
+        (place, secret) for place, text in texts.items() for secret in secrets if secret in text
     ]
-    assert found == []
+    assert leaks == []
 
 
-def test_a_clean_stop_leaves_no_read_out_of_the_log(tmp_path: Path) -> None:
+def test_a_clean_stop_writes_every_read_to_the_audit_log(tmp_path: Path) -> None:
     with start_keyed_server(tmp_path) as service:
         for _ in range(30):
-            answer = httpx.get(
+            response = httpx.get(
                 f"{service.url}{REPORT}?reportMonth=2026-10",
                 headers={"Authorization": service.key},
             )
-            assert answer.status_code == 200
+            assert response.status_code == 200
         assert service.server.stop(signal.SIGTERM) == 0
 
-    kept = lines(service, action="REPORT_DOWNLOADED")
-    assert len(kept) == 30
-    [start] = lines(service, action="SERVICE_STARTED")
+    assert len(export_audit_log(service, action="REPORT_DOWNLOADED")) == 30
+    [start] = export_audit_log(service, action="SERVICE_STARTED")
     assert start["detail"]["session_lifetime_hours"] == 12
 
 
-def test_the_log_is_exported_as_csv_and_that_is_noted(service: KeyedServer) -> None:
+def test_the_csv_export_of_the_audit_log_is_itself_audited(service: KeyedServer) -> None:
     exported = run_command(
         "audit", "--format", "csv", "--since", "2026-11", data_dir=service.data_dir
     )
 
-    head, *rows = exported.stdout.splitlines()
-    assert head == ("id,happenedAt,action,target,outcome,username,keyId,address,interface,detail")
+    header, *rows = exported.stdout.splitlines()
+    assert header == (
+        "id,happenedAt,action,target,outcome,username,keyId,address,interface,detail"
+    )
     assert len(rows) > 3
     assert any(",AUDIT_EXPORTED,,OK,operator,,,COMMAND_LINE," in row for row in rows)

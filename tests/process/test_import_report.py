@@ -1,4 +1,4 @@
-"""`chargeback import-report` from files, and from a service that runs as another process."""
+"""`chargeback import-report`, from files and from another running service."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,20 +16,20 @@ MONTHS = ("2026-07", "2026-08", "2026-09")
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """The service that a company moves away from: two years of a demo organization."""
+    """The service to import from, with two years of a demo organization."""
     with ServerProcess(tmp_path_factory.mktemp("other")) as server:
         yield server
 
 
-def report(service: ServerProcess, month: str, key: str) -> dict[str, Any]:
+def fetch_report(service: ServerProcess, month: str, key: str) -> dict[str, Any]:
     response = httpx.get(
         f"{service.url}/api/admin/chargeback/report",
         params={"reportMonth": month},
         headers={"Authorization": key},
     )
     assert response.status_code == 200, response.text
-    found: dict[str, Any] = response.json()
-    return found
+    report: dict[str, Any] = response.json()
+    return report
 
 
 VERIFIED = (
@@ -55,11 +55,11 @@ def test_a_range_of_months_is_fetched_and_imported(other: ServerProcess, tmp_pat
     verified = run_command("months", "verify", MONTHS[1], data_dir=tmp_path)
     assert verified.stdout == f"{MONTHS[1]}{VERIFIED}"
     for month in MONTHS:
-        shown = run_command("report", month, "--format", "json", data_dir=tmp_path)
-        assert orjson.loads(shown.stdout) == report(other, month, other.key)
+        printed = run_command("report", month, "--format", "json", data_dir=tmp_path)
+        assert orjson.loads(printed.stdout) == fetch_report(other, month, other.key)
 
 
-def test_a_refusal_of_the_other_service_is_printed_in_its_words(
+def test_an_error_of_the_other_service_is_printed_with_its_message(
     other: ServerProcess, tmp_path: Path
 ) -> None:
     result = fetch_and_import(other.url, "cbk_wrong", tmp_path)
@@ -69,15 +69,15 @@ def test_a_refusal_of_the_other_service_is_printed_in_its_words(
     assert "cbk_wrong" not in result.stderr
 
 
-def test_a_file_becomes_a_closed_month(tmp_path: Path) -> None:
+def test_an_imported_file_becomes_a_closed_month(tmp_path: Path) -> None:
     golden = CONTRACT / "report.json"
 
     imported = run_command("import-report", str(golden), data_dir=tmp_path)
 
     assert imported.stdout == "2021-03: closed as its report states\n", imported.stderr
-    shown = run_command("report", "2021-03", "--format", "json", data_dir=tmp_path)
-    assert orjson.loads(shown.stdout) == orjson.loads(golden.read_bytes())
-    listed = run_command("months", "list", data_dir=tmp_path)
-    assert "report.json" in listed.stdout
+    printed = run_command("report", "2021-03", "--format", "json", data_dir=tmp_path)
+    assert orjson.loads(printed.stdout) == orjson.loads(golden.read_bytes())
+    months = run_command("months", "list", data_dir=tmp_path)
+    assert "report.json" in months.stdout
     sources = run_command("sources", "list", data_dir=tmp_path)
     assert "imported reports" in sources.stdout
