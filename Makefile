@@ -1,6 +1,6 @@
-# make run   installs into .venv, starts the service with its own PostgreSQL and a demo organization
-# make test  installs and passes the whole suite
-# make help  the rest
+# make run   install into .venv and start the service with an embedded PostgreSQL and a demo organization
+# make test  install and run the whole test suite
+# make help  list all targets
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ PORT ?= 8000
 DATA_DIR ?= .chargeback
 UV := $(shell command -v uv 2>/dev/null)
 
-# uv is used when it is there (seconds instead of half a minute); pip does the same without it.
+# Prefer uv to pip: it installs in seconds instead of half a minute.
 ifdef UV
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python
 else
@@ -18,8 +18,8 @@ endif
 
 .PHONY: help run test mlflow mlflow-versions import-large published hardening pages check audit faults sbom deploy bundle vendor lint types schema lock clean docs reference bench bench-cold
 
-help: ## what each target does
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+help: ## list all targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 run: $(VENV)/.runtime ## install, start PostgreSQL, load the demo organization, serve
 	@exec $(BIN)/chargeback serve --demo --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR)
@@ -27,26 +27,26 @@ run: $(VENV)/.runtime ## install, start PostgreSQL, load the demo organization, 
 test: $(VENV)/.dev ## install and run the whole suite
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-deploy: $(VENV)/.deploy ## check what deploys it: image, chart, compose, units, bundle (minutes; see docs/install)
+deploy: $(VENV)/.deploy ## test the image, chart, Compose file, systemd units and bundle (minutes; see docs/install)
 	$(BIN)/python -m pytest -m deploy tests/deploy
 
 .PHONY: test-long
-test-long: $(VENV)/.dev ## the property tests and the crash test in their long form: some hours
+test-long: $(VENV)/.dev ## run the long forms of the property tests and the crash test (hours)
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest tests/report/test_invariants.py tests/months/test_corrections.py tests/imports/test_any_reports.py
 	CRASH_ROUNDS=100 $(BIN)/python -m pytest -s tests/process/test_crashes.py
 
-mlflow: $(VENV)/.dev ## read real MLflow servers (installs MLflow into .venvs, 0.9 GB)
+mlflow: $(VENV)/.dev ## test imports from real MLflow servers (installs MLflow into .venvs, 0.9 GB)
 	$(BIN)/python -m pytest -m mlflow tests/sources
 
-mlflow-versions: $(VENV)/.dev ## the same with older MLflows (0.8 GB each)
+mlflow-versions: $(VENV)/.dev ## test imports from older MLflow versions, too (0.8 GB each)
 	$(BIN)/python -m pytest -m long tests/sources
 
-import-large: $(VENV)/.dev ## a year of reports of 1,000 workspaces, imported and read back
+import-large: $(VENV)/.dev ## import a year of reports of 1,000 workspaces and compare them
 	$(BIN)/python -m pytest -m long tests/imports
 
-check: lint types audit test mlflow ## what CI runs: ruff, mypy --strict, known vulnerabilities, the tests
+check: lint types audit test mlflow ## run what CI runs: ruff, mypy --strict, pip-audit and all tests
 
-published: ## graphql-core's published execution tests on our executor and on Strawberry's (a minute)
+published: ## run graphql-core's execution tests on our executor and on Strawberry's (a minute)
 	@test -x .venvs/published/bin/python || $(PYTHON) -m venv .venvs/published
 	@.venvs/published/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.lock
 	@.venvs/published/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/published.lock
@@ -60,63 +60,63 @@ focus: $(VENV)/.dev ## check the FOCUS files with the official validator (Python
 	@test -x .venvs/focus/bin/focus-validator || { $(FOCUS_PYTHON) -m venv .venvs/focus && .venvs/focus/bin/python -m pip install --quiet --disable-pip-version-check focus-validator==2.2.1 'pyarrow<22' focus-data-toolkit==0.14.1; }
 	@$(BIN)/python tools/focus.py .venvs/focus/bin .venvs/focus/files
 
-hardening: $(VENV)/.dev ## the long forms of the attacks on a running service (15 minutes)
+hardening: $(VENV)/.dev ## run the long forms of the tests that attack a running service (15 minutes)
 	$(BIN)/python -m pytest -m long tests/hardening
 
-pages: $(VENV)/.dev ## run every block of commands of the documents, as printed (minutes)
+pages: $(VENV)/.dev ## run every command of the documentation as printed (minutes)
 	$(BIN)/python -m pytest -m pages tests/documents
 
 .PHONY: coverage
-coverage: $(VENV)/.dev ## run the suite and report which lines no test reaches; TESTS=tests/web for a part
+coverage: $(VENV)/.dev ## run the tests and list the lines that none reaches; TESTS=tests/web for a part
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m coverage run -m pytest $(TESTS)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --skip-covered
 
-lint: $(VENV)/.dev ## ruff: rules and format
+lint: $(VENV)/.dev ## run ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/.dev ## mypy --strict
+types: $(VENV)/.dev ## run mypy --strict
 	$(BIN)/mypy
 
-audit: $(VENV)/.dev ## look for known vulnerabilities in the locked packages (pip-audit); skipped where no database is reached
+audit: $(VENV)/.dev ## audit the locked packages for known vulnerabilities; does nothing offline
 	@$(BIN)/python tools/audit.py
 
-sbom: $(VENV)/.dev ## write what the service is made of to dist/chargeback.cdx.json (CycloneDX)
+sbom: $(VENV)/.dev ## write the software bill of materials to dist/chargeback.cdx.json (CycloneDX)
 	@mkdir -p dist
 	$(BIN)/python tools/sbom.py > dist/chargeback.cdx.json
 
-bundle: $(VENV)/.runtime ## one archive that installs without internet, into dist/
+bundle: $(VENV)/.runtime ## build an archive in dist/ that installs offline
 	@$(BIN)/python tools/bundle.py $(BUNDLE)
 
-faults: $(VENV)/.dev ## the tests of accidents, 20 rounds of each (half an hour; `make test` does one)
+faults: $(VENV)/.dev ## run the fault tests in 20 rounds (half an hour; `make test` does one)
 	$(BIN)/python -m pytest tests/process/test_faults.py --rounds 20
 
-docs: $(VENV)/.docs ## the documents as a site, into dist/site; links are checked
+docs: $(VENV)/.docs ## build the documentation site in dist/site and check its links
 	$(BIN)/mkdocs build --quiet --strict
 
 .PHONY: screenshots
-screenshots: $(VENV)/.dev ## take the documents' pictures anew, by the browser tests
+screenshots: $(VENV)/.dev ## renew the screenshots of the documentation with the browser tests
 	$(BIN)/python -m pytest tests/browser/test_graphiql.py tests/browser/test_statements.py tests/browser/test_licences_and_close.py
 	cp $(addprefix artifacts/,signin.png graphiql.png completion.png month.png statement.png licences.png close.png) docs/images
 
 reference: $(VENV)/.runtime ## generate docs/reference from the code
 	$(BIN)/python tools/reference.py
 
-bench: $(VENV)/.dev ## the product beside its alternatives; BENCH=--quick for the short form
+bench: $(VENV)/.dev ## compare the product with its alternatives; BENCH=--quick for the short form
 	$(BIN)/python -m bench $(BENCH)
 
-bench-cold: $(VENV)/.dev ## the first report of the largest supported organization, just started
+bench-cold: $(VENV)/.dev ## measure the first report after a start, for the largest supported organization
 	$(BIN)/python -m bench.cold
 
-vendor: $(VENV)/.runtime ## fetch the third-party files of the pages and GraphiQL anew (needs npm)
+vendor: $(VENV)/.runtime ## download the third-party files of the pages and GraphiQL again (needs npm)
 	$(BIN)/python tools/vendor.py
 
-schema: $(VENV)/.dev ## write the public contract to schema/schema.graphql
+schema: $(VENV)/.dev ## write the GraphQL schema to schema/schema.graphql
 	$(BIN)/python -m schema > schema/schema.graphql.new && mv schema/schema.graphql.new schema/schema.graphql
 
-lock: ## resolve the dependencies anew (needs uv)
+lock: ## update the lock files (needs uv)
 	$(UV) pip compile $(LOCK) --extra build --extra mysql --extra s3 --extra traces pyproject.toml -o requirements/runtime.lock
 	$(UV) pip compile $(LOCK) --extra build --extra dev -c requirements/runtime.lock pyproject.toml -o requirements/dev.lock
 	$(UV) pip compile $(LOCK) --extra deploy -c requirements/dev.lock pyproject.toml -o requirements/deploy.lock
@@ -126,7 +126,7 @@ lock: ## resolve the dependencies anew (needs uv)
 	$(UV) pip compile $(LOCK) -c requirements/runtime.lock requirements/published.in -o requirements/published.lock
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
-clean: ## remove the environment and the caches, not the data folder
+clean: ## remove the environment and the caches but keep the data folder
 	rm -rf $(VENV) .venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis artifacts
 
 $(VENV)/bin/python:
@@ -146,11 +146,11 @@ $(VENV)/.dev: requirements/dev.lock $(VENV)/.runtime
 	@touch $@
 
 $(VENV)/.deploy: requirements/deploy.lock $(VENV)/.dev
-	@echo "Installing what checks deployments …"
+	@echo "Installing the tools for the deployment tests …"
 	@$(INSTALL) --require-hashes -r requirements/deploy.lock
 	@touch $@
 
 $(VENV)/.docs: requirements/docs.lock $(VENV)/.runtime
-	@echo "Installing what builds the documents …"
+	@echo "Installing the documentation tools …"
 	@$(INSTALL) --require-hashes -r requirements/docs.lock
 	@touch $@

@@ -37,14 +37,14 @@ _REQUESTS: dict[str, Callable[[Client], Awaitable[bytes]]] = {
 
 @dataclass(frozen=True, slots=True)
 class FirstResponses:
-    """Seconds until the first response, CPU seconds that it used, and seconds until the second.
+    """The durations of the first two responses after a start, in seconds.
 
-    Other processes delay a response, but hardly affect the CPU time that it uses in the service
-    and in PostgreSQL.
+    `first_cpu` is the CPU time that the service and PostgreSQL use for the first response. Other
+    processes on the machine delay a response, but hardly affect its CPU time.
     """
 
     first: float
-    computed: float
+    first_cpu: float
     second: float
 
 
@@ -63,23 +63,23 @@ async def main(rounds: int) -> None:
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |")
     try:
         for name in _REQUESTS:
-            for where, evict in (("in memory", False), ("on disk", True)):
+            for files, evict in (("in memory", False), ("on disk", True)):
                 request = partial(
                     _measure_first_responses, folder, key, _REQUESTS[name], evict=evict
                 )
-                _print_row(name, where, [await request() for _ in range(rounds)])
+                _print_row(name, files, [await request() for _ in range(rounds)])
     finally:
         async with EmbeddedPostgres(folder / "postgres") as server:
             await drop_database(server.url, _NAME)
 
 
-def _print_row(name: str, where: str, responses: Sequence[FirstResponses]) -> None:
+def _print_row(name: str, files: str, responses: Sequence[FirstResponses]) -> None:
     first = [each.first for each in responses]
-    computed = median(each.computed for each in responses)
+    first_cpu = median(each.first_cpu for each in responses)
     second = median(each.second for each in responses)
-    is_met = "yes" if max(first) <= LIMIT_SECONDS else "**no**"
-    seconds = (median(first), max(first), computed, second)
-    row = (name, where, *(f"{each:.2f}" for each in seconds), str(LIMIT_SECONDS), is_met)
+    met = "yes" if max(first) <= LIMIT_SECONDS else "**no**"
+    seconds = (median(first), max(first), first_cpu, second)
+    row = (name, files, *(f"{each:.2f}" for each in seconds), str(LIMIT_SECONDS), met)
     print(f"| {' | '.join(row)} |", flush=True)
 
 
@@ -89,13 +89,13 @@ async def _measure_first_responses(
     if evict:
         _evict_files(folder / "postgres" / "cluster")
     async with _start_service(folder, key) as client:
-        computed = cpu_seconds(client.pid) + postgres_cpu_seconds()
-        began_at = time.perf_counter()
+        cpu_at_start = cpu_seconds(client.pid) + postgres_cpu_seconds()
+        started_at = time.perf_counter()
         await request(client)
         first_at = time.perf_counter()
-        computed = cpu_seconds(client.pid) + postgres_cpu_seconds() - computed
+        first_cpu = cpu_seconds(client.pid) + postgres_cpu_seconds() - cpu_at_start
         await request(client)
-        return FirstResponses(first_at - began_at, computed, time.perf_counter() - first_at)
+        return FirstResponses(first_at - started_at, first_cpu, time.perf_counter() - first_at)
 
 
 @asynccontextmanager

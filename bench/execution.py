@@ -117,8 +117,8 @@ class Rows:
 def _create_items(kind: str, count: int, workspaces: range) -> Grouped:
     groups = [
         [
-            (f"{kind} {place}", f"{kind}-{place}@example.com", place, (place + parent) << 20)
-            for place in range(count)
+            (f"{kind} {number}", f"{kind}-{number}@example.com", number, (number + parent) << 20)
+            for number in range(count)
         ]
         for parent in workspaces
     ]
@@ -156,11 +156,11 @@ async def measure_execution(rounds: int, scale: int = 1) -> dict[str, Execution]
     measured = {name: Execution(Timing()) for name in _SCHEMAS}
     expected = None
     for name, schema in _SCHEMAS.items():
-        found, overhead = await _measure_overhead(schema, rows)
+        data, overhead = await _measure_overhead(schema, rows)
         measured[name].overhead_bytes = overhead
-        expected = found if expected is None else expected
-        assert found == expected, f"{name} differs"
-        del found
+        expected = data if expected is None else expected
+        assert data == expected, f"{name} differs"
+        del data
     del expected
     for _ in range(rounds):
         for name, schema in _SCHEMAS.items():

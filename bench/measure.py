@@ -102,23 +102,24 @@ async def _require_same_documents(
         await each.run()
         document = await each.run()
         timings[each.name].document_bytes = len(document)
-        found = each.extract(orjson.loads(each.unpack(document)))
-        expected = found if expected is None else expected
-        assert found == expected, (
-            f"{title}: {each.name} differs at {_describe_difference(expected, found)}"
+        actual = each.extract(orjson.loads(each.unpack(document)))
+        expected = actual if expected is None else expected
+        assert actual == expected, (
+            f"{title}: {each.name} differs at {_describe_difference(expected, actual)}"
         )
 
 
-def _describe_difference(expected: Any, found: Any, path: str = "$") -> str:
-    if isinstance(expected, dict) and isinstance(found, dict) and expected.keys() == found.keys():
-        for key, value in expected.items():
-            if value != found[key]:
-                return _describe_difference(value, found[key], f"{path}.{key}")
-    if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
-        for index, (left, right) in enumerate(zip(expected, found, strict=True)):
+def _describe_difference(expected: Any, actual: Any, path: str = "$") -> str:
+    """Return the JSON path of the first difference and both values, cut to 200 characters."""
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        for key, value in expected.items() if expected.keys() == actual.keys() else ():
+            if value != actual[key]:
+                return _describe_difference(value, actual[key], f"{path}.{key}")
+    if isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
+        for index, (left, right) in enumerate(zip(expected, actual, strict=True)):
             if left != right:
                 return _describe_difference(left, right, f"{path}[{index}]")
-    return f"{path}: {str(expected)[:200]} and {str(found)[:200]}"
+    return f"{path}: {str(expected)[:200]} and {str(actual)[:200]}"
 
 
 async def time_run(run: Produce) -> float:

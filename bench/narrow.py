@@ -67,7 +67,7 @@ class NarrowQuerySql:
 async def main() -> None:
     """Print a row for each part of the product."""
     tune_gc()
-    print("| what | 10 % ms | median ms |\n| --- | ---: | ---: |")
+    print("| step | 10 % ms | median ms |\n| --- | ---: | ---: |")
     async with benchmark_store() as store, asyncpg.create_pool(store.url, min_size=1) as pool:
         narrow_sql, product = await NarrowQuerySql.record(store, pool), ours.InProcess(store)
         async with pool.acquire() as connection:

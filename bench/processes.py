@@ -83,8 +83,8 @@ async def run_server(
 
 async def _wait_for_port(process: "subprocess.Popen[bytes]", log: Path) -> int:
     for _ in range(_READY_SECONDS * 10):
-        if found := _PORT.search(log.read_text(errors="replace")):
-            return int(found[1])
+        if match := _PORT.search(log.read_text(errors="replace")):
+            return int(match[1])
         assert process.poll() is None, log.read_text(errors="replace")[-2_000:]
         await asyncio.sleep(0.1)
     raise TimeoutError(f"{log}: the server printed no port")

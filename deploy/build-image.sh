@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Build the image of the Dockerfile on a machine without Docker and without a registry of images: debootstrap makes
-# the base, from the packages that the real one is made of, and buildah runs the Dockerfile's steps in chroots.
+# Build the image of the Dockerfile on a machine that has neither Docker nor access to an image registry. debootstrap
+# builds the base image from Debian's packages; buildah runs the steps of the Dockerfile in chroots.
 #
-#   deploy/build-image.sh [TAG]       as root, on Debian with debootstrap, buildah and podman; TAG: chargeback
+#   deploy/build-image.sh [TAG]       TAG defaults to chargeback
 #
-# The base is made once and kept as localhost/debian:base; remove that to make it anew. HTTP proxies are taken from
-# the environment, the certificates that pip trusts from this machine.
+# Run it as root on Debian with debootstrap, buildah and podman. The base is kept as localhost/debian:base; remove it to
+# rebuild it. The build uses the HTTP proxies of the environment and the CA certificates of this machine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tag=${1:-chargeback}

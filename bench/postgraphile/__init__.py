@@ -102,39 +102,39 @@ def extract_figures(response: Any) -> Any:
     }
 
 
-def _to_workspace(found: Any) -> dict[str, Any]:
+def _to_workspace(node: Any) -> dict[str, Any]:
     members = [
         {"userName": each["username"], "email": each["account"]["email"], **_to_sizes(each)}
-        for each in found["members"]
+        for each in node["members"]
     ]
-    projects = [{"name": each["name"], **_to_sizes(each)} for each in found["projects"]]
+    projects = [{"name": each["name"], **_to_sizes(each)} for each in node["projects"]]
     return {
-        "name": found["name"],
+        "name": node["name"],
         "numberOfMembers": len(members),
-        **_to_sizes(found),
+        **_to_sizes(node),
         "members": members,
         "projects": projects,
     }
 
 
-def _to_sizes(found: Any) -> dict[str, Any]:
+def _to_sizes(node: Any) -> dict[str, Any]:
     """Convert counts and sizes; PostGraphile writes 64-bit integers as text."""
     return {
-        "numberOfExperiments": int(found["experiments"]),
-        "totalSizeInMb": to_megabytes(int(found["sizeBytes"])),
+        "numberOfExperiments": int(node["experiments"]),
+        "totalSizeInMb": to_megabytes(int(node["sizeBytes"])),
     }
 
 
-def _to_user(found: Any) -> dict[str, Any]:
+def _to_user(node: Any) -> dict[str, Any]:
     return {
-        "username": found["username"],
-        "email": found["email"],
-        "createdAt": parse_instant(found["createdAt"]),
-        "uiUsageCount": int(found["uiUsageCount"]),
-        "uiUsageUpdatedAt": parse_instant(found["uiUsedAt"]),
-        "sdkUsageCount": int(found["sdkUsageCount"]),
-        "sdkUsageUpdatedAt": parse_instant(found["sdkUsedAt"]),
-        "suspended": found["suspended"],
+        "username": node["username"],
+        "email": node["email"],
+        "createdAt": parse_instant(node["createdAt"]),
+        "uiUsageCount": int(node["uiUsageCount"]),
+        "uiUsageUpdatedAt": parse_instant(node["uiUsedAt"]),
+        "sdkUsageCount": int(node["sdkUsageCount"]),
+        "sdkUsageUpdatedAt": parse_instant(node["sdkUsedAt"]),
+        "suspended": node["suspended"],
     }
 
 

@@ -1,5 +1,5 @@
-// PostGraphile 5 on the month tables, as an expert would set it up: plain lists, no DDL, and smart
-// tags for the relations that the month tables have without saying so in a foreign key.
+// PostGraphile 5 on the month tables, as an expert would set it up: plain lists and no DDL. Smart
+// tags declare the relations, because the month tables have no foreign keys for them.
 import { createServer } from "node:http";
 import { grafserv } from "postgraphile/grafserv/node";
 import { postgraphile } from "postgraphile";
@@ -33,7 +33,7 @@ const relations = jsonPgSmartTags({
   },
 });
 
-// PGHOST, PGPORT, PGUSER and PGDATABASE say where the database is.
+// The pool connects to the database that PGHOST, PGPORT, PGUSER and PGDATABASE name.
 const pool = new pg.Pool({ max: 10 });
 const service = postgraphile({
   extends: [PostGraphileAmberPreset],

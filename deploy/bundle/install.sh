@@ -1,9 +1,9 @@
 #!/bin/sh
-# Install the chargeback admin API from this bundle, without any network.
+# Install the chargeback admin API from this bundle, without a network, or upgrade an existing install.
 #
-#   ./install.sh [FOLDER]      FOLDER: /opt/chargeback unless said; PYTHON names the python to use
+#   ./install.sh [FOLDER]      FOLDER defaults to /opt/chargeback; PYTHON selects the interpreter
 #
-# On an existing install it upgrades that. The same bundle gives the same install: each wheel is checked by its hash.
+# Each wheel is checked against its hash, so the same bundle always gives the same install.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 folder=${1:-/opt/chargeback}

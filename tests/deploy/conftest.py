@@ -1,4 +1,4 @@
-"""What deploys the service is tested where `make deploy` has installed the tools for it."""
+"""Run the deployment tests only under `make deploy`, which installs their tools."""
 
 from pathlib import Path
 
@@ -6,6 +6,6 @@ import pytest
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Without `-m deploy` these files are not even imported: their libraries may be missing."""
-    own = collection_path.is_relative_to(Path(__file__).parent)
-    return True if own and config.option.markexpr != "deploy" else None
+    """Ignore these files without `-m deploy`: the libraries that they import may be missing."""
+    is_deploy_test = collection_path.is_relative_to(Path(__file__).parent)
+    return True if is_deploy_test and config.option.markexpr != "deploy" else None

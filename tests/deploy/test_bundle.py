@@ -1,4 +1,4 @@
-"""The bundle installs, serves and reports where there is no network at all."""
+"""The offline bundle installs, stores events and reports without any network."""
 
 import json
 import subprocess
@@ -16,20 +16,21 @@ EVENT = (
     b'"time":"2026-09-01T00:00:00Z","data":{"username":"ann","email":"ann@x.example"}}'
 )
 
-pytestmark = [pytest.mark.deploy, pytest.mark.timeout(900)]  # All wheels are fetched.
+pytestmark = [pytest.mark.deploy, pytest.mark.timeout(900)]  # The bundle downloads every wheel.
 
 
 def run(*words: str | Path, standard_input: bytes = b"") -> str:
-    ended = subprocess.run(
+    """Run a command without a network and return its output."""
+    completed = subprocess.run(
         (*NO_NETWORK, *words), input=standard_input, capture_output=True, check=False
     )
-    assert ended.returncode == 0, ended.stderr.decode()
-    return ended.stdout.decode().strip()
+    assert completed.returncode == 0, completed.stderr.decode()
+    return completed.stdout.decode().strip()
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Unpacked, with the wheels of this Python alone."""
+    """Build the bundle with the wheels of this Python version only, and unpack it."""
     folder = tmp_path_factory.mktemp("bundle")
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     subprocess.run(
@@ -44,24 +45,24 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Into a clean environment, in a network namespace without any interface that is up."""
+    """Install the bundle into an empty folder, in a network namespace without a network."""
     folder = tmp_path_factory.mktemp("opt") / "chargeback"
-    said = run(bundle / "install.sh", folder)
-    assert said.startswith(f"Installed chargeback {__version__} into {folder}.")
+    output = run(bundle / "install.sh", folder)
+    assert output.startswith(f"Installed chargeback {__version__} into {folder}.")
     return folder
 
 
-def test_it_has_all_it_promises_unharmed(bundle: Path) -> None:
-    whole = subprocess.run(
+def test_the_bundle_is_complete_and_matches_its_checksums(bundle: Path) -> None:
+    check = subprocess.run(
         ("sha256sum", "--check", "--quiet", "SHA256SUMS"), cwd=bundle, capture_output=True
     )
 
     names = {path.name for path in bundle.iterdir()}
-    assert whole.returncode == 0, whole.stdout
+    assert check.returncode == 0, check.stdout
     assert names >= {"wheels", "docs", "deploy", "schema.graphql", "install.sh", "README.md"}
 
 
-def test_it_stores_and_reports_without_a_network(installed: Path, tmp_path: Path) -> None:
+def test_the_service_stores_and_reports_without_a_network(installed: Path, tmp_path: Path) -> None:
     chargeback = installed / "bin/chargeback"
     store = ("--data-dir", tmp_path / "store")
 
@@ -73,17 +74,19 @@ def test_it_stores_and_reports_without_a_network(installed: Path, tmp_path: Path
     assert [user["username"] for user in report["users"]["licensedUsers"]] == ["ann"]
 
 
-def test_the_contract_that_it_brings_is_that_of_its_schema(bundle: Path, installed: Path) -> None:
-    printed = run(installed / "bin/python", "-m", "schema")
+def test_the_bundled_contract_matches_the_installed_schema(bundle: Path, installed: Path) -> None:
+    schema = run(installed / "bin/python", "-m", "schema")
 
-    assert printed == (bundle / "schema.graphql").read_text().strip()
+    assert schema == (bundle / "schema.graphql").read_text().strip()
 
 
 def test_installing_again_upgrades_in_place(bundle: Path, installed: Path) -> None:
     assert run(bundle / "install.sh", installed).startswith("Installed chargeback")
 
 
-def test_the_same_commit_gives_the_same_bytes(bundle: Path, tmp_path: Path) -> None:
+def test_building_the_same_commit_twice_gives_identical_archives(
+    bundle: Path, tmp_path: Path
+) -> None:
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     subprocess.run(
         (sys.executable, ROOT / "tools/bundle.py", "--python", python, "--to", tmp_path),

@@ -1,4 +1,4 @@
-"""The Helm chart: linted and rendered by the real Helm SDK, checked by the Kubernetes schemas."""
+"""The Helm chart passes Helm's linter, and its manifests match the Kubernetes schemas."""
 
 import os
 import re
@@ -20,7 +20,7 @@ from tests.server_process import ServerProcess, clean_environment
 
 CHART = Path(__file__).parents[2] / "deploy/helm/chargeback"
 VERSIONS = [f"1.{minor}" for minor in range(27, 38)]
-"""Of Kubernetes: from the chart's oldest to the newest of which there are schemas."""
+"""Kubernetes versions, from the chart's oldest to the newest that has schemas."""
 EXTERNAL = {"database": {"existingSecret": "reports-db"}}
 
 pytestmark = pytest.mark.deploy
@@ -52,14 +52,14 @@ SETTINGS: dict[str, Any] = {
     "TRACES_ENDPOINT": "http://collector:4318/v1/traces",
     "SOURCES_FILE": "/etc/chargeback/sources.toml",
 }
-"""Every setting that no other value gives, with what is not its default."""
+"""Every setting without a chart value of its own, set to something other than its default."""
 
 COMBINATIONS: dict[str, dict[str, Any]] = {
-    "as it comes": {},
+    "the defaults": {},
     "the documented values": {
         "backend": {"chargebackUsageReportEnabled": False, "adminUserList": ["ada", "b@x.example"]}
     },
-    "a claim of one's own": {"persistence": {"existingClaim": "reports"}},
+    "an existing claim": {"persistence": {"existingClaim": "reports"}},
     "a database by secret": EXTERNAL,
     "a database by URL": {"database": {"url": "postgresql://u:p@db:5432/reports"}},
     "a PostgreSQL for trials": {
@@ -67,7 +67,7 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
         "networkPolicy": {"enabled": True, "egress": [{"to": [{"podSelector": {}}]}]},
     },
     "without migration": {**EXTERNAL, "migration": {"enabled": False}},
-    "several": {
+    "several replicas": {
         **EXTERNAL,
         "backend": {"replicas": 3},
         "podDisruptionBudget": {"minAvailable": "50%"},
@@ -120,7 +120,8 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
 CONNECTOR = {"name": "a", "schedule": "@daily", "args": ["sources", "run"]}
 
 
-def rendered(values: dict[str, Any], *, name: str = "reports") -> list[dict[str, Any]]:
+def render(values: dict[str, Any], *, name: str = "reports") -> list[dict[str, Any]]:
+    """Return the manifests that the chart renders for these values."""
     with helm.Chart.load(CHART) as chart:
         chart.validate_schema(values)
         texts = chart.render(values, name=name, namespace="ml")
@@ -133,43 +134,47 @@ def rendered(values: dict[str, Any], *, name: str = "reports") -> list[dict[str,
     ]
 
 
-def one(documents: list[dict[str, Any]], kind: str, component: str = "") -> dict[str, Any]:
-    (found,) = (
+def find_manifest(
+    documents: list[dict[str, Any]], kind: str, component: str = ""
+) -> dict[str, Any]:
+    """Return the only manifest of a kind whose name contains the component."""
+    (manifest,) = (
         document
         for document in documents
         if document["kind"] == kind and component in document["metadata"]["name"]
     )
-    return found
+    return manifest
 
 
-def environment(container: dict[str, Any]) -> dict[str, Any]:
+def environment_of(container: dict[str, Any]) -> dict[str, Any]:
     return {
         entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in container["env"]
     }
 
 
-def backend(documents: list[dict[str, Any]]) -> dict[str, Any]:
-    (container,) = one(documents, "Deployment")["spec"]["template"]["spec"]["containers"]
-    found: dict[str, Any] = container
-    return found
+def backend_container(documents: list[dict[str, Any]]) -> dict[str, Any]:
+    pod = find_manifest(documents, "Deployment")["spec"]["template"]["spec"]
+    container: dict[str, Any]
+    (container,) = pod["containers"]
+    return container
 
 
 @pytest.mark.parametrize("name", COMBINATIONS)
-def test_lint_has_no_finding(name: str) -> None:
+def test_the_chart_passes_helm_lint(name: str) -> None:
     report = helm.lint(CHART, COMBINATIONS[name], strict=True)
 
-    # Helm recommends an icon; there is none.
-    found = [entry["error"] for entry in report["messages"] if entry["severity"] > 1]
-    assert (found, report["errors"]) == ([], [])
+    # Severity 1 is advice: Helm recommends an icon, and the chart has none.
+    findings = [entry["error"] for entry in report["messages"] if entry["severity"] > 1]
+    assert (findings, report["errors"]) == ([], [])
 
 
 @pytest.mark.parametrize("name", COMBINATIONS)
-def test_what_is_rendered_fits_the_schemas_of_every_kubernetes(name: str) -> None:
-    documents = rendered(COMBINATIONS[name])
+def test_manifests_match_the_schemas_of_all_kubernetes_versions(name: str) -> None:
+    documents = render(COMBINATIONS[name])
 
     for document in documents:
         if document["apiVersion"].startswith("monitoring.coreos.com/"):
-            continue  # Prometheus's own kind, of which Kubernetes has no schema.
+            continue  # A custom resource of Prometheus; Kubernetes has no schema for it.
         for version in VERSIONS:
             kubernetes_validate.validate(document, version, strict=True)
     names = [(document["kind"], document["metadata"]["name"]) for document in documents]
@@ -178,7 +183,7 @@ def test_what_is_rendered_fits_the_schemas_of_every_kubernetes(name: str) -> Non
 
 @pytest.mark.parametrize("name", COMBINATIONS)
 def test_no_pod_is_root_or_writes_outside_its_volumes(name: str) -> None:
-    for document in rendered(COMBINATIONS[name]):
+    for document in render(COMBINATIONS[name]):
         for pod in pods_of(document):
             assert pod["securityContext"]["runAsNonRoot"] is True
             assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -201,91 +206,95 @@ def pods_of(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_the_documented_values_reach_the_service() -> None:
-    found = environment(backend(rendered(COMBINATIONS["the documented values"])))
+    environment = environment_of(backend_container(render(COMBINATIONS["the documented values"])))
 
-    assert found == {
+    assert environment == {
         "CHARGEBACK_USAGE_REPORT_ENABLED": "false",
         "ADMIN_USER_LIST": "ada,b@x.example",
     }
 
 
 def test_settings_and_secrets_reach_the_service() -> None:
-    found = environment(backend(rendered(COMBINATIONS["everything"])))
+    environment = environment_of(backend_container(render(COMBINATIONS["everything"])))
 
-    mounts = backend(rendered(COMBINATIONS["everything"]))["volumeMounts"]
+    mounts = backend_container(render(COMBINATIONS["everything"]))["volumeMounts"]
     assert {"name": "sources", "mountPath": "/etc/chargeback"} in mounts
-    assert found["HTTPS_PROXY"] == "http://proxy:3128"
-    assert found["DATABASE_URL"] == {"secretKeyRef": {"name": "reports-db", "key": "DATABASE_URL"}}
-    assert found["METRICS_TOKEN"] == {"secretKeyRef": {"name": "metrics", "key": "token"}}
+    assert environment["HTTPS_PROXY"] == "http://proxy:3128"
+    assert environment["DATABASE_URL"] == {
+        "secretKeyRef": {"name": "reports-db", "key": "DATABASE_URL"}
+    }
+    assert environment["METRICS_TOKEN"] == {"secretKeyRef": {"name": "metrics", "key": "token"}}
 
 
-def test_every_setting_can_be_set_and_is_read_as_it_was_written() -> None:
+def test_every_setting_reaches_the_service_unchanged() -> None:
     values = {**COMBINATIONS["everything"], "backend": {"settings": SETTINGS}}
     values["metrics"] = {"tokenSecret": "metrics"}
-    found = environment(backend(rendered(values)))
-    read = Settings(
-        **{name.lower(): value for name, value in found.items() if name in SETTINGS}
+    environment = environment_of(backend_container(render(values)))
+    parsed = Settings(
+        **{name.lower(): value for name, value in environment.items() if name in SETTINGS}
         | {"sources_file": None}
     ).model_dump(mode="json")
 
-    assert set(found) == {name.upper() for name in Settings.model_fields}
-    written = {name.lower(): value for name, value in SETTINGS.items()}
-    written |= {"sources_file": None, "trusted_proxies": ["10.0.0.0/8", "127.0.0.1/32"]}
-    assert {name: read[name] for name in written} == written
-    assert found["SOURCES_FILE"] == SETTINGS["SOURCES_FILE"]
+    assert set(environment) == {name.upper() for name in Settings.model_fields}
+    expected = {name.lower(): value for name, value in SETTINGS.items()}
+    expected |= {"sources_file": None, "trusted_proxies": ["10.0.0.0/8", "127.0.0.1/32"]}
+    assert {name: parsed[name] for name in expected} == expected
+    assert environment["SOURCES_FILE"] == SETTINGS["SOURCES_FILE"]
 
 
 @pytest.mark.parametrize(
     "name", ["a", 53 * "r", "reports-of-the-whole-company-in-europe-and-africa"]
 )
-def test_names_are_as_long_as_kubernetes_takes_them(name: str) -> None:
-    documents = rendered({**COMBINATIONS["everything"], "postgresql": {}}, name=name)
-    documents += rendered(COMBINATIONS["a PostgreSQL for trials"], name=name)
+def test_names_are_unique_and_not_too_long_for_kubernetes(name: str) -> None:
+    documents = render({**COMBINATIONS["everything"], "postgresql": {}}, name=name)
+    documents += render(COMBINATIONS["a PostgreSQL for trials"], name=name)
 
-    longest = {"CronJob": 52, "StatefulSet": 52}
+    max_lengths = {"CronJob": 52, "StatefulSet": 52}
     for document in documents:
-        found = document["metadata"]["name"]
-        assert re.fullmatch("[a-z0-9]([-a-z0-9]*[a-z0-9])?", found)
-        assert len(found) <= longest.get(document["kind"], 63)
+        full_name = document["metadata"]["name"]
+        assert re.fullmatch("[a-z0-9]([-a-z0-9]*[a-z0-9])?", full_name)
+        assert len(full_name) <= max_lengths.get(document["kind"], 63)
     jobs = [each["metadata"]["name"] for each in documents if each["kind"] == "CronJob"]
     assert len(jobs) == len(set(jobs)) == 5
 
 
-def test_another_url_of_the_database_replaces_the_pods() -> None:
+def test_changing_the_database_url_replaces_the_pods() -> None:
     one_url, another = (
-        one(rendered({"database": {"url": f"postgresql://u:p@{host}/reports"}}), "Deployment")
+        find_manifest(
+            render({"database": {"url": f"postgresql://u:p@{host}/reports"}}), "Deployment"
+        )
         for host in ("db", "other")
     )
 
     assert one_url["spec"]["template"]["metadata"] != another["spec"]["template"]["metadata"]
 
 
-def test_its_own_store_is_on_a_volume_that_no_two_pods_share() -> None:
-    documents = rendered({})
-    spec = one(documents, "Deployment")["spec"]
+def test_the_embedded_store_is_on_a_volume_that_only_one_pod_uses() -> None:
+    documents = render({})
+    spec = find_manifest(documents, "Deployment")["spec"]
 
     assert spec["strategy"] == {"type": "Recreate"}
     (data,) = (
         volume for volume in spec["template"]["spec"]["volumes"] if volume["name"] == "data"
     )
     assert data["persistentVolumeClaim"] == {"claimName": "reports-chargeback"}
-    kept = one(documents, "PersistentVolumeClaim")["metadata"]["annotations"]
-    assert kept == {"helm.sh/resource-policy": "keep"}
+    annotations = find_manifest(documents, "PersistentVolumeClaim")["metadata"]["annotations"]
+    assert annotations == {"helm.sh/resource-policy": "keep"}
 
 
-def test_the_schema_is_upgraded_before_the_pods_are_replaced() -> None:
-    job = one(rendered(EXTERNAL), "Job")
+def test_the_schema_is_migrated_before_the_pods_are_replaced() -> None:
+    job = find_manifest(render(EXTERNAL), "Job")
 
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-upgrade"
     (container,) = job["spec"]["template"]["spec"]["containers"]
     assert container["args"] == ["db", "upgrade", "--lock-timeout", "30"]
-    assert not [document for document in rendered({}) if document["kind"] == "Job"]
+    assert not [document for document in render({}) if document["kind"] == "Job"]
 
 
 def test_months_are_closed_per_organization_and_connectors_run_on_schedule() -> None:
-    documents = rendered(COMBINATIONS["everything"])
-    close = one(documents, "CronJob", "close-default")["spec"]
-    connector = one(documents, "CronJob", "mlflow")["spec"]
+    documents = render(COMBINATIONS["everything"])
+    close = find_manifest(documents, "CronJob", "close-default")["spec"]
+    connector = find_manifest(documents, "CronJob", "mlflow")["spec"]
 
     (container,) = close["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     assert close["schedule"] == "0 6 5 * *"
@@ -295,59 +304,58 @@ def test_months_are_closed_per_organization_and_connectors_run_on_schedule() -> 
     assert container["args"] == ["import-mlflow", "--help"]
 
 
-def test_a_budget_is_made_only_where_there_are_several() -> None:
-    kinds = [document["kind"] for document in rendered(EXTERNAL)]
+def test_only_several_replicas_get_a_disruption_budget() -> None:
+    kinds = [document["kind"] for document in render(EXTERNAL)]
 
     assert "PodDisruptionBudget" not in kinds
-    assert (
-        one(rendered(COMBINATIONS["several"]), "PodDisruptionBudget")["spec"]["minAvailable"]
-        == "50%"
-    )
+    budget = find_manifest(render(COMBINATIONS["several replicas"]), "PodDisruptionBudget")
+    assert budget["spec"]["minAvailable"] == "50%"
 
 
-def test_metrics_are_asked_for_with_the_token() -> None:
-    (endpoint,) = one(rendered(COMBINATIONS["everything"]), "ServiceMonitor")["spec"]["endpoints"]
+def test_prometheus_scrapes_the_metrics_with_the_token() -> None:
+    monitor = find_manifest(render(COMBINATIONS["everything"]), "ServiceMonitor")
+    (endpoint,) = monitor["spec"]["endpoints"]
 
     assert endpoint["authorization"] == {"credentials": {"name": "metrics", "key": "token"}}
 
 
-def test_helm_test_asks_the_service_by_its_name() -> None:
-    pod = one(rendered({}), "Pod")
+def test_helm_test_requests_the_service_by_its_dns_name() -> None:
+    pod = find_manifest(render({}), "Pod")
 
     assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
     assert pod["spec"]["containers"][0]["command"][-1] == "http://reports-chargeback:80"
 
 
-def test_helm_test_passes_against_a_service(tmp_path: Path) -> None:
-    """Its pod's own command; no cluster is here to run the pod."""
-    words = one(rendered({}), "Pod")["spec"]["containers"][0]["command"]
+def test_helm_test_passes_only_if_the_service_runs(tmp_path: Path) -> None:
+    """The pod's command runs here without a cluster."""
+    words = find_manifest(render({}), "Pod")["spec"]["containers"][0]["command"]
     with ServerProcess(tmp_path, arguments=()) as server:
-        asked = subprocess.run((*words[:-1], server.url), capture_output=True, check=True)
-    nobody = subprocess.run((*words[:-1], server.url), capture_output=True, check=False)
+        running = subprocess.run((*words[:-1], server.url), capture_output=True, check=True)
+    stopped = subprocess.run((*words[:-1], server.url), capture_output=True, check=False)
 
-    assert asked.stdout.decode().splitlines()[0] == "/readyz 200 {'status': 'ready'}"
-    assert nobody.returncode == 1
+    assert running.stdout.decode().splitlines()[0] == "/readyz 200 {'status': 'ready'}"
+    assert stopped.returncode == 1
 
 
-def test_the_job_that_closes_months_closes_the_month_before(tmp_path: Path) -> None:
-    """Its pod's own command, too."""
-    job = one(rendered(COMBINATIONS["everything"]), "CronJob", "close-default")["spec"]
+def test_the_month_close_job_closes_the_previous_month(tmp_path: Path) -> None:
+    """The pod's command runs here without a cluster."""
+    job = find_manifest(render(COMBINATIONS["everything"]), "CronJob", "close-default")["spec"]
     (container,) = job["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     programs = f"{Path(sys.executable).parent}:{os.defpath}"
-    setting = clean_environment(CHARGEBACK_DATA_DIR=str(tmp_path), PATH=programs)
+    env = clean_environment(CHARGEBACK_DATA_DIR=str(tmp_path), PATH=programs)
     demo = (
         "chargeback generate --months 3 --users 5 --until $(date -u +%Y-%m) | chargeback import -"
     )
-    subprocess.run(("sh", "-ec", demo), env=setting, check=True, capture_output=True)
+    subprocess.run(("sh", "-ec", demo), env=env, check=True, capture_output=True)
 
-    closed = subprocess.run(container["command"], env=setting, check=True, capture_output=True)
+    closed = subprocess.run(container["command"], env=env, check=True, capture_output=True)
 
     first = datetime.now(UTC).replace(day=1)
     assert closed.stdout.decode().strip().endswith(f"{first - timedelta(days=1):%Y-%m}")
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"backend": {"chargebackUsageReportEnabled": "yes"}}, "got string, want boolean"),
         ({"backend": {"adminUserList": "ada,bob"}}, "got string, want array"),
@@ -369,38 +377,40 @@ def test_the_job_that_closes_months_closes_the_month_before(tmp_path: Path) -> N
         ({"unknown": 1}, "unknown"),
     ],
 )
-def test_a_wrong_value_is_refused_with_where_and_why(values: dict[str, Any], said: str) -> None:
-    with pytest.raises(helm.HelmValuesError) as refused:
-        rendered(values)
+def test_an_invalid_value_is_rejected_with_its_path_and_the_reason(
+    values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(helm.HelmValuesError) as error:
+        render(values)
 
-    assert said in str(refused.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
-        ({"backend": {"replicas": 2}}, "Several replicas need a PostgreSQL"),
-        ({"autoscaling": {"enabled": True}}, "Several replicas need a PostgreSQL"),
+        ({"backend": {"replicas": 2}}, "Several replicas need a shared PostgreSQL"),
+        ({"autoscaling": {"enabled": True}}, "Several replicas need a shared PostgreSQL"),
         ({"monthClose": {"enabled": True}}, "CronJobs need a PostgreSQL"),
         ({**EXTERNAL, "postgresql": {"enabled": True}}, "Choose one PostgreSQL"),
         ({"metrics": {"serviceMonitor": {"enabled": True}}}, "set metrics.tokenSecret"),
         ({**EXTERNAL, "connectors": 2 * [CONNECTOR]}, "Two connectors have the same name."),
     ],
 )
-def test_values_that_do_not_go_together_are_refused(values: dict[str, Any], said: str) -> None:
-    with pytest.raises(helm.HelmRenderError) as refused:
-        rendered(values)
+def test_conflicting_values_are_rejected(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(helm.HelmRenderError) as error:
+        render(values)
 
-    assert said in str(refused.value)
+    assert message in str(error.value)
 
 
-def test_the_chart_is_of_this_version() -> None:
+def test_the_chart_has_the_version_of_the_package() -> None:
     with helm.Chart.load(CHART) as chart:
         assert chart.metadata["appVersion"] == chart.version == __version__
 
 
-def test_the_documents_values_are_values() -> None:
+def test_the_documented_values_render() -> None:
     for page in ("docs/install/kubernetes.md", "docs/sources.md"):
         for block in blocks(page):
             if block.language == "yaml":
-                assert rendered({**EXTERNAL, **yaml.safe_load(block.text)})
+                assert render({**EXTERNAL, **yaml.safe_load(block.text)})

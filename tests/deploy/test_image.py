@@ -1,7 +1,7 @@
-"""The image, built by buildah from the Dockerfile and run by a real container runtime.
+"""The image, built from the Dockerfile by buildah and run by podman.
 
-Debian's packages of debootstrap, buildah, podman, catatonit and runc are needed, and root: `make
-deploy`.
+`make deploy` runs these tests. They need root and Debian's packages debootstrap, buildah, podman,
+catatonit and runc.
 """
 
 import json
@@ -18,36 +18,36 @@ from tests.documents.pages import commands
 
 ROOT = Path(__file__).parents[2]
 PODMAN = ("podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs")
-ALONE = ("--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096")
+ISOLATION = ("--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096")
 IMAGE, CONTAINER, VOLUME = "localhost/chargeback-test", "chargeback-test", "chargeback-test"
 EVENT = (
     '{"specversion":"1.0","id":"1","source":"/test","type":"user.upserted",'
     '"time":"2026-09-01T00:00:00Z","data":{"username":"ann","email":"ann@x.example"}}'
 )
 
-pytestmark = [pytest.mark.deploy, pytest.mark.timeout(1_800)]  # A whole image is built.
+pytestmark = [pytest.mark.deploy, pytest.mark.timeout(1_800)]  # Builds a whole image.
 
 
 def podman(*words: str, standard_input: str = "", status: int = 0) -> str:
-    ended = subprocess.run(
+    completed = subprocess.run(
         (*PODMAN, *words), input=standard_input, capture_output=True, text=True, check=False
     )
-    assert ended.returncode == status, (words, ended.stdout, ended.stderr)
-    return ended.stdout.strip()
+    assert completed.returncode == status, (words, completed.stdout, completed.stderr)
+    return completed.stdout.strip()
 
 
-def inside(*words: str, standard_input: str = "", status: int = 0) -> str:
+def run_inside(*words: str, standard_input: str = "", status: int = 0) -> str:
     return podman("exec", "-i", CONTAINER, *words, standard_input=standard_input, status=status)
 
 
-def run(*words: str) -> None:
-    """As the Dockerfile's first lines say, without a network: nothing outside is asked for."""
+def start_container(*words: str) -> None:
+    """Start the container as in the Dockerfile's first lines, but without a network."""
     mounts = ("--read-only", "--tmpfs", "/tmp", "--volume", f"{VOLUME}:/var/lib/chargeback")  # noqa: S108  the container's
-    podman("run", "-d", "--name", CONTAINER, *ALONE, *mounts, IMAGE, *words)
+    podman("run", "-d", "--name", CONTAINER, *ISOLATION, *mounts, IMAGE, *words)
 
 
-def healthy() -> None:
-    """The image's own health check, until it passes."""
+def wait_until_healthy() -> None:
+    """Repeat the image's health check until it passes."""
     for _ in range(60):
         check = (*PODMAN, "healthcheck", "run", CONTAINER)
         if subprocess.run(check, capture_output=True, check=False).returncode == 0:
@@ -56,13 +56,13 @@ def healthy() -> None:
     pytest.fail(podman("logs", CONTAINER))
 
 
-def image() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(podman("inspect", IMAGE))[0]
-    return found
+def inspect_image() -> dict[str, Any]:
+    image: dict[str, Any] = json.loads(podman("inspect", IMAGE))[0]
+    return image
 
 
 @pytest.fixture(scope="module", autouse=True)
-def built() -> None:
+def build_image() -> None:
     subprocess.run(
         (ROOT / "deploy/build-image.sh", IMAGE.removeprefix("localhost/")),
         check=True,
@@ -72,16 +72,17 @@ def built() -> None:
 
 @pytest.fixture
 def service() -> Iterator[None]:
-    run()
+    start_container()
     yield
     podman("rm", "--force", "--time", "0", CONTAINER)
     podman("volume", "rm", VOLUME)
 
 
-def test_it_is_small_not_root_and_starts_chargeback() -> None:
-    config = image()["Config"]
+def test_the_image_is_small_unprivileged_and_starts_chargeback() -> None:
+    image = inspect_image()
+    config = image["Config"]
 
-    assert image()["Size"] < 270_000_000
+    assert image["Size"] < 270_000_000
     assert config["User"] == "10001:10001"
     assert config["Entrypoint"] == ["chargeback"]
     assert list(config["Volumes"]) == ["/var/lib/chargeback"]
@@ -89,42 +90,42 @@ def test_it_is_small_not_root_and_starts_chargeback() -> None:
 
 
 @pytest.mark.usefixtures("service")
-def test_it_serves_from_a_read_only_root_as_an_ordinary_user() -> None:
-    healthy()
+def test_the_container_serves_from_a_read_only_root_as_an_ordinary_user() -> None:
+    wait_until_healthy()
 
-    assert inside("id", "-u") == "10001"
-    inside("touch", "/opt/chargeback/x", "/etc/x", "/x", status=1)
-    inside("python", "-m", "pip", status=1)
-    assert inside("chargeback", "--version") == inside("python", "-m", "app", "--version")
+    assert run_inside("id", "-u") == "10001"
+    run_inside("touch", "/opt/chargeback/x", "/etc/x", "/x", status=1)
+    run_inside("python", "-m", "pip", status=1)
+    assert run_inside("chargeback", "--version") == run_inside("python", "-m", "app", "--version")
 
 
 @pytest.mark.usefixtures("service")
-def test_what_was_stored_survives_kill_9_and_a_new_container() -> None:
-    healthy()
-    stored = inside("chargeback", "import", "-", standard_input=EVENT)
+def test_stored_events_survive_kill_9_and_a_new_container() -> None:
+    wait_until_healthy()
+    stored = run_inside("chargeback", "import", "-", standard_input=EVENT)
     podman("kill", "--signal", "KILL", CONTAINER)
     podman("rm", CONTAINER)
-    run()
-    healthy()
+    start_container()
+    wait_until_healthy()
 
     assert stored == "accepted 1, duplicates 0"
-    again = inside("chargeback", "import", "-", standard_input=EVENT)
+    again = run_inside("chargeback", "import", "-", standard_input=EVENT)
     assert again == "accepted 0, duplicates 1"
 
 
 @pytest.mark.usefixtures("service")
-def test_sigterm_ends_it_cleanly_and_postgres_with_it() -> None:
-    healthy()
-    begun = time.monotonic()
+def test_sigterm_stops_the_service_and_its_postgresql_cleanly() -> None:
+    wait_until_healthy()
+    started = time.monotonic()
     podman("stop", "--time", "30", CONTAINER)
 
     assert podman("inspect", "--format", "{{.State.ExitCode}}", CONTAINER) == "0"
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - started < 15
 
 
 @pytest.fixture
 def docker(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """An environment in which podman is `docker`, without a network and with our image."""
+    """An environment in which `docker` runs podman, without a network and with our image."""
     program = tmp_path / "docker"
     program.write_text(f'#!/bin/sh\nexec {" ".join(PODMAN)} "$@"\n')
     program.chmod(0o755)
@@ -143,35 +144,36 @@ def docker(tmp_path: Path) -> Iterator[dict[str, str]]:
     podman("volume", "rm", "--force", "chargeback")
 
 
-def test_the_page_s_own_lines_start_it_and_make_a_key(docker: dict[str, str]) -> None:
+def test_the_documented_commands_start_a_container_and_create_a_key(
+    docker: dict[str, str],
+) -> None:
     (block,) = commands("docs/install/container.md")
-    ended = subprocess.run(
+    completed = subprocess.run(
         ("sh", "-euc", block), env=docker, capture_output=True, text=True, check=False
     )
 
-    assert ended.returncode == 0, ended.stderr
-    key = ended.stdout.splitlines()[-1].removeprefix("API key: ")
-    asked = ("exec", "chargeback", "python", "-c", ASK, key)
-    assert podman(*asked) == "200"
+    assert completed.returncode == 0, completed.stderr
+    key = completed.stdout.splitlines()[-1].removeprefix("API key: ")
+    assert podman("exec", "chargeback", "python", "-c", REQUEST_REPORT, key) == "200"
 
 
-ASK = (
+REQUEST_REPORT = (
     "import sys, urllib.request as web\n"
-    "ask = web.Request('http://127.0.0.1:8000/api/admin/chargeback/report',\n"
-    "                  headers={'Authorization': sys.argv[1]})\n"
-    "print(web.urlopen(ask).status)\n"
+    "request = web.Request('http://127.0.0.1:8000/api/admin/chargeback/report',\n"
+    "                      headers={'Authorization': sys.argv[1]})\n"
+    "print(web.urlopen(request).status)\n"
 )
 
 
-def test_a_bad_setting_ends_it_with_one_line() -> None:
-    ended = subprocess.run(
-        (*PODMAN, "run", "--rm", *ALONE, "--env", "SESSION_LIFETIME_HOURS=never", IMAGE),
+def test_an_invalid_setting_stops_the_container_with_one_error_line() -> None:
+    completed = subprocess.run(
+        (*PODMAN, "run", "--rm", *ISOLATION, "--env", "SESSION_LIFETIME_HOURS=never", IMAGE),
         capture_output=True,
         text=True,
         check=False,
     )
 
-    assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1].startswith(
+    assert completed.returncode == 1
+    assert completed.stderr.splitlines()[-1].startswith(
         "Error: SESSION_LIFETIME_HOURS='never' is not allowed"
     )

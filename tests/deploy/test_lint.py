@@ -1,4 +1,4 @@
-"""What deploys the service, before anything is built: the linters of each format."""
+"""The deployment files pass the linter of their format."""
 
 import shutil
 import subprocess
@@ -17,16 +17,16 @@ pytestmark = pytest.mark.deploy
 
 
 def test_the_dockerfile_has_no_findings() -> None:
-    found = subprocess.run(
+    completed = subprocess.run(
         (BIN / "hadolint", ROOT / "Dockerfile"), capture_output=True, text=True, check=False
     )
 
-    assert (found.returncode, found.stdout) == (0, "")
+    assert (completed.returncode, completed.stdout) == (0, "")
 
 
 @pytest.fixture(scope="module")
 def dclint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The linter, which checks by the compose specification's schema."""
+    """Install dclint, which checks Compose files against the schema of the specification."""
     folder = tmp_path_factory.mktemp("dclint")
     for name in ("package.json", "package-lock.json"):
         shutil.copy(ROOT / "tests/deploy/compose" / name, folder)
@@ -37,23 +37,23 @@ def dclint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_compose_file_has_no_findings(dclint: Path) -> None:
     words = ("--max-warnings", "0", ROOT / "deploy/compose/compose.yaml")
-    found = subprocess.run((dclint, *words), capture_output=True, text=True, check=False)
+    completed = subprocess.run((dclint, *words), capture_output=True, text=True, check=False)
 
-    assert (found.returncode, found.stdout.strip()) == (0, "")
+    assert (completed.returncode, completed.stdout.strip()) == (0, "")
 
 
-def test_the_linter_of_compose_files_finds_what_is_wrong(dclint: Path, tmp_path: Path) -> None:
-    wrong = (ROOT / "deploy/compose/compose.yaml").read_text().replace("read_only:", "readonly:")
-    (tmp_path / "compose.yaml").write_text(wrong)
+def test_the_compose_linter_reports_an_unknown_key(dclint: Path, tmp_path: Path) -> None:
+    compose = (ROOT / "deploy/compose/compose.yaml").read_text()
+    (tmp_path / "compose.yaml").write_text(compose.replace("read_only:", "readonly:"))
 
     words = ("--max-warnings", "0", tmp_path / "compose.yaml")
-    found = subprocess.run((dclint, *words), capture_output=True, text=True, check=False)
+    completed = subprocess.run((dclint, *words), capture_output=True, text=True, check=False)
 
-    assert found.returncode == 1
-    assert "must NOT have additional properties" in found.stdout
+    assert completed.returncode == 1
+    assert "must NOT have additional properties" in completed.stdout
 
 
-def test_the_compose_file_mounts_what_is_there_and_uses_this_version() -> None:
+def test_the_compose_file_mounts_existing_files_and_uses_this_version() -> None:
     folder = ROOT / "deploy/compose"
     compose = yaml.safe_load((folder / "compose.yaml").read_text())
 
@@ -68,7 +68,7 @@ def test_the_compose_file_mounts_what_is_there_and_uses_this_version() -> None:
     assert compose["services"]["chargeback"]["image"].endswith(f":-{__version__}}}")
 
 
-def test_prometheus_is_asked_the_same_in_compose_and_by_itself() -> None:
+def test_prometheus_in_compose_differs_from_the_example_only_in_its_target() -> None:
     alone = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yaml").read_text())
     composed = yaml.safe_load((ROOT / "deploy/compose/prometheus.yaml").read_text())
 

@@ -1,6 +1,6 @@
-"""Behind pgbouncer in transaction mode: two services, few connections, everything at once.
+"""Two services share a few connections through pgbouncer in transaction mode.
 
-Debian's package of pgbouncer is needed: `make deploy`.
+`make deploy` runs these tests. They need Debian's package pgbouncer.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ QUERY = (
 
 
 class Store(NamedTuple):
-    """One database by two ways."""
+    """URLs of one database: through pgbouncer, and directly."""
 
     pooled: str
     direct: str
@@ -43,7 +43,7 @@ class Store(NamedTuple):
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Where another user than root may enter, which it may not below pytest's own."""
+    """A folder that other users may enter; pytest's temporary folders belong to root only."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield Path(name)
@@ -58,10 +58,10 @@ async def postgres(folder: Path) -> AsyncIterator[str]:
 
 
 @contextmanager
-def pgbouncer(folder: Path, server: str, user: str, pool_size: int) -> Iterator[Store]:
-    """In transaction mode, with so many connections to PostgreSQL."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
+def run_pgbouncer(folder: Path, server: str, user: str, pool_size: int) -> Iterator[Store]:
+    """Run pgbouncer in transaction mode with at most `pool_size` connections to PostgreSQL."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     sockets = Path(server.split("host=")[1].split("&")[0])
     (folder / "users").write_text(f'"{user}" ""\n')
     (folder / "pgbouncer.ini").write_text(
@@ -69,35 +69,35 @@ def pgbouncer(folder: Path, server: str, user: str, pool_size: int) -> Iterator[
         f"listen_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {folder}/users\n"
         f"pool_mode = transaction\ndefault_pool_size = {pool_size}\n"
     )
-    # It refuses to be root, and the way to the server is open to the server's own user.
+    # pgbouncer refuses to run as root, and only PostgreSQL's user may enter its socket folder.
     account = sockets.stat().st_uid if os.geteuid() == 0 else None
     words = ("/usr/sbin/pgbouncer", "--quiet", folder / "pgbouncer.ini")
-    running = subprocess.Popen(words, user=account, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(words, user=account, stderr=subprocess.DEVNULL)
     try:
-        await_port(port)
+        wait_for_port(port)
         direct = with_database_name(server, "reports").replace("postgres@", f"{user}@")
         yield Store(f"postgresql://{user}@127.0.0.1:{port}/reports", direct)
     finally:
-        running.terminate()
-        running.wait()
+        process.terminate()
+        process.wait()
 
 
-def await_port(port: int) -> None:
+def wait_for_port(port: int) -> None:
     for _ in range(100):
-        with socket.socket() as trial:
-            if trial.connect_ex(("127.0.0.1", port)) == 0:
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.1)
     pytest.fail("pgbouncer does not listen")
 
 
-def ended(
-    url: str, *words: str | Path, settings: Mapping[str, str] = {}, told: bytes = b""
+def run_command(
+    url: str, *words: str | Path, settings: Mapping[str, str] = {}, standard_input: bytes = b""
 ) -> subprocess.CompletedProcess[bytes]:
     settings = {**settings, "DATABASE_URL": url}
     return subprocess.run(
         (*CHARGEBACK, *words),
-        input=told,
+        input=standard_input,
         capture_output=True,
         check=False,
         env=clean_environment(**settings),
@@ -105,19 +105,20 @@ def ended(
 
 
 def chargeback(
-    url: str, *words: str | Path, settings: Mapping[str, str] = {}, told: bytes = b""
+    url: str, *words: str | Path, settings: Mapping[str, str] = {}, standard_input: bytes = b""
 ) -> str:
-    done = ended(url, *words, settings=settings, told=told)
-    assert done.returncode == 0, (words, done.stdout, done.stderr)
-    return done.stdout.decode().strip()
+    """Run a chargeback command that must succeed, and return its output."""
+    completed = run_command(url, *words, settings=settings, standard_input=standard_input)
+    assert completed.returncode == 0, (words, completed.stdout, completed.stderr)
+    return completed.stdout.decode().strip()
 
 
 @pytest.mark.parametrize(
     ("user", "pool_size", "shared_snapshots"),
-    # Fewer connections than the services have between them, and as many.
+    # Fewer connections than the two pools have together, and as many.
     [("owner", 4, "false"), ("postgres", 20, "true")],
 )
-async def test_everything_works_behind_it_with_the_documented_settings(
+async def test_two_services_work_behind_pgbouncer_with_the_documented_settings(
     folder: Path, postgres: str, user: str, pool_size: int, shared_snapshots: str
 ) -> None:
     settings = {
@@ -126,67 +127,68 @@ async def test_everything_works_behind_it_with_the_documented_settings(
         "ADMIN_USER_LIST": "ada",
     }
     demo = chargeback("", "generate", "--months", "3", "--users", "60", "--until", "2026-11")
-    with pgbouncer(folder, postgres, user, pool_size) as store:
-        chargeback(store.pooled, "import", "-", settings=settings, told=demo.encode())
+    with run_pgbouncer(folder, postgres, user, pool_size) as store:
+        chargeback(store.pooled, "import", "-", settings=settings, standard_input=demo.encode())
         words = ("keys", "create", "--user", "ada", "--scope", "admin")
         key = chargeback(store.pooled, *words, settings=settings).removeprefix("API key: ")
-        behind = {**settings, "DATABASE_URL": store.pooled}
+        pooled_settings = {**settings, "DATABASE_URL": store.pooled}
         with ExitStack() as stack:
             urls = [
                 stack.enter_context(
-                    ServerProcess(folder / each, arguments=(), settings=behind)
+                    ServerProcess(folder / each, arguments=(), settings=pooled_settings)
                 ).url
                 for each in ("one", "other")
             ]
-            answers = await count_concurrent_responses(urls, key)
+            responses = await count_concurrent_responses(urls, key)
         verified = chargeback(store.pooled, "months", "verify", "2026-10", settings=settings)
         chargeback(store.pooled, "months", "close", "2026-10", settings=settings)
-        through, past = (
+        pooled_report, direct_report = (
             chargeback(url, "report", "2026-10", "--format", "json", settings=settings)
             for url in store
         )
 
-    assert answers == {("rest", 200): 60, ("graphql", 200): 120, ("events", 200): 60}
+    assert responses == {("rest", 200): 60, ("graphql", 200): 120, ("events", 200): 60}
     assert verified == "2026-10 matches its events"
-    assert through == past
+    assert pooled_report == direct_report
 
 
 async def count_concurrent_responses(urls: list[str], key: str) -> Counter[tuple[str, int]]:
-    """Send 40 requests at a time, six times, to the services in turn; count them by status."""
+    """Send six rounds of 40 concurrent requests to both services; count the responses."""
     async with httpx.AsyncClient(headers={"Authorization": key}, timeout=60) as client:
 
-        async def ask(number: int) -> tuple[str, int]:
+        async def send(number: int) -> tuple[str, int]:
             url = urls[number // 4 % len(urls)]
             match number % 4:
                 case 0:
                     return "rest", (await client.get(url + REPORT)).status_code
                 case 1:
                     usage = event("usage.recorded", "2026-10-05T00:00:00Z", **USAGE)
-                    kind = {"Content-Type": "application/cloudevents+json"}
-                    sent = await client.post(url + "/api/events", content=usage, headers=kind)
-                    return "events", sent.status_code
+                    headers = {"Content-Type": "application/cloudevents+json"}
+                    stored = await client.post(url + "/api/events", content=usage, headers=headers)
+                    return "events", stored.status_code
                 case _:
-                    answer = await client.post(url + "/graphql", json={"query": QUERY})
-                    assert "errors" not in answer.json()
-                    return "graphql", answer.status_code
+                    result = await client.post(url + "/graphql", json={"query": QUERY})
+                    assert "errors" not in result.json()
+                    return "graphql", result.status_code
 
-        answers: Counter[tuple[str, int]] = Counter()
+        responses: Counter[tuple[str, int]] = Counter()
         for _ in range(6):
-            answers.update(await asyncio.gather(*map(ask, range(40))))
-        return answers
+            responses.update(await asyncio.gather(*map(send, range(40))))
+        return responses
 
 
 USAGE = {"workspace": "vision", "username": "ada", "channel": "ui"}
 
 
-async def test_without_the_setting_the_error_says_which(folder: Path, postgres: str) -> None:
-    with pgbouncer(folder, postgres, "owner", 2) as store:
+async def test_without_the_prepared_statements_setting_the_error_names_it(
+    folder: Path, postgres: str
+) -> None:
+    with run_pgbouncer(folder, postgres, "owner", 2) as store:
         one, other = (Database(store.pooled, pool_size=1) for _ in range(2))
         async with one.owner_transaction():
             pass
-        async with (
-            other.owner_transaction()
-        ):  # It has the connection that `one` prepared its statement on.
+        # `other` now holds the connection on which `one` prepared its statement.
+        async with other.owner_transaction():
             with pytest.raises(StoreUnavailable, match="DATABASE_PREPARED_STATEMENTS=false"):
                 async with one.owner_transaction():
                     pass
@@ -194,15 +196,17 @@ async def test_without_the_setting_the_error_says_which(folder: Path, postgres: 
         await other.close()
 
 
-async def test_backup_and_restore_ask_for_the_server_itself(folder: Path, postgres: str) -> None:
+async def test_backup_and_restore_work_only_on_a_direct_connection(
+    folder: Path, postgres: str
+) -> None:
     file = folder / "reports.dump"
-    with pgbouncer(folder, postgres, "owner", 2) as store:
+    with run_pgbouncer(folder, postgres, "owner", 2) as store:
         chargeback(store.direct, "organizations", "create", "research")
-        refused = ended(store.pooled, "backup", file)
+        failed = run_command(store.pooled, "backup", file)
         chargeback(store.direct, "backup", file)
         chargeback(store.direct, "restore", file, "--replace")
-        found = chargeback(store.pooled, "organizations", "list")
+        organizations = chargeback(store.pooled, "organizations", "list")
 
-    assert refused.returncode == 1
-    assert b"unsupported startup parameter" in refused.stderr
-    assert "research" in found
+    assert failed.returncode == 1
+    assert b"unsupported startup parameter" in failed.stderr
+    assert "research" in organizations

@@ -1,6 +1,6 @@
-"""All in one under a real systemd: a Debian of debootstrap, booted by systemd-nspawn.
+"""The service under a real systemd: systemd-nspawn boots a Debian made by debootstrap.
 
-The service is installed from the bundle; the machine has no network.
+The service is installed from the bundle, and the machine has no network.
 """
 
 import os
@@ -20,45 +20,45 @@ CHARGEBACK = "chargeback"
 CHARGEBACK_OF_BUNDLE = "/opt/chargeback/bin/chargeback"
 PYTHON = "3.13"
 BUNDLING, UNPACKING = commands("docs/install/air-gapped.md")
-ASK = (
+REQUEST_REPORT = (
     "import sys, urllib.request as web, urllib.error as error\n"
-    "ask = web.Request('http://127.0.0.1:8000/api/admin/chargeback/report',\n"
-    "                  headers={'Authorization': sys.argv[1]})\n"
-    "try: print(web.urlopen(ask).status)\n"
-    "except error.HTTPError as refused: print(refused.code, refused.read().decode())\n"
+    "request = web.Request('http://127.0.0.1:8000/api/admin/chargeback/report',\n"
+    "                      headers={'Authorization': sys.argv[1]})\n"
+    "try: print(web.urlopen(request).status)\n"
+    "except error.HTTPError as response: print(response.code, response.read().decode())\n"
 )
 
-pytestmark = [pytest.mark.deploy, pytest.mark.timeout(1_800)]  # A whole Debian is installed.
+pytestmark = [pytest.mark.deploy, pytest.mark.timeout(1_800)]  # Installs a whole Debian.
 
 
 @dataclass
-class Booted:
-    """A machine that runs; commands are run on it as root."""
+class Machine:
+    """A booted machine that runs commands as root."""
 
     leader: str
 
     def __call__(self, *words: str, status: int = 0) -> str:
-        ended = subprocess.run(
+        completed = subprocess.run(
             ("nsenter", "--target", self.leader, "--all", *words),
             capture_output=True,
             text=True,
             check=False,
         )
-        assert ended.returncode == status, (words, ended.stdout, ended.stderr)
-        return (ended.stdout + ended.stderr).strip()
+        assert completed.returncode == status, (words, completed.stdout, completed.stderr)
+        return (completed.stdout + completed.stderr).strip()
 
     def shell(self, line: str) -> str:
         return self("sh", "-c", line)
 
-    def key(self) -> str:
+    def create_key(self) -> str:
         return self.shell(f"{CHARGEBACK} keys create --user ada").removeprefix("API key: ")
 
     def request_report_status(self, key: str) -> str:
-        return self("python3", "-c", ASK, key)
+        return self("python3", "-c", REQUEST_REPORT, key)
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     root = tmp_path_factory.mktemp("machine")
     root.chmod(0o755)
     subprocess.run(
@@ -86,53 +86,54 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.STDOUT,
     )
-    booted = Booted(_leader(nspawn.pid))
-    _until_up(booted)
-    yield booted
-    booted("systemctl", "poweroff")
+    machine = Machine(_wait_for_leader(nspawn.pid))
+    _wait_until_up(machine)
+    yield machine
+    machine("systemctl", "poweroff")
     nspawn.wait(60)
 
 
-def _leader(pid: int) -> str:
-    children = Path(f"/proc/{pid}/task/{pid}/children")
+def _wait_for_leader(pid: int) -> str:
+    """Return the process id of the container's first process."""
+    path = Path(f"/proc/{pid}/task/{pid}/children")
     for _ in range(300):
-        if found := children.read_text().split():
-            return found[0]
+        if children := path.read_text().split():
+            return children[0]
         time.sleep(0.1)
     raise AssertionError("the machine did not boot")
 
 
-def _until_up(booted: Booted) -> None:
+def _wait_until_up(machine: Machine) -> None:
     for _ in range(300):
-        ended = subprocess.run(
-            ("nsenter", "--target", booted.leader, "--all", "systemctl", "is-system-running"),
+        completed = subprocess.run(
+            ("nsenter", "--target", machine.leader, "--all", "systemctl", "is-system-running"),
             capture_output=True,
             text=True,
             check=False,
         )
-        if ended.stdout.strip() in ("running", "degraded"):
+        if completed.stdout.strip() in ("running", "degraded"):
             return
         time.sleep(0.2)
     raise AssertionError("the machine did not come up")
 
 
 @pytest.fixture(scope="module")
-def installed(machine: Booted) -> Booted:
-    """By the page's own lines, one block after the other, as root in a folder of its own."""
+def installed(machine: Machine) -> Machine:
+    """Install the service with the commands of docs/install/linux.md, block by block."""
     machine.shell(f"{CHARGEBACK_OF_BUNDLE} generate --months 2 --users 9 > /root/events.ndjson")
     first, *others = commands("docs/install/linux.md")
-    said = machine.shell(f"set -eu; cd /root\n{first}")
-    assert said.splitlines()[1] == "running at http://127.0.0.1:8000"
+    output = machine.shell(f"set -eu; cd /root\n{first}")
+    assert output.splitlines()[1] == "running at http://127.0.0.1:8000"
     for block in others:
         machine.shell(f"set -eu; cd /root\n{block}")
     return machine
 
 
-def test_it_runs_as_its_own_user_and_says_so(installed: Booted) -> None:
-    shown = installed(CHARGEBACK, "systemd", "status")
+def test_the_service_runs_as_its_own_user_and_is_ready(installed: Machine) -> None:
+    status = installed(CHARGEBACK, "systemd", "status")
 
-    assert "enabled, active" in shown
-    assert "http://127.0.0.1:8000, ready" in shown
+    assert "enabled, active" in status
+    assert "http://127.0.0.1:8000, ready" in status
     pid = installed("systemctl", "show", "--value", "--property=MainPID", "chargeback")
     assert installed("stat", "-c", "%U", f"/proc/{pid}") == "chargeback"
     assert installed("stat", "-c", "%U %a", "/var/lib/chargeback") == "chargeback 700"
@@ -141,51 +142,51 @@ def test_it_runs_as_its_own_user_and_says_so(installed: Booted) -> None:
     )
 
 
-def test_the_units_are_right_and_hardened(installed: Booted) -> None:
+def test_the_units_are_valid_and_hardened(installed: Machine) -> None:
     units = ("chargeback.service", "chargeback-backup.service", "chargeback-backup.timer")
 
     assert installed("systemd-analyze", "verify", *units) == ""
     for unit in units[:2]:
-        # Exposure below 1.5 of 10; an unknown directive would be a warning above.
+        # The exposure must stay below 1.5 of 10. `verify` above warns of unknown directives.
         installed("systemd-analyze", "security", "--threshold=15", "--no-pager", unit)
 
 
-def test_the_handbook_s_line_works_and_later_lines_override(installed: Booted) -> None:
-    key = installed.key()
+def test_a_later_line_of_the_settings_file_overrides_an_earlier_one(installed: Machine) -> None:
+    key = installed.create_key()
     line = "echo \"CHARGEBACK_USAGE_REPORT_ENABLED='{}'\" >> /etc/default/chargeback"
 
     installed.shell(line.format("False"))
     installed(CHARGEBACK, "systemd", "restart")
-    off = installed.request_report_status(key)
+    disabled = installed.request_report_status(key)
     installed.shell(line.format("True"))
     installed("systemctl", "restart", "chargeback")
     installed(CHARGEBACK, "systemd", "restart")
 
-    assert off.startswith("404 ")
-    assert "CHARGEBACK_USAGE_REPORT_ENABLED='True'" in off
+    assert disabled.startswith("404 ")
+    assert "CHARGEBACK_USAGE_REPORT_ENABLED='True'" in disabled
     assert installed.request_report_status(key) == "200"
 
 
-def test_a_month_that_was_closed_is_closed_after_the_restore(installed: Booted) -> None:
-    listed = installed.shell(f"COLUMNS=160 {CHARGEBACK} months list")
+def test_a_closed_month_is_still_closed_after_the_restore(installed: Machine) -> None:
+    months = installed.shell(f"COLUMNS=160 {CHARGEBACK} months list")
 
     assert installed.shell(f"{CHARGEBACK} months verify 2026-10") == (
         "2026-10 and its corrections match its events; no row changed since it was closed"
     )
-    assert [line for line in listed.splitlines() if "2026-10" in line and "closed" in line]
+    assert [line for line in months.splitlines() if "2026-10" in line and "closed" in line]
 
 
-def test_a_bad_setting_is_refused_before_it_is_written(installed: Booted) -> None:
+def test_an_invalid_setting_is_rejected_and_not_written(installed: Machine) -> None:
     before = installed("cat", "/etc/default/chargeback")
 
-    said = installed(CHARGEBACK, "systemd", "configure", "SESSION_LIFETIME_HOURS=zero", status=1)
+    error = installed(CHARGEBACK, "systemd", "configure", "SESSION_LIFETIME_HOURS=zero", status=1)
 
-    assert "SESSION_LIFETIME_HOURS='zero' is not allowed" in said
+    assert "SESSION_LIFETIME_HOURS='zero' is not allowed" in error
     assert installed("cat", "/etc/default/chargeback") == before
 
 
-def test_it_comes_back_after_kill_9(installed: Booted) -> None:
-    key = installed.key()
+def test_systemd_restarts_the_service_after_kill_9(installed: Machine) -> None:
+    key = installed.create_key()
     installed("systemctl", "kill", "--signal=KILL", "--kill-whom=main", "chargeback")
     time.sleep(3)
     for _ in range(100):
@@ -196,19 +197,19 @@ def test_it_comes_back_after_kill_9(installed: Booted) -> None:
     assert installed.request_report_status(key) == "200"
 
 
-def test_the_nightly_backup_writes_a_whole_store(installed: Booted) -> None:
+def test_the_nightly_backup_can_be_restored(installed: Machine) -> None:
     installed("systemctl", "start", "chargeback-backup.service")
 
-    kept = installed("ls", "/var/backups/chargeback").split()
-    (file,) = (name for name in kept if name.startswith("chargeback-"))
+    files = installed("ls", "/var/backups/chargeback").split()
+    (file,) = (name for name in files if name.startswith("chargeback-"))
     assert "chargeback-backup.timer" in installed("systemctl", "list-timers", "--no-pager")
-    back = installed.shell(
+    output = installed.shell(
         f"{CHARGEBACK} restore /var/backups/chargeback/{file} --data-dir /var/lib/chargeback/again"
     )
-    assert "restored" in back
+    assert "restored" in output
 
 
-def test_uninstalling_keeps_what_is_stored_until_told_to_purge(installed: Booted) -> None:
+def test_uninstall_keeps_data_and_settings_unless_purge_is_set(installed: Machine) -> None:
     installed(CHARGEBACK, "systemd", "uninstall")
     installed("ls", "/usr/local/bin/chargeback", status=2)
     kept = installed("ls", "/var/lib/chargeback", "/etc/default/chargeback")

@@ -1,5 +1,5 @@
-// Runs the audits of graphql-http against a service and prints their results, one JSON array.
-// node audit.mjs URL, with the API key in the environment variable KEY.
+// Run the audits of graphql-http against a service and print their results as one JSON array.
+// Usage: KEY=<API key> node audit.mjs URL
 import { auditServer } from 'graphql-http'
 
 const [url] = process.argv.slice(2)
@@ -10,5 +10,5 @@ function withKey(address, options) {
 }
 
 const results = await auditServer({ url, fetchFn: withKey })
-const told = results.map(({ id, name, status, reason }) => ({ id, name, status, reason }))
-console.log(JSON.stringify(told))
+const summaries = results.map(({ id, name, status, reason }) => ({ id, name, status, reason }))
+console.log(JSON.stringify(summaries))

@@ -29,30 +29,30 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if not (or .Values.database.existingSecret .Values.database.url .Values.postgresql.enabled) }}yes{{ end }}
 {{- end }}
 
-{{/* What no schema can say: which values go together. */}}
+{{/* Reject combinations of values that values.schema.json cannot rule out. */}}
 {{- define "chargeback.check" -}}
-{{- $ways := 0 }}
-{{- range (list .Values.database.existingSecret .Values.database.url .Values.postgresql.enabled) }}{{ if . }}{{ $ways = add1 $ways }}{{ end }}{{ end }}
-{{- if gt (int $ways) 1 }}{{ fail "Choose one PostgreSQL: database.existingSecret, database.url or postgresql.enabled." }}{{ end }}
+{{- $databases := 0 }}
+{{- range (list .Values.database.existingSecret .Values.database.url .Values.postgresql.enabled) }}{{ if . }}{{ $databases = add1 $databases }}{{ end }}{{ end }}
+{{- if gt (int $databases) 1 }}{{ fail "Choose one PostgreSQL: database.existingSecret, database.url or postgresql.enabled." }}{{ end }}
 {{- if include "chargeback.embedded" . }}
-{{- if or (gt (int .Values.backend.replicas) 1) .Values.autoscaling.enabled }}{{ fail "Several replicas need a PostgreSQL that they share: set database.existingSecret, database.url or postgresql.enabled." }}{{ end }}
+{{- if or (gt (int .Values.backend.replicas) 1) .Values.autoscaling.enabled }}{{ fail "Several replicas need a shared PostgreSQL: set database.existingSecret, database.url or postgresql.enabled." }}{{ end }}
 {{- if or .Values.monthClose.enabled .Values.connectors }}{{ fail "CronJobs need a PostgreSQL that they can reach: set database.existingSecret, database.url or postgresql.enabled; or let the service close months by backend.settings.MONTH_CLOSE_AFTER_DAYS." }}{{ end }}
 {{- end }}
 {{- $names := list }}
 {{- range .Values.connectors }}{{ $names = append $names .name }}{{ end }}
 {{- if ne (len $names) (len (uniq $names)) }}{{ fail "Two connectors have the same name." }}{{ end }}
-{{- if and .Values.metrics.serviceMonitor.enabled (not .Values.metrics.tokenSecret) }}{{ fail "A ServiceMonitor needs the token that /metrics asks for: set metrics.tokenSecret." }}{{ end }}
+{{- if and .Values.metrics.serviceMonitor.enabled (not .Values.metrics.tokenSecret) }}{{ fail "A ServiceMonitor needs the token that /metrics requires: set metrics.tokenSecret." }}{{ end }}
 {{- end }}
 
-{{/* A number as a person writes it: YAML's are floats to Helm, which would say 5e+07. */}}
-{{- define "chargeback.written" -}}
+{{/* Format a setting. Helm reads YAML numbers as floats and would print 5e+07 for 50000000. */}}
+{{- define "chargeback.formatSetting" -}}
 {{- if and (kindIs "float64" .) (eq . (floor .)) }}{{ int64 . }}{{ else }}{{ toString . }}{{ end }}
 {{- end }}
 
-{{/* The name of a CronJob: 52 characters at the most, and no two alike. */}}
+{{/* The unique name of a CronJob; Kubernetes allows 52 characters. */}}
 {{- define "chargeback.cronJobName" -}}
-{{- $slug := regexReplaceAll "[^a-z0-9]+" (lower .what) "-" | trunc 18 | trimAll "-" -}}
-{{- if ne $slug .what }}{{ $slug = printf "%s-%s" $slug (.what | sha256sum | trunc 6) | trimPrefix "-" }}{{ end -}}
+{{- $slug := regexReplaceAll "[^a-z0-9]+" (lower .task) "-" | trunc 18 | trimAll "-" -}}
+{{- if ne $slug .task }}{{ $slug = printf "%s-%s" $slug (.task | sha256sum | trunc 6) | trimPrefix "-" }}{{ end -}}
 {{ include "chargeback.name" .root | trunc 26 | trimSuffix "-" }}-{{ $slug }}
 {{- end }}
 
@@ -63,7 +63,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   value: {{ join "," .Values.backend.adminUserList | quote }}
 {{- range $name, $value := .Values.backend.settings }}
 - name: {{ $name }}
-  value: {{ include "chargeback.written" $value | quote }}
+  value: {{ include "chargeback.formatSetting" $value | quote }}
 {{- end }}
 {{- if not (include "chargeback.embedded" .) }}
 - name: DATABASE_URL
@@ -101,7 +101,7 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
-{{/* A pod that runs one command of chargeback, and ends. */}}
+{{/* A pod that runs one chargeback command and exits. */}}
 {{- define "chargeback.commandPod" -}}
 metadata:
   labels:
