@@ -1,4 +1,4 @@
-"""The client that exists: unmodified `cometx` against the running service."""
+"""The unmodified client `cometx` works with the running service."""
 
 import json
 import os
@@ -32,7 +32,7 @@ query ($month: Month!) {
 
 @pytest.fixture(scope="module")
 def cometx() -> Path:
-    """The client in an environment of its own, which is kept between runs."""
+    """The client, installed in a virtual environment that later runs reuse."""
     folder = Path(tempfile.gettempdir()) / f"chargeback-cometx-{LOCK.stat().st_size}-{os.getuid()}"
     program = folder / "bin/cometx"
     if not program.exists():
@@ -64,13 +64,13 @@ def run_client(
     )
 
 
-def graphql(service: ServerProcess, month: str) -> dict[str, Any]:
-    answer = httpx.post(
+def fetch_report(service: ServerProcess, month: str) -> dict[str, Any]:
+    response = httpx.post(
         f"{service.url}/graphql",
         headers={"Authorization": service.key},
         json={"query": REPORT, "variables": {"month": month}},
     )
-    report: dict[str, Any] = answer.json()["data"]["chargebackReport"]
+    report: dict[str, Any] = response.json()["data"]["chargebackReport"]
     return report
 
 
@@ -80,12 +80,12 @@ def assert_same_figures(document: dict[str, Any], report: dict[str, Any]) -> Non
     users = report["users"]
     assert document["users"]["numberOfUsers"] == users["numberOfUsers"]
     keys = ("username", "email", "uiUsageCount", "sdkUsageCount", "suspended")
-    shown = [{key: user[key] for key in keys} for user in document["users"]["licensedUsers"]]
-    assert shown == users["licensedUsers"]
-    assert shown != []
+    licensed = [{key: user[key] for key in keys} for user in document["users"]["licensedUsers"]]
+    assert licensed == users["licensedUsers"]
+    assert licensed != []
 
 
-def test_the_report_of_a_month_is_saved(
+def test_the_client_saves_the_report_of_a_month(
     cometx: Path, service: ServerProcess, tmp_path: Path
 ) -> None:
     client = run_client(
@@ -98,11 +98,11 @@ def test_the_report_of_a_month_is_saved(
 
     assert client.returncode == 0, client.stdout + client.stderr
     document = json.loads((tmp_path / "home/comet-chargeback-report-2026-09.json").read_text())
-    assert_same_figures(document, graphql(service, "2026-09"))
+    assert_same_figures(document, fetch_report(service, "2026-09"))
     assert "createdAt" not in document["users"]["licensedUsers"][0]
 
 
-def test_what_the_client_saved_becomes_a_closed_month_elsewhere(
+def test_a_report_that_the_client_saved_can_be_imported_elsewhere(
     cometx: Path, service: ServerProcess, tmp_path: Path
 ) -> None:
     saved = run_client(
@@ -118,11 +118,11 @@ def test_what_the_client_saved_becomes_a_closed_month_elsewhere(
     imported = run_command("import-report", str(file), data_dir=tmp_path / "moved")
 
     assert imported.stdout == "2026-09: closed as its report states\n", imported.stderr
-    shown = run_command("report", "2026-09", "--format", "json", data_dir=tmp_path / "moved")
-    assert json.loads(shown.stdout) == json.loads(file.read_text())
+    printed = run_command("report", "2026-09", "--format", "json", data_dir=tmp_path / "moved")
+    assert json.loads(printed.stdout) == json.loads(file.read_text())
 
 
-def test_the_long_form_of_a_key_says_where_the_service_is(
+def test_the_client_finds_the_service_from_the_long_form_of_a_key(
     cometx: Path, service: ServerProcess, tmp_path: Path
 ) -> None:
     created = run_command(
@@ -140,13 +140,13 @@ def test_the_long_form_of_a_key_says_where_the_service_is(
 
     assert client.returncode == 0, client.stdout + client.stderr
     document = json.loads((tmp_path / "home/comet-chargeback-report.json").read_text())
-    assert_same_figures(document, graphql(service, document["reportDate"]))
+    assert_same_figures(document, fetch_report(service, document["reportDate"]))
     assert {"createdAt", "lastUsedAt", "emLastUsedAt", "experimentCount", "dataLoggedMb"} <= set(
         document["users"]["licensedUsers"][0]
     )
 
 
-def test_a_refusal_reaches_the_person_in_words(
+def test_the_client_prints_the_error_message_of_the_service(
     cometx: Path, service: ServerProcess, tmp_path: Path
 ) -> None:
     client = run_client(

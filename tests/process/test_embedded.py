@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL, as only real processes show it: kills, stale files, strangers."""
+"""The embedded PostgreSQL with several real processes: kills, stale files, foreign servers."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ from app.server.store import open_store
 from app.services.organizations import list_organizations
 from app.settings import Settings
 
-OWNER = """
+OWNER_PROGRAM = """
 import asyncio, pathlib, sys
 from app.postgres.embedded import EmbeddedPostgres
 
@@ -36,8 +36,9 @@ async def main():
 
 asyncio.run(main())
 """
-# Root ignores permission bits, so it becomes nobody: after its imports, which nobody may not read.
-REFUSED = """
+# Permission bits do not bind root, so the program becomes `nobody`. It imports first, because
+# `nobody` may not read the modules.
+FAILING_PROGRAM = """
 import asyncio, os, pathlib, sys
 from app.postgres.embedded import EmbeddedPostgres
 from app.postgres.programs import EmbeddedPostgresError
@@ -53,7 +54,7 @@ except EmbeddedPostgresError as error:
 
 @pytest.fixture
 def new_folder() -> Iterator[Path]:
-    """Short, and not below pytest's own 0700 folder, as most installs are."""
+    """A folder with a short path that other users may enter, unlike pytest's folders."""
     parent = Path(tempfile.mkdtemp(prefix="embedded-"))
     parent.chmod(0o755)
     yield parent / "store"
@@ -70,31 +71,34 @@ async def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(new_folder: Path, template: Path) -> Path:
-    """Started once before, and stopped."""
+    """A data folder whose server has run before."""
     subprocess.run(["cp", "-a", str(template), str(new_folder)], check=True)
     return new_folder
 
 
-def owner_process(folder: Path) -> subprocess.Popen[str]:
+def start_owner(folder: Path) -> subprocess.Popen[str]:
+    """Start a process that opens the embedded server and prints its URL."""
     return subprocess.Popen(
-        [sys.executable, "-c", OWNER, str(folder)],
+        [sys.executable, "-c", OWNER_PROGRAM, str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
 
 
-async def started(process: subprocess.Popen[str]) -> str:
+async def read_url(process: subprocess.Popen[str]) -> str:
+    """Wait until the process has opened the server; return the URL that it prints."""
     assert process.stdout is not None
     return (await asyncio.to_thread(process.stdout.readline)).strip()
 
 
-async def end(process: subprocess.Popen[str]) -> int:
+async def stop_owner(process: subprocess.Popen[str]) -> int:
+    """Let the process end, and return its exit status."""
     await asyncio.to_thread(process.communicate, "stop\n")
     return process.returncode
 
 
-async def statement(url: str, sql: str) -> object:
+async def fetch_value(url: str, sql: str) -> object:
     connection = await asyncpg.connect(url)
     try:
         return await connection.fetchval(sql)
@@ -102,24 +106,24 @@ async def statement(url: str, sql: str) -> object:
         await connection.close()
 
 
-async def write(url: str, number: int) -> None:
-    await statement(url, "CREATE TABLE IF NOT EXISTS note (number int)")
-    await statement(url, f"INSERT INTO note VALUES ({number})")
+async def insert_number(url: str, number: int) -> None:
+    await fetch_value(url, "CREATE TABLE IF NOT EXISTS note (number int)")
+    await fetch_value(url, f"INSERT INTO note VALUES ({number})")
 
 
-async def read(url: str) -> object:
-    return await statement(url, "SELECT array_agg(number ORDER BY number) FROM note")
+async def fetch_numbers(url: str) -> object:
+    return await fetch_value(url, "SELECT array_agg(number ORDER BY number) FROM note")
 
 
-def mode(path: Path) -> int:
+def get_mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def modes_in(folder: Path) -> dict[str, int]:
-    return {path.name: mode(path) for path in folder.iterdir()}
+def list_modes(folder: Path) -> dict[str, int]:
+    return {path.name: get_mode(path) for path in folder.iterdir()}
 
 
-def process_of(user: int) -> subprocess.Popen[bytes]:
+def start_unrelated_process(user: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(["/bin/sleep", "60"], user=user, cwd="/")
 
 
@@ -131,45 +135,46 @@ def postmaster_pid(folder: Path) -> int:
     return int((folder / "cluster" / "postmaster.pid").read_text().splitlines()[0])
 
 
-def has_other_postmaster(folder: Path, than: int) -> bool:
+def has_new_postmaster(folder: Path, old_pid: int) -> bool:
     try:
         pid, *_, status = (folder / "cluster" / "postmaster.pid").read_text().splitlines()
     except (FileNotFoundError, ValueError):
         return False
-    return pid != str(than) and status.strip() == "ready"
+    return pid != str(old_pid) and status.strip() == "ready"
 
 
-def kill(folder: Path) -> None:
+def kill_postmaster(folder: Path) -> None:
     os.kill(postmaster_pid(folder), signal.SIGKILL)
 
 
-def forge(path: Path, stale: str, pid: int, user: int) -> None:
+def forge_pid_file(path: Path, stale: str, pid: int, user: int) -> None:
+    """Write a stale PID file again, with the process id of another process of that user."""
     path.parent.mkdir(exist_ok=True)
     path.write_text("\n".join([str(pid), *stale.splitlines()[1:]]) + "\n")
-    for changed in (path, path.parent):
-        os.chown(changed, user, -1)
+    for each in (path, path.parent):
+        os.chown(each, user, -1)
 
 
 def is_alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-async def eventually(is_so: Callable[[], bool]) -> None:
+async def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
-    while not is_so():
+    while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.005)
 
 
 async def test_a_restart_keeps_rows(new_folder: Path) -> None:
     async with EmbeddedPostgres(new_folder) as server:
-        await write(server.url, 1)
+        await insert_number(server.url, 1)
 
     async with EmbeddedPostgres(new_folder) as server:
-        assert await read(server.url) == [1]
+        assert await fetch_numbers(server.url) == [1]
 
 
-async def test_its_url_suits_sqlalchemy_and_names_any_database(folder: Path) -> None:
+async def test_the_url_works_with_sqlalchemy_and_for_other_databases(folder: Path) -> None:
     async with EmbeddedPostgres(folder) as server:
         assert server.url == f"postgresql://postgres@/postgres?host={folder}/socket&port=5432"
         url = make_url(server.url).set(drivername="postgresql+asyncpg", database="template1")
@@ -181,22 +186,22 @@ async def test_its_url_suits_sqlalchemy_and_names_any_database(folder: Path) -> 
     assert database == "template1"
 
 
-async def test_text_is_in_code_point_order_and_time_in_utc(folder: Path) -> None:
+async def test_text_sorts_by_code_point_and_the_time_zone_is_utc(folder: Path) -> None:
     async with EmbeddedPostgres(folder) as server:
-        names = await statement(
+        names = await fetch_value(
             server.url,
             "SELECT string_agg(name, '' ORDER BY name) FROM unnest('{b,é,a,B,_}'::text[]) name",
         )
-        zone = await statement(server.url, "SHOW timezone")
+        zone = await fetch_value(server.url, "SHOW timezone")
 
     assert (names, zone) == ("B_abé", "UTC")
 
 
-async def test_pages_are_kept_in_a_quarter_of_the_memory(folder: Path) -> None:
+async def test_shared_buffers_are_a_quarter_of_the_memory_within_limits(folder: Path) -> None:
     quarter = get_memory_limit() // 4 // 1_048_576
 
     async with EmbeddedPostgres(folder) as server:
-        shared = await statement(
+        shared = await fetch_value(
             server.url,
             "SELECT setting::int * 8 / 1024 FROM pg_settings WHERE name = 'shared_buffers'",
         )
@@ -204,9 +209,9 @@ async def test_pages_are_kept_in_a_quarter_of_the_memory(folder: Path) -> None:
     assert shared == sorted([128, quarter, 1024])[1]
 
 
-async def test_no_other_user_can_enter(new_folder: Path) -> None:
+async def test_other_users_cannot_access_the_files(new_folder: Path) -> None:
     async with EmbeddedPostgres(new_folder):
-        modes = modes_in(new_folder)
+        modes = list_modes(new_folder)
 
     assert modes == {"cluster": 0o700, "socket": 0o700, "log": 0o700} | dict.fromkeys(
         ["owner", "server"], 0o600
@@ -214,160 +219,160 @@ async def test_no_other_user_can_enter(new_folder: Path) -> None:
 
 
 async def test_a_killed_owner_leaves_nothing_running_and_loses_nothing(folder: Path) -> None:
-    owner = owner_process(folder)
-    await write(await started(owner), 1)
+    owner = start_owner(folder)
+    await insert_number(await read_url(owner), 1)
     postmaster = postmaster_pid(folder)
 
     owner.kill()
-    await end(owner)
-    await eventually(lambda: not is_alive(postmaster))
+    await stop_owner(owner)
+    await wait_for(lambda: not is_alive(postmaster))
 
     async with EmbeddedPostgres(folder) as server:
-        assert await read(server.url) == [1]
+        assert await fetch_numbers(server.url) == [1]
 
 
 async def test_a_start_right_after_the_owner_was_killed_waits_for_its_server(folder: Path) -> None:
-    owner = owner_process(folder)
-    await write(await started(owner), 1)
+    owner = start_owner(folder)
+    await insert_number(await read_url(owner), 1)
     owner.kill()
     owner.wait()
 
     async with EmbeddedPostgres(folder) as server:
-        assert await read(server.url) == [1]
-    await end(owner)
+        assert await fetch_numbers(server.url) == [1]
+    await stop_owner(owner)
 
 
-async def test_a_killed_server_is_started_again(folder: Path) -> None:
+async def test_a_killed_server_is_restarted(folder: Path) -> None:
     async with EmbeddedPostgres(folder) as server:
-        await write(server.url, 1)
-        killed = postmaster_pid(folder)
+        await insert_number(server.url, 1)
+        old_pid = postmaster_pid(folder)
 
-        kill(folder)
+        kill_postmaster(folder)
 
-        await eventually(lambda: has_other_postmaster(folder, killed))
-        assert await read(server.url) == [1]
+        await wait_for(lambda: has_new_postmaster(folder, old_pid))
+        assert await fetch_numbers(server.url) == [1]
 
 
 async def test_a_killed_server_recovers_at_the_next_start(folder: Path) -> None:
     async with EmbeddedPostgres(folder) as server:
-        await write(server.url, 1)
-        kill(folder)
+        await insert_number(server.url, 1)
+        kill_postmaster(folder)
 
     async with EmbeddedPostgres(folder) as server:
-        assert await read(server.url) == [1]
+        assert await fetch_numbers(server.url) == [1]
 
 
 async def test_a_second_process_attaches_and_leaves_the_server_alone(folder: Path) -> None:
     async with EmbeddedPostgres(folder) as server:
-        await write(server.url, 1)
-        second = owner_process(folder)
-        url = await started(second)
-        await write(url, 2)
+        await insert_number(server.url, 1)
+        second = start_owner(folder)
+        url = await read_url(second)
+        await insert_number(url, 2)
 
-        assert await end(second) == 0
+        assert await stop_owner(second) == 0
 
         assert url == server.url
-        assert await read(server.url) == [1, 2]
+        assert await fetch_numbers(server.url) == [1, 2]
 
 
-async def test_processes_that_start_at_once_share_one_server(new_folder: Path) -> None:
-    processes = [owner_process(new_folder) for _ in range(4)]
+async def test_processes_that_start_concurrently_share_one_server(new_folder: Path) -> None:
+    processes = [start_owner(new_folder) for _ in range(4)]
 
-    urls = {await started(process) for process in processes}
+    urls = {await read_url(process) for process in processes}
     postmaster = postmaster_pid(new_folder)
-    codes = [await end(process) for process in processes]
+    statuses = [await stop_owner(process) for process in processes]
 
     assert urls == {f"postgresql://postgres@/postgres?host={new_folder}/socket&port=5432"}
-    assert codes == [0, 0, 0, 0]
-    await eventually(lambda: not is_alive(postmaster))
+    assert statuses == [0, 0, 0, 0]
+    await wait_for(lambda: not is_alive(postmaster))
 
 
-async def test_a_new_store_that_several_open_at_once_is_made_once(new_folder: Path) -> None:
-    async def open_it() -> list[str]:
+async def test_a_new_store_that_is_opened_concurrently_is_created_once(new_folder: Path) -> None:
+    async def open_and_list() -> list[str]:
         async with open_store(Settings.load(), new_folder, system_clock) as database:
             return [each.name for each in await list_organizations(database)]
 
     async with EmbeddedPostgres(new_folder / "postgres"):
-        found = await asyncio.gather(*(open_it() for _ in range(8)))
+        organizations = await asyncio.gather(*(open_and_list() for _ in range(8)))
 
-    assert found == 8 * [["default"]]
+    assert organizations == 8 * [["default"]]
 
 
-async def test_who_attached_goes_on_once_its_owner_is_gone(folder: Path) -> None:
-    owner = owner_process(folder)
-    await write(await started(owner), 1)
+async def test_an_attached_process_takes_over_when_the_owner_ends(folder: Path) -> None:
+    owner = start_owner(folder)
+    await insert_number(await read_url(owner), 1)
     async with EmbeddedPostgres(folder) as attached:
         first = postmaster_pid(folder)
 
-        await end(owner)
+        await stop_owner(owner)
 
-        await eventually(lambda: has_other_postmaster(folder, first))
-        assert await read(attached.url) == [1]
-        # It owns the server now: others attach to it, and it ends with it.
-        other = owner_process(folder)
-        assert await started(other) == attached.url
-        assert await end(other) == 0
-        taken_over = postmaster_pid(folder)
-    await eventually(lambda: not is_alive(taken_over))
+        await wait_for(lambda: has_new_postmaster(folder, first))
+        assert await fetch_numbers(attached.url) == [1]
+        # The attached process owns the server now: others attach to it, and it stops it.
+        other = start_owner(folder)
+        assert await read_url(other) == attached.url
+        assert await stop_owner(other) == 0
+        new_pid = postmaster_pid(folder)
+    await wait_for(lambda: not is_alive(new_pid))
 
 
-async def test_of_several_that_attached_one_takes_over(folder: Path) -> None:
-    owner = owner_process(folder)
-    await write(await started(owner), 1)
+async def test_one_of_several_attached_processes_takes_over(folder: Path) -> None:
+    owner = start_owner(folder)
+    await insert_number(await read_url(owner), 1)
     async with EmbeddedPostgres(folder) as one, EmbeddedPostgres(folder) as two:
         first = postmaster_pid(folder)
         owner.kill()
-        await end(owner)
+        await stop_owner(owner)
 
-        await eventually(lambda: has_other_postmaster(folder, first))
+        await wait_for(lambda: has_new_postmaster(folder, first))
 
-        await write(one.url, 2)
-        assert await read(two.url) == [1, 2]
+        await insert_number(one.url, 2)
+        assert await fetch_numbers(two.url) == [1, 2]
 
 
-async def test_a_stale_pid_of_a_stranger_harms_neither(folder: Path) -> None:
+async def test_a_stale_pid_that_another_process_has_now_is_ignored(folder: Path) -> None:
     async with EmbeddedPostgres(folder) as server:
-        await write(server.url, 1)
+        await insert_number(server.url, 1)
         stale = (folder / "cluster" / "postmaster.pid").read_text()
-    # PostgreSQL takes only a process of its own user for its predecessor.
+    # PostgreSQL mistakes a process for its predecessor only if both have the same user.
     user = (folder / "cluster").stat().st_uid
-    stranger = process_of(user)
-    forge(folder / "cluster" / "postmaster.pid", stale, stranger.pid, user)
-    forge(folder / "socket" / ".s.PGSQL.5432.lock", stale, stranger.pid, user)
+    stranger = start_unrelated_process(user)
+    forge_pid_file(folder / "cluster" / "postmaster.pid", stale, stranger.pid, user)
+    forge_pid_file(folder / "socket" / ".s.PGSQL.5432.lock", stale, stranger.pid, user)
 
     async with EmbeddedPostgres(folder) as server:
-        assert await read(server.url) == [1]
+        assert await fetch_numbers(server.url) == [1]
 
     assert stranger.poll() is None
     stranger.kill()
     stranger.wait()
 
 
-async def test_an_empty_pid_file_is_stale(folder: Path) -> None:
+async def test_an_empty_pid_file_does_not_prevent_a_start(folder: Path) -> None:
     async with EmbeddedPostgres(folder) as server:
-        await write(server.url, 1)
+        await insert_number(server.url, 1)
     (folder / "cluster" / "postmaster.pid").touch()
 
     async with EmbeddedPostgres(folder) as server:
-        assert await read(server.url) == [1]
+        assert await fetch_numbers(server.url) == [1]
 
 
-async def test_a_server_that_the_lock_does_not_know_is_left_alone(folder: Path) -> None:
+async def test_a_server_that_somebody_else_started_is_left_alone(folder: Path) -> None:
     async with EmbeddedPostgres(folder) as server:
-        await write(server.url, 1)
+        await insert_number(server.url, 1)
         (folder / "owner").unlink()
         (folder / "server").unlink()
 
         with pytest.raises(EmbeddedPostgresError, match="started by somebody else: stop it first"):
             await EmbeddedPostgres(folder).start()
 
-        assert await read(server.url) == [1]
+        assert await fetch_numbers(server.url) == [1]
 
 
 async def test_two_servers_never_share_a_cluster(folder: Path) -> None:
-    """Even if every file that tells of the first one is lost."""
+    """All files that point to the first server are deleted."""
     async with EmbeddedPostgres(folder) as server:
-        await write(server.url, 1)
+        await insert_number(server.url, 1)
         (folder / "owner").unlink()
         (folder / "server").unlink()
         (folder / "cluster" / "postmaster.pid").unlink()
@@ -376,26 +381,26 @@ async def test_two_servers_never_share_a_cluster(folder: Path) -> None:
             await EmbeddedPostgres(folder).start()
 
 
-async def test_an_interrupted_initdb_is_begun_anew(new_folder: Path) -> None:
-    owner = owner_process(new_folder)
-    await eventually(lambda: (new_folder / "cluster.unfinished" / "PG_VERSION").exists())
+async def test_an_interrupted_initdb_is_repeated(new_folder: Path) -> None:
+    owner = start_owner(new_folder)
+    await wait_for(lambda: (new_folder / "cluster.unfinished" / "PG_VERSION").exists())
     owner.kill()
-    await end(owner)
+    await stop_owner(owner)
     assert not (new_folder / "cluster").exists()
 
     async with EmbeddedPostgres(new_folder) as server:
-        await write(server.url, 1)
-        assert await read(server.url) == [1]
+        await insert_number(server.url, 1)
+        assert await fetch_numbers(server.url) == [1]
     assert not (new_folder / "cluster.unfinished").exists()
 
 
 @pytest.mark.parametrize("name", ["deep/" * 40 + "store", "with space, comma & 100% Ümlaut"])
-async def test_any_path_will_do(new_folder: Path, name: str) -> None:
+async def test_long_and_unusual_paths_work(new_folder: Path, name: str) -> None:
     async with EmbeddedPostgres(new_folder / name) as server:
-        second = owner_process(new_folder / name)
-        assert await started(second) == server.url
-        await end(second)
-        assert await statement(server.url, "SHOW data_directory") == str(
+        second = start_owner(new_folder / name)
+        assert await read_url(second) == server.url
+        await stop_owner(second)
+        assert await fetch_value(server.url, "SHOW data_directory") == str(
             new_folder / name / "cluster"
         )
         socket_folder = socket_folder_of(server.url)
@@ -403,7 +408,7 @@ async def test_any_path_will_do(new_folder: Path, name: str) -> None:
     assert not socket_folder.exists()
 
 
-async def test_somebody_else_s_socket_folder_is_refused(new_folder: Path) -> None:
+async def test_a_socket_folder_that_is_a_symbolic_link_is_rejected(new_folder: Path) -> None:
     deep = new_folder / ("deep/" * 40)
     async with EmbeddedPostgres(deep) as server:
         socket_folder = socket_folder_of(server.url)
@@ -417,30 +422,30 @@ async def test_somebody_else_s_socket_folder_is_refused(new_folder: Path) -> Non
     socket_folder.unlink()
 
 
-async def test_a_moved_folder_starts_where_it_is(folder: Path) -> None:
+async def test_a_moved_folder_starts_at_its_new_place(folder: Path) -> None:
     async with EmbeddedPostgres(folder) as server:
-        await write(server.url, 1)
-        kill(folder)
+        await insert_number(server.url, 1)
+        kill_postmaster(folder)
     shutil.move(folder, folder.with_name("moved"))
 
     async with EmbeddedPostgres(folder.with_name("moved")) as server:
-        assert await read(server.url) == [1]
+        assert await fetch_numbers(server.url) == [1]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
-async def test_root_may_keep_it_below_a_folder_of_root_s_alone(new_folder: Path) -> None:
+async def test_the_folder_may_be_below_one_that_only_root_can_enter(new_folder: Path) -> None:
     new_folder.parent.chmod(0o700)
-    owner = owner_process(new_folder)
-    await write(await started(owner), 1)
+    owner = start_owner(new_folder)
+    await insert_number(await read_url(owner), 1)
     postmaster = postmaster_pid(new_folder)
     owner.kill()
-    await end(owner)
-    await eventually(lambda: not is_alive(postmaster))
+    await stop_owner(owner)
+    await wait_for(lambda: not is_alive(postmaster))
 
     async with EmbeddedPostgres(new_folder) as server:
-        assert await read(server.url) == [1]
+        assert await fetch_numbers(server.url) == [1]
 
-    assert mode(new_folder.parent) == 0o700
+    assert get_mode(new_folder.parent) == 0o700
 
 
 @pytest.mark.parametrize(
@@ -452,7 +457,7 @@ async def test_root_may_keep_it_below_a_folder_of_root_s_alone(new_folder: Path)
         ("global/pg_control", "", "could not read file .global/pg_control"),
     ],
 )
-async def test_a_broken_cluster_is_refused_in_one_line_and_kept(
+async def test_a_broken_cluster_is_kept_and_reported_in_one_line(
     folder: Path, file: str, content: str | None, reason: str
 ) -> None:
     async with EmbeddedPostgres(folder):
@@ -460,30 +465,30 @@ async def test_a_broken_cluster_is_refused_in_one_line_and_kept(
     broken = folder / "cluster" / file
     broken.unlink() if content is None else broken.write_text(content)
 
-    with pytest.raises(EmbeddedPostgresError, match=reason) as refusal:
+    with pytest.raises(EmbeddedPostgresError, match=reason) as error:
         await EmbeddedPostgres(folder).start()
 
-    assert "\n" not in str(refusal.value)
+    assert "\n" not in str(error.value)
     assert (folder / "cluster" / "base").is_dir()
 
 
-def test_a_read_only_folder_is_named(new_folder: Path) -> None:
+def test_the_error_names_a_read_only_folder(new_folder: Path) -> None:
     new_folder.mkdir(mode=0o555)
-    command = [sys.executable, "-c", REFUSED, str(new_folder)]
-    refused = subprocess.run(command, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", FAILING_PROGRAM, str(new_folder)]
+    completed = subprocess.run(command, capture_output=True, text=True, check=True)
 
-    assert refused.stdout == f"PostgreSQL cannot use {new_folder}/owner: Permission denied.\n"
+    assert completed.stdout == f"PostgreSQL cannot use {new_folder}/owner: Permission denied.\n"
 
 
-async def test_a_start_that_takes_too_long_leaves_nothing_behind(folder: Path) -> None:
+async def test_a_start_that_times_out_leaves_nothing_behind(folder: Path) -> None:
     async with EmbeddedPostgres(folder):
         pass
-    impatient = EmbeddedPostgres(folder, timeout_seconds=0)
+    server_without_time = EmbeddedPostgres(folder, timeout_seconds=0)
 
     with pytest.raises(EmbeddedPostgresError, match="was not ready in time"):
-        await impatient.start()
+        await server_without_time.start()
     with pytest.raises(EmbeddedPostgresError, match="has not been started"):
-        _ = impatient.url
+        _ = server_without_time.url
 
     async with EmbeddedPostgres(folder) as server:
-        assert await statement(server.url, "SELECT 1") == 1
+        assert await fetch_value(server.url, "SELECT 1") == 1

@@ -1,4 +1,7 @@
-"""The feed while PostgreSQL is paused, killed, or held up: refusals in time, bounded memory."""
+"""Event ingestion under load while PostgreSQL is paused, killed or blocked by a lock.
+
+Batches that cannot be stored get 503 in time, and the memory of the service stays bounded.
+"""
 
 import asyncio
 import os
@@ -15,36 +18,40 @@ import httpx
 import pytest
 
 from tests.conftest import event
-from tests.process.test_faults import family, postmaster, wait_for_another
+from tests.process.faults import (
+    postmaster_pid,
+    process_and_children,
+    wait_for_new_postmaster,
+)
 from tests.server_process import ServerProcess, run_command
 
 CLIENTS = 16
 EVENTS_PER_BATCH = 5_000
-REFUSED_SECONDS = 4
-LOCKED_SECONDS = 8
-"""A batch waits five seconds for its turn, and no batch behind it waits for another."""
-MOST_MORE_MEGABYTES = 250
+MAX_REJECTION_SECONDS = 4
+MAX_LOCKED_REJECTION_SECONDS = 8
+"""A batch waits five seconds for the lock; batches queued behind it wait no longer."""
+MAX_ADDED_MEGABYTES = 250
 
 
-class Answer(NamedTuple):
-    asked_at: float
+class BatchResult(NamedTuple):
+    sent_at: float
     seconds: float
     status: int
     retry_after: str | None
 
 
 @dataclass
-class Pressing:
-    """Clients that send large batches all the time, in a block; each again until it is stored."""
+class LoadGenerator:
+    """Clients that send large batches during a `with` block, each until it is stored."""
 
     url: str
     key: str
-    answers: list[Answer] = field(default_factory=list)
+    results: list[BatchResult] = field(default_factory=list)
     stored: list[str] = field(default_factory=list)
 
-    def __enter__(self) -> "Pressing":
+    def __enter__(self) -> "LoadGenerator":
         self._stopped = threading.Event()
-        self._threads = [threading.Thread(target=self._send, args=(n,)) for n in range(CLIENTS)]
+        self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(CLIENTS)]
         for thread in self._threads:
             thread.start()
         return self
@@ -54,41 +61,42 @@ class Pressing:
         for thread in self._threads:
             thread.join(60)
 
-    def _send(self, client_number: int) -> None:
+    def _run(self, client_number: int) -> None:
         with httpx.Client(timeout=60) as client:
             batch_number = 0
             while not self._stopped.is_set():
                 name = f"{client_number}-{batch_number}"
-                if self._ask(client, _batch(name)):
+                if self._send(client, _create_batch(name)):
                     self.stored.append(name)
                     batch_number += 1
                 else:
                     time.sleep(0.2)
 
-    def _ask(self, client: httpx.Client, body: bytes) -> bool:
-        asked_at = time.monotonic()
+    def _send(self, client: httpx.Client, body: bytes) -> bool:
+        """Send a batch, and return whether it was stored."""
+        sent_at = time.monotonic()
         headers = {"Authorization": self.key, "Content-Type": "application/x-ndjson"}
-        answer = client.post(f"{self.url}/api/events", content=body, headers=headers)
-        self.answers.append(
-            Answer(
-                asked_at,
-                time.monotonic() - asked_at,
-                answer.status_code,
-                answer.headers.get("Retry-After"),
+        response = client.post(f"{self.url}/api/events", content=body, headers=headers)
+        self.results.append(
+            BatchResult(
+                sent_at,
+                time.monotonic() - sent_at,
+                response.status_code,
+                response.headers.get("Retry-After"),
             )
         )
-        return answer.status_code == 200
+        return response.status_code == 200
 
-    def until_stored(self, since: float, patience_seconds: float) -> None:
-        """Wait for an answer that says so to a batch that was sent after a moment."""
-        while time.monotonic() < since + patience_seconds:
-            if any(a.status == 200 and a.asked_at > since for a in list(self.answers)):
+    def wait_until_stored(self, since: float, timeout_seconds: float) -> None:
+        """Wait until a batch that was sent after `since` is stored."""
+        while time.monotonic() < since + timeout_seconds:
+            if any(each.status == 200 and each.sent_at > since for each in list(self.results)):
                 return
             time.sleep(0.05)
-        raise AssertionError(f"nothing stored within {patience_seconds} s: {self.answers[-5:]}")
+        raise AssertionError(f"nothing stored within {timeout_seconds} s: {self.results[-5:]}")
 
 
-def _batch(name: str) -> bytes:
+def _create_batch(name: str) -> bytes:
     return b"\n".join(
         event("usage.recorded", "2026-10-05T00:00:00Z", id=f"{name}-{number}", source="/pressure",
               username=f"user-{number % 200}", channel="sdk")
@@ -109,8 +117,8 @@ class Install:
     def socket_folder(self) -> str:
         return os.fsdecode((self.data_dir / "postgres/owner").read_bytes())
 
-    def megabytes(self) -> float:
-        """What the service holds in memory."""
+    def resident_megabytes(self) -> float:
+        """Return the resident memory of the service and its ingest worker."""
         return self.server.resident_bytes() / 2**20
 
 
@@ -127,75 +135,78 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Install]:
 
 
 @pytest.fixture
-def pressing(installed: Install) -> Iterator[Pressing]:
-    """Clients at work, and the proof that what they were told is stored is."""
-    with Pressing(installed.server.url, installed.key) as pressing:
-        pressing.until_stored(time.monotonic(), 30)
-        yield pressing
-    stored = asyncio.run(_count(installed.socket_folder, pressing.stored))
-    assert stored == len(pressing.stored) * EVENTS_PER_BATCH
-    assert {answer.status for answer in pressing.answers} == {200, 503}
-    assert {a.retry_after for a in pressing.answers if a.status == 503} == {"2"}
+def load(installed: Install) -> Iterator[LoadGenerator]:
+    """Clients that send batches; afterwards, check that every acknowledged batch is stored."""
+    with LoadGenerator(installed.server.url, installed.key) as load:
+        load.wait_until_stored(time.monotonic(), 30)
+        yield load
+    stored = asyncio.run(_count_events(installed.socket_folder, load.stored))
+    assert stored == len(load.stored) * EVENTS_PER_BATCH
+    assert {result.status for result in load.results} == {200, 503}
+    assert {each.retry_after for each in load.results if each.status == 503} == {"2"}
 
 
-async def _count(socket_folder: str, names: list[str]) -> int:
+async def _count_events(socket_folder: str, names: list[str]) -> int:
+    """Return how many events of the named batches are stored."""
     connection = await asyncpg.connect(host=socket_folder, user="postgres", database="chargeback")
     ids = [f"{name}-{number}" for name in names for number in range(EVENTS_PER_BATCH)]
-    found = await connection.fetchval("SELECT count(*) FROM event WHERE id = ANY($1)", ids)
+    count = await connection.fetchval("SELECT count(*) FROM event WHERE id = ANY($1)", ids)
     await connection.close()
-    return int(found)
+    return int(count)
 
 
-def test_a_paused_postgres_is_a_refusal_in_time_and_memory_stays_bounded(
-    installed: Install, pressing: Pressing
+def test_while_postgres_is_paused_batches_get_503_in_time_and_memory_stays_bounded(
+    installed: Install, load: LoadGenerator
 ) -> None:
-    before = installed.megabytes()
-    paused = family(postmaster(installed.data_dir))
+    before = installed.resident_megabytes()
+    paused = process_and_children(postmaster_pid(installed.data_dir))
     paused_at = time.monotonic()
     for pid in paused:
         os.kill(pid, signal.SIGSTOP)
     time.sleep(6)
-    most = installed.megabytes()
+    during = installed.resident_megabytes()
     resumed_at = time.monotonic()
     for pid in paused:
         os.kill(pid, signal.SIGCONT)
 
-    pressing.until_stored(resumed_at, 15)
-    assert most - before < MOST_MORE_MEGABYTES
-    meanwhile = [a for a in pressing.answers if paused_at + 1 < a.asked_at < resumed_at - 2]
-    assert {answer.status for answer in meanwhile} == {503}
-    assert max(answer.seconds for answer in meanwhile) < REFUSED_SECONDS
+    load.wait_until_stored(resumed_at, 15)
+    assert during - before < MAX_ADDED_MEGABYTES
+    rejected = [each for each in load.results if paused_at + 1 < each.sent_at < resumed_at - 2]
+    assert {result.status for result in rejected} == {503}
+    assert max(result.seconds for result in rejected) < MAX_REJECTION_SECONDS
 
 
-def test_a_killed_postgres_is_a_refusal_until_it_is_back(
-    installed: Install, pressing: Pressing
+def test_after_postgres_is_killed_batches_get_503_until_it_is_back(
+    installed: Install, load: LoadGenerator
 ) -> None:
-    ended = postmaster(installed.data_dir)
-    os.kill(ended, signal.SIGKILL)
-    wait_for_another(installed.data_dir, ended)
+    pid = postmaster_pid(installed.data_dir)
+    os.kill(pid, signal.SIGKILL)
+    wait_for_new_postmaster(installed.data_dir, pid)
 
-    pressing.until_stored(time.monotonic(), 15)
+    load.wait_until_stored(time.monotonic(), 15)
 
 
-async def test_a_feed_that_is_held_up_refuses_rather_than_waits(
-    installed: Install, pressing: Pressing
+async def test_batches_that_wait_too_long_for_a_lock_get_503(
+    installed: Install, load: LoadGenerator
 ) -> None:
     holder = await asyncpg.connect(
         host=installed.socket_folder, user="postgres", database="chargeback"
     )
-    before = installed.megabytes()
+    before = installed.resident_megabytes()
     async with holder.transaction():
         await holder.execute("SELECT 1 FROM organization FOR UPDATE")
-        held_at = time.monotonic()
+        locked_at = time.monotonic()
         await asyncio.sleep(14)
-        most = installed.megabytes()
-        freed_at = time.monotonic()
+        during = installed.resident_megabytes()
+        released_at = time.monotonic()
     await holder.close()
 
-    await asyncio.to_thread(pressing.until_stored, freed_at, 15)
-    assert most - before < MOST_MORE_MEGABYTES
-    meanwhile = [
-        a for a in pressing.answers if held_at + 1 < a.asked_at < freed_at - LOCKED_SECONDS
+    await asyncio.to_thread(load.wait_until_stored, released_at, 15)
+    assert during - before < MAX_ADDED_MEGABYTES
+    rejected = [
+        result
+        for result in load.results
+        if locked_at + 1 < result.sent_at < released_at - MAX_LOCKED_REJECTION_SECONDS
     ]
-    assert {answer.status for answer in meanwhile} == {503}
-    assert max(answer.seconds for answer in meanwhile) < LOCKED_SECONDS
+    assert {result.status for result in rejected} == {503}
+    assert max(result.seconds for result in rejected) < MAX_LOCKED_REJECTION_SECONDS

@@ -1,4 +1,4 @@
-"""The ingest worker of a running service: restarts, shutdown, and what it reports."""
+"""The ingest worker of a running service: restarts, shutdown, errors and metrics."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ NDJSON_HEADERS = {"Content-Type": "application/x-ndjson"}
 
 @pytest.fixture(scope="module")
 def install(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeyedServer]:
-    """One service for all tests that it survives; each test sends its own events."""
+    """One service for all tests that do not stop it; each test sends its own events."""
     with start_keyed_server(tmp_path_factory.mktemp("worker")) as install:
         yield install
 
@@ -50,18 +50,18 @@ def post(install: KeyedServer, *ids: str, seconds: float = 20) -> httpx.Response
 
 
 @contextmanager
-def sending(install: KeyedServer, *ids: str) -> Iterator[Future[httpx.Response]]:
+def pending_batch(install: KeyedServer, *ids: str) -> Iterator[Future[httpx.Response]]:
     """Send a batch, and enter the block once the service has received it."""
     with ThreadPoolExecutor(1) as senders:
-        sent = senders.submit(post, install, *ids)
+        response = senders.submit(post, install, *ids)
         time.sleep(1)
-        assert not sent.done()
-        yield sent
+        assert not response.done()
+        yield response
 
 
-def until(seconds: float, found: Callable[[], bool]) -> None:
+def wait_for(condition: Callable[[], bool], *, seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while not found():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -70,18 +70,18 @@ def test_batches_get_503_after_the_worker_is_killed_until_it_is_restarted(
     install: KeyedServer,
 ) -> None:
     assert post(install, "a").json() == {"accepted": 1, "duplicates": 0}
-    ended = install.server.ingest_worker
-    ended.suspend()
-    with sending(install, "a", "b") as sent:
-        ended.kill()
+    worker = install.server.ingest_worker
+    worker.suspend()
+    with pending_batch(install, "a", "b") as response:
+        worker.kill()
 
-    refused = sent.result()
-    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
-    assert refused.json()["error"] == "STORE_UNAVAILABLE"
-    until(20, lambda: post(install, "a", "b").status_code == 200)
+    rejected = response.result()
+    assert (rejected.status_code, rejected.headers["Retry-After"]) == (503, "2")
+    assert rejected.json()["error"] == "STORE_UNAVAILABLE"
+    wait_for(lambda: post(install, "a", "b").status_code == 200, seconds=20)
 
     assert post(install, "a", "b", "c").json() == {"accepted": 1, "duplicates": 2}
-    assert install.server.ingest_worker.pid != ended.pid
+    assert install.server.ingest_worker.pid != worker.pid
     assert any("the ingest worker exited with status -9" in line for line in install.server.lines)
 
 
@@ -95,26 +95,26 @@ def test_a_batch_in_flight_when_the_worker_is_killed_can_be_sent_again(
         post(install, "e", seconds=1)
     worker.kill()
 
-    until(20, lambda: post(install, "e", "f").status_code == 200)
+    wait_for(lambda: post(install, "e", "f").status_code == 200, seconds=20)
     assert post(install, "e", "f").json() == {"accepted": 0, "duplicates": 2}
 
 
 def test_the_worker_exits_with_the_service_on_stop_and_on_kill(tmp_path: Path) -> None:
-    for end in ("kill", "stop"):
+    for method in ("kill", "stop"):
         with start_keyed_server(tmp_path) as install:
-            assert post(install, end).status_code == 200
+            assert post(install, method).status_code == 200
             worker = install.server.ingest_worker
-            getattr(install.server, end)()
+            getattr(install.server, method)()
             psutil.wait_procs([worker], timeout=10)
             assert not worker.is_running()
 
 
 def test_the_worker_imports_nothing_from_the_current_directory(tmp_path: Path) -> None:
-    (tmp_path / "app.py").write_text("raise SystemExit('of somebody else')\n")
+    (tmp_path / "app.py").write_text("raise SystemExit('wrong module imported')\n")
     program = (str(Path(sys.executable).with_name("chargeback")),)
     with ServerProcess(tmp_path / "data", arguments=(), program=program, cwd=tmp_path) as server:
         worker = server.ingest_worker
-        time.sleep(2)  # Longer than one that cannot import itself lives.
+        time.sleep(2)  # A worker that imported the wrong module exits sooner.
         assert worker.is_running()
         assert worker.status() != psutil.STATUS_ZOMBIE
 
@@ -136,10 +136,10 @@ def test_a_batch_being_stored_is_acknowledged_before_the_service_stops(
 ) -> None:
     with start_keyed_server(tmp_path) as install:
         assert post(install, "a").status_code == 200
-        with sending_blocked(install, "b") as sent:
+        with blocked_batch(install, "b") as response:
             install.server.process.send_signal(signal.SIGTERM)
             time.sleep(1)
-        assert sent.result().json() == {"accepted": 1, "duplicates": 0}
+        assert response.result().json() == {"accepted": 1, "duplicates": 0}
         assert install.server.stop() == 0
 
     with start_keyed_server(tmp_path) as install:
@@ -147,22 +147,24 @@ def test_a_batch_being_stored_is_acknowledged_before_the_service_stops(
 
 
 def test_large_and_small_batches_are_stored_concurrently(install: KeyedServer) -> None:
-    """The large bodies exceed the buffers of the sockets between the processes."""
+    """The large bodies do not fit in the socket buffers between the processes."""
     batches = {f"large-{n}": [f"large-{n}-{each}" for each in range(20_000)] for n in range(3)}
     batches |= {f"small-{n}": [f"small-{n}"] for n in range(60)}
     with ThreadPoolExecutor(16) as senders:
-        sent = {
+        futures = {
             name: senders.submit(post, install, *ids, seconds=60) for name, ids in batches.items()
         }
 
-    received = {name: each.result().json() for name, each in sent.items()}
-    assert received == {
+    results = {name: future.result().json() for name, future in futures.items()}
+    assert results == {
         name: {"accepted": len(ids), "duplicates": 0} for name, ids in batches.items()
     }
 
 
-def test_files_of_another_version_are_logged_once_and_never_started(tmp_path: Path) -> None:
-    """An upgrade replaced the files while the service was running."""
+def test_a_worker_of_another_version_is_logged_once_and_not_started_again(
+    tmp_path: Path,
+) -> None:
+    """An upgrade replaces the installed files while the service runs."""
     files = tmp_path / "files"
     for package in ("app", "schema", "resolvers"):
         shutil.copytree(package, files / package)
@@ -172,14 +174,14 @@ def test_files_of_another_version_are_logged_once_and_never_started(tmp_path: Pa
         assert post(install, "a").status_code == 200
         (files / "app/__init__.py").write_text('__version__ = "99.0.0"\n')
         server.ingest_worker.kill()
-        until(20, lambda: any("restart the service" in line for line in server.lines))
-        time.sleep(3)  # Longer than another start would be waited for.
+        wait_for(lambda: any("restart the service" in line for line in server.lines), seconds=20)
+        time.sleep(3)  # Longer than the pause before another start.
 
-        refused = post(install, "a")
-        assert (refused.status_code, refused.json()["error"]) == (503, "STORE_UNAVAILABLE")
-        report = "/api/admin/chargeback/report?reportMonth=2026-10"
-        read = httpx.get(install.url + report, headers={"Authorization": install.key})
-        assert read.status_code == 200
+        rejected = post(install, "a")
+        assert (rejected.status_code, rejected.json()["error"]) == (503, "STORE_UNAVAILABLE")
+        path = "/api/admin/chargeback/report?reportMonth=2026-10"
+        report = httpx.get(install.url + path, headers={"Authorization": install.key})
+        assert report.status_code == 200
         errors = [orjson.loads(line)["event"] for line in server.lines if '"error"' in line]
         assert errors == [
             "the ingest worker exited with status -9",
@@ -200,9 +202,9 @@ def test_statements_and_rejections_of_the_worker_count_in_the_service_metrics(
     assert (bad.status_code, bad.json()["error"]) == (400, "INVALID_BATCH")
     assert [problem["index"] for problem in bad.json()["problems"]] == [0, 1]
     metrics = httpx.get(f"{install.url}/metrics", headers={"Authorization": install.key}).text
-    counted = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if line[0] != "#")
-    assert float(counted['chargeback_db_queries_total{operation="post_events"}']) > 15
-    assert float(counted['chargeback_ingest_events_total{outcome="rejected"}']) == 2
+    counters = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if line[0] != "#")
+    assert float(counters['chargeback_db_queries_total{operation="post_events"}']) > 15
+    assert float(counters['chargeback_ingest_events_total{outcome="rejected"}']) == 2
 
 
 async def connect_as_superuser(install: KeyedServer) -> asyncpg.Connection:
@@ -222,13 +224,12 @@ def execute_sql(install: KeyedServer, command: str) -> None:
 
 
 @contextmanager
-def sending_blocked(install: KeyedServer, *ids: str) -> Iterator[Future[httpx.Response]]:
-    """Send a batch that cannot be stored before the block ends."""
-    with asyncio.Runner() as runner, ExitStack() as ends:
+def blocked_batch(install: KeyedServer, *ids: str) -> Iterator[Future[httpx.Response]]:
+    """Send a batch that a lock keeps from being stored until the block ends."""
+    with asyncio.Runner() as runner, ExitStack() as stack:
         holder = runner.run(connect_as_superuser(install))
         runner.run(holder.execute("BEGIN; SELECT 1 FROM organization FOR UPDATE"))
-        sent = ends.enter_context(sending(install, *ids))
-        yield sent
+        yield stack.enter_context(pending_batch(install, *ids))
         runner.run(holder.close())
 
 
@@ -242,32 +243,36 @@ def test_an_unexpected_error_is_logged_with_its_request_id_and_the_next_batch_is
     assert (failed.status_code, failed.json()["error"]) == (500, "INTERNAL")
     assert post(install, "g").json() == {"accepted": 1, "duplicates": 0}
     message = "unexpected error while storing events"
-    until(10, lambda: any(message in line for line in install.server.lines))
+    wait_for(lambda: any(message in line for line in install.server.lines), seconds=10)
     (line,) = [orjson.loads(line) for line in install.server.lines if message in line]
     assert "UndefinedTable" in line["exception"]
     assert line["request_id"] == failed.headers["X-Request-ID"]
 
 
-def subclasses(kind: type[ChargebackError]) -> Iterator[type[ChargebackError]]:
+def iter_subclasses(kind: type[ChargebackError]) -> Iterator[type[ChargebackError]]:
     for each in kind.__subclasses__():
         yield each
-        yield from subclasses(each)
+        yield from iter_subclasses(each)
 
 
-@pytest.mark.parametrize("kind", [*subclasses(ChargebackError)], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind", [*iter_subclasses(ChargebackError)], ids=lambda kind: kind.__name__
+)
 def test_every_error_survives_pickling(kind: type[ChargebackError]) -> None:
-    refusal = kind.__new__(kind, "What was wrong.")
-    ChargebackError.__init__(refusal, "What was wrong.", limit=3)
-    again = pickle.loads(pickle.dumps(refusal))  # noqa: S301  our own
+    error = kind.__new__(kind, "What was wrong.")
+    ChargebackError.__init__(error, "What was wrong.", limit=3)
+    received = pickle.loads(pickle.dumps(error))  # noqa: S301  our own
 
-    assert (type(again), str(again), again.details) == (kind, "What was wrong.", {"limit": 3})
+    assert (type(received), str(received)) == (kind, "What was wrong.")
+    assert received.details == {"limit": 3}
 
 
 def test_errors_without_arguments_and_with_problems_survive_pickling() -> None:
-    busy = pickle.loads(pickle.dumps(errors.IngestQueueFull()))  # noqa: S301  our own
-    bad = InvalidBatch([EventProblem(2, "time", "must be earlier")])
-    bad.event_count = 7
-    received = pickle.loads(pickle.dumps(bad))  # noqa: S301  our own
+    queue_full = pickle.loads(pickle.dumps(errors.IngestQueueFull()))  # noqa: S301  our own
+    invalid = InvalidBatch([EventProblem(2, "time", "must be earlier")])
+    invalid.event_count = 7
+    received = pickle.loads(pickle.dumps(invalid))  # noqa: S301  our own
 
-    assert str(busy) == str(errors.IngestQueueFull())
-    assert (str(received), received.problems, received.event_count) == (str(bad), bad.problems, 7)
+    assert str(queue_full) == str(errors.IngestQueueFull())
+    assert str(received) == str(invalid)
+    assert (received.problems, received.event_count) == (invalid.problems, 7)

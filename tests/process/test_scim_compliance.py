@@ -1,4 +1,4 @@
-"""The compliance suite of `scim2-tester`, with its own client, against the running service."""
+"""The running service passes the compliance suite `scim2-tester`."""
 
 import json
 import os
@@ -30,7 +30,7 @@ print(json.dumps([
 
 @pytest.fixture(scope="module")
 def python() -> Path:
-    """An interpreter with the suite, in an environment that is kept between runs."""
+    """An interpreter with the suite, in a virtual environment that later runs reuse."""
     folder = Path(tempfile.gettempdir()) / f"chargeback-scim-{LOCK.stat().st_size}-{os.getuid()}"
     program = folder / "bin/python"
     if not (folder / "bin/httpx2").exists():
@@ -49,7 +49,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
 def test_every_check_of_the_compliance_suite_succeeds(
     python: Path, service: ServerProcess
 ) -> None:
-    ran = subprocess.run(
+    completed = subprocess.run(
         (python, "-c", CHECKS, service.url, service.key),
         capture_output=True,
         text=True,
@@ -57,8 +57,8 @@ def test_every_check_of_the_compliance_suite_succeeds(
         check=False,
     )
 
-    assert ran.returncode == 0, ran.stderr
-    checks = json.loads(ran.stdout)
+    assert completed.returncode == 0, completed.stderr
+    checks = json.loads(completed.stdout)
     assert [check for check in checks if check[0] != "SUCCESS"] == []
     # Discovery, creation, reading, search, filters, PUT, PATCH of each attribute, deletion.
     assert len(checks) == 75

@@ -78,7 +78,7 @@ def test_a_second_start_keeps_data_and_key_and_loads_nothing(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_everything_and_the_status_is_0(
+def test_a_signal_stops_the_service_and_its_postgres_with_status_0(
     tmp_path: Path, stop_signal: signal.Signals
 ) -> None:
     server = ServerProcess(tmp_path, arguments=())
