@@ -9,6 +9,6 @@ from tests.server_process import ServerProcess
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """The process that all tests here share."""
+    """One service with the demo organization for all tests of this folder."""
     with ServerProcess(tmp_path_factory.mktemp("hardening")) as server:
         yield server

@@ -1,6 +1,6 @@
-"""A corpus of malicious requests.
+"""A corpus of malicious requests, none of which may change anything.
 
-None is one that may change anything. Those with a key have an admin's.
+Requests with a key use an admin's.
 """
 
 import gzip
@@ -99,7 +99,11 @@ ODD_TIMES = [
     "2026-09-01",
     "0000-01-01T00:00:00Z",
 ]
-NO_TEXTS = [value for value in ODD_VALUES if value != "1"] + ["\0", "a\0b", "\ud800"]
+INVALID_TEXTS: list[Any] = [value for value in ODD_VALUES if value != "1"] + [
+    "\0",
+    "a\0b",
+    "\ud800",
+]
 ODD_COUNTS: list[Any] = [True, -1, 1.5, 2**63, "", [], {}]
 
 
@@ -107,15 +111,15 @@ def corpus() -> Iterator[Attack]:
     """Yield all attacks."""
     for attacks in (
         _months,
-        _doubled_parameters,
-        _addresses,
+        _query_parameters,
+        _paths,
         _queries,
         _large_queries,
         _graphql_bodies,
         _variables,
-        _packed,
+        _compressed_bodies,
         _events,
-        _heads,
+        _headers,
         _lengths,
         _keys,
         _forms,
@@ -124,10 +128,10 @@ def corpus() -> Iterator[Attack]:
             yield Attack(f"{attacks.__name__.strip('_')} {number}: {name[:60]!r}", raw)
 
 
-_Named = Iterator[tuple[str, bytes]]
+_NamedRequests = Iterator[tuple[str, bytes]]
 
 
-def _months() -> _Named:
+def _months() -> _NamedRequests:
     for month in MONTHS:
         yield month, request("GET", f"{REPORT}?reportMonth={quote(month, errors='surrogatepass')}")
         yield (
@@ -147,7 +151,7 @@ def _months() -> _Named:
         )
 
 
-def _doubled_parameters() -> _Named:
+def _query_parameters() -> _NamedRequests:
     for query in (
         "reportMonth=2023-11&reportMonth=2023-12",
         "reportMonth=&reportMonth=2023-11",
@@ -180,7 +184,7 @@ def _doubled_parameters() -> _Named:
         yield query, request("GET", f"/graphql?{query}")
 
 
-def _addresses() -> _Named:
+def _paths() -> _NamedRequests:
     for path in (
         "//",
         "/./graphql",
@@ -217,17 +221,16 @@ def graphql(query: str, variables: object = None, **more: object) -> bytes:
     return request("POST", "/graphql", JSON, body)
 
 
-def _queries() -> _Named:
+def _queries() -> _NamedRequests:
     for count in (2, 6, 28):
         for name, query in build_bombs(count).items():
             yield f"{name} {count}", graphql(query)
     ring = " ".join(
-        f"fragment F{one} on Query {{ ...F{(one + 1) % 400} ...F{(one + 7) % 400} }}"
-        for one in range(400)
+        f"fragment F{n} on Query {{ ...F{(n + 1) % 400} ...F{(n + 7) % 400} }}" for n in range(400)
     )
     for name, query in {
-        "a fragment in itself": "{ ...A } fragment A on Query { ...A }",
-        "two in each other": "{ ...A } fragment A on Query {...B} fragment B on Query {...A}",
+        "a recursive fragment": "{ ...A } fragment A on Query { ...A }",
+        "mutual fragments": "{ ...A } fragment A on Query {...B} fragment B on Query {...A}",
         "a ring": f"{{ ...F0 }} {ring}",
         "a ring below": '{ chargebackReport(month: "2026-09") { workspaces { ...A } } } '
         "fragment A on Workspace { members { user { ...B } } ...A } "
@@ -293,7 +296,7 @@ def _queries() -> _Named:
             yield odd, graphql(f'{{ chargebackReport(month: "2026-09") {{ {selected} }} }}')
 
 
-def _large_queries() -> _Named:
+def _large_queries() -> _NamedRequests:
     size = 990_000
     for name, text in {
         "names": "{ " + "a " * (size // 2) + "}",
@@ -323,10 +326,10 @@ def _large_queries() -> _Named:
             b'{"query": "{ __typename }", "variables": {"a": ' + b"[" * size,
         ),
     )
-    yield "more than is read", request("POST", "/graphql", JSON, b"[" * 3_000_000)
+    yield "beyond the body limit", request("POST", "/graphql", JSON, b"[" * 3_000_000)
 
 
-def _graphql_bodies() -> _Named:
+def _graphql_bodies() -> _NamedRequests:
     bodies = [
         b"",
         b"null",
@@ -362,7 +365,7 @@ def _graphql_bodies() -> _Named:
     ]
     for body in bodies:
         yield repr(body[:40]), request("POST", "/graphql", JSON, body)
-    whole = b'{"query": "{ __typename }"}'
+    valid = b'{"query": "{ __typename }"}'
     for content_type in (
         "",
         "text/plain",
@@ -375,7 +378,7 @@ def _graphql_bodies() -> _Named:
         "a" * 30_000,
         ";;;;===",
     ):
-        yield content_type, request("POST", "/graphql", [("Content-Type", content_type)], whole)
+        yield content_type, request("POST", "/graphql", [("Content-Type", content_type)], valid)
     for accept in (
         "",
         ",",
@@ -389,11 +392,11 @@ def _graphql_bodies() -> _Named:
         ";" * 30_000,
         b"\xff\xfe",
     ):
-        yield str(accept), request("POST", "/graphql", [*JSON, ("Accept", accept)], whole)
+        yield str(accept), request("POST", "/graphql", [*JSON, ("Accept", accept)], valid)
         yield str(accept), request("GET", "/graphql?query={__typename}", [("Accept", accept)])
 
 
-def _variables() -> _Named:
+def _variables() -> _NamedRequests:
     for value in ODD_VALUES + ODD_TEXTS:
         for type_, selected in {
             "Int": "workspaces(first: $v) { name }",
@@ -412,10 +415,11 @@ def _variables() -> _Named:
 
 @cache
 def gzip_bomb(size: int = 300_000_000) -> bytes:
-    """Return zeros, which gzip compresses a thousandfold."""
-    packer = zlib.compressobj(level=9, wbits=31)
-    piece = b"\0" * 1_000_000
-    return b"".join([*(packer.compress(piece) for _ in range(size // 1_000_000)), packer.flush()])
+    """Return compressed zeros; they expand to a thousand times the length."""
+    compressor = zlib.compressobj(level=9, wbits=31)
+    zeros = b"\0" * 1_000_000
+    chunks = [compressor.compress(zeros) for _ in range(size // 1_000_000)]
+    return b"".join([*chunks, compressor.flush()])
 
 
 CONTENT_TYPES = {
@@ -437,34 +441,34 @@ def list_paths_with_body() -> frozenset[str]:
     )
 
 
-def _packed() -> _Named:
+def _compressed_bodies() -> _NamedRequests:
     small = gzip.compress(b'{"query": "{ __typename }"}', mtime=0)
     bodies = {
         "a bomb": gzip_bomb(),
         "a bomb in a bomb": gzip.compress(gzip_bomb(), mtime=0),
-        "cut short": small[:-9],
-        "a wrong sum": small[:-8] + b"\0" * 8,
-        "not packed": b'{"query": "{ __typename }"}',
-        "twice": small + small,
-        "nothing": b"",
-        "a head alone": small[:10],
+        "truncated": small[:-9],
+        "a wrong checksum": small[:-8] + b"\0" * 8,
+        "not compressed": b'{"query": "{ __typename }"}',
+        "two members": small + small,
+        "an empty body": b"",
+        "only a header": small[:10],
     }
-    ways = [
+    targets = [
         (path, content_type)
         for path in sorted(list_paths_with_body())
         for content_type in CONTENT_TYPES.get(path, ["application/json"])
     ]
-    for path, content_type in ways:
+    for path, content_type in targets:
         for name, body in bodies.items():
             for encoding in ("gzip", "GZIP", "gzip, gzip", "deflate", "br", "zstd", "identity, x"):
-                if encoding == "gzip" or name in {"a bomb", "twice"}:
+                if encoding == "gzip" or name in {"a bomb", "two members"}:
                     headers = [("Content-Type", content_type), ("Content-Encoding", encoding)]
                     yield f"{path} {encoding} {name}", request("POST", path, headers, body)
 
 
 def event(**changes: object) -> dict[str, object]:
     """Return a valid event with the given changes."""
-    right: dict[str, object] = {
+    valid: dict[str, object] = {
         "specversion": "1.0",
         "id": "nasty",
         "source": "corpus",
@@ -472,17 +476,17 @@ def event(**changes: object) -> dict[str, object]:
         "time": "2026-09-01T00:00:00Z",
         "data": {"username": "nobody", "channel": "ui"},
     }
-    return right | changes
+    return valid | changes
 
 
-def _events() -> _Named:
-    bad: list[object] = [
+def _events() -> _NamedRequests:
+    invalid: list[object] = [
         *ODD_VALUES,
         event(specversion="2.0"),
         event(type="nothing.happened"),
         event(type=None),
-        *(event(id=value) for value in NO_TEXTS),
-        *(event(source=value) for value in NO_TEXTS),
+        *(event(id=value) for value in INVALID_TEXTS),
+        *(event(source=value) for value in INVALID_TEXTS),
         *(event(data=value) for value in ODD_VALUES),
         *(event(time=value) for value in (*ODD_VALUES, *ODD_TIMES)),
         *(event(data={"username": value, "channel": "ui"}) for value in (None, 1, "", "\0")),
@@ -492,34 +496,34 @@ def _events() -> _Named:
         event(type="experiment.resized", data={"experiment": "x", "sizeBytes": 2**63}),
         event(type="experiment.resized", data={"experiment": "\ud800", "sizeBytes": 1}),
     ]  # fmt: skip
-    for each in bad:
-        one = json.dumps(each).encode()
-        yield repr(each), request("POST", "/api/events", [("Content-Type", EVENT)], one)
+    for each in invalid:
+        single = json.dumps(each).encode()
+        yield repr(each), request("POST", "/api/events", [("Content-Type", EVENT)], single)
         batch = json.dumps([event(type="nothing.happened"), each]).encode()
         yield repr(each), request("POST", "/api/events", [("Content-Type", EVENTS)], batch)
-    right = json.dumps(event()).encode()
+    valid = json.dumps(event()).encode()
     for name, content_type, body in (
-        ("nothing", EVENTS, b""),
-        ("no list", EVENTS, right),
+        ("an empty body", EVENTS, b""),
+        ("no list", EVENTS, valid),
         ("deep", EVENTS, b"[" * 200_000),
         ("deep objects", EVENTS, b'[{"a":' * 100_000),
-        ("deep data", EVENT, right.replace(b'"ui"', b"[" * 100_000)),
-        ("NaN", EVENT, right.replace(b'"ui"', b"NaN")),
-        ("not UTF-8", EVENT, right.replace(b"nobody", b"\xff\xfe")),
-        ("UTF-16", EVENT, right.decode().encode("utf-16")),
-        ("half a line", LINES, right[:-5]),
-        ("half a second line", LINES, right + b"\n" + right[:-5]),
-        ("carriage returns", LINES, right + b"\r{"),
-        ("NUL between", LINES, right + b"\n\0\n"),
+        ("deep data", EVENT, valid.replace(b'"ui"', b"[" * 100_000)),
+        ("NaN", EVENT, valid.replace(b'"ui"', b"NaN")),
+        ("not UTF-8", EVENT, valid.replace(b"nobody", b"\xff\xfe")),
+        ("UTF-16", EVENT, valid.decode().encode("utf-16")),
+        ("half a line", LINES, valid[:-5]),
+        ("half a second line", LINES, valid + b"\n" + valid[:-5]),
+        ("carriage returns", LINES, valid + b"\r{"),
+        ("NUL between", LINES, valid + b"\n\0\n"),
         ("a million lines", LINES, b"{}\n" * 1_000_000),
-        ("another type", "application/json", b"[" + right + b"]"),
-        ("another charset", f"{EVENT}; charset=utf-16", right[:-1]),
-        ("no type", "", right),
+        ("another type", "application/json", b"[" + valid + b"]"),
+        ("another charset", f"{EVENT}; charset=utf-16", valid[:-1]),
+        ("no type", "", valid),
     ):
         yield name, request("POST", "/api/events", [("Content-Type", content_type)], body)
 
 
-def _heads() -> _Named:
+def _headers() -> _NamedRequests:
     plain = f"{REPORT}?reportMonth=2023-13"
     for name, value in (
         ("Host", ""),
@@ -596,9 +600,9 @@ def _heads() -> _Named:
         ("TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\xff" * 500),
         ("another protocol", b"EHLO chargeback.test\r\n\r\n"),
         ("bare line feeds", request("GET", plain).replace(b"\r\n", b"\n")),
-        ("bare returns", request("GET", plain).replace(b"\r\n", b"\r")),
+        ("bare carriage returns", request("GET", plain).replace(b"\r\n", b"\r")),
         (
-            "two at once",
+            "two pipelined requests",
             request("GET", plain).replace(b"close", b"keep-alive") + request("GET", plain),
         ),
         ("two Hosts", request("GET", plain, [("Host", "a"), ("Host", "b")])),
@@ -607,7 +611,7 @@ def _heads() -> _Named:
         yield name, raw if raw.endswith(b"\n") else raw + b"\r\n\r\n"
 
 
-def _lengths() -> _Named:
+def _lengths() -> _NamedRequests:
     body = b'{"query": "{"}'
     chunked = [*JSON, ("Transfer-Encoding", "chunked")]
     for value in (
@@ -630,14 +634,14 @@ def _lengths() -> _Named:
         ),
     )
     for name, sent in (
-        ("as it should be", b"e\r\n" + body + b"\r\n0\r\n\r\n"),
+        ("valid chunks", b"e\r\n" + body + b"\r\n0\r\n\r\n"),
         ("an extension", b"e;a=b\r\n" + body + b"\r\n0\r\n\r\n"),
         ("a long extension", b"e;" + b"a" * 50_000 + b"\r\n" + body + b"\r\n0\r\n\r\n"),
         ("trailers", b"e\r\n" + body + b"\r\n0\r\nAuthorization: x\r\n\r\n"),
         ("no size", b"\r\n" + body),
         ("a negative size", b"-e\r\n" + body),
         ("a huge size", b"f" * 30 + b"\r\n" + body),
-        ("no hexadecimal", b"g\r\n" + body),
+        ("not hexadecimal", b"g\r\n" + body),
         ("one byte each", b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"),
     ):
         yield name, request("POST", "/graphql", chunked, sent, length=False)
@@ -659,15 +663,18 @@ def _lengths() -> _Named:
             ),
         )
     smuggled = b"0\r\n\r\nGET /api/admin/chargeback/report HTTP/1.1\r\nHost: x\r\n\r\n"
-    yield "both", request("POST", "/graphql", [*chunked, ("Content-Length", "6")], smuggled)
     yield (
-        "both, the other way",
+        "a length and chunks",
+        request("POST", "/graphql", [*chunked, ("Content-Length", "6")], smuggled),
+    )
+    yield (
+        "a longer length and chunks",
         request("POST", "/graphql", [*chunked, ("Content-Length", str(len(smuggled)))], smuggled),
     )
-    yield "a body of a GET", request("GET", f"{REPORT}?reportMonth=2023-13", JSON, body)
+    yield "a GET with a body", request("GET", f"{REPORT}?reportMonth=2023-13", JSON, body)
 
 
-def _keys() -> _Named:
+def _keys() -> _NamedRequests:
     for value in (
         "",
         " ",
@@ -694,18 +701,18 @@ def _keys() -> _Named:
         both = [("Authorization", each) for each in pair]
         yield "the key and another", request("GET", f"{REPORT}?reportMonth=2023-13", both)
     yield (
-        "a cookie alone",
+        "only a cookie",
         request("POST", "/graphql", [*JSON, ("Cookie", "chargeback_session=a")], b"{}", key=False),
     )
 
 
-def _forms() -> _Named:
+def _forms() -> _NamedRequests:
     for path in ("/signin", "/signout"):
         for name, body in (
-            ("nothing", b""),
+            ("an empty body", b""),
             ("no key", b"a=b"),
             ("an empty key", b"key="),
-            ("keys", b"key=a&" * 600),
+            ("many keys", b"key=a&" * 600),
             ("a long key", b"key=" + b"x" * 1_000_000),
             ("not UTF-8", b"key=\xff%FF%ED%A0%80"),
             ("NUL", b"key=%00"),
@@ -714,7 +721,7 @@ def _forms() -> _Named:
         ):
             yield f"{path} {name}", request("POST", path, FORM, body, key=False)
         origin = [*FORM, ("Origin", "https://evil.test")]
-        yield f"{path} from elsewhere", request("POST", path, origin, b"key=a", key=False)
-        many = [("Content-Type", "multipart/form-data; boundary=x")]
+        yield f"{path} from another origin", request("POST", path, origin, b"key=a", key=False)
+        multipart = [("Content-Type", "multipart/form-data; boundary=x")]
         parts = b"--x\r\nContent-Disposition: form-data; name=key\r\n\r\na\r\n" * 5_000
-        yield f"{path} parts", request("POST", path, many, parts, key=False)
+        yield f"{path} multipart", request("POST", path, multipart, parts, key=False)

@@ -1,4 +1,4 @@
-"""The audit suite of the npm package graphql-http against the running service."""
+"""The running service passes the audit suite of the npm package graphql-http."""
 
 import json
 import os
@@ -16,12 +16,12 @@ SUITE = Path(__file__).parent / "graphql_http"
 
 @pytest.fixture(scope="module")
 def suite() -> Path:
-    """The audit suite, installed."""
+    """The folder of the audit suite with its packages installed."""
     return install_npm_packages(SUITE)
 
 
 def test_every_audit_of_graphql_over_http_passes(suite: Path, service: ServerProcess) -> None:
-    ran = subprocess.run(
+    completed = subprocess.run(
         ("node", "audit.mjs", f"{service.url}/graphql"),
         cwd=suite,
         env={"PATH": os.environ["PATH"], "KEY": service.key},
@@ -30,8 +30,8 @@ def test_every_audit_of_graphql_over_http_passes(suite: Path, service: ServerPro
         timeout=60,
         check=False,
     )
-    assert ran.returncode == 0, ran.stderr
-    results: list[dict[str, Any]] = json.loads(ran.stdout)
+    assert completed.returncode == 0, completed.stderr
+    results: list[dict[str, Any]] = json.loads(completed.stdout)
 
     assert [each for each in results if each["status"] != "ok"] == []
     assert len(results) == 61

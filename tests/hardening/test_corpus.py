@@ -1,4 +1,4 @@
-"""The malicious corpus against a running service: no 5xx, traceback, delay or side effect."""
+"""The malicious corpus causes no 5xx, traceback, delay or side effect in a running service."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -9,13 +9,13 @@ import pytest
 
 from tests.graphql.test_limits import build_bombs
 from tests.hardening.corpus import corpus, graphql
-from tests.hardening.wire import Answer, Attack, exchange
+from tests.hardening.wire import Attack, RawResponse, exchange
 from tests.server_process import ServerProcess
 
-SLOWEST_SECONDS = 2.0
-GROWTH_BYTES = 20_000_000
+MAX_SECONDS = 2.0
+MAX_GROWTH_BYTES = 20_000_000
 ROUNDS = 5
-TRACES = (b"Traceback", b'File "', b"site-packages", b"asyncpg", b"sqlalchemy", b"SELECT ")
+INTERNALS = (b"Traceback", b'File "', b"site-packages", b"asyncpg", b"sqlalchemy", b"SELECT ")
 EVERYTHING = """{
   months { month status rowsHash } monthHistory { month action }
   apiKeys { id label scopes expiresAt revokedAt }
@@ -33,45 +33,45 @@ def attacks() -> Sequence[Attack]:
 
 
 def query_everything(service: ServerProcess, query: str = EVERYTHING) -> object:
-    answer = httpx.post(
+    response = httpx.post(
         f"{service.url}/graphql",
         json={"query": query},
         headers={"Authorization": service.key},
         timeout=30,
     )
-    assert "errors" not in answer.json(), answer.json()["errors"]
-    return answer.json()["data"]
+    assert "errors" not in response.json(), response.json()["errors"]
+    return response.json()["data"]
 
 
-def wrong(answer: Answer) -> str:
-    """Return what is wrong with a response; "" if nothing is."""
-    if answer.status >= 500:
-        return f"status {answer.status}: {answer.body[:200]!r}"
-    if any(trace in answer.body for trace in TRACES):
-        return f"it tells of us: {answer.body[:200]!r}"
+def find_fault(response: RawResponse) -> str:
+    """Describe a 5xx response or one that reveals internals; "" if it is neither."""
+    if response.status >= 500:
+        return f"status {response.status}: {response.body[:200]!r}"
+    if any(text in response.body for text in INTERNALS):
+        return f"it reveals internals: {response.body[:200]!r}"
     return ""
 
 
-def harm_of(service: ServerProcess, attack: Attack) -> str:
-    """Return the harm that an attack did; "" if none.
+def find_harm(service: ServerProcess, attack: Attack) -> str:
+    """Send an attack, and describe the harm that it did; "" if none.
 
-    Where the machine has other things to do, time tells of them: then the service's own time on
-    the processor counts, as long as the answer came at all soon.
+    Other load on the machine delays responses. Up to five times the limit, a response therefore
+    counts as slow only if the service itself used more CPU time than the limit.
     """
-    before = processor_seconds(service)
-    answer = exchange(service.url, service.key, attack.raw)
-    worked = processor_seconds(service) - before
-    if answer.seconds > SLOWEST_SECONDS and max(worked, answer.seconds / 5) > SLOWEST_SECONDS:
-        return f"it took {answer.seconds:.1f} s, {worked:.1f} of them on the processor"
-    return wrong(answer)
+    before = cpu_seconds(service)
+    response = exchange(service.url, service.key, attack.raw)
+    used = cpu_seconds(service) - before
+    if response.seconds > MAX_SECONDS and max(used, response.seconds / 5) > MAX_SECONDS:
+        return f"it took {response.seconds:.1f} s and {used:.1f} s of CPU time"
+    return find_fault(response)
 
 
-def attacked(service: ServerProcess, attacks: Sequence[Attack]) -> Iterator[tuple[str, str]]:
-    """Yield the attacks that do harm, with a description."""
-    return ((each.name, harm) for each in attacks if (harm := harm_of(service, each)))
+def find_harmful(service: ServerProcess, attacks: Sequence[Attack]) -> Iterator[tuple[str, str]]:
+    """Send the attacks, and yield the name of each harmful one with a description."""
+    return ((each.name, harm) for each in attacks if (harm := find_harm(service, each)))
 
 
-def processor_seconds(service: ServerProcess) -> float:
+def cpu_seconds(service: ServerProcess) -> float:
     """Return the CPU seconds of the service's process."""
     ticks = Path(f"/proc/{service.process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK")
@@ -80,7 +80,7 @@ def processor_seconds(service: ServerProcess) -> float:
 def test_the_corpus_does_no_harm(service: ServerProcess, attacks: Sequence[Attack]) -> None:
     assert len(attacks) > 1_000
     before = query_everything(service)
-    assert list(attacked(service, attacks)) == []
+    assert list(find_harmful(service, attacks)) == []
     assert query_everything(service) == before
 
 
@@ -100,13 +100,13 @@ def test_http_1_1_requires_exactly_one_host(
 def test_repeating_the_corpus_leaks_no_memory(
     service: ServerProcess, attacks: Sequence[Attack]
 ) -> None:
-    assert list(attacked(service, attacks)) == []
-    first = service.resident_bytes()
+    assert list(find_harmful(service, attacks)) == []
+    initial = service.resident_bytes()
     for number in range(ROUNDS):
-        assert list(attacked(service, attacks)) == []
-        grown = service.resident_bytes() - first
-        print(f"{first:,} bytes, round {number + 1}: {grown:+,}")  # noqa: T201  with -s
-    assert grown < GROWTH_BYTES
+        assert list(find_harmful(service, attacks)) == []
+        growth = service.resident_bytes() - initial
+        print(f"{initial:,} bytes, round {number + 1}: {growth:+,}")  # noqa: T201  with -s
+    assert growth < MAX_GROWTH_BYTES
 
 
 @pytest.mark.long
@@ -114,11 +114,11 @@ def test_repeating_the_corpus_leaks_no_memory(
 def test_a_fragment_bomb_is_rejected_within_a_quarter_of_a_second(
     service: ServerProcess, kind: str
 ) -> None:
-    """Take the best of five runs, which excludes other load on the machine."""
-    answers = [
+    """The best of five runs counts, because other load on the machine delays some."""
+    responses = [
         exchange(service.url, service.key, graphql(build_bombs(28)[kind])) for _ in range(5)
     ]
-    assert all(b'"errors"' in answer.body for answer in answers)
-    seconds = min(answer.seconds for answer in answers)
+    assert all(b'"errors"' in response.body for response in responses)
+    seconds = min(response.seconds for response in responses)
     print(f"{kind}: {1000 * seconds:.0f} ms")  # noqa: T201  the measurement, with -s
     assert seconds < 0.25

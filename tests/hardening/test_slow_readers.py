@@ -14,11 +14,11 @@ from tests.hardening.corpus import REPORT
 from tests.server_process import KeyedServer, create_root_key, run_command, start_keyed_server
 
 USERS = 6_000
-LONG = "e" * 500
-"""They make a document of some 7 MB, more than socket buffers hold."""
-GIVEN_UP_SECONDS = 45
+LONG_NAME = "e" * 500
+"""Makes a document of some 7 MB, which does not fit in the socket buffers."""
+MAX_ABORT_SECONDS = 45
 """A reader has 20 s, plus a second per 50 kB that it has not read yet."""
-PATIENCE_SECONDS = 4
+ADMISSION_TIMEOUT_SECONDS = 4
 CONNECTIONS = 4
 
 
@@ -30,7 +30,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeyedServer]:
         run_command("organizations", "create", "large", data_dir=folder)
         lines = b"\n".join(
             event("user.upserted", "2026-10-05T00:00:00Z", id=str(number), source="/readers",
-                  username=f"{number}{LONG}", email=f"{number}@{LONG}")
+                  username=f"{number}{LONG_NAME}", email=f"{number}@{LONG_NAME}")
             for number in range(USERS)
         )  # fmt: skip
         (folder / "users.ndjson").write_bytes(lines)
@@ -46,14 +46,14 @@ def large_key(service: KeyedServer) -> str:
 
 def request_without_reading(service: KeyedServer, key: str) -> socket.socket:
     """Open a connection, request the report, and read nothing."""
-    wire = socket.socket()
-    wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
-    wire.settimeout(60)
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
+    connection.settimeout(60)
     url = httpx.URL(service.url)
-    wire.connect((url.host, url.port))
-    target = f"{REPORT}?reportMonth=2026-10"
-    wire.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\n\r\n".encode())
-    return wire
+    connection.connect((url.host, url.port))
+    head = f"GET {REPORT}?reportMonth=2026-10 HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\n\r\n"
+    connection.sendall(head.encode())
+    return connection
 
 
 def download(service: KeyedServer, key: str) -> httpx.Response:
@@ -62,11 +62,11 @@ def download(service: KeyedServer, key: str) -> httpx.Response:
     )
 
 
-def connections_in_use(service: KeyedServer) -> int:
-    told = httpx.get(f"{service.url}/metrics", headers={"Authorization": service.key}).text
-    found = re.search(r"^chargeback_db_pool_connections_in_use (\d+)", told, re.MULTILINE)
-    assert found is not None
-    return int(found[1])
+def count_connections_in_use(service: KeyedServer) -> int:
+    metrics = httpx.get(f"{service.url}/metrics", headers={"Authorization": service.key}).text
+    match = re.search(r"^chargeback_db_pool_connections_in_use (\d+)", metrics, re.MULTILINE)
+    assert match is not None
+    return int(match[1])
 
 
 def test_clients_that_do_not_read_cannot_block_others(
@@ -77,20 +77,21 @@ def test_clients_that_do_not_read_cannot_block_others(
         for _ in range(2 * CONNECTIONS):
             readers.enter_context(request_without_reading(service, large_key))
         time.sleep(0.5)
-        began = time.monotonic()
+        started_at = time.monotonic()
         viewer = httpx.post(
             f"{service.url}/graphql",
             json={"query": "{ viewer { username } }"},
             headers={"Authorization": large_key},
         )
-        elsewhere = download(service, service.key)
-        assert (viewer.status_code, elsewhere.status_code) == (200, 200)
-        assert time.monotonic() - began < PATIENCE_SECONDS / 2
+        other_tenant = download(service, service.key)
+        assert (viewer.status_code, other_tenant.status_code) == (200, 200)
+        assert time.monotonic() - started_at < ADMISSION_TIMEOUT_SECONDS / 2
 
-        refused = download(service, large_key)
-        assert PATIENCE_SECONDS - 1 < time.monotonic() - began < 2 * PATIENCE_SECONDS
-        assert (refused.status_code, refused.json()["error"]) == (503, "SERVICE_BUSY")
-        assert refused.headers["Retry-After"] == "2"
+        rejected = download(service, large_key)
+        seconds = time.monotonic() - started_at
+        assert ADMISSION_TIMEOUT_SECONDS - 1 < seconds < 2 * ADMISSION_TIMEOUT_SECONDS
+        assert (rejected.status_code, rejected.json()["error"]) == (503, "SERVICE_BUSY")
+        assert rejected.headers["Retry-After"] == "2"
 
     assert download(service, large_key).status_code == 200
 
@@ -98,11 +99,11 @@ def test_clients_that_do_not_read_cannot_block_others(
 @pytest.mark.long
 @pytest.mark.timeout(120)
 def test_an_unread_response_is_aborted(service: KeyedServer, large_key: str) -> None:
-    began = time.monotonic()
+    started_at = time.monotonic()
     with request_without_reading(service, large_key):
         time.sleep(1)
-        assert connections_in_use(service) > 0
-        while connections_in_use(service):
-            assert time.monotonic() - began < GIVEN_UP_SECONDS
+        assert count_connections_in_use(service) > 0
+        while count_connections_in_use(service):
+            assert time.monotonic() - started_at < MAX_ABORT_SECONDS
             time.sleep(0.5)
-        assert time.monotonic() - began > 15
+        assert time.monotonic() - started_at > 15

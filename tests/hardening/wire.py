@@ -1,4 +1,4 @@
-"""Send raw bytes that no HTTP client library would send."""
+"""Send raw requests that no HTTP client library would send."""
 
 import re
 import socket
@@ -19,8 +19,8 @@ class Attack(NamedTuple):
     raw: bytes
 
 
-class Answer(NamedTuple):
-    """A raw response; its status is 0 if the connection was closed without one."""
+class RawResponse(NamedTuple):
+    """A raw response; the status is 0 if the connection was closed without one."""
 
     status: int
     head: bytes
@@ -41,12 +41,12 @@ def request(
     """Return a request with `Connection: close`, and with the key unless `key` is false."""
     target = target.encode() if isinstance(target, str) else target
     lines = [b"%b %b %b" % (method.encode(), target, version.encode())]
-    given = {name.lower() for name, _ in headers}
-    if "host" not in given:
+    names = {name.lower() for name, _ in headers}
+    if "host" not in names:
         lines.append(b"Host: chargeback.test")
-    if key and "authorization" not in given:
+    if key and "authorization" not in names:
         lines.append(b"Authorization: " + KEY)
-    if length and body and "content-length" not in given:
+    if length and body and "content-length" not in names:
         lines.append(b"Content-Length: %d" % len(body))
     for name, value in headers:
         lines.append(name.encode() + b": " + (value.encode() if isinstance(value, str) else value))
@@ -54,25 +54,25 @@ def request(
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
-def exchange(url: str, key: str, raw: bytes | Iterable[bytes], patience: float = 20) -> Answer:
-    """Send as much of a request as the server reads, and read the complete response."""
+def exchange(url: str, key: str, raw: bytes | Iterable[bytes], timeout: float = 20) -> RawResponse:
+    """Send as much of a request as the server reads, and return the complete response."""
     parts = urlsplit(url)
     assert parts.hostname is not None
-    began = time.monotonic()
+    started_at = time.monotonic()
     received = bytearray()
-    with socket.create_connection((parts.hostname, parts.port or 80), timeout=patience) as wire:
+    with socket.create_connection((parts.hostname, parts.port or 80), timeout) as connection:
         try:
             for part in [raw] if isinstance(raw, bytes) else raw:
-                wire.sendall(part.replace(KEY, key.encode()))
+                connection.sendall(part.replace(KEY, key.encode()))
         except OSError:
-            pass  # The server answered early and closed; its response can still be read.
+            pass  # The server responded early and closed; its response can still be read.
         try:
-            while chunk := wire.recv(65_536):
+            while chunk := connection.recv(65_536):
                 received += chunk
         except OSError:
             pass
     head, _, body = bytes(received).partition(b"\r\n\r\n")
     while re.match(rb"HTTP/1\.[01] 1[0-9]{2} ", head):  # Skip interim responses.
         head, _, body = body.partition(b"\r\n\r\n")
-    found = re.match(rb"HTTP/1\.[01] ([0-9]{3})", head)
-    return Answer(int(found[1]) if found else 0, head, body, time.monotonic() - began)
+    match = re.match(rb"HTTP/1\.[01] ([0-9]{3})", head)
+    return RawResponse(int(match[1]) if match else 0, head, body, time.monotonic() - started_at)
