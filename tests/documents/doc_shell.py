@@ -1,4 +1,4 @@
-"""A shell beside a store and its service: where the documents' commands are tried."""
+"""A shell with a store and a service, for the commands of the documentation."""
 
 import os
 import re
@@ -14,22 +14,24 @@ from typing import Self
 
 from tests.server_process import START_SECONDS, clean_environment
 
-PROGRAMS = f"{Path(sys.executable).parent}:{os.defpath}"
+SEARCH_PATH = f"{Path(sys.executable).parent}:{os.defpath}"
 TOKEN = "0123456789abcdef"
 
 
 class DocShell:
-    """What a page's commands find: a store, perhaps served, and words that are read otherwise.
+    """Runs the blocks of a page in a folder, with a store of its own.
 
     Attributes:
-        shown: What pages show, and what it means here: addresses, keys, folders.
+        replacements: Texts of the page (addresses, keys, folders) and what replaces them here.
     """
 
-    def __init__(self, folder: Path, shown: Mapping[str, str], *, programs: str = "") -> None:
+    def __init__(
+        self, folder: Path, replacements: Mapping[str, str], *, programs: str = ""
+    ) -> None:
         self.folder = folder
-        self.shown = dict(shown)
-        self._programs = f"{programs}:{PROGRAMS}".removeprefix(":")
-        # What is refused shall fail, though the documents show how it is told.
+        self.replacements = dict(replacements)
+        self._search_path = f"{programs}:{SEARCH_PATH}".removeprefix(":")
+        # curl must fail on an error response; by default it prints it and succeeds.
         (folder / ".curlrc").write_text("fail\n")
         self._services: list[subprocess.Popen[bytes]] = []
 
@@ -44,13 +46,16 @@ class DocShell:
             assert service.wait(START_SECONDS) == 0
 
     def run(self, block: str) -> str:
-        """Do as printed, but for what is `shown`; a service that is started goes on to the end."""
-        for shown, meant in self.shown.items():
-            block = block.replace(shown, meant)
+        """Apply the replacements, run the block and return its output.
+
+        A service that the block starts runs until the shell exits.
+        """
+        for text, replacement in self.replacements.items():
+            block = block.replace(text, replacement)
         if " serve" in block:
             return self._serve(block)
         words = ("sh", "-eu", "-c", block)
-        ended = subprocess.run(
+        completed = subprocess.run(
             words,
             cwd=self.folder,
             env=self._environment,
@@ -58,13 +63,13 @@ class DocShell:
             text=True,
             check=False,
         )
-        assert ended.returncode == 0, (block, ended.stdout, ended.stderr)
-        for key in re.findall(r"^API key: (\S+)$", ended.stdout, re.MULTILINE):
-            self.shown.setdefault("cbk_…", key)
-        return ended.stdout
+        assert completed.returncode == 0, (block, completed.stdout, completed.stderr)
+        for key in re.findall(r"^API key: (\S+)$", completed.stdout, re.MULTILINE):
+            self.replacements.setdefault("cbk_…", key)
+        return completed.stdout
 
     def _serve(self, block: str) -> str:
-        port = free_port()
+        port = find_free_port()
         line = re.sub(r" --port \d+|$", f" --port {port}", block.strip(), count=1)
         with (self.folder / "service.log").open("wb") as log:
             service = subprocess.Popen(
@@ -75,13 +80,13 @@ class DocShell:
                 stderr=log,
             )
         self._services.append(service)
-        self.shown["http://127.0.0.1:8000"] = f"http://127.0.0.1:{port}"
-        return await_port(port, service, self.folder / "service.log")
+        self.replacements["http://127.0.0.1:8000"] = f"http://127.0.0.1:{port}"
+        return wait_for_port(port, service, self.folder / "service.log")
 
     @property
     def _environment(self) -> dict[str, str]:
         return clean_environment(
-            PATH=self._programs,
+            PATH=self._search_path,
             HOME=str(self.folder),
             CHARGEBACK_DATA_DIR=str(self.folder / "store"),
             ADMIN_USER_LIST="ada",
@@ -90,18 +95,18 @@ class DocShell:
         )
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
+def find_free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
         return port
 
 
-def await_port(port: int, service: subprocess.Popen[bytes], log: Path) -> str:
-    """What the service said until it listened."""
+def wait_for_port(port: int, service: subprocess.Popen[bytes], log: Path) -> str:
+    """Wait until the service listens, and return its log."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and service.poll() is None:
-        with socket.socket() as trial:
-            if trial.connect_ex(("127.0.0.1", port)) == 0:
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
                 return log.read_text()
         time.sleep(0.1)
     raise AssertionError(log.read_text())

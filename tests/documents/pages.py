@@ -1,4 +1,4 @@
-"""The documents' code blocks, and which test runs those of a page."""
+"""The code blocks of the documentation, and which test runs the commands of each page."""
 
 import re
 from pathlib import Path
@@ -10,24 +10,24 @@ PAGES = {
     for path in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 }
 
-ON_A_MACHINE = {"docs/install/linux.md", "docs/install/air-gapped.md"}
-"""In a booted Debian: tests/deploy/test_systemd.py."""
+MACHINE_PAGES = {"docs/install/linux.md", "docs/install/air-gapped.md"}
+"""tests/deploy/test_systemd.py runs them in a booted Debian."""
 
-IN_CONTAINERS = {"docs/install/container.md"}
-"""By podman: tests/deploy/test_image.py."""
+CONTAINER_PAGES = {"docs/install/container.md"}
+"""tests/deploy/test_image.py runs them with podman."""
 
-GENERATED = {"docs/reference/cli.md"}
-"""The examples of the help, which tests/contract/test_documented_commands.py parses."""
+GENERATED_PAGES = {"docs/reference/cli.md"}
+"""tests/contract/test_documented_commands.py parses their examples."""
 
 LANGUAGES = {"bash", "console", "csv", "graphql", "json", "sql", "text", "toml", "yaml"}
-"""`console` shows commands with what they print: tests/imports/test_tables.py runs them."""
+"""`console` shows commands with their output; tests/imports/test_tables.py runs them."""
 
 
 class Block(NamedTuple):
-    """A fenced block.
+    """A fenced code block.
 
     Attributes:
-        not_run: The reason why no test runs it, from the comment before it; "" if one does.
+        not_run: The reason that the comment before it gives for not running it, or "".
     """
 
     language: str
@@ -44,8 +44,8 @@ _BLOCK = re.compile(
 def blocks(page: str) -> list[Block]:
     """Return the code blocks of a page, in order."""
     return [
-        Block(found["language"], found["text"], found["not_run"] or "")
-        for found in _BLOCK.finditer(PAGES[page])
+        Block(match["language"], match["text"], match["not_run"] or "")
+        for match in _BLOCK.finditer(PAGES[page])
     ]
 
 
@@ -54,10 +54,12 @@ def commands(page: str) -> list[str]:
     return [block.text for block in blocks(page) if block.language == "bash" and not block.not_run]
 
 
-def is_of_a_clone(block: str) -> bool:
-    """Whether test_clone.py runs the block, because it installs and serves by itself."""
+def needs_clone(block: str) -> bool:
+    """Whether test_clone.py runs the block, in a clone of the repository."""
     return block.startswith("make run")
 
 
-IN_A_SHELL = {name for name in PAGES if commands(name)} - ON_A_MACHINE - IN_CONTAINERS - GENERATED
-"""In a shell, with a service for each page: test_commands.py."""
+SHELL_PAGES = (
+    {name for name in PAGES if commands(name)} - MACHINE_PAGES - CONTAINER_PAGES - GENERATED_PAGES
+)
+"""test_commands.py runs them in a shell, with a store for each page."""

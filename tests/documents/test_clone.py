@@ -1,4 +1,4 @@
-"""README's first commands, in a fresh clone with an empty environment."""
+"""`make run` works in a fresh clone with an empty environment."""
 
 import os
 import re
@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.documents.doc_shell import await_port, free_port
-from tests.documents.pages import PAGES, ROOT, commands, is_of_a_clone
+from tests.documents.doc_shell import find_free_port, wait_for_port
+from tests.documents.pages import PAGES, ROOT, commands, needs_clone
 
 EMPTY = {"PATH": os.defpath}
 
@@ -24,14 +24,14 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.pages
-@pytest.mark.timeout(900)  # All wheels may be fetched.
+@pytest.mark.timeout(900)  # Installs all wheels.
 @pytest.mark.parametrize(
     "line",
     [
         re.sub(r"\s+#.*", "", line)
         for page in PAGES
         for block in commands(page)
-        if is_of_a_clone(block)
+        if needs_clone(block)
         for line in block.splitlines()
         if line.startswith("make run")
     ],
@@ -39,13 +39,13 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_make_run_installs_serves_and_prints_a_key_that_works(
     line: str, clone: Path, tmp_path: Path
 ) -> None:
-    port = free_port()
+    port = find_free_port()
     line = re.sub(" PORT=[0-9]+|$", f" PORT={port}", line, count=1).replace(
         "/srv/demo", str(tmp_path)
     )
     log = tmp_path / "log"
     with log.open("wb") as output:
-        running = subprocess.Popen(
+        service = subprocess.Popen(
             ("sh", "-c", f"exec {line}"),
             cwd=clone,
             env=EMPTY,
@@ -54,16 +54,16 @@ def test_make_run_installs_serves_and_prints_a_key_that_works(
             start_new_session=True,
         )
     try:
-        await_port(port, running, log)
+        wait_for_port(port, service, log)
         while not (key := re.search(r"^API key: (\S+)$", log.read_text(), re.MULTILINE)):
             time.sleep(0.1)
-        answer = httpx.get(
+        response = httpx.get(
             f"http://127.0.0.1:{port}/api/admin/chargeback/report",
             headers={"Authorization": key[1]},
         )
     finally:
-        os.killpg(running.pid, signal.SIGINT)  # As Ctrl-C on a terminal does.
-        running.wait(60)
+        os.killpg(service.pid, signal.SIGINT)  # Like Ctrl-C in a terminal.
+        service.wait(60)
 
-    assert answer.status_code == 200
-    assert answer.json()["workspaces"]
+    assert response.status_code == 200
+    assert response.json()["workspaces"]
