@@ -183,7 +183,7 @@ async def test_levels_beside_ordinary_resolvers_are_completed_breadth_first() ->
     assert outcome.objects.count("Page") == 0
 
 
-async def test_an_ordinary_resolver_of_an_embedded_object() -> None:
+async def test_embedded_objects_may_have_ordinary_resolvers() -> None:
     outcome = await LIBRARY.run("{ authors { books { cover { isThick pageCount } } } }")
 
     assert outcome.data["authors"][0]["books"] == [
@@ -192,13 +192,13 @@ async def test_an_ordinary_resolver_of_an_embedded_object() -> None:
     ]
 
 
-async def test_a_list_in_a_column() -> None:
+async def test_a_column_may_contain_a_list() -> None:
     outcome = await LIBRARY.run("{ authors { books { words } } }")
 
     assert outcome.data["authors"][1] == {"books": [{"words": ["Stars", "STARS"]}]}
 
 
-async def test_batched_fields_of_objects_that_come_from_no_row() -> None:
+async def test_objects_without_a_row_may_have_batched_fields() -> None:
     outcome = await LIBRARY.run("{ shelves { name books { title } } page { text number } }")
 
     assert outcome.data["shelves"][1] == {"name": "bob", "books": [{"title": "Stars"}]}
@@ -232,7 +232,7 @@ async def test_parents_with_different_arguments_are_different_levels() -> None:
     ]
 
 
-async def test_introspection_beside_batched_fields() -> None:
+async def test_introspection_works_beside_batched_fields() -> None:
     outcome = await LIBRARY.run('{ __type(name: "Page") { name } authors { name } __typename }')
 
     assert outcome.data["__type"] == {"name": "Page"}
@@ -289,7 +289,7 @@ class Zoo:
         return fetch_rows(info, keys, selection, "weight", {(): [(1,), (13,)]})
 
 
-async def test_interfaces() -> None:
+async def test_rows_of_an_interface_get_the_fields_of_their_type() -> None:
     outcome = await ExecutorComparison(Zoo, types=[Cat, Mouse]).run(
         "{ animals { __typename name ... on Cat { lives mice { name } } } }"
     )
@@ -301,7 +301,7 @@ async def test_interfaces() -> None:
     assert outcome.calls[0].selection == {"__typename", "name", "lives"}
 
 
-async def test_unions_and_rows_of_no_known_type() -> None:
+async def test_a_row_of_an_unknown_union_member_is_null_with_an_error() -> None:
     outcome = await ExecutorComparison(Zoo, types=[Cat, Mouse]).run(
         "{ things { ... on Cat { name } ... on Stone { weight } } }"
     )
@@ -328,7 +328,7 @@ async def test_is_type_of_is_checked() -> None:
     assert [path for _, path in outcome.errors] == [["stones", 1]]
 
 
-async def test_generic_types() -> None:
+async def test_generic_types_are_completed_breadth_first() -> None:
     @strawberry.type
     class Edge(Generic[T]):
         cursor: str = column("name", convert=str.upper)
@@ -481,25 +481,25 @@ async def test_rows_and_results_are_freed_without_the_garbage_collector() -> Non
     class Word(str):
         __slots__ = ("__weakref__",)
 
-    kept: list[weakref.ref[Word]] = []
+    references: list[weakref.ref[Word]] = []
 
     @strawberry.type
     class Words:
         @batched(key=())
         async def pages(info: Info, keys: Sequence[Any], selection: Selection) -> list[Page]:
             words = [Word(number) for number in range(3)]
-            kept.extend(map(weakref.ref, words))
+            references.extend(map(weakref.ref, words))
             return fetch_rows(info, keys, selection, "text", {(): [(word,) for word in words]})
 
     schema = strawberry.Schema(Words, execution_context_class=BreadthFirstExecutor)
     gc.disable()
     try:
         result = await schema.execute("{ pages { text } }", context_value=Journal())
-        assert len(kept) == 3
+        assert len(references) == 3
         assert result.errors is None
         del result
         await asyncio.sleep(0)
-        assert [reference() for reference in kept] == [None] * 3
+        assert [reference() for reference in references] == [None] * 3
     finally:
         gc.enable()
 

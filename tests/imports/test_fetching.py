@@ -1,4 +1,4 @@
-"""`chargeback import-report` reads files, or a server that may be busy or the wrong one."""
+"""`chargeback import-report` reads files or a server, and reports what is wrong with either."""
 
 import gzip
 import re
@@ -25,7 +25,7 @@ MARCH, APRIL = Month(2024, 3), Month(2024, 4)
 def server(
     *responses: tuple[int, bytes] | tuple[int, bytes, str],
 ) -> Iterator[tuple[str, list[str]]]:
-    """Run a server that gives these responses in turn; yield its address and the keys it got.
+    """Run a server that sends these responses in turn; yield its URL and the keys it receives.
 
     A response is a status, a body and, for a redirect, a location.
     """
@@ -73,7 +73,7 @@ def test_a_busy_server_is_retried() -> None:
     assert keys == ["key*long"] * 3
 
 
-def test_a_refused_request_is_reported_and_not_retried() -> None:
+def test_a_rejected_request_is_reported_and_not_retried() -> None:
     with (
         server((403, b'{"msg": "not yours", "code": 403}')) as (url, keys),
         pytest.raises(ReportFetchFailed, match="2024-03: 403: not yours"),
@@ -83,7 +83,7 @@ def test_a_refused_request_is_reported_and_not_retried() -> None:
     assert len(keys) == 1
 
 
-def test_a_redirect_is_reported_and_the_key_goes_nowhere_else() -> None:
+def test_a_redirect_is_reported_and_not_followed() -> None:
     with (
         server((200, report_of(MARCH))) as (elsewhere, keys),
         server((302, b"", elsewhere)) as (url, _),

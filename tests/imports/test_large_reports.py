@@ -27,9 +27,9 @@ async def import_and_read_back(
     """
     seconds = []
     for report in company.reports(FIRST, months):
-        begun = time.monotonic()
+        started_at = time.monotonic()
         await import_(report)
-        seconds.append(time.monotonic() - begun)
+        seconds.append(time.monotonic() - started_at)
         assert await rest(report["reportDate"]) == without_newer_keys(report)
     return seconds
 
@@ -56,7 +56,7 @@ async def test_a_year_of_a_large_organization_comes_back(
     import_: ImportReports, rest: RestClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`make import-large`: prints the figures of docs/import-report.md."""
-    tune_gc()  # As every command does.
+    tune_gc()  # Like every command.
     seconds = await import_and_read_back(Company(1_000, 20_000), 12, import_, rest)
 
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

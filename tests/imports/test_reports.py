@@ -293,7 +293,7 @@ async def test_newer_keys_state_what_a_user_owns_and_when_the_account_ended(
     ]
 
 
-async def test_without_a_date_of_creation_the_report_is_the_first_sign_of_an_account(
+async def test_without_a_creation_date_an_account_is_inferred_to_start_with_the_report(
     import_: ImportReports, graphql: GraphQLClient
 ) -> None:
     await import_(document("2024-03", [], [{"username": "ann"}]))

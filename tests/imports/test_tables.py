@@ -60,14 +60,14 @@ def test_the_documented_examples_print_what_the_page_shows(
 def run_session(session: str, database_url: str) -> Any:
     """Yield each command of a console session with its output, without table borders."""
     for line in re.findall(r"^\$ chargeback (.*)$", session, re.MULTILINE):
-        ran = CliRunner().invoke(
+        result = CliRunner().invoke(
             cli, shlex.split(line), env={"DATABASE_URL": database_url, "COLUMNS": "100"}
         )
-        output = ran.stdout
-        if isinstance(ran.exception, ChargebackError):
-            output = f"Error: {ran.exception}\n"
+        output = result.stdout
+        if isinstance(result.exception, ChargebackError):
+            output = f"Error: {result.exception}\n"
         else:
-            assert ran.exception is None, ran.exception
+            assert result.exception is None, result.exception
         lines = [re.sub("[┃│]", " ", each).rstrip() for each in output.splitlines()]
         yield line, "".join(f"{each}\n" for each in lines if each and not set(each) & set("━┏└┡"))
 
@@ -244,7 +244,7 @@ async def test_a_complete_import_that_lacks_most_needs_accept_loss(
         ("username", "ann\n", "1 of 1 known members"),
     ],
 )
-async def test_a_complete_directory_that_lacks_most_is_refused(
+async def test_a_complete_directory_that_lacks_most_is_rejected(
     database: Database, tmp_path: Path, graphql: GraphQLClient, header: str, rows: str, noun: str
 ) -> None:
     directory = "username,workspace\nann,v\n"
@@ -374,8 +374,8 @@ async def test_invalid_values_are_listed_by_row_and_column_and_nothing_is_stored
             CORRUPT_GZIP,
             "cannot be read: not valid gzip: Error -3",
         ),
-        ("directory", b"PAR1 no parquet", "not a valid Parquet file"),
-        ("directory", b"\x1f\x8b\x08 no gzip", "cannot be read"),
+        ("directory", b"PAR1 not Parquet", "not a valid Parquet file"),
+        ("directory", b"\x1f\x8b\x08 not gzip", "cannot be read"),
     ],
 )
 async def test_an_unreadable_file_is_rejected(
@@ -419,7 +419,7 @@ def licensed(report: dict[str, Any]) -> list[dict[str, Any]]:
         (None, "1234.567", 1_234_567),
     ],
 )
-async def test_a_mapping_says_what_separates_decimals(
+async def test_a_mapping_sets_the_decimal_separator(
     database: Database,
     tmp_path: Path,
     graphql: GraphQLClient,
@@ -445,7 +445,7 @@ async def test_a_mapping_says_what_separates_decimals(
         (None, "1,5", "must be a number; for decimal commas, set `decimal` in a mapping; got"),
     ],
 )
-async def test_an_ambiguous_number_is_refused(
+async def test_an_ambiguous_number_is_rejected(
     database: Database, tmp_path: Path, decimal: str | None, written: str, problem: str
 ) -> None:
     with pytest.raises(InvalidRows, match=f"table.csv:2: kB: {re.escape(problem)}"):
@@ -515,7 +515,7 @@ async def test_parquet_times_are_cut_to_microseconds(
         (pa.array([[5]], pa.list_(pa.timestamp("ns"))), "must be a time, written as"),
     ],
 )
-async def test_a_parquet_value_that_is_no_possible_time_is_rejected(
+async def test_an_impossible_parquet_time_is_rejected(
     database: Database, tmp_path: Path, values: pa.Array, message: str
 ) -> None:
     file = tmp_path / "people.parquet"
@@ -542,7 +542,7 @@ async def test_a_byte_order_mark_is_not_part_of_the_first_column_name(
     assert [user["email"] for user in users if user["username"] == "ann"] == ["ann@x.test"]
 
 
-async def test_parquet_text_as_bytes_and_nan_as_missing_are_understood(
+async def test_parquet_bytes_are_text_and_nan_is_a_missing_value(
     database: Database, tmp_path: Path, graphql: GraphQLClient
 ) -> None:
     """Some programs write text as bytes, and pandas writes NaN for missing values."""
