@@ -37,7 +37,7 @@ def test_closing_says_what_closes_and_leaves_a_trace(page: Page, service: Server
     first = page.get_by_label("Month to close").locator("option").last.get_attribute("value")
     page.get_by_label("Month to close").select_option(first)
     expect(page.get_by_role("listitem").filter(has_text="Corrections")).to_contain_text(
-        "Nothing came late"
+        "Nothing arrived late"
     )
     save_screenshot(page, "close", full_page=True)
     page.get_by_role("button", name=re.compile("^Close .* …$")).click()

@@ -1,4 +1,4 @@
-// Starts GraphiQL on this service's own endpoint, with the session's cookie.
+// Start GraphiQL on this service's endpoint, with the session's cookie.
 "use strict";
 
 const signedOut = document.getElementById("signed-out");
@@ -18,16 +18,16 @@ async function post(request, options) {
   signedOut.hidden = response.status !== 401;
   const text = await response.text();
   try {
-    const answer = JSON.parse(text);
-    if ("data" in answer || "errors" in answer) return answer;
-    return problem(answer.msg ?? text);
+    const result = JSON.parse(text);
+    if ("data" in result || "errors" in result) return result;
+    return toErrorResult(result.msg ?? text);
   } catch {
-    return problem(`${response.status} ${response.statusText}: ${text}`);
+    return toErrorResult(`${response.status} ${response.statusText}: ${text}`);
   }
 }
 
-// GraphiQL displays GraphQL responses nicely, but prints thrown errors as a stack trace.
-function problem(message) {
+// Return an error as a GraphQL response; GraphiQL prints thrown errors as a stack trace.
+function toErrorResult(message) {
   return { errors: [{ message }] };
 }
 
@@ -35,7 +35,7 @@ async function fetcher(request, options) {
   try {
     return await post(request, options);
   } catch {
-    return problem("The service cannot be reached.");
+    return toErrorResult("The service cannot be reached.");
   }
 }
 

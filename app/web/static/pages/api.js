@@ -1,11 +1,11 @@
 // @ts-check
-// The GraphQL API, the only source of the figures on the pages.
+// Run GraphQL operations; all figures on the pages come from them.
 import { useEffect, useState } from "./preact.js";
 
 /** @typedef {{ message: string, extensions?: { code?: string } }} GraphQLProblem */
 /** @template T @typedef {{ data: T | null, error: string | null, isLoading: boolean }} Result */
 
-/** An error whose message can be shown as it is. */
+/** An error whose message is meant for the reader. */
 export class ApiError extends Error {}
 
 /**
@@ -17,12 +17,12 @@ export class ApiError extends Error {}
 export async function runQuery(query, variables) {
   const response = await send({ query, variables });
   if (response.status === 401) signIn();
-  const answer = await readJson(response);
+  const result = await readJson(response);
   /** @type {GraphQLProblem[]} */
-  const problems = answer.errors ?? [];
+  const problems = result.errors ?? [];
   if (problems.length > 0) throw new ApiError(problems.map((each) => each.message).join(" "));
-  if (!answer.data) throw new ApiError(answer.msg ?? `The service answered ${response.status}.`);
-  return answer.data;
+  if (!result.data) throw new ApiError(result.msg ?? `The service responded with ${response.status}.`);
+  return result.data;
 }
 
 /** @param {object} body */
@@ -43,30 +43,30 @@ async function send(body) {
   }
 }
 
-/** @type {Map<string, { answer: Promise<any>, expires: number }>} */
-const recent = new Map();
-const KEPT_MILLISECONDS = 60_000;
+/** @type {Map<string, { data: Promise<any>, expires: number }>} */
+const cache = new Map();
+const CACHE_MILLISECONDS = 60_000;
 
 /**
- * Run a query, or return the answer that the same query had a moment ago: parts of a page share
- * queries, and the back button shows the page at once.
+ * Return the data of a query, from the cache if the same query ran less than a minute ago. So the
+ * parts of a page share queries, and the back button shows a page at once.
  * @param {string} query
  * @param {Record<string, unknown>} variables
  */
 export function readQuery(query, variables) {
   const key = JSON.stringify([query, variables]);
   const now = Date.now();
-  const known = recent.get(key);
-  if (known && known.expires > now) return known.answer;
-  const answer = runQuery(query, variables);
-  recent.set(key, { answer, expires: now + KEPT_MILLISECONDS });
-  answer.catch(() => recent.delete(key));
-  return answer;
+  const cached = cache.get(key);
+  if (cached && cached.expires > now) return cached.data;
+  const data = runQuery(query, variables);
+  cache.set(key, { data, expires: now + CACHE_MILLISECONDS });
+  data.catch(() => cache.delete(key));
+  return data;
 }
 
-/** Forget all answers, after a mutation. */
-export function forgetQueries() {
-  recent.clear();
+/** Empty the cache after a mutation. */
+export function clearQueryCache() {
+  cache.clear();
 }
 
 /** @param {Response} response */
@@ -74,20 +74,20 @@ async function readJson(response) {
   try {
     return await response.json();
   } catch {
-    throw new ApiError(`The service answered ${response.status} ${response.statusText}.`);
+    throw new ApiError(`The service responded with ${response.status} ${response.statusText}.`);
   }
 }
 
-/** Open the sign-in form; it leads back to this page. */
+/** Open the sign-in form, which returns to this page. */
 function signIn() {
   location.assign(`/signin?next=${encodeURIComponent(location.pathname + location.search)}`);
 }
 
 /**
- * Run an operation and again whenever its variables change. The last data stays while new data
- * loads, so that the page does not jump.
+ * Run a query, and run it again whenever its variables change. Until the new data arrives, the
+ * result keeps the last data, so that the page does not jump.
  * @param {string} query
- * @param {Record<string, unknown> | null} variables  Null: do not run it yet.
+ * @param {Record<string, unknown> | null} variables  Null if they are not known yet.
  * @returns {Result<any> & { retry: () => void }}
  */
 export function useQuery(query, variables) {

@@ -84,7 +84,7 @@ export function formatTime(instant) {
 }
 
 /**
- * Say how long ago an instant was.
+ * Format how long ago an instant was.
  * @param {string} instant
  * @param {number} now  In milliseconds.
  */

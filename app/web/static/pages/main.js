@@ -1,5 +1,5 @@
 // @ts-check
-// Chooses the page that the address names.
+// Render the page that the address names.
 import { useQuery } from "./api.js";
 import { ClosePage } from "./closing/page.js";
 import { LicencesPage } from "./licences/page.js";

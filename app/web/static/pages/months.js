@@ -1,9 +1,9 @@
 // @ts-check
-// Arithmetic on months written YYYY-MM.
+// Arithmetic with months in the form YYYY-MM.
 
 /**
  * @param {string} month
- * @param {number} count  Negative: earlier months.
+ * @param {number} count  Negative for earlier months.
  */
 export function addMonths(month, count) {
   const [year, index] = month.split("-").map(Number);
@@ -20,7 +20,7 @@ export function monthOf(now) {
   return new Date(now).toISOString().slice(0, 7);
 }
 
-/** The first instant after a month. @param {string} month */
+/** Return the first instant after a month. @param {string} month */
 export function endOf(month) {
   return Date.parse(`${addMonths(month, 1)}-01T00:00:00Z`);
 }

@@ -1,5 +1,5 @@
 // @ts-check
-// The one import of the vendored library, so that its version stands in one place.
+// Re-export the vendored library, so that only this file names its version.
 export {
   html,
   render,

@@ -1,5 +1,5 @@
 // @ts-check
-// The address is the state of a page: deep links, reload and the back button work.
+// The address holds the state of a page, so that links, reload and the back button work.
 import { useEffect, useState } from "./preact.js";
 
 const PAGES = /^\/($|months\/|licences$|close$|statements$)/;
@@ -12,9 +12,9 @@ function currentAddress() {
 }
 
 /**
- * Go to an address of the pages.
+ * Open another page without loading a document.
  * @param {string} address
- * @param {{ replace?: boolean }} [options]  `replace`: do not add an entry to the history.
+ * @param {{ replace?: boolean }} [options]  With `replace`, the history gets no new entry.
  */
 export function navigate(address, options = {}) {
   if (options.replace) history.replaceState(null, "", address);
@@ -23,7 +23,7 @@ export function navigate(address, options = {}) {
 }
 
 /**
- * Return this page's address with other parameters; null or "" removes one.
+ * Return this page's address with changed parameters; null or "" removes a parameter.
  * @param {Record<string, string | null>} changes
  */
 export function withParameters(changes) {

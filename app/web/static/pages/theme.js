@@ -1,5 +1,5 @@
 // @ts-check
-// Runs before the first paint: the chosen theme, else the system's.
+// Apply the chosen theme, else the system's. This script runs before the first paint.
 "use strict";
 
 (() => {

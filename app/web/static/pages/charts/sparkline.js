@@ -6,7 +6,7 @@ const HEIGHT = 32;
 const INSET = 3;
 
 /**
- * A line of up to 13 values without axes. Beside it stands what it shows in words.
+ * A small line chart of up to 13 values without axes; the label describes it in words.
  * @param {{ values: (number | null)[], label: string }} properties
  */
 export function Sparkline({ values, label }) {

@@ -1,5 +1,5 @@
 // @ts-check
-// Stacked columns, one a month: HTML links, so that they print, zoom and open in tabs.
+// A stacked column for each month, made of HTML links, so that it prints, zooms and opens in tabs.
 import { html, useState } from "../preact.js";
 import { ticksFor } from "./scale.js";
 
@@ -9,7 +9,7 @@ import { ticksFor } from "./scale.js";
  * @typedef {object} Texts
  * @property {(value: number) => string} figure
  * @property {(value: number) => string} axis
- * @property {number} step  What one unit is in values, so that gridlines stand at round units.
+ * @property {number} step  The value of one unit; gridlines are at round multiples of it.
  * @property {(fraction: number) => string} percent
  * @property {(month: string) => string} month
  * @property {(month: string) => string} shortMonth
@@ -18,7 +18,7 @@ import { ticksFor } from "./scale.js";
 
 /**
  * @param {{ series: Series[], columns: Column[], selected: string, unit: string, texts: Texts }} properties
- *   `series` from the bottom of a column to its top; `values` in the same order.
+ *   `series` runs from the bottom of a column to its top; `values` has the same order.
  */
 export function StackedMonths({ series, columns, selected, unit, texts }) {
   const [hovered, setHovered] = useState(/** @type {string | null} */ (null));

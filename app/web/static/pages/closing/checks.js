@@ -1,5 +1,5 @@
 // @ts-check
-// What to look at before a month is closed.
+// The checks to read before closing a month.
 import { formatAge, formatCount, formatMonth } from "../format.js";
 import { endOf } from "../months.js";
 
@@ -32,47 +32,47 @@ export function checkMonth(data, month) {
 /** @param {any[]} sources @returns {Check} */
 function checkSources(sources) {
   const name = "Sources ran";
-  if (sources.length === 0) return { name, state: "open", text: "No source is configured; events come by the API and imports." };
-  const bad = sources.filter(({ lastRun }) => lastRun?.outcome !== "DONE");
+  if (sources.length === 0) return { name, state: "open", text: "No source is configured; events arrive over the API and by imports." };
+  const failed = sources.filter(({ lastRun }) => lastRun?.outcome !== "DONE");
   const skipped = sources.reduce((sum, { lastRun }) => sum + (lastRun?.skippedCount ?? 0), 0);
-  if (bad.length > 0) return { name, state: "look", text: `The last run did not end well: ${bad.map((each) => each.name).join(", ")}.` };
+  if (failed.length > 0) return { name, state: "look", text: `The last run did not succeed: ${failed.map((each) => each.name).join(", ")}.` };
   if (skipped > 0) return { name, state: "look", text: `${formatCount(skipped)} items were skipped.` };
-  return { name, state: "good", text: `The last run of ${sources.length === 1 ? "the source" : `all ${sources.length} sources`} ended well.` };
+  return { name, state: "good", text: `The last run of ${sources.length === 1 ? "the source" : `all ${sources.length} sources`} succeeded.` };
 }
 
 /**
- * Events usually come within a day; a source that was last heard before the month's end may
- * still have events of it.
+ * Events usually arrive within a day. A sender whose last batch arrived before the month's end may
+ * still have events of the month.
  * @param {any} feed
  * @param {string} month
  * @returns {Check}
  */
 function checkFeed(feed, month) {
-  const name = "Every sender was heard after the end";
+  const name = "Every sender has sent events since the end";
   const now = Date.now();
   const late = feed.sources.filter((/** @type {any} */ each) => Date.parse(each.lastReceivedAt) < endOf(month));
   if (late.length > 0) {
     const senders = late.map((/** @type {any} */ each) => `${each.source} (${formatAge(each.lastReceivedAt, now)})`);
-    return { name, state: "look", text: `Not heard since: ${senders.join(", ")}.` };
+    return { name, state: "look", text: `Nothing since then from ${senders.join(", ")}.` };
   }
   if (now - endOf(month) < QUIET_HOURS * HOUR) {
-    return { name, state: "look", text: `The month ended less than ${QUIET_HOURS} hours ago; late events may still come.` };
+    return { name, state: "look", text: `The month ended less than ${QUIET_HOURS} hours ago; late events may still arrive.` };
   }
-  return { name, state: "good", text: `All ${formatCount(feed.sources.length)} senders sent something since the month ended.` };
+  return { name, state: "good", text: `All ${formatCount(feed.sources.length)} senders have sent events since the month ended.` };
 }
 
 /** @param {any[]} days @returns {Check} */
 function checkRefused(days) {
   const refused = days.reduce((sum, each) => sum + each.refused, 0);
-  const name = "Nothing refused lately";
-  if (refused === 0) return { name, state: "good", text: "No batch was refused on the last two days with events." };
-  return { name, state: "look", text: `${formatCount(refused)} events were refused on the last two days with events; they are not stored.` };
+  const name = "No recent rejections";
+  if (refused === 0) return { name, state: "good", text: "No batch was rejected on the last two days with events." };
+  return { name, state: "look", text: `${formatCount(refused)} events were rejected on the last two days with events; they are not stored.` };
 }
 
 /** @param {number} count @returns {Check} */
 function checkSizes(count) {
   const name = "Every experiment has a size";
-  if (count === 0) return { name, state: "good", text: "Nothing is charged as 0 bytes for want of a size." };
+  if (count === 0) return { name, state: "good", text: "No experiment counts as 0 bytes because its size is missing." };
   return { name, state: "look", text: `${formatCount(count)} experiments have no size and count as 0 bytes.` };
 }
 
@@ -80,6 +80,6 @@ function checkSizes(count) {
 function describeCorrections(corrections) {
   const name = "Corrections";
   const months = [...new Set(corrections.map((each) => each.originMonth))];
-  if (months.length === 0) return { name, state: "good", text: "Nothing came late for a closed month." };
+  if (months.length === 0) return { name, state: "good", text: "Nothing arrived late for a closed month." };
   return { name, state: "open", text: `${formatCount(corrections.length)} figures of ${months.map(formatMonth).join(", ")} are booked in this month.` };
 }

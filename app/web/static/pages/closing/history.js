@@ -1,5 +1,5 @@
 // @ts-check
-// Every closing and reopening, the latest first.
+// The history of closed and reopened months, latest first.
 import { useQuery } from "../api.js";
 import { formatMonth, formatTime } from "../format.js";
 import { html } from "../preact.js";

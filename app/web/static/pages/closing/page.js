@@ -1,6 +1,6 @@
 // @ts-check
-// Close: is a month ready, close it, and what was closed when and by whom.
-import { forgetQueries, runQuery, useQuery } from "../api.js";
+// The Close page: check whether a month is ready, close it, and see the history of closes.
+import { clearQueryCache, runQuery, useQuery } from "../api.js";
 import { formatCount, formatMonth } from "../format.js";
 import { isMonth, monthOf } from "../months.js";
 import { html, useEffect, useState } from "../preact.js";
@@ -29,7 +29,7 @@ export function ClosePage({ months, parameters, reload }) {
     </div>
     ${month
       ? html`<${Readiness} key=${month} month=${month} open=${open} reload=${reload} />`
-      : html`<p class="panel padded">Every month that is over is closed.</p>`}
+      : html`<p class="panel padded">Every month that has ended is closed.</p>`}
     <${History} key=${months.filter((each) => each.status === "CLOSED").length} />
   `;
 }
@@ -79,7 +79,7 @@ function CloseForm({ month, open, reload }) {
     setFailure(null);
     try {
       await runQuery(CLOSE_MONTH, { month });
-      forgetQueries();
+      clearQueryCache();
       reload();
     } catch (error) {
       setFailure(error instanceof Error ? error.message : String(error));
@@ -92,7 +92,7 @@ function CloseForm({ month, open, reload }) {
     </div>`;
   }
   return html`<div class="actions confirm" role="group" aria-label="Confirm">
-    <p><b>${describeMonths(closing)}</b> will never change again. What arrives late is booked in the first open month as a correction.</p>
+    <p><b>${describeMonths(closing)}</b> will never change again. Events that arrive late become corrections in the first open month.</p>
     ${failure && html`<p role="alert" class="strong-change">${failure}</p>`}
     <button class="button primary" type="button" disabled=${isClosing} onClick=${close}>
       ${isClosing ? "Closing …" : `Close ${closing.length === 1 ? "it" : `${formatCount(closing.length)} months`} for good`}

@@ -1,5 +1,5 @@
 // @ts-check
-// Which seats are idle: licensed people whose last use lies too long before a month's end.
+// Idle seats: licensed users whose last use is too long before a month's end.
 import { endOf } from "../months.js";
 
 export const IDLE_DAYS = 90;
@@ -10,11 +10,11 @@ const DAY = 86_400_000;
  * @property {string} username
  * @property {string} createdAt
  * @property {string | null} lastUsedAt
- * @property {number | null} uiUsageCount  Null: no source measures the channel.
+ * @property {number | null} uiUsageCount  Null if no source measures the channel.
  * @property {number | null} sdkUsageCount
  */
 
-/** Whether any source says when this user uses the platform. @param {Seat} seat */
+/** Whether a source reports when this user uses the platform. @param {Seat} seat */
 export function isMeasured(seat) {
   return seat.uiUsageCount != null || seat.sdkUsageCount != null || seat.lastUsedAt != null;
 }
@@ -29,7 +29,7 @@ export function idleDays(seat, at) {
   return Math.max(0, Math.floor((at - since) / DAY));
 }
 
-/** Return the moment that a month's figures are of: its end, or now. @param {string} month */
+/** Return the report end of a month: its end, or now while it is running. @param {string} month */
 export function momentOf(month) {
   return Math.min(Date.now(), endOf(month));
 }

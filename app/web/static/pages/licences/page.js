@@ -1,5 +1,5 @@
 // @ts-check
-// Licences: who uses the seats, and which could be given back.
+// The Licences page: who uses the seats, and which of them could be given back.
 import { useQuery } from "../api.js";
 import { formatAge, formatCount, formatDay, formatGb, formatMonth, formatPercent, NONE } from "../format.js";
 import { isMonth, monthOf } from "../months.js";
@@ -44,7 +44,8 @@ export function LicencesPage({ months, parameters }) {
 }
 
 /**
- * Return the month that the address names, else the current one: licences are looked up today.
+ * Return the month in the address if it exists, else the current one, because readers want to know
+ * today's licences.
  * @param {{ month: string }[]} months
  * @param {string | null} wanted
  */

@@ -1,5 +1,5 @@
 // @ts-check
-// What somebody should look at before the month is charged.
+// Things to look at before the month is charged.
 import { useQuery } from "../api.js";
 import { formatCount, formatPercent } from "../format.js";
 import { countIdleSeats, IDLE_DAYS } from "../licences/idle.js";
@@ -38,10 +38,10 @@ export function Attention({ month, reports, freshness }) {
 /** @typedef {{ text: string, address?: string }} Item */
 
 const STRONG_GROWTH = 0.3;
-const MOST_NAMED = 3;
+const MAX_NAMED = 3;
 
 /**
- * Return the workspaces that grew by more than 30 %, those that grew most first.
+ * Return up to three workspaces that grew by more than 30 %, largest growth first.
  * @param {any} data
  * @param {string} month
  * @returns {Item[]}
@@ -51,7 +51,7 @@ function growth(data, month) {
     .map((row) => ({ row, ...compare(row.value, row.before) }))
     .filter(({ fraction }) => (fraction ?? 0) > STRONG_GROWTH)
     .sort((one, other) => (other.absolute ?? 0) - (one.absolute ?? 0));
-  return grown.slice(0, MOST_NAMED).map(({ row, fraction }) => ({
+  return grown.slice(0, MAX_NAMED).map(({ row, fraction }) => ({
     text: `${row.name} grew ${formatPercent(fraction)}`,
     address: `/months/${month}?${new URLSearchParams({ by: "project", workspace: row.name, sort: "-change" })}`,
   }));

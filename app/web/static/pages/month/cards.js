@@ -1,5 +1,5 @@
 // @ts-check
-// The four figures of a month, each with its change and its last 13 months.
+// The four main figures of a month, each with its change and a line of 13 months.
 import { Sparkline } from "../charts/sparkline.js";
 import { useQuery } from "../api.js";
 import { formatCount, formatGb, formatMoney, formatMonthName, formatPercent, formatSigned, formatWholeGb, NONE } from "../format.js";

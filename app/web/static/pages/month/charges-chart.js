@@ -1,5 +1,5 @@
 // @ts-check
-// 13 months of charges: the five cost centres that pay most in this month, and the rest.
+// A chart of 13 months of charges: the five cost centres that pay most in this month, and all others.
 import { useQuery } from "../api.js";
 import { StackedMonths } from "../charts/stacked-months.js";
 import { formatCount, formatMoney, formatMonth, formatPercent, formatShortMonth } from "../format.js";
@@ -10,7 +10,7 @@ import { monthAddress } from "./head.js";
 import { CHARGES_BY_MONTH } from "./queries.js";
 import { rangeAround } from "./storage-chart.js";
 
-const MOST_NAMED = 5;
+const MAX_NAMED = 5;
 
 /** @typedef {{ code: string | null, name: string, amount: string }} CostCentre */
 /** @typedef {{ reportDate: string, charges: { currency: string, total: string, costCentres: CostCentre[] } | null }} Report */
@@ -66,7 +66,7 @@ function Chart({ month, reports, parameters }) {
 
 /** @param {CostCentre[]} costCentres */
 function chooseNamed(costCentres) {
-  return [...costCentres].sort((one, other) => Number(other.amount) - Number(one.amount)).slice(0, MOST_NAMED);
+  return [...costCentres].sort((one, other) => Number(other.amount) - Number(one.amount)).slice(0, MAX_NAMED);
 }
 
 /** @param {string} month @param {string | null} code */
@@ -75,7 +75,7 @@ export function statementAddress(month, code) {
 }
 
 /**
- * The rest of a column is drawn as what the named cost centres leave of the total.
+ * Return a month's column. Its last value is the total minus the named cost centres.
  * @param {Report} report
  * @param {CostCentre[]} named
  * @param {string} current

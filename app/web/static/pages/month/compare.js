@@ -1,12 +1,12 @@
 // @ts-check
-// How a figure changed against the month before.
+// The change of a figure since the month before.
 
 /** @typedef {{ averageSizeInMb: number | null, totalSizeInMb: number }} Sizes */
 /** @typedef {{ absolute: number | null, fraction: number | null }} Change */
 
 /**
  * @param {number | null | undefined} now
- * @param {number | null | undefined} before  Null or undefined: there was nothing before.
+ * @param {number | null | undefined} before  Null or undefined if there was no figure.
  * @returns {Change}
  */
 export function compare(now, before) {

@@ -1,5 +1,5 @@
 // @ts-check
-// What to do on an empty store.
+// Instructions for an empty store.
 import { html } from "../preact.js";
 
 export function EmptyState() {
@@ -17,6 +17,6 @@ export function EmptyState() {
       <li><b>Connect a platform</b> that is read on a schedule, such as MLflow
         <pre>chargeback sources --help</pre></li>
     </ol>
-    <p><button class="button" type="button" onClick=${() => location.reload()}>Look again</button></p>
+    <p><button class="button" type="button" onClick=${() => location.reload()}>Reload</button></p>
   </div>`;
 }

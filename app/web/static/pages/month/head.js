@@ -1,5 +1,5 @@
 // @ts-check
-// The head of a month: its name, whether it is final, how fresh it is, and downloads.
+// The head of the Month page: the month, its status, the age of its data, and downloads.
 import { formatAge, formatDay, formatMonth, formatTime } from "../format.js";
 import { monthOf } from "../months.js";
 import { html } from "../preact.js";
@@ -67,7 +67,7 @@ export function monthAddress(month, parameters) {
   return query ? `/months/${month}?${query}` : `/months/${month}`;
 }
 
-/** Say whether a month is final, for a sheet of paper. @param {ReportMonth} state */
+/** Describe for a printed page whether a month is final. @param {ReportMonth} state */
 export function describeStatus({ status, closedAt, closedBy, rowsHash }) {
   if (status === "CLOSED") return `CLOSED ${formatTime(closedAt ?? "")} by ${closedBy}, sha256 ${rowsHash}`;
   return `OPEN, as of ${formatTime(new Date().toISOString())}`;
@@ -84,7 +84,7 @@ export function StatusBadge({ state }) {
     </span>`;
   }
   const isRunning = state.month >= monthOf(Date.now());
-  return html`<span class="badge" title="An open month's figures follow every new event.">
+  return html`<span class="badge" title="The figures of an open month change with every new event.">
     ${isRunning ? "Running: figures so far" : "Open: figures may still change"}
   </span>`;
 }

@@ -1,5 +1,5 @@
 // @ts-check
-// Month: who used how much in a month, and what changed.
+// The Month page: who used how much in a month, and what changed.
 import { useQuery } from "../api.js";
 import { formatMonth } from "../format.js";
 import { addMonths, monthOf } from "../months.js";
@@ -38,7 +38,7 @@ export function MonthPage({ month, months, parameters, organization }) {
 }
 
 /**
- * Return the latest month that is over, which people charge from, else the current one.
+ * Return the latest month that has ended, because that is the one to charge; else the current one.
  * @param {ReportMonth[]} months  The latest first.
  */
 function chooseMonth(months) {

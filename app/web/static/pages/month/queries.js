@@ -1,5 +1,5 @@
 // @ts-check
-// The GraphQL documents of the Month page. Each is shown as it stands by "query".
+// The GraphQL documents of the Month page. The "query" links show them unchanged.
 
 export const MONTHS = `
 query Months {
@@ -151,7 +151,7 @@ query WorkspaceMembers($month: Month!, $before: Month!, $workspace: String!) {
 }`;
 
 /**
- * Return the query of the chart: the total of each month and the workspaces with these names.
+ * Return the query of the storage chart: the total of each month, and some workspaces by name.
  * @param {number} count
  */
 export function chartQuery(count) {

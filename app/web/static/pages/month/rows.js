@@ -1,5 +1,5 @@
 // @ts-check
-// The rows of the Month table in each view, from the answers of its queries.
+// The rows of the Month table, made from the query of each view.
 import { formatMonth } from "../format.js";
 import { COST_CENTRES, PROJECTS, USERS, WORKSPACE_MEMBERS, WORKSPACE_PROJECTS, WORKSPACES } from "./queries.js";
 
@@ -9,25 +9,25 @@ import { COST_CENTRES, PROJECTS, USERS, WORKSPACE_MEMBERS, WORKSPACE_PROJECTS, W
  * @property {string} name
  * @property {string | null} [within]  The workspace of a project.
  * @property {string[]} [tags]
- * @property {string | null} [workspace]  The workspace that the row leads to.
- * @property {string} [costCentre]  The code that the row leads to; "" for Unassigned.
+ * @property {string | null} [workspace]  The workspace that the row links to.
+ * @property {string} [costCentre]  The cost centre that the row links to; "" for Unassigned.
  * @property {number | null} [members]
  * @property {number | null} [experiments]
  * @property {number | null} [created]
  * @property {number | null} [end]  In MB.
- * @property {number | null} value  What is compared: the average in MB, or an amount.
- * @property {number | null} before  The same of the month before.
+ * @property {number | null} value  The compared figure: the average size in MB, or an amount.
+ * @property {number | null} before  That figure in the month before.
  */
 
 /**
  * @typedef {object} View
  * @property {string} query
  * @property {string} column  The name of the first column.
- * @property {string[]} columns  Those beside the compared figure and its change.
+ * @property {string[]} columns  The columns other than the compared figure and its change.
  * @property {(data: any, month: string) => Row[]} toRows
- * @property {string} missing  What to say when there is no total.
- * @property {(data: any) => boolean} matches  Whether data is an answer of this view's query.
- * @property {(data: any, rows: Row[]) => Row | null} toTotal  Null: what the view is of does not exist.
+ * @property {string} missing  The text to show when there is no total.
+ * @property {(data: any) => boolean} matches  Whether data is the result of this view's query.
+ * @property {(data: any, rows: Row[]) => Row | null} toTotal  Null if the view's subject does not exist.
  */
 
 /** @param {any} each */
@@ -185,7 +185,8 @@ function costCentreTotal({ report, before }) {
 }
 
 /**
- * Return the total of a report or a workspace. Its averages are the sum of the rows' exact ones.
+ * Return the total row of a report or a workspace. Averages and created experiments are summed
+ * from the rows.
  * @param {any} of
  * @param {any} before
  * @param {Row[]} rows
@@ -277,7 +278,7 @@ const WORKSPACE_VIEWS = {
  * Return the view that an address names.
  * @param {string | null} by
  * @param {string | null} workspace
- * @param {boolean} hasCharges  Then cost centres come first.
+ * @param {boolean} hasCharges  If true, the default view is by cost centre.
  */
 export function chooseView(by, workspace, hasCharges) {
   const views = workspace ? WORKSPACE_VIEWS : VIEWS;

@@ -1,5 +1,5 @@
 // @ts-check
-// 13 months of storage: the month's five largest workspaces, and the rest.
+// A chart of 13 months of storage: the month's five largest workspaces, and all others.
 import { useQuery } from "../api.js";
 import { StackedMonths } from "../charts/stacked-months.js";
 import { formatGb, formatMonth, formatPercent, formatShortMonth, formatWholeGb, MB_PER_GB } from "../format.js";
@@ -35,7 +35,7 @@ export function StorageChart({ month, months, parameters }) {
 }
 
 /**
- * Return up to 13 months that contain `month`; the latest ones that do.
+ * Return the latest range of up to 13 months that contains `month`.
  * @param {string} month
  * @param {{ month: string }[]} months
  */
@@ -74,7 +74,7 @@ function Chart({ month, names, reports, parameters }) {
 }
 
 /**
- * The rest of a column is drawn as what the named workspaces leave of the total.
+ * Return a month's column. Its last value is the total minus the named workspaces.
  * @param {any} report
  * @param {number} count
  * @param {string} current

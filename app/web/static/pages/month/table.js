@@ -1,5 +1,5 @@
 // @ts-check
-// The table of a month: grouped, searched and sorted by the address.
+// The table of a month. The address holds its grouping, search text and order.
 import { useQuery } from "../api.js";
 import { formatCount, formatGb, formatMoney, formatMonth, formatPercent, formatShortMonth, formatSigned } from "../format.js";
 import { addMonths } from "../months.js";
@@ -36,7 +36,7 @@ const FACTS = [
  * Return the columns of a view.
  * @param {import("./rows.js").View} view
  * @param {string} before  The month before.
- * @param {string | null} currency  Null: the compared figure is a size.
+ * @param {string | null} currency  Null if the compared figure is a size.
  * @returns {Column[]}
  */
 function chooseColumns(view, before, currency) {
@@ -67,7 +67,7 @@ export function MonthTable({ state, parameters, hasCharges }) {
   const before = addMonths(month, -1);
   const variables = { month, before, ...(workspace ? { workspace } : {}) };
   const result = useQuery(view.query, variables);
-  // While another view loads, the last answer is still that of the view before.
+  // While another view loads, the result is still that of the view before.
   const isOfView = result.data && view.matches(result.data);
   return html`<section class="panel breakable" aria-labelledby="table-title">
     <div class="panel-head">
@@ -188,7 +188,7 @@ function filterRows(rows, q) {
   return rows.filter((row) => `${row.name} ${row.within ?? ""}`.toLowerCase().includes(wanted));
 }
 
-/** Unknown figures come last in either direction. @param {Row[]} rows @param {Column[]} columns @param {Sort} sort */
+/** Sort the rows; unknown figures come last in either direction. @param {Row[]} rows @param {Column[]} columns @param {Sort} sort */
 function sortRows(rows, columns, sort) {
   const read = columns.find((column) => column.name === sort.name)?.read ?? ((/** @type {Row} */ row) => row.name);
   const direction = sort.isAscending ? 1 : -1;
@@ -249,7 +249,7 @@ function isStrongGrowth(row) {
 function CorrectionRow({ line, columns }) {
   return html`<tr class="aside">
     <th scope="row">${line.text}</th>
-    <td colspan=${columns.length + 1}>${formatCount(line.count)} figures came after the close and are booked here</td>
+    <td colspan=${columns.length + 1}>${formatCount(line.count)} figures arrived after the close and are booked here</td>
   </tr>`;
 }
 

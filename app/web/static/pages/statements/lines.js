@@ -1,5 +1,5 @@
 // @ts-check
-// The lines of a statement beside those of the month before.
+// Compare the lines of a statement with those of the month before.
 
 /**
  * @typedef {object} ChargeLine
@@ -8,7 +8,7 @@
  * @property {string} measure
  * @property {string | null} workspace
  * @property {string | null} userName
- * @property {string | null} originMonth  Null: the month's own; else the closed month it corrects.
+ * @property {string | null} originMonth  The closed month that the line corrects, else null.
  * @property {string} quantity
  * @property {string} unit
  * @property {string} price
@@ -23,7 +23,7 @@ function keyOf(line) {
 }
 
 /**
- * Return every line of this or the last month. A line that is in one month only is new or gone.
+ * Return every line of the month and of the month before. A line of only one of them is new or gone.
  * @param {ChargeLine[]} now
  * @param {ChargeLine[]} before
  * @returns {StatementLine[]}
@@ -49,7 +49,7 @@ function toStatementLine(line, amount, earlier) {
   return { key: keyOf(line), line, amount, before, change: (amount ?? 0) - (before ?? 0) };
 }
 
-/** Say what a line is for. @param {ChargeLine} line */
+/** Describe what a line charges. @param {ChargeLine} line */
 export function describeLine({ rateName, workspace, userName }) {
   if (userName && workspace) return `${userName}, as a member of ${workspace}`;
   return userName ?? workspace ?? rateName;

@@ -1,5 +1,5 @@
 // @ts-check
-// Statement: what a cost centre is charged for a month, and what changed.
+// The Statement page: what a cost centre pays for a month, and what changed.
 import { useQuery } from "../api.js";
 import { formatCount, formatMoney, formatMonth, formatMonthName, formatSigned, NONE } from "../format.js";
 import { addMonths, isMonth, monthOf } from "../months.js";

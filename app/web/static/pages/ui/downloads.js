@@ -1,5 +1,5 @@
 // @ts-check
-// The files of a month, as the REST API serves them.
+// The files of a month that the REST API serves.
 
 /** @typedef {{ name: string, note: string, address: string, file: string }} Download */
 

@@ -1,5 +1,5 @@
 // @ts-check
-// The bar at the top of every page.
+// The frame of every page: navigation, theme and sign-out.
 import { html, useState } from "../preact.js";
 import { Icon } from "./icons.js";
 

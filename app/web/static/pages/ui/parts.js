@@ -1,5 +1,5 @@
 // @ts-check
-// Parts that every page uses.
+// Components that several pages use.
 import { graphiqlAddress } from "../api.js";
 import { html } from "../preact.js";
 
@@ -27,13 +27,13 @@ export function Problem({ error, retry }) {
   </div>`;
 }
 
-/** A stand-in of the same size for text that is still loading. @param {{ width?: string }} properties */
+/** Takes the space of a text that is still loading. @param {{ width?: string }} properties */
 export function Placeholder({ width = "6ch" }) {
   return html`<span class="placeholder" style=${{ minWidth: width }} aria-hidden="true">0</span>`;
 }
 
 /**
- * Links that choose one of several views.
+ * Links that switch between views.
  * @param {{ label: string, options: { name: string, address: string, isCurrent: boolean }[] }} properties
  */
 export function Segments({ label, options }) {
@@ -46,7 +46,7 @@ export function Segments({ label, options }) {
 }
 
 /**
- * A share of a whole as a bar and in percent.
+ * Shows a fraction as a bar and as a percentage.
  * @param {{ fraction: number | null, text: string }} properties
  */
 export function Share({ fraction, text }) {
