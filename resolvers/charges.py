@@ -41,8 +41,8 @@ from resolvers.levels import ReportKey
 async def charges_of_report(context: Context, report: ReportKey) -> MonthCharges | None:
     """Return the charges of a report; None while the organization has no currency.
 
-    Source: `charge` of a closed month; of an open one the month rows, `correction` and the rate
-    card (`rate`, `price`, `assignment`, `cost_centre`).
+    Source: table `charge` for a closed month. For an open month: the month rows, `correction` and
+    the rate card (`rate`, `price`, `assignment`, `cost_centre`).
     """
     organization_id, window = report
     read = read_from_snapshot(context.snapshot, organization_id)
@@ -60,8 +60,7 @@ async def read_charges(read: RowReader, window: ReportWindow) -> MonthCharges | 
 async def compute_charges(read: RowReader, window: ReportWindow) -> MonthCharges | None:
     """Compute the charges of a month from its rows; None while there is no currency.
 
-    A month that an imported report states has no charges: the report does not say for how long
-    anything was held.
+    An imported month has no charges, because a report does not contain time-weighted storage.
     """
     card = await read_rate_card(read)
     month = Month.containing(window.month)
@@ -76,7 +75,7 @@ async def compute_charges(read: RowReader, window: ReportWindow) -> MonthCharges
 
 
 async def _read_usage(read: RowReader, window: ReportWindow, tariff: Tariff) -> Usage:
-    """Read no more than the rates in force charge for."""
+    """Read only the usage that the rates in force charge."""
     measures = {priced.rate.measure for priced in tariff.rates}
     workspaces: Sequence[WorkspaceUsage] = ()
     users: Sequence[UserUsage] = ()
@@ -122,7 +121,7 @@ def _user_quantities(usage: Sequence[UserUsage]) -> Mapping[Measure, Sequence[Us
 async def _read_corrected_usage(
     read: RowReader, card: RateCard, month: Month
 ) -> list[tuple[Tariff, Usage]]:
-    """Return, for each closed month that this one corrects, its tariff and what changes."""
+    """Return the tariff and the corrected usage of each closed month that this one corrects."""
     by_origin: dict[Month, list[ChargeCorrection]] = defaultdict(list)
     for correction in await read_corrections(read, month.first_day):
         by_origin[correction.origin].append(correction)
@@ -142,9 +141,10 @@ async def _read_corrected_usage(
 async def _read_service_accounts(
     read: RowReader, by_origin: Mapping[Month, Sequence[ChargeCorrection]], booked: Month
 ) -> Mapping[tuple[Month, UUID], bool]:
-    """Tell service accounts from seats: as of the origin month, else as of the booking month.
+    """Return whether each user is a service account in the origin month.
 
-    A user who was announced after the close has no licensed row in the origin month.
+    A user who was reported only after the close has no licensed row in that month, so the state
+    in the booking month applies.
     """
     users = {
         each.user.id
@@ -166,18 +166,18 @@ async def _read_service_accounts(
 async def _read_corrected_memberships(
     read: RowReader, origin: Month, corrections: Sequence[ChargeCorrection]
 ) -> Mapping[UUID, Sequence[Party]]:
-    """Return the memberships of a closed month with its corrections, for who pays for a user."""
+    """Return the corrected memberships of a closed month, which decide who pays for a user."""
     users = {each.user.id for each in corrections if each.user is not None}
     memberships = await read_memberships(read, origin.first_day)
-    found = {user: list(memberships.get(user, ())) for user in users}
+    corrected = {user: list(memberships.get(user, ())) for user in users}
     for each in corrections:
         if each.figure is Figure.MEMBERS and each.user is not None and each.workspace is not None:
-            of_user = found[each.user.id]
+            workspaces = corrected[each.user.id]
             if each.amount > 0:
-                of_user.append(each.workspace)
-            elif each.workspace in of_user:
-                of_user.remove(each.workspace)
-    return {user: sorted(of_user, key=_by_name) for user, of_user in found.items()}
+                workspaces.append(each.workspace)
+            elif each.workspace in workspaces:
+                workspaces.remove(each.workspace)
+    return {user: sorted(workspaces, key=_by_name) for user, workspaces in corrected.items()}
 
 
 def _by_name(party: Party) -> tuple[str, UUID]:

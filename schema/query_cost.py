@@ -38,7 +38,7 @@ from schema.query_limits import INTROSPECTION
 
 Arguments: TypeAlias = Mapping[str, Any]
 RowBounds: TypeAlias = Callable[[str, Arguments, int, int], int]
-"""Bounds the rows of a list for all its parents together.
+"""Returns an upper bound of the rows of a list, summed over all its parents.
 
 Its arguments are the list's name as `Type.field`, the field's arguments, the number of parents,
 and the number of containers that these parents lie in (0 outside any container).
@@ -87,9 +87,9 @@ def estimate_cost(
 class _CostEstimator:
     """Estimates the cost of an operation's parts.
 
-    The cost of a fragment is remembered by parent type, rows and containers. The walk is
-    therefore as long as the document times the number of different such combinations, however
-    large the document is once its fragments are expanded.
+    The cost of a fragment is cached by parent type, rows and containers. So the work grows with
+    the size of the document times the number of such combinations, not with the size of the
+    document after its fragments are expanded.
     """
 
     schema: GraphQLSchema
@@ -171,5 +171,5 @@ class _CostEstimator:
         """Return the type that a fragment applies to."""
         if node.type_condition is None:
             return parent
-        found = self.schema.get_type(node.type_condition.name.value)
-        return found if is_composite_type(found) else parent
+        condition = self.schema.get_type(node.type_condition.name.value)
+        return condition if is_composite_type(condition) else parent

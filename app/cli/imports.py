@@ -1,4 +1,4 @@
-"""`chargeback import`: store events from files of events or tables, all or nothing."""
+"""`chargeback import`: store the events of event files or tables, all or none."""
 
 import sys
 from bisect import bisect_right
@@ -45,8 +45,8 @@ from app.settings import Settings
 STDIN = "-"
 
 
-class FileRefused(ChargebackError):
-    """A file cannot be read or has a bad event; nothing of any file was stored."""
+class InvalidEventFile(ChargebackError):
+    """A file cannot be read or has an invalid event; nothing was stored from any file."""
 
     code, status = "INVALID_BATCH", 400
 
@@ -67,7 +67,7 @@ class EventFiles:
         """Yield the lines of all files in chunks, with a progress bar.
 
         Raises:
-            FileRefused: A file cannot be read.
+            InvalidEventFile: A file cannot be read.
         """
         with _byte_progress() as progress, ExitStack() as stack:
             for name in self._names:
@@ -89,15 +89,17 @@ class EventFiles:
                 yield chunk
                 _advance(progress, task, source, name)
         except OSError as error:
-            raise FileRefused(f"{name}: cannot be read: {error.strerror or error}.") from error
+            raise InvalidEventFile(
+                f"{name}: cannot be read: {error.strerror or error}."
+            ) from error
 
-    def refusal(self, batch: InvalidBatch) -> FileRefused:
-        """Return the error with each problem located by file and line."""
+    def locate_problems(self, batch: InvalidBatch) -> InvalidEventFile:
+        """Return the error with the file and line of each problem."""
         problems = [
             f"  {self._locate(problem.index)}: {problem.field or 'event'}: {problem.message}"
             for problem in batch.problems
         ]
-        return FileRefused("\n".join([str(batch), *problems]))
+        return InvalidEventFile("\n".join([str(batch), *problems]))
 
     def _locate(self, index: int) -> str:
         file = bisect_right(self._first_lines, index) - 1
@@ -229,7 +231,7 @@ async def import_events(
     """Store files of events, or print what would change.
 
     Raises:
-        FileRefused: A file cannot be read, or holds a bad event.
+        InvalidEventFile: A file cannot be read, or contains an invalid event.
     """
     events = EventFiles(files)
     try:
@@ -240,7 +242,7 @@ async def import_events(
             return
         accepted = await import_lines(database, organization_id, events.chunks(), system_clock())
     except InvalidBatch as batch:
-        raise events.refusal(batch) from None
+        raise events.locate_problems(batch) from None
     _print_counts(accepted)
 
 
@@ -256,8 +258,8 @@ async def import_tables(
     """Store tables as a run of their source, or print what would change.
 
     Raises:
-        InvalidArgument: A file cannot be read, or a complete import lacks most of what was known.
-        InvalidRows: Rows have bad cells.
+        InvalidArgument: A file cannot be read, or a complete import lacks most known entities.
+        InvalidRows: Rows have invalid values.
     """
     tables = TableFiles(files, mapping, accept_loss=accept_loss)
     if mapping.complete and mapping.at is not None:
@@ -274,7 +276,7 @@ async def import_tables(
     async with open_source_run(
         database, organization_id, mapping.source[:200], kind="file", clock=system_clock
     ) as run:
-        # Inside the run, so that it records the located error.
+        # Within the run, so that the run records the error with its place.
         with _locate_problems(tables):
             accepted = await run.accept(tables.chunks())
     _print_counts(accepted)
@@ -289,7 +291,7 @@ def _print_unread_columns(tables: TableFiles) -> None:
 
 @contextmanager
 def _locate_problems(tables: TableFiles) -> Iterator[None]:
-    """Locate the problems of a refused batch by file, row and column."""
+    """Add file, row and column to the problems of an invalid batch."""
     try:
         yield
     except InvalidBatch as batch:

@@ -1,4 +1,4 @@
-"""Statements for corrections: amounts that closed months lack, booked in an open month."""
+"""Statements for corrections: changes to figures of closed months, booked in an open month."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -30,11 +30,11 @@ from app.domain.months import Month
 from app.domain.sections import Section
 
 NOWHERE = UUID(int=0)
-"""The id of a workspace, project or user that does not matter for a figure."""
+"""Stands for the workspace, project or user of a figure that has none."""
 
 
 class CorrectionRow(NamedTuple):
-    """An amount that a closed month's figure lacks."""
+    """The amount to add to a figure of a closed month, at one place."""
 
     origin_month: Month
     figure: str
@@ -191,7 +191,7 @@ def _is_place(table: Any, key: str) -> ColumnElement[bool]:
 
 
 class NetCorrection(NamedTuple):
-    """What all corrections of one place and figure add to a closed month."""
+    """The sum of a closed month's corrections for one figure and place."""
 
     figure: str
     workspace: str | None
@@ -203,9 +203,9 @@ class NetCorrection(NamedTuple):
 async def select_corrections_of_month(
     tx: AsyncConnection, organization_id: UUID, origin_month: Month
 ) -> Sequence[NetCorrection]:
-    """Return what corrects a closed month, whichever months it was booked in.
+    """Return the corrections of a closed month, summed over the months that they are booked in.
 
-    Each place of a figure appears once; corrections that cancel each other are left out.
+    There is one row for each figure and place; a sum of 0 is left out.
     """
     place = (
         Correction.figure,
@@ -234,7 +234,7 @@ async def select_corrections_of_month(
 async def delete_corrections(
     tx: AsyncConnection, organization_id: UUID, first: Month, last: Month
 ) -> None:
-    """Delete the corrections of these months, which are open again: their rows hold the facts."""
+    """Delete the corrections of reopened months, whose own rows change again."""
     await tx.execute(
         delete(Correction).where(
             Correction.organization_id == organization_id,

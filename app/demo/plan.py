@@ -26,13 +26,13 @@ _HABITS = (
     *(RESEARCHER, VISITOR, RESEARCHER, ENGINEER, MANAGER),
 )
 _SERVICE_ACCOUNT_EVERY, _SERVICE_ACCOUNT_PLACE = 20, 9
-_MANY_PEOPLE = 1_000_000
-_LARGEST_DETOUR = 6
+_MAX_ROTATION = 1_000_000
+_MAX_RANK_SHIFT = 6
 
 
 def plan_users(shape: OrganizationShape, rng: SeededRandom) -> list[User]:
     """Return the users in the order of joining: two admins, then people and service accounts."""
-    rotation = rng.randbelow(_MANY_PEOPLE)
+    rotation = rng.randbelow(_MAX_ROTATION)
     users = [_admin(number) for number in range(len(names.ADMINS))]
     services = people = 0
     while len(users) < shape.users:
@@ -84,7 +84,7 @@ def plan_workspaces(
 
 def _weights(count: int, rng: SeededRandom) -> list[int]:
     """Return power-law weights; earlier departments tend to be larger, with some variation."""
-    positions = [number + rng.randbelow(_LARGEST_DETOUR) for number in range(count)]
+    positions = [number + rng.randbelow(_MAX_RANK_SHIFT) for number in range(count)]
     weights = [0] * count
     for rank, number in enumerate(sorted(range(count), key=positions.__getitem__)):
         weights[number] = 10**9 // (rank + 3)

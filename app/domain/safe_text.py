@@ -1,4 +1,4 @@
-"""Make stored text, which anybody may have chosen, safe to show: in terminals and spreadsheets."""
+"""Escape untrusted text before it is shown in a terminal or opened in a spreadsheet."""
 
 import re
 import unicodedata
@@ -14,14 +14,14 @@ _UNUSUAL = re.compile(r"[^ -~]")
 def escape_for_terminal(text: str, *, keep: str = "") -> str:
     r"""Show control, escape, bidirectional and invisible characters as escape sequences.
 
-    Characters in `keep`, such as the line breaks of a message of ours, stay as they are.
+    Characters in `keep`, such as the line breaks of our own messages, stay as they are.
 
     >>> print(escape_for_terminal("nlp \x1b[31m\u202e"))
     nlp \x1b[31m\u202e
     """
     if text.isascii() and text.isprintable():
         return text
-    return _UNUSUAL.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
+    return _UNUSUAL.sub(lambda match: match[0] if match[0] in keep else _escape(match[0]), text)
 
 
 @lru_cache(4_096)

@@ -30,10 +30,10 @@ class CheckpointKey(NamedTuple):
 
 
 def is_probably_incomplete(missing: int, known: int) -> bool:
-    """Return whether most of what a source stated before is missing, which hints at a mistake.
+    """Return whether more than half of the entities that a source listed before are missing.
 
-    Another store, a filtered export or an empty file was read, most likely. Only `--accept-loss`
-    ends what is missing then.
+    The likely reason is a mistake: another store, a filtered export or an empty file was read.
+    The missing entities end only with `--accept-loss`.
     """
     return 2 * missing > known
 

@@ -27,7 +27,11 @@ _decode = msgspec.json.Decoder(UserUpserted).decode
 
 
 async def store_accounts(batch: Batch) -> None:
-    """Recompute and store the accounts that the batch names or gives earlier months to."""
+    """Recompute and store the accounts that the batch affects.
+
+    These are the accounts that it names and, if it moves the start of the history, those that
+    existed before.
+    """
     facts = await _load_facts(batch, await _affected_users(batch))
     months: list[UserMonthState] = []
     accounts: list[UserState] = []
@@ -97,7 +101,7 @@ def _changed_months(
 def _closed_license_changes(
     batch: Batch, key: UUID, before: Sequence[AccountLifespan], after: Sequence[AccountLifespan]
 ) -> Iterable[tuple[tuple[Month, UUID], int]]:
-    """Yield the closed months in which the user is newly licensed (1), or no longer (-1)."""
+    """Yield the closed months in which the user becomes licensed (1) or unlicensed (-1)."""
     for month in batch.closed_months:
         had_users = batch.first_event_month is not None and batch.first_event_month <= month
         change = _count_license(after, month) - (_count_license(before, month) if had_users else 0)

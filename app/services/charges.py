@@ -12,9 +12,9 @@ from resolvers.charges import compute_charges
 
 
 async def book_charges(tx: Transaction, organization_id: UUID, months: Sequence[Month]) -> None:
-    """Freeze the charges of months, within the transaction that closes them.
+    """Store the charges of months within the transaction that closes them.
 
-    A month without a currency has no charges to freeze.
+    A month without a currency has none.
     """
     read = read_from_transaction(tx, organization_id)
     for month in months:
@@ -24,7 +24,7 @@ async def book_charges(tx: Transaction, organization_id: UUID, months: Sequence[
 
 
 def _window_of_ended(month: Month) -> ReportWindow:
-    """Return how the report of a month that has ended reads the month's own rows."""
+    """Return the window of a month that has ended and has rows of its own."""
     return ReportWindow(
         month=month.first_day,
         rows_month=month.first_day,

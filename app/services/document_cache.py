@@ -1,4 +1,4 @@
-"""Documents of closed months as they were first sent, packed."""
+"""The cache of gzipped documents of closed months."""
 
 from uuid import UUID
 
@@ -24,8 +24,8 @@ async def fetch_cached_document(
 
 
 async def cache_document(
-    database: Database, organization_id: UUID, month: Month, tag: str, packed: bytes
+    database: Database, organization_id: UUID, month: Month, tag: str, gzipped: bytes
 ) -> None:
     """Cache a document until its month is reopened."""
     async with database.transaction(organization_id) as tx:
-        await upsert_closed_document(tx, organization_id, month, etag=tag, gzipped=packed)
+        await upsert_closed_document(tx, organization_id, month, etag=tag, gzipped=gzipped)

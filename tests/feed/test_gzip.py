@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli.commands import cli
-from app.cli.imports import EventFiles, FileRefused, import_tables
+from app.cli.imports import EventFiles, InvalidEventFile, import_tables
 from app.connectors.files.mapping import default_mapping
 from app.db.engine import Database
 from app.domain.callers import DEFAULT_ORGANIZATION
@@ -132,7 +132,7 @@ def test_a_file_of_events_may_have_several_members(tmp_path: Path, body: bytes) 
 def test_a_file_that_is_not_wholly_gzip_is_rejected(tmp_path: Path, body: bytes) -> None:
     (tmp_path / "events.gz").write_bytes(body)
 
-    with pytest.raises(FileRefused, match=r"events\.gz: cannot be read: not valid gzip: "):
+    with pytest.raises(InvalidEventFile, match=r"events\.gz: cannot be read: not valid gzip: "):
         list(EventFiles([str(tmp_path / "events.gz")]).chunks())
     with pytest.raises(OSError, match="not valid gzip"):
         decompress_gzip(body)

@@ -1,4 +1,4 @@
-"""Turn a report into month rows that state exactly what it states."""
+"""Convert a report to month rows with exactly its figures."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -14,14 +14,14 @@ from app.domain.ids import project_id, user_id, workspace_id
 from app.domain.months import Month
 
 _DEFAULT_ROLE = "MEMBER"
-_TICK = timedelta(microseconds=1)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class ReportRows(NamedTuple):
     """The rows of a report's month.
 
     Attributes:
-        entities: What the rows refer to, for `app.db.directory.insert_entities`.
+        entities: The entities that the rows refer to, for `app.db.directory.insert_entities`.
         levels: The rows of workspaces, projects and members.
         users: The rows of licensed users, and of members who are not licensed.
     """
@@ -32,12 +32,12 @@ class ReportRows(NamedTuple):
 
     @property
     def is_ui_measured(self) -> bool:
-        """Whether some user used the UI."""
+        """Whether any user used the UI."""
         return any(user.ui_usage_count for user in self.users)
 
     @property
     def is_sdk_measured(self) -> bool:
-        """Whether some user used the SDK."""
+        """Whether any user used the SDK."""
         return any(user.sdk_usage_count for user in self.users)
 
     @property
@@ -72,7 +72,7 @@ def to_month_rows(document: Document, month: Month) -> ReportRows:
 
 
 class _Owned(NamedTuple):
-    """What a user owns in all workspaces."""
+    """The experiments that a user owns in all workspaces."""
 
     experiments: int = 0
     size_bytes: int = 0
@@ -81,7 +81,7 @@ class _Owned(NamedTuple):
 def _to_user_rows(
     document: Document, members: Sequence[ReportedRow], month: Month
 ) -> Iterator[ReportedUserRow]:
-    """Yield a row for each user. Members need one for their email even if they are unlicensed."""
+    """Yield a row for each user, and for unlicensed members, because it holds their email."""
     emails = {
         member.user_name: member.email
         for workspace in document.workspaces
@@ -111,8 +111,8 @@ def _sum_by_user(members: Sequence[ReportedRow]) -> Mapping[UUID, _Owned]:
 def _to_licensed_row(
     user: ReportedUser, key: UUID, email: str | None, owned: _Owned, month: Month
 ) -> ReportedUserRow:
-    # Without a date of creation, the report itself is the first sign of the account.
-    created_at = user.created_at or user.deleted_at or month.end - _TICK
+    # Without a creation date, the report shows only that the account existed within the month.
+    created_at = user.created_at or user.deleted_at or month.end - _MICROSECOND
     count, megabytes = user.experiment_count, user.data_logged_mb
     return ReportedUserRow(
         user_id=key,
