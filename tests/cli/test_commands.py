@@ -73,7 +73,7 @@ def test_a_bad_line_is_named_and_nothing_is_stored(store: Path) -> None:
     assert [user["username"] for user in report["users"]["licensedUsers"]] == ["ann"]
 
 
-def test_a_missing_file_is_said_in_one_line(store: Path) -> None:
+def test_a_missing_file_is_reported_in_one_line(store: Path) -> None:
     refused = run_command("import", "nowhere.ndjson", data_dir=store)
 
     assert refused.returncode == 1
@@ -113,7 +113,7 @@ def test_a_report_is_a_table_a_document_or_csv(store: Path) -> None:
 
 
 @pytest.mark.parametrize("month", ["2026-13", "26-1", "september"])
-def test_what_is_no_month_is_refused(store: Path, month: str) -> None:
+def test_an_invalid_month_is_rejected(store: Path, month: str) -> None:
     refused = run_command("report", month, data_dir=store)
 
     assert refused.returncode == 1
@@ -132,7 +132,7 @@ def test_the_same_options_generate_the_same_bytes() -> None:
     assert len(first.stdout.split("\n")) > 50
 
 
-def test_a_size_that_cannot_be_is_refused() -> None:
+def test_an_impossible_size_is_rejected() -> None:
     refused = run_command("generate", "--users", "1")
 
     assert refused.returncode == 1
@@ -177,7 +177,7 @@ def test_a_key_is_shown_once_and_listed_without_its_secret(store: Path) -> None:
     assert unknown.stderr.strip() == "Error: There is no key 'nobody' in this organization."
 
 
-def test_a_key_that_works_at_once_is_not_remarked_on(store: Path) -> None:
+def test_creating_a_key_that_works_prints_no_warning(store: Path) -> None:
     words = ("keys", "create", "--user", "connector", "--scope", "events:write")
 
     assert run_command(*words, data_dir=store).stderr == ""
@@ -197,7 +197,7 @@ def test_months_are_closed_listed_verified_and_opened_again(store: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         (
             "CHARGEBACK_USAGE_REPORT_ENABLED=maybe",
@@ -212,7 +212,9 @@ def test_months_are_closed_listed_verified_and_opened_again(store: Path) -> None
         ),
     ],
 )
-def test_a_bad_setting_stops_the_start_with_one_line(tmp_path: Path, line: str, said: str) -> None:
+def test_an_invalid_setting_stops_the_start_with_one_line(
+    tmp_path: Path, line: str, message: str
+) -> None:
     (tmp_path / "settings").write_text(f"{line}\n")
 
     refused = run_command(
@@ -220,7 +222,7 @@ def test_a_bad_setting_stops_the_start_with_one_line(tmp_path: Path, line: str, 
     )
 
     assert refused.returncode == 1
-    assert refused.stderr.strip() == f"Error: {said}"
+    assert refused.stderr.strip() == f"Error: {message}"
 
 
 def test_later_lines_of_a_settings_file_override_earlier_ones(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The settings file, as `chargeback systemd configure` changes it and the service reads it."""
+"""The settings file that `chargeback systemd configure` changes and every command reads."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from app.settings import Settings, SettingsError, SettingsFile, default_settings_file
 
 
-def test_a_new_setting_goes_to_the_end_in_quotes() -> None:
+def test_a_new_setting_is_appended_in_quotes() -> None:
     file = SettingsFile("# ours\nADMIN_USER_LIST=ada\n").with_setting(
         "SESSION_LIFETIME_HOURS", "6"
     )
@@ -15,7 +15,7 @@ def test_a_new_setting_goes_to_the_end_in_quotes() -> None:
     assert file.text == "# ours\nADMIN_USER_LIST=ada\nSESSION_LIFETIME_HOURS='6'\n"
 
 
-def test_of_several_lines_of_a_setting_one_stays_in_the_place_of_the_last() -> None:
+def test_a_new_value_replaces_all_lines_of_the_setting_at_the_last_one() -> None:
     file = SettingsFile(
         "SESSION_LIFETIME_HOURS=1\n# between\n"
         "export SESSION_LIFETIME_HOURS = 2\nADMIN_USER_LIST=ada\n"
@@ -26,7 +26,7 @@ def test_of_several_lines_of_a_setting_one_stays_in_the_place_of_the_last() -> N
     )
 
 
-def test_an_empty_value_takes_the_lines_out() -> None:
+def test_an_empty_value_removes_the_lines_of_the_setting() -> None:
     file = SettingsFile("SESSION_LIFETIME_HOURS=1\n#SESSION_LIFETIME_HOURS=2\n").with_setting(
         "SESSION_LIFETIME_HOURS", ""
     )
@@ -37,7 +37,7 @@ def test_an_empty_value_takes_the_lines_out() -> None:
 @pytest.mark.parametrize(
     "value", ["postgresql://u:p'a\\ss@h/db", 'postgresql://u:"#$x@h/db', "postgresql://ü@h/ d"]
 )
-def test_any_value_comes_back_as_it_was(tmp_path: Path, value: str) -> None:
+def test_special_characters_survive_the_file(tmp_path: Path, value: str) -> None:
     file = tmp_path / "settings"
     file.write_text(SettingsFile("").with_setting("DATABASE_URL", value).text)
 
@@ -45,7 +45,7 @@ def test_any_value_comes_back_as_it_was(tmp_path: Path, value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         (
             "SESION_LIFETIME_HOURS",
@@ -56,19 +56,21 @@ def test_any_value_comes_back_as_it_was(tmp_path: Path, value: str) -> None:
         ("ADMIN_USER_LIST", "${HOME}", r"cannot hold a line break or \$\{"),
     ],
 )
-def test_what_a_file_cannot_hold_is_refused(name: str, value: str, said: str) -> None:
-    with pytest.raises(SettingsError, match=said.replace("?", r"\?")):
+def test_a_setting_that_the_file_cannot_hold_is_rejected(
+    name: str, value: str, message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message.replace("?", r"\?")):
         SettingsFile("").with_setting(name, value)
 
 
-def test_a_value_that_would_stop_the_start_is_refused() -> None:
+def test_a_value_that_would_prevent_a_start_is_rejected() -> None:
     file = SettingsFile("").with_setting("SESSION_LIFETIME_HOURS", "zero")
 
     with pytest.raises(SettingsError, match="SESSION_LIFETIME_HOURS='zero' is not allowed"):
         file.validate()
 
 
-def test_the_line_of_the_handbook_works_and_a_later_one_overrides_it(tmp_path: Path) -> None:
+def test_a_later_line_overrides_an_earlier_one(tmp_path: Path) -> None:
     file = tmp_path / "settings"
     with file.open("a") as lines:
         lines.write("CHARGEBACK_USAGE_REPORT_ENABLED='False'\n")

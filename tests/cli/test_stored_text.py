@@ -26,7 +26,7 @@ from app.domain.safe_text import escape_for_spreadsheet, escape_for_terminal
         ("line\u2028separator", r"line\u2028separator"),
     ],
 )
-def test_characters_that_are_not_seen_are_shown_escaped(name: str, shown: str) -> None:
+def test_invisible_characters_are_escaped(name: str, shown: str) -> None:
     assert escape_for_terminal(name) == shown
 
 
@@ -58,7 +58,7 @@ def test_other_cells_stay_as_they_are(cell: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["nlp [v2]", "[old]", "[bold]x", "archive [/mnt/nfs]", ":smile:"])
-def test_no_text_is_taken_for_markup(name: str) -> None:
+def test_markup_in_stored_text_is_not_interpreted(name: str) -> None:
     console = new_console(80)
 
     console.print(name)
@@ -86,7 +86,7 @@ def test_own_styles_are_kept() -> None:
     assert output(console) == "\x1b[1mtotal\x1b[0m\n"
 
 
-def test_in_a_narrow_terminal_columns_are_dropped_and_text_folds_but_nothing_is_cut() -> None:
+def test_a_narrow_terminal_drops_columns_and_wraps_text_but_truncates_nothing() -> None:
     console = new_console(40)
 
     print_table(

@@ -30,7 +30,7 @@ def iter_documented_commands() -> Iterator[tuple[str, str]]:
 COMMANDS = sorted(set(iter_documented_commands()))
 
 
-def test_there_are_commands_to_look_at() -> None:
+def test_the_documentation_contains_commands() -> None:
     assert len(COMMANDS) > 30
 
 
@@ -45,7 +45,7 @@ def test_a_documented_command_has_these_words_and_options(document: str, line: s
     command.make_parser(command.context_class(command)).parse_args(words)
 
 
-def test_the_references_are_those_of_the_code() -> None:
+def test_the_generated_references_are_current() -> None:
     checked = subprocess.run(
         (sys.executable, "tools/reference.py", "--check"),
         cwd=ROOT,

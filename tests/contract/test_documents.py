@@ -1,4 +1,4 @@
-"""What the documents promise: complete where they list, true where they show and link."""
+"""The documentation lists everything, and its examples and links are correct."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -33,20 +33,20 @@ DECISIONS = sorted(name for name in DOCUMENTS if re.match(r"docs/adr/[0-9]{4}-",
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """The fenced blocks of a language."""
+    """Return the fenced blocks of a language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
 def section(text: str, heading: str) -> str:
-    """What follows a heading, to the next one that is as high."""
+    """Return the text between a heading and the next one of its level or above."""
     level = heading.split(" ")[0]
-    _, found, rest = text.partition(f"\n{heading}\n")
-    assert found, heading
+    _, separator, rest = text.partition(f"\n{heading}\n")
+    assert separator, heading
     return re.split(rf"^#{{2,{len(level)}}} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def first_cells(text: str) -> list[tuple[str, str]]:
-    """The first two cells of each row of the tables whose first cell is a name in capitals."""
+    """Return the first two cells of each table row that starts with a name in capitals."""
     return re.findall(r"^\| `([A-Z_]+)` \| (.*?) \|", text, re.MULTILINE)
 
 
@@ -95,12 +95,12 @@ async def test_the_examples_of_events_are_stored_as_one_batch(feed: Feed) -> Non
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_what_is_shown_as_json_is_json(name: str) -> None:
+def test_json_examples_are_valid_json(name: str) -> None:
     for block in blocks(DOCUMENTS[name], "json"):
         orjson.loads(block)
 
 
-def test_the_documented_rest_answer_is_the_contract() -> None:
+def test_the_documented_rest_response_equals_the_contract() -> None:
     (shown,) = blocks(section(DOCUMENTS["docs/rest.md"], "## The document"), "json")
 
     assert orjson.loads(shown) == orjson.loads((CONTRACT / "report.json").read_bytes())
@@ -142,14 +142,16 @@ async def test_documented_queries_run_without_errors(
 
 
 @pytest.mark.usefixtures("demo")
-async def test_the_answer_in_the_readme_looks_like_a_real_one(graphql: GraphQLClient) -> None:
+async def test_the_response_in_the_readme_has_the_shape_of_a_real_one(
+    graphql: GraphQLClient,
+) -> None:
     (query,), (answer,) = (blocks(DOCUMENTS["README.md"], each) for each in ("graphql", "json"))
 
     assert keys_of(orjson.loads(answer)["data"]) == keys_of(await graphql(query))
 
 
 def keys_of(value: Any) -> Any:
-    """The keys of an answer, level by level; of a list's objects, those of its first."""
+    """Return the nested keys of a response; a list has those of its first object."""
     if isinstance(value, Mapping):
         return {key: keys_of(inner) for key, inner in value.items()}
     return keys_of(value[0]) if isinstance(value, list) else None
@@ -171,12 +173,12 @@ def resolves(folder: Path, document: Path, path: str, anchor: str) -> bool:
 
 
 def anchors(text: str) -> set[str]:
-    """The headings of a document, as hosts of Markdown name them in links."""
+    """Return the anchors that Markdown hosts derive from the headings of a document."""
     headings = re.findall(r"^#{1,6} (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_archives_and_images_are_named_by_this_version() -> None:
+def test_documented_archives_and_images_have_this_version() -> None:
     named = re.findall(r"chargeback[-:](\d+\.\d+\.\d+)", "".join(DOCUMENTS.values()))
 
     assert set(named) == {__version__}

@@ -1,4 +1,4 @@
-"""What the wheel brings: everything that the service needs beside its libraries."""
+"""The wheel contains every file of our packages, the version and the command."""
 
 import subprocess
 import sys
@@ -33,26 +33,26 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=True,
         capture_output=True,
     )
-    (built,) = folder.iterdir()
-    return built
+    (file,) = folder.iterdir()
+    return file
 
 
-def test_every_file_of_the_packages_is_in_it(wheel: Path) -> None:
-    packed = set(zipfile.ZipFile(wheel).namelist())
-    ours = {
+def test_the_wheel_contains_every_file_of_the_packages(wheel: Path) -> None:
+    contents = set(zipfile.ZipFile(wheel).namelist())
+    expected = {
         str(path.relative_to(ROOT))
         for package in ("app", "resolvers", "schema")
         for path in (ROOT / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
 
-    assert {"schema/schema.graphql", "app/web/static/graphiql.html"} < ours
-    assert "app/db/migrations/versions/0001_initial.py" in ours
-    assert "app/cli/units/chargeback.service" in ours
-    assert ours - packed == set()
+    assert {"schema/schema.graphql", "app/web/static/graphiql.html"} < expected
+    assert "app/db/migrations/versions/0001_initial.py" in expected
+    assert "app/cli/units/chargeback.service" in expected
+    assert expected - contents == set()
 
 
-def test_the_version_is_said_in_one_place(wheel: Path) -> None:
+def test_only_the_package_states_the_version(wheel: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
     assert project["project"]["dynamic"] == ["version"]
@@ -60,13 +60,13 @@ def test_the_version_is_said_in_one_place(wheel: Path) -> None:
     assert wheel.name == f"chargeback_admin_api-{__version__}-py3-none-any.whl"
 
 
-def test_it_starts_by_name_and_as_a_module(wheel: Path) -> None:
+def test_the_program_runs_as_a_command_and_as_a_module(wheel: Path) -> None:
     scripts = zipfile.ZipFile(wheel).read(
         f"chargeback_admin_api-{__version__}.dist-info/entry_points.txt"
     )
 
     assert scripts.decode().split() == ["[console_scripts]", "chargeback", "=", "app.cli:main"]
-    said = subprocess.run(
+    completed = subprocess.run(
         (sys.executable, "-m", "app", "--version"), capture_output=True, text=True, check=True
     )
-    assert said.stdout.strip() == __version__
+    assert completed.stdout.strip() == __version__
