@@ -32,7 +32,9 @@ def test_licences_are_grouped_by_use_and_searched(page: Page, service: ServerPro
     assert "group=active&q=ada.admin" in page.url
 
 
-def test_closing_says_what_closes_and_leaves_a_trace(page: Page, service: ServerProcess) -> None:
+def test_a_close_is_confirmed_and_appears_in_the_history(
+    page: Page, service: ServerProcess
+) -> None:
     open_page(page, service, "/close")
     first = page.get_by_label("Month to close").locator("option").last.get_attribute("value")
     page.get_by_label("Month to close").select_option(first)

@@ -162,7 +162,7 @@ def test_the_chart_has_its_figures_in_a_table(page: Page, service: ServerProcess
     assert total == page.locator(".card .figure").first.inner_text()
 
 
-def test_an_error_is_shown_in_words_and_can_be_retried(page: Page, service: ServerProcess) -> None:
+def test_an_error_is_shown_with_a_button_to_retry(page: Page, service: ServerProcess) -> None:
     refused: dict[str, Any] = {"errors": [{"message": "The query took longer than 30 s."}]}
     page.route("**/graphql", lambda route: route.fulfill(json=refused))
     page.goto(f"{service.url}/")
@@ -173,7 +173,7 @@ def test_an_error_is_shown_in_words_and_can_be_retried(page: Page, service: Serv
     expect(page.get_by_role("heading", level=1)).to_have_text(f"{latest_month():%B %Y}")
 
 
-def test_an_unknown_month_says_which_there_are(page: Page, service: ServerProcess) -> None:
+def test_an_unknown_month_shows_the_range_of_reports(page: Page, service: ServerProcess) -> None:
     page.goto(f"{service.url}/months/1999-01")
 
     expect(page.get_by_role("alert")).to_contain_text("There is no report for 1999-01")
@@ -205,7 +205,9 @@ def test_axe_has_no_findings(page: Page, service: ServerProcess, width: int, the
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_sticks_out_of_the_window(page: Page, service: ServerProcess, width: int) -> None:
+def test_no_element_exceeds_the_width_of_the_window(
+    page: Page, service: ServerProcess, width: int
+) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     open_page(page, service)
 

@@ -30,7 +30,7 @@ def test_the_scripts_pass_the_type_checker() -> None:
     assert [path for path in scripts if not path.read_text().startswith("// @ts-check\n")] == []
 
 
-def test_the_pages_weigh_little() -> None:
+def test_the_pages_stay_below_their_size_limit() -> None:
     folders = [
         STATIC / "pages",
         *(STATIC / "vendor").glob("htm-*"),

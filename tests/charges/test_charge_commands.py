@@ -126,7 +126,7 @@ def test_a_file_of_the_rate_card_is_applied_repeatedly(run: Run, tmp_path: Path)
         ("[rates.platform]", "[rates", "rate card: not TOML"),
     ],
 )
-def test_a_wrong_file_is_refused_in_words_and_stores_nothing(
+def test_an_invalid_file_is_rejected_with_the_reason_and_stores_nothing(
     run: Run, tmp_path: Path, before: str, after: str, message: str
 ) -> None:
     file = tmp_path / "card.toml"

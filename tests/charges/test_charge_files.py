@@ -246,7 +246,7 @@ async def test_an_unchanged_file_is_not_sent_again(
         ),
     ],
 )
-async def test_a_wrong_parameter_is_refused_in_words(
+async def test_an_invalid_parameter_is_rejected_with_the_reason(
     september: Finance, charges: ChargesClient, parameters: dict[str, str], message: str
 ) -> None:
     response = await charges.get(**parameters)

@@ -30,9 +30,7 @@ query ($month: Month!) {
 """
 
 
-async def test_what_is_entered_is_in_force_from_its_month_on(
-    graphql: GraphQLClient, feed: Feed
-) -> None:
+async def test_an_entry_takes_effect_from_its_month_on(graphql: GraphQLClient, feed: Feed) -> None:
     await feed(event("workspace.upserted", "2026-09-01T00:00:00Z", name="vision"))
 
     await graphql(ENTER)
@@ -95,7 +93,7 @@ async def test_only_an_admin_key_changes_the_rate_card(
 
 
 @pytest.mark.parametrize("amount", ['"NaN"', '"Infinity"', '"1e3"', '"0,20"', '""', "true", "[1]"])
-async def test_an_amount_that_is_no_decimal_is_refused(
+async def test_an_amount_that_is_not_a_decimal_is_rejected(
     graphql: GraphQLClient, feed: Feed, amount: str
 ) -> None:
     await feed(event("workspace.upserted", "2026-09-01T00:00:00Z", name="vision"))

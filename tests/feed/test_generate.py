@@ -174,7 +174,7 @@ def test_another_seed_gives_another_organization_of_the_same_size() -> None:
     assert len(usernames(one)) == len(usernames(other)) == SMALL.users
 
 
-def test_another_end_gives_other_ids() -> None:
+def test_another_end_changes_the_ids() -> None:
     one, other = events_of(SMALL), events_of(SMALL, until=MONTH_START)
 
     assert not {event["id"] for event in one} & {event["id"] for event in other}

@@ -195,7 +195,7 @@ async def test_an_unknown_username_is_a_cursor_in_order_of_username(
 
 
 @pytest.mark.parametrize("order", ["NAME", "SIZE", "EXPERIMENTS"])
-async def test_nothing_comes_after_an_id_that_is_not_in_the_list(
+async def test_the_page_after_an_id_that_is_not_in_the_list_is_empty(
     shared_graphql: GraphQLClient, order: str
 ) -> None:
     unknown = "00000000-0000-0000-0000-000000000000"

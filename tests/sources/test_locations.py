@@ -51,7 +51,7 @@ def test_each_kind_of_store_decodes_a_path_in_its_own_way(
 
 @pytest.mark.mlflow
 @pytest.mark.timeout(600)
-def test_mlflow_decodes_them_so() -> None:
+def test_mlflow_decodes_paths_in_the_same_way() -> None:
     program = f"""
 import json
 from mlflow.store.artifact.azure_blob_artifact_repo import AzureBlobArtifactRepository
@@ -99,7 +99,9 @@ print(json.dumps([
         ("mlflow-artifacts:/1/r", "give --artifacts-destination or --tracking-url"),
     ],
 )
-def test_a_location_that_cannot_be_listed_is_no_empty_folder(location: str, reason: str) -> None:
+def test_a_location_that_cannot_be_listed_is_reported_with_the_reason(
+    location: str, reason: str
+) -> None:
     stores = ArtifactStores(destination=None, server=None, parallel=1)
 
     [size] = stores.measure([[location]])

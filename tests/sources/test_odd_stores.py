@@ -189,7 +189,7 @@ async def test_owners_are_members_of_the_workspace_that_their_experiment_moves_t
 
 
 @pytest.mark.parametrize("name", ["unknown", "", "  ", "\n", " unknown\n", "(unknown)"])
-async def test_names_of_nobody_are_no_users(
+async def test_placeholder_names_create_no_users(
     graphql: GraphQLClient, tables: MlflowTables, import_store: Import, name: str
 ) -> None:
     tables.execute("DELETE FROM runs")
