@@ -37,26 +37,26 @@ OWN, OTHER = organization_id("default"), organization_id("other")
 async def run_client(
     database: Database, heartbeat_timeout_seconds: int = 30
 ) -> AsyncIterator[IngestWorkerClient]:
-    """Run a worker and its client for the length of a block."""
+    """Run a worker and its client until the block ends."""
     async with (
         start_worker() as first,
         IngestWorkerClient(
             first, database, Settings.load(), LogFormat.TEXT, heartbeat_timeout_seconds
         ) as client,
     ):
-        await until(lambda: client.is_up)
+        await wait_for(lambda: client.is_up)
         yield client
 
 
 def worker_process() -> psutil.Process:
     """Return the running worker process of this test process."""
-    (found,) = [
+    (worker,) = [
         each
         for each in psutil.Process().children()
         if "app.server.ingest_worker" in " ".join(each.cmdline())
         and each.status() != psutil.STATUS_ZOMBIE
     ]
-    return found
+    return worker
 
 
 def make_request(*ids: str, of: UUID = OWN) -> IngestRequest:
@@ -64,17 +64,17 @@ def make_request(*ids: str, of: UUID = OWN) -> IngestRequest:
     return IngestRequest(of, "application/x-ndjson", b"\n".join(lines), NOW)
 
 
-async def until(met: Callable[[], bool], seconds: float = 60) -> None:
+async def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     for _ in range(int(seconds / 0.02)):
-        if met():
+        if condition():
             return
         await asyncio.sleep(0.02)
     raise AssertionError
 
 
 @asynccontextmanager
-async def blocked_writes(database: Database) -> AsyncIterator[None]:
-    """Block writes of the default organization for the length of a block."""
+async def block_writes(database: Database) -> AsyncIterator[None]:
+    """Block writes of the default organization until the block ends."""
     async with database.transaction(OWN) as tx:
         await tx.exec_driver_sql("SELECT 1 FROM organization FOR UPDATE")
         yield
@@ -88,26 +88,24 @@ async def test_a_silent_worker_is_killed_and_restarted(database: Database) -> No
             with pytest.raises(StoreUnavailable):
                 await client.ingest(make_request("a"))
         assert not client.is_up
-        await until(lambda: not silent.is_running())
+        await wait_for(lambda: not silent.is_running())
 
-        await until(lambda: client.is_up)
+        await wait_for(lambda: client.is_up)
         assert await client.ingest(make_request("a")) == IngestResult(1, 0)
         assert client.restarts == 1
 
 
-async def test_a_worker_without_a_first_heartbeat_has_longer_before_it_is_restarted(
-    database: Database,
-) -> None:
-    ours, its_end = socket.socketpair()
-    mute = await asyncio.create_subprocess_exec("sleep", "60")
-    first = WorkerProcess(mute, await Channel.open(ours))
+async def test_a_worker_gets_more_time_until_its_first_heartbeat(database: Database) -> None:
+    client_end, worker_end = socket.socketpair()
+    silent = await asyncio.create_subprocess_exec("sleep", "60")
+    first = WorkerProcess(silent, await Channel.open(client_end))
     async with IngestWorkerClient(first, database, Settings.load(), LogFormat.TEXT, 3) as client:
-        await asyncio.sleep(4)  # Longer than a worker that has started may be silent.
-        assert mute.returncode is None
-        await until(lambda: mute.returncode is not None)
-        its_end.close()
+        await asyncio.sleep(4)  # Longer than the heartbeat timeout of a started worker.
+        assert silent.returncode is None
+        await wait_for(lambda: silent.returncode is not None)
+        worker_end.close()
 
-        await until(lambda: client.is_up)
+        await wait_for(lambda: client.is_up)
         assert await client.ingest(make_request("a")) == IngestResult(1, 0)
 
 
@@ -125,7 +123,7 @@ async def test_a_worker_that_exits_before_it_is_ready_is_restarted(database: Dat
             await waiting
         with pytest.raises(StoreUnavailable):
             await client.ingest(make_request("a"))
-        await until(lambda: client.is_up)
+        await wait_for(lambda: client.is_up)
         assert await client.ingest(make_request("a")) == IngestResult(1, 0)
 
 
@@ -140,36 +138,36 @@ async def test_a_worker_killed_during_a_send_fails_the_requests_cleanly(
         ]
         await asyncio.sleep(0.2)
         worker_process().kill()
-        told = {type(e) for e in await asyncio.gather(*waiting, return_exceptions=True)}
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
         waiting.clear()
         gc.collect()
 
-    assert told == {StoreUnavailable}
+    assert set(map(type, outcomes)) == {StoreUnavailable}
     assert "never retrieved" not in caplog.text
 
 
 async def test_a_worker_that_sends_garbage_is_restarted(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ours, its_end = socket.socketpair()
-    short = await asyncio.create_subprocess_exec("sleep", "1")
-    broken = WorkerProcess(short, await Channel.open(ours))
+    client_end, worker_end = socket.socketpair()
+    process = await asyncio.create_subprocess_exec("sleep", "1")
+    broken = WorkerProcess(process, await Channel.open(client_end))
     async with IngestWorkerClient(broken, database, Settings.load(), LogFormat.TEXT) as client:
         waiting = asyncio.create_task(client.ingest(make_request("a")))
         await asyncio.sleep(0.1)
-        its_end.sendall(struct.pack(">QQ", 3, 0) + b"no!")
+        worker_end.sendall(struct.pack(">QQ", 3, 0) + b"no!")
         with pytest.raises(StoreUnavailable):
             await waiting
 
-        await until(lambda: client.is_up)
+        await wait_for(lambda: client.is_up)
         assert await client.ingest(make_request("a")) == IngestResult(1, 0)
-    its_end.close()
+    worker_end.close()
     assert "unexpected error while receiving from the ingest worker" in caplog.text
 
 
 @contextmanager
-def file_limit(files: int) -> Iterator[None]:
-    """Limit the number of files that can be opened within a block."""
+def limit_open_files(files: int) -> Iterator[None]:
+    """Allow only this many more open files until the block ends."""
     free = [os.dup(0) for _ in range(files + 1)]
     for each in free:
         os.close(each)
@@ -184,7 +182,7 @@ def file_limit(files: int) -> Iterator[None]:
 @pytest.mark.parametrize("files", [0, 2, 4])
 async def test_a_failed_start_leaks_no_files_and_no_processes(files: int) -> None:
     before = psutil.Process().num_fds()
-    with file_limit(files), pytest.raises(OSError, match="Too many open files"):
+    with limit_open_files(files), pytest.raises(OSError, match="Too many open files"):
         await WorkerProcess.start()
 
     assert psutil.Process().num_fds() == before
@@ -198,26 +196,26 @@ async def test_a_failed_start_is_retried(
 ) -> None:
     async with run_client(database) as client:
         worker_process().kill()
-        with file_limit(0):
-            await until(lambda: "the ingest worker cannot be started" in caplog.text)
-        await until(lambda: client.is_up)
+        with limit_open_files(0):
+            await wait_for(lambda: "the ingest worker cannot be started" in caplog.text)
+        await wait_for(lambda: client.is_up)
         assert await client.ingest(make_request("a")) == IngestResult(1, 0)
 
 
-def test_backoff_grows_while_the_worker_exits_early_and_resets_after_it_has_lived() -> None:
+def test_backoff_grows_while_workers_exit_early_and_resets_after_a_long_run() -> None:
     backoff = Backoff()
-    now, told = 0.0, []
-    for lived in (0, 0, 0, 0, 0, 0, 9, 11, 11, 0):
-        now += lived
-        told.append(backoff.next(now))
-        now += told[-1]
+    now, delays = 0.0, []
+    for run_seconds in (0, 0, 0, 0, 0, 0, 9, 11, 11, 0):
+        now += run_seconds
+        delays.append(backoff.next(now))
+        now += delays[-1]
 
-    assert told == [1, 2, 4, 8, 10, 10, 10, 1, 1, 2]
+    assert delays == [1, 2, 4, 8, 10, 10, 10, 1, 1, 2]
 
 
 async def test_a_busy_worker_is_not_killed(database: Database) -> None:
     async with run_client(database, heartbeat_timeout_seconds=2) as client:
-        async with blocked_writes(database):
+        async with block_writes(database):
             waiting = asyncio.create_task(client.ingest(make_request("a")))
             await asyncio.sleep(3)
 
@@ -228,7 +226,7 @@ async def test_a_busy_worker_is_not_killed(database: Database) -> None:
 async def ingest_as(
     client: IngestWorkerClient, request_id: str, request: IngestRequest
 ) -> IngestResult:
-    """Ingest within a request that has this id."""
+    """Ingest as part of the request with this id."""
     current_record.set(RequestRecord(request_id, {}))
     return await client.ingest(request)
 
@@ -236,9 +234,9 @@ async def ingest_as(
 async def test_statements_are_attributed_to_their_requests(
     database: Database, other_organization: str
 ) -> None:
-    told: list[tuple[str, str]] = []
+    statements: list[tuple[str, str]] = []
     database.statement_listeners.append(
-        lambda executed: told.append((get_current_record().request_id, executed.text))
+        lambda executed: statements.append((get_current_record().request_id, executed.text))
     )
     async with run_client(database) as client:
         await asyncio.gather(
@@ -246,25 +244,26 @@ async def test_statements_are_attributed_to_their_requests(
         )
         alone = asyncio.create_task(ingest_as(client, "alone", make_request("c", of=OTHER)))
         await alone
-        async with blocked_writes(database):
-            waits = asyncio.create_task(ingest_as(client, "waits", make_request("d")))
+        async with block_writes(database):
+            blocked = asyncio.create_task(ingest_as(client, "blocked", make_request("d")))
             await asyncio.sleep(0.5)
-            overtakes = asyncio.create_task(
-                ingest_as(client, "overtakes", make_request("e", of=OTHER))
+            concurrent = asyncio.create_task(
+                ingest_as(client, "concurrent", make_request("e", of=OTHER))
             )
-            await overtakes
-            shares = [
+            await concurrent
+            grouped = [
                 asyncio.create_task(ingest_as(client, name, make_request(name)))
                 for name in ("first", "second")
             ]
             await asyncio.sleep(0.5)
-        await asyncio.gather(waits, *shares)
+        await asyncio.gather(blocked, *grouped)
         many = make_request(*map(str, range(1_000)))
         assert await ingest_as(client, "many", many) == IngestResult(1_000, 0)
-        await until(lambda: any("ANALYZE" in text for _, text in told))
+        await wait_for(lambda: any("ANALYZE" in text for _, text in statements))
 
-    counts = Counter(request_id for request_id, _ in told)
-    assert counts["waits"] == counts["overtakes"] == counts["alone"] > 10
+    counts = Counter(request_id for request_id, _ in statements)
+    assert counts["blocked"] == counts["concurrent"] == counts["alone"] > 10
+    # Two batches in one group commit: its statements belong to the first request.
     assert (counts["first"], counts["second"]) == (counts["alone"], 0)
-    # Of no request, though one batch was the last straw.
-    assert {who for who, text in told if "ANALYZE" in text} == {"-"}
+    # ANALYZE belongs to no request, although a batch triggered it.
+    assert {request_id for request_id, text in statements if "ANALYZE" in text} == {"-"}
