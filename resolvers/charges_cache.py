@@ -14,7 +14,7 @@ MAX_CACHED_LINES = 200_000
 
 
 class ChargesCache:
-    """The charges of months that were asked for lately.
+    """The charges of recently requested months.
 
     The organization's revision is part of the key, and every event, price and assignment raises
     it: an entry is never stale. Concurrent requests for one month compute it once.

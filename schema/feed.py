@@ -12,7 +12,7 @@ from schema.scalars import BigInt
 
 @strawberry.type(description="What a source has sent so far. Events name their source.")
 class FeedSource:
-    """What a source has sent so far."""
+    """The events that a source has sent so far."""
 
     source: str = strawberry.field(description="The `source` attribute of its events.")
     accepted: BigInt = strawberry.field(description="Events that were new and are stored.")
@@ -27,7 +27,7 @@ class FeedSource:
 
 @strawberry.type(description="The events that arrived on one day, by outcome.")
 class FeedDay:
-    """What arrived on one day."""
+    """The events that arrived on one day."""
 
     day: date = strawberry.field(description="The day, in UTC.")
     accepted: BigInt = strawberry.field(description="Events that were new and are stored.")

@@ -1,4 +1,4 @@
-"""The command line: thin, each command calls a resolver."""
+"""The command line: each command calls a service or a resolver and prints the result."""
 
 import sys
 
@@ -10,7 +10,7 @@ from app.settings import SettingsError
 
 
 def main() -> None:
-    """Run a command; what can be refused ends it with one clear line, and status 1."""
+    """Run a command. An error that its user can cause ends it with one line and status 1."""
     try:
         cli()
     except (ChargebackError, EmbeddedPostgresError, SettingsError) as error:

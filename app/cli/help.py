@@ -1,4 +1,4 @@
-"""How commands present themselves: groups, help panels and examples."""
+"""Register commands with their group, their help panel and examples."""
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum

@@ -24,7 +24,7 @@ months = command_group("List, close, reopen and verify report months.")
 
 
 class MonthMismatch(ChargebackError):
-    """A month's rows differ from what its events add up to."""
+    """A month's rows differ from a recomputation from its events."""
 
     code, status = "MONTH_WRONG", 500
 

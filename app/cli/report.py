@@ -45,13 +45,13 @@ class Format(StrEnum):
 
 
 class Split(StrEnum):
-    """What there is a file for each of."""
+    """The entities that get a file each."""
 
     WORKSPACE = "workspace"
 
 
 class ReportRequest(NamedTuple):
-    """What the command's options ask for.
+    """The options of the command.
 
     Attributes:
         by: The section; None is the format's default.
@@ -92,7 +92,7 @@ class ReportRequest(NamedTuple):
 
     @property
     def is_document(self) -> bool:
-        """Whether the REST document is asked for, which has a fixed shape."""
+        """Whether to print the REST document, which has a fixed shape."""
         return self.form is Format.JSON and self.by is None and self.out is None
 
 
@@ -218,7 +218,7 @@ def _validate(request: ReportRequest) -> None:
 async def print_report(
     database: Database, settings: Settings, organization: str, request: ReportRequest
 ) -> None:
-    """Print or export what a request asks for, and record it."""
+    """Print or export a report, and record the read in the audit log."""
     action = Action.REPORT_READ if request.form is Format.TABLE else Action.REPORT_EXPORTED
     async with operator_context(database, settings, organization, action) as context:
         if request.out is not None:

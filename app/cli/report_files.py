@@ -43,7 +43,7 @@ async def write_to_stdout(export: ReportExport, form: FileFormat) -> None:
 
 
 async def print_text(chunks: AsyncIterator[bytes]) -> None:
-    """Write text to standard output: as it is, but for what would control a terminal."""
+    """Write text to standard output; on a terminal, escape control characters."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     is_terminal = sys.stdout.isatty()
     async for chunk in chunks:

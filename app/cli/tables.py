@@ -1,4 +1,4 @@
-"""Print tables that fit the terminal: columns are dropped or fold, no figure or id is cut."""
+"""Print tables that fit the terminal: drop or wrap columns, but truncate no figure or id."""
 
 from collections.abc import Collection, Iterable, Sequence
 

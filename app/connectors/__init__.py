@@ -1,1 +1,1 @@
-"""Connectors: what reads a platform and writes the feed's events, and nothing else."""
+"""Connectors: code that reads a platform and produces events."""

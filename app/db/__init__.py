@@ -1,1 +1,1 @@
-"""The store: PostgreSQL through async SQLAlchemy. The only place that speaks SQL."""
+"""The store: PostgreSQL through async SQLAlchemy. SQL is only here and in `app.postgres`."""

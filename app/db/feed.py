@@ -87,7 +87,7 @@ async def count_refused_batch(
 
 
 class FeedSourceRow(NamedTuple):
-    """What a source has sent so far."""
+    """The number of events that a source has sent, and when."""
 
     source: str
     accepted: int

@@ -249,7 +249,7 @@ async def add_to_users(
 ) -> None:
     """Add figures, as `add_figures` does, and usage to the rows of users, in one statement.
 
-    Uses count in their own month; later months only learn when the last one was.
+    Uses count in their own month; later months only get the time of the last use.
     """
     changes = [
         *(

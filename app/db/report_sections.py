@@ -70,7 +70,7 @@ def select_section_rows(
 
 @compile_once
 def select_section_totals(section: Section, *, in_workspace: bool) -> Select[Any]:
-    """Select one row with the totals of a section, all its rows included, whatever their number.
+    """Select one row with the totals over all rows of a section.
 
     Columns: `rows`, `number` (of existing entities) and the sums of the section's figures.
     """

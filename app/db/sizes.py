@@ -21,7 +21,10 @@ from app.db.tables import MemberMonth, Organization, ProjectMonth, UserMonth, Wo
 
 @compile_once
 def select_sizes() -> CompoundSelect[Any]:
-    """Of `organization_id`, by kind of list: `total` rows in the last month, `most` of one."""
+    """Select the sizes of each kind of list of `organization_id` in its last month.
+
+    Columns: the kind, `total` (all rows) and `most` (the rows of the largest parent).
+    """
     return union_all(
         _sizes("workspaces", WorkspaceMonth),
         _sizes("users", UserMonth),

@@ -16,7 +16,7 @@ def to_megabytes(size_bytes: int) -> float:
 
 
 def to_hundredths(megabytes: Fraction) -> int:
-    """Return hundredths, rounded half up; what is negative as its opposite is.
+    """Return hundredths, rounded half away from zero.
 
     >>> to_hundredths(Fraction(5, 1000)), to_hundredths(Fraction(-5, 1000))
     (1, -1)

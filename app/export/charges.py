@@ -25,7 +25,7 @@ class ChargeRow(NamedTuple):
     Attributes:
         quantity: To twelve decimals, half away from zero.
         exact_amount: Quantity times price before rounding, to twelve decimals.
-        amount: What is booked.
+        amount: The booked amount.
     """
 
     type: str
@@ -55,7 +55,7 @@ class ChargeExport(NamedTuple):
         charges: All charges of the month.
         lines: Those to export.
         closed_at: When the month was closed; None while it is open.
-        as_of: When the charges were last different; the time of the request in the current month.
+        as_of: When the charges last changed; for the current month, the time of the request.
     """
 
     organization: str

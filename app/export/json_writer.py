@@ -28,7 +28,7 @@ class JsonWriter:
         self._file.write(b',\n"%b":[' % TITLES[section].lower().encode())
 
     def write_rows(self, rows: Sequence[ExportRow]) -> None:
-        """Write rows, one a line."""
+        """Write rows, one per line."""
         for row in rows:
             self._file.write(self._separator + _dump(self._to_object(row)))
             self._separator = b",\n"

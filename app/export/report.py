@@ -72,7 +72,7 @@ class Summary(NamedTuple):
 
     @property
     def status(self) -> str:
-        """What every file ends with."""
+        """The status line that ends every file."""
         if self.rows_hash is not None:
             return f"CLOSED, sha256 {self.rows_hash}"
         return f"OPEN, as of {format_instant(self.as_of)}"

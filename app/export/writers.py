@@ -91,7 +91,7 @@ def _find_writer(form: FileFormat) -> NewWriter:
 def stream_export(
     export: ReportExport, form: FileFormat, count_rows: Callable[[int], None] = lambda _: None
 ) -> AsyncGenerator[bytes, None]:
-    """Return the chunks of a file, which is written in threads so that other requests go on.
+    """Return the chunks of a file. Threads write it, so that other requests are not blocked.
 
     Args:
         export: What to write.
@@ -131,7 +131,7 @@ async def _write(
 
 
 def _drain(file: IO[bytes]) -> Iterator[bytes]:
-    """Yield what was written, and start anew: the file never holds more than one chunk of rows."""
+    """Yield the bytes written so far and empty the file, which never holds more than one chunk."""
     file.seek(0)
     while part := file.read(_CHUNK_BYTES):
         yield part

@@ -21,7 +21,7 @@ class ServerLocks:
         self.server = _open_private_file(folder / "server")
 
     def acquire(self) -> bool:
-        """Try to become the owner; return whether no server runs any more."""
+        """Try to become the owner; return whether that succeeded and no earlier server runs."""
         if not _try_lock(self._owner):
             return False
         self._is_owner = True

@@ -1,4 +1,4 @@
-"""The audit log: append events within a transaction, or in the background; export all of it."""
+"""The audit log: append events within a transaction or in the background, and export the log."""
 
 import asyncio
 import json

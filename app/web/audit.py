@@ -1,4 +1,4 @@
-"""Audit events of HTTP requests, recorded when the request has been answered."""
+"""Audit events of HTTP requests, recorded after the response."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -30,7 +30,7 @@ class ApiKey(Base):
 
 
 class Session(Base):
-    """A browser session; it ends with its API key, by itself, or when the user signs out."""
+    """A browser session. It ends when it expires, with its API key, or when the user signs out."""
 
     __tablename__ = "session"
 

@@ -81,7 +81,7 @@ class Price(Base):
 
 
 class Charge(Base):
-    """A charge line of a closed month, as it was booked. It goes with the close.
+    """A charge line of a closed month, as it was booked. Reopening the month deletes it.
 
     The quantity is `quantity_numerator / quantity_denominator`; `booked` counts minor units of the
     close's currency. `origin_month` is set on corrections.

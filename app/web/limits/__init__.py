@@ -1,1 +1,1 @@
-"""QueryLimits per client: connections, memory, concurrent queries, failed authentication."""
+"""Limits per client: connections, memory, concurrent queries, failed authentication."""

@@ -1,4 +1,4 @@
-"""Record each request: assign an id, count, time and log it, and answer unexpected errors."""
+"""Record each request: assign an id, count, time and log it, and respond to unexpected errors."""
 
 import logging
 import re
@@ -102,7 +102,7 @@ def _record_response(record: RequestRecord, send: Send) -> Send:
 async def _handle_unexpected_error(
     record: RequestRecord, error: Exception, receive: Receive, send: Send
 ) -> None:
-    """Answer with status 500, or abort the response if it has already started."""
+    """Respond with status 500, or abort the response if it has already started."""
     if record.status == 0:
         response = await respond_unexpected(Request(record.scope), error)
         await response(record.scope, receive, send)
