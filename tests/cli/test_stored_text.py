@@ -1,4 +1,4 @@
-"""Names that anybody may choose, in terminals and in spreadsheets."""
+"""Untrusted names are shown safely in terminals and spreadsheets."""
 
 import io
 
@@ -11,7 +11,7 @@ from app.domain.safe_text import escape_for_spreadsheet, escape_for_terminal
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"),
+    ("name", "escaped"),
     [
         ("nlp [v2]", "nlp [v2]"),
         ("Łódź 日本 e\u0301", "Łódź 日本 e\u0301"),
@@ -26,8 +26,8 @@ from app.domain.safe_text import escape_for_spreadsheet, escape_for_terminal
         ("line\u2028separator", r"line\u2028separator"),
     ],
 )
-def test_invisible_characters_are_escaped(name: str, shown: str) -> None:
-    assert escape_for_terminal(name) == shown
+def test_invisible_characters_are_escaped(name: str, escaped: str) -> None:
+    assert escape_for_terminal(name) == escaped
 
 
 @pytest.mark.parametrize(
@@ -98,12 +98,12 @@ def test_a_narrow_terminal_drops_columns_and_wraps_text_but_truncates_nothing() 
         console=console,
     )
 
-    shown = output(console)
-    assert max(map(len, shown.splitlines())) <= 40
-    assert "Note" not in shown
-    assert "08NzwuxWPJ21" in shown
-    assert "1,234,567.89" in shown
-    cells = (line.split("│")[2].strip() for line in shown.splitlines() if line.startswith("│"))
+    text = output(console)
+    assert max(map(len, text.splitlines())) <= 40
+    assert "Note" not in text
+    assert "08NzwuxWPJ21" in text
+    assert "1,234,567.89" in text
+    cells = (line.split("│")[2].strip() for line in text.splitlines() if line.startswith("│"))
     assert "".join(cells) == "a-name-of-some-length-that-folds"
 
 

@@ -1,4 +1,4 @@
-"""Commands that the documents show have the words that they show; tests/documents runs them."""
+"""Documented commands have existing words and options; tests/documents runs them."""
 
 import re
 import shlex

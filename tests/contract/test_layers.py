@@ -1,4 +1,4 @@
-"""One direction: imports point down, and a library is imported where it belongs alone."""
+"""Imports point down only, and each library is imported only where it belongs."""
 
 import ast
 from collections.abc import Iterator

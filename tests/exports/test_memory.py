@@ -1,4 +1,4 @@
-"""What a long export costs: memory does not grow with its rows."""
+"""The memory of an export does not grow with its number of rows."""
 
 import tracemalloc
 from collections.abc import AsyncGenerator, Sequence
@@ -46,4 +46,4 @@ async def test_memory_does_not_grow_with_the_rows(form: FileFormat) -> None:
 
     few, many = await peak_bytes(form, 2_000), await peak_bytes(form, 8_000)
 
-    assert many < 1.3 * few + 1_048_576  # What XLSX keeps before its temporary file.
+    assert many < 1.3 * few + 1_048_576  # XLSX keeps a megabyte before it writes its file.

@@ -1,4 +1,4 @@
-"""Exports of a report: what is in them, that all formats agree, and that a closed one stays."""
+"""Exports of a report: their content, equal in all formats and unchanging for a closed month."""
 
 import csv
 import io
@@ -45,7 +45,7 @@ BEFORE = (
           project="old", username="bob", sizeBytes=31 * MB),
     event("project.deleted", "2026-10-11T00:00:00Z", workspace="vision", name="old"),
     event("usage.recorded", "2026-10-05T00:00:00Z", username="ann", channel="sdk", count=7),
-    # Never announced: their uses are part of the month, not their licence.
+    # No event announces eve, so her uses count in the month, but she is not licensed.
     event("usage.recorded", "2026-10-05T00:00:00Z", username="eve", channel="sdk", count=2),
 )  # fmt: skip
 LATE = (
@@ -187,7 +187,7 @@ async def test_all_formats_have_the_same_rows(exports: Exports) -> None:
 
 
 def as_number(value: Any) -> Any:
-    """The value of a cell, whatever the format: numbers as such, nothing as "", text as it is."""
+    """Return a cell's value in the same form for all formats; an empty cell is ""."""
     if value is None or isinstance(value, bool):
         return "" if value is None else str(value).lower()
     if isinstance(value, datetime):

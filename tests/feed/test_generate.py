@@ -158,8 +158,8 @@ class Simulator:
 def test_the_same_seed_always_gives_the_same_bytes(
     shape: OrganizationShape, golden: tuple[int, str]
 ) -> None:
-    # Checked in: no machine, Python or refactoring may change what a seed gives. A change of the
-    # story does, and is written into the changelog.
+    # No machine, Python version or refactoring may change the bytes of a seed. A change of the
+    # scenario may; the changelog must mention it.
     written = b"".join(lines_of(shape))
 
     assert (len(written.splitlines()), hashlib.sha256(written).hexdigest()) == golden

@@ -1,4 +1,4 @@
-"""Gzip may have several members, and nothing else after them, at every way in."""
+"""Every interface accepts gzip with several members and rejects other data after them."""
 
 import gzip
 from collections.abc import AsyncIterator

@@ -24,7 +24,7 @@ CHUNK = 20_000
 def organization(size: int) -> list[bytes]:
     """Events of 500 workspaces, 5,000 members, 5,000 projects and 5,000 users, `size` times.
 
-    What is read at a time, 2,000 rows of a list, fits in twice even when `size` is 1.
+    Even with a `size` of 1, each long list takes more than two chunks of 2,000 rows.
     """
     time = "2026-10-01T00:00:00Z"
     lines = [

@@ -1,4 +1,4 @@
-"""What clients other than MLflow's own write: runs without times, names of nobody, moves."""
+"""MLflow stores with unusual content: runs without times, placeholder names, moved runs."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -88,7 +88,7 @@ async def test_a_run_without_a_start_counts_since_the_import_and_ends_no_other(
     assert count(december) == (4, 4)
     assert uses_by_user(december) == {"ann": (None, 0), "bob": (None, 1)}
 
-    # It stays where it is when it ends, and ends alone when it is gone.
+    # The end of the run changes nothing; its deletion ends only this run.
     tables.execute("UPDATE runs SET end_time = ? WHERE run_uuid = 'bare'", at(4))
     clock.now = datetime(2026, 12, 6, tzinfo=UTC)
     assert (await import_store()).accepted == 0
