@@ -5,13 +5,17 @@ from decimal import Decimal
 from fractions import Fraction
 from itertools import islice
 from typing import Any
+from uuid import UUID
 
+from app.db.levels import ReportWindow
 from app.domain.charges import ChargeLine, MonthCharges
-from app.domain.errors import InvalidArgument
 from resolvers.charges import charges_of_report
 from resolvers.context import Context
 from resolvers.levels import ReportKey, parse_page
 from resolvers.rows import Grouped, Row
+
+StatementKey = tuple[UUID, ReportWindow, str]
+"""`organization_id`, `window`, `payer`: a cost centre's code; an empty string is Unassigned."""
 
 UNASSIGNED = "Unassigned"
 _DECIMALS = 12
@@ -58,23 +62,38 @@ async def charge_lines_of_reports(
         reports: The reports.
         cost_centre: Only what this cost centre pays; an empty string is Unassigned.
         first: At most so many lines of each report.
-        after: Only the lines after the one with this id.
+        after: Only the lines after the one with this id; none if there is no such line.
 
     Raises:
-        InvalidArgument: `first` or `after` is invalid.
+        InvalidArgument: `first` is invalid.
     """
     limit = parse_page(first, None).first
-    start = _parse_line_id(after)
 
     def to_lines(charges: MonthCharges) -> Iterable[Row]:
+        start = 0 if after is None else charges.positions.get(after, len(charges.lines)) + 1
         rows = (
-            _to_line(charges, number, line)
-            for number, line in enumerate(charges.lines[start:], start + 1)
+            _to_line(charges, position, line)
+            for position, line in enumerate(charges.lines[start:], start)
             if cost_centre is None or (line.cost_centre or "") == cost_centre
         )
         return islice(rows, limit)
 
     return await _read(context, reports, _LINE_COLUMNS, to_lines)
+
+
+async def charge_lines_of_statements(
+    context: Context,
+    statements: Sequence[StatementKey],
+    *,
+    first: int | None = None,
+    after: str | None = None,
+) -> Grouped:
+    """Return the lines of statements; columns and arguments as for `charge_lines_of_reports`."""
+    [cost_centre] = {statement[2] for statement in statements}
+    reports = [statement[:2] for statement in statements]
+    return await charge_lines_of_reports(
+        context, reports, cost_centre=cost_centre, first=first, after=after
+    )
 
 
 async def _read(
@@ -127,9 +146,9 @@ _LINE_COLUMNS = (
 )
 
 
-def _to_line(charges: MonthCharges, number: int, line: ChargeLine) -> Row:
+def _to_line(charges: MonthCharges, position: int, line: ChargeLine) -> Row:
     return (
-        str(number),
+        charges.line_ids[position],
         line.rate.code,
         line.rate.name,
         line.rate.measure,
@@ -164,11 +183,3 @@ def trim(value: Decimal) -> Decimal:
     return (
         normalized.quantize(Decimal(1)) if normalized == normalized.to_integral() else normalized
     )
-
-
-def _parse_line_id(line_id: str | None) -> int:
-    if line_id is None:
-        return 0
-    if not (line_id.isascii() and line_id.isdigit() and len(line_id) <= 9):
-        raise InvalidArgument(f"after: must be the id of a line; got {line_id[:40]!r}.")
-    return int(line_id)

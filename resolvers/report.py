@@ -1,6 +1,6 @@
 """The chargeback reports of an organization: their totals, and how they read month rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -28,9 +28,17 @@ def require_report_enabled(settings: Settings) -> None:
 
 
 async def fetch_report(
-    context: Context, organization: str | None, month: Month, selection: Selection
+    context: Context,
+    organization: str | None,
+    month: Month,
+    selection: Selection,
+    *,
+    action: Action = Action.REPORT_READ,
+    detail: Mapping[str, str] | None = None,
 ) -> Grouped:
-    """Return the report of one month: one group with one row. The read is audited.
+    """Return the report of one month: one group with one row.
+
+    The read is audited, with `action` and `detail`.
 
     Columns, whatever the selection:
 
@@ -54,7 +62,9 @@ async def fetch_report(
     Source: `organization`, `month_close`, `workspace_month`, `user_month`; rules in
     docs/report.md.
     """
-    return await _fetch(context, organization, [month], selection)
+    found = await _fetch(context, organization, [month], selection)
+    _record_read(context, found, action, [month], detail or {})
+    return found
 
 
 async def fetch_reports(
@@ -72,7 +82,10 @@ async def fetch_reports(
         raise InvalidArgument(f"to: must not be earlier than from; got {first} to {last}.")
     if first.plus(MAX_MONTHS) <= last:
         raise InvalidArgument(f"to: at most {MAX_MONTHS} months from {first}; got {last}.")
-    return await _fetch(context, organization, list(first.through(last)), selection)
+    months = list(first.through(last))
+    found = await _fetch(context, organization, months, selection)
+    _record_read(context, found, Action.REPORT_READ, months, {})
+    return found
 
 
 async def _fetch(
@@ -89,9 +102,6 @@ async def _fetch(
     )
     if not rows:
         raise OrganizationNotFound(f"There is no organization {organization!r}.")
-    context.audit_events.append(
-        AuditEvent(organization_id, Action.REPORT_READ, _format_range(months))
-    )
     with_windows = [
         (*row, _report_window(month, row, context.now))
         for month, row in zip(months, rows, strict=True)
@@ -103,9 +113,17 @@ async def _fetch(
     return Grouped(columns, [with_windows])
 
 
-def _format_range(months: Sequence[Month]) -> str:
+def _record_read(
+    context: Context,
+    found: Grouped,
+    action: Action,
+    months: Sequence[Month],
+    detail: Mapping[str, str],
+) -> None:
     first, last = months[0], months[-1]
-    return str(first) if first == last else f"{first} to {last}"
+    target = str(first) if first == last else f"{first} to {last}"
+    organization_id = found.groups[0][0][found.columns["organization_id"]]
+    context.audit_events.append(AuditEvent(organization_id, action, target, detail))
 
 
 def _report_window(month: Month, row: Any, now: datetime) -> ReportWindow:

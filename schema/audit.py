@@ -24,6 +24,7 @@ class AuditAction(Enum):
     REPORT_READ = _enum_value("REPORT_READ", "A report was read over GraphQL or the command line.")
     REPORT_DOWNLOADED = _enum_value("REPORT_DOWNLOADED", "A report was downloaded over REST.")
     REPORT_EXPORTED = _enum_value("REPORT_EXPORTED", "A report was written as JSON or CSV.")
+    STATEMENT_READ = _enum_value("STATEMENT_READ", "The statement of a cost centre was read.")
     KEY_CREATED = _enum_value("KEY_CREATED", "An API key was created.")
     KEY_ROTATED = _enum_value("KEY_ROTATED", "An API key was replaced by a new one.")
     KEY_REVOKED = _enum_value("KEY_REVOKED", "An API key was revoked.")

@@ -78,7 +78,7 @@ class ChargeLine:
     """One line of a month's charges."""
 
     id: strawberry.ID = column(
-        description="Unique within the month. It changes with the lines of an open month."
+        description="Unique in the organization. It is the same while the line's amount changes."
     )
     rate: str = column(description="The code of the rate.")
     rate_name: str = column(description="The name of the rate.")
@@ -119,9 +119,11 @@ _CostCentre = Annotated[
         "Unassigned."
     ),
 ]
-_AfterLine = Annotated[
+AfterLine = Annotated[
     strawberry.ID | None,
-    strawberry.argument(description="Only the lines after the one with this `id`."),
+    strawberry.argument(
+        description="Only the lines after the one with this `id`. Empty if there is no such line."
+    ),
 ]
 
 
@@ -170,7 +172,7 @@ class Charges:
         reports: Sequence[ReportKey],
         _selection: Selection,
         first: First = None,
-        after: _AfterLine = None,
+        after: AfterLine = None,
         cost_centre: _CostCentre = None,
     ) -> Grouped:
         return await charge_lines_of_reports(

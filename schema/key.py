@@ -19,6 +19,10 @@ class ApiKey:
     username: str = strawberry.field(description="The user that the key authenticates.")
     label: str = strawberry.field(description="What the key is for; free text.")
     scopes: list[KeyScope] = strawberry.field(description="What the key may be used for.")
+    cost_centres: list[str] = strawberry.field(
+        description="The codes of the cost centres whose statements the scope `statement:read` "
+        "covers. Empty without that scope."
+    )
     created_at: datetime = strawberry.field(description="When the key was created.")
     expires_at: datetime | None = strawberry.field(
         description="Null when the key does not expire; otherwise the time at which it does."
@@ -49,6 +53,7 @@ def to_api_key(row: KeyRow) -> ApiKey:
         username=row.username,
         label=row.label,
         scopes=[KeyScope[Scope(scope).name] for scope in row.scopes],
+        cost_centres=list(row.cost_centres),
         created_at=row.created_at,
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,

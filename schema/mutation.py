@@ -44,6 +44,13 @@ class Mutation(RateCardMutation):
         scopes: Annotated[
             list[KeyScope], strawberry.argument(description="What the key may be used for.")
         ],
+        cost_centres: Annotated[
+            list[str] | None,
+            strawberry.argument(
+                description="The codes of the cost centres whose statements the key may read; "
+                "only for the scope `statement:read`, which needs at least one."
+            ),
+        ] = None,
         label: Annotated[
             str, strawberry.argument(description="What the key is for, in up to 200 characters.")
         ] = "created over GraphQL",
@@ -59,6 +66,7 @@ class Mutation(RateCardMutation):
             context.caller.organization_id,
             username=username,
             scopes=[Scope[scope.name] for scope in scopes],
+            cost_centres=cost_centres or (),
             label=label,
             expires_at=expires_at,
             now=context.now,

@@ -8,6 +8,7 @@ import strawberry
 from app.domain.months import Month
 from resolvers.report import fetch_report, fetch_reports
 from resolvers.rows import Grouped, Selection
+from resolvers.statements import fetch_statement
 from schema.arguments import OrganizationName
 from schema.audit import AuditLogEntry, audit_log
 from schema.execution import batched
@@ -18,6 +19,7 @@ from schema.rate_card import RateCard, rate_card
 from schema.report import ChargebackReport
 from schema.request_info import RequestInfo
 from schema.source import Source, SourceRun, source_runs, sources
+from schema.statement import Payer, Statement
 from schema.viewer import Viewer, viewer
 
 
@@ -71,6 +73,23 @@ class Query:
         description="The last runs of a source, latest first. The service keeps 400 per source. "
         "Never empty: an unknown source is an error.",
     )
+
+    @batched(
+        key=(),
+        graphql_type=Statement | None,
+        description="Null when the month has no charges: the organization has no currency, or an "
+        "imported report states the month. Otherwise what the month charges a cost centre of the "
+        "caller's organization. A key with the scope `statement:read` reads those of its cost "
+        "centres.",
+    )
+    async def statement(
+        info: RequestInfo,
+        _: Sequence[tuple[()]],
+        _selection: Selection,
+        month: Annotated[Month, strawberry.argument(description="The month; not a future one.")],
+        cost_centre: Payer,
+    ) -> Grouped:
+        return await fetch_statement(info.context, month, cost_centre)
 
     @batched(
         key=(),

@@ -15,6 +15,11 @@ class KeyScope(Enum):
     REPORT_READ = strawberry.enum_value(
         Scope.REPORT_READ.value, description="Read reports. The user must be an admin."
     )
+    STATEMENT_READ = strawberry.enum_value(
+        Scope.STATEMENT_READ.value,
+        description="Read the statements of the key's cost centres, and nothing else. The user "
+        "need not be an admin.",
+    )
     EVENTS_WRITE = strawberry.enum_value(Scope.EVENTS_WRITE.value, description="Send events.")
     ADMIN = strawberry.enum_value(
         Scope.ADMIN.value,
@@ -34,6 +39,10 @@ class Viewer:
         description="Whether the user is an admin of this organization or of all organizations."
     )
     scopes: list[KeyScope] = strawberry.field(description="What the key may be used for.")
+    cost_centres: list[str] = strawberry.field(
+        description="The codes of the cost centres whose statements the scope `statement:read` "
+        "covers, sorted. Empty without that scope."
+    )
 
 
 def viewer(info: RequestInfo) -> Viewer:
@@ -44,4 +53,5 @@ def viewer(info: RequestInfo) -> Viewer:
         organization=caller.organization,
         is_admin=caller.is_admin or caller.is_listed_admin,
         scopes=[KeyScope[scope.name] for scope in sorted(caller.scopes)],
+        cost_centres=sorted(caller.cost_centres),
     )

@@ -1,7 +1,7 @@
 """Fixtures for all tests: a real PostgreSQL, a database per test, a clock, the application."""
 
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -175,6 +175,7 @@ async def create_api_key(
     username: str,
     *scopes: Scope,
     organization: str = DEFAULT_ORGANIZATION,
+    cost_centres: Sequence[str] = (),
     expires_at: datetime | None = None,
 ) -> str:
     """Create a key and return its text; it has the scope `report:read` unless others are given."""
@@ -184,6 +185,7 @@ async def create_api_key(
         found.organization_id,
         username=username,
         scopes=scopes or (Scope.REPORT_READ,),
+        cost_centres=cost_centres,
         label="test",
         expires_at=expires_at,
         now=clock.now,

@@ -17,9 +17,10 @@ from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import InvalidArgument
 from app.domain.months import Month
 from app.export.charge_formats import FILE_TYPES, ChargeFormat
-from app.export.charges import ChargeExport, read_charge_export
+from app.export.charges import read_charge_export, to_charge_rows
 from app.server.store import run_with_store
 from app.settings import Settings
+from resolvers.statements import Statement
 
 
 class PrintFormat(StrEnum):
@@ -63,11 +64,11 @@ def show_charges(
     async def run(database: Database, settings: Settings) -> None:
         action = Action.REPORT_READ if form is PrintFormat.TABLE else Action.REPORT_EXPORTED
         async with operator_context(database, settings, organization, action) as context:
-            export = await read_charge_export(context, None, chosen, cost_centre)
+            statement = await read_charge_export(context, None, chosen, cost_centre)
         if form is PrintFormat.TABLE:
-            _print_table(export)
+            _print_table(statement)
         else:
-            _write(FILE_TYPES[ChargeFormat(form)].write(export), output)
+            _write(FILE_TYPES[ChargeFormat(form)].write(statement), output)
 
     run_with_store(data_dir, env_file, run)
 
@@ -83,8 +84,8 @@ def _write(body: bytes, output: Path | None) -> None:
         raise InvalidArgument(f"--output: {output} cannot be written: {error}.") from None
 
 
-def _print_table(export: ChargeExport) -> None:
-    amount = f"Amount in {export.currency.code}"
+def _print_table(statement: Statement) -> None:
+    amount = f"Amount in {statement.currency.code}"
     names = ("Cost centre", "Rate", "Workspace", "User", "Corrects")
     headings = (*names, "Quantity", "Price", amount)
     rows = [
@@ -98,14 +99,14 @@ def _print_table(export: ChargeExport) -> None:
             f"{row.price:,f}",
             f"{row.amount:,}",
         )
-        for row in export.rows()
+        for row in to_charge_rows(statement)
     ]
     print_table(
         headings,
         rows,
-        title=f"Charges of {export.organization}, {export.month}",
+        title=f"Charges of {statement.organization}, {statement.month}",
         right=headings[-3:],
         whole={"Corrects"},
         drop=["Price", "Quantity", "Corrects"],
     )
-    print_line(f"total {export.total:,} {export.currency.code}; {export.status}")
+    print_line(f"total {statement.total:,} {statement.currency.code}; {statement.status}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -12,6 +12,7 @@ from app.cli.tables import print_table
 from app.clock import system_clock
 from app.console import print_error, print_line
 from app.db.engine import Database
+from app.db.keys import KeyRow
 from app.domain.callers import DEFAULT_ORGANIZATION, Scope
 from app.server.store import run_with_store
 from app.services.keys import create_key, list_keys, revoke_key, rotate_key
@@ -34,6 +35,7 @@ KeyId = Annotated[
     examples=[
         "keys create --user ada --scope admin",
         "keys create --user connector --scope events:write --expires-in-days 90",
+        "keys create --user grace --scope statement:read --cost-centre 4711",
     ],
 )
 def create(
@@ -44,6 +46,14 @@ def create(
     ] = [  # noqa: B006  typer copies it
         Scope.REPORT_READ
     ],
+    cost_centre: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CODE",
+            help="A cost centre whose statements a key with the scope statement:read may read; "
+            "repeatable.",
+        ),
+    ] = None,
     label: Annotated[
         str, typer.Option(metavar="TEXT", help="A note for `keys list`.")
     ] = "created on the command line",
@@ -72,6 +82,7 @@ def create(
             found.organization_id,
             username=user,
             scopes=scope,
+            cost_centres=cost_centre or (),
             label=label,
             expires_at=now + timedelta(days=expires_in_days) if expires_in_days else None,
             now=now,
@@ -100,7 +111,7 @@ def list_(
     run_with_store(data_dir, env_file, run)
 
 
-def _print_keys(found: Sequence[Any]) -> None:
+def _print_keys(found: Sequence[KeyRow]) -> None:
     headings = ("Id", "User", "Status", "Last used", "Scopes", "Label", "Created")
     rows = (
         (
@@ -108,7 +119,7 @@ def _print_keys(found: Sequence[Any]) -> None:
             key.username,
             _format_status(key),
             f"{key.last_used_at:%Y-%m-%d}" if key.last_used_at else "never",
-            ", ".join(key.scopes),
+            ", ".join((*key.scopes, *key.cost_centres)),
             key.label,
             f"{key.created_at:%Y-%m-%d}",
         )
@@ -119,7 +130,7 @@ def _print_keys(found: Sequence[Any]) -> None:
     )
 
 
-def _format_status(key: Any) -> str:
+def _format_status(key: KeyRow) -> str:
     if key.revoked_at is not None:
         return f"revoked {key.revoked_at:%Y-%m-%d}"
     return f"expires {key.expires_at:%Y-%m-%d}" if key.expires_at else "active"

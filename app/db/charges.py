@@ -296,5 +296,5 @@ async def insert_charges(
     await tx.execute(
         update(MonthClose)
         .where(MonthClose.organization_id == organization_id, MonthClose.month == month)
-        .values(currency=charges.currency.code, charges_hash=charges.sha256())
+        .values(currency=charges.currency.code, charges_hash=charges.sha256)
     )

@@ -32,6 +32,7 @@ class KeyRow(NamedTuple):
     username: str
     label: str
     scopes: Sequence[str]
+    cost_centres: Sequence[str]
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
@@ -51,6 +52,7 @@ _KEY_COLUMNS = (
     ApiKey.username,
     ApiKey.label,
     ApiKey.scopes,
+    ApiKey.cost_centres,
     ApiKey.created_at,
     ApiKey.expires_at,
     ApiKey.revoked_at,

@@ -1,7 +1,7 @@
 """Statements of the rate card: cost centres, assignments, rates and prices."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
@@ -24,6 +24,7 @@ from app.db.tables import (
     Workspace,
 )
 from app.domain import rates
+from app.domain.errors import NotFound
 from app.domain.money import Currency
 from app.domain.months import Month
 from app.domain.rates import AssignedKind, Measure, RateCard, Split
@@ -55,6 +56,21 @@ async def read_currency(read: RowReader) -> Currency | None:
 async def read_cost_centres(read: RowReader) -> Sequence[rates.CostCentre]:
     """Return the cost centres, sorted by code."""
     return [rates.CostCentre(*row) for row in await read(_select_cost_centres(), {})]
+
+
+async def require_cost_centres(
+    read: RowReader, codes: Iterable[str]
+) -> Mapping[str, rates.CostCentre]:
+    """Return all cost centres by code, if those with the given codes are among them.
+
+    Raises:
+        NotFound: There is no cost centre with one of the codes.
+    """
+    known = {centre.code: centre for centre in await read_cost_centres(read)}
+    for code in codes:
+        if code not in known:
+            raise NotFound(f"costCentre: there is no cost centre {code[:80]!r}.")
+    return known
 
 
 async def read_rates(read: RowReader) -> Sequence[rates.Rate]:

@@ -1,5 +1,6 @@
 """The authenticated caller of a request, and what the caller may do."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
@@ -12,11 +13,21 @@ DEFAULT_ORGANIZATION = "default"
 
 
 class Scope(StrEnum):
-    """What an API key may be used for; `ADMIN` includes the others."""
+    """What an API key may be used for."""
 
     REPORT_READ = "report:read"
+    STATEMENT_READ = "statement:read"
     EVENTS_WRITE = "events:write"
     ADMIN = "admin"
+
+
+COVERED_BY: Mapping[Scope, frozenset[Scope]] = {
+    Scope.STATEMENT_READ: frozenset({Scope.STATEMENT_READ, Scope.REPORT_READ, Scope.ADMIN}),
+    Scope.REPORT_READ: frozenset({Scope.REPORT_READ, Scope.ADMIN}),
+    Scope.EVENTS_WRITE: frozenset({Scope.EVENTS_WRITE, Scope.ADMIN}),
+    Scope.ADMIN: frozenset({Scope.ADMIN}),
+}
+"""The scopes that each scope is part of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +40,8 @@ class Caller:
         username: The key's owner.
         key_id: The key's id.
         scopes: What the key may be used for.
+        cost_centres: The codes of the cost centres whose statements the scope `STATEMENT_READ`
+            covers.
         is_admin: Whether the user has the role ADMIN in the organization.
         is_listed_admin: Whether ADMIN_USER_LIST names the user, who is then an admin whatever
             the role. Listed admins of the default organization may access every organization.
@@ -44,23 +57,54 @@ class Caller:
     is_admin: bool
     is_listed_admin: bool
     revision: int | None = None
+    cost_centres: frozenset[str] = frozenset()
 
     def require(self, scope: Scope) -> None:
         """Check that the key has a scope.
 
-        Every scope but `EVENTS_WRITE` also requires that the user is an admin.
+        Reading reports and the scope `ADMIN` also require that the user is an admin.
 
         Raises:
             Forbidden: The key lacks the scope, or the user is not an admin.
         """
-        if scope not in self.scopes and Scope.ADMIN not in self.scopes:
+        if not self.scopes & COVERED_BY[scope]:
             held = ", ".join(sorted(self.scopes))
             raise Forbidden(f"This needs a key with the scope {scope}; the key has: {held}.")
-        if scope is not Scope.EVENTS_WRITE and not (self.is_admin or self.is_listed_admin):
+        is_open_to_others = scope is Scope.EVENTS_WRITE or (
+            scope is Scope.STATEMENT_READ and scope in self.scopes
+        )
+        if not is_open_to_others and not (self.is_admin or self.is_listed_admin):
             raise Forbidden(
                 f"{self.username!r} is not an admin of organization {self.organization!r}: "
                 "give the user the role ADMIN, or add them to ADMIN_USER_LIST."
             )
+
+    def require_statement(self, organization: str | None, cost_centre: str | None) -> None:
+        """Check that the caller may read what a cost centre is charged.
+
+        Args:
+            organization: The organization that the request names; None is the caller's own.
+            cost_centre: A code, an empty string for Unassigned, or None for all cost centres.
+
+        Raises:
+            Forbidden: The key is limited to other cost centres.
+        """
+        if self._reads_all_statements():
+            return
+        is_own = organization is None or organization == self.organization
+        if not is_own or cost_centre not in self.cost_centres:
+            allowed = ", ".join(sorted(self.cost_centres))
+            raise Forbidden(
+                f"The key may read the charges of these cost centres of {self.organization!r}, "
+                f"each by itself: {allowed}."
+            )
+
+    def _reads_all_statements(self) -> bool:
+        try:
+            self.require(Scope.REPORT_READ)
+        except Forbidden:
+            return False
+        return True
 
     def resolve_organization(self, organization: str | None) -> UUID:
         """Return the id of the organization that a request names, by default the caller's own.

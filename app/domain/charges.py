@@ -90,6 +90,17 @@ class ChargeLine(NamedTuple):
         return self.quantity * Fraction(self.price)
 
     @property
+    def digest(self) -> str:
+        """A short hash of what identifies the line within its month."""
+        parts = (
+            self.rate.code,
+            str(self.origin or ""),
+            self.cost_centre or "",
+            *(str(party.id) if party else "" for party in (self.workspace, self.user)),
+        )
+        return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
+
+    @property
     def sort_key(self) -> tuple[object, ...]:
         """The order of lines, which also breaks ties: cost centre, name, id; Unassigned last."""
         named = (self.workspace, self.user)
@@ -158,8 +169,23 @@ class MonthCharges:
         own = [line for line in self.lines if line.user is not None and line.origin is None]
         return _sum_by(own, lambda line: line.user.id)  # type: ignore[union-attr]
 
+    @cached_property
+    def line_ids(self) -> Sequence[str]:
+        """The id of each line: from the month and what is charged, whatever the amount."""
+        return [f"{self.month}-{line.digest}" for line in self.lines]
+
+    @cached_property
+    def positions(self) -> Mapping[str, int]:
+        """The position of each line, by its id."""
+        return {line_id: position for position, line_id in enumerate(self.line_ids)}
+
+    def lines_of(self, cost_centre: str) -> Sequence[ChargeLine]:
+        """Return the lines that a cost centre pays; an empty string is Unassigned."""
+        return [line for line in self.lines if (line.cost_centre or "") == cost_centre]
+
+    @cached_property
     def sha256(self) -> str:
-        """Return the hash of the currency and of everything that the lines say."""
+        """The hash of the currency and of everything that the lines say."""
         digest = hashlib.sha256(self.currency.code.encode())
         for line in self.lines:
             digest.update(repr((*line, self.name_of(line.cost_centre))).encode())

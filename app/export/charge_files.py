@@ -15,7 +15,8 @@ import orjson
 
 from app.domain.errors import InvalidArgument
 from app.domain.safe_text import escape_for_spreadsheet
-from app.export.charges import ChargeExport, ChargeRow
+from app.export.charges import ChargeRow, to_charge_rows
+from resolvers.statements import Statement
 
 _MAX_SHEET_ROWS = 1_048_576
 
@@ -60,7 +61,7 @@ _MONTH, _AMOUNT, _CURRENCY = (ChargeRow._fields.index(n) for n in ("month", "amo
 _STATUS = ChargeRow._fields.index("cost_centre_name")
 
 
-def write_csv(export: ChargeExport) -> bytes:
+def write_csv(statement: Statement) -> bytes:
     """Return CSV in UTF-8: headings, a row per line, the total, the status.
 
     Cells that a spreadsheet could run as formulas are quoted.
@@ -68,35 +69,34 @@ def write_csv(export: ChargeExport) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(column.heading for column in _FIELDS)
-    for row in export.rows():
+    for row in to_charge_rows(statement):
         writer.writerow(map(_to_text, row))
-    for cells in (_total_cells(export), _status_cells(export)):
+    for cells in (_total_cells(statement), _status_cells(statement)):
         writer.writerow(_to_text(cells.get(index)) for index in range(len(_FIELDS)))
     return text.getvalue().encode()
 
 
-def write_json(export: ChargeExport) -> bytes:
+def write_json(statement: Statement) -> bytes:
     """Return one JSON object; numbers are strings with all their decimals, as in GraphQL."""
-    corrections = sum(line.booked for line in export.lines if line.origin is not None)
     document = {
-        "organization": export.organization,
-        "month": str(export.month),
-        "status": export.status,
-        "currency": export.currency.code,
-        "total": str(export.total),
-        "corrections": str(export.currency.from_minor(corrections)),
+        "organization": statement.organization,
+        "month": str(statement.month),
+        "status": statement.status,
+        "currency": statement.currency.code,
+        "total": str(statement.total),
+        "corrections": str(statement.corrections),
         "lines": [
             {
                 column.name: None if value is None else _to_plain_text(value)
                 for column, value in zip(_FIELDS, row, strict=True)
             }
-            for row in export.rows()
+            for row in to_charge_rows(statement)
         ],
     }
     return orjson.dumps(document) + b"\n"
 
 
-def write_xlsx(export: ChargeExport) -> bytes:
+def write_xlsx(statement: Statement) -> bytes:
     """Return a workbook with one sheet. Text stays text: no cell becomes a formula.
 
     Raises:
@@ -104,27 +104,27 @@ def write_xlsx(export: ChargeExport) -> bytes:
     """
     from xlsxwriter import Workbook
 
-    if len(export.lines) + 3 > _MAX_SHEET_ROWS:
+    if len(statement.lines) + 3 > _MAX_SHEET_ROWS:
         raise InvalidArgument(
             f"format: a sheet has at most {_MAX_SHEET_ROWS:,} rows: choose csv or parquet, or "
             "one cost centre."
         )
     file = io.BytesIO()
     with Workbook(file, {"constant_memory": True}) as book:
-        book.set_properties({"created": _created_at(export), "author": ""})
+        book.set_properties({"created": _created_at(statement), "author": ""})
         sheet = book.add_worksheet("Charges")
         sheet.freeze_panes(1, 0)
         bold = book.add_format({"bold": True})
-        formats = [book.add_format(_number_format(export, column.kind)) for column in _FIELDS]
+        formats = [book.add_format(_number_format(statement, column.kind)) for column in _FIELDS]
         for index, column in enumerate(_FIELDS):
             sheet.set_column(index, index, max(14, len(column.heading) + 2), formats[index])
             sheet.write_string(0, index, column.heading, bold)
         number = 1
-        for number, row in enumerate(export.rows(), 2):
+        for number, row in enumerate(to_charge_rows(statement), 2):
             _write_cells(sheet, number - 1, dict(enumerate(row)), formats)
         sheet.autofilter(0, 0, max(number - 1, 1), len(_FIELDS) - 1)
-        _write_cells(sheet, number, _total_cells(export), formats)
-        _write_cells(sheet, number + 1, _status_cells(export), formats)
+        _write_cells(sheet, number, _total_cells(statement), formats)
+        _write_cells(sheet, number + 1, _status_cells(statement), formats)
     return file.getvalue()
 
 
@@ -136,8 +136,8 @@ def _write_cells(sheet: Any, number: int, cells: Mapping[int, Any], formats: lis
             sheet.write_string(number, index, str(value))
 
 
-def _number_format(export: ChargeExport, kind: _Kind) -> dict[str, str]:
-    decimals = "." + "0" * export.currency.exponent if export.currency.exponent else ""
+def _number_format(statement: Statement, kind: _Kind) -> dict[str, str]:
+    decimals = "." + "0" * statement.currency.exponent if statement.currency.exponent else ""
     formats = {
         _Kind.FRACTION: "#,##0.############",
         _Kind.PRICE: "#,##0.00########",
@@ -146,12 +146,12 @@ def _number_format(export: ChargeExport, kind: _Kind) -> dict[str, str]:
     return {"num_format": formats[kind]} if kind in formats else {}
 
 
-def _created_at(export: ChargeExport) -> datetime:
-    instant = (export.closed_at or export.as_of).astimezone(UTC)
+def _created_at(statement: Statement) -> datetime:
+    instant = (statement.closed_at or statement.as_of).astimezone(UTC)
     return instant.replace(tzinfo=None, microsecond=0)
 
 
-def write_parquet(export: ChargeExport) -> bytes:
+def write_parquet(statement: Statement) -> bytes:
     """Return Parquet with exact decimals; total and status are in the file's metadata.
 
     Raises:
@@ -162,15 +162,15 @@ def write_parquet(export: ChargeExport) -> bytes:
         _Kind.TEXT: pyarrow.string(),
         _Kind.FRACTION: pyarrow.decimal128(38, 12),
         _Kind.PRICE: pyarrow.decimal128(20, 10),
-        _Kind.AMOUNT: pyarrow.decimal128(38, export.currency.exponent),
+        _Kind.AMOUNT: pyarrow.decimal128(38, statement.currency.exponent),
     }
     schema = pyarrow.schema(
         [pyarrow.field(column.name, types[column.kind]) for column in _FIELDS],
-        {"status": export.status, "total": str(export.total)},
+        {"status": statement.status, "total": str(statement.total)},
     )
     rows = [
         {column.name: _to_parquet(value) for column, value in zip(_FIELDS, row, strict=True)}
-        for row in export.rows()
+        for row in to_charge_rows(statement)
     ]
     file = io.BytesIO()
     table = pyarrow.Table.from_pylist(rows, schema=schema)
@@ -194,13 +194,13 @@ def import_pyarrow() -> tuple[Any, Any]:
     return pyarrow, parquet
 
 
-def _total_cells(export: ChargeExport) -> dict[int, Any]:
-    total, currency = export.total, export.currency.code
-    return {0: "total", _MONTH: export.month, _AMOUNT: total, _CURRENCY: currency}
+def _total_cells(statement: Statement) -> dict[int, Any]:
+    total, currency = statement.total, statement.currency.code
+    return {0: "total", _MONTH: statement.month, _AMOUNT: total, _CURRENCY: currency}
 
 
-def _status_cells(export: ChargeExport) -> dict[int, Any]:
-    return {0: "status", _MONTH: export.month, _STATUS: export.status}
+def _status_cells(statement: Statement) -> dict[int, Any]:
+    return {0: "status", _MONTH: statement.month, _STATUS: statement.status}
 
 
 def _to_text(value: Any) -> str:

@@ -6,8 +6,8 @@ from functools import partial
 from typing import NamedTuple
 
 from app.export.charge_files import write_csv, write_json, write_parquet, write_xlsx
-from app.export.charges import ChargeExport
 from app.export.focus import write_focus_csv
+from resolvers.statements import Statement
 
 
 class ChargeFormat(StrEnum):
@@ -24,7 +24,7 @@ class ChargeFormat(StrEnum):
 class ChargeFileType(NamedTuple):
     """How a format is written, and what HTTP and file systems call it."""
 
-    write: Callable[[ChargeExport], bytes]
+    write: Callable[[Statement], bytes]
     media_type: str
     suffix: str
 

@@ -1,22 +1,14 @@
 """The charges of a month as the rows of a file: one row per charge line, a total and a status."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import NamedTuple
-from uuid import UUID
 
-from app.db.rate_card import read_cost_centres
-from app.db.row_reader import read_from_snapshot
 from app.domain.charges import ChargeLine, MonthCharges
 from app.domain.errors import NotFound
-from app.domain.money import Currency
 from app.domain.months import Month
 from resolvers.charge_lists import UNASSIGNED, round_decimal, trim
-from resolvers.charges import charges_of_report
 from resolvers.context import Context
-from resolvers.levels import ReportKey, to_dicts
-from resolvers.report import fetch_report
+from resolvers.statements import Statement, read_statement
 
 
 class ChargeRow(NamedTuple):
@@ -46,102 +38,27 @@ class ChargeRow(NamedTuple):
     currency: str
 
 
-class ChargeExport(NamedTuple):
-    """The charges of a month, or of one cost centre in it.
-
-    Attributes:
-        organization: The organization's name.
-        report: The key of the month's report.
-        charges: All charges of the month.
-        lines: Those to export.
-        closed_at: When the month was closed; None while it is open.
-        as_of: When the charges last changed; for the current month, the time of the request.
-    """
-
-    organization: str
-    report: ReportKey
-    charges: MonthCharges
-    lines: Sequence[ChargeLine]
-    closed_at: datetime | None
-    as_of: datetime
-
-    @property
-    def organization_id(self) -> UUID:
-        """The organization's id."""
-        return self.report[0]
-
-    @property
-    def month(self) -> Month:
-        """The month in which the charges are booked."""
-        return self.charges.month
-
-    @property
-    def currency(self) -> Currency:
-        """The currency of all amounts."""
-        return self.charges.currency
-
-    @property
-    def total(self) -> Decimal:
-        """What the exported lines add up to."""
-        return self.currency.from_minor(sum(line.booked for line in self.lines))
-
-    @property
-    def status(self) -> str:
-        """Whether the charges are final; the last row of every file."""
-        if self.closed_at is not None:
-            return f"CLOSED, sha256 {self.charges.sha256()}"
-        return f"OPEN, as of {self.as_of.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-    def rows(self) -> list[ChargeRow]:
-        """Return the lines as rows, in the order of `MonthCharges.lines`."""
-        return [_to_row(self.charges, line) for line in self.lines]
-
-
 async def read_charge_export(
     context: Context, organization: str | None, month: Month, cost_centre: str | None = None
-) -> ChargeExport:
-    """Read the charges of a month.
-
-    Args:
-        context: The request.
-        organization: Its name; None is the caller's own.
-        month: The month in which the charges are booked.
-        cost_centre: Only what this cost centre pays; an empty string is Unassigned.
+) -> Statement:
+    """Return what a month charges, to write it to a file.
 
     Raises:
-        ChargebackError: As for `resolvers.report.fetch_report`.
-        NotFound: The month has no charges, or there is no such cost centre.
+        ChargebackError: As for `resolvers.statements.read_statement`.
+        NotFound: The month has no charges.
     """
-    [report] = to_dicts(await fetch_report(context, organization, month, frozenset()))
-    key = report["organization_id"], report["window"]
-    charges = await charges_of_report(context, key)
-    if charges is None:
+    statement = await read_statement(context, organization, month, cost_centre)
+    if statement is None:
         raise NotFound(
             f"charges: {month} has no charges: the organization had no currency, or the month "
             "is an imported report."
         )
-    if cost_centre:
-        await _require_cost_centre(context, key, cost_centre)
-    lines = [
-        line
-        for line in charges.lines
-        if cost_centre is None or (line.cost_centre or "") == cost_centre
-    ]
-    is_current = month == Month.containing(context.now)
-    return ChargeExport(
-        report["organization_name"],
-        key,
-        charges,
-        lines,
-        report["closed_at"],
-        context.now if is_current else report["created_at"],
-    )
+    return statement
 
 
-async def _require_cost_centre(context: Context, report: ReportKey, code: str) -> None:
-    known = await read_cost_centres(read_from_snapshot(context.snapshot, report[0]))
-    if code not in {cost_centre.code for cost_centre in known}:
-        raise NotFound(f"costCentre: there is no cost centre {code[:80]!r}.")
+def to_charge_rows(statement: Statement) -> list[ChargeRow]:
+    """Return the lines as rows, in their order."""
+    return [_to_row(statement.charges, line) for line in statement.lines]
 
 
 def _to_row(charges: MonthCharges, line: ChargeLine) -> ChargeRow:

@@ -16,8 +16,8 @@ from app.domain.months import Month
 from app.domain.rates import Measure
 from app.domain.safe_text import escape_for_spreadsheet
 from app.export.charge_files import import_pyarrow
-from app.export.charges import ChargeExport
 from resolvers.charge_lists import UNASSIGNED, round_decimal, trim
+from resolvers.statements import Statement
 
 PROVIDER = "Chargeback"
 _PRODUCT_DIGITS = 60
@@ -88,12 +88,12 @@ def focus_columns(version: str) -> Sequence[str]:
     return (*_COLUMNS, *(_CONTRACT_1_2 if version == "1.2" else _CONTRACT_1_4))
 
 
-def focus_rows(export: ChargeExport) -> Iterator[Mapping[str, Any]]:
+def focus_rows(statement: Statement) -> Iterator[Mapping[str, Any]]:
     """Yield a row per charge line: all columns of all versions."""
-    for line in export.lines:
+    for line in statement.lines:
         yield {
-            **_billing(export, line),
-            **_costs(export, line),
+            **_billing(statement, line),
+            **_costs(statement, line),
             **_subject(line),
             "ChargeCategory": "Usage",
             "ServiceCategory": "AI and Machine Learning",
@@ -106,19 +106,19 @@ def focus_rows(export: ChargeExport) -> Iterator[Mapping[str, Any]]:
         }
 
 
-def _billing(export: ChargeExport, line: ChargeLine) -> Mapping[str, Any]:
-    used_in = line.origin or export.month
+def _billing(statement: Statement, line: ChargeLine) -> Mapping[str, Any]:
+    used_in = line.origin or statement.month
     payer = line.cost_centre or UNASSIGNED
     return {
-        "BillingAccountId": str(export.organization_id),
-        "BillingAccountName": export.organization,
-        "BillingCurrency": export.currency.code,
-        "BillingPeriodStart": _format_start(export.month),
-        "BillingPeriodEnd": _format_start(export.month.plus(1)),
+        "BillingAccountId": str(statement.organization_id),
+        "BillingAccountName": statement.organization,
+        "BillingCurrency": statement.currency.code,
+        "BillingPeriodStart": _format_start(statement.month),
+        "BillingPeriodEnd": _format_start(statement.month.plus(1)),
         "ChargePeriodStart": _format_start(used_in),
         "ChargePeriodEnd": _format_start(used_in.plus(1)),
         "ChargeClass": None if line.origin is None else "Correction",
-        "InvoiceId": None if export.closed_at is None else str(export.month),
+        "InvoiceId": None if statement.closed_at is None else str(statement.month),
         "Tags": json.dumps({"cost_centre": payer}),
         "x_CostCentre": payer,
     }
@@ -128,9 +128,9 @@ def _format_start(month: Month) -> str:
     return f"{month}-01T00:00:00Z"
 
 
-def _costs(export: ChargeExport, line: ChargeLine) -> Mapping[str, Any]:
+def _costs(statement: Statement, line: ChargeLine) -> Mapping[str, Any]:
     quantity, price = round_decimal(line.quantity), trim(line.price)
-    booked = export.currency.from_minor(line.booked)
+    booked = statement.currency.from_minor(line.booked)
     with localcontext(prec=_PRODUCT_DIGITS):
         product = quantity * price
     unit = _UNITS[line.rate.measure]
@@ -168,13 +168,13 @@ def _subject(line: ChargeLine) -> Mapping[str, Any]:
     }
 
 
-def write_focus_csv(export: ChargeExport, version: str) -> bytes:
+def write_focus_csv(statement: Statement, version: str) -> bytes:
     """Return CSV in UTF-8. Every number has a decimal point, which readers infer types from."""
     columns = focus_columns(version)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    for row in focus_rows(export):
+    for row in focus_rows(statement):
         writer.writerow(_format_cell(row.get(column)) for column in columns)
     return text.getvalue().encode()
 
@@ -186,7 +186,7 @@ def _format_cell(value: Any) -> str:
     return "" if value is None else escape_for_spreadsheet(value)
 
 
-def write_focus_parquet(export: ChargeExport, version: str) -> bytes:
+def write_focus_parquet(statement: Statement, version: str) -> bytes:
     """Return Parquet with exact decimals.
 
     Raises:
@@ -197,7 +197,7 @@ def write_focus_parquet(export: ChargeExport, version: str) -> bytes:
     types = {True: pyarrow.decimal128(38, 22), False: pyarrow.string()}
     columns = focus_columns(version)
     schema = pyarrow.schema([(column, types[column in _NUMBERS]) for column in columns])
-    rows = [{column: row.get(column) for column in columns} for row in focus_rows(export)]
+    rows = [{column: row.get(column) for column in columns} for row in focus_rows(statement)]
     file = io.BytesIO()
     parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), file)
     return file.getvalue()

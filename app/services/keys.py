@@ -8,7 +8,9 @@ from uuid import UUID
 
 from app.db.directory import select_user
 from app.db.engine import Database, Transaction
-from app.db.keys import insert_key, select_key, select_keys, update_key
+from app.db.keys import KeyRow, insert_key, select_key, select_keys, update_key
+from app.db.rate_card import require_cost_centres
+from app.db.row_reader import read_from_transaction
 from app.domain.audit import OPERATOR, Action, Actor, AuditEvent
 from app.domain.callers import Caller, Scope
 from app.domain.errors import Forbidden, InvalidArgument, NotFound
@@ -22,7 +24,7 @@ from app.settings import Settings
 class CreatedKey(NamedTuple):
     """A new key: its row, and its text, which cannot be shown again."""
 
-    row: Any
+    row: KeyRow
     text: KeyText
 
 
@@ -35,54 +37,64 @@ async def create_key(
     label: str,
     expires_at: datetime | None,
     now: datetime,
+    cost_centres: Sequence[str] = (),
     by: Actor = OPERATOR,
 ) -> CreatedKey:
     """Create a key for a user, who need not exist yet.
 
     Raises:
-        InvalidArgument: There is no scope, the username or label is invalid, or the expiry is
-            in the past.
+        InvalidArgument: There is no scope, cost centres do not fit the scopes, the username or
+            label is invalid, or the expiry is in the past.
+        NotFound: There is no such cost centre.
     """
     require_text("username", username, 512)
     require_text("label", label, 200)
     if not scopes:
         raise InvalidArgument(f"scopes: name at least one of {', '.join(Scope)}.")
+    _require_fitting_cost_centres(scopes, cost_centres)
     if expires_at is not None and expires_at <= now:
         raise InvalidArgument(f"expiresAt: must be in the future; got {expires_at.isoformat()}.")
     text = KeyText.from_random(secrets.token_bytes(RANDOM_BYTES))
     async with database.transaction(organization_id) as tx:
-        row = await _insert(tx, organization_id, text, username, scopes, label, expires_at, now)
-        detail = {"username": username, "label": label, "scopes": row.scopes}
+        await require_cost_centres(read_from_transaction(tx, organization_id), cost_centres)
+        row = await _insert(
+            tx,
+            organization_id,
+            text,
+            username=username,
+            label=label,
+            scopes=list(dict.fromkeys(map(str, scopes))),
+            cost_centres=sorted(set(cost_centres)),
+            created_at=now,
+            expires_at=expires_at,
+        )
+        detail = {
+            "username": username,
+            "label": label,
+            "scopes": row.scopes,
+            "costCentres": row.cost_centres,
+        }
         event = AuditEvent(organization_id, Action.KEY_CREATED, text.key_id, detail)
         await append_audit_event(tx, by, event, now)
     return CreatedKey(row, text)
 
 
-async def _insert(
-    tx: Transaction,
-    organization_id: UUID,
-    text: KeyText,
-    username: str,
-    scopes: Sequence[Scope],
-    label: str,
-    expires_at: datetime | None,
-    now: datetime,
-) -> Any:
+def _require_fitting_cost_centres(scopes: Sequence[Scope], cost_centres: Sequence[str]) -> None:
+    if bool(cost_centres) != (Scope.STATEMENT_READ in scopes):
+        raise InvalidArgument(
+            f"costCentres: a key with the scope {Scope.STATEMENT_READ} needs at least one, and "
+            f"no other key has any; got {len(cost_centres)}."
+        )
+
+
+async def _insert(tx: Transaction, organization_id: UUID, text: KeyText, **values: Any) -> KeyRow:
     await insert_key(
-        tx,
-        organization_id,
-        key_id=text.key_id,
-        username=username,
-        label=label,
-        scopes=[str(scope) for scope in dict.fromkeys(scopes)],
-        secret_hash=text.secret_hash,
-        created_at=now,
-        expires_at=expires_at,
+        tx, organization_id, key_id=text.key_id, secret_hash=text.secret_hash, **values
     )
-    return await select_key(tx, organization_id, text.key_id)
+    return await _require_key(tx, organization_id, text.key_id)
 
 
-async def list_keys(database: Database, organization_id: UUID) -> Sequence[Any]:
+async def list_keys(database: Database, organization_id: UUID) -> Sequence[KeyRow]:
     """Return all keys of an organization, the newest first."""
     async with database.transaction(organization_id) as tx:
         return await select_keys(tx, organization_id)
@@ -94,7 +106,7 @@ async def revoke_key(
     key_id: str,
     now: datetime,
     by: Actor = OPERATOR,
-) -> Any:
+) -> KeyRow:
     """End a key and its sessions at once. Revoking it again is not an error.
 
     Raises:
@@ -107,7 +119,7 @@ async def revoke_key(
             detail = {"username": key.username}
             event = AuditEvent(organization_id, Action.KEY_REVOKED, key_id, detail)
             await append_audit_event(tx, by, event, now)
-        return await select_key(tx, organization_id, key_id)
+        return await _require_key(tx, organization_id, key_id)
 
 
 async def rotate_key(
@@ -129,10 +141,17 @@ async def rotate_key(
         old = await _require_key(tx, organization_id, key_id)
         if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):
             raise NotFound(f"Key {key_id!r} has ended: create a new one.")
-        scopes = [Scope(scope) for scope in old.scopes]
         expires_at = None if old.expires_at is None else now + (old.expires_at - old.created_at)
         row = await _insert(
-            tx, organization_id, text, old.username, scopes, old.label, expires_at, now
+            tx,
+            organization_id,
+            text,
+            username=old.username,
+            label=old.label,
+            scopes=old.scopes,
+            cost_centres=old.cost_centres,
+            created_at=now,
+            expires_at=expires_at,
         )
         old_ends_at = min(now + overlap, old.expires_at or now + overlap)
         await update_key(tx, organization_id, key_id, expires_at=old_ends_at)
@@ -169,10 +188,10 @@ async def find_key_owner(database: Database, organization_id: UUID, key_id: str)
         NotFound: The organization has no such key.
     """
     async with database.transaction(organization_id) as tx:
-        return str((await _require_key(tx, organization_id, key_id)).username)
+        return (await _require_key(tx, organization_id, key_id)).username
 
 
-async def _require_key(tx: Any, organization_id: UUID, key_id: str) -> Any:
+async def _require_key(tx: Transaction, organization_id: UUID, key_id: str) -> KeyRow:
     key = None if NUL in key_id else await select_key(tx, organization_id, key_id)
     if key is None:
         raise NotFound(f"There is no key {key_id!r} in this organization.")

@@ -18,11 +18,11 @@ from app.db.rate_card import (
     AssignmentRow,
     PriceRow,
     raise_revision,
-    read_cost_centres,
     read_currency,
     read_prices,
     read_rate_card,
     read_rates,
+    require_cost_centres,
     select_names,
     update_currency,
     upsert_assignments,
@@ -202,7 +202,7 @@ class RateCardChange(NamedTuple):
                     f"create another rate for {rate.measure}."
                 )
         if rate.cost_centre is not None:
-            await _require_cost_centres(self.read, [rate.cost_centre])
+            await require_cost_centres(self.read, [rate.cost_centre])
         await upsert_rate(self.tx, self.organization_id, rate)
         await self._audit(Action.RATE_SET, rate.code)
 
@@ -243,7 +243,7 @@ class RateCardChange(NamedTuple):
         for entry in entries:
             self._require_open(entry.from_month, f"{entry.kind.lower()} {entry.name!r}")
         codes = [entry.cost_centre for entry in entries if entry.cost_centre is not None]
-        await _require_cost_centres(self.read, codes)
+        await require_cost_centres(self.read, codes)
         await _require_known(self.tx, self.organization_id, entries)
         rows = [
             AssignmentRow(entry.kind, entity_id(entry), entry.from_month, entry.cost_centre)
@@ -324,13 +324,6 @@ def _require_price(amount: Decimal | None) -> None:
             f"amount: must be at least 0 and less than {PRICE_LIMIT:,}, with at most "
             f"{PRICE_DECIMALS} decimals; got {amount}."
         )
-
-
-async def _require_cost_centres(read: RowReader, codes: Sequence[str]) -> None:
-    known = {centre.code for centre in await read_cost_centres(read)}
-    for code in codes:
-        if code not in known:
-            raise NotFound(f"costCentre: there is no cost centre {code!r}: create it first.")
 
 
 async def _require_known(

@@ -118,6 +118,7 @@ def _to_caller(holder: Any, settings: Settings) -> Caller:
         username=holder.username,
         key_id=holder.key_id,
         scopes=frozenset(Scope(scope) for scope in holder.scopes),
+        cost_centres=frozenset(holder.cost_centres),
         is_admin=holder.role == "ADMIN",
         is_listed_admin=is_listed_admin(holder.username, holder.email, settings),
         revision=holder.revision,

@@ -40,7 +40,10 @@ def record_report_reads(
     request: Request, context: Context, action: Action, detail: Mapping[str, str] | None = None
 ) -> None:
     """Record each report that the request read as downloaded or exported, and in which form."""
-    events = [replace(event, action=action, detail=detail or {}) for event in context.audit_events]
+    events = [
+        replace(event, action=action, detail={**event.detail, **(detail or {})})
+        for event in context.audit_events
+    ]
     get_app_state(request).audit.record(events, context.actor, context.now)
 
 

@@ -189,7 +189,7 @@ async def sign_in(request: Request) -> Response:
     try:
         caller = await _authenticate_key(request, key)
         with audit_forbidden(request, caller):
-            caller.require(Scope.REPORT_READ)
+            caller.require(Scope.STATEMENT_READ)
     except ChargebackError as error:
         return signin_page(
             _format_signin_error(error), error.status, error_headers(error), return_to=return_to

@@ -13,7 +13,7 @@ from app.domain.callers import Caller, Scope
 from app.domain.errors import InvalidArgument, InvalidMonth
 from app.domain.months import Month
 from app.export.charge_formats import FILE_TYPES, ChargeFormat
-from app.export.charges import ChargeExport, read_charge_export
+from app.export.charges import read_charge_export
 from app.web.app_state import get_app_state
 from app.web.audit import record_report_reads
 from app.web.auth import AuthenticatedRoute
@@ -22,6 +22,7 @@ from app.web.context import create_context
 from app.web.limits.concurrency import HoldUntilSent
 from app.web.middleware.compression import ContentEncoding, negotiate_encoding
 from resolvers.report import require_report_enabled
+from resolvers.statements import Statement
 
 PATH = "/api/admin/chargeback/charges"
 _PARAMETERS = ("reportMonth", "format", "costCentre", "organization")
@@ -43,20 +44,20 @@ async def charges(request: Request, caller: Caller) -> Response:
         await resources.enter_async_context(state.download_slots.acquire(caller.organization_id))
         async with state.database.snapshot(caller.organization_id) as snapshot:
             context = create_context(request, caller, snapshot)
-            export = await read_charge_export(
+            statement = await read_charge_export(
                 context, query.organization, query.month, query.cost_centre
             )
         detail = {"file": "charges", "format": query.form}
         record_report_reads(request, context, Action.REPORT_DOWNLOADED, detail)
         encoding = negotiate_encoding(request)
         headers = response_headers(
-            _etag(export, query),
+            _etag(statement, query),
             encoding.name if encoding else None,
-            is_closed=export.closed_at is not None,
+            is_closed=statement.closed_at is not None,
         )
         if etag_matches(request, headers["ETag"]):
             return not_modified(headers)
-        body = await asyncio.to_thread(_write, export, query.form, encoding)
+        body = await asyncio.to_thread(_write, statement, query.form, encoding)
         file_type = FILE_TYPES[query.form]
         headers["Content-Disposition"] = (
             f'attachment; filename="charges-{query.month}.{file_type.suffix}"'
@@ -65,23 +66,23 @@ async def charges(request: Request, caller: Caller) -> Response:
         return HoldUntilSent(response, resources.pop_all())
 
 
-def _write(export: ChargeExport, form: ChargeFormat, encoding: ContentEncoding | None) -> bytes:
-    body = FILE_TYPES[form].write(export)
+def _write(statement: Statement, form: ChargeFormat, encoding: ContentEncoding | None) -> bytes:
+    body = FILE_TYPES[form].write(statement)
     if encoding is None:
         return body
     compressor = encoding.new_compressor()
     return compressor.compress(body) + compressor.flush()
 
 
-def _etag(export: ChargeExport, query: _Query) -> str:
+def _etag(statement: Statement, query: _Query) -> str:
     """Return a tag that is equal only for files with the same bytes."""
     payer = "all" if query.cost_centre is None else f"of-{query.cost_centre.encode().hex()}"
-    instant = export.closed_at or export.as_of
+    instant = statement.closed_at or statement.as_of
     parts = (
         __version__,
-        export.organization_id.hex,
-        export.month,
-        export.charges.sha256(),
+        statement.organization_id.hex,
+        statement.month,
+        statement.charges.sha256,
         f"{instant.timestamp():.6f}",
         query.form,
         payer,
@@ -106,4 +107,4 @@ def _parse_query(request: Request) -> _Query:
     )
 
 
-routes = [AuthenticatedRoute(PATH, charges, scope=Scope.REPORT_READ, parameters=_PARAMETERS)]
+routes = [AuthenticatedRoute(PATH, charges, scope=Scope.STATEMENT_READ, parameters=_PARAMETERS)]

@@ -1,19 +1,27 @@
 """The scope that each field and route requires is declared in one place and enforced."""
 
+from collections.abc import Mapping
+
 import httpx
 import pytest
-from graphql import GraphQLObjectType, get_named_type
+from graphql import GraphQLObjectType, OperationDefinitionNode, get_named_type, parse
 from starlette.applications import Starlette
 
 from app.db.engine import Database
-from app.domain.callers import Scope
+from app.domain.audit import OPERATOR
+from app.domain.callers import COVERED_BY, DEFAULT_ORGANIZATION, Caller, Scope
+from app.domain.errors import Forbidden
+from app.domain.ids import organization_id
+from app.domain.rates import CostCentre
 from app.main import create_app
+from app.services.rate_card import set_cost_centre
 from app.settings import Settings
 from app.web.auth import AuthenticatedRoute
 from schema import schema
-from schema.access import ANY_KEY, REQUIRED_SCOPES
+from schema.access import ANY_KEY, REQUIRED_SCOPES, require_scopes
+from schema.operations import Operation
 from tests.access.surface import root_fields, routes
-from tests.conftest import Feed, FixedClock, GraphQLClient, MakeKey, event
+from tests.conftest import NOW, Feed, FixedClock, GraphQLClient, MakeKey, event
 
 FIELDS = list(root_fields())
 PUBLIC = {
@@ -85,16 +93,39 @@ async def error_code(graphql: GraphQLClient, query: str, key: str) -> str | None
     return response["errors"][0]["extensions"]["code"] if "errors" in response else None
 
 
+@pytest.fixture
+async def keys(database: Database, ann: str, make_key: MakeKey) -> Mapping[Scope, str]:
+    """A key of an admin for each scope."""
+    own = organization_id(DEFAULT_ORGANIZATION)
+    research = CostCentre("4711", "Research")
+    await set_cost_centre(database, own, research, by=OPERATOR, now=NOW)
+    of_statement = await make_key(ann, Scope.STATEMENT_READ, cost_centres=["4711"])
+    others = {scope: await make_key(ann, scope) for scope in set(Scope) - {Scope.STATEMENT_READ}}
+    return {Scope.STATEMENT_READ: of_statement, **others}
+
+
 async def test_every_field_rejects_a_key_without_its_scope(
-    graphql: GraphQLClient, ann: str, make_key: MakeKey
+    graphql: GraphQLClient, keys: Mapping[Scope, str]
 ) -> None:
-    keys = {scope: await make_key(ann, scope) for scope in Scope}
     for field in FIELDS:
         required = REQUIRED_SCOPES[field.name]
+        query = field.query(costCentre='"4711"') if field.name == "statement" else field.query()
         for scope, key in keys.items():
-            is_forbidden = await error_code(graphql, field.query(), key) == "FORBIDDEN"
-            is_allowed = required is ANY_KEY or scope in {required, Scope.ADMIN}
+            is_forbidden = await error_code(graphql, query, key) == "FORBIDDEN"
+            is_allowed = required is ANY_KEY or scope in COVERED_BY[required]
             assert is_forbidden is not is_allowed, (field.name, scope)
+
+
+@pytest.mark.parametrize("scope", sorted(set(Scope) - {Scope.ADMIN}))
+def test_a_root_field_that_lists_no_scope_requires_admin(scope: Scope) -> None:
+    document = parse("{ newField }")
+    operation = document.definitions[0]
+    assert isinstance(operation, OperationDefinitionNode)
+    own, scopes = organization_id(DEFAULT_ORGANIZATION), frozenset({scope})
+    caller = Caller(own, "default", "ann", "key", scopes, is_admin=True, is_listed_admin=True)
+
+    with pytest.raises(Forbidden, match="needs a key with the scope admin"):
+        require_scopes(Operation(document, operation), caller)
 
 
 @pytest.mark.parametrize(
@@ -132,9 +163,8 @@ def test_every_route_requires_a_scope_or_is_listed_as_public(application: Starle
 
 
 async def test_every_route_rejects_a_key_without_its_scope(
-    application: Starlette, client: httpx.AsyncClient, ann: str, make_key: MakeKey
+    application: Starlette, client: httpx.AsyncClient, keys: Mapping[Scope, str]
 ) -> None:
-    keys = {scope: await make_key(ann, scope) for scope in Scope}
     for route in routes(application):
         if not isinstance(route, AuthenticatedRoute):
             continue
@@ -142,7 +172,7 @@ async def test_every_route_rejects_a_key_without_its_scope(
             for scope, key in keys.items():
                 response = await client.request(method, route.path, headers={"Authorization": key})
                 is_forbidden = response.status_code == 403
-                assert is_forbidden is (scope not in {route.scope, Scope.ADMIN}), (
+                assert is_forbidden is (scope not in COVERED_BY[route.scope]), (
                     route.path,
                     scope,
                 )

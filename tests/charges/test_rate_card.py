@@ -186,7 +186,7 @@ async def test_refusals_name_the_value_and_store_nothing(
         "INVALID_ARGUMENT: measure: only a FEE has a split or a cost centre; got SEATS.",
         "INVALID_ARGUMENT: code: must be 1 to 50 characters without surrounding blanks; got ' '.",
         "NOT_FOUND: workspace: 'nowhere' is not known: no event has named it yet.",
-        "NOT_FOUND: costCentre: there is no cost centre '4711': create it first.",
+        "NOT_FOUND: costCentre: there is no cost centre '4711'.",
     ]
     assert await fetch_rate_card(editor.database, OWN) == before
 

@@ -17,6 +17,8 @@ class ApiKey(Base):
     username: Mapped[Name]
     label: Mapped[str]
     scopes: Mapped[list[str]] = mapped_column(ARRAY(String))
+    # Whose statements the scope statement:read covers; empty without that scope.
+    cost_centres: Mapped[list[str]] = mapped_column(ARRAY(String))
     secret_hash: Mapped[bytes]
     created_at: Mapped[Instant]
     expires_at: Mapped[OptionalInstant]

@@ -133,6 +133,7 @@ def _create_tables() -> None:
         sa.Column("username", sa.String(collation="C"), nullable=False),
         sa.Column("label", sa.String(), nullable=False),
         sa.Column("scopes", postgresql.ARRAY(sa.String()), nullable=False),
+        sa.Column("cost_centres", postgresql.ARRAY(sa.String()), nullable=False),
         sa.Column("secret_hash", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),

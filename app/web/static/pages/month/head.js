@@ -67,17 +67,26 @@ export function monthAddress(month, parameters) {
   return query ? `/months/${month}?${query}` : `/months/${month}`;
 }
 
-/** Describe for a printed page whether a month is final. @param {ReportMonth} state */
-export function describeStatus({ status, closedAt, closedBy, rowsHash }) {
-  if (status === "CLOSED") return `CLOSED ${formatTime(closedAt ?? "")} by ${closedBy}, sha256 ${rowsHash}`;
+/**
+ * A month, or a statement of a cost centre, which has the hash of the charges.
+ * @typedef {{ month: string, status: string, closedAt: string | null, closedBy?: string | null,
+ *   rowsHash?: string | null, chargesHash?: string | null, importedFrom?: string | null }} Status
+ */
+
+/** Describe for a printed page whether a month is final. @param {Status} state */
+export function describeStatus({ status, closedAt, closedBy, rowsHash, chargesHash }) {
+  if (status === "CLOSED") {
+    return `CLOSED ${formatTime(closedAt ?? "")}${closedBy ? ` by ${closedBy}` : ""}, sha256 ${chargesHash ?? rowsHash}`;
+  }
   return `OPEN, as of ${formatTime(new Date().toISOString())}`;
 }
 
-/** @param {{ state: ReportMonth }} properties */
+/** @param {{ state: Status }} properties */
 export function StatusBadge({ state }) {
   if (state.status === "CLOSED") {
-    const hash = state.rowsHash ?? "";
-    const title = `Closed ${formatTime(state.closedAt ?? "")} by ${state.closedBy}. SHA-256 of its rows: ${hash}`;
+    const hash = state.chargesHash ?? state.rowsHash ?? "";
+    const by = state.closedBy ? ` by ${state.closedBy}` : "";
+    const title = `Closed ${formatTime(state.closedAt ?? "")}${by}. SHA-256 of its ${state.chargesHash ? "charges" : "rows"}: ${hash}`;
     return html`<span class="badge closed" title=${title}>
       Closed ${formatDay(state.closedAt ?? "")} <code>${hash.slice(0, 8)}</code>
       ${state.importedFrom && html`<span>imported</span>`}

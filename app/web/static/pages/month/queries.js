@@ -3,7 +3,6 @@
 
 export const MONTHS = `
 query Months {
-  viewer { username organization isAdmin }
   months { month status closedAt closedBy rowsHash importedFrom }
 }`;
 

@@ -6,52 +6,99 @@ import { addMonths, isMonth, monthOf } from "../months.js";
 import { html, useEffect, useState } from "../preact.js";
 import { navigate, withParameters } from "../router.js";
 import { describeStatus, StatusBadge } from "../month/head.js";
+import { Icon } from "../ui/icons.js";
 import { Placeholder, Problem, ShowQuery } from "../ui/parts.js";
 import { usePrintMargins } from "../ui/print.js";
 import { compareLines, describeLine } from "./lines.js";
 import { COST_CENTRES_OF_MONTH, STATEMENT } from "./queries.js";
 
 const PAGE_SIZE = 100;
+const OWN_MONTHS = 13;
 
 /** @typedef {import("../month/page.js").ReportMonth} ReportMonth */
-/** @typedef {{ code: string | null, name: string, amount: string }} CostCentre */
+/** @typedef {{ code: string, name: string }} CostCentre  The code of Unassigned is "". */
+/**
+ * @typedef {{ month: string, costCentre: string | null, costCentreName: string, status: string, closedAt: string | null,
+ *   chargesHash: string | null, currency: string, total: string, lines: import("./lines.js").ChargeLine[] }} StatementData
+ */
 
 /**
+ * The statements of all cost centres.
  * @param {{ months: ReportMonth[], parameters: URLSearchParams }} properties
  */
 export function StatementPage({ months, parameters }) {
-  const wanted = parameters.get("month") ?? "";
-  const current = monthOf(Date.now());
-  const usual = months.find((each) => each.month < current) ?? months[0];
-  const state = (isMonth(wanted) && months.find((each) => each.month === wanted)) || usual;
-  if (!state) return html`<p class="notice">There is no month yet.</p>`;
-  return html`<${MonthStatement} state=${state} months=${months} parameters=${parameters} />`;
+  const known = months.map((each) => each.month);
+  const month = chooseMonth(known, parameters);
+  const { data, error, retry } = useQuery(COST_CENTRES_OF_MONTH, month ? { month } : null);
+  if (!month) return html`<p class="notice">There is no month yet.</p>`;
+  if (error) return html`<${Problem} error=${error} retry=${retry} />`;
+  /** @type {{ code: string | null, name: string }[] | null} */
+  const found = data && (data.chargebackReport.charges?.costCentres ?? []);
+  const centres = found && found.map(({ code, name }) => ({ code: code ?? "", name: nameOf(code, name) }));
+  return html`<${MonthStatement} month=${month} months=${known} centres=${centres} parameters=${parameters} />`;
 }
 
-/** @param {{ state: ReportMonth, months: ReportMonth[], parameters: URLSearchParams }} properties */
-function MonthStatement({ state, months, parameters }) {
-  const { month } = state;
-  const centres = useQuery(COST_CENTRES_OF_MONTH, { month });
-  /** @type {CostCentre[] | null | undefined} */
-  const costCentres = centres.data && (centres.data.chargebackReport.charges?.costCentres ?? []);
-  const centre = costCentres?.find((each) => (each.code ?? "") === parameters.get("centre")) ?? costCentres?.[0];
+/**
+ * The statements that a key with the scope statement:read may read: those of its cost centres.
+ * @param {{ codes: string[], parameters: URLSearchParams }} properties
+ */
+export function OwnStatementPage({ codes, parameters }) {
+  const current = monthOf(Date.now());
+  const months = Array.from({ length: OWN_MONTHS }, (_, index) => addMonths(current, -index));
+  const month = chooseMonth(months, parameters);
+  const centres = codes.map((code) => ({ code, name: code }));
+  return html`<${MonthStatement} month=${month} months=${months} centres=${centres} parameters=${parameters} />`;
+}
+
+/**
+ * Return the month that the address names, else the latest one that is over.
+ * @param {string[]} months  Latest first.
+ * @param {URLSearchParams} parameters
+ */
+function chooseMonth(months, parameters) {
+  const wanted = parameters.get("month") ?? "";
+  const current = monthOf(Date.now());
+  const usual = months.find((each) => each < current) ?? months[0];
+  return isMonth(wanted) && months.includes(wanted) ? wanted : usual;
+}
+
+/**
+ * @param {{ month: string, months: string[], centres: CostCentre[] | null, parameters: URLSearchParams }} properties
+ */
+function MonthStatement({ month, months, centres, parameters }) {
+  const centre = centres && (centres.find((each) => each.code === parameters.get("centre")) ?? centres[0]);
+  const variables = centre ? { month, before: addMonths(month, -1), costCentre: centre.code } : null;
+  const { data, error, isLoading, retry } = useQuery(STATEMENT, variables);
+  /** @type {StatementData | null} */
+  const latest = data?.statement ?? null;
+  const statement = latest && latest.month === month && (latest.costCentre ?? "") === centre?.code ? latest : null;
   return html`
     <div class="page-head">
       <h1>Statement</h1>
-      <${Choice} label="Month" name="month" value=${month} options=${months.map((each) => ({ value: each.month, text: formatMonth(each.month) }))} />
-      ${centre &&
-      costCentres &&
-      html`<${Choice} label="Cost centre" name="centre" value=${centre.code ?? ""} options=${costCentres.map((each) => ({ value: each.code ?? "", text: nameOf(each) }))} />`}
-      <${StatusBadge} state=${state} />
+      <${Choice} label="Month" name="month" value=${month} options=${months.map((each) => ({ value: each, text: formatMonth(each) }))} />
+      ${centre && centres && html`<${Choice} label="Cost centre" name="centre" value=${centre.code} options=${centres.map(({ code, name }) => ({ value: code, text: name }))} />`}
+      ${statement && html`<${StatusBadge} state=${statement} />`}
+      ${statement && html`<span class="end"><${Download} statement=${statement} /></span>`}
     </div>
-    ${centres.error && html`<${Problem} error=${centres.error} retry=${centres.retry} />`}
-    ${costCentres && !centre && html`<${NoCharges} month=${month} />`}
-    ${centre && html`<${Statement} key=${`${month} ${centre.code}`} state=${state} centre=${centre} />`}
+    ${error && html`<${Problem} error=${error} retry=${retry} />`}
+    ${(centres?.length === 0 || (data && !latest && !isLoading)) && html`<${NoCharges} month=${month} />`}
+    ${statement
+      ? html`<${Statement} key=${`${month} ${centre?.code}`} statement=${statement} before=${data.before} variables=${variables} />`
+      : isLoading && centres?.length !== 0 && html`<p class="panel statement"><${Placeholder} width="30ch" /></p>`}
   `;
 }
 
-/** @param {CostCentre} centre */
-function nameOf({ code, name }) {
+/** @param {{ statement: StatementData }} properties */
+function Download({ statement }) {
+  const { month, costCentre } = statement;
+  const query = new URLSearchParams({ reportMonth: month, costCentre: costCentre ?? "", format: "xlsx" });
+  return html`<a class="button" href=${`/api/admin/chargeback/charges?${query}`} download=${`charges-${month}-${costCentre ?? "unassigned"}.xlsx`}>
+    <${Icon} name="download" />XLSX</a
+  >`;
+}
+
+/** @param {string | null} code @param {string} name */
+function nameOf(code, name) {
   return code ? `${code} ${name}` : name;
 }
 
@@ -73,42 +120,39 @@ function Choice({ label, name, value, options }) {
   </select>`;
 }
 
-/** @param {{ state: ReportMonth, centre: CostCentre }} properties */
-function Statement({ state, centre }) {
-  const { month } = state;
-  const variables = { month, before: addMonths(month, -1), costCentre: centre.code ?? "" };
-  const { data, error, retry } = useQuery(STATEMENT, variables);
-  usePrintMargins(`Statement of ${nameOf(centre)} · ${formatMonth(month)}`, describeStatus(state));
+/**
+ * @param {{ statement: StatementData, before: StatementData | null, variables: Record<string, unknown> | null }} properties
+ */
+function Statement({ statement, before, variables }) {
+  const { month, costCentre, costCentreName, currency } = statement;
+  const name = nameOf(costCentre, costCentreName);
+  usePrintMargins(`Statement of ${name} · ${formatMonth(month)}`, describeStatus(statement));
   useEffect(() => {
-    document.title = `${nameOf(centre)}, ${formatMonth(month)} · Chargeback`;
-  }, [centre, month]);
-  if (error) return html`<${Problem} error=${error} retry=${retry} />`;
-  if (!data) return html`<p class="panel statement"><${Placeholder} width="30ch" /></p>`;
-  const { report, before } = data;
-  const currency = report.charges.currency;
+    document.title = `${name}, ${formatMonth(month)} · Chargeback`;
+  }, [name, month]);
   const money = (/** @type {number} */ value) => formatMoney(value, currency);
-  const earlier = before.charges?.costCentres.find((/** @type {CostCentre} */ each) => each.code === centre.code);
-  const lines = compareLines(report.charges.lines, before.charges?.lines ?? []);
+  const earlier = before && before.lines.length > 0 ? Number(before.total) : null;
+  const lines = compareLines(statement.lines, before?.lines ?? []);
+  const total = Number(statement.total);
   return html`
-    <${Headline} centre=${centre} month=${month} before=${earlier ? Number(earlier.amount) : null} lines=${lines} money=${money} />
-    <${Lines} lines=${lines} total=${Number(centre.amount)} before=${earlier ? Number(earlier.amount) : null} month=${month} money=${money} variables=${variables} />
+    <${Headline} name=${costCentre ? name : null} total=${total} month=${month} before=${earlier} lines=${lines} money=${money} />
+    <${Lines} lines=${lines} total=${total} before=${earlier} month=${month} money=${money} variables=${variables} />
   `;
 }
 
 /**
- * @param {{ centre: CostCentre, month: string, before: number | null,
+ * @param {{ name: string | null, total: number, month: string, before: number | null,
  *   lines: import("./lines.js").StatementLine[], money: (value: number) => string }} properties
  */
-function Headline({ centre, month, before, lines, money }) {
-  const amount = Number(centre.amount);
+function Headline({ name, total, month, before, lines, money }) {
   const last = formatMonthName(addMonths(month, -1));
   const changed = [...lines].sort((one, other) => Math.abs(other.change) - Math.abs(one.change)).slice(0, 4);
   return html`<section class="panel statement" aria-label="Summary">
     <p class="lead">
-      ${centre.code ? html`<b>${nameOf(centre)}</b> is charged` : html`<b>No cost centre</b> pays`}
-      <b> ${money(amount)}</b> for ${formatMonth(month)}${before == null
+      ${name ? html`<b>${name}</b> is charged` : html`<b>No cost centre</b> pays`}
+      <b> ${money(total)}</b> for ${formatMonth(month)}${before == null
         ? ", and nothing in the month before."
-        : html`, ${describeDifference(amount - before, money)} ${last}.`}
+        : html`, ${describeDifference(total - before, money)} ${last}.`}
     </p>
     ${before != null &&
     html`<p>What changed most:</p>

@@ -2,18 +2,15 @@
 
 export const COST_CENTRES_OF_MONTH = `
 query CostCentresOfMonth($month: Month!) {
-  chargebackReport(month: $month) { charges { costCentres { code name amount } } }
+  chargebackReport(month: $month) { charges { costCentres { code name } } }
 }`;
 
 export const STATEMENT = `
 query Statement($month: Month!, $before: Month!, $costCentre: String!) {
-  report: chargebackReport(month: $month) { charges { ...Statement } }
-  before: chargebackReport(month: $before) { charges { ...Statement } }
+  statement(month: $month, costCentre: $costCentre) { ...Statement }
+  before: statement(month: $before, costCentre: $costCentre) { ...Statement }
 }
-fragment Statement on Charges {
-  currency
-  costCentres { code name amount }
-  lines(costCentre: $costCentre) {
-    rate rateName measure workspace userName originMonth quantity unit price amount
-  }
+fragment Statement on Statement {
+  month costCentre costCentreName status closedAt chargesHash currency total
+  lines { id rate rateName measure workspace userName originMonth quantity unit price amount }
 }`;

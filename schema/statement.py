@@ -1,0 +1,66 @@
+"""The statement of a cost centre: what a month charges it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated
+
+import strawberry
+
+from app.domain.months import Month
+from resolvers.charge_lists import StatementKey, charge_lines_of_statements
+from resolvers.rows import Grouped, Selection
+from schema.arguments import First
+from schema.charge import AfterLine, ChargeLine
+from schema.execution import batched, column
+from schema.month import MonthStatus, to_month_status
+from schema.request_info import RequestInfo
+
+Payer = Annotated[
+    str,
+    strawberry.argument(
+        description="The code of the cost centre, or an empty string for Unassigned."
+    ),
+]
+
+
+@strawberry.type(description="What a month charges one cost centre, corrections included.")
+class Statement:
+    """What a month charges one cost centre."""
+
+    month: Month = column(description="The month in which the charges are booked.")
+    cost_centre: str | None = column(
+        description="Null when the statement is that of Unassigned; otherwise the cost centre's "
+        "code."
+    )
+    cost_centre_name: str = column(description="The cost centre's name, or `Unassigned`.")
+    status: MonthStatus = column(
+        "closed", convert=to_month_status, description="Whether the charges can still change."
+    )
+    closed_at: datetime | None = column(
+        description="Null when the month is open; otherwise the time of the close."
+    )
+    charges_hash: str | None = column(
+        description="Null when the month is open; otherwise the SHA-256 of all its charges, as "
+        "the files of charges show it."
+    )
+    currency: str = column(description="The currency of all amounts: a code of ISO 4217.")
+    total: Decimal = column(description="What the lines add up to.")
+    corrections: Decimal = column(
+        description="What corrections of closed months add to the total; 0 without corrections."
+    )
+
+    @batched(
+        key=("organization_id", "window", "payer"),
+        graphql_type=list[ChargeLine],
+        description="The lines, sorted by rate, origin month, workspace and user. Empty when the "
+        "cost centre is charged nothing.",
+    )
+    async def lines(
+        info: RequestInfo,
+        statements: Sequence[StatementKey],
+        _selection: Selection,
+        first: First = None,
+        after: AfterLine = None,
+    ) -> Grouped:
+        return await charge_lines_of_statements(info.context, statements, first=first, after=after)
