@@ -20,11 +20,13 @@ from app.services.month_verification import ComparedWith, verify_month
 from app.services.months import close_month, list_close_history, list_months, reopen_month
 from app.services.organizations import find_organization
 
+_MAX_LISTED_DIFFERENCES = 20
+
 months = command_group("List, close, reopen and verify report months.")
 
 
 class MonthMismatch(ChargebackError):
-    """A month's rows differ from a recomputation from its events."""
+    """A month's rows or charges differ from what its events add up to."""
 
     code, status = "MONTH_WRONG", 500
 
@@ -131,13 +133,14 @@ async def _verify(database: Database, organization: str, month: Month) -> None:
     """Print what was compared.
 
     Raises:
-        MonthMismatch: The month differs from its events; the message has the first difference.
+        MonthMismatch: The month differs from its events; the message lists the differences.
     """
     found = await find_organization(database, organization)
     verified = await verify_month(database, found.organization_id, month)
     if differences := verified.differences:
-        more = f" ({len(differences)} differences in all)" if len(differences) > 1 else ""
-        raise MonthMismatch(f"{month}: {differences[0]}{more}")
+        listed = "\n".join(differences[:_MAX_LISTED_DIFFERENCES])
+        more = f"\n({len(differences)} differences in all)" if len(differences) > 1 else ""
+        raise MonthMismatch(f"{month}: {listed}{more}")
     print_line(_VERIFIED[verified.compared_with].format(month=month))
 
 

@@ -18,13 +18,13 @@ async def book_charges(tx: Transaction, organization_id: UUID, months: Sequence[
     """
     read = read_from_transaction(tx, organization_id)
     for month in months:
-        charges = await compute_charges(read, _window_of_ended(month))
+        charges = await compute_charges(read, window_of_ended(month))
         if charges is not None:
             await insert_charges(tx, organization_id, charges)
 
 
-def _window_of_ended(month: Month) -> ReportWindow:
-    """Return the window of a month that has ended and has rows of its own."""
+def window_of_ended(month: Month) -> ReportWindow:
+    """Return how the report of a month that has ended reads the month's own rows."""
     return ReportWindow(
         month=month.first_day,
         rows_month=month.first_day,

@@ -1,4 +1,4 @@
-"""Verify a month: compare its rows with a replay of its events and with the hash of its close."""
+"""Verify a month: compare rows and charges with a replay, and with the hashes of its close."""
 
 import hashlib
 from collections.abc import Sequence
@@ -15,16 +15,18 @@ from app.ingest.corrected_rows import load_corrected_rows
 from app.ingest.month_comparison import describe_differences
 from app.ingest.month_rows import load_rows, replay_month_rows
 from app.ingest.replay import MonthRows
+from app.services.charge_verification import verify_closed_charges, verify_open_charges
 
 
 class ComparedWith(Enum):
     """What a month was compared with."""
 
     EVENTS = auto()
-    """An open month: all columns of its rows are compared with a replay of its events."""
+    """An open month: all columns of its rows, and its charges, are compared with a replay of its
+    events."""
     EVENTS_AND_CLOSE = auto()
-    """A closed month: its figures and corrections are compared with a replay of its events, and
-    its rows with the hash stored at the close."""
+    """A closed month: its figures and corrections are compared with a replay of its events, its
+    charges with a replay of its rows, and both with the hashes stored at the close."""
     CLOSE = auto()
     """A month up to the last imported one: its rows are compared with the hash stored at the
     close. Events do not correct such a month, so they cannot confirm its figures."""
@@ -51,20 +53,22 @@ async def verify_month(
             _require_rows(organization, month)
             expected = await _replay_rows(tx, organization, month)
             rows = await load_rows(tx, organization_id, month)
-            found = describe_differences(expected, rows, figures_only=False)
-            return MonthVerification(ComparedWith.EVENTS, list(found))
+            found = [*describe_differences(expected, rows, figures_only=False)]
+            found += await verify_open_charges(tx, organization_id, month, expected)
+            return MonthVerification(ComparedWith.EVENTS, found)
         changes = await _find_changes_since_close(tx, organization_id, month)
+        changes += await verify_closed_charges(tx, organization_id, month)
         if organization.imported_through is not None and month <= organization.imported_through:
             return MonthVerification(ComparedWith.CLOSE, changes)
         expected = await _replay_rows(tx, organization, month)
         rows = await load_corrected_rows(tx, organization_id, month)
-        found = describe_differences(expected, rows, figures_only=True)
-        return MonthVerification(ComparedWith.EVENTS_AND_CLOSE, [*found, *changes])
+        found = [*describe_differences(expected, rows, figures_only=True)]
+        return MonthVerification(ComparedWith.EVENTS_AND_CLOSE, found + changes)
 
 
 async def _find_changes_since_close(
     tx: Transaction, organization_id: UUID, month: Month
-) -> Sequence[str]:
+) -> list[str]:
     """Compare the month's hash with the one stored at its close.
 
     Months before the first close have no stored hash: they are closed and have no rows.
