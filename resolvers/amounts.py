@@ -6,7 +6,6 @@ from functools import partial
 from typing import Protocol
 from uuid import UUID
 
-from app.db.levels import ReportWindow
 from app.db.statements import Statement
 from app.domain.charges import MonthCharges, apportion_line, storage_quantity
 from app.domain.months import Month
@@ -97,19 +96,21 @@ def _apportion(
     _, window, workspace_id = workspace
     parts = [tuple(row[position] for position in positions) for row in rows]
     amounts = dict.fromkeys((part[0] for part in parts), 0)
+    month = Month.containing(window.month)
     for line in charges.workspace_lines.get(workspace_id, ()):
-        quantities = [_quantity(line.rate.measure, window, *part[1:]) for part in parts]
+        quantities = [part_quantity(line.rate.measure, month, *part[1:]) for part in parts]
         shares = apportion_line(line, quantities, charges.currency)
         for part, share in zip(parts, shares, strict=True):
             amounts[part[0]] += share
     return amounts
 
 
-def _quantity(
-    measure: Measure, window: ReportWindow, byte_microseconds: int, experiments_created: int
+def part_quantity(
+    measure: Measure, month: Month, byte_microseconds: int, experiments_created: int
 ) -> Fraction:
+    """Return what a project or member used of a workspace measure."""
     if measure is Measure.STORAGE:
-        return storage_quantity(int(byte_microseconds), Month.containing(window.month))
+        return storage_quantity(int(byte_microseconds), month)
     return Fraction(experiments_created)
 
 

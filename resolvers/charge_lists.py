@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from app.db.levels import ReportWindow
-from app.domain.charges import ChargeLine, MonthCharges
+from app.domain.charges import MonthCharges
 from resolvers.charges import charges_of_report
 from resolvers.context import Context
 from resolvers.levels import ReportKey, parse_page
@@ -72,13 +72,13 @@ async def charge_lines_of_reports(
     def to_lines(charges: MonthCharges) -> Iterable[Row]:
         start = 0 if after is None else charges.positions.get(after, len(charges.lines)) + 1
         rows = (
-            _to_line(charges, position, line)
+            to_line_row(charges, position)
             for position, line in enumerate(charges.lines[start:], start)
             if cost_centre is None or (line.cost_centre or "") == cost_centre
         )
         return islice(rows, limit)
 
-    return await _read(context, reports, _LINE_COLUMNS, to_lines)
+    return await _read(context, reports, LINE_COLUMNS, to_lines)
 
 
 async def charge_lines_of_statements(
@@ -128,7 +128,7 @@ def _to_cost_centres(charges: MonthCharges) -> Iterable[Row]:
         yield code, charges.name_of(code) or UNASSIGNED, charges.currency.from_minor(booked)
 
 
-_LINE_COLUMNS = (
+LINE_COLUMNS = (
     "id",
     "rate",
     "rate_name",
@@ -146,7 +146,9 @@ _LINE_COLUMNS = (
 )
 
 
-def _to_line(charges: MonthCharges, position: int, line: ChargeLine) -> Row:
+def to_line_row(charges: MonthCharges, position: int) -> Row:
+    """Return the columns `LINE_COLUMNS` of the line at a position."""
+    line = charges.lines[position]
     return (
         charges.line_ids[position],
         line.rate.code,

@@ -24,6 +24,7 @@ ANY_KEY = None
 REQUIRED_SCOPES: Mapping[str, Scope | None] = {
     "viewer": ANY_KEY,
     "statement": Scope.STATEMENT_READ,
+    "explain": Scope.REPORT_READ,
     "chargebackReport": Scope.REPORT_READ,
     "chargebackReports": Scope.REPORT_READ,
     "apiKeys": Scope.ADMIN,

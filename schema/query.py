@@ -6,12 +6,14 @@ from typing import Annotated
 import strawberry
 
 from app.domain.months import Month
+from resolvers.explanations import fetch_explanation
 from resolvers.report import fetch_report, fetch_reports
 from resolvers.rows import Grouped, Selection
 from resolvers.statements import fetch_statement
 from schema.arguments import OrganizationName
 from schema.audit import AuditLogEntry, audit_log
 from schema.execution import batched
+from schema.explanation import ChargeExplanation
 from schema.feed import Feed, feed
 from schema.key import ApiKey, api_keys
 from schema.month import MonthHistoryEntry, ReportMonth, month_history, months
@@ -90,6 +92,22 @@ class Query:
         cost_centre: Payer,
     ) -> Grouped:
         return await fetch_statement(info.context, month, cost_centre)
+
+    @batched(
+        key=(),
+        graphql_type=ChargeExplanation,
+        description="Why a charge line of the caller's organization has its amount: quantity, "
+        "rounding, and the month rows and events behind it.",
+    )
+    async def explain(
+        info: RequestInfo,
+        _: Sequence[tuple[()]],
+        _selection: Selection,
+        charge: Annotated[
+            strawberry.ID, strawberry.argument(description="The `id` of the charge line.")
+        ],
+    ) -> Grouped:
+        return await fetch_explanation(info.context, charge)
 
     @batched(
         key=(),

@@ -87,7 +87,7 @@ def _write(body: bytes, output: Path | None) -> None:
 def _print_table(statement: Statement) -> None:
     amount = f"Amount in {statement.currency.code}"
     names = ("Cost centre", "Rate", "Workspace", "User", "Corrects")
-    headings = (*names, "Quantity", "Price", amount)
+    headings = (*names, "Quantity", "Price", amount, "Id")
     rows = [
         (
             row.cost_centre or row.cost_centre_name,
@@ -98,6 +98,7 @@ def _print_table(statement: Statement) -> None:
             f"{row.quantity:,.6f}".rstrip("0").rstrip("."),
             f"{row.price:,f}",
             f"{row.amount:,}",
+            row.id,
         )
         for row in to_charge_rows(statement)
     ]
@@ -105,8 +106,8 @@ def _print_table(statement: Statement) -> None:
         headings,
         rows,
         title=f"Charges of {statement.organization}, {statement.month}",
-        right=headings[-3:],
-        whole={"Corrects"},
-        drop=["Price", "Quantity", "Corrects"],
+        right={"Quantity", "Price", amount},
+        whole={"Corrects", "Id"},
+        drop=["Id", "Price", "Quantity", "Corrects"],
     )
     print_line(f"total {statement.total:,} {statement.currency.code}; {statement.status}")

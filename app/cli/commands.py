@@ -9,6 +9,7 @@ from app.cli.audit import export_audit
 from app.cli.charges import show_charges
 from app.cli.cost_centres import assign_cost_centre, cost_centres
 from app.cli.database import backup, db, restore
+from app.cli.explain import explain
 from app.cli.feed import feed
 from app.cli.generate import generate
 from app.cli.help import Panel, command, command_group
@@ -46,6 +47,12 @@ command(
     panel=Panel.MONTH_END,
     examples=["charges 2026-09", "charges 2026-09 --format xlsx --output charges.xlsx"],
 )(show_charges)
+command(
+    cli,
+    "explain",
+    panel=Panel.MONTH_END,
+    examples=["explain 2026-09-1f0c2a9b7d3e4856"],
+)(explain)
 cli.add_typer(months, name="months", rich_help_panel=Panel.MONTH_END)
 cli.add_typer(rates, name="rates", rich_help_panel=Panel.MONTH_END)
 cli.add_typer(cost_centres, name="cost-centres", rich_help_panel=Panel.MONTH_END)

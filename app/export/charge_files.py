@@ -55,6 +55,7 @@ _COLUMNS: Mapping[str, _Column] = {
     "exact_amount": _Column("exactAmount", "Exact amount", _Kind.FRACTION),
     "amount": _Column("amount", "Amount", _Kind.AMOUNT),
     "currency": _Column("currency", "Currency"),
+    "id": _Column("id", "Id"),
 }
 _FIELDS = tuple(_COLUMNS[name] for name in ChargeRow._fields)
 _MONTH, _AMOUNT, _CURRENCY = (ChargeRow._fields.index(n) for n in ("month", "amount", "currency"))

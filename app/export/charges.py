@@ -17,7 +17,8 @@ class ChargeRow(NamedTuple):
     Attributes:
         quantity: To twelve decimals, half away from zero.
         exact_amount: Quantity times price before rounding, to twelve decimals.
-        amount: The booked amount.
+        amount: What is booked.
+        id: The line's id, which `explain` takes.
     """
 
     type: str
@@ -36,6 +37,7 @@ class ChargeRow(NamedTuple):
     exact_amount: Decimal
     amount: Decimal
     currency: str
+    id: str
 
 
 async def read_charge_export(
@@ -58,10 +60,11 @@ async def read_charge_export(
 
 def to_charge_rows(statement: Statement) -> list[ChargeRow]:
     """Return the lines as rows, in their order."""
-    return [_to_row(statement.charges, line) for line in statement.lines]
+    charges = statement.charges
+    return [_to_row(charges, line, f"{charges.month}-{line.digest}") for line in statement.lines]
 
 
-def _to_row(charges: MonthCharges, line: ChargeLine) -> ChargeRow:
+def _to_row(charges: MonthCharges, line: ChargeLine, line_id: str) -> ChargeRow:
     return ChargeRow(
         type="charge" if line.origin is None else "correction",
         month=charges.month,
@@ -79,4 +82,5 @@ def _to_row(charges: MonthCharges, line: ChargeLine) -> ChargeRow:
         exact_amount=round_decimal(line.exact),
         amount=charges.currency.from_minor(line.booked),
         currency=charges.currency.code,
+        id=line_id,
     )

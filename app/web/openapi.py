@@ -119,6 +119,7 @@ _CHARGE_LINE = _object(
         "exactAmount": _DECIMAL,
         "amount": _DECIMAL,
         "currency": _STRING,
+        "id": _STRING,
     }
 )
 _CHARGES = _object(

@@ -48,6 +48,12 @@ def test_a_cost_centre_leads_to_its_statement(page: Page, service: ServerProcess
     assert sum(lines) == to_amount(charged)
     assert to_amount(page.locator("tfoot td").nth(4).inner_text()) == to_amount(charged)
     save_screenshot(page, "statement")
+    page.get_by_role("button", name="why?").first.click()
+    explanation = page.locator(".explanation")
+    expect(explanation).to_contain_text("This line:")
+    booked = explanation.locator("li").last.inner_text().rpartition("booked ")[2]
+    assert booked in shown
+    assert find_axe_violations(page) == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -182,3 +182,18 @@ def test_charges_are_printed_with_total_and_status_and_written_to_a_file(
 
     run("charges", "2026-09", "--format", "xlsx", "--output", str(tmp_path / "c.xlsx"))
     assert (tmp_path / "c.xlsx").read_bytes().startswith(b"PK")
+
+
+def test_a_line_of_the_file_is_explained(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "card.toml"
+    file.write_text(RATE_CARD)
+    run("rates", "apply", str(file))
+    lines = csv.DictReader(io.StringIO(run("charges", "2026-09", "--format", "csv")))
+    [line_id] = [line["Id"] for line in lines if line["Rate"] == "storage"]
+
+    explained = run("explain", line_id)
+
+    assert explained.startswith("Storage of vision, paid by 4711 Research\n")
+    assert "quantity 100 GB-month = 100 / 1\ntimes 0.2 EUR = 20 EUR\n" in explained
+    assert "experiment.created" in explained
+    assert run("explain", "2026-09-0") == "Error: charge: there is no charge line '2026-09-0'."

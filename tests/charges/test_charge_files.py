@@ -73,6 +73,7 @@ HEADINGS = [
     "Exact amount",
     "Amount",
     "Currency",
+    "Id",
 ]
 
 
@@ -87,6 +88,7 @@ async def test_csv_has_a_row_per_line_a_total_and_the_status(
 
     # (1 GB x 5 days + 3 GB x 25 days) / 30 days = 2.666666666667 GB-months x 0.23
     assert headings == HEADINGS
+    assert {seat.pop()[:8], storage.pop()[:8]} == {"2026-09-"}
     assert ",".join(seat) == (
         "charge,2026-09,,,Unassigned,seat,Seats,SEATS,,'=ann,1,user-month,24.99,24.99,24.99,EUR"
     )
@@ -94,7 +96,7 @@ async def test_csv_has_a_row_per_line_a_total_and_the_status(
         "charge,2026-09,,4711,Research,storage,Storage,STORAGE,vision,,2.666666666667,GB-month,"
         "0.23,0.613333333333,0.61,EUR"
     )
-    assert total == ["total", "2026-09", *[""] * 12, "25.60", "EUR"]
+    assert total == ["total", "2026-09", *[""] * 12, "25.60", "EUR", ""]
     assert status[:4] == ["status", "2026-09", "", ""]
     assert status[4].startswith("CLOSED, sha256 ")
     assert len(status[4]) == len("CLOSED, sha256 ") + 64
@@ -111,6 +113,7 @@ async def test_json_spells_its_keys_as_graphql_does(
     assert (document["currency"], document["total"]) == ("EUR", "25.60")
     assert document["corrections"] == "0.00"
     assert document["status"].startswith("OPEN, as of 2026-")
+    assert document["lines"][1].pop("id").startswith("2026-09-")
     assert document["lines"][1] == {
         "type": "charge",
         "month": "2026-09",
@@ -142,7 +145,7 @@ async def test_xlsx_keeps_text_as_text_and_numbers_as_numbers(
     assert book["Charges"]["J2"].data_type == "s"
     assert rows[2][10:15] == [2.666666666667, "GB-month", 0.23, 0.613333333333, 0.61]
     assert rows[3][:2] == ["total", "2026-09"]
-    assert rows[3][14:] == [25.6, "EUR"]
+    assert rows[3][14:16] == [25.6, "EUR"]
     assert str(rows[4][4]).startswith("OPEN, as of ")
 
 

@@ -10,6 +10,7 @@ import { Icon } from "../ui/icons.js";
 import { Placeholder, Problem, ShowQuery } from "../ui/parts.js";
 import { usePrintMargins } from "../ui/print.js";
 import { compareLines, describeLine } from "./lines.js";
+import { Explanation } from "./explanation.js";
 import { COST_CENTRES_OF_MONTH, STATEMENT } from "./queries.js";
 
 const PAGE_SIZE = 100;
@@ -35,7 +36,7 @@ export function StatementPage({ months, parameters }) {
   /** @type {{ code: string | null, name: string }[] | null} */
   const found = data && (data.chargebackReport.charges?.costCentres ?? []);
   const centres = found && found.map(({ code, name }) => ({ code: code ?? "", name: nameOf(code, name) }));
-  return html`<${MonthStatement} month=${month} months=${known} centres=${centres} parameters=${parameters} />`;
+  return html`<${MonthStatement} month=${month} months=${known} centres=${centres} parameters=${parameters} canExplain />`;
 }
 
 /**
@@ -63,9 +64,9 @@ function chooseMonth(months, parameters) {
 }
 
 /**
- * @param {{ month: string, months: string[], centres: CostCentre[] | null, parameters: URLSearchParams }} properties
+ * @param {{ month: string, months: string[], centres: CostCentre[] | null, parameters: URLSearchParams, canExplain?: boolean }} properties
  */
-function MonthStatement({ month, months, centres, parameters }) {
+function MonthStatement({ month, months, centres, parameters, canExplain = false }) {
   const centre = centres && (centres.find((each) => each.code === parameters.get("centre")) ?? centres[0]);
   const variables = centre ? { month, before: addMonths(month, -1), costCentre: centre.code } : null;
   const { data, error, isLoading, retry } = useQuery(STATEMENT, variables);
@@ -83,7 +84,7 @@ function MonthStatement({ month, months, centres, parameters }) {
     ${error && html`<${Problem} error=${error} retry=${retry} />`}
     ${(centres?.length === 0 || (data && !latest && !isLoading)) && html`<${NoCharges} month=${month} />`}
     ${statement
-      ? html`<${Statement} key=${`${month} ${centre?.code}`} statement=${statement} before=${data.before} variables=${variables} />`
+      ? html`<${Statement} key=${`${month} ${centre?.code}`} statement=${statement} before=${data.before} variables=${variables} canExplain=${canExplain} />`
       : isLoading && centres?.length !== 0 && html`<p class="panel statement"><${Placeholder} width="30ch" /></p>`}
   `;
 }
@@ -121,9 +122,9 @@ function Choice({ label, name, value, options }) {
 }
 
 /**
- * @param {{ statement: StatementData, before: StatementData | null, variables: Record<string, unknown> | null }} properties
+ * @param {{ statement: StatementData, before: StatementData | null, variables: Record<string, unknown> | null, canExplain: boolean }} properties
  */
-function Statement({ statement, before, variables }) {
+function Statement({ statement, before, variables, canExplain }) {
   const { month, costCentre, costCentreName, currency } = statement;
   const name = nameOf(costCentre, costCentreName);
   usePrintMargins(`Statement of ${name} · ${formatMonth(month)}`, describeStatus(statement));
@@ -136,7 +137,7 @@ function Statement({ statement, before, variables }) {
   const total = Number(statement.total);
   return html`
     <${Headline} name=${costCentre ? name : null} total=${total} month=${month} before=${earlier} lines=${lines} money=${money} />
-    <${Lines} lines=${lines} total=${total} before=${earlier} month=${month} money=${money} variables=${variables} />
+    <${Lines} lines=${lines} total=${total} before=${earlier} month=${month} money=${money} variables=${variables} canExplain=${canExplain} />
   `;
 }
 
@@ -180,9 +181,9 @@ function describeChange({ line, amount, before }) {
 
 /**
  * @param {{ lines: import("./lines.js").StatementLine[], total: number, before: number | null, month: string,
- *   money: (value: number) => string, variables: Record<string, unknown> }} properties
+ *   money: (value: number) => string, variables: Record<string, unknown>, canExplain: boolean }} properties
  */
-function Lines({ lines, total, before, month, money, variables }) {
+function Lines({ lines, total, before, month, money, variables, canExplain }) {
   const [limit, setLimit] = useState(PAGE_SIZE);
   const sorted = [...lines].sort((one, other) => (other.amount ?? 0) - (one.amount ?? 0));
   return html`<section class="panel breakable" aria-labelledby="lines-title">
@@ -204,7 +205,7 @@ function Lines({ lines, total, before, month, money, variables }) {
           </tr>
         </thead>
         <tbody>
-          ${sorted.slice(0, limit).map((each) => html`<${LineRow} key=${each.key} each=${each} money=${money} />`)}
+          ${sorted.slice(0, limit).map((each) => html`<${LineRow} key=${each.key} each=${each} money=${money} canExplain=${canExplain} />`)}
         </tbody>
         <tfoot>
           <tr>
@@ -227,20 +228,23 @@ function Lines({ lines, total, before, month, money, variables }) {
 }
 
 /**
- * @param {{ each: import("./lines.js").StatementLine, money: (value: number) => string }} properties
+ * @param {{ each: import("./lines.js").StatementLine, money: (value: number) => string, canExplain: boolean }} properties
  */
-function LineRow({ each, money }) {
+function LineRow({ each, money, canExplain }) {
   const { line, amount, before, change } = each;
+  const [isExplained, setExplained] = useState(false);
+  const toggle = () => setExplained(!isExplained);
   const tag = line.originMonth ? `correction of ${formatMonth(line.originMonth)}` : before == null ? "new" : amount == null ? "gone" : null;
   return html`<tr class=${amount == null ? "aside" : ""}>
-    <th scope="row">${describeLine(line)}${tag && html`<span class="tag">${tag}</span>`}</th>
+    <th scope="row">${describeLine(line)}${tag && html`<span class="tag">${tag}</span>`}${canExplain && amount != null && html` <button class="why" type="button" aria-expanded=${isExplained} onClick=${toggle}>why?</button>`}</th>
     <td class="medium">${line.rateName}</td>
     <td class="number medium">${amount == null ? NONE : `${formatQuantity(line.quantity)} ${line.unit}${Number(line.quantity) === 1 ? "" : "s"}`}</td>
     <td class="number wide">${money(Number(line.price))}</td>
     <td class="number medium">${before == null ? NONE : money(before)}</td>
     <td class="number">${amount == null ? NONE : money(amount)}</td>
     <td class="number">${formatSigned(change, money)}</td>
-  </tr>`;
+  </tr>
+  ${isExplained && html`<tr><td colspan="7"><${Explanation} id=${line.id} money=${money} /></td></tr>`}`;
 }
 
 /** @param {string} quantity */

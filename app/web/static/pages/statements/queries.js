@@ -14,3 +14,15 @@ fragment Statement on Statement {
   month costCentre costCentreName status closedAt chargesHash currency total
   lines { id rate rateName measure workspace userName originMonth quantity unit price amount }
 }`;
+
+export const EXPLANATION = `
+query Explanation($charge: ID!) {
+  explain(charge: $charge) {
+    line { rateName workspace userName originMonth quantity unit price exactAmount amount }
+    numerator
+    denominator
+    rounding { level exactAmount amount }
+    parts { name quantity unit amount }
+    events { time type source data }
+  }
+}`;

@@ -1,0 +1,155 @@
+"""Statements of the explanation of a charge line: the facts that it rests on."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    Date,
+    DateTime,
+    Integer,
+    Select,
+    String,
+    Uuid,
+    any_,
+    bindparam,
+    cast,
+    or_,
+    select,
+)
+
+from app.db.levels import ORGANIZATION
+from app.db.row_reader import RowReader
+from app.db.statements import Composable, compile_once
+from app.db.tables import Correction, Event, PlatformUser, Project
+from app.domain.figures import Figure
+
+
+class EventRow(NamedTuple):
+    """An accepted event."""
+
+    source: str
+    id: str
+    type: str
+    occurred_at: datetime
+    received_at: datetime
+    data: str
+
+
+class LateRow(NamedTuple):
+    """What late events add to a figure of a closed month, by project and user."""
+
+    project: str | None
+    username: str | None
+    amount: Decimal
+
+
+async def read_events_of_workspace(
+    read: RowReader, workspace_id: UUID, before: datetime, limit: int
+) -> Sequence[EventRow]:
+    """Return the events of a workspace's projects and experiments, latest first."""
+    parameters = {"workspace_id": workspace_id, "before": before, "limit": limit}
+    return [EventRow(*row) for row in await read(_select_events_of_workspace(), parameters)]
+
+
+@compile_once
+def _select_events_of_workspace() -> Composable:
+    workspace = bindparam("workspace_id", type_=Uuid)
+    created = Event.__table__.alias("created")
+    projects = select(Project.project_id).where(
+        Project.organization_id == ORGANIZATION, Project.workspace_id == workspace
+    )
+    experiments = select(created.c.subject_id).where(
+        created.c.organization_id == ORGANIZATION, created.c.parent_id.in_(projects)
+    )
+    return _select_events().where(
+        or_(
+            Event.subject_id == workspace,
+            Event.subject_id.in_(projects),
+            Event.subject_id.in_(experiments),
+        )
+    )
+
+
+async def read_events_of_entities(
+    read: RowReader, entities: Sequence[UUID], before: datetime, limit: int
+) -> Sequence[EventRow]:
+    """Return the events of users and memberships, uses excepted, latest first."""
+    parameters = {"entities": list(entities), "before": before, "limit": limit}
+    return [EventRow(*row) for row in await read(_select_events_of_entities(), parameters)]
+
+
+@compile_once
+def _select_events_of_entities() -> Composable:
+    return _select_events().where(
+        Event.subject_id == any_(bindparam("entities", type_=ARRAY(Uuid)))
+    )
+
+
+def _select_events() -> Select[Any]:
+    """Select all events but uses, which are too many to list: month rows count them."""
+    columns: tuple[Any, ...] = (
+        *(Event.source, Event.id, Event.type, Event.occurred_at, Event.received_at),
+        cast(Event.data, String),
+    )
+    return (
+        select(*columns)
+        .where(
+            Event.organization_id == ORGANIZATION,
+            Event.type != "usage.recorded",
+            Event.occurred_at < bindparam("before", type_=DateTime(timezone=True)),
+        )
+        .order_by(Event.occurred_at.desc(), Event.uid)
+        .limit(bindparam("limit", type_=Integer))
+    )
+
+
+async def read_late_rows(
+    read: RowReader,
+    booked_month: date,
+    origin_month: date,
+    figure: Figure,
+    workspace_id: UUID | None,
+    user_id: UUID | None,
+) -> Sequence[LateRow]:
+    """Return the corrections behind a line, those of a workspace or of a user."""
+    parameters = {
+        "booked_month": booked_month,
+        "origin_month": origin_month,
+        "figure": str(figure),
+        "workspace_id": workspace_id,
+        "user_id": user_id,
+    }
+    return [LateRow(*row) for row in await read(_select_late_rows(), parameters)]
+
+
+@compile_once
+def _select_late_rows() -> Select[Any]:
+    columns: tuple[Any, ...] = (Project.name, PlatformUser.username, Correction.amount)
+    workspace, user = (bindparam(name, type_=Uuid) for name in ("workspace_id", "user_id"))
+    return (
+        select(*columns)
+        .outerjoin(
+            Project,
+            (Project.organization_id == ORGANIZATION)
+            & (Project.workspace_id == Correction.workspace_id)
+            & (Project.project_id == Correction.project_id),
+        )
+        .outerjoin(
+            PlatformUser,
+            (PlatformUser.organization_id == ORGANIZATION)
+            & (PlatformUser.user_id == Correction.user_id),
+        )
+        .where(
+            Correction.organization_id == ORGANIZATION,
+            Correction.booked_month == bindparam("booked_month", type_=Date),
+            Correction.origin_month == bindparam("origin_month", type_=Date),
+            Correction.figure == bindparam("figure", type_=Correction.figure.type),
+            or_(workspace.is_(None), Correction.workspace_id == workspace),
+            or_(user.is_(None), Correction.user_id == user),
+        )
+        .order_by(Project.name, PlatformUser.username, Correction.project_id, Correction.user_id)
+    )
