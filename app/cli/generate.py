@@ -6,9 +6,8 @@ from typing import Annotated
 import typer
 
 from app.cli.options import parse_instant
-from app.demo.generate import OrganizationShape, generate_events
+from app.demo.generate import DEMO_SEED, OrganizationShape, generate_events
 from app.domain.errors import InvalidArgument
-from app.server.serve import DEMO_SEED
 
 
 def generate(

@@ -89,6 +89,8 @@ class Usage(Activity):
             return ()
         rng = self._simulation.rng
         count = 1 + rng.randbelow(1 + rng.randbelow(self._most))
+        if self._user.is_idle(now):
+            return ()
         return (facts.usage_recorded(self._user, self._channel, count),)
 
 

@@ -41,6 +41,12 @@ class User:
     """The workspaces that the user is planned for, the main one first."""
     members: list["Member"] = field(default_factory=list)
     """The active memberships."""
+    idle_from: int | None = None
+    """When the person stops using the platform for good; the account stays licensed."""
+
+    def is_idle(self, now: int) -> bool:
+        """Return whether the person has stopped using the platform."""
+        return self.idle_from is not None and now >= self.idle_from
 
     def is_member_of(self, workspace: "Workspace") -> bool:
         """Return whether the user has an active membership there."""

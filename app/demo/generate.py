@@ -20,7 +20,9 @@ from app.demo.seeded_random import SeededRandom
 from app.demo.shape import OrganizationShape
 from app.demo.simulation import Simulation
 
-__all__ = ["DEMO_ADMIN", "OrganizationShape", "generate_events"]
+__all__ = ["DEMO_ADMIN", "DEMO_SEED", "OrganizationShape", "generate_events"]
+
+DEMO_SEED = 2026
 
 
 def generate_events(shape: OrganizationShape, *, seed: int, until: datetime) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ from functools import partial
 from itertools import chain
 from typing import NamedTuple, TypeAlias, TypeVar
 
-from app.demo.entities import Project, User, Workspace
+from app.demo.entities import MANAGER, Project, User, Workspace
 from app.demo.event_queue import Fact, Instant, ScheduledAction
 from app.demo.history import DAY, HOUR
 from app.demo.organization import Organization
@@ -20,6 +20,7 @@ _FOUNDING_WORKSPACES_PERCENT = 65
 _LAST_OPENING = 6 * DAY
 _OLDEST_ACCOUNT = 1_000 * DAY
 _FEWEST_FOR_CLOSING = 4
+_MANAGERS_PER_IDLE_ONE, _USED_PERCENT = 3, 60
 
 T = TypeVar("T")
 ProjectEnd: TypeAlias = Callable[[Project, Instant], Iterable[Fact]]
@@ -43,6 +44,7 @@ class Scenario:
         self._users = users
         self._workspaces = workspaces
         self._careers: list[Career | None] = []
+        self._staying_managers = 0
         self._project_ends: list[ProjectEnd | None] = []
 
     def begin(self) -> None:
@@ -208,6 +210,16 @@ class Scenario:
         career = self._careers.pop()
         if career is not None:
             self._schedule_later(now, career.percents, partial(career.action, user))
+        elif user.habit is MANAGER:
+            self._plan_idleness(user)
+
+    def _plan_idleness(self, user: User) -> None:
+        """Let every third of the managers who stay lose interest after most of the history."""
+        self._staying_managers += 1
+        if self._staying_managers % _MANAGERS_PER_IDLE_ONE == 0:
+            history = self._simulation.history
+            share = (history.end - history.start) * _USED_PERCENT // 100
+            user.idle_from = history.start + share
 
     def _career_deck(self) -> list[Career | None]:
         return [

@@ -8,44 +8,29 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from uuid import UUID
 
 import uvicorn
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from app import __version__
 from app.clock import system_clock
 from app.console import stderr, stdout
 from app.db.engine import Database
-from app.demo.generate import DEMO_ADMIN, OrganizationShape, generate_events
-from app.demo.rate_card import demo_rate_card
-from app.domain.audit import OPERATOR
-from app.domain.callers import DEFAULT_ORGANIZATION, Scope
 from app.domain.errors import ChargebackError
 from app.domain.months import Month
-from app.ingest.store import CHUNK_SIZE
 from app.main import create_app
 from app.observability.logs import configure_logs
 from app.observability.metrics import Metrics
 from app.server.background_jobs import BackgroundJobs
+from app.server.demo import prepare_demo
 from app.server.http_protocol import BoundedHttpProtocol
 from app.server.ingest_worker.supervisor import IngestWorkerClient, start_worker
 from app.server.process_tuning import trim_malloc, tune_gc
 from app.server.source_scheduler import schedule_sources
 from app.server.store import open_store
 from app.services.audit import record_start
-from app.services.file_import import import_lines
-from app.services.key_loader import KeyLoader
-from app.services.keys import create_key
-from app.services.organizations import find_organization
-from app.services.rate_card_file import apply_rate_card, parse_rate_card
-from app.services.sessions import authenticate_key
 from app.settings import LogFormat, Settings
 
-DEMO_SEED = 2026
-_DEMO_KEY_FILE = "demo.key"
 _GRACE_SECONDS = 10
 
 
@@ -73,7 +58,7 @@ async def serve(settings: Settings, *, host: str, port: int, data_dir: Path, dem
             database.monitor.run(),
             IngestWorkerClient(process, database, settings, log_format) as worker,
         ):
-            key = await _prepare_demo(database, settings, data_dir) if demo else None
+            key = await prepare_demo(database, settings, data_dir) if demo else None
             await record_start(database, settings, system_clock())
             address = f"http://{_format_host(host)}:{listener.getsockname()[1]}"
             print_welcome = partial(_print_welcome, address, key)
@@ -151,63 +136,6 @@ def _bind(host: str, port: int) -> Iterator[socket.socket]:
 
 def _format_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-async def _prepare_demo(database: Database, settings: Settings, data_dir: Path) -> str | None:
-    """Load the demo organization into an empty store; return a valid key of its admin."""
-    organization = await find_organization(database, DEFAULT_ORGANIZATION)
-    if organization.first_month is None:
-        await _load_demo(database, organization.organization_id)
-    key_file = data_dir / _DEMO_KEY_FILE
-    key = key_file.read_text().strip() if key_file.is_file() else ""
-    try:
-        (await authenticate_key(KeyLoader(database), key, settings, system_clock())).require(
-            Scope.ADMIN
-        )
-    except ChargebackError:
-        key = await _create_demo_key(database, organization.organization_id)
-        _write_key_file(key_file, key)
-    return key
-
-
-def _write_key_file(file: Path, key: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.touch(mode=0o600)
-    file.write_text(f"{key}\n")
-
-
-async def _create_demo_key(database: Database, organization_id: UUID) -> str:
-    created = await create_key(
-        database,
-        organization_id,
-        username=DEMO_ADMIN,
-        scopes=[Scope.ADMIN],
-        label="demo",
-        expires_at=None,
-        now=system_clock(),
-    )
-    return str(created.text)
-
-
-async def _load_demo(database: Database, organization_id: UUID) -> None:
-    now = system_clock()
-    lines = generate_events(OrganizationShape(), seed=DEMO_SEED, until=now)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=stderr) as progress:
-        task = progress.add_task("Loading the demo organization …")
-
-        def chunks() -> Iterator[list[bytes]]:
-            count = 0
-            while chunk := list(islice(lines, CHUNK_SIZE)):
-                yield chunk
-                count += len(chunk)
-                description = f"Loading the demo organization … {count:,} events"
-                progress.update(task, description=description)
-
-        await import_lines(database, organization_id, chunks(), now)
-    current = Month.containing(now)
-    rate_card = parse_rate_card(demo_rate_card(current.plus(-OrganizationShape().months), current))
-    await apply_rate_card(database, organization_id, rate_card, by=OPERATOR, now=now)
 
 
 def _print_welcome(address: str, key: str | None) -> None:
