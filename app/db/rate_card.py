@@ -3,11 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select, text, update
-from sqlalchemy.dialects.postgresql import insert
+import orjson
+from sqlalchemy import String, cast, func, select, text, update
+from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.levels import ORGANIZATION
@@ -75,12 +76,7 @@ async def require_cost_centres(
 
 async def read_rates(read: RowReader) -> Sequence[rates.Rate]:
     """Return the rates, sorted by code."""
-    return [
-        rates.Rate(
-            code, name, Measure(measure), None if split is None else Split(split), cost_centre
-        )
-        for code, name, measure, split, cost_centre in await read(_select_rates(), {})
-    ]
+    return [_to_rate(*row) for row in await read(_select_rates(), {})]
 
 
 async def read_prices(read: RowReader) -> Sequence[PriceRow]:
@@ -89,32 +85,65 @@ async def read_prices(read: RowReader) -> Sequence[PriceRow]:
     return [PriceRow(rate, Month.containing(day), amount) for rate, day, amount in rows]
 
 
-async def read_assignments(read: RowReader) -> Sequence[AssignmentRow]:
-    """Return all assignments, sorted by kind, entity and month."""
-    rows = await read(_select_assignments(), {})
-    return [
-        AssignmentRow(AssignedKind(kind), key, Month.containing(day), cost_centre)
-        for kind, key, day, cost_centre in rows
-    ]
-
-
 async def read_rate_card(read: RowReader) -> RateCard:
-    """Return the whole rate card."""
-    prices: dict[str, dict[Month, Decimal | None]] = defaultdict(dict)
-    for price in await read_prices(read):
-        prices[price.rate][price.from_month] = price.amount
-    assigned: dict[AssignedKind, dict[UUID, dict[Month, str | None]]] = {
+    """Return the whole rate card, with one statement."""
+    [row] = await read(_select_rate_card(), {})
+    currency, *tables = row
+    cost_centres, found_rates, prices, assignments = map(orjson.loads, tables)
+    histories: dict[str, dict[Month, Decimal | None]] = defaultdict(dict)
+    for rate, day, amount in prices:
+        histories[rate][Month.parse(day[:7])] = None if amount is None else Decimal(amount)
+    assigned: dict[str, dict[UUID, dict[Month, str | None]]] = {
         kind: defaultdict(dict) for kind in AssignedKind
     }
-    for row in await read_assignments(read):
-        assigned[row.kind][row.entity_id][row.from_month] = row.cost_centre
+    for kind, key, day, cost_centre in assignments:
+        assigned[kind][UUID(key)][Month.parse(day[:7])] = cost_centre
     return RateCard(
-        await read_currency(read),
-        {centre.code: centre for centre in await read_cost_centres(read)},
-        await read_rates(read),
-        prices,
+        None if currency is None else Currency.parse(currency),
+        {code: rates.CostCentre(code, name) for code, name in cost_centres},
+        [_to_rate(*values) for values in found_rates],
+        histories,
         assigned[AssignedKind.WORKSPACE],
         assigned[AssignedKind.USER],
+    )
+
+
+def _to_rate(
+    code: str, name: str, measure: str, split: str | None, cost_centre: str | None
+) -> rates.Rate:
+    return rates.Rate(
+        code, name, Measure(measure), None if split is None else Split(split), cost_centre
+    )
+
+
+@compile_once
+def _select_rate_card() -> Composable:
+    """Select the currency, and each table as a JSON array of rows."""
+    columns: tuple[Any, ...] = (
+        Organization.currency,
+        _all_rows(CostCentre, *_COST_CENTRE_COLUMNS),
+        _all_rows(Rate, *_RATE_COLUMNS),
+        _all_rows(Price, *_PRICE_COLUMNS),
+        _all_rows(Assignment, "kind", "entity_id", "from_month", "cost_centre"),
+    )
+    return select(*columns).where(Organization.organization_id == ORGANIZATION)
+
+
+_COST_CENTRE_COLUMNS = ("code", "name")
+_RATE_COLUMNS = ("code", "name", "measure", "split", "cost_centre")
+_PRICE_COLUMNS = ("rate", "from_month", "amount")
+
+
+def _all_rows(table: type[Base], *names: str) -> Any:
+    """Return all the organization's rows as a JSON array of arrays, sorted by primary key."""
+    columns = table.__table__.c
+    row = func.json_build_array(*(cast(columns[name], String) for name in names))
+    rows = func.json_agg(aggregate_order_by(row, *table.__table__.primary_key))
+    return (
+        select(func.coalesce(cast(rows, String), "[]"))
+        .where(columns.organization_id == ORGANIZATION)
+        .scalar_subquery()
+        .label(table.__tablename__)
     )
 
 
@@ -125,22 +154,17 @@ def _select_currency() -> Composable:
 
 @compile_once
 def _select_cost_centres() -> Composable:
-    return _select_all(CostCentre, "code", "name")
+    return _select_all(CostCentre, *_COST_CENTRE_COLUMNS)
 
 
 @compile_once
 def _select_rates() -> Composable:
-    return _select_all(Rate, "code", "name", "measure", "split", "cost_centre")
+    return _select_all(Rate, *_RATE_COLUMNS)
 
 
 @compile_once
 def _select_prices() -> Composable:
-    return _select_all(Price, "rate", "from_month", "amount")
-
-
-@compile_once
-def _select_assignments() -> Composable:
-    return _select_all(Assignment, "kind", "entity_id", "from_month", "cost_centre")
+    return _select_all(Price, *_PRICE_COLUMNS)
 
 
 def _select_all(table: type[Base], *names: str) -> Composable:

@@ -28,7 +28,8 @@ from app.services.rate_card import (
     set_price,
     set_rate,
 )
-from tests.conftest import NOW, Feed, event
+from tests.charges.conftest import Finance
+from tests.conftest import NOW, Feed, event, record_statements
 
 OWN = organization_id(DEFAULT_ORGANIZATION)
 SEPTEMBER, OCTOBER = Month(2026, 9), Month(2026, 10)
@@ -228,3 +229,20 @@ async def test_prices_need_a_currency(editor: RateCardEditor) -> None:
         await editor.price("storage", SEPTEMBER, "0.20")
     with pytest.raises(NotFound, match="no cost centre '4711'"):
         await editor.rate(Rate("fee", "Platform", Measure.FEE, None, "4711"))
+
+
+async def test_the_whole_rate_card_is_read_with_one_statement(
+    finance: Finance, feed: Feed, database: Database
+) -> None:
+    await feed(event("workspace.upserted", "2026-09-01T00:00:00Z", name="vision"))
+    await finance.charge(STORAGE, "0.2")
+    await finance.assign_workspace("vision", "4711")
+
+    with record_statements(database) as statements:
+        charges = await finance.charges(SEPTEMBER)
+
+    tables = ("cost_centre", "rate", "price", "assignment")
+    reads = [text for text in statements.texts if any(f"FROM {each}" in text for each in tables)]
+    assert charges["currency"] == "EUR"
+    assert len(reads) == 1
+    assert all(f"FROM {each}" in reads[0] for each in tables)
