@@ -1,7 +1,5 @@
 """`chargeback cost-centres` and `chargeback assign`: who pays for what."""
 
-import csv
-from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -17,24 +15,25 @@ from app.console import print_line
 from app.db.engine import Database
 from app.domain.audit import OPERATOR
 from app.domain.callers import DEFAULT_ORGANIZATION
-from app.domain.errors import InvalidArgument, InvalidMonth
+from app.domain.errors import InvalidArgument
 from app.domain.months import Month
-from app.domain.rates import AssignedKind, CostCentre
+from app.domain.rates import CostCentre
 from app.server.store import run_with_store
 from app.services.organizations import find_organization
 from app.services.rate_card import (
-    AssignmentEntry,
     assign,
     fetch_rate_card,
     list_assignments,
     set_cost_centre,
 )
-from app.services.rate_card_file import to_cost_centre
+from app.services.rate_card_csv import (
+    ASSIGNMENT_COLUMNS,
+    parse_assignments_csv,
+    to_assignment,
+)
 from app.settings import Settings
 
 cost_centres = command_group("List and set cost centres: who pays.")
-
-_CSV_COLUMNS = ("kind", "name", "cost_centre", "from")
 
 
 class Assigned(StrEnum):
@@ -108,7 +107,8 @@ def assign_cost_centre(
     file: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help=f"A CSV file of many, with the columns {', '.join(_CSV_COLUMNS)}."
+            metavar="FILE",
+            help=f"A CSV file of many, with the columns {', '.join(ASSIGNMENT_COLUMNS)}.",
         ),
     ] = None,
     organization: InOrganization = DEFAULT_ORGANIZATION,
@@ -119,13 +119,13 @@ def assign_cost_centre(
     if file is not None:
         if kind or name or code or from_month:
             raise InvalidArgument("--file excludes the other arguments: the file has them.")
-        entries = list(_read_assignments(file))
+        entries = parse_assignments_csv(str(file), read_text(file))
     elif kind is None or name is None or code is None or from_month is None:
         raise InvalidArgument(
             "assign: give workspace|user NAME CODE --from MONTH, or --file FILE."
         )
     else:
-        entries = [_to_entry(kind, name, code, from_month)]
+        entries = [to_assignment(kind, name, code, from_month)]
 
     async def run(database: Database, _: Settings) -> None:
         found = await find_organization(database, organization)
@@ -133,26 +133,3 @@ def assign_cost_centre(
         print_line(f"stored {len(entries)} assignments")
 
     run_with_store(data_dir, env_file, run)
-
-
-def _to_entry(kind: str, name: str, code: str, from_month: str) -> AssignmentEntry:
-    month = Month.parse(from_month)
-    return AssignmentEntry(AssignedKind(kind.upper()), name, to_cost_centre(code), month)
-
-
-def _read_assignments(file: Path) -> Iterator[AssignmentEntry]:
-    """Read a CSV file of assignments.
-
-    Raises:
-        InvalidArgument: The file cannot be read, lacks a column, or a row has a bad cell.
-    """
-    rows = csv.DictReader(read_text(file).splitlines())
-    missing = [column for column in _CSV_COLUMNS if column not in (rows.fieldnames or ())]
-    if missing:
-        raise InvalidArgument(f"{file}: the column {missing[0]!r} is missing.")
-    for row in rows:
-        try:
-            yield _to_entry(*(row[column] or "" for column in _CSV_COLUMNS))
-        except (InvalidMonth, ValueError) as error:
-            problem = error if isinstance(error, InvalidMonth) else "kind: use workspace or user."
-            raise InvalidArgument(f"{file}, line {rows.line_num}: {problem}") from None

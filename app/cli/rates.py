@@ -20,6 +20,7 @@ from app.domain.rates import Measure, Rate, RateCard, Split
 from app.server.store import run_with_store
 from app.services.organizations import find_organization
 from app.services.rate_card import fetch_rate_card, set_price, set_rate
+from app.services.rate_card_csv import ASSIGNMENT_COLUMNS, PRICE_COLUMNS, parse_rate_card_csv
 from app.services.rate_card_file import apply_rate_card, parse_price, parse_rate_card
 from app.settings import Settings
 from resolvers.charge_lists import trim
@@ -132,12 +133,20 @@ def price(
 @command(
     rates,
     "apply",
-    examples=["rates apply rate-card.toml --dry-run", "rates apply rate-card.toml"],
+    examples=[
+        "rates apply rate-card.toml --dry-run",
+        "rates apply rate-card.toml",
+        "rates apply prices.csv",
+    ],
 )
 def apply(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="A whole rate card, in TOML."),
+        typer.Argument(
+            metavar="FILE",
+            help="A whole rate card in TOML; or a .csv file of prices "
+            f"({', '.join(PRICE_COLUMNS)}) or assignments ({', '.join(ASSIGNMENT_COLUMNS)}).",
+        ),
     ],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the difference and store nothing.")
@@ -146,8 +155,10 @@ def apply(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:
-    """Apply a file of the whole rate card, all or nothing, and show what it changes."""
-    rate_card = parse_rate_card(read_text(file))
+    """Apply a file of the rate card, all or nothing, and show what it changes."""
+    is_csv = file.suffix.lower() == ".csv"
+    text = read_text(file)
+    rate_card = parse_rate_card_csv(str(file), text) if is_csv else parse_rate_card(text)
 
     async def run(database: Database, _: Settings) -> None:
         found = await find_organization(database, organization)

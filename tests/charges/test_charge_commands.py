@@ -197,3 +197,50 @@ def test_a_line_of_the_file_is_explained(run: Run, tmp_path: Path) -> None:
     assert "quantity 100 GB-month = 100 / 1\ntimes 0.2 EUR = 20 EUR\n" in explained
     assert "experiment.created" in explained
     assert run("explain", "2026-09-0") == "Error: charge: there is no charge line '2026-09-0'."
+
+
+def test_prices_and_assignments_come_from_csv_files(run: Run, tmp_path: Path) -> None:
+    card, prices, payers = (tmp_path / name for name in ("card.toml", "prices.csv", "payers.csv"))
+    card.write_text(RATE_CARD)
+    run("rates", "apply", str(card))
+    prices.write_text("rate,from,amount\nstorage,2026-09,0.25\nplatform,2026-10,none\n")
+    payers.write_text("kind,name,cost_centre,from\nworkspace,vision,4712,2026-09\n")
+
+    rehearsed = run("rates", "apply", str(prices), "--dry-run")
+    assert "would change 2 entries; nothing was stored" in rehearsed
+    assert "changed 2 entries" in run("rates", "apply", str(prices))
+    assert run("rates", "apply", str(prices)) == "nothing differs\n"
+    assert "changed 1 entries" in run("rates", "apply", str(payers))
+    # 100 GB x 0.25, now paid by 4712; October has its own price, and no fee any more.
+    assert ("4712", "storage", "25.00") in charged(run, "2026-09")
+    assert charged(run, "2026-10") == [("4712", "storage", "30.00")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rate,from\nstorage,2026-09\n", ": the column 'amount' is missing."),
+        (
+            "rate,from,amount,note\nstorage,2026-09,1,x\n",
+            ": unknown column 'note'; allowed are rate, from, amount.",
+        ),
+        ("rate,from,amount\nstorage,2026-09\n", ", line 2: must have 3 cells."),
+        ("rate,from,amount\nstorage,2026-13,1\n", ", line 2: "),
+        (
+            "rate,from,amount\nstorage,2026-09,1\nstorage,2026-10,x\n",
+            ", line 3: amount: must be a number or none, which ends the price; got 'x'.",
+        ),
+        ('rate,from,amount\nstorage,2026-09,"1\n', ", line 2: not CSV: "),
+        ("", ": the column 'kind' is missing."),
+    ],
+)
+def test_a_wrong_csv_file_is_refused_in_words_and_stores_nothing(
+    run: Run, tmp_path: Path, text: str, message: str
+) -> None:
+    card, prices = tmp_path / "card.toml", tmp_path / "prices.csv"
+    card.write_text(RATE_CARD)
+    run("rates", "apply", str(card))
+    prices.write_text(text)
+
+    assert f"Error: {prices}{message}" in run("rates", "apply", str(prices))
+    assert run("rates", "apply", str(card)) == "nothing differs\n"
