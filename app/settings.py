@@ -124,6 +124,12 @@ class Settings(BaseSettings):
         le=365,
         description="Close each month automatically this many days after its end. Unset: never.",
     )
+    focus_provider_name: str = Field(
+        "Chargeback",
+        min_length=1,
+        max_length=100,
+        description="The provider, publisher and invoice issuer in FOCUS files of charges.",
+    )
     event_retention_days: int | None = Field(
         None,
         ge=400,

@@ -29,6 +29,7 @@ class Statement(NamedTuple):
         charges: All charges of the month.
         lines: Those of the statement.
         cost_centre_name: The name of the cost centre, or `Unassigned`; None for all.
+        provider: Who charges, as FOCUS files name it.
         closed_at: When the month was closed; None while it is open.
         as_of: When the charges were last different; the time of the request in the current month.
     """
@@ -38,6 +39,7 @@ class Statement(NamedTuple):
     charges: MonthCharges
     lines: Sequence[ChargeLine]
     cost_centre_name: str | None
+    provider: str
     closed_at: datetime | None
     as_of: datetime
 
@@ -121,6 +123,7 @@ async def read_statement(
         charges,
         charges.lines if cost_centre is None else charges.lines_of(cost_centre),
         charges.cost_centre_names.get(cost_centre or "", name),
+        context.settings.focus_provider_name,
         report["closed_at"],
         context.now if is_current else report["created_at"],
     )

@@ -20,8 +20,8 @@ from app.domain.charges import ChargeLine, MonthCharges, Party
 from app.domain.money import Currency
 from app.domain.months import Month
 from app.domain.rates import Measure, Rate, Split
-from app.export.charges import ChargeExport
 from app.export.focus import write_focus_parquet
+from resolvers.statements import Statement
 
 EXPECTED_FAILURES: Mapping[str, str] = {
     "closed": "InvoiceId-C-004-C",
@@ -44,7 +44,7 @@ SEATS = Rate("seat", "Seats", Measure.SEATS)
 FEE = Rate("platform", "Platform", Measure.FEE, Split.PROPORTIONAL)
 
 
-def sample(closed_at: datetime | None) -> ChargeExport:
+def sample(closed_at: datetime | None) -> Statement:
     """Return storage, a correction of it, an unassigned seat and a fee."""
     vision, ann = Party(UUID(int=1), "vision"), Party(UUID(int=2), "ann")
     price = Decimal("0.2300000000")
@@ -66,7 +66,9 @@ def sample(closed_at: datetime | None) -> ChargeExport:
         flows_known=True,
     )
     as_of = datetime(2026, 11, 5, tzinfo=UTC)
-    return ChargeExport("default", (UUID(int=3), window), charges, lines, closed_at, as_of)
+    return Statement(
+        "default", (UUID(int=3), window), charges, lines, None, "Chargeback", closed_at, as_of
+    )
 
 
 def failed_rules(programs: Path, file: Path) -> list[str]:

@@ -1,6 +1,6 @@
 """The charges of a month in FOCUS, the FinOps Open Cost and Usage Specification, 1.2 and 1.4.
 
-For internal chargeback the provider, publisher and invoice issuer are this service. A line keeps
+For internal chargeback the provider, publisher and invoice issuer are one name. A line keeps
 `quantity x price` unrounded in ContractedCost; BilledCost is the booked amount.
 """
 
@@ -19,7 +19,6 @@ from app.export.charge_files import import_pyarrow
 from resolvers.charge_lists import UNASSIGNED, round_decimal, trim
 from resolvers.statements import Statement
 
-PROVIDER = "Chargeback"
 _PRODUCT_DIGITS = 60
 """Enough for any quantity times any price, exactly."""
 _COSTS = frozenset({"BilledCost", "EffectiveCost", "ListCost", "ContractedCost"})
@@ -99,10 +98,10 @@ def focus_rows(statement: Statement) -> Iterator[Mapping[str, Any]]:
             "ServiceCategory": "AI and Machine Learning",
             "ServiceSubcategory": "Machine Learning",
             "ServiceName": "Experiment tracking",
-            "ProviderName": PROVIDER,
-            "PublisherName": PROVIDER,
-            "InvoiceIssuerName": PROVIDER,
-            "ServiceProviderName": PROVIDER,
+            "ProviderName": statement.provider,
+            "PublisherName": statement.provider,
+            "InvoiceIssuerName": statement.provider,
+            "ServiceProviderName": statement.provider,
         }
 
 

@@ -65,15 +65,17 @@ def _read_rows(name: str, text: str) -> "csv.DictReader[str]":
 
 
 def _require_columns(name: str, found: Sequence[str] | None, columns: Sequence[str]) -> None:
+    given = found or ()
     for column in columns:
-        if column not in (found or ()):
+        if column not in given:
             raise InvalidArgument(f"{name}: the column {column!r} is missing.")
-    for column in found or ():
+    for column in given:
         if column not in columns:
-            allowed = ", ".join(columns)
             raise InvalidArgument(
-                f"{name}: unknown column {column[:40]!r}; allowed are {allowed}."
+                f"{name}: unknown column {column[:40]!r}; allowed are {', '.join(columns)}."
             )
+    if len(given) != len(columns):
+        raise InvalidArgument(f"{name}: a column stands twice in the first line.")
 
 
 def _parse_prices(name: str, rows: "csv.DictReader[str]") -> Iterator[PriceEntry]:

@@ -86,6 +86,7 @@ def _etag(statement: Statement, query: _Query) -> str:
         f"{instant.timestamp():.6f}",
         query.form,
         payer,
+        statement.provider.encode().hex(),
     )
     return "-".join(map(str, parts))
 

@@ -7,10 +7,12 @@ from decimal import Decimal
 
 import pytest
 
+from app.db.engine import Database
+from app.settings import Settings
 from tests.charges.conftest import FEE, OCTOBER, SEAT, SEPTEMBER, STORAGE, Finance
 from tests.charges.test_charge_files import ChargesClient, charges
 from tests.charges.test_worked_examples import experiment, user
-from tests.conftest import Feed, event
+from tests.conftest import Feed, FixedClock, create_client, event
 
 __all__ = ["charges"]
 
@@ -81,3 +83,33 @@ async def test_only_a_closed_month_has_an_invoice(
     assert {row["InvoiceId"] for row in parse(await charges("focus-1.2", "2026-10"))} == {
         "2026-10"
     }
+
+
+async def test_the_provider_is_a_setting(
+    october: Finance, database: Database, clock: FixedClock, admin_key: str
+) -> None:
+    settings = Settings.load(admin_user_list="root", focus_provider_name="ML platform")
+    tags = []
+    for each in (settings, Settings.load(admin_user_list="root")):
+        async with create_client(database, each, clock) as client:
+            response = await client.get(
+                "/api/admin/chargeback/charges",
+                params={"reportMonth": "2026-10", "format": "focus-1.2"},
+                headers={"Authorization": admin_key},
+            )
+        tags.append(response.headers["etag"])
+        names = {row["ProviderName"] for row in parse(response.content)}
+        assert names == {each.focus_provider_name}
+
+    assert tags[0] != tags[1]
+
+
+async def test_publisher_and_issuer_are_the_provider(
+    october: Finance, charges: ChargesClient
+) -> None:
+    for form, names in (
+        ("focus-1.2", ("ProviderName", "PublisherName", "InvoiceIssuerName")),
+        ("focus-1.4", ("ServiceProviderName", "InvoiceIssuerName")),
+    ):
+        rows = parse(await charges(form, "2026-10"))
+        assert {row[name] for row in rows for name in names} == {"Chargeback"}
