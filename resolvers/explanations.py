@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
-from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
@@ -16,9 +15,8 @@ from app.db.charge_evidence import (
 )
 from app.db.charges import read_memberships
 from app.db.levels import ReportWindow
-from app.db.projects import select_projects_of_workspaces
 from app.db.row_reader import read_from_snapshot
-from app.domain.charges import ChargeLine, MonthCharges, apportion_line
+from app.domain.charges import ChargeLine, MonthCharges
 from app.domain.errors import InvalidMonth, NotFound
 from app.domain.figures import Figure
 from app.domain.ids import member_id
@@ -28,7 +26,8 @@ from resolvers.amounts import part_quantity
 from resolvers.charge_lists import LINE_COLUMNS, UNASSIGNED, round_decimal, to_line_row
 from resolvers.charges import charges_of_report
 from resolvers.context import Context
-from resolvers.levels import read_level, to_dicts
+from resolvers.levels import to_dicts
+from resolvers.project_shares import read_project_shares
 from resolvers.report import fetch_report
 from resolvers.rows import Grouped
 
@@ -188,24 +187,15 @@ class _Evidence(NamedTuple):
 
     async def _project_parts(self) -> Sequence[ChargePart]:
         """Return the projects of the workspace, former ones included, with their shares."""
-        assert self.line.workspace is not None  # noqa: S101  lines of these measures have one
-        columns = ("name", "byte_microseconds", "experiments_created")
-        found = await read_level(
-            self.context,
-            partial(select_projects_of_workspaces, frozenset(columns), charged=True),
-            [(self.organization_id, self.window, self.line.workspace.id)],
-            ("workspace_id",),
+        shares = await read_project_shares(
+            self.context, (self.organization_id, self.window), self.charges, [self.line]
         )
-        rows = [[row[found.columns[name]] for name in columns] for row in found.groups[0]]
-        measure, unit = self.line.rate.measure, self.line.rate.measure.unit
-        quantities = [part_quantity(measure, self.month, *row[1:]) for row in rows]
-        shares = apportion_line(self.line, quantities, self.charges.currency)
+        to_amount, unit = self.charges.currency.from_minor, self.line.rate.measure.unit
         return [
             ChargePart(
-                row[0], round_decimal(quantity), unit, self.charges.currency.from_minor(share)
+                each.project.name, round_decimal(each.quantity), unit, to_amount(each.booked)
             )
-            for row, quantity, share in zip(rows, quantities, shares, strict=True)
-            if quantity
+            for each in shares[self.line]
         ]
 
     async def _membership_parts(self) -> Sequence[ChargePart]:

@@ -1,8 +1,9 @@
 """Statements: what a month charges one cost centre, or all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import NamedTuple
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from resolvers.charge_lists import UNASSIGNED
 from resolvers.charges import charges_of_report
 from resolvers.context import Context
 from resolvers.levels import ReportKey, to_dicts
+from resolvers.project_shares import ProjectShare
 from resolvers.report import fetch_report
 from resolvers.rows import Grouped, Row
 
@@ -32,6 +34,7 @@ class Statement(NamedTuple):
         provider: Who charges, as FOCUS files name it.
         closed_at: When the month was closed; None while it is open.
         as_of: When the charges were last different; the time of the request in the current month.
+        shares: The shares of projects in lines of workspaces, if they were read.
     """
 
     organization: str
@@ -42,6 +45,7 @@ class Statement(NamedTuple):
     provider: str
     closed_at: datetime | None
     as_of: datetime
+    shares: Mapping[ChargeLine, Sequence[ProjectShare]] = MappingProxyType({})
 
     @property
     def organization_id(self) -> UUID:

@@ -64,7 +64,13 @@ def show_charges(
     async def run(database: Database, settings: Settings) -> None:
         action = Action.REPORT_READ if form is PrintFormat.TABLE else Action.REPORT_EXPORTED
         async with operator_context(database, settings, organization, action) as context:
-            statement = await read_charge_export(context, None, chosen, cost_centre)
+            statement = await read_charge_export(
+                context,
+                None,
+                chosen,
+                cost_centre,
+                with_projects=form in {PrintFormat.FOCUS_1_2, PrintFormat.FOCUS_1_4},
+            )
         if form is PrintFormat.TABLE:
             _print_table(statement)
         else:

@@ -1,4 +1,4 @@
-"""Statements of the explanation of a charge line: the facts that it rests on."""
+"""Statements of what charge lines rest on: projects, corrections and events."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -17,6 +17,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     cast,
+    func,
     or_,
     select,
 )
@@ -25,7 +26,9 @@ from app.db.levels import ORGANIZATION
 from app.db.row_reader import RowReader
 from app.db.statements import Composable, compile_once
 from app.db.tables import Correction, Event, PlatformUser, Project
+from app.domain.charges import Party
 from app.domain.figures import Figure
+from app.domain.months import Month
 
 
 class EventRow(NamedTuple):
@@ -152,4 +155,55 @@ def _select_late_rows() -> Select[Any]:
             or_(user.is_(None), Correction.user_id == user),
         )
         .order_by(Project.name, PlatformUser.username, Correction.project_id, Correction.user_id)
+    )
+
+
+class CorrectedProjectRow(NamedTuple):
+    """By how much a figure of a project changes in a closed month."""
+
+    origin: Month
+    figure: Figure
+    workspace_id: UUID
+    project: Party
+    amount: Decimal
+
+
+async def read_corrected_projects(
+    read: RowReader, booked_month: date, figures: Sequence[Figure]
+) -> Sequence[CorrectedProjectRow]:
+    """Return the corrections of projects that a month books, summed over users, by name."""
+    parameters = {"booked_month": booked_month, "figures": [*map(str, figures)]}
+    return [
+        CorrectedProjectRow(
+            Month.containing(origin), Figure(figure), workspace, Party(project, name), amount
+        )
+        for origin, figure, workspace, project, name, amount in await read(
+            _select_corrected_projects(), parameters
+        )
+    ]
+
+
+@compile_once
+def _select_corrected_projects() -> Composable:
+    grouped: tuple[Any, ...] = (
+        Correction.origin_month,
+        Correction.figure,
+        Correction.workspace_id,
+        Correction.project_id,
+        Project.name,
+    )
+    return (
+        select(*grouped, func.sum(Correction.amount))
+        .join(
+            Project,
+            (Project.organization_id == ORGANIZATION)
+            & (Project.project_id == Correction.project_id),
+        )
+        .where(
+            Correction.organization_id == ORGANIZATION,
+            Correction.booked_month == bindparam("booked_month", type_=Date),
+            Correction.figure == any_(bindparam("figures", type_=ARRAY(Correction.figure.type))),
+        )
+        .group_by(*grouped)
+        .order_by(Project.name, Correction.project_id, *grouped[:3])
     )

@@ -20,6 +20,11 @@ class ChargeFormat(StrEnum):
     FOCUS_1_2 = "focus-1.2"
     FOCUS_1_4 = "focus-1.4"
 
+    @property
+    def has_projects(self) -> bool:
+        """Whether the rows of workspaces are divided among their projects."""
+        return self in {ChargeFormat.FOCUS_1_2, ChargeFormat.FOCUS_1_4}
+
 
 class ChargeFileType(NamedTuple):
     """How a format is written, and what HTTP and file systems call it."""

@@ -8,6 +8,7 @@ from app.domain.errors import NotFound
 from app.domain.months import Month
 from resolvers.charge_lists import UNASSIGNED, round_decimal, trim
 from resolvers.context import Context
+from resolvers.project_shares import read_project_shares
 from resolvers.statements import Statement, read_statement
 
 
@@ -41,9 +42,14 @@ class ChargeRow(NamedTuple):
 
 
 async def read_charge_export(
-    context: Context, organization: str | None, month: Month, cost_centre: str | None = None
+    context: Context,
+    organization: str | None,
+    month: Month,
+    cost_centre: str | None = None,
+    *,
+    with_projects: bool = False,
 ) -> Statement:
-    """Return what a month charges, to write it to a file.
+    """Return what a month charges, to write it to a file, if wanted with the shares of projects.
 
     Raises:
         ChargebackError: As for `resolvers.statements.read_statement`.
@@ -55,7 +61,12 @@ async def read_charge_export(
             f"charges: {month} has no charges: the organization had no currency, or the month "
             "is an imported report."
         )
-    return statement
+    if not with_projects:
+        return statement
+    shares = await read_project_shares(
+        context, statement.report, statement.charges, statement.lines
+    )
+    return statement._replace(shares=shares)
 
 
 def to_charge_rows(statement: Statement) -> list[ChargeRow]:

@@ -9,9 +9,10 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal, localcontext
-from typing import Any
+from fractions import Fraction
+from typing import Any, NamedTuple
 
-from app.domain.charges import ChargeLine
+from app.domain.charges import ChargeLine, Party
 from app.domain.months import Month
 from app.domain.rates import Measure
 from app.domain.safe_text import escape_for_spreadsheet
@@ -87,13 +88,33 @@ def focus_columns(version: str) -> Sequence[str]:
     return (*_COLUMNS, *(_CONTRACT_1_2 if version == "1.2" else _CONTRACT_1_4))
 
 
-def focus_rows(statement: Statement) -> Iterator[Mapping[str, Any]]:
-    """Yield a row per charge line: all columns of all versions."""
+class _Row(NamedTuple):
+    """A line, or the share of a project in it."""
+
+    line: ChargeLine
+    project: Party | None
+    quantity: Fraction
+    booked: int
+
+
+def _divide(statement: Statement) -> Iterator[_Row]:
+    """Yield a row for each project of a line, or one row for a line that has no projects."""
     for line in statement.lines:
+        shares = statement.shares.get(line)
+        if not shares:
+            yield _Row(line, None, line.quantity, line.booked)
+        for share in shares or ():
+            yield _Row(line, share.project, share.quantity, share.booked)
+
+
+def focus_rows(statement: Statement) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows: all columns of all versions."""
+    for row in _divide(statement):
         yield {
-            **_billing(statement, line),
-            **_costs(statement, line),
-            **_subject(line),
+            **_billing(statement, row.line),
+            **_costs(statement, row),
+            **_subject(row.line),
+            **_resource(row),
             "ChargeCategory": "Usage",
             "ServiceCategory": "AI and Machine Learning",
             "ServiceSubcategory": "Machine Learning",
@@ -127,9 +148,10 @@ def _format_start(month: Month) -> str:
     return f"{month}-01T00:00:00Z"
 
 
-def _costs(statement: Statement, line: ChargeLine) -> Mapping[str, Any]:
-    quantity, price = round_decimal(line.quantity), trim(line.price)
-    booked = statement.currency.from_minor(line.booked)
+def _costs(statement: Statement, row: _Row) -> Mapping[str, Any]:
+    line = row.line
+    quantity, price = round_decimal(row.quantity), trim(line.price)
+    booked = statement.currency.from_minor(row.booked)
     with localcontext(prec=_PRODUCT_DIGITS):
         product = quantity * price
     unit = _UNITS[line.rate.measure]
@@ -150,21 +172,29 @@ def _costs(statement: Statement, line: ChargeLine) -> Mapping[str, Any]:
 
 def _subject(line: ChargeLine) -> Mapping[str, Any]:
     rate, workspace, user = line.rate, line.workspace, line.user
-    is_fee = rate.measure is Measure.FEE
     of = workspace.name if workspace and not user else user.name if user else None
     return {
         "ChargeDescription": rate.name if of is None else f"{rate.name} of {of}",
         "SubAccountId": workspace and str(workspace.id),
         "SubAccountName": workspace and workspace.name,
         "SubAccountType": workspace and "Workspace",
-        "ResourceId": rate.code if is_fee else None,
-        "ResourceName": rate.name if is_fee else None,
-        "ResourceType": "Fee" if is_fee else None,
         "SkuId": rate.code,
         "SkuPriceId": f"{rate.code}@{trim(line.price):f}",
         "SkuMeter": rate.name,
         "SkuPriceDetails": json.dumps({"x_Measure": rate.measure.value}),
     }
+
+
+def _resource(row: _Row) -> Mapping[str, Any]:
+    """Return what a row is for, below its workspace: a project or a fee."""
+    rate = row.line.rate
+    if row.project is not None:
+        found = (str(row.project.id), row.project.name, "Project")
+    elif rate.measure is Measure.FEE:
+        found = (rate.code, rate.name, "Fee")
+    else:
+        return {}
+    return dict(zip(("ResourceId", "ResourceName", "ResourceType"), found, strict=True))
 
 
 def write_focus_csv(statement: Statement, version: str) -> bytes:

@@ -45,7 +45,11 @@ async def charges(request: Request, caller: Caller) -> Response:
         async with state.database.snapshot(caller.organization_id) as snapshot:
             context = create_context(request, caller, snapshot)
             statement = await read_charge_export(
-                context, query.organization, query.month, query.cost_centre
+                context,
+                query.organization,
+                query.month,
+                query.cost_centre,
+                with_projects=query.form.has_projects,
             )
         detail = {"file": "charges", "format": query.form}
         record_report_reads(request, context, Action.REPORT_DOWNLOADED, detail)

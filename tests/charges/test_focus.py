@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from app.db.engine import Database
+from app.domain.ids import project_id
 from app.settings import Settings
 from tests.charges.conftest import FEE, OCTOBER, SEAT, SEPTEMBER, STORAGE, Finance
 from tests.charges.test_charge_files import ChargesClient, charges
@@ -113,3 +114,41 @@ async def test_publisher_and_issuer_are_the_provider(
     ):
         rows = parse(await charges(form, "2026-10"))
         assert {row[name] for row in rows for name in names} == {"Chargeback"}
+
+
+async def test_lines_of_workspaces_are_divided_among_their_projects(
+    finance: Finance, feed: Feed, charges: ChargesClient
+) -> None:
+    await feed(
+        experiment("a", "2026-09-02T00:00:00Z", 100),
+        experiment("b", "2026-09-02T00:00:00Z", 30, project="old"),
+        event("project.deleted", "2026-09-17T00:00:00Z", workspace="vision", name="old"),
+    )
+    await finance.charge(STORAGE, "0.20")
+    await finance.charge(FEE, "100.00")
+    await finance.close(SEPTEMBER)
+
+    rows = parse(await charges("focus-1.2", "2026-09"))
+
+    names = ("ResourceType", "ResourceName", "SubAccountName", "PricingQuantity", "BilledCost")
+    # 100 GB for 29 and 30 GB for 15 of 30 days at 0.20.
+    assert [tuple(row[name] for name in names) for row in rows] == [
+        ("Fee", "Platform", "", "1.0", "100.00"),
+        ("Project", "old", "vision", "15.0", "3.00"),
+        ("Project", "seg", "vision", "96.666666666667", "19.33"),
+    ]
+    assert rows[1]["ResourceId"] == str(project_id("vision", "old"))
+
+
+async def test_a_correction_is_divided_among_projects_too(
+    october: Finance, feed: Feed, charges: ChargesClient
+) -> None:
+    await feed(experiment("later", "2026-09-21T00:00:00Z", 20, project="old", owner="bob"))
+
+    rows = parse(await charges("focus-1.4", "2026-10"))
+
+    # 20 GB and 10 GB for 10 of 30 days at 0.23: 1.533 and 0.767 of 2.30.
+    assert [(row["ResourceName"], row["BilledCost"]) for row in rows if row["ChargeClass"]] == [
+        ("old", "1.53"),
+        ("seg", "0.77"),
+    ]
