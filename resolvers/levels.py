@@ -36,7 +36,7 @@ async def read_level(
 ) -> Grouped:
     """Run a level's statement for all parents, which belong to one organization.
 
-    The group columns `organization_id` and `window` hand the report down to the levels below.
+    The group columns hand the parents' keys down to the rows and to the levels below.
 
     Args:
         context: The request.
@@ -58,7 +58,10 @@ async def read_level(
     }
     statement = select(one_report=one_report)
     rows = await context.snapshot.fetch_rows(statement, bound, organization_id=organization_id)
-    handed_down = {"organization_id": [organization_id] * len(keys), "window": windows}
+    handed_down = {
+        name: [key[index] for key in keys]
+        for index, name in enumerate(("organization_id", "window", *names))
+    }
     return group_rows(rows, statement.columns, len(keys), handed_down)
 
 
@@ -123,7 +126,8 @@ def parse_id_page(first: int | None, after: str | None) -> Page:
         return Page(first, UUID(after))
     except ValueError:
         raise InvalidArgument(
-            f"after: must be the id of the last item on the previous page; got {after!r}."
+            "after: must be the workspaceId or projectId of the last item on the previous page; "
+            f"got {after!r}."
         ) from None
 
 

@@ -11,8 +11,8 @@ First = Annotated[
 AfterId = Annotated[
     str | None,
     strawberry.argument(
-        description="Only items after the one with this `id`, usually the last of the previous "
-        "page in the same order. Empty if the list has no such item."
+        description="Only items after this one: its `workspaceId` or `projectId`, usually that of "
+        "the last item of the previous page in the same order. Empty if the list has no such item."
     ),
 ]
 AfterUsername = Annotated[

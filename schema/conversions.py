@@ -1,6 +1,16 @@
 """Conversions of column values for the response."""
 
+from uuid import UUID
+
+from app.db.levels import ReportWindow
+from app.domain.ids import id_in_report
+
 
 def from_hundredths(value: int) -> float:
     """Convert exact hundredths to a number with two decimals."""
     return value / 100
+
+
+def to_id(organization_id: UUID, window: ReportWindow, *parts: UUID | str) -> str:
+    """Return the id of a report or, with the keys of an entity, of the entity in the report."""
+    return id_in_report(organization_id, window.month, *parts)

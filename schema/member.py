@@ -9,8 +9,8 @@ import strawberry
 from resolvers.levels import UserKey
 from resolvers.rows import Grouped, Selection
 from resolvers.users import licensed_users
-from schema.conversions import from_hundredths
-from schema.descriptions import UNMEASURED
+from schema.conversions import from_hundredths, to_id
+from schema.descriptions import ID_IN_REPORT, UNMEASURED
 from schema.execution import batched, column
 from schema.request_info import RequestInfo
 from schema.scalars import BigInt
@@ -34,6 +34,14 @@ class MemberOrder(Enum):
 class Member:
     """A member of a workspace."""
 
+    id: strawberry.ID = column(
+        *("organization_id", "window", "workspace_id", "user_id"),
+        convert=to_id,
+        description=ID_IN_REPORT,
+    )
+    user_id: strawberry.ID = column(
+        description="Derived from the username, so it is the same in every month and workspace."
+    )
     user_name: str = column("username", description="Unique in the organization.")
     email: str | None = column(
         description="Null when no source has sent an email address; otherwise the latest one."

@@ -5,8 +5,8 @@ from enum import Enum
 
 import strawberry
 
-from schema.conversions import from_hundredths
-from schema.descriptions import UNMEASURED
+from schema.conversions import from_hundredths, to_id
+from schema.descriptions import ID_IN_REPORT, UNMEASURED
 from schema.execution import column
 from schema.scalars import BigInt
 
@@ -27,7 +27,11 @@ class Project:
     """A project as charged in one report month."""
 
     id: strawberry.ID = column(
-        "project_id", description="Derived from the name, so it is the same in every month."
+        "organization_id", "window", "project_id", convert=to_id, description=ID_IN_REPORT
+    )
+    project_id: strawberry.ID = column(
+        description="Derived from the names of workspace and project, so it is the same in every "
+        "month."
     )
     name: str = column(description="Unique in its workspace.")
     number_of_experiments: BigInt = column(

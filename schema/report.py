@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 
 import strawberry
 
+from app.db.levels import ReportWindow
 from app.domain.months import Month
 from app.domain.sizes import to_megabytes
 from resolvers.charge_lists import charges_of_reports
@@ -21,8 +23,9 @@ from resolvers.workspaces import (
 )
 from schema.arguments import AfterId, AfterUsername, First
 from schema.charge import Charges
+from schema.conversions import to_id
 from schema.correction import Correction
-from schema.descriptions import UNMEASURED
+from schema.descriptions import ID_IN_REPORT, UNMEASURED
 from schema.execution import batched, column, embedded
 from schema.month import MonthStatus, to_month_status
 from schema.organization import Organization
@@ -41,10 +44,15 @@ _WorkspaceFilter = Annotated[
 ]
 
 
+def _to_users_id(organization_id: UUID, window: ReportWindow) -> str:
+    return to_id(organization_id, window, "users")
+
+
 @strawberry.type(description="The users of an organization in one report month.")
 class Users:
     """The users of an organization in one report month."""
 
+    id: strawberry.ID = column(*_KEY, convert=_to_users_id, description=ID_IN_REPORT)
     number_of_users: int = column(
         description="Number of licensed users, including suspended users and service accounts."
     )
@@ -88,6 +96,7 @@ class Users:
 class ChargebackReport:
     """Who used how much of the platform in one month."""
 
+    id: strawberry.ID = column(*_KEY, convert=to_id, description=ID_IN_REPORT)
     report_date: Month = column(description="The report month.")
     status: MonthStatus = column(
         convert=to_month_status, description="Whether the month can still change."

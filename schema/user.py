@@ -7,8 +7,8 @@ from typing import Annotated
 
 import strawberry
 
-from schema.conversions import from_hundredths
-from schema.descriptions import UNMEASURED
+from schema.conversions import from_hundredths, to_id
+from schema.descriptions import ID_IN_REPORT, UNMEASURED
 from schema.execution import column
 from schema.scalars import BigInt
 
@@ -57,6 +57,12 @@ class Role(Enum):
 class LicensedUser:
     """A user who is licensed in one report month."""
 
+    id: strawberry.ID = column(
+        "organization_id", "window", "user_id", convert=to_id, description=ID_IN_REPORT
+    )
+    user_id: strawberry.ID = column(
+        description="Derived from the username, so it is the same in every month."
+    )
     username: str = column(description="Unique in the organization.")
     email: str | None = column(
         description="Null when no source has sent an email address; otherwise the latest one."

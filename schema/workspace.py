@@ -12,8 +12,8 @@ from resolvers.members import former_members_of_workspaces, members_of_workspace
 from resolvers.projects import former_projects_of_workspaces, projects_of_workspaces
 from resolvers.rows import Grouped, Selection
 from schema.arguments import AfterId, AfterUsername, First
-from schema.conversions import from_hundredths
-from schema.descriptions import UNMEASURED
+from schema.conversions import from_hundredths, to_id
+from schema.descriptions import ID_IN_REPORT, UNMEASURED
 from schema.execution import batched, column
 from schema.member import Member, MemberOrder
 from schema.project import Project, ProjectOrder
@@ -70,8 +70,9 @@ _MemberOrder = Annotated[
 class Workspace:
     """A workspace as charged in one report month."""
 
-    id: strawberry.ID = column(
-        "workspace_id", description="Derived from the name, so it is the same in every month."
+    id: strawberry.ID = column(*_KEY, convert=to_id, description=ID_IN_REPORT)
+    workspace_id: strawberry.ID = column(
+        description="Derived from the name, so it is the same in every month."
     )
     name: str = column(description="Unique in the organization.")
     number_of_members: int = column(description="Number of members at the report's end.")

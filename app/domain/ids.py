@@ -1,5 +1,7 @@
 """Ids derived from names: the same in every database and for any order of events (ADR 0003)."""
 
+from base64 import urlsafe_b64encode
+from datetime import date
 from functools import lru_cache
 from hashlib import blake2b
 from uuid import UUID
@@ -73,3 +75,17 @@ def experiment_id(name: str) -> UUID:
     Not cached: there are many experiments, and each occurs only a few times.
     """
     return _hash(b"experiment" + _length_prefixed(name))
+
+
+def id_in_report(organization_id: UUID, month: date, *parts: UUID | str) -> str:
+    """Return an id that is unique across organizations, months and entities.
+
+    Without `parts`, it is the id of the report itself.
+    """
+    return _report_prefix(organization_id, month) + "".join(map(str, parts))
+
+
+@lru_cache(maxsize=10_000)
+def _report_prefix(organization_id: UUID, month: date) -> str:
+    digest = blake2b(organization_id.bytes + month.isoformat().encode(), digest_size=12).digest()
+    return urlsafe_b64encode(digest).decode()

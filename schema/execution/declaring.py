@@ -12,22 +12,22 @@ from schema.execution.fields import BatchedField, ColumnField, EmbeddedField
 
 
 def column(
-    name: str | None = None,
-    *,
-    convert: Callable[[Any], Any] | None = None,
+    *names: str,
+    convert: Callable[..., Any] | None = None,
     description: str | None = None,
     deprecation_reason: str | None = None,
 ) -> Any:
-    """Declare a field that is a column of the row.
+    """Declare a field that is a column of the row, or is computed from several columns.
 
     Args:
-        name: The name of the column; by default that of the attribute.
-        convert: Converts the column's value to the field's value. It is not called for null.
+        names: The names of the columns; by default the one named like the attribute.
+        convert: Converts the columns' values to the field's value. For a single column it is not
+            called for null; for several it is required.
         description: The field's description.
         deprecation_reason: Why clients should no longer use the field.
     """
     return ColumnField(
-        metadata={"column": name, "convert": convert},
+        metadata={"columns": names, "convert": convert},
         description=description,
         deprecation_reason=deprecation_reason,
     )

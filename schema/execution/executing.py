@@ -245,12 +245,16 @@ class LevelBatch:
         """Complete the rows of all groups and then, concurrently, the levels below them."""
         parents = LevelRows.flatten(grouped)
         rows, columns = parents.rows, grouped.columns
+        shared = parents.shared_columns(level.shape.selection)
         objects: Objects = []
         step = VALUES_PER_TURN // (len(level.shape.template) or 1) or 1
         for start in range(0, len(rows), step):
             if start:
                 await asyncio.sleep(0)
-            objects += level.shape.complete(rows[start : start + step], columns)
+            turn = slice(start, start + step)
+            objects += level.shape.complete(
+                rows[turn], columns, {name: values[turn] for name, values in shared.items()}
+            )
         if rows:
             path = level.info._raw_info.path
             await gather_all(self.complete_children(level.shape, objects, parents, path))

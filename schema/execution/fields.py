@@ -61,22 +61,25 @@ def read_column(source: RowObject, name: str) -> Any:
 
 
 class ColumnField(StrawberryField):
-    """A field that is a column of the row.
+    """A field that is a column of the row, or is computed from several columns.
 
     Its options are in `metadata`, which Strawberry keeps when it copies fields of generic types.
     """
 
     @property
-    def column(self) -> str:
-        """The name of the column."""
-        return self.metadata["column"] or self.python_name
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return self.metadata["columns"] or (self.python_name,)
 
     def get_result(self, source: Any, info: Any, args: list[Any], kwargs: Any) -> Any:
-        """Read the column of one row, in standard execution."""
+        """Read the columns of one row, in standard execution."""
         if not isinstance(source, RowObject):
             return super().get_result(source, info, args, kwargs)
-        value, convert = read_column(source, self.column), self.metadata["convert"]
-        return value if value is None or convert is None else convert(value)
+        values = [read_column(source, name) for name in self.columns]
+        convert = self.metadata["convert"]
+        if convert is None or (len(values) == 1 and values[0] is None):
+            return values[0]
+        return convert(*values)
 
 
 class EmbeddedField(StrawberryField):

@@ -44,20 +44,23 @@ class FallbackNeeded(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A selected column."""
+    """A selected field of one or several columns."""
 
-    column: str
-    convert: Callable[[Any], Any] | None
+    columns: tuple[str, ...]
+    convert: Callable[..., Any] | None
     type_: GraphQLLeafType
     required: bool
 
-    def complete(self, values: Sequence[Any]) -> Sequence[Any]:
-        """Complete the field for many rows at once.
+    def complete(self, *columns: Sequence[Any]) -> Sequence[Any]:
+        """Complete the field for many rows at once, from the values of each column.
 
         Raises:
             FallbackNeeded: A value is null in a required field, or needs standard execution.
         """
-        if self.convert is not None:
+        values = columns[0]
+        if self.convert is not None and len(columns) > 1:
+            values = list(map(self.convert, *columns))
+        elif self.convert is not None:
             convert = self.convert
             values = [None if value is None else convert(value) for value in values]
         kinds = set(map(type, values))
@@ -147,14 +150,25 @@ class Shape:
     children: dict[str, Child] = field(default_factory=dict)
     selection: set[str] = field(default_factory=set)
 
-    def complete(self, rows: Sequence[Row], columns: Columns) -> Objects:
-        """Complete rows, except for their batched fields."""
+    def complete(
+        self, rows: Sequence[Row], columns: Columns, shared: Mapping[str, Sequence[Any]]
+    ) -> Objects:
+        """Complete rows, except for their batched fields.
+
+        `shared` has the values that each row takes from its group, by column.
+        """
+
+        def read(name: str) -> Sequence[Any]:
+            if name not in columns:
+                return shared[name]
+            position = columns[name]
+            return [row[position] for row in rows]
+
         objects = [self.template.copy() for _ in rows]
         for key, leaf in self.leaves.items():
-            position = columns[leaf.column]
-            assign(objects, key, leaf.complete([row[position] for row in rows]))
+            assign(objects, key, leaf.complete(*map(read, leaf.columns)))
         for key, shape in self.embedded.items():
-            assign(objects, key, shape.complete(rows, columns))
+            assign(objects, key, shape.complete(rows, columns, shared))
         return objects
 
 
@@ -196,8 +210,8 @@ class ShapePlanner:
             shape.template[key] = shape.type_.name
         elif isinstance(declared, ColumnField) and is_leaf_type(type_):
             required, convert = is_non_null_type(definition.type), declared.metadata["convert"]
-            shape.leaves[key] = Leaf(declared.column, convert, type_, required)
-            shape.selection.add(declared.column)
+            shape.leaves[key] = Leaf(declared.columns, convert, type_, required)
+            shape.selection.update(declared.columns)
         elif isinstance(declared, EmbeddedField) and is_object_type(type_):
             inner = shape.embedded[key] = self.shape_of(type_, nodes)
             shape.selection |= inner.selection
@@ -232,7 +246,7 @@ def all_columns(definition: Any) -> set[str]:
     columns: set[str] = set()
     for declared in definition.fields:
         if isinstance(declared, ColumnField):
-            columns.add(declared.column)
+            columns.update(declared.columns)
         elif isinstance(declared, EmbeddedField):
             columns |= all_columns(declared.origin_class.__strawberry_definition__)
     return columns

@@ -39,6 +39,11 @@ class LevelRows(NamedTuple):
         """Join the groups."""
         return cls(list(chain.from_iterable(grouped.groups)), grouped)
 
+    def shared_columns(self, names: Iterable[str]) -> dict[str, list[Any]]:
+        """Return those of the columns that rows take from their group: a value for each row."""
+        groups = self.grouped.group_columns.keys() - self.grouped.columns.keys()
+        return {name: list(self.column(name)) for name in names if name in groups}
+
     def column(self, name: str) -> Iterable[Any]:
         """Return a column's value of every row."""
         if name in self.grouped.columns:

@@ -29,8 +29,8 @@ async def fetch_list(
 
 GAMMA = 'workspace(name: "gamma")'
 LISTS = [
-    ("workspaces", "id", ["NAME", "SIZE", "EXPERIMENTS"]),
-    (f"{GAMMA}/projects", "id", ["NAME", "SIZE", "EXPERIMENTS"]),
+    ("workspaces", "workspaceId", ["NAME", "SIZE", "EXPERIMENTS"]),
+    (f"{GAMMA}/projects", "projectId", ["NAME", "SIZE", "EXPERIMENTS"]),
     (f"{GAMMA}/members", "userName", ["USERNAME", "SIZE", "EXPERIMENTS"]),
     ("users/licensedUsers", "username", ["USERNAME", "SIZE", "EXPERIMENTS", "CREATED_AT"]),
 ]
@@ -83,10 +83,10 @@ async def test_lists_are_sorted_by_name_in_code_point_order_by_default(
 @pytest.mark.parametrize(
     ("path", "cursor", "order", "figure"),
     [
-        ("workspaces", "id", "SIZE", "totalSizeBytes"),
-        ("workspaces", "id", "EXPERIMENTS", "numberOfExperiments"),
-        (f"{GAMMA}/projects", "id", "SIZE", "totalSizeBytes"),
-        (f"{GAMMA}/projects", "id", "EXPERIMENTS", "numberOfExperiments"),
+        ("workspaces", "workspaceId", "SIZE", "totalSizeBytes"),
+        ("workspaces", "workspaceId", "EXPERIMENTS", "numberOfExperiments"),
+        (f"{GAMMA}/projects", "projectId", "SIZE", "totalSizeBytes"),
+        (f"{GAMMA}/projects", "projectId", "EXPERIMENTS", "numberOfExperiments"),
         (f"{GAMMA}/members", "userName", "SIZE", "totalSizeBytes"),
         (f"{GAMMA}/members", "userName", "EXPERIMENTS", "numberOfExperiments"),
         ("users/licensedUsers", "username", "SIZE", "totalSizeBytes"),
@@ -148,16 +148,16 @@ async def test_pages_of_a_range_of_reports_continue_in_every_report(
     """Each month has its own rows, so the cursor is looked up in each month."""
     query = (
         '{{ chargebackReports(from: "2026-09", to: "2026-11") '
-        "{{ workspaces(orderBy: {}, first: 3{}) {{ id }} }} }}"
+        "{{ workspaces(orderBy: {}, first: 3{}) {{ workspaceId }} }} }}"
     )
     first = await shared_graphql(query.format(order, ""))
     ids = [report["workspaces"] for report in first["chargebackReports"]]
     assert ids[0] == ids[1] == ids[2]
 
-    after = ids[0][-1]["id"]
+    after = ids[0][-1]["workspaceId"]
     second = await shared_graphql(query.format(order, f', after: "{after}"'))
 
-    whole = await fetch_list(shared_graphql, f"(orderBy: {order})", "workspaces", "id")
+    whole = await fetch_list(shared_graphql, f"(orderBy: {order})", "workspaces", "workspaceId")
     assert [report["workspaces"] for report in second["chargebackReports"]] == [whole[3:6]] * 3
 
 

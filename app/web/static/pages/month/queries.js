@@ -69,8 +69,8 @@ query Workspaces($month: Month!, $before: Month!) {
   report: chargebackReport(month: $month) {
     numberOfExperiments
     totalSizeInMb
-    workspaces { id name numberOfMembers ${FIGURES} }
-    formerWorkspaces { id name numberOfMembers ${FIGURES} }
+    workspaces { workspaceId name numberOfMembers ${FIGURES} }
+    formerWorkspaces { workspaceId name numberOfMembers ${FIGURES} }
     corrections { originMonth figure amount workspace }
   }
   before: chargebackReport(month: $before) {
@@ -87,10 +87,10 @@ query Projects($month: Month!, $before: Month!) {
     totalSizeInMb
     workspaces {
       name
-      projects { id name ${FIGURES} }
-      formerProjects { id name ${FIGURES} }
+      projects { projectId name ${FIGURES} }
+      formerProjects { projectId name ${FIGURES} }
     }
-    formerWorkspaces { name formerProjects { id name ${FIGURES} } }
+    formerWorkspaces { name formerProjects { projectId name ${FIGURES} } }
   }
   before: chargebackReport(month: $before) {
     totalSizeInMb
@@ -118,8 +118,8 @@ query WorkspaceProjects($month: Month!, $before: Month!, $workspace: String!) {
   report: chargebackReport(month: $month) {
     workspace(name: $workspace) {
       ${FIGURES}
-      projects { id name ${FIGURES} }
-      formerProjects { id name ${FIGURES} }
+      projects { projectId name ${FIGURES} }
+      formerProjects { projectId name ${FIGURES} }
     }
   }
   before: chargebackReport(month: $before) {

@@ -58,7 +58,7 @@ function indexSizes(items, name) {
 export function workspaceRows({ report, before }) {
   const earlier = indexSizes([...before.workspaces, ...before.formerWorkspaces], (each) => each.name);
   const toRow = (/** @type {any} */ each, /** @type {string[]} */ tags) => ({
-    key: each.id,
+    key: each.workspaceId,
     name: each.name,
     tags: earlier.has(each.name) ? tags : [...tags, "new"],
     workspace: tags.length ? null : each.name,
@@ -82,7 +82,7 @@ function projectRows({ report, before }) {
   );
   return [...report.workspaces, ...report.formerWorkspaces].flatMap((workspace) =>
     markFormer(workspace.projects ?? [], workspace.formerProjects).map(([project, tags]) => ({
-      key: project.id,
+      key: project.projectId,
       name: project.name,
       within: workspace.name,
       workspace: workspace.name,
@@ -121,7 +121,7 @@ function workspaceProjectRows({ report, before }) {
   const old = before.workspace ?? { projects: [], formerProjects: [] };
   const earlier = indexSizes([...old.projects, ...old.formerProjects], (each) => each.name);
   return markFormer(workspace.projects, workspace.formerProjects).map(([project, tags]) => ({
-    key: project.id,
+    key: project.projectId,
     name: project.name,
     tags,
     ...figures(project),
