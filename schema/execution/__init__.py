@@ -1,6 +1,6 @@
 """Breadth-first execution for Strawberry; README.md has the guide and the contract."""
 
-from schema.execution.declaring import batched, column, embedded
+from schema.execution.declaring import batched, column, embedded, group_rows
 from schema.execution.executing import BreadthFirstExecutor
 from schema.execution.fields import RowObject
 from schema.execution.rows import GroupedRows, Row, Selection
@@ -14,4 +14,5 @@ __all__ = [
     "batched",
     "column",
     "embedded",
+    "group_rows",
 ]

@@ -1,4 +1,4 @@
-"""Declare fields that are read from rows: `column`, `embedded` and `batched`."""
+"""Declare fields that are read from rows: `column`, `embedded`, `batched` and `group_rows`."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -8,7 +8,12 @@ from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.fields.resolver import StrawberryResolver
 
 from schema.execution.executing import resolve_batched
-from schema.execution.fields import BatchedField, ColumnField, EmbeddedField
+from schema.execution.fields import (
+    BatchedField,
+    ColumnField,
+    EmbeddedField,
+    GroupRowsField,
+)
 
 
 def column(
@@ -36,6 +41,15 @@ def column(
 def embedded(*, description: str | None = None, deprecation_reason: str | None = None) -> Any:
     """Declare a field whose object is made from its parent's row. It is never null."""
     return EmbeddedField(description=description, deprecation_reason=deprecation_reason)
+
+
+def group_rows(*, description: str | None = None, deprecation_reason: str | None = None) -> Any:
+    """Declare the list of rows on a type that stands for a whole group, such as a connection.
+
+    A batched field of such a type has one object per group. Its other fields are the columns in
+    `group_columns`; the items of this list are the rows.
+    """
+    return GroupRowsField(description=description, deprecation_reason=deprecation_reason)
 
 
 def batched(

@@ -37,8 +37,10 @@ from schema.execution.planning import (
     ShapePlanner,
     assign,
     definition_of,
+    find_group_rows,
+    row_type,
 )
-from schema.execution.rows import Columns, GroupedRows, LevelRows, Row, Selection
+from schema.execution.rows import Columns, GroupedRows, GroupHeads, LevelRows, Row, Selection
 
 logger = logging.getLogger(__name__)
 
@@ -95,10 +97,18 @@ class Level:
         is_abstract = is_abstract_type(get_named_type(type_))
         self.shape = shapes[0]
         self.selection = Selection({*columns, "__typename"} if is_abstract else columns)
-        self.classes = {each.name: row_class(definition_of(each).origin) for each in types}
+        group_rows = find_group_rows(types[0])
+        self.group_class = row_class(definition_of(types[0]).origin) if group_rows else None
+        row_types = [row_type(group_rows)] if group_rows else types
+        self.classes = {each.name: row_class(definition_of(each).origin) for each in row_types}
         self.many, self.required = is_list_type(get_nullable_type(type_)), is_non_null_type(type_)
         self.breadth_first = levels.planner.is_breadth_first(declared, type_, nodes)
         self.loader = DataLoader(self.load, cache=False)
+
+    @property
+    def path(self) -> Path:
+        """The path of the field, for one of its parents."""
+        return cast("Path", self.info._raw_info.path)
 
     async def load(self, keys: Sequence[Any]) -> list[Any]:
         """Return the results for the parents that reached the level in one turn of the loop."""
@@ -124,7 +134,8 @@ class Level:
         name, groups = self.field.python_name, grouped.groups
         if len(groups) != len(keys):
             raise ValueError(f"{name} returned {len(groups)} groups for {len(keys)} keys.")
-        if not self.many and any(len(group) > 1 for group in groups):
+        is_single = not self.many and self.group_class is None
+        if is_single and any(len(group) > 1 for group in groups):
             raise ValueError(f"{name} is no list, but a group has more than one row.")
         return cast("GroupedRows", grouped)
 
@@ -134,6 +145,8 @@ class Level:
             return result
         columns, rows, group = result
         objects = [self.class_of(columns, row)(columns, row, group) for row in rows]
+        if self.group_class is not None:
+            return self.group_class({}, (objects,), group)
         return objects if self.many else next(iter(objects), None)
 
     def class_of(self, columns: Columns, row: Row) -> type[RowObject]:
@@ -224,12 +237,24 @@ class LevelBatch:
         if not keys:
             return []
         grouped = await self.fetch(level, keys)
-        completed = iter(await self.complete_rows(level, grouped))
+        if level.group_class is not None:
+            return await self.complete_groups(level, grouped)
+        completed = iter(await self.complete_rows(level.shape, grouped, level.path))
         if level.many:
             return [list(islice(completed, len(group))) for group in grouped.groups]
         if level.required and not all(grouped.groups):
             raise FallbackNeeded("null in a required field")
         return [next(completed) if group else None for group in grouped.groups]
+
+    async def complete_groups(self, level: Level, grouped: GroupedRows) -> Objects:
+        """Complete one object per group, and in it the group's rows."""
+        shape = level.shape
+        objects = await self.complete_rows(shape, GroupHeads.of(grouped), level.path)
+        for key, inner in shape.group_rows.items():
+            path = level.path.add_key(key, shape.type_.name)
+            completed = iter(await self.complete_rows(inner, grouped, path))
+            assign(objects, key, [list(islice(completed, len(rows))) for rows in grouped.groups])
+        return objects
 
     async def fetch(self, level: Level, keys: Sequence[Any]) -> GroupedRows:
         """Call the batch function, and keep its result in case of a fallback."""
@@ -241,23 +266,22 @@ class LevelBatch:
         self.fetched.append((level, keys, grouped))
         return grouped
 
-    async def complete_rows(self, level: Level, grouped: GroupedRows) -> Objects:
+    async def complete_rows(self, shape: Shape, grouped: GroupedRows, path: Path) -> Objects:
         """Complete the rows of all groups and then, concurrently, the levels below them."""
         parents = LevelRows.flatten(grouped)
         rows, columns = parents.rows, grouped.columns
-        shared = parents.shared_columns(level.shape.selection)
+        shared = parents.shared_columns(shape.selection)
         objects: Objects = []
-        step = VALUES_PER_TURN // (len(level.shape.template) or 1) or 1
+        step = VALUES_PER_TURN // (len(shape.template) or 1) or 1
         for start in range(0, len(rows), step):
             if start:
                 await asyncio.sleep(0)
             turn = slice(start, start + step)
-            objects += level.shape.complete(
+            objects += shape.complete(
                 rows[turn], columns, {name: values[turn] for name, values in shared.items()}
             )
         if rows:
-            path = level.info._raw_info.path
-            await gather_all(self.complete_children(level.shape, objects, parents, path))
+            await gather_all(self.complete_children(shape, objects, parents, path))
         return objects
 
     def complete_children(

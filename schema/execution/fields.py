@@ -42,7 +42,9 @@ def row_class(origin: Any) -> type[RowObject]:
     """Return a class of row objects that are instances of `origin` and have its methods."""
     fields = origin.__strawberry_definition__.fields
     row_fields = {
-        each.python_name: each for each in fields if isinstance(each, ColumnField | EmbeddedField)
+        each.python_name: each
+        for each in fields
+        if isinstance(each, ColumnField | EmbeddedField | GroupRowsField)
     }
     return type(origin.__name__, (RowObject, origin), {"__slots__": (), "_row_fields": row_fields})
 
@@ -95,6 +97,16 @@ class EmbeddedField(StrawberryField):
         if not isinstance(source, RowObject):
             return super().get_result(source, info, args, kwargs)
         return row_class(self.origin_class)(source._columns, source._row, source._group)
+
+
+class GroupRowsField(StrawberryField):
+    """The list of rows on a type that stands for a whole group."""
+
+    def get_result(self, source: Any, info: Any, args: list[Any], kwargs: Any) -> Any:
+        """Return the rows of one group as objects, in standard execution."""
+        if not isinstance(source, RowObject):
+            return super().get_result(source, info, args, kwargs)
+        return source._row[0]
 
 
 class BatchedField(StrawberryField):

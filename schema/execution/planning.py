@@ -12,6 +12,7 @@ from graphql import (
     GraphQLLeafType,
     GraphQLObjectType,
     GraphQLOutputType,
+    get_named_type,
     get_nullable_type,
     is_leaf_type,
     is_list_type,
@@ -31,7 +32,7 @@ from graphql.type.scalars import (
     serialize_string,
 )
 
-from schema.execution.fields import BatchedField, ColumnField, EmbeddedField
+from schema.execution.fields import BatchedField, ColumnField, EmbeddedField, GroupRowsField
 from schema.execution.rows import Columns, Row
 
 Objects: TypeAlias = list[dict[str, Any]]
@@ -139,6 +140,7 @@ class Shape:
         leaves: The selected columns, by response key.
         embedded: The shapes of embedded objects, by response key.
         children: The selected batched fields, by response key.
+        group_rows: The shapes of the rows of a group, by response key.
         selection: The columns that the fields need.
     """
 
@@ -148,6 +150,7 @@ class Shape:
     leaves: dict[str, Leaf] = field(default_factory=dict)
     embedded: "dict[str, Shape]" = field(default_factory=dict)
     children: dict[str, Child] = field(default_factory=dict)
+    group_rows: "dict[str, Shape]" = field(default_factory=dict)
     selection: set[str] = field(default_factory=set)
 
     def complete(
@@ -216,6 +219,10 @@ class ShapePlanner:
             inner = shape.embedded[key] = self.shape_of(type_, nodes)
             shape.selection |= inner.selection
             shape.breadth_first &= inner.breadth_first
+        elif isinstance(declared, GroupRowsField):
+            inner = shape.group_rows[key] = self.shape_of(row_type(definition), nodes)
+            shape.selection |= inner.selection
+            shape.breadth_first &= inner.breadth_first
         elif isinstance(declared, BatchedField):
             shape.children[key] = Child(declared, definition, nodes)
             shape.selection.update(declared.key_columns)
@@ -239,6 +246,20 @@ class ShapePlanner:
 def definition_of(type_or_field: Any) -> Any:
     """Return Strawberry's definition of a GraphQL type or field; None for GraphQL's own."""
     return type_or_field.extensions.get("strawberry-definition")
+
+
+def find_group_rows(type_: GraphQLObjectType) -> GraphQLField | None:
+    """Return the field that has the rows of a group, if the type stands for a group."""
+    fields: Iterable[GraphQLField] = type_.fields.values()
+    return next((each for each in fields if isinstance(definition_of(each), GroupRowsField)), None)
+
+
+def row_type(group_rows: GraphQLField) -> GraphQLObjectType:
+    """Return the type of the rows of a group."""
+    named = get_named_type(group_rows.type)
+    if not is_object_type(named):
+        raise TypeError(f"The rows of a group are of the type {named}: it is no object type.")
+    return named
 
 
 def all_columns(definition: Any) -> set[str]:

@@ -28,6 +28,21 @@ class GroupedRows(Protocol):
         """Columns with one value for all rows of a group: one value per group."""
 
 
+class GroupHeads(NamedTuple):
+    """One row per group, made of the columns that its rows share."""
+
+    columns: Columns
+    groups: Sequence[Sequence[Row]]
+    group_columns: Mapping[str, Sequence[Any]]
+
+    @classmethod
+    def of(cls, grouped: GroupedRows) -> "GroupHeads":
+        """Return the heads of the groups."""
+        shared = grouped.group_columns
+        values = zip(*shared.values(), strict=True) if shared else repeat((), len(grouped.groups))
+        return cls({name: at for at, name in enumerate(shared)}, [[row] for row in values], {})
+
+
 class LevelRows(NamedTuple):
     """The rows of all groups of a level, one after the other."""
 

@@ -30,6 +30,7 @@ STANDARD_EXECUTION_FIELDS = {"label", "season", "trophies", "firstTrophy"}
 """Fields whose levels need standard execution."""
 
 BATCHED = ["players", "coach", "best", "team", "rivals", "winners", "squad", "firstTrophy"]
+BATCHED += ["page", "playersPage"]
 worlds = st.builds(
     World,
     seed=st.integers(0, 10**6),

@@ -7,7 +7,7 @@ import enum
 import random
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NewType
+from typing import Any, Generic, NewType, TypeVar
 
 import strawberry
 from graphql.pyutils import Undefined
@@ -15,7 +15,7 @@ from strawberry import Info
 from strawberry.schema.config import StrawberryConfig
 
 from resolvers.rows import Grouped, Row, Selection
-from schema.execution import BreadthFirstExecutor, batched, column, embedded
+from schema.execution import BreadthFirstExecutor, batched, column, embedded, group_rows
 from tests.execution.compare_executors import QuietSchema
 
 Tiny = NewType("Tiny", int)
@@ -81,11 +81,16 @@ class World:
         if info.field_name in self.failing:
             raise RuntimeError(f"{info.field_name} is out of order")
         groups = [self.rows(info.field_name, (key, arguments), most) for key in keys]
-        names = sorted(selection)
+        names = sorted(name for name in selection if name in VALUES)
         positions = [list(VALUES).index(name) for name in names]
+        heads = [self.rows("group", (key, arguments), 1) for key in keys]
         return Grouped(
             {name: at for at, name in enumerate(names)},
             [[tuple(row[at] for at in positions) for row in group] for group in groups],
+            {
+                f"group_{name}": [head[0][at] if head else 1 for head in heads]
+                for at, name in enumerate(VALUES)
+            },
         )
 
     def rows(self, name: str, about: Any, most: int) -> list[Row]:
@@ -97,6 +102,9 @@ class World:
             )
             for _ in range(chance.choice([0, 1, most, most]))
         ]
+
+
+Item = TypeVar("Item")
 
 
 def get_world(info: Info) -> World:
@@ -157,6 +165,24 @@ class Medal(Trophy):
 
 
 @strawberry.type
+class PageFacts:
+    ratio: float | None = column("group_ratio")
+
+
+@strawberry.type
+class Page(Generic[Item]):
+    """A page of a group: columns that its rows share, and the rows."""
+
+    wins: int = column("group_wins")
+    facts: PageFacts = embedded()
+    items: list[Item] = group_rows()
+
+    @batched(key="group_team_id")
+    async def best(info: Info, keys: Sequence[Any], selection: Selection) -> Player | None:
+        return get_world(info).fetch_rows(info, keys, selection, most=1)
+
+
+@strawberry.type
 class Team:
     id: strawberry.ID = column("team_id")
     name: str = column()
@@ -171,6 +197,12 @@ class Team:
     async def players(
         info: Info, keys: Sequence[Any], selection: Selection, first: int | None = None
     ) -> list[Player]:
+        return get_world(info).fetch_rows(info, keys, selection, most=3, arguments=str(first))
+
+    @batched(key="team_id", graphql_type=Page[Player])
+    async def players_page(
+        info: Info, keys: Sequence[Any], selection: Selection, first: int | None = None
+    ) -> Any:
         return get_world(info).fetch_rows(info, keys, selection, most=3, arguments=str(first))
 
     @batched(key=("team_id",))
@@ -191,6 +223,10 @@ class Query:
     @batched(key=())
     async def teams(info: Info, keys: Sequence[Any], selection: Selection) -> list[Team]:
         return get_world(info).fetch_rows(info, keys, selection, most=4)
+
+    @batched(key=(), graphql_type=Page[Team] | None)
+    async def page(info: Info, keys: Sequence[Any], selection: Selection) -> Any:
+        return get_world(info).fetch_rows(info, keys, selection, most=3)
 
     @batched(key=())
     async def team(
