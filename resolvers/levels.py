@@ -1,14 +1,16 @@
 """Read one nesting level: one statement for all parents, rows grouped by parent."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 from uuid import UUID
 
 from app.db.levels import Page, ReportWindow, bind_reports
 from app.db.statements import Statement
 from app.domain.errors import InvalidArgument
+from resolvers.connections import TOTAL_COUNT, rows_to_read
 from resolvers.context import Context
-from resolvers.rows import Grouped, Row, RowStream
+from resolvers.rows import Grouped, Row, RowStream, Selection
 
 ReportKey = tuple[UUID, ReportWindow]
 """`organization_id`, `window`: the columns of a report that `fetch_report` returns."""
@@ -100,8 +102,10 @@ def group_rows(
     return Grouped(columns, groups, group_columns or {})
 
 
-def parse_page(first: int | None, after: str | None) -> Page:
+def parse_page(first: int | None, after: str | None, selection: Selection = frozenset()) -> Page:
     """Return the page of a list whose cursor is a name.
+
+    For a connection, `selection` says what the page has to read; see `resolvers.connections`.
 
     Raises:
         InvalidArgument: `first` is out of range, or `after` contains U+0000.
@@ -110,20 +114,22 @@ def parse_page(first: int | None, after: str | None) -> Page:
         raise InvalidArgument(f"first: must be from 0 to {MAX_PAGE_SIZE}; got {first}.")
     if after is not None and "\0" in after:
         raise InvalidArgument(f"after: must not contain the character U+0000; got {after!r}.")
-    return Page(first, after)
+    return Page(rows_to_read(first, selection), after, TOTAL_COUNT in selection)
 
 
-def parse_id_page(first: int | None, after: str | None) -> Page:
+def parse_id_page(
+    first: int | None, after: str | None, selection: Selection = frozenset()
+) -> Page:
     """Return the page of a list whose cursor is an id.
 
     Raises:
         InvalidArgument: `first` is out of range, or `after` is not an id.
     """
-    page = parse_page(first, after)
+    page = parse_page(first, after, selection)
     if after is None:
         return page
     try:
-        return Page(first, UUID(after))
+        return replace(page, after=UUID(after))
     except ValueError:
         raise InvalidArgument(
             "after: must be the workspaceId or projectId of the last item on the previous page; "

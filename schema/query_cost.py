@@ -7,7 +7,7 @@ list. No row is read.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from graphql import (
     DocumentNode,
@@ -44,6 +44,8 @@ Its arguments are the list's name as `Type.field`, the field's arguments, the nu
 and the number of containers that these parents lie in (0 outside any container).
 """
 
+_CONNECTION = "Connection"
+_NODES = "nodes"
 _INTROSPECTION_WEIGHT = 50
 """Introspection is completed value by value, which takes about 50 times as long as a batch."""
 
@@ -80,16 +82,31 @@ def estimate_cost(
         if isinstance(each, FragmentDefinitionNode)
     }
     estimator = _CostEstimator(schema, fragments, values, row_bounds, container)
-    return estimator.selection_set_cost(operation.selection_set, root, 1, 0)
+    return estimator.selection_set_cost(operation.selection_set, root, _Parents(1, 0))
+
+
+class _Parents(NamedTuple):
+    """The objects that a selection is for.
+
+    Attributes:
+        rows: How many there are.
+        containers: In how many containers they lie.
+        nodes: If they are connections, the bound on the `nodes` of all of them together: that of
+            the field that has the connection, whose arguments page it.
+    """
+
+    rows: int
+    containers: int
+    nodes: int = 0
 
 
 @dataclass
 class _CostEstimator:
     """Estimates the cost of an operation's parts.
 
-    The cost of a fragment is cached by parent type, rows and containers. So the work grows with
-    the size of the document times the number of such combinations, not with the size of the
-    document after its fragments are expanded.
+    The cost of a fragment is remembered by parent type and parents. The walk is
+    therefore as long as the document times the number of different such combinations, however
+    large the document is once its fragments are expanded.
     """
 
     schema: GraphQLSchema
@@ -97,58 +114,66 @@ class _CostEstimator:
     variables: VariableValues
     row_bounds: RowBounds
     container: str
-    fragment_costs: dict[tuple[str, str, int, int], int] = field(default_factory=dict)
+    fragment_costs: dict[tuple[str, str, _Parents], int] = field(default_factory=dict)
 
     def selection_set_cost(
-        self,
-        selections: SelectionSetNode,
-        parent: GraphQLCompositeType,
-        rows: int,
-        containers: int,
+        self, selections: SelectionSetNode, parent: GraphQLCompositeType, parents: _Parents
     ) -> int:
-        """Return the cost of a selection for this many objects in this many containers."""
+        """Return the cost of a selection for these objects."""
         cost = 0
         for node in selections.selections:
             if not self._is_included(node):
                 continue
             if isinstance(node, FieldNode):
-                cost += self._field_cost(node, parent, rows, containers)
+                cost += self._field_cost(node, parent, parents)
             elif isinstance(node, InlineFragmentNode):
                 inner = self._fragment_type(node, parent)
-                cost += self.selection_set_cost(node.selection_set, inner, rows, containers)
+                cost += self.selection_set_cost(node.selection_set, inner, parents)
             elif isinstance(node, FragmentSpreadNode):
-                cost += self._spread_cost(node, parent, rows, containers)
+                cost += self._spread_cost(node, parent, parents)
         return cost
 
     def _spread_cost(
-        self, node: FragmentSpreadNode, parent: GraphQLCompositeType, rows: int, containers: int
+        self, node: FragmentSpreadNode, parent: GraphQLCompositeType, parents: _Parents
     ) -> int:
         fragment = self.fragments[node.name.value]
-        key = (node.name.value, parent.name, rows, containers)
+        key = (node.name.value, parent.name, parents)
         if key not in self.fragment_costs:
             inner = self._fragment_type(fragment, parent)
             self.fragment_costs[key] = self.selection_set_cost(
-                fragment.selection_set, inner, rows, containers
+                fragment.selection_set, inner, parents
             )
         return self.fragment_costs[key]
 
-    def _field_cost(
-        self, node: FieldNode, parent: GraphQLCompositeType, parents: int, containers: int
-    ) -> int:
+    def _field_cost(self, node: FieldNode, parent: GraphQLCompositeType, parents: _Parents) -> int:
         weight = _INTROSPECTION_WEIGHT if node.name.value in INTROSPECTION else 1
         definition = self.schema.get_field(parent, node.name.value)
         if definition is None or node.selection_set is None:
-            return parents
-        rows = parents
-        if is_list_type(get_nullable_type(definition.type)):
-            name = f"{parent.name}.{node.name.value}"
-            rows = self.row_bounds(name, self._arguments(definition, node), parents, containers)
+            return parents.rows
         inner = get_named_type(definition.type)
         assert is_composite_type(inner)  # noqa: S101  a valid field with a selection set
-        inner_containers = rows if inner.name == self.container else containers
+        rows, nodes = parents.rows, 0
+        if parent.name.endswith(_CONNECTION) and node.name.value == _NODES:
+            rows = parents.nodes
+        elif inner.name.endswith(_CONNECTION):
+            nodes = self._row_bound(node, parent, definition, parents)
+        elif is_list_type(get_nullable_type(definition.type)):
+            rows = self._row_bound(node, parent, definition, parents)
+        containers = rows if inner.name == self.container else parents.containers
         return rows + weight * self.selection_set_cost(
-            node.selection_set, inner, rows, inner_containers
+            node.selection_set, inner, _Parents(rows, containers, nodes)
         )
+
+    def _row_bound(
+        self,
+        node: FieldNode,
+        parent: GraphQLCompositeType,
+        definition: GraphQLField,
+        parents: _Parents,
+    ) -> int:
+        name = f"{parent.name}.{node.name.value.removesuffix(_CONNECTION)}"
+        arguments = self._arguments(definition, node)
+        return self.row_bounds(name, arguments, parents.rows, parents.containers)
 
     def _arguments(self, definition: GraphQLField, node: FieldNode) -> Arguments:
         """Return a field's arguments; none if they are invalid, which execution reports."""

@@ -11,7 +11,7 @@ from app.db.levels import ReportWindow
 from app.domain.months import Month
 from app.domain.sizes import to_megabytes
 from resolvers.charge_lists import charges_of_reports
-from resolvers.corrections import corrections_of_reports
+from resolvers.corrections import CURSOR, corrections_of_reports
 from resolvers.levels import ReportKey, parse_id_page, parse_page
 from resolvers.rows import Grouped, Selection
 from resolvers.users import ANY_USER, UserCriteria, licensed_users_of_reports
@@ -23,6 +23,7 @@ from resolvers.workspaces import (
 )
 from schema.arguments import AfterId, AfterUsername, First
 from schema.charge import Charges
+from schema.connection import connection
 from schema.conversions import to_id
 from schema.correction import Correction
 from schema.descriptions import ID_IN_REPORT, UNMEASURED
@@ -38,6 +39,13 @@ _KEY = ("organization_id", "window")
 
 _WorkspaceOrder = Annotated[
     WorkspaceOrder, strawberry.argument(description="The order; by default by name.")
+]
+_AfterCorrection = Annotated[
+    str | None,
+    strawberry.argument(
+        description="Only corrections after those of a page of `correctionsConnection`: its "
+        "`endCursor`."
+    ),
 ]
 _WorkspaceFilter = Annotated[
     WorkspaceFilter | None, strawberry.argument(description="Only workspaces that match.")
@@ -84,8 +92,12 @@ class Users:
             selection,
             matching=matching,
             order=order_by.name,
-            page=parse_page(first, after),
+            page=parse_page(first, after, selection),
         )
+
+    licensed_users_connection = connection(
+        licensed_users, LicensedUser, "username", name="licensedUsersConnection"
+    )
 
 
 @strawberry.type(
@@ -158,8 +170,12 @@ class ChargebackReport:
             selection,
             matching=matching,
             order=order_by.name,
-            page=parse_id_page(first, after),
+            page=parse_id_page(first, after, selection),
         )
+
+    workspaces_connection = connection(
+        workspaces, Workspace, "workspace_id", name="workspacesConnection"
+    )
 
     @batched(
         key=_KEY,
@@ -195,9 +211,18 @@ class ChargebackReport:
         "figure and names. Empty when there are none.",
     )
     async def corrections(
-        info: RequestInfo, reports: Sequence[ReportKey], selection: Selection
+        info: RequestInfo,
+        reports: Sequence[ReportKey],
+        selection: Selection,
+        first: First = None,
+        after: _AfterCorrection = None,
     ) -> Grouped:
-        return await corrections_of_reports(info.context, reports, selection)
+        page = parse_page(first, after, selection)
+        return await corrections_of_reports(info.context, reports, selection, page=page)
+
+    corrections_connection = connection(
+        corrections, Correction, *CURSOR, name="correctionsConnection"
+    )
 
     @batched(
         key=_KEY,

@@ -12,6 +12,7 @@ from resolvers.members import former_members_of_workspaces, members_of_workspace
 from resolvers.projects import former_projects_of_workspaces, projects_of_workspaces
 from resolvers.rows import Grouped, Selection
 from schema.arguments import AfterId, AfterUsername, First
+from schema.connection import connection
 from schema.conversions import from_hundredths, to_id
 from schema.descriptions import ID_IN_REPORT, UNMEASURED
 from schema.execution import batched, column
@@ -122,8 +123,14 @@ class Workspace:
         order_by: _MemberOrder = MemberOrder.USERNAME,
     ) -> Grouped:
         return await members_of_workspaces(
-            info.context, workspaces, selection, order=order_by.name, page=parse_page(first, after)
+            info.context,
+            workspaces,
+            selection,
+            order=order_by.name,
+            page=parse_page(first, after, selection),
         )
+
+    members_connection = connection(members, Member, "username", name="membersConnection")
 
     @batched(
         key=_KEY,
@@ -164,8 +171,10 @@ class Workspace:
             selection,
             name_contains=filter.name_contains if filter else None,
             order=order_by.name,
-            page=parse_id_page(first, after),
+            page=parse_id_page(first, after, selection),
         )
+
+    projects_connection = connection(projects, Project, "project_id", name="projectsConnection")
 
     @batched(
         key=_KEY,

@@ -18,10 +18,20 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    tuple_,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.levels import ORGANIZATION, parents, select_columns
+from app.db.levels import (
+    ORGANIZATION,
+    TOTAL_COUNT,
+    UNPAGED,
+    Paging,
+    parents,
+    select_columns,
+    select_page,
+    select_pages,
+)
 from app.db.statements import compile_once
 from app.db.tables import Correction, PlatformUser, Project, Workspace
 from app.db.unnest import Columns
@@ -84,15 +94,27 @@ _ADD_CORRECTIONS = text(f"""
 """)
 
 
+_PLACE: Mapping[str, ColumnElement[Any]] = {
+    "origin_month": Correction.__table__.c.origin_month,
+    "figure": Correction.__table__.c.figure,
+    "workspace": func.coalesce(Workspace.name, ""),
+    "project": func.coalesce(Project.name, ""),
+    "username": func.coalesce(PlatformUser.username, ""),
+}
+"""What identifies a correction in its month, and the order. An empty name is that of no entity."""
+
+
 @compile_once
-def select_corrections_of_reports(selection: frozenset[str]) -> Select[Any]:
+def select_corrections_of_reports(
+    selection: frozenset[str], *, paging: Paging = UNPAGED
+) -> Select[Any]:
     """Select the corrections booked in each of the report months bound to `parent_month`.
 
     Columns: origin_month, figure, workspace, project, username, amount. Rows are sorted by origin
-    month, figure and names.
+    month, figure and names. The parameters of a page are `first` and, for its cursor,
+    `after_origin_month`, `after_figure` and so on; an empty name is that of no entity.
     """
     parent = parents({"month": Date})
-    names = (Workspace.name, Project.name, PlatformUser.username)
     available = {
         "origin_month": Correction.origin_month,
         "figure": Correction.figure,
@@ -102,22 +124,24 @@ def select_corrections_of_reports(selection: frozenset[str]) -> Select[Any]:
         "amount": Correction.amount,
     }
     is_booked_in_parent = and_(
-        Correction.organization_id == ORGANIZATION, Correction.booked_month == parent.c.month
+        Correction.organization_id == ORGANIZATION,
+        Correction.booked_month == parent.c.month,
+        Correction.amount != 0,
     )
-    return (
-        select(parent.c.ordinal, *select_columns(available, selection))
-        .select_from(parent.join(Correction, is_booked_in_parent))
+    columns, order = select_columns(available, selection), [*_PLACE.values()]
+    page = (
+        select_page(columns, order, paging)
+        .select_from(Correction)
         .outerjoin(Workspace, _is_place(Workspace, "workspace_id"))
         .outerjoin(Project, _is_place(Project, "project_id"))
         .outerjoin(PlatformUser, _is_place(PlatformUser, "user_id"))
-        .where(Correction.amount != 0)
-        .order_by(
-            parent.c.ordinal,
-            Correction.origin_month,
-            Correction.figure,
-            *(name.asc().nulls_first() for name in names),
-        )
+        .where(is_booked_in_parent)
     )
+    if paging.has_cursor:
+        cursor = [bindparam(f"after_{name}", type_=it.type) for name, it in _PLACE.items()]
+        page = page.where(tuple_(*order) > tuple_(*cursor))
+    total = select(TOTAL_COUNT).where(is_booked_in_parent) if paging.is_counted else None
+    return select_pages(parent, parent.c.ordinal, page, total)
 
 
 _CORRECTED_FIGURES: Mapping[Section, Sequence[Figure]] = {

@@ -148,10 +148,17 @@ class Order:
 
 
 class Paging(NamedTuple):
-    """The parts of a page that change the SQL text: a limit, and a cursor to continue after."""
+    """The parts of a page that change the SQL text.
+
+    Attributes:
+        is_limited: Whether the page has a limit.
+        has_cursor: Whether it continues after a cursor.
+        is_counted: Whether each parent's rows are counted, on all pages together.
+    """
 
     is_limited: bool = False
     has_cursor: bool = False
+    is_counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +167,12 @@ class Page:
 
     first: int | None = None
     after: Any = None
+    is_counted: bool = False
 
     @property
     def paging(self) -> Paging:
         """Which parts the page has."""
-        return Paging(self.first is not None, self.after is not None)
+        return Paging(self.first is not None, self.after is not None, self.is_counted)
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -262,42 +270,42 @@ class LevelQuery:
     ) -> Select[Any]:
         """Select the parent's ordinal, then `columns`, sorted by parent and then by `order`.
 
-        A page reads no more rows than it returns; its parameters are `first` and `after`.
+        A page reads no more rows than it returns; its parameters are `first` and `after`. See
+        `select_pages` for the columns of a counted one.
         """
         rows = self.table.__table__ if from_clause is None else from_clause
         where = and_(self.rows_of(self.table), condition, self._after_cursor(order, paging))
-        if not paging.is_limited:
+        if not paging.is_limited and not paging.is_counted:
             return self._join_parents(rows, where, columns, order.clauses)
-        rank = func.row_number().over(order_by=order.clauses).label("rank")
-        page = (
-            select(*columns, rank)
-            .select_from(rows)
-            .where(where)
-            .order_by(*order.clauses)
-            .limit(bindparam("first", type_=BigInteger))
-        )
-        if self.parent is None:
-            rows = page.subquery("page")
-            return self._join_parents(rows, true(), _columns_of(rows, columns), [rows.c.rank])
-        lateral = page.lateral("page")
-        return self._join_parents(lateral, true(), _columns_of(lateral, columns), [lateral.c.rank])
+        page = select_page(columns, order.clauses, paging).select_from(rows).where(where)
+        all_rows = select(TOTAL_COUNT).where(self.rows_of(self.table), condition)
+        total = all_rows if paging.is_counted else None
+        return select_pages(self._parents, self._ordinal, page, total)
 
     def _join_parents(
         self, rows: Any, where: ColumnElement[bool], columns: Sequence[Any], order: Sequence[Any]
     ) -> Select[Any]:
         """Select rows with the ordinal of their parent, sorted by ordinal and then by `order`."""
-        if self.parent is None:
-            only = literal_column("1", BigInteger).label("ordinal")
-            return select(only, *columns).select_from(rows).where(where).order_by(*order)
-        source: Any = self.parent
-        if isinstance(self.report, TableValuedAlias):
-            source = source.join(self.report, self.report.c.month == self.parent.c.month)
-        ordinal = self.parent.c.ordinal
+        if self._parents is None:
+            return select(self._ordinal, *columns).select_from(rows).where(where).order_by(*order)
         return (
-            select(ordinal, *columns)
-            .select_from(source.join(rows, where))
-            .order_by(ordinal, *order)
+            select(self._ordinal, *columns)
+            .select_from(self._parents.join(rows, where))
+            .order_by(self._ordinal, *order)
         )
+
+    @property
+    def _parents(self) -> FromClause | None:
+        """The parents, joined to their report if it is no parameter."""
+        if self.parent is None or not isinstance(self.report, TableValuedAlias):
+            return self.parent
+        return self.parent.join(self.report, self.report.c.month == self.parent.c.month)
+
+    @property
+    def _ordinal(self) -> ColumnElement[int]:
+        if self.parent is None:
+            return literal_column("1", BigInteger).label("ordinal")
+        return self.parent.c.ordinal
 
     def _after_cursor(self, order: Order, paging: Paging) -> ColumnElement[bool]:
         if not paging.has_cursor:
@@ -317,8 +325,37 @@ class LevelQuery:
         return and_(onward, or_(further, and_(order.value == value, order.key > key)))
 
 
-def _columns_of(page: Any, columns: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
-    return [page.c[str(item.key)] for item in columns]
+TOTAL_COUNT = func.count().label("total_count")
+
+
+def select_page(
+    columns: Sequence[ColumnElement[Any]], order: Sequence[ColumnElement[Any]], paging: Paging
+) -> Select[Any]:
+    """Select `columns` and the `rank` of at most `first` rows; the caller adds FROM and WHERE."""
+    rank = func.row_number().over(order_by=order).label("rank")
+    page = select(*columns, rank).order_by(*order)
+    return page.limit(bindparam("first", type_=BigInteger)) if paging.is_limited else page
+
+
+def select_pages(
+    parents: FromClause | None,
+    ordinal: ColumnElement[int],
+    page: Select[Any],
+    total: Select[Any] | None,
+) -> Select[Any]:
+    """Select the page of each parent: `ordinal`, then the page's columns, sorted by both.
+
+    With `total`, each row also has the `total_count` of its parent, and a parent whose page is
+    empty has one row, in which `rank` is null.
+    """
+    rows: Any = page.subquery("page") if parents is None else page.lateral("page")
+    columns, source = [each for each in rows.c if each is not rows.c.rank], rows
+    if total is not None:
+        counted = total.subquery("total") if parents is None else total.lateral("total")
+        columns, source = [*columns, rows.c.rank, *counted.c], counted.outerjoin(rows, true())
+    source = source if parents is None else parents.join(source, true())
+    order = [rows.c.rank] if parents is None else [ordinal, rows.c.rank]
+    return select(ordinal, *columns).select_from(source).order_by(*order)
 
 
 def storage_columns(table: Any, report: Report) -> dict[str, SQLColumnExpression[Any]]:

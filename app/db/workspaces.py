@@ -53,7 +53,7 @@ def select_workspaces_of_reports(
     for name, table in _COUNTED_TABLES.items():
         if name not in selection:
             continue
-        if one_report and not matching and not paging.is_limited:
+        if one_report and not matching and not paging.is_limited and not paging.is_counted:
             per_workspace = count_per_workspace(table, level)
             rows = rows.outerjoin(
                 per_workspace, per_workspace.c.workspace_id == WorkspaceMonth.workspace_id

@@ -221,7 +221,7 @@ class ShapePlanner:
             shape.breadth_first &= inner.breadth_first
         elif isinstance(declared, GroupRowsField):
             inner = shape.group_rows[key] = self.shape_of(row_type(definition), nodes)
-            shape.selection |= inner.selection
+            shape.selection |= {declared.python_name, *inner.selection}
             shape.breadth_first &= inner.breadth_first
         elif isinstance(declared, BatchedField):
             shape.children[key] = Child(declared, definition, nodes)

@@ -281,7 +281,7 @@ def test_tokens_of_a_parsed_query_form_no_reference_cycles() -> None:
 
 
 def full_document() -> str:
-    """Select every field below a report, once per path."""
+    """Select every field below a report, once per path, and each list once."""
     return REPORT.format(selection("ChargebackReport"))
 
 
@@ -292,7 +292,7 @@ def selection(type_: str) -> str:
         inner: Any = field.type
         while hasattr(inner, "of_type"):
             inner = inner.of_type
-        if name != "workspace":
+        if name != "workspace" and not name.endswith("Connection"):
             parts.append(f"{name} {{ {selection(inner.name)} }}" if _has_fields(inner) else name)
     return " ".join(parts)
 
@@ -370,6 +370,16 @@ def test_cost_counts_the_selected_values() -> None:
     first = "workspaces(first: 1) { members { userName } }"
     assert cost(first, first=3) == 12 + 12 + 72 + 72
     assert cost("users { licensedUsers { username } }", first=3) == 12 + 12 + 96 + 96
+    # 12 connections, each with a page of two workspaces with names, a total and a page info.
+    connection = "nodes { name } totalCount pageInfo { endCursor }"
+    paged = f"workspacesConnection(first: 2) {{ {connection} }}"
+    assert cost(paged, first=3) == 12 + 12 + 24 + 24 + 12 + 12 + 12
+    in_fragment = "workspacesConnection(first: 2) { ... { nodes { name } } }"
+    assert cost(in_fragment, first=3) == 12 + 12 + 24 + 24
+    assert cost("workspacesConnection { totalCount }", first=3) == 12 + 12 + 12
+    # 36 connections of 10 members in each month.
+    nested = "workspaces { membersConnection { nodes { userName } } }"
+    assert cost(nested, first=3) == 12 + 36 + 36 + 120 + 120
     # Execution rejects invalid variables.
     assert cost("reportDate", first="three") == -others
 
