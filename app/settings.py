@@ -162,7 +162,7 @@ class Settings(BaseSettings):
         100, ge=1, le=100_000, description="Maximum directives of a GraphQL query."
     )
     graphql_max_cost: int = Field(
-        50_000_000,
+        60_000_000,
         ge=1_000,
         le=10_000_000_000,
         description="Maximum cost of a GraphQL query: the values that its response may hold.",

@@ -20,7 +20,9 @@ from tests.conftest import FixedClock
 @pytest.fixture
 async def address(database: Database, clock: FixedClock) -> AsyncIterator[str]:
     """The address of the application; `root` is in ADMIN_USER_LIST."""
-    application = create_app(Settings.load(admin_user_list="root"), database, clock)
+    # The size of an organization that a query names is not looked up for its cost.
+    settings = Settings.load(admin_user_list="root", graphql_max_cost=10**9)
+    application = create_app(settings, database, clock)
     server = uvicorn.Server(uvicorn.Config(application, lifespan="off", log_level="error"))
     listener = socket.create_server(("127.0.0.1", 0))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
