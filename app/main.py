@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -131,9 +132,26 @@ def _create_middleware(
             slow_seconds=settings.slow_query_seconds,
         ),
         Middleware(SecurityHeaders),
+        *_create_cors(settings),
         Middleware(RejectDuplicateHeaders),
         Middleware(BodyTimeout, seconds=settings.body_timeout_seconds),
         Middleware(QualityAwareGZip, minimum_size=2_000, compresslevel=1),
+    ]
+
+
+def _create_cors(settings: Settings) -> Sequence[Middleware]:
+    """Let pages of the allowed origins call the API with a key, but not with a session."""
+    if not settings.cors_allowed_origins:
+        return []
+    id_header = (settings.request_id_header,) if settings.request_id_header else ()
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_allowed_origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=("Authorization", "If-None-Match", *id_header),
+            expose_headers=("ETag", "Retry-After", "Content-Disposition", *id_header),
+        )
     ]
 
 

@@ -18,6 +18,7 @@ DEFAULT_ENV_FILE = Path("/etc/default/chargeback")
 
 _TRUE = ("true", "1", "yes", "on")
 _FALSE = ("false", "0", "no", "off")
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
 class SettingsError(Exception):
@@ -45,6 +46,15 @@ def _parse_networks(value: object) -> object:
         return tuple(str(ip_network(each)) for each in networks)
     except ValueError:
         raise ValueError("addresses or networks such as 10.0.0.0/8, comma separated") from None
+
+
+def _parse_origins(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    origins = tuple(each.strip() for each in value.split(",") if each.strip())
+    if not all(_ORIGIN.fullmatch(each) for each in origins):
+        raise ValueError("origins such as https://reports.example.com, comma separated")
+    return origins
 
 
 def _parse_postgres_url(value: object) -> object:
@@ -187,6 +197,13 @@ class Settings(BaseSettings):
             (),
             description="Addresses or networks of proxies, comma separated, whose "
             "X-Forwarded-For and X-Forwarded-Proto are trusted.",
+        )
+    )
+    cors_allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_origins)] = (
+        Field(
+            (),
+            description="Origins of web pages, comma separated, that may call the API from a "
+            "browser with an API key. Unset: none.",
         )
     )
     body_timeout_seconds: int = Field(

@@ -25,6 +25,7 @@ def clean_environment(**changes: str) -> dict[str, str]:
     prefixes = (
         "DATABASE_",
         "CHARGEBACK_",
+        "CORS_",
         "ADMIN_USER_LIST",
         "MONTH_",
         "FEED_",

@@ -100,6 +100,17 @@ def evil(
     context.close()
 
 
+@pytest.fixture(scope="module")
+def open_service(
+    tmp_path_factory: pytest.TempPathFactory, elsewhere: int
+) -> Iterator[KeyedServer]:
+    """A service that the pages of `elsewhere` may call."""
+    origins = f"http://127.0.0.1:{elsewhere}, http://localhost:{elsewhere}"
+    data_dir = tmp_path_factory.mktemp("open")
+    with start_keyed_server(data_dir, CORS_ALLOWED_ORIGINS=origins) as service:
+        yield service
+
+
 def assert_no_effect(page: Page, service: KeyedServer) -> None:
     """Check that no key was created and the session is still valid."""
     asked = {"query": "{ viewer { username } apiKeys { username } }"}
@@ -178,3 +189,37 @@ def test_reports_cannot_be_read_and_pages_cannot_be_framed(
 
     assert read in {"", "refused"}
     assert "Sign out" not in evil.frames[-1].content()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_an_allowed_origin_calls_the_api_with_a_key_but_not_with_the_session(
+    browser: Browser, open_service: KeyedServer, elsewhere: int, host: str
+) -> None:
+    """A browser hides the response to a request with cookies unless the service allows them."""
+    context = browser.new_context()
+    context.request.post(f"{open_service.url}/signin", form={"key": open_service.key})
+    page = context.new_page()
+    page.goto(f"http://{host}:{elsewhere}/")
+    with_key = {"headers": {"content-type": "application/json", "authorization": open_service.key}}
+
+    read = [
+        page.evaluate(
+            """async ([url, options]) => {
+                try { return await (await fetch(url, options)).text(); }
+                catch { return "refused"; }
+            }""",
+            [f"{open_service.url}/graphql", {"method": "POST", **options}],
+        )
+        for options in (
+            {"body": '{"query": "{ viewer { username } }"}', **with_key},
+            {"body": '{"query": "{ viewer { username } }"}', **with_key, "credentials": "include"},
+            *(
+                {"body": f'{{"query": {MUTATION!r}}}', "credentials": "include", **script}
+                for script in (SCRIPTS["json"], SCRIPTS["our header"])
+            ),
+        )
+    ]
+
+    assert read == ['{"data":{"viewer":{"username":"root"}}}', "refused", "refused", "refused"]
+    assert_no_effect(page, open_service)
+    context.close()

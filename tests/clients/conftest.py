@@ -15,6 +15,13 @@ from app.db.engine import Database
 from app.main import create_app
 from app.settings import Settings
 from tests.conftest import FixedClock
+from tests.npm_packages import install_npm_packages
+
+
+@pytest.fixture(scope="session")
+def front_end() -> Path:
+    """The folder of the scripts, with the clients and code generators installed."""
+    return install_npm_packages(Path(__file__).parent / "front_end")
 
 
 @pytest.fixture

@@ -5,11 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.clients.conftest import run_node
 from tests.conftest import Feed, FixedClock, event
-from tests.npm_packages import install_npm_packages
 
 MONTHS = ("2026-07", "2026-08", "2026-09", "2026-10")
 MEGABYTE = 1_048_576
@@ -54,12 +51,6 @@ query Usernames($month: Month!, $organization: String) {
 """
 
 
-@pytest.fixture(scope="module")
-def apollo() -> Path:
-    """The script and Apollo Client, installed."""
-    return install_npm_packages(Path(__file__).parent / "apollo")
-
-
 def growing_months(megabytes: int) -> Sequence[bytes]:
     """One experiment, of another size in each month; ann leaves, an old workspace is deleted."""
     of_experiment = {"workspace": "vision", "project": "seg", "username": "ann"}
@@ -95,7 +86,7 @@ def growing_months(megabytes: int) -> Sequence[bytes]:
 
 
 async def test_four_months_of_two_organizations_stay_apart_in_the_cache(
-    apollo: Path,
+    front_end: Path,
     address: str,
     feed: Feed,
     clock: FixedClock,
@@ -117,7 +108,7 @@ async def test_four_months_of_two_organizations_stay_apart_in_the_cache(
     ]
 
     found = await run_node(
-        apollo, "read.mjs", f"{address}/graphql", document=queries, key=admin_key
+        front_end, "read.mjs", f"{address}/graphql", document=queries, key=admin_key
     )
 
     answers = found["answers"]

@@ -19,8 +19,8 @@ CONTAINER_PAGES = {"docs/install/container.md"}
 GENERATED_PAGES = {"docs/reference/cli.md"}
 """tests/contract/test_documented_commands.py parses their examples."""
 
-LANGUAGES = {"bash", "console", "csv", "graphql", "json", "sql", "text", "toml", "yaml"}
-"""`console` shows commands with their output; tests/imports/test_tables.py runs them."""
+LANGUAGES = {"bash", "console", "csv", "graphql", "json", "sql", "text", "toml", "ts", "yaml"}
+"""`console` shows commands with what they print: tests/imports/test_tables.py runs them."""
 
 
 class Block(NamedTuple):
