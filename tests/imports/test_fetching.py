@@ -14,7 +14,13 @@ from typer.testing import CliRunner
 
 from app.cli.commands import cli
 from app.cli.imported_reports import fetch_reports, read_files
-from app.domain.errors import InvalidArgument, InvalidReport, ReportFetchFailed
+from app.connectors.mlflow.http_client import MlflowClient
+from app.domain.errors import (
+    InvalidArgument,
+    InvalidReport,
+    ReportFetchFailed,
+    SourceUnavailable,
+)
 from app.domain.months import Month
 from tests.imports.conftest import document, user
 
@@ -93,6 +99,18 @@ def test_a_redirect_is_reported_and_not_followed() -> None:
     ):
         fetch_reports(url, "key", MARCH, MARCH)
 
+    assert keys == []
+
+
+def test_a_tracking_server_that_redirects_gets_no_credentials_sent_elsewhere() -> None:
+    with server((200, b"{}")) as (elsewhere, keys), server((307, b"", elsewhere)) as (url, _):
+        client = MlflowClient(url.replace("//", "//ann:secret@"))
+        with pytest.raises(SourceUnavailable) as refused:
+            client.get("/version", {})
+
+    assert str(refused.value) == (
+        f"{url}/version answers 307: it redirects to {elsewhere}: use that address if it is yours."
+    )
     assert keys == []
 
 

@@ -4,10 +4,9 @@ import base64
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlencode, urlsplit
-from urllib.request import Request, urlopen
 
+from app.connectors.http_fetch import FetchFailed, fetch
 from app.domain.errors import InvalidArgument, SourceUnavailable
 
 _TIMEOUT_SECONDS = 60
@@ -81,19 +80,20 @@ class MlflowClient:
     def _send(self, path: str, body: bytes | None, workspace: str | None) -> dict[str, Any]:
         headers = self._headers | ({WORKSPACE_HEADER: workspace} if workspace else {})
         url = f"{self.display_url}{path}"
-        request = Request(url, data=body, headers=headers)  # noqa: S310  the scheme is checked
         try:
-            with urlopen(request, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310  as above
-                content = json.load(response)
-        except HTTPError as error:
-            text = error.read(500).decode(errors="replace")
-            # For a missing object, MLflow answers 404 with an error code in JSON.
-            is_unknown_path = error.code in {404, 405} and "error_code" not in text
-            error_type = EndpointNotFound if is_unknown_path else SourceUnavailable
-            raise error_type(
-                f"{self.display_url}{path.partition('?')[0]} answers {error.code}: {text}"
-            ) from None
-        except (URLError, OSError, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            raise SourceUnavailable(f"{self.display_url} cannot be read: {reason}") from None
+            content = json.loads(fetch(url, headers, body, timeout_seconds=_TIMEOUT_SECONDS))
+        except FetchFailed as failure:
+            raise self._to_error(failure, path) from None
+        except ValueError as error:
+            raise SourceUnavailable(f"{self.display_url} cannot be read: {error}") from None
         return content if isinstance(content, dict) else {}
+
+    def _to_error(self, failure: FetchFailed, path: str) -> SourceUnavailable:
+        if failure.status is None:
+            return SourceUnavailable(f"{self.display_url} cannot be read: {failure}")
+        text = failure.body[:500].decode(errors="replace") or str(failure)
+        # For a missing object, MLflow answers 404 with an error code in JSON.
+        is_unknown_path = failure.status in {404, 405} and "error_code" not in text
+        error_type = EndpointNotFound if is_unknown_path else SourceUnavailable
+        place = f"{self.display_url}{path.partition('?')[0]}"
+        return error_type(f"{place} answers {failure.status}: {text}")
