@@ -104,9 +104,9 @@ class _Parents(NamedTuple):
 class _CostEstimator:
     """Estimates the cost of an operation's parts.
 
-    The cost of a fragment is remembered by parent type and parents. The walk is
-    therefore as long as the document times the number of different such combinations, however
-    large the document is once its fragments are expanded.
+    The cost of a fragment is cached by parent type and parents. So the work grows with the size
+    of the document times the number of such combinations, not with the size of the document after
+    its fragments are expanded.
     """
 
     schema: GraphQLSchema
