@@ -20,7 +20,7 @@ GENERATED_PAGES = {"docs/reference/cli.md"}
 """tests/contract/test_documented_commands.py parses their examples."""
 
 LANGUAGES = {"bash", "console", "csv", "graphql", "json", "sql", "text", "toml", "ts", "yaml"}
-"""`console` shows commands with what they print: tests/imports/test_tables.py runs them."""
+"""`console` shows commands with their output; tests/imports/test_tables.py runs them."""
 
 
 class Block(NamedTuple):
