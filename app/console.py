@@ -29,6 +29,11 @@ stdout = PlainConsole(soft_wrap=True, width=None if sys.stdout.isatty() else _PI
 stderr = PlainConsole(stderr=True, soft_wrap=True)
 
 
+def is_interactive() -> bool:
+    """Return whether somebody at a terminal can answer a question."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
 def print_line(text: str) -> None:
     """Print a line to stdout."""
     stdout.print(text)

@@ -7,6 +7,7 @@ import strawberry
 
 from app.domain.callers import Scope
 from app.domain.errors import InvalidArgument
+from app.domain.months import Month
 from app.services.keys import (
     create_key,
     find_key_owner,
@@ -122,17 +123,30 @@ class Mutation(RateCardMutation):
         return to_api_key(row)
 
     @strawberry.mutation(
-        description="Close a month and every earlier open month. Their reports never change "
-        "again. Returns the months that were closed, earliest first. Empty if the month was "
-        "closed already."
+        description="Close a month and the earlier open months that `expected` names. Their "
+        "reports never change again. Returns the months that were closed, earliest first. "
+        "Empty if the month was closed already."
     )
-    async def close_month(self, info: RequestInfo, month: MonthArgument) -> list[ReportMonth]:
+    async def close_month(
+        self,
+        info: RequestInfo,
+        month: MonthArgument,
+        expected: Annotated[
+            list[Month] | None,
+            strawberry.argument(
+                description="Every month that may close. If another month would close, too, "
+                "nothing is closed, and the error `CLOSES_OTHER_MONTHS` names it. By default "
+                "`month` alone."
+            ),
+        ] = None,
+    ) -> list[ReportMonth]:
         context = info.context
         caller = context.caller
         closed = await close_month(
             context.database,
             caller.organization_id,
             month,
+            expected=[month] if expected is None else expected,
             by=context.actor,
             now=context.now,
         )

@@ -1,6 +1,7 @@
 """Run the real `chargeback` program: `serve` as a process, other commands to their end."""
 
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -54,6 +55,28 @@ def run_command(
         env=clean_environment(),
         check=False,
     )
+
+
+def run_on_terminal(*arguments: str, data_dir: Path, answer: str) -> tuple[int, str]:
+    """Run a command on a terminal, type an answer; return its exit status and what it shows."""
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        (*CHARGEBACK, *arguments, "--data-dir", str(data_dir)),
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env=clean_environment(TERM="dumb"),
+    )
+    os.close(terminal)
+    os.write(controller, f"{answer}\n".encode())
+    shown = bytearray()
+    with os.fdopen(controller, "rb", buffering=0) as screen:
+        try:
+            while chunk := screen.read(4096):
+                shown += chunk
+        except OSError:
+            pass  # Linux reports the end of a terminal as an error.
+    return process.wait(START_SECONDS), shown.decode().replace("\r\n", "\n")
 
 
 @dataclass

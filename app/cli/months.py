@@ -1,7 +1,9 @@
 """`chargeback months`: list, close, reopen and verify report months."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 
 import typer
 
@@ -9,16 +11,24 @@ from app.cli.help import command, command_group
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization, MonthArgument
 from app.cli.tables import print_table
 from app.clock import system_clock
-from app.console import print_line
+from app.console import is_interactive, print_error, print_line
 from app.db.engine import Database
 from app.domain.audit import OPERATOR
 from app.domain.callers import DEFAULT_ORGANIZATION
-from app.domain.errors import ChargebackError
+from app.domain.errors import ChargebackError, ClosesOtherMonths
 from app.domain.months import Month
 from app.server.store import run_with_store
 from app.services.month_verification import ComparedWith, verify_month
-from app.services.months import close_month, list_close_history, list_months, reopen_month
+from app.services.months import (
+    close_month,
+    describe_closing,
+    find_months_to_close,
+    list_close_history,
+    list_months,
+    reopen_month,
+)
 from app.services.organizations import find_organization
+from app.settings import Settings
 
 _MAX_LISTED_DIFFERENCES = 20
 
@@ -68,26 +78,70 @@ async def _print_months(database: Database, organization: str, now: datetime) ->
             )
 
 
-@command(months, "close", examples=["months close 2026-09"])
+@command(
+    months, "close", examples=["months close 2026-09 --dry-run", "months close 2026-09 --yes"]
+)
 def close(
     month: MonthArgument,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", help="Close without asking, and earlier open months with it."),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the months that would close, and stop.")
+    ] = False,
     organization: InOrganization = DEFAULT_ORGANIZATION,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:
-    """Close a month and all months before it. A closed report never changes."""
+    """Close a month and all open months before it. A closed report never changes.
+
+    On a terminal, it asks first. Elsewhere, such as in a script, closing more than the named month
+    needs --yes.
+    """
     chosen = Month.parse(month)
-    run_with_store(
-        data_dir,
-        env_file,
-        lambda database, _: _close(database, organization, chosen, system_clock()),
+
+    async def run(database: Database, _: Settings) -> None:
+        found = (await find_organization(database, organization)).organization_id
+        closing = await find_months_to_close(database, found, chosen, system_clock())
+        if not closing:
+            print_line(f"{chosen} is already closed")
+        elif dry_run:
+            print_line(f"would close {', '.join(map(str, closing))}")
+        else:
+            if not yes:
+                _confirm_close(closing)
+            await _close(database, found, closing)
+
+    run_with_store(data_dir, env_file, run)
+
+
+def _confirm_close(closing: Sequence[Month]) -> None:
+    """Ask on a terminal; elsewhere, accept one month.
+
+    Raises:
+        ClosesOtherMonths: Nobody can be asked, and several months would close.
+    """
+    if is_interactive():
+        print_error(f"{describe_closing(closing)} A closed report never changes.")
+        typer.confirm("Close?", abort=True, err=True)
+    elif len(closing) > 1:
+        raise ClosesOtherMonths(
+            f"{describe_closing(closing)} Nothing was closed. Add --yes to close them all; "
+            "--dry-run lists them."
+        )
+
+
+async def _close(database: Database, organization_id: UUID, expected: Sequence[Month]) -> None:
+    closed = await close_month(
+        database,
+        organization_id,
+        expected[-1],
+        expected=expected,
+        by=OPERATOR,
+        now=system_clock(),
     )
-
-
-async def _close(database: Database, organization: str, month: Month, now: datetime) -> None:
-    found = await find_organization(database, organization)
-    closed = await close_month(database, found.organization_id, month, by=OPERATOR, now=now)
-    print_line(f"closed {', '.join(map(str, closed))}" if closed else f"{month} is already closed")
+    print_line(f"closed {', '.join(map(str, closed))}")
 
 
 @command(months, "reopen", examples=["months reopen 2026-09 --reason 'wrong owner of vision'"])

@@ -266,6 +266,12 @@ class MonthNotClosed(ChargebackError):
     code, status = "MONTH_NOT_CLOSED", 409
 
 
+class ClosesOtherMonths(ChargebackError):
+    """Closing the month would also close earlier months that the request does not name."""
+
+    code, status = "CLOSES_OTHER_MONTHS", 409
+
+
 class AlreadyExists(ChargebackError):
     """The name is already in use."""
 

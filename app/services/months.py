@@ -1,6 +1,6 @@
 """Months: list, close and reopen them. The report of a closed month never changes."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import NamedTuple
@@ -26,7 +26,7 @@ from app.db.organizations import (
     update_reopened_months,
 )
 from app.domain.audit import Action, Actor, AuditEvent, Interface
-from app.domain.errors import InvalidArgument, InvalidMonth, MonthNotClosed
+from app.domain.errors import ClosesOtherMonths, InvalidArgument, InvalidMonth, MonthNotClosed
 from app.domain.months import Month
 from app.domain.text import NUL
 from app.ingest.month_rows import replace_rows, replay_month_rows
@@ -78,22 +78,54 @@ async def list_close_history(
         return await select_close_history(tx, organization_id)
 
 
+async def find_months_to_close(
+    database: Database, organization_id: UUID, month: Month, now: datetime
+) -> Sequence[Month]:
+    """Return the months that closing this one would close, in order; none if it is closed.
+
+    Raises:
+        InvalidMonth: The month has not ended.
+    """
+    _require_ended(month, now)
+    async with database.transaction(organization_id) as tx:
+        return months_to_close(await select_organization_by_id(tx, organization_id), month)
+
+
 async def close_month(
-    database: Database, organization_id: UUID, month: Month, *, by: Actor, now: datetime
+    database: Database,
+    organization_id: UUID,
+    month: Month,
+    *,
+    expected: Collection[Month] | None = None,
+    by: Actor,
+    now: datetime,
 ) -> Sequence[Month]:
     """Close a month and each earlier open month. Closing a closed month is not an error.
+
+    Args:
+        database: The store.
+        organization_id: The organization.
+        month: The last month to close.
+        expected: The months that may be closed; None for any.
+        by: Who closes them.
+        now: The current time.
 
     Returns:
         The months that this closed, in order.
 
     Raises:
+        ClosesOtherMonths: A month to close is not expected; nothing was closed.
         InvalidMonth: The month has not ended.
     """
-    if month.end > now:
-        raise InvalidMonth(f"{month} cannot be closed before it ends, at {month.end:%Y-%m-%d}.")
+    _require_ended(month, now)
     async with database.transaction(organization_id) as tx:
         organization = await lock_organization(tx, organization_id)
         closing = months_to_close(organization, month)
+        if expected is not None and not set(closing) <= set(expected):
+            raise ClosesOtherMonths(
+                f"{describe_closing(closing)} Nothing was closed. Name every month that is "
+                "expected to close, or close the earliest first."
+            )
         if closing:
             last_month = await _create_rows_through(tx, organization, month)
             await insert_closes(tx, organization_id, closing, username=by.username or "", now=now)
@@ -104,6 +136,22 @@ async def close_month(
                 tx, by, AuditEvent(organization_id, Action.MONTH_CLOSED, str(each)), now
             )
     return closing
+
+
+def _require_ended(month: Month, now: datetime) -> None:
+    if month.end > now:
+        raise InvalidMonth(f"{month} cannot be closed before it ends, at {month.end:%Y-%m-%d}.")
+
+
+def describe_closing(closing: Sequence[Month]) -> str:
+    """Return a sentence about consecutive months that would close."""
+    *earlier, month = closing
+    if not earlier:
+        return f"This closes {month}."
+    if len(earlier) == 1:
+        return f"Closing {month} also closes {earlier[0]}."
+    span = f"{earlier[0]} to {earlier[-1]}"
+    return f"Closing {month} also closes {len(earlier)} earlier months, {span}."
 
 
 def months_to_close(organization: OrganizationRow, month: Month) -> list[Month]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import event
-from tests.server_process import ServerProcess, run_command
+from tests.server_process import ServerProcess, run_command, run_on_terminal
 
 EVENTS = (
     event("user.upserted", "2026-09-01T00:00:00Z", id="1", username="ann", email="a@x.example"),
@@ -194,6 +194,35 @@ def test_months_are_closed_listed_verified_and_opened_again(store: Path) -> None
     assert "closed" in run_command("months", "list", data_dir=store).stdout
     reopened = run_command("months", "reopen", "2026-09", "--reason", "a test", data_dir=store)
     assert reopened.stdout == "reopened 2026-09\n"
+
+
+def test_closing_other_months_too_needs_a_confirmation(store: Path) -> None:
+    own = ("--organization", "firm")
+    run_command("organizations", "create", "firm", data_dir=store)
+    close = ("months", "close", "2026-10", *own)
+    assert (
+        run_command("months", "close", "2026-08", *own, data_dir=store).stdout
+        == "closed 2026-08\n"
+    )
+
+    refused = run_command(*close, data_dir=store)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == (
+        "Error: Closing 2026-10 also closes 2026-09. Nothing was closed. Add --yes to close them "
+        "all; --dry-run lists them.\n"
+    )
+    listed = run_command(*close, "--dry-run", data_dir=store)
+    assert listed.stdout == "would close 2026-09, 2026-10\n"
+    status, shown = run_on_terminal(*close, data_dir=store, answer="n")
+    assert status == 1
+    assert "Closing 2026-10 also closes 2026-09. A closed report never changes.\n" in shown
+    assert "Close? [y/N]: " in shown
+
+    status, shown = run_on_terminal(*close, data_dir=store, answer="y")
+    assert status == 0, shown
+    assert "closed 2026-09, 2026-10\n" in shown
+    again = run_command(*close, "--yes", data_dir=store)
+    assert again.stdout == "2026-10 is already closed\n"
 
 
 @pytest.mark.parametrize(

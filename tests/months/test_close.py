@@ -119,6 +119,33 @@ async def test_reopening_the_first_closed_month_reopens_the_months_before_it(
     assert response["chargebackReport"]["corrections"] == []
 
 
+async def test_graphql_closes_one_month_or_those_that_it_expects(
+    database: Database, feed: Feed, graphql: GraphQLClient, clock: FixedClock
+) -> None:
+    mutation = """mutation ($expected: [Month!]) {
+        closeMonth(month: "2026-10", expected: $expected) { month } }"""
+    await close(database, Month(2026, 7), clock)
+
+    for expected in (None, [], ["2026-10"], ["2026-08", "2026-10"]):
+        response = await graphql.execute(mutation, {"expected": expected})
+        [error] = response["errors"]
+        assert error["extensions"]["code"] == "CLOSES_OTHER_MONTHS"
+        assert error["message"] == (
+            "Closing 2026-10 also closes 2 earlier months, 2026-08 to 2026-09. Nothing was "
+            "closed. Name every month that is expected to close, or close the earliest first."
+        )
+    months = await graphql("{ months { month status } }")
+    assert [each["month"] for each in months["months"] if each["status"] == "CLOSED"] == [
+        "2026-07"
+    ]
+
+    # Another admin closes August meanwhile, which was expected, too.
+    await close(database, AUGUST, clock)
+    closed = await graphql(mutation, expected=["2026-08", "2026-09", "2026-10"])
+    assert closed["closeMonth"] == [{"month": "2026-09"}, {"month": "2026-10"}]
+    assert await graphql(mutation, expected=None) == {"closeMonth": []}
+
+
 @pytest.mark.parametrize("announced", ["before", "after"])
 async def test_a_licence_in_a_closed_month_before_the_first_event_becomes_a_correction(
     database: Database, feed: Feed, graphql: GraphQLClient, clock: FixedClock, announced: str

@@ -78,7 +78,7 @@ function CloseForm({ month, open, reload }) {
     setClosing(true);
     setFailure(null);
     try {
-      await runQuery(CLOSE_MONTH, { month });
+      await runQuery(CLOSE_MONTH, { month, expected: closing.map((each) => each.month) });
       clearQueryCache();
       reload();
     } catch (error) {

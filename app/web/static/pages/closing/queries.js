@@ -25,6 +25,6 @@ query MonthHistory {
 }`;
 
 export const CLOSE_MONTH = `
-mutation CloseMonth($month: Month!) {
-  closeMonth(month: $month) { month status closedAt closedBy rowsHash }
+mutation CloseMonth($month: Month!, $expected: [Month!]!) {
+  closeMonth(month: $month, expected: $expected) { month status closedAt closedBy rowsHash }
 }`;
