@@ -17,7 +17,8 @@ from app.settings import LogFormat
 
 log = logging.getLogger("chargeback")
 
-_PASSWORD = re.compile(r"(postgres(?:ql)?(?:\+\w+)?://[^\s:/@]*:)\S+@")
+_DATABASE_URL = re.compile(r"(postgres(?:ql)?(?:\+\w+)?://[^\s:/@]*:)(\S+)")
+"""A URL with what may be a password, to the next blank: no part of a line is searched twice."""
 _LIBRARY_LEVELS = {
     # The pool logs a traceback per broken connection; we log once that the store is down.
     "sqlalchemy.pool": logging.CRITICAL,
@@ -45,7 +46,12 @@ def configure_logs(log_format: LogFormat, level: str, stream: TextIO = sys.stder
 
 def redact_secrets(line: str) -> str:
     """Mask API keys and passwords; the id of a key stays, so that the key can be found."""
-    return _PASSWORD.sub(r"\1…@", keys.redact_secrets(line))
+    return _DATABASE_URL.sub(_mask_password, keys.redact_secrets(line))
+
+
+def _mask_password(url: re.Match[str]) -> str:
+    _, at, rest = url[2].rpartition("@")
+    return f"{url[1]}…@{rest}" if at else url[0]
 
 
 def create_formatter(log_format: LogFormat, *, colors: bool) -> logging.Formatter:

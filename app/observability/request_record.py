@@ -8,6 +8,13 @@ from typing import Any, Protocol
 
 from app.db.pool import ExecutedStatement
 
+_MAX_PATH_LENGTH = 300
+
+
+def shorten_path(path: str) -> str:
+    """Return a path for logs, traces and the audit log; clients choose its length."""
+    return path if len(path) <= _MAX_PATH_LENGTH else f"{path[:_MAX_PATH_LENGTH]}…"
+
 
 @dataclass(slots=True)
 class RequestRecord:

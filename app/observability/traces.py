@@ -16,7 +16,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from app import __version__
 from app.db.pool import ExecutedStatement
 from app.observability.logs import redact_secrets
-from app.observability.request_record import RequestRecord
+from app.observability.request_record import RequestRecord, shorten_path
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 _NANOSECONDS = 1_000_000_000
@@ -44,7 +44,7 @@ class Traces:
         parent = _PROPAGATOR.extract(_decode_headers(record.scope))
         span = self._tracer.start_span("request", parent, kind=SpanKind.SERVER)
         span.set_attribute("http.request.method", record.scope["method"])
-        span.set_attribute("url.path", redact_secrets(record.scope["path"]))
+        span.set_attribute("url.path", redact_secrets(shorten_path(record.scope["path"])))
         record.span = span
         record.trace_id = f"{span.get_span_context().trace_id:032x}"
 

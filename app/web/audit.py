@@ -9,6 +9,7 @@ from app.domain.audit import Action, Actor, AuditEvent, Interface
 from app.domain.callers import DEFAULT_ORGANIZATION, Caller
 from app.domain.errors import ChargebackError, Forbidden, Unauthenticated
 from app.domain.ids import organization_id
+from app.observability.request_record import shorten_path
 from app.web.app_state import get_app_state
 from resolvers.context import Context
 
@@ -71,4 +72,4 @@ def record_bad_key(request: Request, refusal: Unauthenticated, error: Chargeback
 
 def _request_target(request: Request) -> str:
     """Return method and path, without the query string, which may contain anything."""
-    return f"{request.method} {request.url.path}"
+    return f"{request.method} {shorten_path(request.url.path)}"

@@ -22,7 +22,7 @@ from app.domain.errors import (
 from app.domain.keys import redact_secrets
 from app.domain.scim.errors import ScimRefusal
 from app.observability.logs import log
-from app.observability.request_record import get_current_record
+from app.observability.request_record import get_current_record, shorten_path
 from app.web.middleware.security_headers import add_security_headers
 
 _RETRY_AFTER_SECONDS = "2"
@@ -109,7 +109,7 @@ async def handle_http_error(request: Request, error: Exception) -> Response:
 async def respond_unexpected(request: Request, error: Exception) -> Response:
     """Log an unexpected error with its traceback; return a response that reveals nothing."""
     get_current_record().code = "INTERNAL"
-    log.error("unexpected error at %s", request.url.path, exc_info=error)
+    log.error("unexpected error at %s", shorten_path(request.url.path), exc_info=error)
     body = {"msg": "Unexpected error.", "code": 500, "error": "INTERNAL"}
     response = JsonResponse(body, 500)
     # This response bypasses the middleware that adds these headers.

@@ -54,6 +54,7 @@ _BYTES_PER_ROW = 500
 """The memory that a row of a full report takes, as a dictionary plus its JSON."""
 _MAX_MESSAGE_LENGTH = 400
 _MAX_CACHED_QUERY_LENGTH = 2_000
+_MAX_LOGGED_NAME_LENGTH = 200
 _PREPARED_CACHE_SIZE = 64
 """The number of short queries cached in parsed form; they take at most 20 MB."""
 _ORGANIZATION_ARGUMENT = re.compile(r"\borganization\s*:")
@@ -112,7 +113,8 @@ class GraphQLEndpoint:
         resources.enter_context(state.query_limit.slot(caller.key_id))
         operation = await self._prepare(graphql_request, state.settings)
         record = get_current_record()
-        record.operation_name, record.root_field = operation.name, operation.root_field
+        record.operation_name = (operation.name or "")[:_MAX_LOGGED_NAME_LENGTH] or None
+        record.root_field = operation.root_field
         _require_permission(request, operation, caller)
         if "auditLog" in root_field_names(operation):
             await state.audit.flush()  # The result includes all earlier requests.

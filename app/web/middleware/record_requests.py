@@ -13,7 +13,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.domain.errors import ChargebackError
 from app.observability.logs import log
-from app.observability.request_record import RequestObserver, RequestRecord, current_record
+from app.observability.request_record import (
+    RequestObserver,
+    RequestRecord,
+    current_record,
+    shorten_path,
+)
 from app.web.errors import respond_unexpected
 
 RESPONSE_HEADER = "X-Request-ID"
@@ -121,7 +126,7 @@ def _log_fields(record: RequestRecord) -> dict[str, Any]:
     client = record.scope.get("client")
     fields = {
         "method": record.scope["method"],
-        "path": record.scope["path"],
+        "path": shorten_path(record.scope["path"]),
         "status": record.status,
         "duration_seconds": round(record.seconds, 6),
         "response_bytes": record.response_bytes,
