@@ -2,19 +2,35 @@
 
 import sys
 
-from app.cli.commands import cli
-from app.console import stderr
-from app.domain.errors import ChargebackError
-from app.postgres.programs import EmbeddedPostgresError
-from app.settings import SettingsError
+from app import __version__
 
 
 def main() -> None:
-    """Run a command. An error that its user can cause ends it with one line and status 1."""
+    """Run a command. An error that its user can cause ends it with one line and status 1.
+
+    Imports are local: printing the version and completing a word must not take seconds.
+    """
+    if sys.argv[1:] == ["--version"]:
+        sys.stdout.write(f"{__version__}\n")
+        return
+    from app.cli.commands import cli
+
     try:
         cli()
-    except (ChargebackError, EmbeddedPostgresError, SettingsError) as error:
-        stderr.print(f"Error: {error}", style="red")
-        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if not _is_expected(error):
+            raise
+        from app.console import stderr
+
+        stderr.print(f"Error: {error}", style="red")
+        sys.exit(1)
+
+
+def _is_expected(error: Exception) -> bool:
+    from app.domain.errors import ChargebackError
+    from app.postgres.programs import EmbeddedPostgresError
+    from app.settings import SettingsError
+
+    return isinstance(error, ChargebackError | EmbeddedPostgresError | SettingsError)

@@ -24,8 +24,11 @@ class _Command(TyperCommand):
         return _hide_flag_types(super().get_params(ctx))
 
 
-class _Group(TyperGroup):
+class CommandGroup(TyperGroup):
+    """A group of commands."""
+
     def get_params(self, ctx: Any) -> list[Any]:
+        """Return the options, flags without a type."""
         return _hide_flag_types(super().get_params(ctx))
 
 
@@ -37,10 +40,10 @@ def _hide_flag_types(parameters: list[Any]) -> list[Any]:
     return parameters
 
 
-def command_group(summary: str) -> typer.Typer:
+def command_group(summary: str, *, group_class: type[CommandGroup] = CommandGroup) -> typer.Typer:
     """Create a group of commands; without a command it prints its help."""
     return typer.Typer(
-        cls=_Group, no_args_is_help=True, pretty_exceptions_enable=False, help=summary
+        cls=group_class, no_args_is_help=True, pretty_exceptions_enable=False, help=summary
     )
 
 
