@@ -15,10 +15,11 @@ from bench.measure import compare
 from bench.postgraphile import install
 from bench.record import format_results, save
 from bench.scaling import measure_growth
+from bench.startup import measure_startup
 from bench.store import Store, benchmark_store, say
 from bench.targets import Results
 
-PARTS = ("reports", "execution", "latency", "feed", "growth")
+PARTS = ("startup", "reports", "execution", "latency", "feed", "growth")
 
 
 def _parse_options() -> argparse.Namespace:
@@ -74,6 +75,10 @@ async def main(options: argparse.Namespace) -> None:
     print(format_results(results))
 
 
+async def _measure_startup(results: Results, _: Store, options: Any) -> None:
+    results.startup = measure_startup(options.rounds)
+
+
 async def _measure_reports(results: Results, store: Store, options: Any) -> None:
     with_postgraphile = not options.without_postgraphile
     async with open_bench(store, with_postgraphile=with_postgraphile) as bench:
@@ -98,6 +103,7 @@ async def _measure_growth(results: Results, store: Store, options: Any) -> None:
 
 
 _PARTS = {
+    "startup": _measure_startup,
     "reports": _measure_reports,
     "execution": _measure_execution,
     "latency": _measure_latency,

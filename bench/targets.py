@@ -1,12 +1,12 @@
 """The performance targets, and the figures of a run for each."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from math import log2
 from typing import Any
 
-from bench import cases
+from bench import cases, startup
 from bench.execution import Execution
 from bench.feed import FeedMeasurement
 from bench.latency import Latency
@@ -51,6 +51,7 @@ class Results:
     execution: dict[str, Execution]
     feed: Sequence[FeedMeasurement]
     latency: Mapping[str, Latency]
+    startup: Mapping[str, float] = field(default_factory=dict)
 
 
 def list_targets(results: Results) -> list[Target]:
@@ -61,6 +62,7 @@ def list_targets(results: Results) -> list[Target]:
         *_execution_targets(results.execution),
         *_feed_targets(results.feed),
         *_latency_targets(results.latency),
+        *_startup_targets(results.startup),
     ]
 
 
@@ -133,3 +135,10 @@ def _latency_targets(latency: Mapping[str, Latency]) -> Iterator[Target]:
             yield Target(name, measured.stall_seconds * 1_000, 50)
         name = f"longest wait of a health check {when}, in ms"
         yield Target(name, measured.max_seconds * 1_000, 50)
+
+
+def _startup_targets(seconds: Mapping[str, float]) -> Iterator[Target]:
+    for name, value in seconds.items():
+        if name != startup.NOTHING:
+            ratio = value / seconds[startup.NOTHING]
+            yield Target(f"CPU of {name}, {startup.NOTHING} = 1", ratio, 8)
