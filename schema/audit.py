@@ -73,8 +73,8 @@ class AuditLogEntry:
         description="`OK`, an error code, or `UNFINISHED` if the request ended without a response."
     )
     username: str | None = strawberry.field(
-        description="Null when the user is unknown; otherwise a username, `operator` for the "
-        "command line, or the setting that made the service act."
+        description="Null when the user is unknown; otherwise a username, `operator:` and a "
+        "system user for the command line, or the setting that made the service act."
     )
     key_id: strawberry.ID | None = strawberry.field(
         description="Null when no key was used; otherwise its id, even if the key was rejected."

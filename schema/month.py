@@ -36,8 +36,9 @@ class ReportMonth:
         description="Null when the month is open; otherwise the time of the close."
     )
     closed_by: str | None = strawberry.field(
-        description="Null when the month is open; otherwise who closed it: a username, `operator` "
-        "for the command line, or the setting MONTH_CLOSE_AFTER_DAYS."
+        description="Null when the month is open; otherwise who closed it: a username, "
+        "`operator:` and a system user for the command line, or the setting "
+        "MONTH_CLOSE_AFTER_DAYS."
     )
     rows_hash: str | None = strawberry.field(
         description="Null when the month is open; otherwise the SHA-256 of its report's rows."
@@ -64,8 +65,8 @@ class MonthHistoryEntry:
     action: MonthAction = strawberry.field(description="What was done to the month.")
     happened_at: datetime = strawberry.field(description="When it happened.")
     username: str = strawberry.field(
-        description="Who did it: a username, `operator` for the command line, or the setting "
-        "MONTH_CLOSE_AFTER_DAYS."
+        description="Who did it: a username, `operator:` and a system user for the command line, "
+        "or the setting MONTH_CLOSE_AFTER_DAYS."
     )
     reason: str = strawberry.field(description="Why the month was reopened. Empty for a close.")
     rows_hash: str = strawberry.field(description="The SHA-256 of the rows of the closed report.")

@@ -9,12 +9,13 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from app.cli.operator import current_operator
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization, parse_instant
 from app.clock import system_clock
 from app.console import stdout
 from app.db.audit import AuditFilter
 from app.db.engine import Database
-from app.domain.audit import OPERATOR, Action, AuditEntry
+from app.domain.audit import Action, AuditEntry
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.safe_text import escape_for_spreadsheet
 from app.server.store import run_with_store
@@ -76,7 +77,9 @@ async def _print_entries(
     """Print the entries that match; the export itself is audited too."""
     found = await find_organization(database, organization)
     write = _csv_writer() if form is AuditFormat.CSV else _write_json
-    entries = export_audit_log(database, found.organization_id, matching, OPERATOR, system_clock())
+    entries = export_audit_log(
+        database, found.organization_id, matching, current_operator(), system_clock()
+    )
     async with aclosing(entries):
         async for entry in entries:
             write(entry)

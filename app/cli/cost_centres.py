@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from app.cli.help import command, command_group
+from app.cli.operator import current_operator
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
 from app.cli.rates import read_text
 from app.cli.tables import print_table
 from app.clock import system_clock
 from app.console import print_line
 from app.db.engine import Database
-from app.domain.audit import OPERATOR
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import InvalidArgument
 from app.domain.months import Month
@@ -83,7 +83,7 @@ def set_(
         found = await find_organization(database, organization)
         centre = CostCentre(code, name)
         await set_cost_centre(
-            database, found.organization_id, centre, by=OPERATOR, now=system_clock()
+            database, found.organization_id, centre, by=current_operator(), now=system_clock()
         )
         print_line(f"set cost centre {code}")
 
@@ -129,7 +129,9 @@ def assign_cost_centre(
 
     async def run(database: Database, _: Settings) -> None:
         found = await find_organization(database, organization)
-        await assign(database, found.organization_id, entries, by=OPERATOR, now=system_clock())
+        await assign(
+            database, found.organization_id, entries, by=current_operator(), now=system_clock()
+        )
         print_line(f"stored {len(entries)} assignments")
 
     run_with_store(data_dir, env_file, run)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from app.cli.operator import current_operator
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
 from app.clock import system_clock
 from app.connectors.reports.document import Report, read_report
@@ -96,7 +97,7 @@ def import_report(
 async def _import(database: Database, organization: str, reports: Sequence[Report]) -> None:
     found = await find_organization(database, organization)
     for imported in await import_reports(
-        database, found.organization_id, reports, clock=system_clock
+        database, found.organization_id, reports, clock=system_clock, by=current_operator()
     ):
         for line in _format_result(imported):
             print_line(line)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from app.cli.help import command, command_group
+from app.cli.operator import current_operator
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
 from app.cli.tables import print_table
 from app.clock import system_clock
@@ -86,6 +87,7 @@ def create(
             label=label,
             expires_at=now + timedelta(days=expires_in_days) if expires_in_days else None,
             now=now,
+            by=current_operator(),
         )
         print_line(f"API key: {minted.text}")
         if long_form is not None:
@@ -157,6 +159,7 @@ def rotate(
             key_id,
             overlap=timedelta(hours=overlap_hours),
             now=system_clock(),
+            by=current_operator(),
         )
         print_line(f"API key: {minted.text}")
 
@@ -174,7 +177,9 @@ def revoke(
 
     async def run(database: Database, _: Settings) -> None:
         found = await find_organization(database, organization)
-        await revoke_key(database, found.organization_id, key_id, system_clock())
+        await revoke_key(
+            database, found.organization_id, key_id, system_clock(), current_operator()
+        )
         print_line(f"revoked {key_id}")
 
     run_with_store(data_dir, env_file, run)

@@ -8,12 +8,12 @@ from uuid import UUID
 import typer
 
 from app.cli.help import command, command_group
+from app.cli.operator import current_operator
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization, MonthArgument
 from app.cli.tables import print_table
 from app.clock import system_clock
 from app.console import is_interactive, print_error, print_line
 from app.db.engine import Database
-from app.domain.audit import OPERATOR
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import ChargebackError, ClosesOtherMonths
 from app.domain.months import Month
@@ -138,7 +138,7 @@ async def _close(database: Database, organization_id: UUID, expected: Sequence[M
         organization_id,
         expected[-1],
         expected=expected,
-        by=OPERATOR,
+        by=current_operator(),
         now=system_clock(),
     )
     print_line(f"closed {', '.join(map(str, closed))}")
@@ -167,7 +167,9 @@ async def _reopen(
     database: Database, organization: str, month: Month, reason: str, now: datetime
 ) -> None:
     found = await find_organization(database, organization)
-    await reopen_month(database, found.organization_id, month, reason=reason, by=OPERATOR, now=now)
+    await reopen_month(
+        database, found.organization_id, month, reason=reason, by=current_operator(), now=now
+    )
     print_line(f"reopened {month}")
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from app.cli.help import command, command_group
+from app.cli.operator import current_operator
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile
 from app.cli.tables import TableRow, print_table
 from app.clock import system_clock
@@ -26,7 +27,7 @@ def create(
     """Create an organization."""
 
     async def run(database: Database, _: Settings) -> None:
-        await create_organization(database, name, system_clock())
+        await create_organization(database, name, system_clock(), by=current_operator())
         print_line(f"created {name}")
 
     run_with_store(data_dir, env_file, run)

@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from app.cli.help import command, command_group
+from app.cli.operator import current_operator
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
 from app.cli.tables import print_table
 from app.clock import system_clock
 from app.console import print_line
 from app.db.engine import Database
-from app.domain.audit import OPERATOR
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import InvalidArgument
 from app.domain.months import Month
@@ -80,7 +80,9 @@ def set_(
     async def run(database: Database, _: Settings) -> None:
         found = await find_organization(database, organization)
         rate = Rate(code, name, measure, split, cost_centre)
-        await set_rate(database, found.organization_id, rate, by=OPERATOR, now=system_clock())
+        await set_rate(
+            database, found.organization_id, rate, by=current_operator(), now=system_clock()
+        )
         print_line(f"set rate {code}")
 
     run_with_store(data_dir, env_file, run)
@@ -122,7 +124,7 @@ def price(
             month,
             value,
             currency=currency,
-            by=OPERATOR,
+            by=current_operator(),
             now=system_clock(),
         )
         print_line(f"{code} costs {amount} from {month}")
@@ -166,7 +168,7 @@ def apply(
             database,
             found.organization_id,
             rate_card,
-            by=OPERATOR,
+            by=current_operator(),
             now=system_clock(),
             dry_run=dry_run,
         )

@@ -65,7 +65,7 @@ class Actor:
 
 
 OPERATOR = Actor("operator", Interface.COMMAND_LINE)
-"""The actor of every command: someone who can use the service's system account."""
+"""Somebody who can use the service's system account; commands add that user's name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import uvicorn
 
-from app import __version__
 from app.clock import system_clock
-from app.console import stderr, stdout
+from app.console import stderr
 from app.db.engine import Database
+from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import ChargebackError
-from app.domain.months import Month
 from app.main import create_app
 from app.observability.logs import configure_logs
 from app.observability.metrics import Metrics
@@ -28,7 +27,10 @@ from app.server.ingest_worker.supervisor import IngestWorkerClient, start_worker
 from app.server.process_tuning import trim_malloc, tune_gc
 from app.server.source_scheduler import schedule_sources
 from app.server.store import open_store
+from app.server.welcome import print_welcome
 from app.services.audit import record_start
+from app.services.keys import list_keys
+from app.services.organizations import find_organization
 from app.settings import LogFormat, Settings
 
 _GRACE_SECONDS = 10
@@ -61,8 +63,9 @@ async def serve(settings: Settings, *, host: str, port: int, data_dir: Path, dem
             key = await prepare_demo(database, settings, data_dir) if demo else None
             await record_start(database, settings, system_clock())
             address = f"http://{_format_host(host)}:{listener.getsockname()[1]}"
-            print_welcome = partial(_print_welcome, address, key)
-            await _run_server(database, settings, worker, listener, print_welcome)
+            is_empty = key is None and await _is_empty(database)
+            on_ready = partial(print_welcome, address, key, data_dir if is_empty else None)
+            await _run_server(database, settings, worker, listener, on_ready)
             stderr.print("Stopping …")
 
 
@@ -138,20 +141,8 @@ def _format_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _print_welcome(address: str, key: str | None) -> None:
-    """Print what a newcomer needs next. Scripts read the line with the key."""
-    last_month = Month.containing(system_clock()).plus(-1)
-    report = f"{address}/api/admin/chargeback/report?reportMonth={last_month}"
-    lines = [
-        f"Chargeback admin API {__version__} is ready.",
-        f"GraphiQL: {address}/graphql",
-        f"REST: {report}",
-    ]
-    if key is not None:
-        lines += [
-            f"API key: {key}",
-            "Sign in to GraphiQL with the key, or try:",
-            f"  curl -sS -H 'Authorization: {key}' '{report}'",
-        ]
-    stdout.print("\n".join(lines))
-    stderr.print("Ctrl-C stops it.")
+async def _is_empty(database: Database) -> bool:
+    """Return whether nobody has set anything up yet."""
+    organization = await find_organization(database, DEFAULT_ORGANIZATION)
+    keys = await list_keys(database, organization.organization_id)
+    return organization.first_month is None and not keys

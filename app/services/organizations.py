@@ -11,14 +11,16 @@ from app.db.organizations import (
     select_organization,
     select_organizations,
 )
-from app.domain.audit import OPERATOR, Action, AuditEvent, to_audit_entry
+from app.domain.audit import OPERATOR, Action, Actor, AuditEvent, to_audit_entry
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import AlreadyExists, OrganizationNotFound
 from app.domain.ids import organization_id
 from app.domain.text import require_text
 
 
-async def create_organization(database: Database, name: str, now: datetime) -> None:
+async def create_organization(
+    database: Database, name: str, now: datetime, *, by: Actor = OPERATOR
+) -> None:
     """Create an organization.
 
     Raises:
@@ -30,7 +32,7 @@ async def create_organization(database: Database, name: str, now: datetime) -> N
         if not await insert_organization(tx, organization_id(name), name, now):
             raise AlreadyExists(f"There is already an organization {name!r}.")
         event = AuditEvent(organization_id(name), Action.ORGANIZATION_CREATED, name)
-        await insert_entries(tx, event.organization_id, [to_audit_entry(event, OPERATOR, now)])
+        await insert_entries(tx, event.organization_id, [to_audit_entry(event, by, now)])
 
 
 async def ensure_default_organization(database: Database, now: datetime) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import itertools
+import os
+import pwd
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -132,4 +134,7 @@ def test_no_command_shows_or_changes_another_organization(
         assert key_id in filled_in or key_id not in output, name
 
     assert run_on_store(url, rows_of_default) == before
+    operator = f"operator:{pwd.getpwuid(os.getuid()).pw_name}"
+    log = run("audit", "--format", "csv", "--organization", "other").splitlines()
+    assert {row.split(",")[5] for row in log if ",COMMAND_LINE," in row} == {operator}
     assert len(before) > 10

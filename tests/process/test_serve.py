@@ -55,6 +55,10 @@ def test_small_responses_on_one_connection_are_not_delayed(tmp_path: Path) -> No
         ServerProcess(tmp_path, arguments=()) as server,
         httpx.Client(base_url=server.url) as client,
     ):
+        assert "The store is empty. Next, in another terminal:" in server.lines
+        assert f"  chargeback keys create --user you --scope admin --data-dir {tmp_path}" in (
+            server.lines
+        )
         seconds = []
         for _ in range(21):
             started_at = time.perf_counter()
