@@ -1,10 +1,11 @@
-"""Generate the reference pages, and the Helm chart's schema of settings, from the code.
+"""Generate what repeats the code or the documents: reference pages, the chart's schema, examples.
 
 python tools/reference.py          write docs/reference/ and the chart's values.schema.json
 python tools/reference.py --check  list outdated files and exit with status 1
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from app.settings import Settings
 
 FOLDER = Path(__file__).parents[1] / "docs/reference"
 CHART = "../../deploy/helm/chargeback/values.schema.json"
+EXAMPLES = "../../app/web/static/examples.json"
 SET_BY_OTHER_VALUES = {
     "DATABASE_URL",
     "ADMIN_USER_LIST",
@@ -53,7 +55,19 @@ def generate_pages() -> dict[str, str]:
         "settings.md": "\n".join(settings_page()),
         "feed.md": "\n".join(feed_page()),
         CHART: generate_chart_schema(_read(CHART)),
+        EXAMPLES: generate_examples(_read("../graphql.md")),
     }
+
+
+def generate_examples(document: str) -> str:
+    """Return the ten queries of the GraphQL page for GraphiQL's tabs, named after their titles."""
+    pattern = r"^### [0-9]+\. (.+?)\n(.*?)```graphql\n(.*?)```"
+    examples = []
+    for title, _, query in re.findall(pattern, document, re.MULTILINE | re.DOTALL):
+        name = "".join(word.capitalize() for word in re.findall(r"\w+", title))
+        named = f"query {name} {query}" if query.startswith("{") else query
+        examples.append(f"# {title}\n\n{named}")
+    return json.dumps(examples, indent=2, ensure_ascii=False) + "\n"
 
 
 def generate_chart_schema(current: str) -> str:

@@ -52,6 +52,46 @@ def test_an_admin_signs_in_and_runs_the_example(page: Page, service: ServerProce
     save_screenshot(page, "graphiql")
 
 
+def test_the_examples_of_the_documents_are_in_tabs(page: Page, service: ServerProcess) -> None:
+    sign_in(page, service)
+    tabs = page.locator(".graphiql-tab-button")
+
+    expect(tabs).to_have_text(
+        [
+            "Report",
+            "WhoAmI",
+            "AMonthAtAGlance",
+            "ChargeEachWorkspace",
+            "TheLargestWorkspacesAndWhoFillsThem",
+            "OneWorkspaceAndEverythingThatAddsUpToIt",
+            "AYearOfTotals",
+            "LicensedPeopleAndHowActiveTheyAre",
+            "StorageOfServiceAccounts",
+            "Page",
+            "LateCorrections",
+        ]
+    )
+    tabs.filter(has_text="TheLargest").click()
+    page.get_by_role("button", name=re.compile("Execute")).click()
+    expect(page.locator(".graphiql-response")).to_contain_text("totalSizeInMb")
+    expect(page.locator(".graphiql-response")).not_to_contain_text("errors")
+
+
+def test_a_narrow_window_stacks_the_editor_and_the_response(
+    page: Page, service: ServerProcess
+) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    sign_in(page, service)
+
+    editors = page.locator(".graphiql-editors").bounding_box()
+    response = page.locator(".graphiql-response").bounding_box()
+    assert editors is not None
+    assert response is not None
+    assert response["y"] >= editors["y"] + editors["height"]
+    assert min(editors["width"], response["width"]) > 250
+    assert min(editors["height"], response["height"]) > 150
+
+
 def test_the_explorer_shows_descriptions_and_completes_names(
     page: Page, service: ServerProcess
 ) -> None:

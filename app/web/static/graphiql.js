@@ -39,9 +39,9 @@ async function fetcher(request, options) {
   }
 }
 
-function lastFullMonth() {
+function monthsAgo(count) {
   const now = new Date();
-  const month = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - 1));
+  const month = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - count));
   return month.toISOString().slice(0, 7);
 }
 
@@ -51,16 +51,28 @@ function openWith(query, variables) {
   localStorage.setItem("graphiql:variables", variables);
 }
 
-// A link with a query opens it in a new tab; the first visit opens the example.
-async function chooseQuery() {
+// A link with a query opens it in a new tab; the first visit opens the examples, each in a tab.
+async function chooseTabs() {
   const address = new URLSearchParams(location.search);
   if (address.has("query")) {
     openWith(address.get("query"), address.get("variables") ?? "");
     history.replaceState(null, "", location.pathname);
   } else if (!localStorage.getItem("graphiql:tabState")) {
-    const example = await fetch("/static/default.graphql");
-    openWith(await example.text(), JSON.stringify({ month: lastFullMonth() }, null, 2));
+    return readExamples();
   }
+  return undefined;
+}
+
+// The examples are those of the documents, about the last full month.
+async function readExamples() {
+  const [first, others] = await Promise.all([
+    fetch("/static/default.graphql").then((answer) => answer.text()),
+    fetch("/static/examples.json").then((answer) => answer.json()),
+  ]);
+  const variables = JSON.stringify({ month: monthsAgo(1) }, null, 2);
+  const written = (query) =>
+    query.replaceAll("2026-10", monthsAgo(1)).replaceAll("2025-11", monthsAgo(12));
+  return [{ query: first, variables }, ...others.map((query) => ({ query: written(query) }))];
 }
 
 function signOut() {
@@ -74,10 +86,10 @@ function signOut() {
 }
 
 async function start() {
-  await chooseQuery();
   const e = React.createElement;
   const options = {
     fetcher,
+    defaultTabs: await chooseTabs(),
     defaultQuery: "# Ctrl-Space completes names.\n\n",
     defaultEditorToolsVisibility: "variables",
     inputValueDeprecation: true,
