@@ -437,5 +437,9 @@ def _collect_codes(error_class: type[ChargebackError]) -> frozenset[str]:
     return frozenset(own).union(*map(_collect_codes, error_class.__subclasses__()))
 
 
-CODES: frozenset[str] = _collect_codes(ChargebackError) | {"INVALID_QUERY", "INTERNAL"}
+CODES: frozenset[str] = _collect_codes(ChargebackError) | {
+    "INVALID_QUERY",
+    "INTERNAL",
+    "PERSISTED_QUERY_NOT_SUPPORTED",
+}
 """Every code that a response can carry. Codes are part of the API; docs/errors.md lists them."""

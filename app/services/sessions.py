@@ -127,7 +127,14 @@ def _to_caller(holder: Any, settings: Settings) -> Caller:
 
 def is_listed_admin(username: str, email: str | None, settings: Settings) -> bool:
     """Return whether ADMIN_USER_LIST names a user, by username or email."""
-    return bool({username, email} & settings.admin_user_list)
+    return username in settings.admin_user_list or (
+        email is not None and _fold(email) in map(_fold, settings.admin_user_list)
+    )
+
+
+def _fold(email: str) -> bytes:
+    """Lower ASCII letters only: other letters may fold to those of another address."""
+    return email.encode(errors="surrogatepass").lower()
 
 
 async def start_session(

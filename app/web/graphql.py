@@ -35,6 +35,7 @@ from app.web.graphql_request import (
     JSON,
     GraphQLRequest,
     InvalidRequest,
+    PersistedQueryNotSupported,
     negotiate_media_type,
     parse_request,
 )
@@ -95,6 +96,10 @@ class GraphQLEndpoint:
         except ChargebackError as error:
             document = {"errors": [_format_chargeback_error(error)]}
             reply = _Reply(document, error.status, error_headers(error))
+        except PersistedQueryNotSupported as error:
+            code = "PERSISTED_QUERY_NOT_SUPPORTED"
+            details = {"message": str(error), "extensions": {"code": code}}
+            reply = _Reply({"errors": [details]}, 400 if media_type == GRAPHQL_JSON else 200)
         except InvalidRequest as error:
             details = {"message": str(error), "extensions": {"code": "INVALID_QUERY"}}
             reply = _Reply({"errors": [details]}, error.status, error.headers)

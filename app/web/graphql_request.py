@@ -28,6 +28,13 @@ class InvalidRequest(Exception):
         self.headers = headers or {}
 
 
+class PersistedQueryNotSupported(Exception):
+    """A request with the hash of a query instead of the query; clients then send the query."""
+
+    def __init__(self) -> None:
+        super().__init__("PersistedQueryNotSupported")
+
+
 class GraphQLRequest(Struct):
     """A query with its variables."""
 
@@ -47,6 +54,7 @@ async def parse_request(request: Request, max_bytes: int) -> GraphQLRequest:
     Raises:
         BodyTooLarge: The body exceeds `max_bytes`.
         InvalidRequest: The request contains no query, or not in a supported form.
+        PersistedQueryNotSupported: The request names a persisted query.
     """
     if request.method != "POST":
         return _decode(_read_query_parameters(request), "The URL must have a query")
@@ -102,6 +110,19 @@ def _read_query_parameters(request: Request) -> bytes:
         raise InvalidRequest(400, f"variables and extensions must be JSON: {error}.") from None
 
 
+class _QueryByHash(Struct):
+    extensions: dict[str, Any]
+    query: None = None
+
+
+def _names_persisted_query(document: bytes) -> bool:
+    try:
+        request = msgspec.json.decode(document, type=_QueryByHash)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return "persistedQuery" in request.extensions
+
+
 def _decode(document: bytes, expectation: str) -> GraphQLRequest:
     try:
         return msgspec.json.decode(document, type=GraphQLRequest)
@@ -109,6 +130,8 @@ def _decode(document: bytes, expectation: str) -> GraphQLRequest:
         reason = str(error)
     except RecursionError:
         reason = "nested too deeply"
+    if _names_persisted_query(document):
+        raise PersistedQueryNotSupported
     raise InvalidRequest(400, f"{expectation}: {reason}.")
 
 

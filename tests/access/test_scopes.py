@@ -21,7 +21,15 @@ from schema import schema
 from schema.access import ANY_KEY, REQUIRED_SCOPES, require_scopes
 from schema.operations import Operation
 from tests.access.surface import root_fields, routes
-from tests.conftest import NOW, Feed, FixedClock, GraphQLClient, MakeKey, event
+from tests.conftest import (
+    NOW,
+    Feed,
+    FixedClock,
+    GraphQLClient,
+    MakeKey,
+    create_client,
+    event,
+)
 
 FIELDS = list(root_fields())
 PUBLIC = {
@@ -41,6 +49,32 @@ PUBLIC = {
     "/clientlib/isAlive/ver": "existing clients request it before they have a key",
 }
 """The routes without authentication, and why."""
+
+
+@pytest.mark.parametrize(
+    ("listed", "is_admin"),
+    [
+        ("Ann@X.test", True),
+        ("ann@x.TEST", True),
+        ("ANN", False),  # Usernames compare exactly.
+        ("ann@\u212a.test", False),  # The Kelvin sign is no k.
+    ],
+)
+async def test_emails_of_listed_admins_compare_without_case(
+    database: Database,
+    clock: FixedClock,
+    feed: Feed,
+    make_key: MakeKey,
+    listed: str,
+    is_admin: bool,
+) -> None:
+    email = "ann@k.test" if "\u212a" in listed else "Ann@x.test"
+    await feed(event("user.upserted", "2026-09-01T00:00:00Z", username="ann", email=email))
+    key = await make_key("ann")
+    async with create_client(database, Settings.load(admin_user_list=listed), clock) as client:
+        answer = await client.get("/api/admin/service-accounts", headers={"Authorization": key})
+
+    assert answer.status_code == (200 if is_admin else 403)
 
 
 def test_required_scopes_list_exactly_the_root_fields() -> None:

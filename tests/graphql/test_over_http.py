@@ -1,6 +1,7 @@
 """GraphQL over HTTP: status and code of rejected requests, and that errors reveal nothing."""
 
 import gzip
+import json
 from typing import Any
 
 import httpx
@@ -267,6 +268,44 @@ async def test_a_get_without_a_valid_query_is_rejected(
     )
     assert response.status_code in {200, 400}
     assert assert_refused(response, response.status_code)["extensions"]["code"] == "INVALID_QUERY"
+
+
+PERSISTED = {"persistedQuery": {"version": 1, "sha256Hash": "ab" * 32}}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_the_hash_of_a_persisted_query_makes_clients_send_the_query(
+    shared_graphql: GraphQLClient, method: str
+) -> None:
+    """Apollo's clients go by this code; any other error ends the query."""
+    request: dict[str, Any] = (
+        {"params": {"extensions": json.dumps(PERSISTED)}}
+        if method == "GET"
+        else {"json": {"extensions": PERSISTED, "variables": {}}}
+    )
+    for media_type, status in (("*/*", 200), ("application/graphql-response+json", 400)):
+        response = await shared_graphql.client.request(
+            method,
+            "/graphql",
+            headers={"Authorization": shared_graphql.key, "Accept": media_type},
+            **request,
+        )
+        assert response.status_code == status
+        assert response.json()["errors"] == [
+            {
+                "message": "PersistedQueryNotSupported",
+                "extensions": {"code": "PERSISTED_QUERY_NOT_SUPPORTED"},
+            }
+        ]
+
+
+async def test_a_query_with_its_hash_is_executed(shared_graphql: GraphQLClient) -> None:
+    response = await shared_graphql.client.post(
+        "/graphql",
+        json={"query": "{ viewer { username } }", "extensions": PERSISTED},
+        headers={"Authorization": shared_graphql.key},
+    )
+    assert response.json() == {"data": {"viewer": {"username": "root"}}}
 
 
 async def test_a_mutation_by_get_is_rejected(shared_graphql: GraphQLClient) -> None:
