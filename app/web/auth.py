@@ -156,7 +156,7 @@ async def _authenticate_key(request: Request, key: str) -> Caller:
     if (
         retry_after is not None
         and is_well_formed
-        and not throttle.allows_lookup(network, digest, now)
+        and not await throttle.wait_for_turn(network, digest)
     ):
         raise TooManyFailedAttempts(retry_after)
     try:

@@ -1,39 +1,48 @@
 """Throttle authentication: clients that send many bad API keys must wait."""
 
+import asyncio
 import ipaddress
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 MAX_FAILURES = 20
 _WINDOW = timedelta(minutes=5)
-_LOOKUPS_PER_SECOND = 5
+_TURN_SECONDS = 0.2
+_MAX_KEYS_PER_TURN = 1_000
 _MAX_ENTRIES = 10_000
 
 
 @dataclass(slots=True)
 class _Failures:
-    """The bad keys of one network since `started_at`, and its key lookups while throttled."""
+    """The bad keys of one network since `started_at`."""
 
     started_at: datetime
     count: int = 0
-    lookup_second: datetime | None = None
-    lookup_count: int = 0
+
+
+@dataclass(slots=True)
+class _Turn:
+    """The keys of a throttled network that are looked up together."""
+
+    begins: asyncio.Event = field(default_factory=asyncio.Event)
+    key_count: int = 0
 
 
 class AuthThrottle:
     """Counts bad keys by client network, in this process.
 
-    A network that exceeds the limit must wait. Meanwhile, keys that were valid before are still
-    accepted, and a few other keys per second are looked up, so that a client with a valid key is
-    served even if it shares its network with an attacker. Memory is bounded: the least recently
+    A network that exceeds the limit gets 429 for bad keys. Meanwhile, keys that were valid before
+    are accepted at once. Others are looked up together, a few times a second, so that a valid key
+    is only delayed, however many bad ones its network sends. Memory is bounded: the least recently
     added networks and keys are dropped.
     """
 
     def __init__(self) -> None:
         self._failures: OrderedDict[str, _Failures] = OrderedDict()
         self._valid_keys: OrderedDict[bytes, None] = OrderedDict()
+        self._turns: dict[str, _Turn] = {}
 
     def record_failure(self, network: str, now: datetime) -> int:
         """Count a bad key; return the number of bad keys in the current window."""
@@ -57,16 +66,22 @@ class AuthThrottle:
             return None
         return failures.started_at + _WINDOW - now
 
-    def allows_lookup(self, network: str, key_digest: bytes, now: datetime) -> bool:
-        """Return whether a key of a throttled network may be looked up; count the lookup."""
-        failures = self._current_failures(network, now)
-        if failures is None or key_digest in self._valid_keys:
+    async def wait_for_turn(self, network: str, key_digest: bytes) -> bool:
+        """Wait until a key of a throttled network may be looked up; False if too many wait."""
+        if key_digest in self._valid_keys:
             return True
-        second = now.replace(microsecond=0)
-        is_same_second = failures.lookup_second == second
-        failures.lookup_count = failures.lookup_count + 1 if is_same_second else 1
-        failures.lookup_second = second
-        return failures.lookup_count <= _LOOKUPS_PER_SECOND
+        turn = self._turns.get(network)
+        if turn is None:
+            turn = self._turns[network] = _Turn()
+            asyncio.get_running_loop().call_later(_TURN_SECONDS, self._begin_turn, network)
+        if turn.key_count >= _MAX_KEYS_PER_TURN:
+            return False
+        turn.key_count += 1
+        await turn.begins.wait()
+        return True
+
+    def _begin_turn(self, network: str) -> None:
+        self._turns.pop(network).begins.set()
 
     def _current_failures(self, network: str, now: datetime) -> _Failures | None:
         failures = self._failures.get(network)
