@@ -54,6 +54,7 @@ def test_pages_that_other_tests_run_have_commands() -> None:
     assert all(commands(page) for page in MACHINE_PAGES | CONTAINER_PAGES)
 
 
+@pytest.mark.timeout(900)  # Most commands start PostgreSQL, which is slow on a busy machine.
 def test_the_first_steps_work_as_printed(tmp_path: Path) -> None:
     with DocShell(tmp_path, {}) as shell:
         for block in commands(FIRST_STEPS):
