@@ -30,7 +30,7 @@ stderr = PlainConsole(stderr=True, soft_wrap=True)
 
 
 def is_interactive() -> bool:
-    """Return whether somebody at a terminal can answer a question."""
+    """Return whether a user at a terminal can answer a prompt."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 

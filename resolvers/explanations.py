@@ -44,7 +44,7 @@ class Step(StrEnum):
 
 
 class RoundingStep(NamedTuple):
-    """What the lines of a level add up to, before and after rounding."""
+    """The sum of the lines of a level, before and after rounding."""
 
     step: Step
     exact_amount: Decimal
@@ -52,7 +52,7 @@ class RoundingStep(NamedTuple):
 
 
 class ChargePart(NamedTuple):
-    """A row that the line's quantity rests on; `amount` is None if it has no share of its own."""
+    """A row behind the line's quantity; `amount` is None if it has no share of its own."""
 
     name: str
     quantity: Decimal
@@ -61,13 +61,13 @@ class ChargePart(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """A charge line and what it rests on.
+    """A charge line and the data behind it.
 
     Attributes:
         charges: All charges of its month.
         position: That of the line among them.
         steps: The rate, the cost centre and the line: at each, the amount is rounded.
-        parts: The rows that the quantity rests on.
+        parts: The rows behind the quantity.
         events: The latest events behind these rows.
     """
 
@@ -147,7 +147,7 @@ def _rounding_steps(charges: MonthCharges, line: ChargeLine) -> Iterator[Roundin
 
 
 class _Evidence(NamedTuple):
-    """Reads what one line rests on."""
+    """Reads the data behind one line."""
 
     context: Context
     organization_id: UUID
@@ -161,7 +161,7 @@ class _Evidence(NamedTuple):
         return self.line.origin or self.charges.month
 
     async def parts(self) -> Sequence[ChargePart]:
-        """Return the rows that the quantity rests on."""
+        """Return the rows behind the quantity."""
         if self.line.rate.measure is Measure.FEE:
             return self._fee_parts()
         if self.line.origin is not None:

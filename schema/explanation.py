@@ -34,9 +34,9 @@ def _to_level(step: explanations.Step) -> RoundingLevel:
     return RoundingLevel[step.name]
 
 
-@strawberry.type(description="What the lines of a level add up to, before and after rounding.")
+@strawberry.type(description="The sum of the lines of a level, before and after rounding.")
 class RoundingStep:
-    """What the lines of a level add up to, before and after rounding."""
+    """The sum of the lines of a level, before and after rounding."""
 
     level: RoundingLevel = column("step", convert=_to_level, description="The level.")
     exact_amount: Decimal = column(
@@ -45,9 +45,9 @@ class RoundingStep:
     amount: Decimal = column(description="The sum of the booked amounts.")
 
 
-@strawberry.type(description="A row that the quantity of a charge line rests on.")
+@strawberry.type(description="A row behind the quantity of a charge line.")
 class ChargePart:
-    """A row that the quantity of a charge line rests on."""
+    """A row behind the quantity of a charge line."""
 
     name: str = column(
         description="A project; for the line of a user a workspace; for a shared fee a cost "
@@ -96,7 +96,7 @@ class ChargeExplanation:
     @batched(
         key="parts",
         graphql_type=list[ChargePart],
-        description="The rows that the quantity rests on: the projects of the workspace, former "
+        description="The rows behind the quantity: the projects of the workspace, former "
         "ones included; the workspaces among which a user's use is divided; the direct charges in "
         "proportion to which a fee is shared; what a correction consists of. Empty for a fee that "
         "is not shared in proportion.",

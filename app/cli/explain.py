@@ -48,7 +48,7 @@ def _print(found: Explanation) -> None:
     what = f"{line.rate.name} of {subject}" if subject else line.rate.name
     print_line(f"{what}, paid by {payer or UNASSIGNED}")
     if line.origin is not None:
-        print_line(f"correction of {line.origin}, at the price and for the cost centre of then")
+        print_line(f"correction of {line.origin}, at the price and cost centre then in force")
     quantity, unit = line.quantity, line.rate.measure.unit
     print_line(
         f"quantity {round_decimal(quantity):f} {unit} "

@@ -1,4 +1,4 @@
-"""Statements of what charge lines rest on: projects, corrections and events."""
+"""Statements for the data behind charge lines: projects, corrections and events."""
 
 from collections.abc import Sequence
 from datetime import date, datetime

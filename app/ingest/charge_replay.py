@@ -212,7 +212,7 @@ def _split_fees(tariff: Tariff, direct: _Lines) -> Iterator[tuple[LineKey, Repla
 
 
 def _book(lines: _Lines, decimals: int) -> _Lines:
-    """Round the total of each rate, and hand it down to cost centres and to lines."""
+    """Round the total of each rate, and apportion it to cost centres and then to lines."""
     rates: dict[_RateKey, dict[str | None, dict[LineKey, Decimal]]] = defaultdict(
         lambda: defaultdict(dict)
     )
@@ -233,7 +233,7 @@ _K = TypeVar("_K")
 
 
 def _share(total: int, exact: Mapping[_K, Decimal]) -> dict[_K, int]:
-    """Round each value down, and hand what is left to those that lost most."""
+    """Round each value down, and give the remaining units to the largest remainders."""
     sign = -1 if sum(exact.values()) < 0 else 1
     values = {key: (value * sign).quantize(_EXACT) for key, value in exact.items()}
     shares = {key: int(value.to_integral_value(ROUND_FLOOR)) for key, value in values.items()}

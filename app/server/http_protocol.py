@@ -156,7 +156,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._body_timer = self.loop.call_later(self.unread_body_seconds, self.transport.close)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Answer a request; HTTP/1.0 knows no chunks, so the connection's end ends the body."""
+        """Respond to a request. HTTP/1.0 has no chunks; closing the connection ends the body."""
         is_old = cycle.scope["http_version"] == "1.0"
         super()._start_asgi_task(cycle, _end_with_connection(cycle, app) if is_old else app)
 

@@ -142,7 +142,7 @@ def _format_host(host: str) -> str:
 
 
 async def _is_empty(database: Database) -> bool:
-    """Return whether nobody has set anything up yet."""
+    """Return whether the store has neither months nor keys yet."""
     organization = await find_organization(database, DEFAULT_ORGANIZATION)
     keys = await list_keys(database, organization.organization_id)
     return organization.first_month is None and not keys

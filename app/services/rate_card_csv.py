@@ -75,7 +75,7 @@ def _require_columns(name: str, found: Sequence[str] | None, columns: Sequence[s
                 f"{name}: unknown column {column[:40]!r}; allowed are {', '.join(columns)}."
             )
     if len(given) != len(columns):
-        raise InvalidArgument(f"{name}: a column stands twice in the first line.")
+        raise InvalidArgument(f"{name}: the first line has a column twice.")
 
 
 def _parse_prices(name: str, rows: "csv.DictReader[str]") -> Iterator[PriceEntry]:
