@@ -15,6 +15,8 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEFAULT_ENV_FILE = Path("/etc/default/chargeback")
+PASSWORD_VARIABLE = "PGPASSWORD"  # noqa: S105  the name of a variable
+"""PostgreSQL's own variable; `db move` takes the new database's password from it."""
 
 _TRUE = ("true", "1", "yes", "on")
 _FALSE = ("false", "0", "no", "off")
@@ -153,6 +155,26 @@ class Settings(BaseSettings):
         le=134_217_728,
         description="Maximum body of POST /api/events in bytes, as sent and as decompressed.",
     )
+    feed_max_age_days: int = Field(
+        1_095,
+        ge=1,
+        le=36_500,
+        description="How many days ago an event of POST /api/events may have happened. Imports "
+        "and connectors may go further back.",
+    )
+    feed_max_batch_rows: int = Field(
+        250_000,
+        ge=1_000,
+        le=100_000_000,
+        description="Maximum month rows that a batch of POST /api/events may write.",
+    )
+    free_space_reserve_mb: int = Field(
+        512,
+        ge=0,
+        le=1_000_000,
+        description="Refuse events while the disk of the embedded PostgreSQL has less free space, "
+        "so that reports and the revoking of keys go on.",
+    )
     graphql_max_body_bytes: int = Field(
         1_000_000,
         ge=1_000,
@@ -248,9 +270,10 @@ class Settings(BaseSettings):
     @property
     def redacted(self) -> dict[str, Any]:
         """The settings as JSON values, with tokens and passwords removed."""
-        values: dict[str, Any] = self.model_dump(mode="json")
-        if self.database_url is not None:
-            values["database_url"] = _redact_password(self.database_url)
+        values = {
+            name: redact_password(value) if isinstance(value, str) else value
+            for name, value in self.model_dump(mode="json").items()
+        }
         values["metrics_token"] = None if self.metrics_token is None else _REDACTED
         return values
 
@@ -349,7 +372,7 @@ def _format_errors(error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
         name = str(problem["loc"][0])
-        text = repr(_redact_password(str(problem["input"])))
+        text = repr(redact_password(str(problem["input"])))
         value = _REDACTED if name == "metrics_token" else text
         own_words = problem.get("ctx", {}).get("error")
         allowed = own_words or _describe_allowed(schema["properties"][name], schema["$defs"])
@@ -373,7 +396,17 @@ def _describe_allowed(schema: Mapping[str, Any], definitions: Mapping[str, Any])
     return f"{kind} {lower} to {schema['maximum']:,}"
 
 
-def _redact_password(text: str) -> str:
-    """Replace the password of a URL or a connection string by an ellipsis."""
+def read_password() -> str | None:
+    """Return the password that PostgreSQL's own programs would use."""
+    return os.environ.get(PASSWORD_VARIABLE)
+
+
+def redact_password(text: str) -> str:
+    """Replace the secrets of a URL or a connection string by an ellipsis.
+
+    These are its password, parameters that are named like secrets, and a user without a password
+    over HTTP, which is a token.
+    """
     redacted = re.sub(r"(://[^/?#]*?:)[^/?#]*(?=@)", r"\1…", text)
-    return re.sub(r"(?i)((?:^|[?&])(?:ssl)?password=)[^&]*", r"\1…", redacted)
+    redacted = re.sub(r"(https?://)[^/?#:]*(?=@)", r"\1…", redacted)
+    return re.sub(r"(?i)((?:^|[?&])[^=&]*(?:password|key|token|secret)=)[^&]*", r"\1…", redacted)

@@ -1,10 +1,12 @@
 """`chargeback backup`, `restore` and `db`: commands on the whole store."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, TypeVar
+from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -13,6 +15,7 @@ from app.cli.help import command, command_group
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile
 from app.clock import system_clock
 from app.console import print_line, stderr
+from app.domain.errors import InvalidArgument
 from app.domain.months import Month
 from app.postgres.database import resolve_store_url
 from app.services.store_admin import (
@@ -28,7 +31,7 @@ from app.services.store_admin import (
 from app.services.store_admin import (
     restore as restore_store,
 )
-from app.settings import Settings
+from app.settings import PASSWORD_VARIABLE, Settings, read_password
 
 T = TypeVar("T")
 
@@ -161,17 +164,42 @@ def upgrade_database(
     _with_url(data_dir, env_file, run)
 
 
+def _with_password(url: str) -> str:
+    """Return the URL of `db move --to` with the password from the environment or a prompt."""
+    parts = urlsplit(url)
+    if parts.password is not None or "password" in dict(parse_qsl(parts.query)):
+        raise InvalidArgument(
+            "--to: other users see a password on the command line. Leave it out, and set "
+            f"{PASSWORD_VARIABLE} or type it at the prompt."
+        )
+    password = read_password()
+    if password is None and parts.username and sys.stdin.isatty():
+        password = typer.prompt(
+            f"Password of {parts.username}", default="", hide_input=True, show_default=False
+        )
+    if not password:
+        return url
+    login = f"{parts.username or ''}:{quote(password, safe='')}"
+    hosts = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{login}@{hosts}"))
+
+
 @command(db, "move", examples=["db move --to postgresql://chargeback@db.example/chargeback"])
 def move_database(
     to: Annotated[
-        str, typer.Option(metavar="URL", help="The new database, which must hold no events.")
+        str,
+        typer.Option(
+            metavar="URL",
+            help="The new database, which must hold no events. Its password comes from "
+            f"{PASSWORD_VARIABLE} or a prompt, since other users see this argument.",
+        ),
     ],
     programs: ProgramsDir = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
 ) -> None:
     """Copy the store to another server and verify it there. The old store stays unchanged."""
-    target = Settings.load(env_file, database_url=to).database_url or to
+    target = _with_password(Settings.load(env_file, database_url=to).database_url or to)
     with _show_progress("Copying …") as on_month:
         _with_url(
             data_dir,

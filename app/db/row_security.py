@@ -5,7 +5,7 @@ role that the policies bind. Where the user of DATABASE_URL cannot assume that r
 are forced on the tables' owner too.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +20,42 @@ ROLE = "chargeback_app"
 SIGN_IN_TABLES = frozenset({"platform_user", "api_key", "organization", "session"})
 """Tables that authentication reads across organizations, before the caller is known."""
 
-APPEND_ONLY_TABLES = frozenset({"audit_log"})
+_READ, _APPEND = ("SELECT",), ("SELECT", "INSERT")
+_UPSERT, _ALL = (*_APPEND, "UPDATE"), (*_APPEND, "UPDATE", "DELETE")
+
+PRIVILEGES: Mapping[str, Sequence[str]] = {
+    "api_key": _UPSERT,
+    "assignment": _UPSERT,
+    "audit_log": _APPEND,
+    "charge": _APPEND,  # Deleted with its close, which needs no privilege.
+    "closed_document": _UPSERT,
+    "correction": _ALL,
+    "cost_centre": _UPSERT,
+    "event": _APPEND,
+    "feed_day": _UPSERT,
+    "feed_source": _UPSERT,
+    "member_month": _ALL,
+    "membership": _UPSERT,
+    "month_close": _ALL,  # A trigger rejects a deletion that the history does not record.
+    "month_close_history": _APPEND,
+    "organization": _UPSERT,
+    "platform_user": _UPSERT,
+    "price": _UPSERT,
+    "project": _UPSERT,
+    "project_month": _ALL,
+    "rate": _UPSERT,
+    "scim_member": _ALL,
+    "scim_resource": _UPSERT,
+    "session": (*_APPEND, "DELETE"),
+    "source": _UPSERT,
+    "source_checkpoint": _ALL,
+    "source_run": _ALL,
+    "usage_archive": _READ,
+    "user_month": _ALL,
+    "workspace": _UPSERT,
+    "workspace_month": _ALL,
+}
+"""What the service may do with each table. Tables that are not listed are out of its reach."""
 
 SCOPE = """
     set_config('role', :role, true),
@@ -86,13 +121,23 @@ _CREATE_ROLE = f"""
     END $$
 """
 
+# Every role may create temporary tables in a database unless that is revoked from PUBLIC. Only the
+# owner of the database can do so, and needs no grant.
+_REVOKE_TEMPORARY = f"""
+    DO $$ BEGIN
+        IF has_database_privilege('{ROLE}', current_database(), 'TEMPORARY') AND EXISTS (
+            SELECT FROM pg_database
+            WHERE datname = current_database() AND pg_has_role(datdba, 'USAGE'))
+        THEN EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+        END IF;
+    END $$
+"""
 _TABLES = f"""
     SELECT quote_ident(relname) AS name, relispartition AS is_partition,
-           relrowsecurity AS is_enabled, relforcerowsecurity AS is_forced,
+           relname AS key, relrowsecurity AS is_enabled, relforcerowsecurity AS is_forced,
            ARRAY(SELECT polname::text FROM pg_policy WHERE polrelid = pg_class.oid) AS policies,
-           :role = '{ROLE}' AND has_table_privilege(
-               CASE :role WHEN 'none' THEN session_user ELSE :role END,
-               pg_class.oid, 'INSERT') AS is_granted
+           ARRAY(SELECT privilege_type FROM aclexplode(relacl)
+                 WHERE grantee = to_regrole('{ROLE}')) AS privileges
     FROM pg_class
     WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
       AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = pg_class.oid
@@ -102,7 +147,7 @@ _TABLES = f"""
 
 
 async def create_policies(tx: AsyncConnection) -> None:
-    """Create the missing policies and grants of each table.
+    """Give each table its policies, and the role exactly its privileges.
 
     Raises:
         StoreNotIsolated: The user of DATABASE_URL bypasses row-level security.
@@ -110,7 +155,9 @@ async def create_policies(tx: AsyncConnection) -> None:
     await tx.execute(text(_CREATE_ROLE))
     role = await select_role(tx)
     await _require_row_security(tx, role)
-    for table in (await tx.execute(text(_TABLES), {"role": role})).all():
+    if role == ROLE:
+        await tx.execute(text(_REVOKE_TEMPORARY))
+    for table in (await tx.execute(text(_TABLES))).all():
         for command in _iter_missing_commands(table, has_role=role == ROLE):
             await tx.execute(command)
 
@@ -151,31 +198,30 @@ def _iter_missing_commands(table: Any, *, has_role: bool) -> Iterator[TextClause
         yield text(f"ALTER TABLE {table.name} {force} ROW LEVEL SECURITY")
     if table.is_partition:
         return
-    for name, policy in _compose_policies(table.name, has_role=has_role).items():
+    privileges = PRIVILEGES.get(table.key, ())
+    policies = _compose_policies(table.key, privileges, has_role=has_role)
+    for name in table.policies:
+        if name.startswith("own_rows") and name not in policies:
+            yield text(f"DROP POLICY {name} ON {table.name}")
+    for name, policy in policies.items():
         if name not in table.policies:
             yield text(f"CREATE POLICY {name} ON {table.name} {policy}")
-    if has_role and not table.is_granted:
-        yield text(f"GRANT {', '.join(_list_privileges(table.name))} ON {table.name} TO {ROLE}")
+    if has_role and {*table.privileges} != {*privileges}:
+        yield text(f"REVOKE ALL ON {table.name} FROM {ROLE}")
+        if privileges:
+            yield text(f"GRANT {', '.join(privileges)} ON {table.name} TO {ROLE}")
 
 
-def _compose_policies(table: str, *, has_role: bool) -> dict[str, str]:
+def _compose_policies(table: str, privileges: Sequence[str], *, has_role: bool) -> dict[str, str]:
     policies = {}
     if not has_role:
         maintenance = _MODE.format(_MAINTENANCE)
         policies["maintenance"] = (
             f"TO CURRENT_USER USING ({maintenance}) WITH CHECK ({maintenance})"
         )
-    if table in APPEND_ONLY_TABLES:
-        policies["own_rows_read"] = f"FOR SELECT USING ({_OWN_ROWS})"
-        policies["own_rows_append"] = f"FOR INSERT WITH CHECK ({_OWN_ROWS})"
-    else:
-        policies["own_rows"] = f"USING ({_OWN_ROWS}) WITH CHECK ({_OWN_ROWS})"
+    for privilege in privileges:
+        checked = "WITH CHECK" if privilege == "INSERT" else "USING"
+        policies[f"own_rows_{privilege.lower()}"] = f"FOR {privilege} {checked} ({_OWN_ROWS})"
     if table in SIGN_IN_TABLES:
         policies["sign_in"] = f"FOR SELECT USING ({_MODE.format(_SIGN_IN)})"
     return policies
-
-
-def _list_privileges(table: str) -> Sequence[str]:
-    if table in APPEND_ONLY_TABLES:
-        return ("SELECT", "INSERT")
-    return ("SELECT", "INSERT", "UPDATE", "DELETE")

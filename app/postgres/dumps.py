@@ -9,42 +9,30 @@ the wheel's lack TLS. They must not be older than the server.
 """
 
 import asyncio
+import fcntl
 import hashlib
 import os
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
-import asyncpg
-
-from app.db.migrations import LOCK
-from app.domain.errors import ChargebackError, StoreUnavailable
+from app.db.staging_schema import STAGING_SCHEMA
+from app.domain.errors import ChargebackError
 from app.postgres.programs import find_bin_folder
 
-_OLD_SCHEMA = "chargeback_before_restore"
 _DUMP_OPTIONS = ("--no-owner", "--no-privileges", "--no-policies")
+_NOT_STAGED = (f"--exclude-schema={STAGING_SCHEMA}",)
+_UNFINISHED = ".unfinished-backup"
 _CHUNK_BYTES = 1_048_576
 _SETTING_SINCE_17 = b"\nSET transaction_timeout = 0;\n"
 _SEAL = b"\nsha256 of the bytes before this line: "
 _SEAL_BYTES = len(_SEAL) + 64
 _ALL_ROWS = "-c chargeback.mode=maintenance"
 """Lets the owner read all rows on a server where the policies bind the owner too."""
-# The new schema gets what initdb gives to `public`.
-_RENAME_OLD_SCHEMA = """
-    DROP SCHEMA IF EXISTS {old} CASCADE;
-    ALTER SCHEMA {schema} RENAME TO {old};
-    CREATE SCHEMA {schema};
-    GRANT USAGE ON SCHEMA {schema} TO PUBLIC;
-    COMMENT ON SCHEMA {schema} IS 'standard public schema'
-"""
-_RESTORE_OLD_SCHEMA = """
-    DROP SCHEMA {schema} CASCADE;
-    ALTER SCHEMA {old} RENAME TO {schema}
-"""
 
 
 class DumpFailed(ChargebackError):
@@ -59,12 +47,6 @@ class NoDump(ChargebackError):
     code, status = "NO_DUMP", 400
 
 
-class StoreInUse(ChargebackError):
-    """Other connections are open to a store that must be replaced or moved."""
-
-    code, status = "STORE_IN_USE", 409
-
-
 async def write_dump(url: str, file: Path, programs: Path | None = None) -> None:
     """Dump the store as of one instant. The service may run meanwhile.
 
@@ -76,62 +58,115 @@ async def write_dump(url: str, file: Path, programs: Path | None = None) -> None
     Raises:
         DumpFailed: pg_dump failed, or the file cannot be written.
     """
-    temporary = file.with_name(f".{file.name}.unfinished")
-    connection, environment = _compose_connection(url)
-    options = ("--format=custom", "--enable-row-security", *_DUMP_OPTIONS, connection)
+    unfinished = file.with_name(f".{file.name}{_UNFINISHED}")
     try:
-        with _open_private_file(temporary) as output:
-            dump = await _start_program(
-                programs, "pg_dump", *options, output=output, env=environment
-            )
-            await _wait_for_success("pg_dump", dump)
-        await asyncio.to_thread(_seal, temporary)
-        temporary.rename(file)
+        _remove_abandoned(file.parent)
+        with _create_locked(unfinished) as output:
+            try:
+                async with _dump(url, programs, "--format=custom", output=output) as dump:
+                    await _wait_for_success("pg_dump", dump)
+                await asyncio.to_thread(_seal, unfinished)
+                unfinished.rename(file)
+                _sync_folder(file.parent)
+            finally:
+                unfinished.unlink(missing_ok=True)
+    except BlockingIOError:
+        raise DumpFailed(f"{file}: another backup is writing this file.") from None
     except OSError as error:
         raise DumpFailed(f"{file}: cannot be written: {error.strerror}.") from None
+
+
+def _create_locked(file: Path) -> BinaryIO:
+    """Open a file that only this user can read, and lock it until pg_dump has closed it, too."""
+    stream = os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        stream.close()
+        raise
+    stream.truncate()
+    return stream
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the unfinished files of backups that were killed."""
+    for file in folder.glob(f".*{_UNFINISHED}"):
+        with suppress(BlockingIOError, FileNotFoundError), file.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power failure."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
     finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+        os.close(descriptor)
 
 
-def _open_private_file(file: Path) -> BinaryIO:
-    return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
-
-
-async def read_dump(url: str, file: Path, programs: Path | None = None) -> None:
-    """Restore a dump into a schema without tables.
+async def load_dump(url: str, file: Path, programs: Path | None, *, head: str, tail: str) -> None:
+    """Run a dump's statements between `head` and `tail`, in one transaction.
 
     pg_restore writes a script that psql runs. Connected directly, pg_restore would send a setting
     that servers before PostgreSQL 17 reject.
 
     Raises:
-        DumpFailed: A program failed. The caller drops what was restored by then.
+        DumpFailed: A program failed; nothing has changed.
+    """
+    async with _run_program(
+        programs, "pg_restore", *_DUMP_OPTIONS, *_NOT_STAGED, "--file=-", str(file)
+    ) as script:
+        await _run_script(url, programs, "pg_restore", script, head, tail)
+
+
+async def copy_store(
+    source: str, url: str, programs: Path | None, *, head: str, tail: str
+) -> None:
+    """Run the statements that recreate `source`, like `load_dump`.
+
+    Raises:
+        DumpFailed: A program failed; nothing has changed.
+    """
+    async with _dump(source, programs, "--format=plain") as script:
+        await _run_script(url, programs, "pg_dump", script, head, tail)
+
+
+async def _run_script(
+    url: str, programs: Path | None, name: str, script: Process, head: str, tail: str
+) -> None:
+    """Run a program's output in psql, and commit only once that program has succeeded.
+
+    psql would commit by itself at the end of its input (`--single-transaction`), and a killed
+    parent is such an end.
     """
     connection, environment = _compose_connection(url)
-    options = ("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction")
-    script = await _start_program(programs, "pg_restore", *_DUMP_OPTIONS, "--file=-", str(file))
-    psql = await _start_program(
-        programs, "psql", *options, connection, with_stdin=True, env=environment
-    )
-    try:
-        await _pipe_script(script, psql)
-    except ConnectionError:
-        script.kill()  # psql has ended, and its output gives the reason.
-        await script.communicate()
+    options = ("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", connection)
+    async with _run_program(programs, "psql", *options, with_stdin=True, env=environment) as psql:
+        try:
+            await _pipe_script(script, psql, head)
+            await _wait_for_success(name, script)
+            await _write(psql, f"{tail};\nCOMMIT;\n".encode())
+        except ConnectionError:
+            pass  # psql has ended, and its output gives the reason.
+        if psql.stdin is not None:
+            psql.stdin.close()
         await _wait_for_success("psql", psql)
-    await _wait_for_success("pg_restore", script)
-    await _wait_for_success("psql", psql)
 
 
-async def _pipe_script(script: Process, psql: Process) -> None:
-    if script.stdout is None or psql.stdin is None:
-        return
-    head = await script.stdout.read(_CHUNK_BYTES)
-    psql.stdin.write(head.replace(_SETTING_SINCE_17, b"\n", 1))
+async def _pipe_script(script: Process, psql: Process, head: str) -> None:
+    assert script.stdout is not None  # noqa: S101  it is a pipe
+    await _write(psql, f"BEGIN;\n{head};\n".encode())
+    first = await script.stdout.read(_CHUNK_BYTES)
+    await _write(psql, first.replace(_SETTING_SINCE_17, b"\n", 1))
     while chunk := await script.stdout.read(_CHUNK_BYTES):
-        psql.stdin.write(chunk)
-        await psql.stdin.drain()
-    psql.stdin.close()
+        await _write(psql, chunk)
+
+
+async def _write(program: Process, text: bytes) -> None:
+    assert program.stdin is not None  # noqa: S101  it is a pipe
+    program.stdin.write(text)
+    await program.stdin.drain()
 
 
 def _seal(file: Path) -> None:
@@ -174,17 +209,27 @@ def _digest(file: Path) -> bytes:
     return digest.hexdigest().encode()
 
 
-async def _start_program(
+def _dump(
+    url: str, programs: Path | None, form: str, *, output: BinaryIO | int = asyncio.subprocess.PIPE
+) -> AbstractAsyncContextManager[Process]:
+    connection, environment = _compose_connection(url)
+    options = (form, "--enable-row-security", *_DUMP_OPTIONS, *_NOT_STAGED, connection)
+    return _run_program(programs, "pg_dump", *options, output=output, env=environment)
+
+
+@asynccontextmanager
+async def _run_program(
     programs: Path | None,
     name: str,
     *arguments: str,
     output: BinaryIO | int = asyncio.subprocess.PIPE,
     with_stdin: bool = False,
     env: Mapping[str, str] = MappingProxyType({}),
-) -> Process:
+) -> AsyncIterator[Process]:
+    """Start a program, and kill it if it still runs at the end of the block."""
     program = (programs or find_bin_folder()) / name
     try:
-        return await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             program,
             *arguments,
             stdin=asyncio.subprocess.PIPE if with_stdin else asyncio.subprocess.DEVNULL,
@@ -194,6 +239,12 @@ async def _start_program(
         )
     except OSError as error:
         raise DumpFailed(f"{program}: cannot be run: {error.strerror}.") from None
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
 
 
 async def _wait_for_success(name: str, process: Process) -> None:
@@ -217,81 +268,3 @@ def _without_password(url: str) -> tuple[str, Mapping[str, str]]:
     public = parts._replace(netloc=f"{user}{at}{hosts}", query=urlencode(options))
     secret = dict(parse_qsl(parts.query)).get("password") or unquote(password)
     return urlunsplit(public), {"PGPASSWORD": secret} if secret else {}
-
-
-@asynccontextmanager
-async def replace_schema(url: str) -> AsyncIterator[None]:
-    """Replace the store's schema by an empty one for the block to fill.
-
-    The old schema is restored if the block fails, and dropped if it succeeds. A service that
-    starts meanwhile waits for the lock of migrations.
-
-    Raises:
-        StoreInUse: Other connections are open to the store.
-        StoreUnavailable: The server cannot be reached.
-    """
-    connection = await _connect(url)
-    try:
-        await connection.execute(f"SELECT pg_advisory_lock({LOCK})")
-        await _require_exclusive_access(connection)
-        schema = await connection.fetchval("SELECT quote_ident(current_schema())")
-        await connection.execute(_RENAME_OLD_SCHEMA.format(schema=schema, old=_OLD_SCHEMA))
-        try:
-            yield
-        except BaseException:
-            await connection.execute(_RESTORE_OLD_SCHEMA.format(schema=schema, old=_OLD_SCHEMA))
-            raise
-        await connection.execute(f"DROP SCHEMA {_OLD_SCHEMA} CASCADE")
-    finally:
-        await connection.close()
-
-
-async def require_exclusive_access(url: str) -> None:
-    """Reject a store that a service or another command is connected to.
-
-    Raises:
-        StoreInUse: Other connections are open.
-        StoreUnavailable: The server cannot be reached.
-    """
-    connection = await _connect(url)
-    try:
-        await _require_exclusive_access(connection)
-    finally:
-        await connection.close()
-
-
-async def _require_exclusive_access(connection: asyncpg.Connection) -> None:
-    others = await connection.fetchval("""
-        SELECT count(*) FROM pg_stat_activity
-        WHERE datname = current_database() AND pid <> pg_backend_pid()
-          AND backend_type = 'client backend'
-    """)
-    if others:
-        raise StoreInUse(
-            f"The store has {others} other connections. First stop the service and all other "
-            "commands that use it."
-        )
-
-
-async def select_row_counts(url: str) -> Mapping[str, int]:
-    """Return the number of rows of each table by name, of a partitioned table in total."""
-    connection = await _connect(url)
-    try:
-        tables = await connection.fetch("""
-            SELECT quote_ident(relname) FROM pg_class
-            WHERE relnamespace = current_schema()::regnamespace
-              AND relkind IN ('r', 'p') AND NOT relispartition
-        """)
-        await connection.execute("SET chargeback.mode = 'maintenance'")
-        return {
-            name: await connection.fetchval(f"SELECT count(*) FROM {name}") for (name,) in tables
-        }
-    finally:
-        await connection.close()
-
-
-async def _connect(url: str) -> asyncpg.Connection:
-    try:
-        return await asyncpg.connect(url, timeout=5, server_settings={"timezone": "UTC"})
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        raise StoreUnavailable(f"PostgreSQL cannot be reached: {error}") from None

@@ -4,7 +4,6 @@ These commands take the URL of a store instead of an open `Database`, because no
 open to a store that one of them replaces.
 """
 
-import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -16,14 +15,12 @@ from app.db.engine import Database
 from app.db.migrations import LOCK_SECONDS, list_pending, migrate, upgrade
 from app.domain.errors import ChargebackError
 from app.domain.months import Month
-from app.postgres.dumps import (
-    DumpFailed,
-    read_dump,
-    replace_schema,
+from app.postgres.dumps import DumpFailed, verify_dump, write_dump
+from app.postgres.staging import (
+    StoreNotEmpty,
+    replace_store,
     require_exclusive_access,
     select_row_counts,
-    verify_dump,
-    write_dump,
 )
 from app.services.month_verification import verify_month
 from app.services.months import list_months
@@ -33,12 +30,6 @@ OnMonth = Callable[[str, Month], None]
 """Called with the organization and the month before each month is verified."""
 
 _BACKUP_PATTERN = "chargeback-*.dump"
-
-
-class StoreNotEmpty(ChargebackError):
-    """The target already contains events, or the backup file exists."""
-
-    code, status = "STORE_NOT_EMPTY", 409
 
 
 class VerificationFailed(ChargebackError):
@@ -133,15 +124,15 @@ async def restore(
         NoDump, DumpFailed, StoreInUse, StoreNotEmpty, VerificationFailed: The store is as it was.
     """
     verify_dump(file)
-    if not replace and (await select_row_counts(url)).get("event"):
-        raise StoreNotEmpty(
-            "The store contains events. Add --replace to replace them by the backup."
-        )
-    async with replace_schema(url):
-        await read_dump(url, file, programs)
-        await _migrate_schema(url)
-        if verify:
-            await verify_store(url, now, on_month)
+    try:
+        async with replace_store(url, may_drop_events=replace) as staging:
+            await staging.load(file, programs)
+            await _migrate_schema(staging.url)
+            if verify:
+                await verify_store(staging.url, now, on_month)
+    except StoreNotEmpty as error:
+        hint = "Add --replace to replace them by the backup."
+        raise StoreNotEmpty(f"{error} {hint}") from None
 
 
 async def move(
@@ -161,16 +152,15 @@ async def move(
     """
     await upgrade_store(source)
     await require_exclusive_access(source)
-    if (await select_row_counts(target)).get("event"):
-        raise StoreNotEmpty("The target database contains events: choose an empty one.")
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "move.dump"
-        await write_dump(source, file, programs)
-        async with replace_schema(target):
-            await read_dump(target, file, programs)
-            await _migrate_schema(target)
-            await _require_same_row_counts(source, target)
-            await verify_store(target, now, on_month)
+    try:
+        async with replace_store(target, may_drop_events=False) as staging:
+            await staging.copy(source, programs)
+            await _migrate_schema(staging.url)
+            await _require_same_row_counts(source, staging.url)
+            await verify_store(staging.url, now, on_month)
+    except StoreNotEmpty:
+        message = "The target database contains events: choose an empty one."
+        raise StoreNotEmpty(message) from None
 
 
 async def _migrate_schema(url: str) -> None:

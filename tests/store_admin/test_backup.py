@@ -8,9 +8,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app.postgres.dumps import DumpFailed, NoDump, StoreInUse, select_row_counts
+from app.postgres.dumps import DumpFailed, NoDump
+from app.postgres.staging import StoreInUse, StoreNotEmpty, select_row_counts
 from app.services.store_admin import (
-    StoreNotEmpty,
     VerificationFailed,
     back_up,
     choose_backup_file,

@@ -1,6 +1,7 @@
 """From one store to a server: over TCP, as a user who owns a database and nothing else."""
 
 import asyncio
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -10,10 +11,12 @@ import asyncpg
 import pytest
 
 from app.domain.errors import StoreUnavailable
-from app.postgres.dumps import DumpFailed, StoreInUse, select_row_counts
+from app.postgres.dumps import DumpFailed
 from app.postgres.embedded import EmbeddedPostgres
-from app.services.store_admin import StoreNotEmpty, back_up, move
+from app.postgres.staging import StoreInUse, StoreNotEmpty, select_row_counts
+from app.services.store_admin import back_up, move
 from tests.conftest import NOW
+from tests.server_process import CHARGEBACK, clean_environment
 from tests.store_admin.conftest import MakeStore, create_events, ignore_month
 
 
@@ -72,6 +75,30 @@ async def test_every_row_is_on_the_server_and_the_old_store_as_it_was(
 
     assert await select_row_counts(server) == before == await select_row_counts(source)
     assert before["event"] == 4
+
+
+async def test_the_password_comes_from_the_environment_and_not_from_the_command_line(
+    make_store: MakeStore, server: str
+) -> None:
+    source = await make_store(*create_events())
+    bare = server.replace(":p%40ss%20word@", "@")
+
+    def run(target: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            (*CHARGEBACK, "db", "move", "--to", target),
+            capture_output=True,
+            text=True,
+            env=clean_environment(DATABASE_URL=source, **environment),
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+
+    refused = await asyncio.to_thread(run, server)
+    moved = await asyncio.to_thread(run, bare, PGPASSWORD="p@ss word")
+
+    assert (refused.returncode, moved.returncode) == (1, 0), (refused.stderr, moved.stderr)
+    assert "set PGPASSWORD or type it" in " ".join(refused.stderr.split())
+    assert (await select_row_counts(server))["event"] == 4
 
 
 async def test_a_server_that_holds_events_is_left_alone(

@@ -7,7 +7,7 @@ from app.db.engine import Database
 from app.db.migrations import upgrade
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import StoreUnavailable
-from app.postgres.dumps import select_row_counts
+from app.postgres.staging import select_row_counts
 from app.services.file_import import import_lines
 from app.services.organizations import find_organization
 from app.services.store_admin import (

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.row_security import create_policies
+from app.db.staging_schema import drop_abandoned_staging_schema
 from app.domain.errors import StoreFromPrerelease, StoreUnavailable
 
 _log = logging.getLogger(__name__)
@@ -31,8 +32,8 @@ _PRERELEASE_REVISIONS = frozenset(f"{number:04}" for number in range(1, 12))
 async def upgrade(connection: AsyncConnection, *, lock_seconds: int = LOCK_SECONDS) -> None:
     """Upgrade the schema to the latest revision, within the caller's owner transaction.
 
-    Every table has row-level security afterwards, including tables that a migration added. A
-    schema of a later release is left alone: this release can work on it
+    Every table has row-level security afterwards, and the service's role exactly the privileges
+    that it needs. A schema of a later release is left alone: this release can work on it
     (docs/install/upgrade.md).
 
     Raises:
@@ -40,6 +41,7 @@ async def upgrade(connection: AsyncConnection, *, lock_seconds: int = LOCK_SECON
         StoreUnavailable: A table was in use for longer than `lock_seconds`.
     """
     await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+    await drop_abandoned_staging_schema(connection)
     await migrate(connection, lock_seconds=lock_seconds)
 
 
@@ -52,8 +54,8 @@ async def migrate(connection: AsyncConnection, *, lock_seconds: int = LOCK_SECON
     """
     await connection.execute(text(f"SET LOCAL lock_timeout = '{lock_seconds}s'"))
     try:
-        await connection.run_sync(_upgrade)
-        await create_policies(connection)
+        if await connection.run_sync(_upgrade):
+            await create_policies(connection)
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
             raise
@@ -63,13 +65,15 @@ async def migrate(connection: AsyncConnection, *, lock_seconds: int = LOCK_SECON
         ) from error
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection) -> bool:
+    """Run the pending migrations; return False if the schema is of a later release."""
     config = alembic_config(connection)
     revision = _current_revision(connection)
-    if revision is None or _is_known(config, revision):
-        command.upgrade(config, "head")
-    else:
+    if revision is not None and not _is_known(config, revision):
         _log.warning("The store's schema, %s, is of a later release.", revision)
+        return False
+    command.upgrade(config, "head")
+    return True
 
 
 def _current_revision(connection: Connection) -> str | None:
