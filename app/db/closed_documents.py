@@ -25,7 +25,10 @@ def select_closed_document() -> Select[Any]:
 async def upsert_closed_document(
     tx: Transaction, organization_id: UUID, month: Month, *, etag: str, gzipped: bytes
 ) -> None:
-    """Store a document for as long as its month stays closed; do nothing for an open month."""
+    """Store a document for as long as its month stays closed.
+
+    Do nothing for an open month, or for one that is being reopened.
+    """
     await tx.execute(
         _UPSERT,
         {
@@ -40,7 +43,11 @@ async def upsert_closed_document(
 _UPSERT = text("""
     INSERT INTO closed_document (organization_id, month, etag, gzipped)
     SELECT organization_id, month, CAST(:etag AS text), CAST(:gzipped AS bytea)
-    FROM month_close WHERE organization_id = :organization_id AND month = :month
+    FROM (
+        SELECT organization_id, month FROM month_close
+        WHERE organization_id = :organization_id AND month = :month
+        FOR KEY SHARE SKIP LOCKED
+    ) AS closed
     ON CONFLICT (organization_id, month)
     DO UPDATE SET etag = excluded.etag, gzipped = excluded.gzipped
 """)

@@ -110,6 +110,19 @@ async def select_feed_sources(
     return [FeedSourceRow(*row) for row in rows]
 
 
+async def select_latest_arrival(tx: AsyncConnection, organization_id: UUID) -> datetime | None:
+    """Return when the organization's latest event arrived; duplicates count."""
+    latest = await tx.execute(
+        text("""
+            SELECT max(last_received_at) FROM feed_source
+            WHERE organization_id = :organization_id
+        """),
+        {"organization_id": organization_id},
+    )
+    arrived_at: datetime | None = latest.scalar_one()
+    return arrived_at
+
+
 class FeedDayRow(NamedTuple):
     """What arrived on one day in UTC."""
 

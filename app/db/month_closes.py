@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import delete, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.tables import MonthClose, MonthCloseHistory
@@ -43,6 +43,11 @@ _ROWS_HASH = "encode(sha256(convert_to(concat_ws(E'\\n\\n', {rows}), 'UTF8')), '
         for table in ("workspace_month", "project_month", "member_month", "user_month")
     )
 )
+# The caller holds the organization's lock, so no number is taken twice.
+_LAST_NUMBER = """(
+    SELECT coalesce(max(number), 0) FROM month_close_history
+    WHERE organization_id = :organization_id
+)"""
 _INSERT_CLOSES = text(f"""
     WITH closed AS (
         INSERT INTO month_close (organization_id, month, closed_at, closed_by, changed_at,
@@ -58,8 +63,10 @@ _INSERT_CLOSES = text(f"""
         RETURNING organization_id, month, closed_at, closed_by, rows_hash
     )
     INSERT INTO month_close_history
-           (organization_id, month, happened_at, action, username, reason, rows_hash)
-    SELECT organization_id, month, closed_at, 'CLOSED', closed_by, '', rows_hash FROM closed
+           (organization_id, number, month, happened_at, action, username, reason, rows_hash)
+    SELECT organization_id, {_LAST_NUMBER} + row_number() OVER (ORDER BY month),
+           month, closed_at, 'CLOSED', closed_by, '', rows_hash
+    FROM closed
 """)
 
 
@@ -81,20 +88,12 @@ async def delete_close(
     reason: str,
     now: datetime,
 ) -> None:
-    """Reopen a closed month, and record the reason in the history."""
+    """Reopen a closed month, and record the reason in the history.
+
+    The history comes first: a trigger rejects a deletion that it does not record.
+    """
     await tx.execute(
-        text("""
-            WITH reopened AS (
-                DELETE FROM month_close
-                WHERE organization_id = :organization_id AND month = :month
-                RETURNING organization_id, month, rows_hash
-            )
-            INSERT INTO month_close_history
-                   (organization_id, month, happened_at, action, username, reason, rows_hash)
-            SELECT organization_id, month, CAST(:now AS timestamptz), 'REOPENED',
-                   CAST(:username AS text), CAST(:reason AS text), rows_hash
-            FROM reopened
-        """),
+        _RECORD_REOPENING,
         {
             "organization_id": organization_id,
             "month": month.first_day,
@@ -103,6 +102,20 @@ async def delete_close(
             "now": now,
         },
     )
+    await tx.execute(
+        delete(MonthClose).where(
+            MonthClose.organization_id == organization_id, MonthClose.month == month.first_day
+        )
+    )
+
+
+_RECORD_REOPENING = text(f"""
+    INSERT INTO month_close_history
+           (organization_id, number, month, happened_at, action, username, reason, rows_hash)
+    SELECT organization_id, {_LAST_NUMBER} + 1, month, CAST(:now AS timestamptz), 'REOPENED',
+           CAST(:username AS text), CAST(:reason AS text), rows_hash
+    FROM month_close WHERE organization_id = :organization_id AND month = :month
+""")
 
 
 async def mark_imported(
@@ -190,6 +203,6 @@ async def select_close_history(
     rows = await tx.execute(
         select(*(getattr(MonthCloseHistory, name) for name in MonthCloseHistoryRow._fields))
         .where(MonthCloseHistory.organization_id == organization_id)
-        .order_by(MonthCloseHistory.happened_at.desc(), MonthCloseHistory.month.desc())
+        .order_by(MonthCloseHistory.number.desc())
     )
     return [MonthCloseHistoryRow(Month.containing(row.month), *row[1:]) for row in rows]

@@ -13,6 +13,9 @@ from app.services.months import close_due_months
 from app.services.retention import prepare_partitions, prune_events
 from app.settings import Settings
 
+START_SECONDS = 600.0
+"""No job runs for this long after the start."""
+
 _POLL_SECONDS = 10.0
 _HOUR_SECONDS = 3600.0
 _CLOCK_JUMP = timedelta(minutes=1)
@@ -49,7 +52,7 @@ class BackgroundJobs:
         self._prune_after_days = settings.event_retention_days
         self._clock, self._boot_time, self._on_clock_jump = clock, boot_time, on_clock_jump
         self._last_boot_time, self._last_time = boot_time(), clock()
-        self._due_at = boot_time()
+        self._due_at = boot_time() + START_SECONDS
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -65,8 +68,9 @@ class BackgroundJobs:
     async def poll(self) -> None:
         """Check the clock and, once an hour, run what is due.
 
-        Nothing runs for an hour after the clock was set. The clock may be wrong, a month that was
-        closed too early stays closed, and pruned events are gone.
+        Nothing runs for some minutes after the start, when the clock may not be set yet, and for
+        an hour after the clock was set. The clock may be wrong, a month that was closed too early
+        stays closed, and pruned events are gone.
         """
         self._check_clock()
         if self._boot_time() < self._due_at:
@@ -81,7 +85,10 @@ class BackgroundJobs:
         if self._close_after_days is None:
             return
         for organization, month in await close_due_months(
-            self._database, after_days=self._close_after_days, now=now
+            self._database,
+            after_days=self._close_after_days,
+            now=now,
+            on_failure=_log_close_failure,
         ):
             log.info("month closed", extra={"organization": organization, "month": str(month)})
 
@@ -103,3 +110,11 @@ class BackgroundJobs:
         self._on_clock_jump()
         fields = {"jump_seconds": round(jump.total_seconds(), 3)}
         log.warning("the clock was set", extra=fields)
+
+
+def _log_close_failure(organization: str, error: Exception) -> None:
+    log.error(
+        "the months of an organization could not be closed; retrying in an hour",
+        exc_info=error,
+        extra={"organization": organization},
+    )

@@ -1,6 +1,6 @@
 """Months: list, close and reopen them. The report of a closed month never changes."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import NamedTuple
@@ -8,6 +8,7 @@ from uuid import UUID
 
 from app.db.corrections import delete_corrections
 from app.db.engine import Database, Transaction
+from app.db.feed import select_latest_arrival
 from app.db.month_closes import (
     MonthCloseHistoryRow,
     MonthCloseRow,
@@ -178,28 +179,53 @@ async def _create_rows_through(
 
 
 async def close_due_months(
-    database: Database, *, after_days: int, now: datetime
+    database: Database,
+    *,
+    after_days: int,
+    now: datetime,
+    on_failure: Callable[[str, Exception], None],
 ) -> Sequence[tuple[str, Month]]:
     """Close, in every organization, the months that ended at least that many days ago.
 
-    Several processes may run this concurrently; each month is closed once.
+    A month closes only after something has arrived that is later than its end: a clock that is
+    ahead must not close the future. Several processes may run this concurrently; each month is
+    closed once.
+
+    Args:
+        database: The store.
+        after_days: How many days ago a month must have ended.
+        now: The current time.
+        on_failure: Called with the name of an organization whose months could not be closed, and
+            the error. The other organizations' months close.
     """
     due = Month.containing(now - timedelta(days=after_days)).plus(-1)
     async with database.unscoped_read() as tx:
         organizations = await select_organizations(tx)
     closed: list[tuple[str, Month]] = []
     for organization in organizations:
-        first = _first_event_month(organization)
-        if first is not None and first <= due:
-            months = await close_month(
-                database,
-                organization.organization_id,
-                due,
-                by=Actor(AUTOMATIC_CLOSE_ACTOR, Interface.SERVICE),
-                now=now,
-            )
+        try:
+            months = await _close_due(database, organization, due, now)
+        except Exception as error:
+            on_failure(organization.name, error)
+        else:
             closed += [(organization.name, month) for month in months]
     return closed
+
+
+async def _close_due(
+    database: Database, organization: OrganizationRow, due: Month, now: datetime
+) -> Sequence[Month]:
+    first, organization_id = _first_event_month(organization), organization.organization_id
+    closed_through = organization.closed_through
+    if first is None or first > due or (closed_through is not None and closed_through >= due):
+        return []
+    async with database.transaction(organization_id) as tx:
+        arrived_at = await select_latest_arrival(tx, organization_id)
+    last = due if arrived_at is None else min(due, Month.containing(arrived_at).plus(-1))
+    if last < first:
+        return []
+    by = Actor(AUTOMATIC_CLOSE_ACTOR, Interface.SERVICE)
+    return await close_month(database, organization_id, last, by=by, now=now)
 
 
 async def reopen_month(

@@ -15,6 +15,7 @@ from starlette.types import Scope as AsgiScope
 from app.domain.audit import OK, Action, AuditEvent
 from app.domain.callers import Caller, Scope
 from app.domain.months import Month
+from app.observability.logs import log
 from app.services.document_cache import cache_document, fetch_cached_document
 from app.web.app_state import get_app_state
 from app.web.audit import record_actions, record_report_reads, request_actor
@@ -146,7 +147,10 @@ def _new_closed_report(
             organization_id, month = header.organization_id, header.month
             document = ClosedDocument(header.etag, header.revision, body)
             cache.put((organization_id, month, True), document)
-            await cache_document(context.database, organization_id, month, header.etag, body)
+            try:
+                await cache_document(context.database, organization_id, month, header.etag, body)
+            except Exception:  # The response has been sent; the next request retries.
+                log.exception("a closed month's document was not stored")
 
     return SnapshotResponse(resources.pop_all(), chunks, headers, store_document)
 

@@ -564,7 +564,12 @@ async def test_months_without_events_do_not_close_by_themselves(
 ) -> None:
     await import_(MARCH)
 
-    assert await close_due_months(database, after_days=5, now=clock.now) == []
+    assert (
+        await close_due_months(
+            database, after_days=5, now=clock.now, on_failure=lambda name, _: pytest.fail(name)
+        )
+        == []
+    )
     await import_(APRIL)
 
 

@@ -13,7 +13,13 @@ from app.domain.audit import OPERATOR
 from app.domain.ids import organization_id
 from app.domain.months import Month
 from app.services.month_verification import verify_month
-from app.services.months import close_due_months, close_month, reopen_month
+from app.services.months import (
+    close_due_months,
+    close_month,
+    list_close_history,
+    reopen_month,
+)
+from app.services.organizations import create_organization
 from app.settings import Settings
 from tests.conftest import Feed, FixedClock, GraphQLClient, RestClient, event
 from tests.report.queries import REPORT_QUERY
@@ -260,5 +266,58 @@ async def test_a_month_is_due_the_given_days_after_its_end(
 ) -> None:
     await feed(*FIRST_EVENTS)
 
-    assert list(await close_due_months(database, after_days=5, now=now)) == closed
-    assert list(await close_due_months(database, after_days=5, now=now)) == []
+    for expected in (closed, []):
+        assert expected == await close_due_months(
+            database, after_days=5, now=now, on_failure=raise_failure
+        )
+
+
+def raise_failure(_: str, error: Exception) -> None:
+    raise error
+
+
+async def test_one_organization_that_fails_does_not_hold_up_the_others(
+    database: Database, feed: Feed, clock: FixedClock
+) -> None:
+    await feed(*FIRST_EVENTS)
+    for name in ("broken", "whole"):
+        await create_organization(database, name, clock.now)
+        await Feed(database, clock, name)(
+            event("workspace.upserted", "2026-10-02T00:00:00Z", name="w")
+        )
+    async with database.owner_transaction() as tx:
+        await tx.exec_driver_sql(
+            f"ALTER TABLE month_close ADD CHECK (organization_id <> '{organization_id('broken')}')"
+        )
+    failed: list[str] = []
+
+    closed = await close_due_months(
+        database, after_days=5, now=clock.now, on_failure=lambda name, _: failed.append(name)
+    )
+
+    assert closed == [
+        ("default", SEPTEMBER),
+        ("default", Month(2026, 10)),
+        ("whole", Month(2026, 10)),
+    ]
+    assert failed == ["broken"]
+
+
+async def test_a_month_closes_again_within_the_same_request(
+    database: Database, feed: Feed, clock: FixedClock, graphql: GraphQLClient
+) -> None:
+    await feed(*FIRST_EVENTS)
+
+    result = await graphql.execute("""mutation {
+        a: closeMonth(month: "2026-09") { month }
+        b: reopenMonth(month: "2026-09", reason: "a source was late") { month }
+        c: closeMonth(month: "2026-09") { month }
+    }""")
+
+    assert "errors" not in result
+    history = await list_close_history(database, OWN)
+    assert [(each.action, each.happened_at) for each in history] == [
+        ("CLOSED", clock.now),
+        ("REOPENED", clock.now),
+        ("CLOSED", clock.now),
+    ]

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from app.db.engine import Database
-from app.server.background_jobs import BackgroundJobs
+from app.server.background_jobs import START_SECONDS, BackgroundJobs
 from app.settings import Settings
 from tests.conftest import Feed, FixedClock, GraphQLClient, event
 
@@ -67,6 +67,8 @@ async def test_months_close_when_due(
     process: Process, feed: Feed, graphql: GraphQLClient, clock: FixedClock
 ) -> None:
     await feed(event("workspace.upserted", "2026-10-01T00:00:00Z", name="a"))
+    await process.after(START_SECONDS - 1)
+    assert await closed_through(graphql) == []
     await process.after(1)
 
     # It is 24 November: October has been over for more than 5 days.
@@ -86,6 +88,24 @@ async def test_a_forward_jump_pauses_automatic_close_for_an_hour(
     await process.after(HOUR + 10)
     assert await closed_through(graphql) == []
     assert process.jumps == 2
+
+
+async def test_a_clock_that_is_ahead_at_the_start_does_not_close_the_future(
+    database: Database, feed: Feed, graphql: GraphQLClient, clock: FixedClock
+) -> None:
+    await feed(event("workspace.upserted", "2026-10-01T00:00:00Z", name="a"))
+    right = clock.now
+    clock.now += timedelta(days=520)
+    process = Process(database, clock)
+    await process.after(START_SECONDS)
+
+    # The event arrived on 24 November, so November may not be over.
+    assert await closed_through(graphql) == ["2026-10"]
+
+    clock.now = right.replace(month=12)
+    await feed(event("workspace.upserted", "2026-10-02T00:00:00Z", name="b"))
+    await Process(database, clock).after(START_SECONDS)
+    assert await closed_through(graphql) == ["2026-11", "2026-10"]
 
 
 async def test_a_backward_jump_rejects_future_events_and_loses_nothing(

@@ -1,5 +1,6 @@
 """A closed month's document is created once and then sent from its stored bytes."""
 
+import asyncio
 import gzip
 import hashlib
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from app.db.engine import Database
+from app.db.month_closes import delete_close
 from app.domain.audit import OPERATOR
 from app.domain.ids import organization_id
 from app.domain.months import Month
@@ -133,3 +135,32 @@ async def test_reopening_the_month_removes_its_stored_document(
     assert closed_again.content == opened.content
     assert closed_again.headers["etag"] not in {first.headers["etag"], opened.headers["etag"]}
     assert await stored(database) == [hashlib.sha256(opened.content).hexdigest()]
+
+
+@pytest.mark.usefixtures("closed")
+async def test_a_first_read_during_a_reopening_is_complete_and_stores_nothing(
+    client: httpx.AsyncClient, admin_key: str, database: Database, clock: FixedClock
+) -> None:
+    async with database.transaction(OWN) as reopening:
+        await delete_close(reopening, OWN, MONTH, username="ann", reason="late", now=clock.now)
+        async with asyncio.timeout(5):
+            response = await fetch_report(client, admin_key)
+
+    assert (response.status_code, len(response.json()["workspaces"])) == (200, 40)
+    assert await stored(database) == []
+
+
+@pytest.mark.usefixtures("closed")
+async def test_a_document_that_cannot_be_stored_was_sent_all_the_same(
+    client: httpx.AsyncClient,
+    admin_key: str,
+    database: Database,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with database.owner_transaction() as tx:
+        await tx.execute(text("ALTER TABLE closed_document ADD CHECK (false)"))
+
+    response = await fetch_report(client, admin_key)
+
+    assert (response.status_code, len(response.json()["workspaces"])) == (200, 40)
+    assert "a closed month's document was not stored" in caplog.text

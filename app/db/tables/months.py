@@ -1,9 +1,9 @@
 """Month rows, month closes and corrections."""
 
-from datetime import datetime
+from datetime import date
 from decimal import Decimal
 
-from sqlalchemy import DateTime, Index, Numeric, text
+from sqlalchemy import BigInteger, Index, Numeric, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.tables.base import (
@@ -28,8 +28,9 @@ class StorageFigures:
     experiments: Mapped[Amount]
     unmeasured: Mapped[Amount]
     experiments_created: Mapped[Amount]
-    size_bytes: Mapped[Amount]
-    # A petabyte for a month is 2.9e27, which does not fit in 64 bits.
+    # Sums beyond 64 bits must not block the batches of others: readers see the largest 64-bit
+    # number (`app/db/levels.py`). A petabyte for a month is 2.9e27 byte-microseconds.
+    size_bytes: Mapped[Decimal] = mapped_column(Numeric(40, 0), server_default=text("0"))
     byte_microseconds: Mapped[Decimal] = mapped_column(Numeric(40, 0), server_default=text("0"))
 
 
@@ -159,14 +160,15 @@ class ClosedDocument(Base):
 
 
 class MonthCloseHistory(Base):
-    """Every close and reopening of a month."""
+    """Every close and reopening of a month, numbered per organization."""
 
     __tablename__ = "month_close_history"
 
     organization_id: Mapped[Key]
-    month: Mapped[MonthKey]
-    happened_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), primary_key=True)
-    action: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    month: Mapped[date]
+    happened_at: Mapped[Instant]
+    action: Mapped[str]
     username: Mapped[Name]
     reason: Mapped[str]
     rows_hash: Mapped[str]

@@ -19,6 +19,22 @@ _TRIGGER = """
     CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log
     FOR EACH STATEMENT EXECUTE FUNCTION reject_audit_log_change()
 """
+_REQUIRE_REOPENING = """
+    CREATE FUNCTION require_recorded_reopening() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF (SELECT action FROM month_close_history
+            WHERE organization_id = OLD.organization_id AND month = OLD.month
+            ORDER BY number DESC LIMIT 1) IS DISTINCT FROM 'REOPENED'
+        THEN RAISE EXCEPTION 'a close is deleted only after its reopening is in the history'
+            USING ERRCODE = 'insufficient_privilege';
+        END IF;
+        RETURN OLD;
+    END $$
+"""
+_REOPENING_TRIGGER = """
+    CREATE TRIGGER recorded_reopening BEFORE DELETE ON month_close
+    FOR EACH ROW EXECUTE FUNCTION require_recorded_reopening()
+"""
 # Every batch updates rows of the current month. With room left on the page PostgreSQL updates a
 # row in place; otherwise the new version goes to another page and into every index.
 _FILL_FACTORS = {"workspace_month": 80, "project_month": 80, "member_month": 80, "user_month": 60}
@@ -33,6 +49,8 @@ def upgrade() -> None:
         op.execute(f"ALTER TABLE {table} SET (fillfactor = {percent})")
     op.execute(_REJECT_CHANGE)
     op.execute(_TRIGGER)
+    op.execute(_REQUIRE_REOPENING)
+    op.execute(_REOPENING_TRIGGER)
 
 
 def downgrade() -> None:
@@ -40,6 +58,7 @@ def downgrade() -> None:
     for table in _TABLES:
         op.drop_table(table)
     op.execute("DROP FUNCTION reject_audit_log_change()")
+    op.execute("DROP FUNCTION require_recorded_reopening()")
 
 
 _TABLES = (
@@ -251,6 +270,7 @@ def _create_tables() -> None:
     op.create_table(
         "month_close_history",
         sa.Column("organization_id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("month", sa.Date(), nullable=False),
         sa.Column("happened_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("action", sa.String(), nullable=False),
@@ -261,7 +281,7 @@ def _create_tables() -> None:
             ["organization_id"],
             ["organization.organization_id"],
         ),
-        sa.PrimaryKeyConstraint("organization_id", "month", "happened_at", "action"),
+        sa.PrimaryKeyConstraint("organization_id", "number"),
     )
     op.create_table(
         "platform_user",
@@ -393,7 +413,7 @@ def _create_tables() -> None:
         sa.Column("quantity_numerator", sa.Numeric(precision=60, scale=0), nullable=False),
         sa.Column("quantity_denominator", sa.Numeric(precision=60, scale=0), nullable=False),
         sa.Column("price", sa.Numeric(precision=20, scale=10), nullable=False),
-        sa.Column("booked", sa.BigInteger(), nullable=False),
+        sa.Column("booked", sa.Numeric(precision=40, scale=0), nullable=False),
         sa.ForeignKeyConstraint(
             ["organization_id", "month"],
             ["month_close.organization_id", "month_close.month"],
@@ -427,7 +447,12 @@ def _create_tables() -> None:
         sa.Column(
             "experiments_created", sa.BigInteger(), server_default=sa.text("0"), nullable=False
         ),
-        sa.Column("size_bytes", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column(
+            "size_bytes",
+            sa.Numeric(precision=40, scale=0),
+            server_default=sa.text("0"),
+            nullable=False,
+        ),
         sa.Column(
             "byte_microseconds",
             sa.Numeric(precision=40, scale=0),
@@ -638,7 +663,12 @@ def _create_tables() -> None:
         sa.Column(
             "experiments_created", sa.BigInteger(), server_default=sa.text("0"), nullable=False
         ),
-        sa.Column("size_bytes", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column(
+            "size_bytes",
+            sa.Numeric(precision=40, scale=0),
+            server_default=sa.text("0"),
+            nullable=False,
+        ),
         sa.Column(
             "byte_microseconds",
             sa.Numeric(precision=40, scale=0),
@@ -669,7 +699,12 @@ def _create_tables() -> None:
         sa.Column(
             "experiments_created", sa.BigInteger(), server_default=sa.text("0"), nullable=False
         ),
-        sa.Column("size_bytes", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column(
+            "size_bytes",
+            sa.Numeric(precision=40, scale=0),
+            server_default=sa.text("0"),
+            nullable=False,
+        ),
         sa.Column(
             "byte_microseconds",
             sa.Numeric(precision=40, scale=0),
@@ -713,7 +748,12 @@ def _create_tables() -> None:
         sa.Column(
             "experiments_created", sa.BigInteger(), server_default=sa.text("0"), nullable=False
         ),
-        sa.Column("size_bytes", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column(
+            "size_bytes",
+            sa.Numeric(precision=40, scale=0),
+            server_default=sa.text("0"),
+            nullable=False,
+        ),
         sa.Column(
             "byte_microseconds",
             sa.Numeric(precision=40, scale=0),
