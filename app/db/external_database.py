@@ -42,9 +42,12 @@ class ExternalDatabase:
                     connect_args={"statement_cache_size": 0, "timeout": _CONNECT_SECONDS},
                     execution_options={"postgresql_readonly": True},
                     pool_size=1,
+                    hide_parameters=True,
                 )
             elif kind in _MYSQL:
-                self._sync = create_engine(parsed.set(drivername="mysql+pymysql"), pool_size=1)
+                self._sync = create_engine(
+                    parsed.set(drivername="mysql+pymysql"), pool_size=1, hide_parameters=True
+                )
             elif kind in _SQLITE:
                 self._sync = _create_sqlite_engine(parsed.database)
             else:
@@ -128,4 +131,4 @@ def _create_sqlite_engine(file: str | None) -> Engine:
     if not file or not Path(file).is_file():
         raise InvalidArgument(f"sqlite:///{file or ''}: no such file.")
     path = Path(file).resolve().as_uri()
-    return create_engine(f"sqlite:///{path}?mode=ro&uri=true")
+    return create_engine(f"sqlite:///{path}?mode=ro&uri=true", hide_parameters=True)

@@ -51,6 +51,7 @@ class ConnectionPool:
             async_creator=self._connect,
             pool_size=pool_size,
             max_overflow=0,
+            hide_parameters=True,  # Errors are logged, and parameters are names and emails.
         )
         event.listen(self._engine.sync_engine, "checkout", _reject_closed_connection)
         event.listen(self._engine.sync_engine, "before_cursor_execute", _record_start)

@@ -45,7 +45,12 @@ from app.web.query_params import require_known_params
 from app.web.signin import HOME, local_page, signin_page
 
 SESSION_COOKIE = "chargeback_session"
-_SESSION_TOKEN = re.compile(rf"(?:^|;) *{SESSION_COOKIE}=([0-9A-Za-z_-]{{1,100}}) *(?:;|$)")
+SECURE_SESSION_COOKIE = f"__Host-{SESSION_COOKIE}"
+"""Its name over TLS. Browsers accept the prefix only from this very host, over TLS."""
+_SESSION_TOKENS = {
+    name: re.compile(rf"(?:^|;) *{name}=([0-9A-Za-z_-]{{1,100}}) *(?:;|$)")
+    for name in (SESSION_COOKIE, SECURE_SESSION_COOKIE)
+}
 CLIENT_HEADER = "X-Chargeback-Client"
 """A header that our own page sends and a cross-site form cannot, which prevents CSRF."""
 _MAX_KEY_LENGTH = 4096
@@ -130,9 +135,14 @@ async def _find_caller(request: Request) -> Caller:
     return await _authenticate_session(request, token)
 
 
+def _cookie_name(request: Request) -> str:
+    return SECURE_SESSION_COOKIE if request.url.scheme == "https" else SESSION_COOKIE
+
+
 def _read_session_cookie(request: Request) -> str | None:
     """Return the session's token, without Python's parser, which is quadratic (CVE-2024-7592)."""
-    match = _SESSION_TOKEN.search("; ".join(request.headers.getlist("cookie")))
+    pattern = _SESSION_TOKENS[_cookie_name(request)]
+    match = pattern.search("; ".join(request.headers.getlist("cookie")))
     return match[1] if match else None
 
 
@@ -244,7 +254,7 @@ def _require_same_origin(request: Request) -> None:
 def _redirect_with_cookie(request: Request, address: str, token: str, max_age: int) -> Response:
     response = RedirectResponse(address, status_code=303)
     response.set_cookie(
-        SESSION_COOKIE,
+        _cookie_name(request),
         token,
         max_age=max_age,
         path="/",

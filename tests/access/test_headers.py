@@ -96,8 +96,29 @@ async def test_the_cookie_is_secure_over_tls(
         "Path=/",
         "SameSite=strict",
     ]
+    assert plain.headers["set-cookie"].startswith("chargeback_session=")
+    assert tls.headers["set-cookie"].startswith("__Host-chargeback_session=")
     assert "; Secure" in tls.headers["set-cookie"]
+    assert "domain" not in tls.headers["set-cookie"].lower()
     assert tls.headers["strict-transport-security"] == "max-age=31536000"
+
+
+async def test_over_tls_only_the_cookie_with_the_prefix_counts(
+    database: Database, clock: FixedClock, make_key: MakeKey
+) -> None:
+    key = await make_key("root", Scope.ADMIN)
+    report = "https://chargeback.test/api/admin/chargeback/report"
+    settings = Settings.load(admin_user_list="root")
+    async with create_client(database, settings, clock) as client:
+        signed_in = await client.post("https://chargeback.test/signin", data={"key": key})
+        token = signed_in.headers["set-cookie"].partition("=")[2].partition(";")[0]
+        client.cookies.clear()
+        statuses = [
+            (await client.get(report, headers={"Cookie": f"{name}={token}"})).status_code
+            for name in ("__Host-chargeback_session", "chargeback_session")
+        ]
+
+    assert statuses == [200, 401]
 
 
 @pytest.mark.parametrize("value", ["10.0.0.0/8, ::1", "10.0.0.1"])
@@ -118,6 +139,21 @@ def test_the_store_password_is_never_shown() -> None:
             Settings.load(database_url=url.replace("postgresql", "mysql"))
         assert "secret" not in str(caught.value)
         assert "db/x" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://me:secret@collector/v1/traces", "https://me:…@collector/v1/traces"),
+        ("https://secret@collector/v1/traces", "https://…@collector/v1/traces"),
+        ("https://collector/v1?a=1&api-key=secret", "https://collector/v1?a=1&api-key=…"),
+    ],
+)
+def test_the_password_of_the_traces_endpoint_is_never_shown(url: str, shown: str) -> None:
+    assert Settings.load(traces_endpoint=url).redacted["traces_endpoint"] == shown
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(traces_endpoint=f"x{url}")
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("path", ["/graphql/", "/api/events/"])
