@@ -18,7 +18,7 @@ import orjson
 from app.domain.months import Month
 
 _NO_LIMIT = 1_000_000
-_MB = "((200 * {0} + 1048576) / 2097152)::float8 / 100"
+_MB = "((200 * {0}::bigint + 1048576) / 2097152)::float8 / 100"
 _SIZE = _MB.format("size_bytes")
 _WORKSPACES = f"""
     SELECT name, experiments, {_SIZE} FROM workspace_month

@@ -8,7 +8,7 @@ import asyncpg
 
 from app.domain.months import Month
 
-_MB = "((200 * {0}size_bytes + 1048576) / 2097152)::float8 / 100"
+_MB = "((200 * {0}size_bytes::bigint + 1048576) / 2097152)::float8 / 100"
 _STATEMENT = f"""
     WITH members AS (
         SELECT member.workspace_id, count(*) AS number_of_members, json_agg(json_build_object(

@@ -255,7 +255,7 @@ def _to_line(row: dict[str, Any]) -> ChargeLine:
         None if origin is None else Month.containing(origin),
         Fraction(int(row["quantity_numerator"]), int(row["quantity_denominator"])),
         row["price"],
-        row["booked"],
+        int(row["booked"]),
     )
 
 

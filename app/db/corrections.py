@@ -27,10 +27,12 @@ from app.db.levels import (
     TOTAL_COUNT,
     UNPAGED,
     Paging,
+    limit_rows,
     parents,
     select_columns,
     select_page,
     select_pages,
+    to_bigint,
 )
 from app.db.statements import compile_once
 from app.db.tables import Correction, PlatformUser, Project, Workspace
@@ -169,19 +171,17 @@ _PLACES: Mapping[Section, Mapping[str, Any]] = {
 
 
 @compile_once
-def select_corrected_figures(section: Section, *, in_workspace: bool) -> Select[Any]:
+def select_corrected_figures(
+    section: Section, *, in_workspace: bool, is_limited: bool = False
+) -> Select[Any]:
     """Select what the month in `report_month` corrects, one row per origin month and place.
 
     Columns: `origin_month`, the names of the section's place, and the amount of each figure, 0
-    where it is not corrected. With `in_workspace`, only places in `workspace`.
+    where it is not corrected. With `in_workspace`, only places in `workspace`. If limited, `first`
+    rows after `skip`.
     """
     figures, places = _CORRECTED_FIGURES[section], _PLACES[section]
-    amounts = {
-        figure: func.coalesce(
-            func.sum(Correction.amount).filter(Correction.figure == literal(figure.value)), 0
-        )
-        for figure in figures
-    }
+    amounts = {figure: _sum_amounts(figure) for figure in figures}
     statement = (
         select(
             literal_column("1", BigInteger).label("ordinal"),
@@ -202,9 +202,17 @@ def select_corrected_figures(section: Section, *, in_workspace: bool) -> Select[
         .group_by(Correction.origin_month, *places.values())
         .having(or_(*(amount != 0 for amount in amounts.values())))
     )
-    return statement.order_by(
+    statement = statement.order_by(
         Correction.origin_month, *(name.asc().nulls_first() for name in places.values())
     )
+    return limit_rows(statement) if is_limited else statement
+
+
+def _sum_amounts(figure: Figure) -> ColumnElement[Any]:
+    amount = func.sum(Correction.amount).filter(Correction.figure == literal(figure.value))
+    total = func.coalesce(amount, 0)
+    # Files hold 64-bit numbers; bytes times microseconds are divided before they are shown.
+    return to_bigint(total) if figure is Figure.SIZE_BYTES else total
 
 
 def _is_place(table: Any, key: str) -> ColumnElement[bool]:

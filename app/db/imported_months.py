@@ -66,7 +66,7 @@ async def insert_reported_rows(
 
 @cache
 def _columns_of(table: MonthTable) -> Columns:
-    figures = {"experiments": "bigint", "size_bytes": "bigint"}
+    figures = {"experiments": "bigint", "size_bytes": "numeric"}
     return Columns(**table.key_types, **{table.name: "text"}, **figures)
 
 
@@ -112,7 +112,7 @@ _USERS = Columns(
     sdk_used_at="timestamptz",
     last_used_at="timestamptz",
     experiments="bigint",
-    size_bytes="bigint",
+    size_bytes="numeric",
 )
 _INSERT_USERS = text(f"""
     INSERT INTO user_month (organization_id, month, {_USERS.names})

@@ -358,6 +358,12 @@ def select_pages(
     return select(ordinal, *columns).select_from(source).order_by(*order)
 
 
+def limit_rows(statement: Select[Any]) -> Select[Any]:
+    """Select `first` rows after the first `skip`."""
+    first, skip = (bindparam(name, type_=BigInteger) for name in ("first", "skip"))
+    return statement.limit(first).offset(skip)
+
+
 def storage_columns(table: Any, report: Report) -> dict[str, SQLColumnExpression[Any]]:
     """Return the experiment figures of a month row, as its report shows them, by column name.
 
@@ -367,21 +373,30 @@ def storage_columns(table: Any, report: Report) -> dict[str, SQLColumnExpression
     flows are unknown.
     """
     held = case(
-        (report.c.carried, table.size_bytes * cast(report.c.elapsed_microseconds, Numeric)),
-        else_=table.byte_microseconds
-        - table.size_bytes * cast(report.c.remaining_microseconds, Numeric),
+        (report.c.carried, table.size_bytes * report.c.elapsed_microseconds),
+        else_=table.byte_microseconds - table.size_bytes * report.c.remaining_microseconds,
     )
+    size_bytes = to_bigint(table.size_bytes)
     return {
         "experiments": table.experiments,
         "unmeasured": table.unmeasured,
         "experiments_created": flow_if_measured(
             table.experiments_created, report.c.flows_known, report
         ),
-        "size_bytes": table.size_bytes,
-        "size_in_mb": _megabytes(table.size_bytes),
+        "size_bytes": size_bytes,
+        "size_in_mb": _megabytes(size_bytes),
         "byte_microseconds": case((report.c.flows_known, held)),
         "average_hundredths": case((report.c.flows_known, average_hundredths(held, report))),
     }
+
+
+def to_bigint(sum_: ColumnElement[Any]) -> ColumnElement[int]:
+    """Return a sum as the 64-bit number that JSON and files hold, at most the largest one."""
+    largest = literal_column(str(_MAX_BIGINT), Numeric)
+    return cast(func.greatest(func.least(sum_, largest), -largest), BigInteger)
+
+
+_MAX_BIGINT = 2**63 - 1
 
 
 def average_hundredths(byte_microseconds: Any, report: Report) -> ColumnElement[int]:

@@ -45,7 +45,7 @@ _SELECT_TOTALS = text(f"""
                     "workspaces": _PRESENT,
                     "experiments": "sum(experiments)",
                     "experiments_created": "sum(experiments_created)",
-                    "size_bytes": "sum(size_bytes)",
+                    "size_bytes": f"least(sum(size_bytes), {2**63 - 1})",
                 },
             ),
             _compose_total("project_month", {"projects": _PRESENT}),

@@ -73,11 +73,11 @@ _FIGURES = {
     "experiments": _STOCK,
     "unmeasured": _STOCK,
     "experiments_created": _FLOW,
-    "size_bytes": _STOCK,
+    "size_bytes": _Aggregate("numeric", "sum({0})", _SUM),
     "byte_microseconds": _Aggregate(
         "numeric",
         """sum(CASE WHEN span.month = change.month THEN {0}
-                    ELSE size_bytes * CAST(span.microseconds AS numeric) END)""",
+                    ELSE size_bytes * span.microseconds END)""",
         _SUM,
     ),
 }
@@ -114,7 +114,7 @@ def _compose_carry_forward(table: MonthTable, columns: Mapping[str, str], condit
         INSERT INTO {table.table} (organization_id, month, experiments, unmeasured, size_bytes,
                                    byte_microseconds, {names})
         SELECT organization_id, span.month, experiments, unmeasured, size_bytes,
-               CAST(size_bytes AS numeric) * span.microseconds, {values}
+               size_bytes * span.microseconds, {values}
         FROM {table.table} AS earlier CROSS JOIN {_SPAN}
         WHERE organization_id = :organization_id AND earlier.month = :last AND ({condition})
     """)
@@ -315,3 +315,16 @@ async def delete_rows(tx: AsyncConnection, organization_id: UUID, month: Month) 
             """),
             {"organization_id": organization_id, "month": month.first_day},
         )
+
+
+async def count_written_rows(tx: AsyncConnection) -> int:
+    """Return how many month rows and corrections this transaction has written so far."""
+    tables = [*(table.table for table in MONTH_TABLES), "correction"]
+    written = await tx.execute(
+        text("""
+            SELECT coalesce(sum(n_tup_ins + n_tup_upd), 0) FROM pg_stat_xact_user_tables
+            WHERE schemaname = current_schema() AND relname = ANY(:tables)
+        """),
+        {"tables": tables},
+    )
+    return int(written.scalar_one())

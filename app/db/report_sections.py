@@ -28,7 +28,9 @@ from app.db.levels import (
     Report,
     average_hundredths,
     flow_if_measured,
+    limit_rows,
     storage_columns,
+    to_bigint,
 )
 from app.db.statements import compile_once
 from app.db.tables import MemberMonth, ProjectMonth, UserMonth, Workspace, WorkspaceMonth
@@ -50,7 +52,7 @@ _FLOWS = ("experiments_created", "licences", "ui_usage_count", "sdk_usage_count"
 def select_section_rows(
     section: Section, *, order: SectionOrder, is_limited: bool, in_workspace: bool
 ) -> Select[Any]:
-    """Select the rows of a section: at most `first` if limited, those of one `workspace` if set.
+    """Select a section: `first` rows after `skip` if limited, those of one `workspace` if set.
 
     Columns: `is_current` (false for deleted entities, former members, unlicensed users), the names
     and states of the section, and those of `storage_columns`. By name, existing workspaces come
@@ -65,7 +67,7 @@ def select_section_rows(
         by_name = [found.c.is_current.desc(), *by_name]
     statement = select(literal_column("1", BigInteger).label("ordinal"), *found.c)
     statement = statement.order_by(*by_name)
-    return statement.limit(bindparam("first", type_=BigInteger)) if is_limited else statement
+    return limit_rows(statement) if is_limited else statement
 
 
 @compile_once
@@ -98,7 +100,7 @@ def select_section_totals(section: Section, *, in_workspace: bool) -> Select[Any
 
 
 def _sum(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    return func.coalesce(func.sum(column), 0)
+    return to_bigint(func.coalesce(func.sum(column), 0))
 
 
 def _is_known(flow: str, report: Report) -> ColumnElement[bool]:

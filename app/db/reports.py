@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import aliased
 
-from app.db.levels import ORGANIZATION, select_columns
+from app.db.levels import ORGANIZATION, select_columns, to_bigint
 from app.db.statements import compile_once
 from app.db.tables import MonthClose, Organization, UserMonth, WorkspaceMonth
 
@@ -27,7 +27,7 @@ _TOTALS = {
     "number_of_workspaces": func.count().filter(WorkspaceMonth.present),
     "experiments": func.coalesce(func.sum(WorkspaceMonth.experiments), 0),
     "unmeasured": func.coalesce(func.sum(WorkspaceMonth.unmeasured), 0),
-    "size_bytes": func.coalesce(func.sum(WorkspaceMonth.size_bytes), 0),
+    "size_bytes": to_bigint(func.coalesce(func.sum(WorkspaceMonth.size_bytes), 0)),
 }
 
 

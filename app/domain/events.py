@@ -15,7 +15,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=512)]
 Identifier = Annotated[str, Meta(min_length=1, max_length=1024)]
 Instant = Annotated[datetime, Meta(tz=True)]
 SizeBytes = Annotated[int, Meta(ge=0, le=2**50)]
-"""At most 1 PiB for one experiment, so that a sum stays exact in 64 bits."""
+"""At most 1 PiB for one experiment."""
 Count = Annotated[int, Meta(ge=0, le=10**9)]
 
 Channel = Literal["ui", "sdk"]

@@ -71,7 +71,7 @@ async def load_rows(tx: Transaction, organization_id: UUID, month: Month) -> Mon
             sums = FigureTotals(
                 row.experiments,
                 row.experiments_created,
-                row.size_bytes,
+                int(row.size_bytes),
                 int(row.byte_microseconds),
                 row.unmeasured,
             )

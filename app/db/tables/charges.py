@@ -4,7 +4,7 @@ import uuid
 from datetime import date
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, Date, ForeignKeyConstraint, Integer, Numeric, String
+from sqlalchemy import Date, ForeignKeyConstraint, Integer, Numeric, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.tables.base import Base, Key, MonthKey, Name
@@ -106,6 +106,6 @@ class Charge(Base):
     quantity_numerator: Mapped[Decimal] = mapped_column(_EXACT_INTEGER)
     quantity_denominator: Mapped[Decimal] = mapped_column(_EXACT_INTEGER)
     price: Mapped[Decimal] = mapped_column(_UNIT_PRICE)
-    booked: Mapped[int] = mapped_column(BigInteger)
+    booked: Mapped[Decimal] = mapped_column(_EXACT_INTEGER)
 
     __table_args__ = (_references("month", table="month_close", to="month", ondelete="CASCADE"),)
