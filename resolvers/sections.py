@@ -28,11 +28,12 @@ class SectionQuery(NamedTuple):
     order: SectionOrder = SectionOrder.NAME
     first: int | None = None
     workspace: str | None = None
+    skip: int = 0
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The parameters of its statements."""
-        return {"first": self.first, "workspace": self.workspace}
+        return {"first": self.first, "skip": self.skip, "workspace": self.workspace}
 
 
 def stream_section_rows(context: Context, report: ReportKey, query: SectionQuery) -> RowStream:
@@ -88,8 +89,12 @@ def stream_corrected_figures(
 
     Source: `correction`.
     """
-    in_workspace = query.workspace is not None
-    statement = select_corrected_figures(query.section, in_workspace=in_workspace)
+    statement = select_corrected_figures(
+        query.section,
+        in_workspace=query.workspace is not None,
+        # Other sections end with all corrections, and with a total that contains them.
+        is_limited=query.section is Section.CORRECTION and query.first is not None,
+    )
     return _stream(context, report, statement, query)
 
 

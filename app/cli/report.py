@@ -68,6 +68,7 @@ class ReportRequest(NamedTuple):
     workspace: str | None = None
     output: Path | None = None
     out: Path | None = None
+    skip: int = 0
 
     @property
     def query(self) -> ExportQuery:
@@ -79,6 +80,7 @@ class ReportRequest(NamedTuple):
             self.order,
             self.top,
             self.workspace,
+            self.skip,
         )
 
     @property
@@ -111,6 +113,9 @@ def show_report(
         int | None,
         typer.Option(metavar="N", help="Only the first N rows; totals cover all.", min=1),
     ] = None,
+    skip: Annotated[
+        int, typer.Option(metavar="N", help="With --top, leave out the first N rows.", min=0)
+    ] = 0,
     order: Annotated[
         SectionOrder | None,
         typer.Option(
@@ -153,6 +158,8 @@ def show_report(
     """Print a report as a table, or export it: deleted workspaces and corrections included."""
     if (split_by is None) != (out is None):
         raise InvalidArgument("--split-by and --out DIR go together.")
+    if skip and top is None:
+        raise InvalidArgument("--skip: give --top, the number of rows of a page, too.")
     default_order = SectionOrder.AVERAGE if top else SectionOrder.NAME
     first_month, last_month = _parse_months(month, since, until)
     request = ReportRequest(
@@ -165,6 +172,7 @@ def show_report(
         workspace,
         output,
         out,
+        skip,
     )
     _validate(request)
     run_with_store(

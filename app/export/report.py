@@ -36,6 +36,7 @@ class ExportQuery(NamedTuple):
         order: The order of their rows.
         first: At most so many rows of each section and month; totals cover all.
         workspace: Only what belongs to this workspace.
+        skip: With `first`, leave out so many rows before these.
     """
 
     first_month: Month
@@ -44,6 +45,7 @@ class ExportQuery(NamedTuple):
     order: SectionOrder = SectionOrder.NAME
     first: int | None = None
     workspace: str | None = None
+    skip: int = 0
 
 
 class Summary(NamedTuple):
@@ -190,7 +192,7 @@ async def _read_totals(context: Context, report: _MonthReport, query: ExportQuer
 
 
 def _section_query(section: Section, query: ExportQuery) -> SectionQuery:
-    return SectionQuery(section, query.order, query.first, query.workspace)
+    return SectionQuery(section, query.order, query.first, query.workspace, query.skip)
 
 
 def _summarize(report: Mapping[str, Any], total: Mapping[str, Any], now: datetime) -> Summary:

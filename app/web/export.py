@@ -22,7 +22,7 @@ from app.web.context import create_context
 from app.web.rest import SnapshotResponse
 
 PARAMETERS = (
-    *("reportMonth", "from", "to", "by", "format", "order", "top", "workspace"),
+    *("reportMonth", "from", "to", "by", "format", "order", "top", "skip", "workspace"),
     "organization",
 )
 
@@ -65,7 +65,10 @@ async def export_report(request: Request, caller: Caller) -> Response:
 
 def _parse_request(parameters: Mapping[str, str], current: Month) -> _ExportRequest:
     form = _choose(FileFormat, parameters, "format") or FileFormat.CSV
-    top = _parse_top(parameters.get("top"))
+    top = _parse_count(parameters, "top")
+    skip = _parse_count(parameters, "skip")
+    if skip is not None and top is None:
+        raise InvalidArgument("skip: give top, the number of rows of a page, too.")
     first, last = _parse_months(parameters, current)
     order = _choose(SectionOrder, parameters, "order")
     query = ExportQuery(
@@ -75,6 +78,7 @@ def _parse_request(parameters: Mapping[str, str], current: Month) -> _ExportRequ
         order or (SectionOrder.AVERAGE if top else SectionOrder.NAME),
         top,
         parameters.get("workspace"),
+        skip or 0,
     )
     return _ExportRequest(query, form, parameters.get("organization"))
 
@@ -100,11 +104,12 @@ def _parse_months(parameters: Mapping[str, str], current: Month) -> tuple[Month,
     return Month.parse(first), Month.parse(last)
 
 
-def _parse_top(written: str | None) -> int | None:
+def _parse_count(parameters: Mapping[str, str], name: str) -> int | None:
+    written = parameters.get(name)
     if written is None:
         return None
     if not (written.isascii() and written.isdigit() and len(written) <= 9):
-        raise InvalidArgument(f"top: must be a whole number from 1 on; got {written[:40]!r}.")
+        raise InvalidArgument(f"{name}: must be a whole number from 1 on; got {written[:40]!r}.")
     return int(written)
 
 

@@ -217,6 +217,7 @@ _DETAILS: Mapping[str, Schema] = {
                 "order", "The order, the largest first. Default: name.", SectionOrder
             ),
             _query_parameter("top", "At most so many rows."),
+            _query_parameter("skip", "With `top`, leave out so many rows before these."),
             _query_parameter("workspace", "The name of the only workspace to export."),
             _ORGANIZATION_PARAMETER,
         ],
