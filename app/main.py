@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from app.admission import TenantCapacity
 from app.clock import Clock, system_clock
 from app.db.engine import Database
 from app.db.pool import ExecutedStatement
@@ -35,7 +36,6 @@ from app.web.errors import error_headers, handle_error, handle_http_error
 from app.web.graphiql import accepts_page, graphiql_page
 from app.web.graphql import GraphQLEndpoint
 from app.web.ingestor import Ingestor
-from app.web.limits.admission import TenantCapacity
 from app.web.limits.auth_throttle import AuthThrottle
 from app.web.limits.concurrency import ConcurrencyLimit
 from app.web.middleware.body_timeout import BodyTimeout
@@ -69,7 +69,7 @@ def create_app(
         clock: Returns the current time; tests pass their own.
         ingestor: Stores events; by default, this process does.
     """
-    ingestor = ingestor or GroupCommitIngestor(database)
+    ingestor = ingestor or GroupCommitIngestor(database, settings.feed_max_batch_rows)
     metrics = Metrics(database, ingestor)
     observers: list[RequestObserver] = [metrics, *_create_tracers(settings)]
     database.statement_listeners.append(_create_query_observer(observers))
@@ -156,14 +156,9 @@ def _create_cors(settings: Settings) -> Sequence[Middleware]:
 
 
 def _create_body_memory(settings: Settings) -> TenantCapacity:
-    """Return the capacity for request bodies, which one organization may use completely."""
+    """Return the capacity for request bodies, counted as they arrive."""
     capacity = _MAX_LARGEST_BODIES * settings.feed_max_body_bytes
-    return TenantCapacity(
-        capacity,
-        BODY_ADMISSION_SECONDS,
-        tenant_limit=capacity,
-        timeout_error=IngestQueueFull,
-    )
+    return TenantCapacity(capacity, BODY_ADMISSION_SECONDS, timeout_error=IngestQueueFull)
 
 
 def _create_tracers(settings: Settings) -> Sequence[RequestObserver]:

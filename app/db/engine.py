@@ -3,23 +3,29 @@
 Both see only the rows of the organization that they name (`app/db/row_security.py`).
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from uuid import UUID
 
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.admission import TenantCapacity
 from app.db.error_translation import StoreErrorTranslator
 from app.db.pool import ConnectionPool
 from app.db.row_security import SCOPE, owner_scope_parameters, scope_parameters
 from app.db.snapshot import Snapshot
-from app.timeouts import STATEMENT_SECONDS
+from app.timeouts import LOCK_SECONDS, STATEMENT_SECONDS
 
 Transaction = AsyncConnection
 """An open transaction. Only the context manager that began it commits it."""
 
-_SCOPE = text(f"SELECT {SCOPE}")
+_OWNER_SCOPE = text(f"SELECT {SCOPE}")
+# Another batch, such as an import of years, may hold the organization. Waiting transactions would
+# use up the connections.
+_SCOPE_WITH_LOCK_TIMEOUT = text(
+    f"SELECT {SCOPE}, set_config('lock_timeout', '{LOCK_SECONDS}s', true)"
+)
 # Limited to the transaction, because a pooler rejects settings of the session.
 _SCOPE_WITH_TIMEOUT = text(
     f"SELECT {SCOPE}, set_config('statement_timeout', '{STATEMENT_SECONDS}s', true)"
@@ -28,6 +34,10 @@ _SCOPE_WITH_TIMEOUT = text(
 
 class Database(ConnectionPool):
     """A PostgreSQL database that holds the store.
+
+    Attributes:
+        require_free_space: Raises `StoreFull` while events must not be stored, because the disk
+            is almost full.
 
     Args:
         url: A libpq URI, with every option that asyncpg supports (`sslmode`, several hosts).
@@ -47,17 +57,29 @@ class Database(ConnectionPool):
     ) -> None:
         super().__init__(url, pool_size=pool_size, prepared_statements=prepared_statements)
         self.shared_snapshots = shared_snapshots
+        # At least 2, because a transaction may be opened while another one is open.
+        self._writers = TenantCapacity(
+            max(2, pool_size - pool_size // 4), tenant_limit=max(2, pool_size // 3)
+        )
+        self.require_free_space: Callable[[], None] = lambda: None
 
-    def transaction(self, organization_id: UUID) -> AbstractAsyncContextManager[Transaction]:
+    @asynccontextmanager
+    async def transaction(self, organization_id: UUID) -> AsyncIterator[Transaction]:
         """Begin a transaction on the rows of one organization.
 
-        It commits at the end of the block, and rolls back on an error.
+        It commits at the end of the block, and rolls back on an error. One organization gets at
+        most a part of the connections, so that its writers cannot hold up the others.
 
         Raises:
+            IngestQueueFull: Another transaction holds the organization for long.
             ServiceBusy: No connection was free in time.
             StoreUnavailable: PostgreSQL cannot be reached.
         """
-        return self._begin_scoped(_SCOPE, organization_id)
+        async with (
+            self._writers.acquire(organization_id),
+            self._begin_scoped(_SCOPE_WITH_LOCK_TIMEOUT, organization_id) as tx,
+        ):
+            yield tx
 
     def unscoped_read(self) -> AbstractAsyncContextManager[Transaction]:
         """Begin a read of all tenants' organizations, users, keys and sessions, to authenticate.
@@ -79,7 +101,7 @@ class Database(ConnectionPool):
             StoreUnavailable: PostgreSQL cannot be reached.
         """
         async with self.begin() as connection:
-            await connection.execute(_SCOPE, owner_scope_parameters())
+            await connection.execute(_OWNER_SCOPE, owner_scope_parameters())
             yield connection
 
     @asynccontextmanager

@@ -34,14 +34,18 @@ in the middle of an earlier operation."""
 # start-up, and later statements of a transaction that failed for one of these reasons.
 _UNAVAILABLE_STATES = ("08", "28", "3D", "40", "53", "57P", "58", "25P02")
 _CANCELLED = "57014"
-# The lock timeout has passed. Only the ingestion of batches sets one.
+# The lock timeout has passed.
 _LOCK_NOT_AVAILABLE = "55P03"
 # A prepared statement is missing, or another one has its name.
 _PREPARED_STATEMENT_LOST = ("26000", "42P05")
-# Data exceptions (U+0000 or half a surrogate pair in a text, a sum beyond 64 bits), and values
-# beyond PostgreSQL's size limit.
-_BAD_VALUE = ("22", "54000")
-
+# Data exceptions, and values beyond PostgreSQL's size limits. Its own messages name indexes.
+_BAD_VALUES = {
+    "22003": "a number is too large",
+    "22021": "a text has a character that is not Unicode, or U+0000",
+    "22P05": "a text has a character that is not Unicode, or U+0000",
+    "54000": "a text is too long",
+    "22": "it is malformed",
+}
 
 _POOLER_DETECTED = (
     "DATABASE_URL leads to a pooler in transaction mode: set DATABASE_PREPARED_STATEMENTS=false."
@@ -60,7 +64,10 @@ class StoreErrorTranslator:
         if state == _CANCELLED:
             raise StatementCancelled from error
         if state == _LOCK_NOT_AVAILABLE:
-            raise IngestQueueFull from error
+            raise IngestQueueFull(
+                "Another batch or command is changing this organization: try again in a few "
+                "seconds."
+            ) from error
         if state in _PREPARED_STATEMENT_LOST:
             raise StoreUnavailable(_POOLER_DETECTED) from error
         if (
@@ -69,16 +76,9 @@ class StoreErrorTranslator:
             or _is_connection_lost(error)
         ):
             raise StoreUnavailable from error
-        if state.startswith(_BAD_VALUE):
-            raise InvalidArgument(
-                f"A value cannot be stored or compared: {_format_reason(error)}."
-            ) from error
-
-
-def _format_reason(error: BaseException) -> str:
-    """Return PostgreSQL's message without the class name that SQLAlchemy puts before it."""
-    first, *_ = str(getattr(error, "orig", error)).splitlines()
-    return first.partition("'>: ")[2] or first
+        reason = _BAD_VALUES.get(state) or _BAD_VALUES.get(state[:2])
+        if reason is not None:
+            raise InvalidArgument(f"A value cannot be stored or compared: {reason}.") from error
 
 
 def _is_connection_lost(error: BaseException) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.tables import Organization
 from app.domain.months import Month
-from app.timeouts import BATCH_STATEMENT_SECONDS, LOCK_SECONDS
+from app.timeouts import BATCH_STATEMENT_SECONDS
 
 
 class OrganizationRow(NamedTuple):
@@ -95,17 +95,9 @@ async def lock_organization(tx: AsyncConnection, organization_id: UUID) -> Organ
     return _to_row(locked.one())
 
 
-async def set_lock_timeout(tx: AsyncConnection) -> None:
-    """Let this transaction's statements fail rather than wait for long.
-
-    Another batch, such as an import of years, may hold the organization; a disk may be slow.
-    """
-    await tx.execute(
-        text(f"""
-            SELECT set_config('lock_timeout', '{LOCK_SECONDS}s', true),
-                   set_config('statement_timeout', '{BATCH_STATEMENT_SECONDS}s', true)
-        """)
-    )
+async def set_batch_timeouts(tx: AsyncConnection) -> None:
+    """Let the statements that store a batch fail rather than take long: a disk may be slow."""
+    await tx.execute(text(f"SET LOCAL statement_timeout = '{BATCH_STATEMENT_SECONDS}s'"))
 
 
 async def extend_coverage(

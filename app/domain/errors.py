@@ -370,12 +370,32 @@ class QueryTimedOut(ChargebackError):
 
 
 class IngestQueueFull(StoreUnavailable):
-    """Too many events are queued already, or another batch takes too long."""
+    """Too many events are queued already, or another writer takes too long."""
 
     code = "INGEST_QUEUE_FULL"
 
-    def __init__(self) -> None:
-        super().__init__("Too many events are queued already: send this batch again shortly.")
+    def __init__(
+        self, message: str = "Too many events are queued already: send this batch again shortly."
+    ) -> None:
+        super().__init__(message)
+
+
+class StoreFull(StoreUnavailable):
+    """The disk of the embedded store is almost full, so events are refused."""
+
+    code = "STORE_FULL"
+
+
+class BatchWritesTooMuch(ChargebackError):
+    """A batch would write more month rows than one batch may."""
+
+    code, status = "BATCH_WRITES_TOO_MUCH", 413
+
+    def __init__(self, *, limit: int, rows: int) -> None:
+        super().__init__(
+            f"This batch would write {rows:,} month rows, and a batch may write {limit:,}: its "
+            "events reach back over many months. Send fewer at a time, or use 'chargeback import'."
+        )
 
 
 class BodyTimedOut(ChargebackError):

@@ -4,17 +4,23 @@ A valid batch is decoded in one pass in C. Only an invalid batch is decoded a se
 event, to list the problems of each.
 """
 
+import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
-from itertools import chain, islice
+from itertools import islice
 
 import msgspec
 
 from app.domain.errors import EventProblem, InvalidBatch
-from app.domain.event_problems import describe_invalid_event, find_nul_problems, find_time_problems
-from app.domain.events import AnyEvent
+from app.domain.event_problems import (
+    MAX_EXAMINED_BYTES,
+    describe_invalid_event,
+    find_nul_problems,
+    find_time_problems,
+)
+from app.domain.events import EARLIEST, AnyEvent
 from app.domain.validation_messages import MALFORMED_JSON, describe_malformed_json
 
 MAX_PROBLEMS = 100
@@ -26,6 +32,9 @@ NDJSON = "application/x-ndjson"
 MEDIA_TYPES = (SINGLE, BATCH, NDJSON)
 """The media types of a body: one event, a JSON array of events, or one event per line."""
 
+_MAX_LINES = 1_200_000
+"""More lines than the largest body that is allowed has, if they are events."""
+
 _DECODER: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _BATCH_DECODER: msgspec.json.Decoder[list[AnyEvent]] = msgspec.json.Decoder(list[AnyEvent])
 _RAW_BATCH_DECODER: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(
@@ -33,74 +42,96 @@ _RAW_BATCH_DECODER: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decod
 )
 
 
-def decode_body(media_type: str, body: bytes, *, now: datetime) -> list[AnyEvent]:
+def decode_body(
+    media_type: str, body: bytes, *, now: datetime, not_before: datetime = EARLIEST
+) -> list[AnyEvent]:
     """Return the events of a body of one of `MEDIA_TYPES`.
 
+    Args:
+        media_type: How the events are separated.
+        body: The body.
+        now: The current time.
+        not_before: The earliest time that an event may have.
+
     Raises:
-        InvalidBatch: Lists the invalid events by index, and counts all events.
+        InvalidBatch: Lists the first invalid events by index, and counts all events.
     """
     try:
         if media_type == BATCH:
-            return decode_batch(body, now=now)
-        return decode_lines(_split_lines(media_type, body), now=now)
+            return decode_batch(body, now=now, not_before=not_before)
+        if media_type == SINGLE:
+            return decode_lines([body], now=now, not_before=not_before)
+        _require_few_lines(body)
+        return decode_lines(io.BytesIO(body), now=now, not_before=not_before)
     except InvalidBatch as error:
         error.event_count = _count_events(media_type, body)
         raise
 
 
-def _split_lines(media_type: str, body: bytes) -> list[bytes]:
-    return [body] if media_type == SINGLE else body.split(b"\n")
+def _require_few_lines(body: bytes) -> None:
+    count = body.count(b"\n")
+    if count > _MAX_LINES:
+        message = f"the body has {count:,} lines, and at most {_MAX_LINES:,} are read"
+        raise InvalidBatch([EventProblem(0, "", message)])
 
 
 def _count_events(media_type: str, body: bytes) -> int:
-    """Return how many events an invalid body has; 0 if it cannot be determined."""
-    if media_type != BATCH:
-        return sum(1 for line in _split_lines(media_type, body) if line.strip())
-    try:
-        return len(_RAW_BATCH_DECODER.decode(body))
-    except MALFORMED_JSON:
-        return 0
+    """Return about how many events an invalid body has, without splitting it."""
+    if media_type == SINGLE:
+        return 1
+    return body.count(b'"specversion"') if media_type == BATCH else body.count(b"\n") + 1
 
 
-def decode_lines(lines: Sequence[bytes], *, now: datetime, first_index: int = 0) -> list[AnyEvent]:
+def decode_lines(
+    lines: Iterable[bytes],
+    *,
+    now: datetime,
+    first_index: int = 0,
+    not_before: datetime = EARLIEST,
+) -> list[AnyEvent]:
     """Return the events of NDJSON lines, one per line. Blank lines are skipped.
 
     Raises:
-        InvalidBatch: Lists the invalid lines by index, counted from `first_index`.
+        InvalidBatch: Lists the first invalid lines by index, counted from `first_index`.
     """
-    texts = [
-        (index, _truncate_to_microseconds(line))
-        for index, line in enumerate(lines, first_index)
-        if line.strip()
-    ]
-    try:
-        events = [(index, _DECODER.decode(text)) for index, text in texts]
-    except MALFORMED_JSON:
-        rewritten = [(index, _rewrite_whole_numbers(text)) for index, text in texts]
+    events: list[tuple[int, AnyEvent]] = []
+    problems: list[EventProblem] = []
+    has_nul = False
+    for index, line in enumerate(lines, first_index):
+        if not line.strip():
+            continue
+        text = _truncate_to_microseconds(line)
+        has_nul = has_nul or _ESCAPED_NUL in text
         try:
-            events = [(index, _DECODER.decode(text)) for index, text in rewritten]
+            events.append((index, _DECODER.decode(text)))
         except MALFORMED_JSON:
-            raise InvalidBatch(_list_problems(rewritten, now)) from None
-    has_nul = any(_ESCAPED_NUL in text for _, text in texts)
-    return _require_valid(events, now, has_nul=has_nul)
+            try:
+                events.append((index, _DECODER.decode(_rewrite_whole_numbers(text))))
+            except MALFORMED_JSON as error:
+                problems.append(_describe_problem(index, text, error))
+                if len(problems) >= MAX_PROBLEMS:
+                    break
+    return _require_valid(events, problems, now, not_before, has_nul=has_nul)
 
 
-def decode_batch(body: bytes, *, now: datetime) -> list[AnyEvent]:
+def decode_batch(body: bytes, *, now: datetime, not_before: datetime = EARLIEST) -> list[AnyEvent]:
     """Return the events of a JSON array.
 
     Raises:
-        InvalidBatch: Lists the invalid events by index.
+        InvalidBatch: Lists the first invalid events by index.
     """
     text = _truncate_to_microseconds(body)
+    events: list[tuple[int, AnyEvent]] = []
+    problems: list[EventProblem] = []
     try:
-        events = _BATCH_DECODER.decode(text)
+        events += enumerate(_BATCH_DECODER.decode(text))
     except MALFORMED_JSON:
         text = _rewrite_whole_numbers(text)
         try:
-            events = _BATCH_DECODER.decode(text)
+            events += enumerate(_BATCH_DECODER.decode(text))
         except MALFORMED_JSON:
-            raise InvalidBatch(_list_batch_problems(text, now)) from None
-    return _require_valid(list(enumerate(events)), now, has_nul=_ESCAPED_NUL in text)
+            problems = _list_batch_problems(text, now, not_before)
+    return _require_valid(events, problems, now, not_before, has_nul=_ESCAPED_NUL in text)
 
 
 def _truncate_to_microseconds(text: bytes) -> bytes:
@@ -111,10 +142,16 @@ def _truncate_to_microseconds(text: bytes) -> bytes:
 
 def _without_escapes(text: bytes) -> bytes:
     """Return JSON without needless escapes; they may stand in a field's name or in a time."""
-    try:
-        return msgspec.json.encode(msgspec.json.decode(text))
-    except MALFORMED_JSON:
-        return text
+    return _ESCAPED_ASCII.sub(_unescape, text)
+
+
+def _unescape(found: re.Match[bytes]) -> bytes:
+    """Return an escaped character, unless the backslash is escaped itself or must stay."""
+    start = run = found.start()
+    while run > 0 and found.string[run - 1] == _BACKSLASH:
+        run -= 1
+    character, is_escaped = bytes([int(found[1], 16)]), (start - run) % 2 == 1
+    return found[0] if is_escaped or character in b'"\\\x7f' else character
 
 
 def _rewrite_whole_numbers(text: bytes) -> bytes:
@@ -138,48 +175,101 @@ _MAX_DIGITS = 18
 _DECIMAL = re.compile(
     rb'("(?:sizeBytes|count)"\s*:\s*)(-?[0-9]+(?:\.[0-9]+(?:[eE][+-]?[0-9]+)?|[eE][+-]?[0-9]+))'
 )
-_ESCAPED_ASCII = re.compile(rb"\\u00[2-7]")
+_ESCAPED_ASCII = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
 _SEVEN_DIGITS = re.compile(rb"\.[0-9]{7}")
 _FINER_TIME = re.compile(rb'("(?:time|createdAt)"\s*:\s*"[0-9T:t -]{19}\.[0-9]{6})[0-9]+')
 _ESCAPED_NUL = b"\\u0000"
+_BACKSLASH = ord("\\")
 
 
 def _require_valid(
-    events: Sequence[tuple[int, AnyEvent]], now: datetime, *, has_nul: bool
+    events: Sequence[tuple[int, AnyEvent]],
+    problems: Sequence[EventProblem],
+    now: datetime,
+    not_before: datetime,
+    *,
+    has_nul: bool,
 ) -> list[AnyEvent]:
-    problems = list(find_time_problems(events, now))
+    problems = [*problems, *islice(find_time_problems(events, now, not_before), MAX_PROBLEMS)]
     if has_nul:
-        problems += find_nul_problems(events)
+        problems += islice(find_nul_problems(events), MAX_PROBLEMS)
     if problems:
         problems.sort(key=lambda problem: problem.index)
         raise InvalidBatch(problems[:MAX_PROBLEMS])
     return [event for _, event in events]
 
 
-def _list_batch_problems(body: bytes, now: datetime) -> list[EventProblem]:
+def _list_batch_problems(body: bytes, now: datetime, not_before: datetime) -> list[EventProblem]:
+    """Return the first problems of an array, of which at least one element is not valid.
+
+    Elements are examined one at a time: an array of millions would take gigabytes at once.
+    """
     try:
-        events = _RAW_BATCH_DECODER.decode(body)
-    except msgspec.ValidationError:
-        return [EventProblem(0, "", "the body must be a JSON array of CloudEvents")]
+        msgspec.json.decode(body, type=msgspec.Raw)
     except MALFORMED_JSON as error:
         reason = describe_malformed_json(error)
         return [EventProblem(0, "", f"the body is not valid JSON: {reason}")]
-    return _list_problems(((index, bytes(event)) for index, event in enumerate(events)), now)
+    if not body.lstrip().startswith(b"["):
+        return [EventProblem(0, "", "the body must be a JSON array of CloudEvents")]
+    found = (
+        problem
+        for index, element in enumerate(_split_array(body))
+        for problem in _find_problems(index, element, now, not_before)
+    )
+    return list(islice(found, MAX_PROBLEMS))
 
 
-def _list_problems(texts: Iterable[tuple[int, bytes]], now: datetime) -> list[EventProblem]:
-    problems = chain.from_iterable(_find_problems(index, text, now) for index, text in texts)
-    return list(islice(problems, MAX_PROBLEMS))
+def _split_array(array: bytes) -> Iterable[bytes]:
+    """Return the texts of a JSON array's elements: in C, or one at a time if they are many."""
+    if array.count(b",") > _MAX_COMMAS_AT_ONCE:
+        return _iter_elements(array, array.index(b"[") + 1)
+    return map(bytes, _RAW_BATCH_DECODER.decode(array))
 
 
-def _find_problems(index: int, text: bytes, now: datetime) -> Iterable[EventProblem]:
+_MAX_COMMAS_AT_ONCE = 1_000_000
+
+
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{},]', re.DOTALL)
+"""What separates and nests the values of a JSON document; strings are skipped."""
+
+
+def _iter_elements(array: bytes, begin: int) -> Iterator[bytes]:
+    """Yield the texts of a JSON array's elements, until one is too long to examine."""
+    depth = 0
+    for token in _TOKEN.finditer(array, begin):
+        if token.start() - begin > MAX_EXAMINED_BYTES:
+            yield array[begin : begin + MAX_EXAMINED_BYTES]
+            return
+        character = token[0]
+        if depth == 0 and character in (b",", b"]"):
+            if element := array[begin : token.start()].strip():
+                yield element
+            begin = token.end()
+        depth += _DEPTH_CHANGE.get(character, 0)
+        if depth < 0:
+            return
+
+
+_DEPTH_CHANGE = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
+
+
+def _find_problems(
+    index: int, text: bytes, now: datetime, not_before: datetime
+) -> Iterable[EventProblem]:
     """Yield the problems of one event."""
+    if len(text) == MAX_EXAMINED_BYTES:
+        yield EventProblem(index, "", f"has more than {MAX_EXAMINED_BYTES:,} bytes")
+        return
     try:
         event = [(index, _DECODER.decode(text))]
-    except msgspec.ValidationError as error:
-        yield describe_invalid_event(index, text, error)
     except MALFORMED_JSON as error:
-        yield EventProblem(index, "", f"not valid JSON: {describe_malformed_json(error)}")
+        yield _describe_problem(index, text, error)
     else:
-        yield from find_time_problems(event, now)
+        yield from find_time_problems(event, now, not_before)
         yield from find_nul_problems(event)
+
+
+def _describe_problem(index: int, text: bytes, error: Exception) -> EventProblem:
+    if isinstance(error, msgspec.ValidationError):
+        return describe_invalid_event(index, text, error)
+    return EventProblem(index, "", f"not valid JSON: {describe_malformed_json(error)}")

@@ -1,6 +1,7 @@
 """What can be wrong with one event: its fields, its times, and texts that cannot be stored."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import get_args
 
@@ -9,7 +10,6 @@ import msgspec
 from app.domain.errors import EventProblem
 from app.domain.events import (
     CLOCK_SKEW,
-    EARLIEST,
     EARLIEST_ACCOUNT,
     EVENT_TYPES,
     AnyEvent,
@@ -28,26 +28,30 @@ _ALLOWED_VALUES: Mapping[str, Sequence[str]] = {
 }
 
 
+MAX_EXAMINED_BYTES = 1_048_576
+"""Longer events are not decoded a second time to describe what is wrong with them."""
+
+
 def describe_invalid_event(
     index: int, text: bytes, error: msgspec.ValidationError
 ) -> EventProblem:
     """Return the problem of an event that does not have the form of its type."""
-    try:
-        document = msgspec.json.decode(text)
-    except MALFORMED_JSON:
-        document = MISSING
+    document = MISSING
+    if len(text) <= MAX_EXAMINED_BYTES:
+        with suppress(*MALFORMED_JSON):
+            document = msgspec.json.decode(text)
     field, message = describe_validation_error(error, document, _ALLOWED_VALUES)
     return EventProblem(index, field, message)
 
 
 def find_time_problems(
-    events: Iterable[tuple[int, AnyEvent]], now: datetime
+    events: Iterable[tuple[int, AnyEvent]], now: datetime, not_before: datetime
 ) -> Iterable[EventProblem]:
-    """Yield the times that are too early, or more than `CLOCK_SKEW` in the future."""
+    """Yield the times before `not_before`, or more than `CLOCK_SKEW` in the future."""
     latest = now + CLOCK_SKEW
     for index, event in events:
-        if not EARLIEST <= event.time <= latest:
-            yield EventProblem(index, "time", _describe_range(EARLIEST, latest, event.time))
+        if not not_before <= event.time <= latest:
+            yield EventProblem(index, "time", _describe_range(not_before, latest, event.time))
         created_at = event.data.created_at if isinstance(event, UserUpsertedEvent) else None
         if created_at is not None and not EARLIEST_ACCOUNT <= created_at <= latest:
             yield EventProblem(

@@ -40,6 +40,7 @@ from app.ingest.batch import Batch, NewEvents
 from app.ingest.corrections import CorrectionLedger
 from app.ingest.directory import store_directory
 from app.ingest.experiments import load_experiment_facts, store_experiments
+from app.ingest.row_limit import RowLimit
 from app.ingest.subjects import parent_of
 from app.ingest.usage import store_usage
 
@@ -65,7 +66,12 @@ class IngestResult:
 
 
 async def store_events(
-    tx: Transaction, organization_id: UUID, events: Sequence[AnyEvent], now: datetime
+    tx: Transaction,
+    organization_id: UUID,
+    events: Sequence[AnyEvent],
+    now: datetime,
+    *,
+    max_rows: int | None = None,
 ) -> Sequence[bool]:
     """Store a batch within the caller's transaction, after other batches of the organization.
 
@@ -74,9 +80,13 @@ async def store_events(
         organization_id: The organization that the events belong to.
         events: Validated events in any order, possibly with duplicates.
         now: When the events arrived.
+        max_rows: How many month rows the batch may write; None is without limit.
 
     Returns:
         One flag per event: True if it was new and is stored, False if it is a duplicate.
+
+    Raises:
+        BatchWritesTooMuch: The batch would write more rows. The caller rolls back.
     """
     if not events:
         return ()
@@ -86,7 +96,7 @@ async def store_events(
     is_new = _flag_new(uids, await select_known(tx, organization_id, uids))
     if any(is_new):
         by_uid = dict(zip(compress(uids, is_new), compress(events, is_new), strict=True))
-        await _store_new(tx, organization, NewEvents(by_uid), now)
+        await _store_new(tx, organization, NewEvents(by_uid), now, max_rows)
     await count_accepted_events(tx, organization_id, _count_by_source(events, is_new), now)
     return is_new
 
@@ -111,8 +121,14 @@ def _count_by_source(events: Sequence[AnyEvent], is_new: Sequence[bool]) -> list
 
 
 async def _store_new(
-    tx: Transaction, organization: OrganizationRow, new: NewEvents, now: datetime
+    tx: Transaction,
+    organization: OrganizationRow,
+    new: NewEvents,
+    now: datetime,
+    max_rows: int | None,
 ) -> None:
+    limit = RowLimit(max_rows, new, organization)
+    limit.check_estimate()
     batch = await _prepare_batch(tx, organization, new)
     # Read before the insert: "without the batch" must not include it.
     experiments = await load_experiment_facts(batch)
@@ -135,6 +151,7 @@ async def _store_new(
         sdk_measured_from=_earliest_use(batch, "sdk"),
         changed_at=now,
     )
+    await limit.check_written(tx)
 
 
 async def _prepare_batch(tx: Transaction, organization: OrganizationRow, new: NewEvents) -> Batch:

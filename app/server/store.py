@@ -9,6 +9,7 @@ from typing import TypeVar
 from app.clock import Clock, system_clock
 from app.db.engine import Database
 from app.postgres.database import open_database
+from app.postgres.free_space import create_reserve
 from app.server.process_tuning import tune_gc
 from app.services.organizations import ensure_default_organization
 from app.services.retention import prepare_partitions
@@ -27,6 +28,8 @@ async def open_store(settings: Settings, data_dir: Path, clock: Clock) -> AsyncI
         shared_snapshots=settings.database_shared_snapshots,
         prepared_statements=settings.database_prepared_statements,
     ) as database:
+        if settings.database_url is None:
+            database.require_free_space = create_reserve(data_dir, settings.free_space_reserve_mb)
         await ensure_default_organization(database, clock())
         await prepare_partitions(database, clock())
         yield database

@@ -22,6 +22,7 @@ async def import_lines(
     Raises:
         InvalidBatch: Lists the invalid lines, numbered from 0. Nothing was stored.
     """
+    database.require_free_space()
     counted = _CountedLines(chunks)
     try:
         async with database.transaction(organization_id) as tx:

@@ -1,26 +1,28 @@
 """Group commit: batches of events that arrive together are stored in one transaction."""
 
 import asyncio
-from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 from uuid import UUID
 
 from app.db.engine import Database
 from app.db.feed import count_refused_batch
-from app.db.organizations import set_lock_timeout
+from app.db.organizations import set_batch_timeouts
 from app.domain.errors import IngestQueueFull, InvalidBatch, StoreUnavailable
 from app.domain.event_decoding import decode_body
-from app.domain.events import AnyEvent
+from app.domain.events import EARLIEST, AnyEvent
 from app.ingest.store import CHUNK_SIZE, IngestResult, store_events
 from app.services.analyze_trigger import AnalyzeTrigger
 
 _MAX_QUEUED_EVENTS = 100_000
+"""Of one organization."""
 _LARGE_BODY_BYTES = 65_536
 
 
@@ -31,6 +33,8 @@ class IngestRequest(NamedTuple):
     media_type: str
     body: bytes
     arrived_at: datetime
+    not_before: datetime = EARLIEST
+    """The earliest time that an event may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +61,26 @@ class GroupCommitIngestor:
 
     Small batches therefore share a commit, while a batch that arrives alone is stored at once.
     Each sender gets the result of its own batch, after the commit.
+
+    Args:
+        database: The store.
+        max_rows: How many month rows a batch may write; None is for trusted senders.
     """
 
     is_up, restarts = True, 0
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, max_rows: int | None = None) -> None:
+        self._database, self._max_rows = database, max_rows
         self._queues: dict[UUID, deque[_QueuedBatch]] = defaultdict(deque)
         self._workers: dict[UUID, asyncio.Task[None]] = {}
-        self._queued_events = 0
+        self._queued_events: Counter[UUID] = Counter()
         self._analyze = AnalyzeTrigger(database)
 
     async def ingest(self, request: IngestRequest) -> IngestResult:
         """Store all events of a request or none; see `Ingestor`."""
-        organization_id, media_type, body, now = request
+        organization_id, now = request.organization_id, request.arrived_at
         try:
-            events = await _decode(media_type, body, now)
+            events = await _decode(request)
         except InvalidBatch as error:
             await record_rejected_batch(self._database, organization_id, error.event_count, now)
             raise
@@ -84,13 +92,14 @@ class GroupCommitIngestor:
         """Queue decoded events and wait until all of them are stored.
 
         Raises:
-            IngestQueueFull: Too many events are queued already.
+            IngestQueueFull: The organization has too many events in the queue already.
             StoreUnavailable: The database cannot be reached. Sending the batch again is safe.
         """
-        if self._queued_events > _MAX_QUEUED_EVENTS:
+        self._database.require_free_space()
+        if self._queued_events[organization_id] > _MAX_QUEUED_EVENTS:
             raise IngestQueueFull
         result: asyncio.Future[IngestResult] = asyncio.get_running_loop().create_future()
-        self._queued_events += len(events)
+        self._queued_events[organization_id] += len(events)
         self._queues[organization_id].append(_QueuedBatch(events, now, result, copy_context()))
         if organization_id not in self._workers:
             # The worker serves many senders, so it must not inherit the context of this one.
@@ -107,10 +116,13 @@ class GroupCommitIngestor:
                 try:
                     stored = await self._store_in_context(organization_id, group)
                 finally:
-                    self._queued_events -= sum(len(batch.events) for batch in group)
+                    self._queued_events[organization_id] -= _count_events(group)
                 await self._analyze.record_events(stored)
         finally:
             del self._workers[organization_id]
+            if not queue:
+                del self._queues[organization_id]
+            self._queued_events += Counter()  # Drop organizations without queued events.
 
     async def _store_in_context(self, organization_id: UUID, group: Sequence[_QueuedBatch]) -> int:
         """Store a group, recording its statements for the request of its first batch."""
@@ -122,8 +134,10 @@ class GroupCommitIngestor:
         events = [event for batch in group for event in batch.events]
         try:
             async with self._database.transaction(organization_id) as tx:
-                await set_lock_timeout(tx)
-                is_new = await store_events(tx, organization_id, events, group[-1].arrived_at)
+                await set_batch_timeouts(tx)
+                is_new = await store_events(
+                    tx, organization_id, events, group[-1].arrived_at, max_rows=self._max_rows
+                )
         except Exception as error:
             return await self._handle_failure(organization_id, group, error)
         remaining = iter(is_new)
@@ -146,10 +160,14 @@ class GroupCommitIngestor:
     def _fail_queued(self, organization_id: UUID, error: StoreUnavailable) -> None:
         """Fail the queued batches too, instead of letting each of them time out in turn."""
         queue = self._queues[organization_id]
-        self._queued_events -= sum(len(batch.events) for batch in queue)
+        self._queued_events[organization_id] -= _count_events(queue)
         for batch in queue:
             batch.fail(error)
         queue.clear()
+
+
+def _count_events(batches: Iterable[_QueuedBatch]) -> int:
+    return sum(len(batch.events) for batch in batches)
 
 
 def _dequeue_group(queue: deque[_QueuedBatch]) -> Iterator[_QueuedBatch]:
@@ -161,11 +179,18 @@ def _dequeue_group(queue: deque[_QueuedBatch]) -> Iterator[_QueuedBatch]:
         yield batch
 
 
-async def _decode(media_type: str, body: bytes, now: datetime) -> list[AnyEvent]:
+async def _decode(request: IngestRequest) -> list[AnyEvent]:
     """Decode a body, in a thread if it is large, so that the event loop keeps its turns."""
-    if len(body) < _LARGE_BODY_BYTES:
-        return decode_body(media_type, body, now=now)
-    return await asyncio.to_thread(decode_body, media_type, body, now=now)
+    decode = partial(
+        decode_body,
+        request.media_type,
+        request.body,
+        now=request.arrived_at,
+        not_before=request.not_before,
+    )
+    if len(request.body) < _LARGE_BODY_BYTES:
+        return decode()
+    return await asyncio.to_thread(decode)
 
 
 async def record_rejected_batch(

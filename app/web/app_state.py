@@ -6,6 +6,7 @@ from typing import cast
 
 from starlette.requests import HTTPConnection
 
+from app.admission import TenantCapacity
 from app.clock import Clock
 from app.db.engine import Database
 from app.observability.metrics import Metrics
@@ -14,7 +15,6 @@ from app.services.key_loader import KeyLoader
 from app.settings import Settings
 from app.web.closed_report_cache import ClosedReportCache
 from app.web.ingestor import Ingestor
-from app.web.limits.admission import TenantCapacity
 from app.web.limits.auth_throttle import AuthThrottle
 from app.web.limits.concurrency import ConcurrencyLimit
 from resolvers.charges_cache import ChargesCache

@@ -1,7 +1,7 @@
 """Read request bodies up to a maximum size, optionally decompressing gzip."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -32,6 +32,7 @@ async def read_body(
     too_large: Callable[[int], BodyTooLarge],
     *,
     encoding: str = IDENTITY,
+    reserve: Callable[[int], Awaitable[None]] | None = None,
 ) -> bytes:
     """Read a body, of which at most `max_bytes` are kept in memory.
 
@@ -40,6 +41,7 @@ async def read_body(
         max_bytes: The limit, which applies to the body as sent and as decompressed.
         too_large: Creates the error for a body of at least the given size.
         encoding: IDENTITY, or GZIP to decompress the body.
+        reserve: Called with the number of bytes before they are kept.
 
     Raises:
         BodyTooLarge: The body exceeds `max_bytes`.
@@ -55,7 +57,10 @@ async def read_body(
         async for chunk in request.stream():
             # Decompress only what fits: a small body can expand to gigabytes.
             remaining = max_bytes + 1 - len(body)
-            body += decompressor.decompress(chunk, remaining) if decompressor else chunk
+            plain = decompressor.decompress(chunk, remaining) if decompressor else chunk
+            if reserve is not None and plain:
+                await reserve(len(plain))
+            body += plain
             received_bytes += len(chunk)
             if max(len(body), received_bytes) > max_bytes:
                 raise too_large(max(len(body), received_bytes))

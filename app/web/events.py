@@ -1,15 +1,18 @@
 """Event ingestion over HTTP: `POST /api/events`."""
 
+from datetime import timedelta
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.domain.callers import Caller, Scope
 from app.domain.errors import BodyTooLarge, InvalidBatch, UnsupportedMediaType
 from app.domain.event_decoding import MEDIA_TYPES
+from app.domain.events import EARLIEST
 from app.services.group_commit import IngestRequest
 from app.web.app_state import get_app_state
 from app.web.auth import AuthenticatedRoute
-from app.web.body import GZIP, IDENTITY, declared_length, parse_content_encoding, read_body
+from app.web.body import GZIP, IDENTITY, parse_content_encoding, read_body
 from app.web.content_type import parse_content_type
 from app.web.errors import JsonResponse
 
@@ -21,12 +24,18 @@ async def post_events(request: Request, caller: Caller) -> Response:
     state = get_app_state(request)
     media_type, encoding = _require_media_type(request), _require_encoding(request)
     max_bytes = state.settings.feed_max_body_bytes
-    expected = _expected_bytes(request, encoding, max_bytes)
-    async with state.body_memory.acquire(caller.organization_id, expected):
+    state.database.require_free_space()
+    async with state.body_memory.hold(caller.organization_id) as memory:
         body = await read_body(
-            request, max_bytes, lambda _: _too_large(max_bytes), encoding=encoding
+            request,
+            max_bytes,
+            lambda _: _too_large(max_bytes),
+            encoding=encoding,
+            reserve=memory.grow,
         )
-        batch = IngestRequest(caller.organization_id, media_type, body, state.now)
+        now = state.now
+        not_before = max(EARLIEST, now - timedelta(days=state.settings.feed_max_age_days))
+        batch = IngestRequest(caller.organization_id, media_type, body, now, not_before)
         try:
             result = await state.ingestor.ingest(batch)
         except InvalidBatch as error:
@@ -50,16 +59,6 @@ def _require_encoding(request: Request) -> str:
         allowed = ", ".join(_ENCODINGS)
         raise UnsupportedMediaType(f"Content-Encoding must be one of {allowed}; got {encoding!r}.")
     return encoding
-
-
-def _expected_bytes(request: Request, encoding: str, max_bytes: int) -> int:
-    """Return the memory to reserve: the full limit if the size is not known in advance."""
-    length = declared_length(request)
-    if encoding != IDENTITY or length is None:
-        return max_bytes
-    if length > max_bytes:
-        raise _too_large(max_bytes)
-    return length
 
 
 def _too_large(max_bytes: int) -> BodyTooLarge:

@@ -21,7 +21,7 @@ LAYERS = (
     ("app.ingest",),
     ("app.postgres",),
     ("app.db",),
-    ("app.settings", "app.console", "app.clock"),
+    ("app.settings", "app.console", "app.clock", "app.admission"),
     ("app.domain",),
     ("app",),
 )

@@ -8,11 +8,11 @@ from uuid import UUID
 import httpx
 import pytest
 
+from app.admission import TenantCapacity
 from app.db.engine import Database
 from app.domain.errors import ServiceBusy
 from app.main import create_app
 from app.settings import Settings
-from app.web.limits.admission import TenantCapacity
 from tests.conftest import Feed, FixedClock, event
 
 ONE, OTHER = UUID(int=1), UUID(int=2)
@@ -97,3 +97,18 @@ async def test_a_large_response_waits_for_memory_and_a_small_one_does_not(
     assert refused.json()["errors"][0]["extensions"] == {"code": "SERVICE_BUSY"}
     assert small.json() == {"data": {"viewer": {"username": "root"}}}
     assert ["errors" in answer.json() for answer in answers] == [False, False]
+
+
+async def test_what_a_block_holds_grows_and_is_given_back() -> None:
+    capacity = TenantCapacity(100, timeout_seconds=0.01)
+    async with capacity.hold(ONE) as slow:
+        await slow.grow(10)
+        async with capacity.acquire(ONE, 65):
+            with pytest.raises(ServiceBusy):
+                await slow.grow(1)
+        await slow.grow(1_000)  # Capped: one block may fill its organization's part.
+        assert slow.amount == 75
+        async with capacity.acquire(OTHER, 25):
+            pass
+    async with capacity.acquire(ONE, 75):
+        pass

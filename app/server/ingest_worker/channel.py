@@ -20,6 +20,7 @@ class Setup(NamedTuple):
     url: str
     connections: int
     prepared_statements: bool
+    max_batch_rows: int
     log_format: LogFormat
     log_level: str
 

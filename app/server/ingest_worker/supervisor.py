@@ -131,6 +131,7 @@ class IngestWorkerClient:
             url=database.url,
             connections=min(_CONNECTIONS, settings.database_pool_size),
             prepared_statements=settings.database_prepared_statements,
+            max_batch_rows=settings.feed_max_batch_rows,
             log_format=log_format,
             log_level=settings.log_level,
         )

@@ -49,7 +49,7 @@ async def _run(end: socket.socket) -> None:
     try:
         async with database.monitor.run():
             heartbeats = asyncio.create_task(_send_heartbeats(channel, statements))
-            await handle_requests(channel, GroupCommitIngestor(database))
+            await handle_requests(channel, GroupCommitIngestor(database, setup.max_batch_rows))
             heartbeats.cancel()
     finally:
         await database.close()

@@ -46,27 +46,59 @@ class TenantCapacity:
         Raises:
             ChargebackError: The timeout error; the amount did not become free in time.
         """
-        amount = min(amount, self._tenant_limit)
-        async with self._changed:
-            await self._wait_for(organization_id, amount)
-            self._held[organization_id] += amount
-        try:
+        async with self.hold(organization_id) as held:
+            await held.grow(amount)
             yield
+
+    @asynccontextmanager
+    async def hold(self, organization_id: UUID) -> AsyncIterator["Holding"]:
+        """Hold what the block acquires with `grow`, until its end."""
+        held = Holding(self, organization_id)
+        try:
+            yield held
         finally:
             async with self._changed:
-                self._held[organization_id] -= amount
+                self._held[organization_id] -= held.amount
                 self._held += Counter()  # Drop organizations that hold nothing.
                 self._changed.notify_all()
 
-    async def _wait_for(self, organization_id: UUID, amount: int) -> None:
+    async def take(self, organization_id: UUID, amount: int) -> None:
+        """Wait until an amount is free, and take it. `hold` gives it back."""
+
         def is_free() -> bool:
             tenant_total = self._held[organization_id] + amount
             return (
                 tenant_total <= self._tenant_limit and self._held.total() + amount <= self._limit
             )
 
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                await self._changed.wait_for(is_free)
-        except TimeoutError:
-            raise self._timeout_error() from None
+        async with self._changed:
+            if not is_free():
+                try:
+                    async with asyncio.timeout(self._timeout_seconds):
+                        await self._changed.wait_for(is_free)
+                except TimeoutError:
+                    raise self._timeout_error() from None
+            self._held[organization_id] += amount
+
+    @property
+    def tenant_limit(self) -> int:
+        """The capacity of one organization."""
+        return self._tenant_limit
+
+
+class Holding:
+    """What a block holds of a capacity; `amount` never exceeds the tenant limit."""
+
+    def __init__(self, capacity: TenantCapacity, organization_id: UUID) -> None:
+        self._capacity, self._organization_id = capacity, organization_id
+        self.amount = 0
+
+    async def grow(self, amount: int) -> None:
+        """Hold more.
+
+        Raises:
+            ChargebackError: The timeout error; the amount did not become free in time.
+        """
+        amount = min(amount, self._capacity.tenant_limit - self.amount)
+        await self._capacity.take(self._organization_id, amount)
+        self.amount += amount
