@@ -141,7 +141,9 @@ async def _close(database: Database, organization_id: UUID, expected: Sequence[M
         by=current_operator(),
         now=system_clock(),
     )
-    print_line(f"closed {', '.join(map(str, closed))}")
+    print_line(
+        f"closed {', '.join(map(str, closed))}" if closed else f"{expected[-1]} is already closed"
+    )
 
 
 @command(months, "reopen", examples=["months reopen 2026-09 --reason 'wrong owner of vision'"])
