@@ -12,7 +12,7 @@ from app.domain.charges import MonthCharges
 from resolvers.charges import charges_of_report
 from resolvers.context import Context
 from resolvers.levels import ReportKey, parse_page
-from resolvers.rows import Grouped, Row
+from resolvers.rows import Grouped, Row, Selection
 
 StatementKey = tuple[UUID, ReportWindow, str]
 """`organization_id`, `window`, `payer`: a cost centre's code; an empty string is Unassigned."""
@@ -50,6 +50,7 @@ async def cost_centre_charges_of_reports(
 async def charge_lines_of_reports(
     context: Context,
     reports: Sequence[ReportKey],
+    selection: Selection,
     *,
     cost_centre: str | None = None,
     first: int | None = None,
@@ -60,6 +61,7 @@ async def charge_lines_of_reports(
     Args:
         context: The request.
         reports: The reports.
+        selection: The columns; ids take time.
         cost_centre: Only what this cost centre pays; an empty string is Unassigned.
         first: At most so many lines of each report.
         after: Only the lines after the one with this id; none if there is no such line.
@@ -72,7 +74,7 @@ async def charge_lines_of_reports(
     def to_lines(charges: MonthCharges) -> Iterable[Row]:
         start = 0 if after is None else charges.positions.get(after, len(charges.lines)) + 1
         rows = (
-            to_line_row(charges, position)
+            to_line_row(charges, position, with_id="id" in selection)
             for position, line in enumerate(charges.lines[start:], start)
             if cost_centre is None or (line.cost_centre or "") == cost_centre
         )
@@ -84,6 +86,7 @@ async def charge_lines_of_reports(
 async def charge_lines_of_statements(
     context: Context,
     statements: Sequence[StatementKey],
+    selection: Selection,
     *,
     first: int | None = None,
     after: str | None = None,
@@ -92,7 +95,7 @@ async def charge_lines_of_statements(
     [cost_centre] = {statement[2] for statement in statements}
     reports = [statement[:2] for statement in statements]
     return await charge_lines_of_reports(
-        context, reports, cost_centre=cost_centre, first=first, after=after
+        context, reports, selection, cost_centre=cost_centre, first=first, after=after
     )
 
 
@@ -146,11 +149,11 @@ LINE_COLUMNS = (
 )
 
 
-def to_line_row(charges: MonthCharges, position: int) -> Row:
+def to_line_row(charges: MonthCharges, position: int, *, with_id: bool = True) -> Row:
     """Return the columns `LINE_COLUMNS` of the line at a position."""
     line = charges.lines[position]
     return (
-        charges.line_ids[position],
+        charges.line_ids[position] if with_id else None,
         line.rate.code,
         line.rate.name,
         line.rate.measure,
@@ -175,8 +178,9 @@ def round_decimal(value: Fraction) -> Decimal:
     >>> round_decimal(Fraction(100))
     Decimal('100')
     """
-    scaled = int(abs(value) * 10**_DECIMALS + Fraction(1, 2))
-    return trim(Decimal(scaled if value >= 0 else -scaled).scaleb(-_DECIMALS))
+    numerator, denominator = value.as_integer_ratio()
+    scaled = (2 * abs(numerator) * 10**_DECIMALS + denominator) // (2 * denominator)
+    return trim(Decimal(scaled if numerator >= 0 else -scaled).scaleb(-_DECIMALS))
 
 
 def trim(value: Decimal) -> Decimal:

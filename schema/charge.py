@@ -170,11 +170,11 @@ class Charges:
     async def lines(
         info: RequestInfo,
         reports: Sequence[ReportKey],
-        _selection: Selection,
+        selection: Selection,
         first: First = None,
         after: AfterLine = None,
         cost_centre: _CostCentre = None,
     ) -> Grouped:
         return await charge_lines_of_reports(
-            info.context, reports, cost_centre=cost_centre, first=first, after=after
+            info.context, reports, selection, cost_centre=cost_centre, first=first, after=after
         )

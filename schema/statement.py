@@ -59,8 +59,10 @@ class Statement:
     async def lines(
         info: RequestInfo,
         statements: Sequence[StatementKey],
-        _selection: Selection,
+        selection: Selection,
         first: First = None,
         after: AfterLine = None,
     ) -> Grouped:
-        return await charge_lines_of_statements(info.context, statements, first=first, after=after)
+        return await charge_lines_of_statements(
+            info.context, statements, selection, first=first, after=after
+        )

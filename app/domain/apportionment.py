@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
+from math import lcm
 
 
 def apportion(total: int, exact: Sequence[Fraction]) -> list[int]:
@@ -21,12 +22,24 @@ def apportion(total: int, exact: Sequence[Fraction]) -> list[int]:
     >>> apportion(100000, [Fraction(100000, 3)] * 3)
     [33334, 33333, 33333]
     """
+    unit = lcm(*(value.denominator for value in exact))
+    return apportion_units(
+        total, [value.numerator * (unit // value.denominator) for value in exact], unit
+    )
+
+
+def apportion_units(total: int, exact: Sequence[int], unit: int) -> list[int]:
+    """Split `total` like `apportion`; the exact values are whole numbers of 1 / `unit`.
+
+    >>> apportion_units(100000, [100000] * 3, 3)
+    [33334, 33333, 33333]
+    """
     if sum(exact) < 0:
-        return [-part for part in apportion(-total, [-value for value in exact])]
-    parts = [value.numerator // value.denominator for value in exact]
-    remainders = [value - part for value, part in zip(exact, parts, strict=True)]
+        return [-part for part in apportion_units(-total, [-value for value in exact], unit)]
+    parts = [value // unit for value in exact]
     left = total - sum(parts)
-    by_remainder = sorted(range(len(parts)), key=lambda index: -remainders[index])
-    for index in by_remainder[:left]:
-        parts[index] += 1
+    if left:
+        by_remainder = sorted(range(len(parts)), key=lambda index: -(exact[index] % unit))
+        for index in by_remainder[:left]:
+            parts[index] += 1
     return parts

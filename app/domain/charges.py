@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, pairwise
+from math import lcm
 from typing import NamedTuple, TypeVar
 from uuid import UUID
 
-from app.domain.apportionment import apportion
+from app.domain.apportionment import apportion, apportion_units
 from app.domain.money import Currency
 from app.domain.months import Month
 from app.domain.rates import Assignments, Measure, PricedRate, Rate, Split, Tariff
@@ -99,18 +100,6 @@ class ChargeLine(NamedTuple):
             *(str(party.id) if party else "" for party in (self.workspace, self.user)),
         )
         return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
-
-    @property
-    def sort_key(self) -> tuple[object, ...]:
-        """The order of lines, which also breaks ties: cost centre, name, id; Unassigned last."""
-        named = (self.workspace, self.user)
-        return (
-            self.rate.code,
-            self.origin or Month(0, 0),
-            self.cost_centre is None,
-            self.cost_centre or "",
-            *((party.name, str(party.id)) if party else ("", "") for party in named),
-        )
 
 
 @dataclass(frozen=True)
@@ -208,17 +197,19 @@ def charge_month(
         corrections: Of each closed month that this month corrects, what was in force then and by
             how much its quantities change. Fees are not corrected: their split is final.
     """
-    direct = _book(tariff.currency, list(_direct_lines(tariff, usage)))
-    fees = _book(tariff.currency, list(_fee_lines(tariff, direct)))
+    direct = _book(tariff.currency, _direct_lines(tariff, usage))
+    direct_lines = [line for lines in direct.values() for line in lines]
+    fees = _book(tariff.currency, _fee_lines(tariff, direct_lines))
     late = _book(
         tariff.currency,
-        [
+        (
             line._replace(origin=origin.month)
             for origin, change in corrections
             for line in _usage_lines(origin, change)
-        ],
+        ),
     )
-    return sorted([*direct, *fees, *late], key=lambda line: line.sort_key)
+    booked = {**direct, **fees, **late}
+    return [line for key in sorted(booked) for line in booked[key]]
 
 
 def apportion_line(
@@ -264,9 +255,11 @@ def _user_lines(
     workspaces = usage.memberships.get(user.id, ()) if own is None else ()
     if not workspaces:
         yield ChargeLine(rate, own, None, user, None, quantity, price)
+        return
+    part = quantity / len(workspaces)
     for workspace in workspaces:
         payer = tariff.assignments.workspaces.get(workspace.id)
-        yield ChargeLine(rate, payer, workspace, user, None, quantity / len(workspaces), price)
+        yield ChargeLine(rate, payer, workspace, user, None, part, price)
 
 
 def _fee_lines(tariff: Tariff, direct: Sequence[ChargeLine]) -> Iterator[ChargeLine]:
@@ -294,29 +287,73 @@ def _fee_shares(
     return {cost_centre: Fraction(weight, whole) for cost_centre, weight in weights.items()}
 
 
-def _book(currency: Currency, lines: Sequence[ChargeLine]) -> list[ChargeLine]:
+_RateKey = tuple[str, Month]
+"""The code of a rate, and the origin month of its lines; `_OWN` for the month's own lines."""
+_OWN = Month(0, 0)
+
+
+def _book(currency: Currency, lines: Iterable[ChargeLine]) -> dict[_RateKey, list[ChargeLine]]:
     """Round each rate's total once and apportion it to cost centres, then to their lines.
 
     Corrections of one origin month are a total of their own.
     """
-    ordered = sorted(lines, key=lambda line: line.sort_key)
+    of_rates: dict[_RateKey, list[ChargeLine]] = defaultdict(list)
+    for line in lines:
+        of_rates[line.rate.code, line.origin or _OWN].append(line)
+    return {
+        key: _book_rate(currency, sorted(of_rate, key=_order_in_rate))
+        for key, of_rate in of_rates.items()
+    }
+
+
+def _order_in_rate(line: ChargeLine) -> tuple[object, ...]:
+    """Return the sort key that breaks ties: cost centre, name, id; Unassigned last."""
+    payer, workspace, user = line.cost_centre, line.workspace, line.user
+    return (
+        payer is None,
+        payer or "",
+        workspace.name if workspace else "",
+        workspace.id if workspace else _NO_ID,
+        user.name if user else "",
+        user.id if user else _NO_ID,
+    )
+
+
+_NO_ID = UUID(int=0)
+
+
+def _book_rate(currency: Currency, lines: Sequence[ChargeLine]) -> list[ChargeLine]:
+    """Book the lines of one rate, which have one price; a month can have 100,000 of them.
+
+    Whole numbers of a common fraction of a minor unit are ten times as fast as fractions.
+    """
+    price, denominator = lines[0].price.as_integer_ratio()
+    common = lcm(*{line.quantity.denominator for line in lines})
+    unit, price = common * denominator, price * 10**currency.exponent
+    exact = [
+        line.quantity.numerator * (common // line.quantity.denominator) * price for line in lines
+    ]
+    ends = [*_ends_of_groups([line.cost_centre for line in lines])]
+    groups = [slice(start, end) for start, end in pairwise([0, *ends])]
+    sums = [sum(exact[group]) for group in groups]
+    total = currency.round(Fraction(sum(sums), unit * 10**currency.exponent))
     booked: list[ChargeLine] = []
-    for _, of_rate in _grouped(ordered, lambda line: (line.rate.code, line.origin)):
-        total = currency.round(sum((line.exact for line in of_rate), Fraction()))
-        centres = [group for _, group in _grouped(of_rate, lambda line: line.cost_centre)]
-        amounts = apportion(total, [_minor_units(currency, group) for group in centres])
-        for group, amount in zip(centres, amounts, strict=True):
-            parts = apportion(amount, [_minor_units(currency, [line]) for line in group])
-            booked += [line._replace(booked=part) for line, part in zip(group, parts, strict=True)]
+    for group, amount in zip(groups, apportion_units(total, sums, unit), strict=True):
+        parts = apportion_units(amount, exact[group], unit)
+        booked += [
+            line._replace(booked=part) for line, part in zip(lines[group], parts, strict=True)
+        ]
     return booked
 
 
-def _minor_units(currency: Currency, lines: Sequence[ChargeLine]) -> Fraction:
-    exact = sum((line.exact for line in lines), Fraction())
-    return exact * Fraction(10**currency.exponent)
+def _ends_of_groups(values: Sequence[object]) -> Iterator[int]:
+    """Yield the position after each run of equal values."""
+    position = 0
+    for _, group in groupby(values):
+        position += len(list(group))
+        yield position
 
 
-T = TypeVar("T")
 K = TypeVar("K")
 
 
@@ -325,9 +362,3 @@ def _sum_by(lines: Iterable[ChargeLine], key: Callable[[ChargeLine], K]) -> dict
     for line in lines:
         totals[key(line)] += line.booked
     return totals
-
-
-def _grouped(items: Sequence[T], key: Callable[[T], object]) -> Iterator[tuple[object, list[T]]]:
-    """Group neighbours with the same key."""
-    for value, group in groupby(items, key):
-        yield value, list(group)
