@@ -234,7 +234,7 @@ def test_prices_and_assignments_come_from_csv_files(run: Run, tmp_path: Path) ->
         ("", ": the column 'kind' is missing."),
     ],
 )
-def test_a_wrong_csv_file_is_refused_in_words_and_stores_nothing(
+def test_an_invalid_csv_file_is_rejected_with_the_reason_and_stores_nothing(
     run: Run, tmp_path: Path, text: str, message: str
 ) -> None:
     card, prices = tmp_path / "card.toml", tmp_path / "prices.csv"

@@ -61,7 +61,7 @@ async def differences(finance: Finance, month: Month) -> list[str]:
     return list((await verify_month(finance.database, OWN, month)).differences)
 
 
-async def test_open_and_closed_months_and_corrections_are_confirmed(
+async def test_charges_of_open_and_closed_months_and_corrections_are_verified(
     busy: Finance, feed: Feed
 ) -> None:
     assert await differences(busy, SEPTEMBER) == []
@@ -85,7 +85,9 @@ async def test_open_and_closed_months_and_corrections_are_confirmed(
     assert len({each["costCentre"] for each in late}) == 3
 
 
-async def test_a_fee_that_is_split_otherwise_later_stays_confirmed(busy: Finance) -> None:
+async def test_a_closed_fee_stays_verified_after_a_later_change_of_its_split(
+    busy: Finance,
+) -> None:
     await busy.close(SEPTEMBER)
     await busy.rate(FEE._replace(split=Split.EVEN))
 

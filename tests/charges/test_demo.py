@@ -53,7 +53,7 @@ def test_every_workspace_of_the_demo_but_one_is_assigned() -> None:
     assert [price.rate for price in card.prices].count("storage") == 2
 
 
-async def test_the_loaded_demo_tells_its_stories(
+async def test_the_loaded_demo_contains_the_documented_situations(
     database: Database, graphql: GraphQLClient, other_organization: str
 ) -> None:
     await load_demo(database, OWN, NOW)

@@ -64,7 +64,7 @@ async def example(finance: Finance, feed: Feed) -> Finance:
     return finance
 
 
-async def test_storage_rests_on_projects_and_the_events_of_their_experiments(
+async def test_a_storage_line_is_explained_by_projects_and_their_events(
     example: Finance, graphql: GraphQLClient
 ) -> None:
     found = await explain(graphql, "2026-09", rate="storage", workspace="crm")
@@ -96,7 +96,7 @@ async def test_the_shares_of_projects_add_up_to_the_line(
     ]
 
 
-async def test_a_closed_month_explains_a_line_as_before(
+async def test_closing_a_month_changes_no_explanation(
     example: Finance, graphql: GraphQLClient
 ) -> None:
     before = await explain(graphql, "2026-09", rate="storage", workspace="vision")
@@ -105,7 +105,7 @@ async def test_a_closed_month_explains_a_line_as_before(
     assert await explain(graphql, "2026-09", rate="storage", workspace="vision") == before
 
 
-async def test_a_seat_rests_on_the_memberships_that_share_it(
+async def test_a_shared_seat_is_explained_by_the_memberships_that_share_it(
     finance: Finance, feed: Feed, graphql: GraphQLClient
 ) -> None:
     await feed(
@@ -127,7 +127,7 @@ async def test_a_seat_rests_on_the_memberships_that_share_it(
     assert {each["type"] for each in found["events"]} == {"user.upserted", "member.added"}
 
 
-async def test_a_shared_fee_rests_on_the_direct_charges(
+async def test_a_shared_fee_is_explained_by_the_direct_charges(
     example: Finance, graphql: GraphQLClient
 ) -> None:
     await example.charge(FEE, "1000.00")
@@ -145,7 +145,7 @@ async def test_a_shared_fee_rests_on_the_direct_charges(
     assert found["events"] == []
 
 
-async def test_a_correction_rests_on_what_came_late(
+async def test_a_correction_is_explained_by_the_late_events(
     example: Finance, feed: Feed, graphql: GraphQLClient
 ) -> None:
     await example.charge(SDK, "0.01")

@@ -165,7 +165,7 @@ async def test_a_statement_key_reads_no_other_cost_centre(
     )
 
 
-async def test_a_statement_key_of_an_admin_is_as_limited(
+async def test_a_statement_key_of_an_admin_has_the_same_limits(
     graphql: GraphQLClient, shared: Finance, make_key: MakeKey
 ) -> None:
     of_root = await make_key("root", Scope.STATEMENT_READ, cost_centres=["4711"])
@@ -222,7 +222,7 @@ async def test_a_fee_shows_a_statement_key_only_the_own_share(
     ]
 
 
-async def test_keys_name_cost_centres_exactly_if_they_read_statements(
+async def test_only_statement_keys_have_cost_centres_and_they_need_one(
     shared: Finance, graphql: GraphQLClient, database: Database
 ) -> None:
     async def create(scope: str, cost_centres: str) -> Any:

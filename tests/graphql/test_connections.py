@@ -57,7 +57,7 @@ async def test_pages_follow_each_other_until_there_is_no_next(
         ("users/licensedUsers", '(filter: {suspended: false}, after: "dee")', 6),
     ],
 )
-async def test_the_total_count_is_what_the_filter_leaves(
+async def test_the_total_count_is_the_number_of_rows_that_match_the_filter(
     shared_graphql: GraphQLClient, path: str, arguments: str, expected: int
 ) -> None:
     for fields in ("totalCount", "totalCount nodes { __typename }"):
@@ -232,7 +232,7 @@ async def test_rows_are_counted_only_for_a_total_count(
         assert any("count(" in each for each in texts) == bool(is_counted)
 
 
-async def test_a_total_count_alone_computes_nothing_else(shared: Shared) -> None:
+async def test_selecting_only_the_total_count_computes_nothing_else(shared: Shared) -> None:
     query = REPORT.format("workspacesConnection(first: 5, orderBy: SIZE) { totalCount }")
     with_nodes = REPORT.format("workspacesConnection { totalCount nodes { totalSizeInMb } }")
     *_, text = await record_report_reads(shared.database, shared.graphql, query)

@@ -133,7 +133,7 @@ def test_ambiguous_and_oversized_heads_are_refused(
     assert orjson.loads(body) == {"msg": message, "code": status}
 
 
-def test_trailers_are_no_headers(address: Address) -> None:
+def test_trailers_are_not_treated_as_headers(address: Address) -> None:
     """A key in a trailer must not authenticate, nor replace a proxy's X-Forwarded-For."""
     _, body = exchange(
         address,
@@ -159,7 +159,7 @@ def test_endless_trailers_are_cut_off(address: Address) -> None:
             pytest.fail("it went on listening")
 
 
-def test_a_body_that_trickles_after_the_answer_ends_its_connection(address: Address) -> None:
+def test_a_slow_body_after_the_response_closes_the_connection(address: Address) -> None:
     with socket.create_connection(address, timeout=10) as wire:
         wire.sendall(b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
         assert wire.recv(65_536).startswith(b"HTTP/1.1 200 ")
@@ -171,7 +171,7 @@ def test_a_body_that_trickles_after_the_answer_ends_its_connection(address: Addr
         assert time.monotonic() - began < 3
 
 
-def test_a_short_body_after_the_answer_keeps_the_connection(address: Address) -> None:
+def test_a_short_body_after_the_response_keeps_the_connection(address: Address) -> None:
     """Clients send head and body one after the other; an early error does not cost a new one."""
     with socket.create_connection(address, timeout=10) as wire:
         for _ in range(3):
@@ -191,7 +191,9 @@ def test_a_short_body_after_the_answer_keeps_the_connection(address: Address) ->
     ],
     ids=["idle", "head", "body"],
 )
-def test_connections_that_wait_make_room_for_new_ones(address: Address, start: bytes) -> None:
+def test_waiting_connections_are_replaced_by_new_ones_at_the_limit(
+    address: Address, start: bytes
+) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(60):
             wire = stack.enter_context(socket.create_connection(address, timeout=10))
@@ -203,7 +205,7 @@ def test_connections_that_wait_make_room_for_new_ones(address: Address, start: b
     assert time.monotonic() - began < 2
 
 
-def test_connections_at_work_are_never_replaced_and_health_checks_still_get_in() -> None:
+def test_active_connections_are_never_replaced_and_health_checks_are_still_served() -> None:
     aborted: list[str] = []
     limit = ConnectionLimit(2)
 

@@ -102,7 +102,7 @@ def test_a_redirect_is_reported_and_not_followed() -> None:
     assert keys == []
 
 
-def test_a_tracking_server_that_redirects_gets_no_credentials_sent_elsewhere() -> None:
+def test_credentials_do_not_follow_a_redirect_of_the_tracking_server() -> None:
     with server((200, b"{}")) as (elsewhere, keys), server((307, b"", elsewhere)) as (url, _):
         client = MlflowClient(url.replace("//", "//ann:secret@"))
         with pytest.raises(SourceUnavailable) as refused:

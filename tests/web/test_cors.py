@@ -132,7 +132,7 @@ async def test_no_origin_is_allowed_by_default(
         "ftp://reports.example.com",
     ],
 )
-def test_a_value_that_is_no_origin_is_refused(origins: str) -> None:
+def test_a_value_that_is_not_an_origin_is_rejected(origins: str) -> None:
     with pytest.raises(SettingsError) as refused:
         Settings.load(cors_allowed_origins=origins)
 
