@@ -23,6 +23,9 @@ CONNECT_SECONDS = 5.0
 STATEMENT_SECONDS = 8
 """For one SQL statement that reads; PostgreSQL cancels it then."""
 
+WRITER_SECONDS = 8.0
+"""For other writers of the same organization. Longer than they wait for a lock."""
+
 LOCK_SECONDS = 5
 """For a row or table that another transaction has locked."""
 

@@ -15,7 +15,7 @@ from app.db.error_translation import StoreErrorTranslator
 from app.db.pool import ConnectionPool
 from app.db.row_security import SCOPE, owner_scope_parameters, scope_parameters
 from app.db.snapshot import Snapshot
-from app.timeouts import LOCK_SECONDS, STATEMENT_SECONDS
+from app.timeouts import LOCK_SECONDS, STATEMENT_SECONDS, WRITER_SECONDS
 
 Transaction = AsyncConnection
 """An open transaction. Only the context manager that began it commits it."""
@@ -59,7 +59,9 @@ class Database(ConnectionPool):
         self.shared_snapshots = shared_snapshots
         # At least 2, because a transaction may be opened while another one is open.
         self._writers = TenantCapacity(
-            max(2, pool_size - pool_size // 4), tenant_limit=max(2, pool_size // 3)
+            max(2, pool_size - pool_size // 4),
+            WRITER_SECONDS,
+            tenant_limit=max(2, pool_size // 3),
         )
         self.require_free_space: Callable[[], None] = lambda: None
 

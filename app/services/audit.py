@@ -15,7 +15,7 @@ from app.db.audit import AuditFilter, insert_entries, stream_entries
 from app.db.engine import Database, Transaction
 from app.domain.audit import OK, Action, Actor, AuditEntry, AuditEvent, Interface, to_audit_entry
 from app.domain.callers import DEFAULT_ORGANIZATION
-from app.domain.errors import StoreUnavailable
+from app.domain.errors import ServiceBusy, StoreUnavailable
 from app.domain.ids import organization_id
 from app.settings import Settings
 
@@ -89,12 +89,23 @@ class AuditTrail:
                         _log_lost_entry(organization, entry)
 
     async def _insert(self, entries: Sequence[tuple[UUID, AuditEntry]]) -> None:
+        """Insert the entries of each organization; one that is busy does not hold up the others.
+
+        Raises:
+            StoreUnavailable: Some could not be stored. Inserting an entry again is safe.
+        """
+        failure: StoreUnavailable | None = None
         by_organization: dict[UUID, list[AuditEntry]] = defaultdict(list)
         for organization, entry in entries:
             by_organization[organization].append(entry)
         for organization, own_entries in by_organization.items():
-            async with self._database.transaction(organization) as tx:
-                await insert_entries(tx, organization, own_entries)
+            try:
+                async with self._database.transaction(organization) as tx:
+                    await insert_entries(tx, organization, own_entries)
+            except ServiceBusy as error:
+                failure = error
+        if failure is not None:
+            raise failure
 
     async def close(self) -> None:
         """Write all queued entries; if the database is down, write them to the service's log."""

@@ -137,7 +137,7 @@ async def test_waiting_writers_of_one_organization_leave_connections_to_others(
             await lock_organization(tx, OTHER)
         outcomes = await asyncio.gather(*waiting, return_exceptions=True)
 
-    # They waited for 4 s for a connection or for 5 s for the lock, and gave up.
+    # They waited for 8 s for their turn or for 5 s for the lock, and gave up.
     assert all(isinstance(outcome, StoreUnavailable) for outcome in outcomes)
 
 
