@@ -9,6 +9,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 from typer._click.shell_completion import CompletionItem
+from typer.core import TyperGroup
 
 from app import __version__
 from app.cli.help import CommandGroup, Panel, command, command_group
@@ -146,10 +147,10 @@ class _LazyGroup(CommandGroup):
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[CompletionItem]:
         """Complete a command's name without importing any, or an option."""
-        names = [name for name in _ENTRIES if name.startswith(incomplete)]
-        if names:
-            return [CompletionItem(name) for name in names]
-        return super().shell_complete(ctx, incomplete)
+        if incomplete.startswith("-"):
+            # TyperGroup would import every command to look for names that begin with a dash.
+            return super(TyperGroup, self).shell_complete(ctx, incomplete)
+        return [CompletionItem(name) for name in _ENTRIES if name.startswith(incomplete)]
 
 
 cli = command_group(

@@ -2,12 +2,16 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
+import orjson
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.chromium import PageMonitor, launch_chromium, save_screenshot
 from tests.server_process import ServerProcess
+
+STATIC = Path(__file__).parents[2] / "app/web/static"
 
 
 @pytest.fixture(scope="module")
@@ -56,21 +60,10 @@ def test_the_examples_of_the_documents_are_in_tabs(page: Page, service: ServerPr
     sign_in(page, service)
     tabs = page.locator(".graphiql-tab-button")
 
-    expect(tabs).to_have_text(
-        [
-            "Report",
-            "WhoAmI",
-            "AMonthAtAGlance",
-            "ChargeEachWorkspace",
-            "TheLargestWorkspacesAndWhoFillsThem",
-            "OneWorkspaceAndEverythingThatAddsUpToIt",
-            "AYearOfTotals",
-            "LicensedPeopleAndHowActiveTheyAre",
-            "StorageOfServiceAccounts",
-            "Page",
-            "LateCorrections",
-        ]
-    )
+    examples = orjson.loads((STATIC / "examples.json").read_bytes())
+    names = [re.findall(r"query (\w+)", example)[0] for example in examples]
+    assert names[:2] == ["WhoAmI", "AMonthAtAGlance"]
+    expect(tabs).to_have_text(["Report", *names])
     tabs.filter(has_text="TheLargest").click()
     page.get_by_role("button", name=re.compile("Execute")).click()
     expect(page.locator(".graphiql-response")).to_contain_text("totalSizeInMb")

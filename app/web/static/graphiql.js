@@ -69,10 +69,9 @@ async function readExamples() {
     fetch("/static/default.graphql").then((answer) => answer.text()),
     fetch("/static/examples.json").then((answer) => answer.json()),
   ]);
-  const variables = JSON.stringify({ month: monthsAgo(1) }, null, 2);
-  const written = (query) =>
-    query.replaceAll("2026-10", monthsAgo(1)).replaceAll("2025-11", monthsAgo(12));
-  return [{ query: first, variables }, ...others.map((query) => ({ query: written(query) }))];
+  return [first, ...others].map((query) => ({
+    query: query.replaceAll("2026-10", monthsAgo(1)).replaceAll("2025-11", monthsAgo(12)),
+  }));
 }
 
 function signOut() {
