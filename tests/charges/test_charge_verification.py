@@ -122,7 +122,7 @@ async def execute(database: Database, statement: str) -> None:
                 "UPDATE charge SET cost_centre = '4711', cost_centre_name = 'Research' "
                 "WHERE rate = 'licence'"
             ),
-            "charge line 'licence' for 4713 is missing",
+            "charges changed after the month was closed",
         ),
     ],
 )
