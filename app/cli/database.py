@@ -95,7 +95,7 @@ def backup(
         _with_url(data_dir, env_file, lambda url: back_up(url, file, programs=programs))
     print_line(f"wrote {file}, {file.stat().st_size:,} bytes")
     if keep is not None:
-        for old in delete_old_backups(file.parent, keep):
+        for old in delete_old_backups(file.parent, keep, written=file):
             print_line(f"removed {old}")
 
 

@@ -29,7 +29,7 @@ from app.services.organizations import list_organizations
 OnMonth = Callable[[str, Month], None]
 """Called with the organization and the month before each month is verified."""
 
-_BACKUP_PATTERN = "chargeback-*.dump"
+_BACKUP_PATTERN = "chargeback-[0-9]*T[0-9]*Z.dump"
 
 
 class VerificationFailed(ChargebackError):
@@ -91,9 +91,13 @@ async def back_up(url: str, file: Path, *, programs: Path | None) -> None:
     await write_dump(url, file, programs)
 
 
-def delete_old_backups(folder: Path, keep: int) -> Sequence[Path]:
-    """Delete all but the newest `keep` backups in a folder; return those deleted."""
-    old = sorted(folder.glob(_BACKUP_PATTERN))[:-keep]
+def delete_old_backups(folder: Path, keep: int, *, written: Path) -> Sequence[Path]:
+    """Delete all but the newest `keep` backups in a folder; return those deleted.
+
+    The one just `written` stays, even if a clock that was ahead named others later. Files with
+    names of their own stay, too.
+    """
+    old = [file for file in sorted(folder.glob(_BACKUP_PATTERN))[:-keep] if file != written]
     for file in old:
         file.unlink()
     return old

@@ -142,6 +142,14 @@ async def test_what_is_no_dump_is_refused(
         await restored(await make_store(), tmp_path / name)
 
 
+def test_the_backup_just_written_stays_though_the_clock_was_ahead_before(tmp_path: Path) -> None:
+    names = ["chargeback-20261101T000000Z.dump", "chargeback-20280101T000000Z.dump"]
+    for name in names:
+        (tmp_path / name).touch()
+
+    assert delete_old_backups(tmp_path, 1, written=tmp_path / names[0]) == []
+
+
 async def test_a_backup_overwrites_nothing(dump: Path) -> None:
     with pytest.raises(StoreNotEmpty, match="exists; a backup never overwrites"):
         choose_backup_file(dump, NOW)
@@ -149,13 +157,14 @@ async def test_a_backup_overwrites_nothing(dump: Path) -> None:
 
 def test_a_folder_keeps_the_latest_and_what_is_not_ours(tmp_path: Path) -> None:
     names = [f"chargeback-2026110{day}T000000Z.dump" for day in (1, 2, 3)]
-    for name in [*names, "other.dump"]:
+    own = ["chargeback-before-the-move.dump", "other.dump"]
+    for name in [*names, *own]:
         (tmp_path / name).touch()
 
-    removed = delete_old_backups(tmp_path, 2)
+    removed = delete_old_backups(tmp_path, 2, written=tmp_path / names[2])
 
     assert [file.name for file in removed] == names[:1]
-    assert sorted(file.name for file in tmp_path.iterdir()) == [*names[1:], "other.dump"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [*names[1:], *own]
     assert choose_backup_file(tmp_path, NOW) == tmp_path / "chargeback-20261124T120000Z.dump"
 
 
