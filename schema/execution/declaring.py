@@ -14,6 +14,7 @@ from schema.execution.fields import (
     EmbeddedField,
     GroupRowsField,
 )
+from schema.execution.rows import Selection
 
 
 def column(
@@ -38,9 +39,25 @@ def column(
     )
 
 
-def embedded(*, description: str | None = None, deprecation_reason: str | None = None) -> Any:
-    """Declare a field whose object is made from its parent's row. It is never null."""
-    return EmbeddedField(description=description, deprecation_reason=deprecation_reason)
+def embedded(
+    *,
+    prefix: str = "",
+    description: str | None = None,
+    deprecation_reason: str | None = None,
+) -> Any:
+    """Declare a field whose object is made from its parent's row. It is never null.
+
+    Args:
+        prefix: What the names of the object's columns begin with in the parent's row. It lets
+            several fields have one type, whose fields are columns only.
+        description: The field's description.
+        deprecation_reason: Why clients should no longer use the field.
+    """
+    return EmbeddedField(
+        metadata={"prefix": prefix},
+        description=description,
+        deprecation_reason=deprecation_reason,
+    )
 
 
 def group_rows(*, description: str | None = None, deprecation_reason: str | None = None) -> Any:
@@ -55,6 +72,7 @@ def group_rows(*, description: str | None = None, deprecation_reason: str | None
 def batched(
     *,
     key: str | tuple[str, ...],
+    reads: Callable[[Selection], tuple[str, ...]] | None = None,
     name: str | None = None,
     graphql_type: Any = None,
     description: str | None = None,
@@ -67,6 +85,8 @@ def batched(
     Args:
         key: The columns of the parent's row that identify its rows; `()` for a root field. If
             the parent is not a row, they are attributes of the parent.
+        reads: Returns further columns of the parent's row that the batch function needs for a
+            selection of its own columns. Their values follow those of `key`, which is a tuple.
         name: The field's name; by default the function's name in camel case.
         graphql_type: The field's type; by default the function's return annotation.
         description: The field's description.
@@ -77,7 +97,7 @@ def batched(
     declared = _LevelField(
         graphql_name=name,
         type_annotation=StrawberryAnnotation.from_annotation(graphql_type),
-        metadata={"key": key},
+        metadata={"key": key, "reads": reads},
         description=description,
         deprecation_reason=deprecation_reason,
         permission_classes=permission_classes or [],

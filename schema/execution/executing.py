@@ -8,16 +8,11 @@ from itertools import islice, repeat
 from typing import Any, NamedTuple, TypeAlias, cast
 
 from graphql import (
-    GraphQLObjectType,
     GraphQLOutputType,
     GraphQLResolveInfo,
-    GraphQLSchema,
-    get_named_type,
     get_nullable_type,
-    is_abstract_type,
     is_list_type,
     is_non_null_type,
-    is_object_type,
 )
 from graphql.execution import Executor
 from graphql.execution.collect_fields import FieldDetails
@@ -38,9 +33,10 @@ from schema.execution.planning import (
     assign,
     definition_of,
     find_group_rows,
+    object_types,
     row_type,
 )
-from schema.execution.rows import Columns, GroupedRows, GroupHeads, LevelRows, Row, Selection
+from schema.execution.rows import Columns, GroupedRows, GroupHeads, LevelRows, Row
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +75,7 @@ def resolve_batched(
     level = Levels.of(info).level(declared, info, arguments)
     if isinstance(source, LevelParents):
         return source.batch.complete(level, source.keys)
-    return level.loader.load(declared.read_key(source))
+    return level.loader.load(declared.read_key(source, level.key_columns))
 
 
 class Level:
@@ -92,11 +88,9 @@ class Level:
         type_ = info._raw_info.return_type
         nodes = [FieldDetails(node, None) for node in info._raw_info.field_nodes]
         types = object_types(levels.executor.schema, type_)
-        shapes = [levels.planner.shape_of(each, nodes) for each in types]
-        columns = {name for shape in shapes for name in shape.selection}
-        is_abstract = is_abstract_type(get_named_type(type_))
-        self.shape = shapes[0]
-        self.selection = Selection({*columns, "__typename"} if is_abstract else columns)
+        self.shape = levels.planner.shape_of(types[0], nodes)
+        self.selection = levels.planner.selection_of(type_, nodes)
+        self.key_columns = levels.planner.key_columns(declared, type_, nodes)
         group_rows = find_group_rows(types[0])
         self.group_class = row_class(definition_of(types[0]).origin) if group_rows else None
         row_types = [row_type(group_rows)] if group_rows else types
@@ -154,16 +148,6 @@ class Level:
         if len(self.classes) == 1:
             return next(iter(self.classes.values()))
         return self.classes.get(row[columns["__typename"]], RowObject)
-
-
-def object_types(schema: GraphQLSchema, type_: GraphQLOutputType) -> Sequence[GraphQLObjectType]:
-    """Return the types that the rows of a batched field can have."""
-    named = get_named_type(type_)
-    if is_abstract_type(named):
-        return schema.get_possible_types(named)
-    if is_object_type(named):
-        return [named]
-    raise TypeError(f"A batched field has no rows of type {named}: it is no object type.")
 
 
 def split(result: GroupedRows | Exception) -> Iterable[KeyResult]:
@@ -294,7 +278,8 @@ class LevelBatch:
                 yield self.complete_child(shape.children[key], objects, parents, child_path)
             elif key in shape.embedded:
                 inner = [each[key] for each in objects]
-                yield from self.complete_children(shape.embedded[key], inner, parents, child_path)
+                inner_shape = shape.embedded[key].shape
+                yield from self.complete_children(inner_shape, inner, parents, child_path)
 
     async def complete_child(
         self, child: Child, objects: Objects, parents: LevelRows, path: Path
@@ -311,7 +296,7 @@ class LevelBatch:
             hide_suggestions=executor.hide_suggestions,
         )
         resolve = cast("Callable[..., Awaitable[list[Any]]]", definition.resolve)
-        source = LevelParents(self, child.field.read_keys(parents))
+        source = LevelParents(self, child.field.read_keys(parents, child.key_columns))
         assign(objects, str(path.key), await resolve(source, info, **arguments))
 
 

@@ -1,13 +1,13 @@
 """The kinds of field that read rows, and the row as an object for standard execution."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from strawberry.types.field import StrawberryField
 from strawberry.types.lazy_type import LazyType
 
-from schema.execution.rows import Columns, LevelRows, Row
+from schema.execution.rows import Columns, LevelRows, Row, Selection
 
 
 class RowObject:
@@ -85,7 +85,26 @@ class ColumnField(StrawberryField):
 
 
 class EmbeddedField(StrawberryField):
-    """A field whose object is made from its parent's row."""
+    """A field whose object is made from its parent's row.
+
+    With a prefix, its columns are those of the row whose names begin with the prefix.
+    """
+
+    @property
+    def prefix(self) -> str:
+        """What the names of the object's columns begin with in the parent's row."""
+        prefix: str = self.metadata["prefix"]
+        return prefix
+
+    def columns_of(self, columns: Columns) -> Columns:
+        """Return the positions of the object's columns in the parent's row."""
+        if not self.prefix:
+            return columns
+        return {
+            name.removeprefix(self.prefix): position
+            for name, position in columns.items()
+            if name.startswith(self.prefix)
+        }
 
     @property
     def origin_class(self) -> Any:
@@ -96,7 +115,8 @@ class EmbeddedField(StrawberryField):
         """Make the object from one row, in standard execution."""
         if not isinstance(source, RowObject):
             return super().get_result(source, info, args, kwargs)
-        return row_class(self.origin_class)(source._columns, source._row, source._group)
+        columns = self.columns_of(source._columns)
+        return row_class(self.origin_class)(columns, source._row, source._group)
 
 
 class GroupRowsField(StrawberryField):
@@ -115,20 +135,26 @@ class BatchedField(StrawberryField):
     is_async = True  # Every parent waits for the others, even if the function is not async.
 
     @property
-    def key_columns(self) -> tuple[str, ...]:
-        """The columns that form the key."""
+    def key(self) -> tuple[str, ...]:
+        """The columns that form the key, without those of `reads`."""
         key: str | tuple[str, ...] = self.metadata["key"]
         return (key,) if isinstance(key, str) else key
 
-    def read_key(self, source: Any) -> Any:
+    @property
+    def reads(self) -> Callable[[Selection], tuple[str, ...]] | None:
+        """Returns further columns of the key for a selection; None if there are never any."""
+        reads: Callable[[Selection], tuple[str, ...]] | None = self.metadata["reads"]
+        return reads
+
+    def read_key(self, source: Any, columns: Sequence[str]) -> Any:
         """Return the key of one parent."""
         read = read_column if isinstance(source, RowObject) else getattr
-        key = tuple(read(source, name) for name in self.key_columns)
+        key = tuple(read(source, name) for name in columns)
         return key[0] if isinstance(self.metadata["key"], str) else key
 
-    def read_keys(self, parents: LevelRows) -> Sequence[Any]:
+    def read_keys(self, parents: LevelRows, columns: Sequence[str]) -> Sequence[Any]:
         """Return the keys of all parents of a level."""
-        values = [parents.column(name) for name in self.key_columns]
+        values = [parents.column(name) for name in columns]
         if isinstance(self.metadata["key"], str):
             return list(values[0])
         return list(zip(*values, strict=True)) if values else [()] * len(parents.rows)

@@ -12,8 +12,10 @@ from graphql import (
     GraphQLLeafType,
     GraphQLObjectType,
     GraphQLOutputType,
+    GraphQLSchema,
     get_named_type,
     get_nullable_type,
+    is_abstract_type,
     is_leaf_type,
     is_list_type,
     is_non_null_type,
@@ -33,7 +35,7 @@ from graphql.type.scalars import (
 )
 
 from schema.execution.fields import BatchedField, ColumnField, EmbeddedField, GroupRowsField
-from schema.execution.rows import Columns, Row
+from schema.execution.rows import Columns, Row, Selection
 
 Objects: TypeAlias = list[dict[str, Any]]
 Nodes: TypeAlias = list[FieldDetails]
@@ -127,6 +129,14 @@ class Child(NamedTuple):
     field: BatchedField
     definition: GraphQLField
     nodes: Nodes
+    key_columns: tuple[str, ...]
+
+
+class Embedded(NamedTuple):
+    """A selected embedded object."""
+
+    field: EmbeddedField
+    shape: "Shape"
 
 
 @dataclass(slots=True)
@@ -138,7 +148,7 @@ class Shape:
         breadth_first: Whether all fields, here and below, can be completed breadth first.
         template: The response keys in order; constants such as `__typename` have their value.
         leaves: The selected columns, by response key.
-        embedded: The shapes of embedded objects, by response key.
+        embedded: The selected embedded objects, by response key.
         children: The selected batched fields, by response key.
         group_rows: The shapes of the rows of a group, by response key.
         selection: The columns that the fields need.
@@ -148,7 +158,7 @@ class Shape:
     breadth_first: bool
     template: dict[str, Any] = field(default_factory=dict)
     leaves: dict[str, Leaf] = field(default_factory=dict)
-    embedded: "dict[str, Shape]" = field(default_factory=dict)
+    embedded: dict[str, Embedded] = field(default_factory=dict)
     children: dict[str, Child] = field(default_factory=dict)
     group_rows: "dict[str, Shape]" = field(default_factory=dict)
     selection: set[str] = field(default_factory=set)
@@ -170,8 +180,8 @@ class Shape:
         objects = [self.template.copy() for _ in rows]
         for key, leaf in self.leaves.items():
             assign(objects, key, leaf.complete(*map(read, leaf.columns)))
-        for key, shape in self.embedded.items():
-            assign(objects, key, shape.complete(rows, columns, shared))
+        for key, (declared, shape) in self.embedded.items():
+            assign(objects, key, shape.complete(rows, declared.columns_of(columns), shared))
         return objects
 
 
@@ -216,20 +226,38 @@ class ShapePlanner:
             shape.leaves[key] = Leaf(declared.columns, convert, type_, required)
             shape.selection.update(declared.columns)
         elif isinstance(declared, EmbeddedField) and is_object_type(type_):
-            inner = shape.embedded[key] = self.shape_of(type_, nodes)
-            shape.selection |= inner.selection
+            inner = self.shape_of(type_, nodes)
+            shape.embedded[key] = Embedded(declared, inner)
+            shape.selection |= {declared.prefix + name for name in inner.selection}
             shape.breadth_first &= inner.breadth_first
         elif isinstance(declared, GroupRowsField):
             inner = shape.group_rows[key] = self.shape_of(row_type(definition), nodes)
             shape.selection |= {declared.python_name, *inner.selection}
             shape.breadth_first &= inner.breadth_first
         elif isinstance(declared, BatchedField):
-            shape.children[key] = Child(declared, definition, nodes)
-            shape.selection.update(declared.key_columns)
+            key_columns = self.key_columns(declared, definition.type, nodes)
+            shape.children[key] = Child(declared, definition, nodes, key_columns)
+            shape.selection.update(key_columns)
             shape.breadth_first &= self.is_breadth_first(declared, definition.type, nodes)
         else:
             shape.selection |= all_columns(definition_of(shape.type_))
             shape.breadth_first = False
+
+    def key_columns(
+        self, declared: BatchedField, type_: GraphQLOutputType, nodes: Nodes
+    ) -> tuple[str, ...]:
+        """Return the columns that form the key of a batched field."""
+        if declared.reads is None:
+            return declared.key
+        return (*declared.key, *declared.reads(self.selection_of(type_, nodes)))
+
+    def selection_of(self, type_: GraphQLOutputType, nodes: Nodes) -> Selection:
+        """Return the columns that a batched field's rows need."""
+        types = object_types(self.executor.schema, type_)
+        columns = {name for each in types for name in self.shape_of(each, nodes).selection}
+        if is_abstract_type(get_named_type(type_)):
+            columns.add("__typename")
+        return Selection(columns)
 
     def is_breadth_first(
         self, declared: BatchedField, type_: GraphQLOutputType, nodes: Nodes
@@ -241,6 +269,16 @@ class ShapePlanner:
         if declared.extensions or not is_object_type(item):
             return False
         return self.shape_of(item, nodes).breadth_first
+
+
+def object_types(schema: GraphQLSchema, type_: GraphQLOutputType) -> Sequence[GraphQLObjectType]:
+    """Return the types that the rows of a batched field can have."""
+    named = get_named_type(type_)
+    if is_abstract_type(named):
+        return schema.get_possible_types(named)
+    if is_object_type(named):
+        return [named]
+    raise TypeError(f"A batched field has no rows of type {named}: it is no object type.")
 
 
 def definition_of(type_or_field: Any) -> Any:
@@ -269,5 +307,6 @@ def all_columns(definition: Any) -> set[str]:
         if isinstance(declared, ColumnField):
             columns.update(declared.columns)
         elif isinstance(declared, EmbeddedField):
-            columns |= all_columns(declared.origin_class.__strawberry_definition__)
+            inner = all_columns(declared.origin_class.__strawberry_definition__)
+            columns |= {declared.prefix + name for name in inner}
     return columns

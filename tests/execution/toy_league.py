@@ -58,6 +58,8 @@ VALUES: dict[str, tuple[list[Any], list[Any]]] = {
     "word": (["loud", None], ["quiet", "", 5]),
     "wins": ([1, 2], [None, "none"]),
     "losses": ([0, None], [2**31, "all"]),
+    "home.score": ([3, 4], [None, "many"]),
+    "away.score": ([0, 5], [None, ValueError("in a row")]),
     "age": ([20, 30], [None, "old", Later()]),
     "__typename": (["Cup", "Medal"], [None, "Team"]),
 }
@@ -183,6 +185,15 @@ class Page(Generic[Item]):
 
 
 @strawberry.type
+class Score:
+    score: int = column()
+
+
+def figures_in(selection: Selection) -> tuple[str, ...]:
+    return tuple(sorted(selection & {"size", "ratio", "wins"}))
+
+
+@strawberry.type
 class Team:
     id: strawberry.ID = column("team_id")
     name: str = column()
@@ -192,6 +203,13 @@ class Team:
     level: Level = column()
     tiny: Tiny | None = column()
     stats: Stats = embedded()
+    home: Score = embedded(prefix="home.")
+    away: Score = embedded(prefix="away.")
+
+    @batched(key=("team_id",), reads=figures_in)
+    async def earlier(info: Info, keys: Sequence[Any], selection: Selection) -> "Team | None":
+        assert all(len(key) == 1 + len(figures_in(selection)) for key in keys)
+        return get_world(info).fetch_rows(info, keys, selection, most=1)
 
     @batched(key="team_id")
     async def players(
