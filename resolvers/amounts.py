@@ -37,7 +37,8 @@ async def add_amounts_of_workspaces(
     if AMOUNT not in selection:
         return found
     charges = [await charges_of_report(context, report) for report in reports]
-    amounts = [_by_workspace(each) if each else {} for each in charges]
+    by_month = {each.month: _by_workspace(each) for each in charges if each}
+    amounts = [by_month[each.month] if each else {} for each in charges]
     return _add_column(found, "workspace_id", charges, amounts)
 
 
@@ -63,23 +64,28 @@ async def add_amounts_of_parts(
     """Add the share of each project, or member, in what its workspace is charged.
 
     The shares of all of them, former ones included, add up to the workspace, so all of them are
-    read: one more statement, if `amount` is selected.
+    read: one more statement, if `amount` is selected. `workspaces` has one key for each group.
     """
     if AMOUNT not in selection:
         return found
-    charges = [await charges_of_report(context, (key[0], key[1])) for key in workspaces]
+    distinct = list(dict.fromkeys(workspaces))
+    charges = [await charges_of_report(context, (key[0], key[1])) for key in distinct]
     columns = frozenset({id_column, "byte_microseconds", "experiments_created"})
     parts = await read_level(
-        context, partial(select, columns, charged=True), workspaces, ("workspace_id",)
+        context, partial(select, columns, charged=True), distinct, ("workspace_id",)
     )
     positions = [
         parts.columns[name] for name in (id_column, "byte_microseconds", "experiments_created")
     ]
     amounts = [
         _apportion(of_month, key, rows, positions) if of_month else {}
-        for of_month, key, rows in zip(charges, workspaces, parts.groups, strict=True)
+        for of_month, key, rows in zip(charges, distinct, parts.groups, strict=True)
     ]
-    return _add_column(found, id_column, charges, amounts)
+    index = {key: number for number, key in enumerate(distinct)}
+    order = [index[key] for key in workspaces]
+    return _add_column(
+        found, id_column, [charges[at] for at in order], [amounts[at] for at in order]
+    )
 
 
 def _by_workspace(charges: MonthCharges) -> Mapping[UUID, int]:

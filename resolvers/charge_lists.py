@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from app.db.levels import ReportWindow
+from app.db.report_windows import ReportWindow
 from app.domain.charges import MonthCharges
 from resolvers.charges import charges_of_report
 from resolvers.context import Context

@@ -19,8 +19,8 @@ from app.db.charges import (
     read_user_usage,
     read_workspace_usage,
 )
-from app.db.levels import ReportWindow
 from app.db.rate_card import read_rate_card
+from app.db.report_windows import ReportWindow
 from app.db.row_reader import RowReader, read_from_snapshot
 from app.domain.charges import (
     MonthCharges,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from app.db.levels import ReportWindow
+from app.db.report_windows import ReportWindow
 from app.domain.charges import MonthCharges
 
 CacheKey = tuple[UUID, ReportWindow]

@@ -9,6 +9,7 @@ from app.domain.audit import OPERATOR, Actor, AuditEvent
 from app.domain.callers import Caller
 from app.settings import Settings
 from resolvers.charges_cache import ChargesCache
+from resolvers.window_cache import WindowCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Context:
         actor: Who the audit log names.
         audit_events: What the request did; recorded once it is answered.
         charges_cache: The charges that earlier requests computed.
+        windows: The windows of reports that the request has read.
     """
 
     caller: Caller
@@ -34,3 +36,4 @@ class Context:
     actor: Actor = OPERATOR
     audit_events: list[AuditEvent] = field(default_factory=list)
     charges_cache: ChargesCache = field(default_factory=ChargesCache)
+    windows: WindowCache = field(default_factory=WindowCache)

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any
 
 from app.db.corrections import select_corrections_of_reports
-from app.db.levels import ALL_ROWS, Page
+from app.db.orders import ALL_ROWS, Page
 from app.domain.errors import InvalidArgument
 from resolvers.connections import parse_cursor
 from resolvers.context import Context

@@ -14,7 +14,7 @@ from app.db.charge_evidence import (
     read_late_rows,
 )
 from app.db.charges import read_memberships
-from app.db.levels import ReportWindow
+from app.db.report_windows import ReportWindow
 from app.db.row_reader import read_from_snapshot
 from app.domain.charges import ChargeLine, MonthCharges
 from app.domain.errors import InvalidMonth, NotFound

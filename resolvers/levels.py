@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from typing import Any, Protocol
 from uuid import UUID
 
-from app.db.levels import Page, ReportWindow, bind_reports
+from app.db.orders import Page
+from app.db.report_windows import ReportWindow, bind_reports
 from app.db.statements import Statement
 from app.domain.errors import InvalidArgument
 from resolvers.connections import TOTAL_COUNT, rows_to_read
@@ -18,6 +20,8 @@ WorkspaceKey = tuple[UUID, ReportWindow, UUID]
 """`organization_id`, `window`, `workspace_id`."""
 UserKey = tuple[UUID, ReportWindow, UUID]
 """`organization_id`, `window`, `user_id`."""
+PartKey = tuple[UUID, ReportWindow, UUID, UUID]
+"""`organization_id`, `window`, `workspace_id`, and the `project_id` or `user_id`."""
 
 MAX_PAGE_SIZE = 10_000
 
@@ -34,6 +38,8 @@ async def read_level(
     select: SelectLevel,
     keys: Sequence[tuple[Any, ...]],
     names: Sequence[str] = (),
+    *,
+    others: Mapping[date, ReportWindow] | None = None,
     **parameters: Any,
 ) -> Grouped:
     """Run a level's statement for all parents, which belong to one organization.
@@ -45,6 +51,7 @@ async def read_level(
         select: Builds the statement.
         keys: The parents' keys: `organization_id`, `window`, then the columns in `names`.
         names: The names of the further key columns.
+        others: By month, the report that each report is compared with; None compares none.
         parameters: The other parameters of the statement.
     """
     organization_id = keys[0][0]
@@ -55,7 +62,11 @@ async def read_level(
     bound = {
         "parent_month": [window.month for window in windows],
         **{f"parent_{name}": [key[index] for key in keys] for index, name in enumerate(names, 2)},
-        **bind_reports(reports, one=one_report),
+        **bind_reports(
+            reports,
+            one=one_report,
+            others=[others[window.month] for window in reports] if others else (),
+        ),
         **parameters,
     }
     statement = select(one_report=one_report)
@@ -65,6 +76,23 @@ async def read_level(
         for index, name in enumerate(("organization_id", "window", *names))
     }
     return group_rows(rows, statement.columns, len(keys), handed_down)
+
+
+async def read_gone(
+    context: Context,
+    select: SelectLevel,
+    keys: Sequence[tuple[Any, ...]],
+    previous: Sequence[tuple[Any, ...]],
+    names: Sequence[str] = (),
+) -> Grouped:
+    """Run a level's statement for the keys of an earlier month, compared with their own month.
+
+    The rows belong to the parents in `keys`, not to those of the earlier month.
+    """
+    others = {earlier[1].month: key[1] for earlier, key in zip(previous, keys, strict=True)}
+    found = await read_level(context, select, previous, names, others=others)
+    windows = [key[1] for key in keys]
+    return replace(found, group_columns={**found.group_columns, "window": windows})
 
 
 def stream_level(

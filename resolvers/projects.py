@@ -1,14 +1,51 @@
 """The projects and former projects of workspaces."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
+from typing import Any
 
-from app.db.levels import ALL_ROWS, Page
-from app.db.projects import select_projects_of_workspaces
+from app.db.orders import ALL_ROWS, BY_NAME, Page, Sorting
+from app.db.projects import (
+    select_gone_projects,
+    select_projects,
+    select_projects_of_workspaces,
+)
 from resolvers.amounts import add_amounts_of_parts, select_for_amount
+from resolvers.changes import compare
 from resolvers.context import Context
-from resolvers.levels import ReportKey, WorkspaceKey, read_level, stream_level
+from resolvers.levels import (
+    PartKey,
+    ReportKey,
+    WorkspaceKey,
+    read_gone,
+    read_level,
+    stream_level,
+)
+from resolvers.report_windows import previous_keys, previous_windows
 from resolvers.rows import Grouped, RowStream, Selection
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectCriteria:
+    """Criteria for projects; None matches every project.
+
+    A project matches `idle_since` if no experiment of it was created, moved or resized since then,
+    and one was earlier: a project whose activity is unknown does not match.
+    """
+
+    name_contains: str | None = None
+    idle_since: datetime | None = None
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The criteria that are set, by parameter name."""
+        criteria = {"name_contains": self.name_contains or None, "idle_since": self.idle_since}
+        return {name: value for name, value in criteria.items() if value is not None}
+
+
+ANY_PROJECT = ProjectCriteria()
 
 
 async def projects_of_workspaces(
@@ -16,33 +53,36 @@ async def projects_of_workspaces(
     workspaces: Sequence[WorkspaceKey],
     selection: Selection,
     *,
-    name_contains: str | None = None,
-    order: str = "NAME",
+    matching: ProjectCriteria = ANY_PROJECT,
+    sorting: Sorting = BY_NAME,
     page: Page = ALL_ROWS,
 ) -> Grouped:
     """Return the projects of each workspace that exist at the report's end.
 
-    Rows are grouped by workspace. `order` is NAME, or SIZE or EXPERIMENTS with the largest first;
-    ties are sorted by id. `name_contains` ignores case. Columns outside `selection` are not
-    computed:
+    Rows are grouped by workspace. The orders are those of `workspaces_of_reports`; ties are sorted
+    by id. Columns outside `selection` are not computed:
 
-    - `project_id`, `name`
+    - `workspace_id`, `project_id`, `name`
+    - `present`: whether it exists at the report's end
+    - `last_activity_at`: when an experiment was last created, moved or resized
     - `experiments`, `unmeasured`, `size_bytes`, `size_in_mb`: at the report's end
     - `experiments_created`, `average_hundredths`: within the month; the latter in 1/100 MB
     - `amount`: the share in what the workspace is charged; null when nothing is charged
 
     Source: `project_month`.
     """
-    matching = {"name_contains": name_contains} if name_contains else {}
+    parameters = matching.parameters
     select = partial(
         select_projects_of_workspaces,
         select_for_amount(selection, "project_id"),
-        matching=frozenset(matching),
-        order=order,
+        matching=frozenset(parameters),
+        sorting=sorting,
         paging=page.paging,
     )
+    others = await previous_windows(context, workspaces, sorting)
+    bound = {**parameters, **page.parameters}
     found = await read_level(
-        context, select, workspaces, ("workspace_id",), **matching, **page.parameters
+        context, select, workspaces, ("workspace_id",), others=others, **bound
     )
     return await _add_amounts(context, workspaces, selection, found)
 
@@ -65,6 +105,50 @@ async def former_projects_of_workspaces(
     columns = select_for_amount(selection, "project_id")
     select = partial(select_projects_of_workspaces, columns, former=True)
     found = await read_level(context, select, workspaces, ("workspace_id",))
+    return await _add_amounts(context, workspaces, selection, found)
+
+
+async def previous_projects(
+    context: Context, projects: Sequence[PartKey], selection: Selection, months: int
+) -> Grouped:
+    """Return each project so many months earlier: one row per group, or none without figures.
+
+    Columns and source are those of `projects_of_workspaces`.
+
+    Raises:
+        InvalidArgument: `months` is out of range.
+    """
+    keys = await previous_keys(context, projects, months)
+    select = partial(select_projects, select_for_amount(selection, "project_id"))
+    found = await read_level(context, select, keys, ("workspace_id", "project_id"))
+    return await _add_amounts(context, [key[:3] for key in keys], selection, found)
+
+
+async def changes_of_projects(
+    context: Context, keys: Sequence[tuple[Any, ...]], selection: Selection, months: int
+) -> Grouped:
+    """Return how each project differs from so many months earlier; see `compare`.
+
+    The keys are those of the projects, with the values of `compared_columns`.
+    """
+    return await compare(keys, selection, partial(previous_projects, context, months=months), 4)
+
+
+async def gone_projects_of_workspaces(
+    context: Context, workspaces: Sequence[WorkspaceKey], selection: Selection, months: int
+) -> Grouped:
+    """Return the projects that had figures so many months earlier and have none now, by name.
+
+    Columns are those of `projects_of_workspaces`. All figures are 0: they are those of the report.
+
+    Raises:
+        InvalidArgument: `months` is out of range.
+
+    Source: `project_month`.
+    """
+    select = partial(select_gone_projects, select_for_amount(selection, "project_id"))
+    previous = await previous_keys(context, workspaces, months)
+    found = await read_gone(context, select, workspaces, previous, ("workspace_id",))
     return await _add_amounts(context, workspaces, selection, found)
 
 

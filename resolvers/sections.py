@@ -3,8 +3,8 @@
 from typing import Any, NamedTuple
 
 from app.db.corrections import select_corrected_figures
-from app.db.levels import bind_reports
 from app.db.report_sections import select_section_rows, select_section_totals
+from app.db.report_windows import bind_reports
 from app.db.statements import Statement
 from app.domain.sections import Section, SectionOrder
 from resolvers.context import Context

@@ -2,24 +2,36 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 
-from app.db.levels import ALL_ROWS, Page
-from app.db.users import select_licensed_users, select_licensed_users_of_reports
+from app.db.orders import ALL_ROWS, BY_USERNAME, Page, Sorting
+from app.db.users import (
+    select_gone_users,
+    select_licensed_users,
+    select_licensed_users_of_reports,
+)
 from resolvers.amounts import add_amounts_of_users, select_for_amount
+from resolvers.changes import compare
 from resolvers.context import Context
-from resolvers.levels import ReportKey, UserKey, read_level, stream_level
+from resolvers.levels import ReportKey, UserKey, read_gone, read_level, stream_level
+from resolvers.report_windows import previous_keys, previous_windows
 from resolvers.rows import Grouped, RowStream, Selection
 
 
 @dataclass(frozen=True, slots=True)
 class UserCriteria:
-    """Criteria for users; None matches every user."""
+    """Criteria for users; None matches every user.
+
+    A user matches `idle_since` if usage was measured since before then, and the user has existed
+    and done nothing since then.
+    """
 
     username_contains: str | None = None
     suspended: bool | None = None
     service_account: bool | None = None
+    idle_since: datetime | None = None
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -28,6 +40,7 @@ class UserCriteria:
             "username_contains": self.username_contains or None,
             "suspended": self.suspended,
             "service_account": self.service_account,
+            "idle_since": self.idle_since,
         }
         return {name: value for name, value in criteria.items() if value is not None}
 
@@ -41,19 +54,21 @@ async def licensed_users_of_reports(
     selection: Selection,
     *,
     matching: UserCriteria = ANY_USER,
-    order: str = "USERNAME",
+    sorting: Sorting = BY_USERNAME,
     page: Page = ALL_ROWS,
 ) -> Grouped:
     """Return the licensed users: created before the month ended, not deleted before it began.
 
-    Rows are grouped by report. `order` is USERNAME, SIZE or EXPERIMENTS with the largest first,
-    or CREATED_AT with the oldest first; ties are sorted by username. Columns outside `selection`
-    are not computed:
+    Rows are grouped by report. The orders are USERNAME, CREATED_AT with the oldest first, and
+    those of `workspaces_of_reports` by a figure; ties are sorted by username. Columns outside
+    `selection` are not computed:
 
     - `user_id`, `username`, `email`, `role`, `suspended`, `service_account`
+    - `present`: whether the user was not deleted within the month
     - `created_at`; `deleted_at`: null unless deleted within the month
     - `ui_usage_count`, `sdk_usage_count`: null if no source measures the channel
     - `ui_used_at`, `sdk_used_at`: last use within the month; `last_used_at`: last use ever
+    - `last_activity_at`: last use, or last experiment created, moved or resized, ever
     - `experiments`, `unmeasured`, `size_bytes`, `size_in_mb`: at the report's end
     - `experiments_created`, `average_hundredths`: within the month; the latter in 1/100 MB
     - `amount`: charged for seats and uses; null when nothing is charged in the month
@@ -65,10 +80,13 @@ async def licensed_users_of_reports(
         select_licensed_users_of_reports,
         select_for_amount(selection, "user_id"),
         matching=frozenset(parameters),
-        order=order,
+        sorting=sorting,
         paging=page.paging,
     )
-    found = await read_level(context, select, reports, **parameters, **page.parameters)
+    others = await previous_windows(context, reports, sorting)
+    found = await read_level(
+        context, select, reports, others=others, **parameters, **page.parameters
+    )
     return await add_amounts_of_users(context, reports, selection, found)
 
 
@@ -90,4 +108,48 @@ async def licensed_users(
     select = partial(select_licensed_users, select_for_amount(selection, "user_id"))
     found = await read_level(context, select, users, ("user_id",))
     reports = [(organization_id, window) for organization_id, window, _ in users]
+    return await add_amounts_of_users(context, reports, selection, found)
+
+
+async def previous_licensed_users(
+    context: Context, users: Sequence[UserKey], selection: Selection, months: int
+) -> Grouped:
+    """Return each user so many months earlier: one row per group, or none if not licensed.
+
+    Columns and source are those of `licensed_users_of_reports`.
+
+    Raises:
+        InvalidArgument: `months` is out of range.
+    """
+    keys = [(key[0], key[1], key[2]) for key in await previous_keys(context, users, months)]
+    return await licensed_users(context, keys, selection)
+
+
+async def changes_of_users(
+    context: Context, keys: Sequence[tuple[Any, ...]], selection: Selection, months: int
+) -> Grouped:
+    """Return how each user differs from so many months earlier; see `compare`.
+
+    The keys are those of the users, with the values of `compared_columns`.
+    """
+    read_previous = partial(previous_licensed_users, context, months=months)
+    return await compare(keys, selection, read_previous, 3)
+
+
+async def gone_users_of_reports(
+    context: Context, reports: Sequence[ReportKey], selection: Selection, months: int
+) -> Grouped:
+    """Return the users who were licensed so many months earlier and are not now, by username.
+
+    Columns are those of `licensed_users_of_reports`. All figures are 0: they are those of the
+    report.
+
+    Raises:
+        InvalidArgument: `months` is out of range.
+
+    Source: `user_month`.
+    """
+    select = partial(select_gone_users, select_for_amount(selection, "user_id"))
+    previous = await previous_keys(context, reports, months)
+    found = await read_gone(context, select, reports, previous)
     return await add_amounts_of_users(context, reports, selection, found)

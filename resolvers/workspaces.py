@@ -5,11 +5,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from app.db.levels import ALL_ROWS, Page
-from app.db.workspaces import select_workspaces_of_reports
+from app.db.orders import ALL_ROWS, BY_NAME, Page, Sorting
+from app.db.workspaces import (
+    select_gone_workspaces,
+    select_workspaces,
+    select_workspaces_of_reports,
+)
 from resolvers.amounts import add_amounts_of_workspaces, select_for_amount
+from resolvers.changes import compare
 from resolvers.context import Context
-from resolvers.levels import ReportKey, read_level, stream_level
+from resolvers.levels import ReportKey, WorkspaceKey, read_gone, read_level, stream_level
+from resolvers.report_windows import previous_keys, previous_windows
 from resolvers.rows import Grouped, RowStream, Selection
 
 
@@ -41,15 +47,18 @@ async def workspaces_of_reports(
     selection: Selection,
     *,
     matching: WorkspaceCriteria = ANY_WORKSPACE,
-    order: str = "NAME",
+    sorting: Sorting = BY_NAME,
     page: Page = ALL_ROWS,
 ) -> Grouped:
     """Return the workspaces that exist at each report's end.
 
-    Rows are grouped by report. `order` is NAME, or SIZE or EXPERIMENTS with the largest first;
-    ties are sorted by id. Columns outside `selection` are not computed:
+    Rows are grouped by report. The orders are NAME, and with the largest first SIZE, EXPERIMENTS,
+    AVERAGE_SIZE and GROWTH, which is that of the average size against the month before; ties are
+    sorted by id. Columns outside `selection` are not computed:
 
     - `workspace_id`, `name`, `number_of_members`, `number_of_projects`
+    - `present`: whether it exists at the report's end
+    - `last_activity_at`: when an experiment was last created, moved or resized
     - `experiments`, `unmeasured`, `size_bytes`, `size_in_mb`: at the report's end
     - `experiments_created`, `average_hundredths`: within the month; the latter in 1/100 MB
     - `amount`: charged for storage and experiments; null when nothing is charged in the month
@@ -61,10 +70,13 @@ async def workspaces_of_reports(
         select_workspaces_of_reports,
         select_for_amount(selection, "workspace_id"),
         matching=frozenset(parameters),
-        order=order,
+        sorting=sorting,
         paging=page.paging,
     )
-    found = await read_level(context, select, reports, **parameters, **page.parameters)
+    others = await previous_windows(context, reports, sorting)
+    found = await read_level(
+        context, select, reports, others=others, **parameters, **page.parameters
+    )
     return await add_amounts_of_workspaces(context, reports, selection, found)
 
 
@@ -86,4 +98,49 @@ async def former_workspaces_of_reports(
     columns = select_for_amount(selection, "workspace_id")
     select = partial(select_workspaces_of_reports, columns, former=True)
     found = await read_level(context, select, reports)
+    return await add_amounts_of_workspaces(context, reports, selection, found)
+
+
+async def previous_workspaces(
+    context: Context, workspaces: Sequence[WorkspaceKey], selection: Selection, months: int
+) -> Grouped:
+    """Return each workspace so many months earlier: one row per group, or none without figures.
+
+    Columns and source are those of `workspaces_of_reports`.
+
+    Raises:
+        InvalidArgument: `months` is out of range.
+    """
+    keys = await previous_keys(context, workspaces, months)
+    select = partial(select_workspaces, select_for_amount(selection, "workspace_id"))
+    found = await read_level(context, select, keys, ("workspace_id",))
+    reports = [(organization_id, window) for organization_id, window, _ in keys]
+    return await add_amounts_of_workspaces(context, reports, selection, found)
+
+
+async def changes_of_workspaces(
+    context: Context, keys: Sequence[tuple[Any, ...]], selection: Selection, months: int
+) -> Grouped:
+    """Return how each workspace differs from so many months earlier; see `compare`.
+
+    The keys are those of the workspaces, with the values of `compared_columns`.
+    """
+    return await compare(keys, selection, partial(previous_workspaces, context, months=months), 3)
+
+
+async def gone_workspaces_of_reports(
+    context: Context, reports: Sequence[ReportKey], selection: Selection, months: int
+) -> Grouped:
+    """Return the workspaces that had figures so many months earlier and have none now, by name.
+
+    Columns are those of `workspaces_of_reports`. All figures are 0: they are those of the report.
+
+    Raises:
+        InvalidArgument: `months` is out of range.
+
+    Source: `workspace_month`.
+    """
+    select = partial(select_gone_workspaces, select_for_amount(selection, "workspace_id"))
+    previous = await previous_keys(context, reports, months)
+    found = await read_gone(context, select, reports, previous)
     return await add_amounts_of_workspaces(context, reports, selection, found)

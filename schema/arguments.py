@@ -1,8 +1,11 @@
 """Arguments that several fields share, described once."""
 
+from enum import Enum
 from typing import Annotated
 
 import strawberry
+
+from app.db.orders import Sorting
 
 First = Annotated[
     int | None,
@@ -29,3 +32,25 @@ OrganizationName = Annotated[
         "users in ADMIN_USER_LIST may name another one."
     ),
 ]
+
+
+@strawberry.enum(description="The direction of an order.")
+class Direction(Enum):
+    """The direction of an order."""
+
+    ASCENDING = strawberry.enum_value("ASCENDING", description="The smallest comes first.")
+    DESCENDING = strawberry.enum_value("DESCENDING", description="The largest comes first.")
+
+
+InDirection = Annotated[
+    Direction | None,
+    strawberry.argument(
+        description="The direction of the order; by default the order's own. Ties are in the "
+        "same order in both directions."
+    ),
+]
+
+
+def to_sorting(order: Enum, direction: Direction | None) -> Sorting:
+    """Return an order in a direction, as the resolvers take it."""
+    return Sorting(order.name, None if direction is None else direction is Direction.DESCENDING)

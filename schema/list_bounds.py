@@ -12,20 +12,27 @@ from graphql import (
 
 from app.domain.months import Month
 from resolvers.list_sizes import ListSize, ListSizes
-from resolvers.report import MAX_MONTHS
+from resolvers.report_windows import MAX_MONTHS
 from schema.query_cost import Arguments, RowBounds
 
 _LISTS_OF_REPORTS = {
     "ChargebackReport.workspaces": "workspaces",
+    "ChargebackReport.goneWorkspaces": "workspaces",
     "Users.licensedUsers": "users",
+    "Users.goneUsers": "users",
+    "ChargebackRange.workspaces": "workspaces",
+    "ChargebackRange.users": "users",
 }
 _LISTS_OF_WORKSPACES = {
     "Workspace.members": "members",
     "Workspace.formerMembers": "former_members",
     "Workspace.projects": "projects",
     "Workspace.formerProjects": "projects",
+    "Workspace.goneProjects": "projects",
 }
-_SIZED_LISTS = _LISTS_OF_REPORTS | _LISTS_OF_WORKSPACES
+_LISTS_OF_EVERYTHING = {"ChargebackRange.projects": "projects"}
+"""Lists of what all parents have together."""
+_SIZED_LISTS = _LISTS_OF_REPORTS | _LISTS_OF_WORKSPACES | _LISTS_OF_EVERYTHING
 """The lists that grow with the organization, and the list size that bounds each."""
 CONTAINER = "ChargebackReport"
 """All lists of one kind within one report have together at most as many rows as the month."""
@@ -47,7 +54,8 @@ def row_bounds(sizes: ListSizes, introspection: Mapping[str, int]) -> RowBounds:
         if name in introspection:
             return parents * introspection[name]
         size = sizes[_SIZED_LISTS[name]] if name in _SIZED_LISTS else _OTHER_LISTS
-        bound = parents * min(_page_size(arguments, size.largest), size.largest)
+        longest = size.total if name in _LISTS_OF_EVERYTHING else size.largest
+        bound = parents * min(_page_size(arguments, longest), longest)
         return min(bound, reports * size.total) if name in _LISTS_OF_WORKSPACES else bound
 
     return rows

@@ -1,20 +1,28 @@
 """A member of a workspace."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from enum import Enum
+from typing import Annotated, Any
 
 import strawberry
 
-from resolvers.levels import UserKey
+from resolvers.changes import compared_columns
+from resolvers.levels import PartKey, UserKey
+from resolvers.members import changes_of_members, previous_members
 from resolvers.rows import Grouped, Selection
 from resolvers.users import licensed_users
+from schema.change import MemberChange, Months
 from schema.conversions import from_hundredths, to_id
 from schema.descriptions import ID_IN_REPORT, UNMEASURED
 from schema.execution import batched, column
 from schema.request_info import RequestInfo
 from schema.scalars import BigInt
 from schema.user import LicensedUser
+
+_KEY = ("organization_id", "window", "workspace_id", "user_id")
+_MemberOrNull = Annotated["Member", strawberry.lazy("schema.member")] | None
 
 
 @strawberry.enum(description="How members are ordered; ties by username.")
@@ -25,6 +33,14 @@ class MemberOrder(Enum):
     SIZE = strawberry.enum_value("SIZE", description="By total size, the largest first.")
     EXPERIMENTS = strawberry.enum_value(
         "EXPERIMENTS", description="By number of experiments, the largest first."
+    )
+    AVERAGE_SIZE = strawberry.enum_value(
+        "AVERAGE_SIZE", description="By average size over the month, the largest first."
+    )
+    GROWTH = strawberry.enum_value(
+        "GROWTH",
+        description="By how much the average size grew against the month before, the largest "
+        "growth first. What is new grew by all of its size.",
     )
 
 
@@ -45,6 +61,11 @@ class Member:
     user_name: str = column("username", description="Unique in the organization.")
     email: str | None = column(
         description="Null when no source has sent an email address; otherwise the latest one."
+    )
+    last_activity_at: datetime | None = column(
+        description="Null when no event says that the user created or resized an experiment in "
+        "the workspace; otherwise the last such time, in this month or an earlier one. Uses "
+        "of the platform are measured per user, not per workspace."
     )
     number_of_experiments: BigInt = column(
         "experiments",
@@ -87,3 +108,31 @@ class Member:
     )
     async def user(info: RequestInfo, users: Sequence[UserKey], selection: Selection) -> Grouped:
         return await licensed_users(info.context, users, selection)
+
+    @batched(
+        key=_KEY,
+        graphql_type=_MemberOrNull,
+        description="Null when the user was no member at the end of the earlier month and had no "
+        "figures in the workspace; otherwise the member in that month.",
+    )
+    async def previous(
+        info: RequestInfo,
+        members: Sequence[PartKey],
+        selection: Selection,
+        months: Months = 1,
+    ) -> Grouped:
+        return await previous_members(info.context, members, selection, months)
+
+    @batched(
+        key=_KEY,
+        reads=compared_columns,
+        graphql_type=MemberChange,
+        description="How the member differs from an earlier month.",
+    )
+    async def change(
+        info: RequestInfo,
+        keys: Sequence[tuple[Any, ...]],
+        selection: Selection,
+        months: Months = 1,
+    ) -> Grouped:
+        return await changes_of_members(info.context, keys, selection, months)

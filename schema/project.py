@@ -1,14 +1,26 @@
 """A project of a workspace."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from enum import Enum
+from typing import Annotated, Any
 
 import strawberry
 
+from resolvers.changes import compared_columns
+from resolvers.levels import PartKey
+from resolvers.projects import changes_of_projects, previous_projects
+from resolvers.rows import Grouped, Selection
+from schema.change import Months, ProjectChange
 from schema.conversions import from_hundredths, to_id
 from schema.descriptions import ID_IN_REPORT, UNMEASURED
-from schema.execution import column
+from schema.execution import batched, column
+from schema.request_info import RequestInfo
 from schema.scalars import BigInt
+
+_KEY = ("organization_id", "window", "workspace_id", "project_id")
+_ProjectOrNull = Annotated["Project", strawberry.lazy("schema.project")] | None
 
 
 @strawberry.enum(description="How projects are ordered; ties by id.")
@@ -19,6 +31,14 @@ class ProjectOrder(Enum):
     SIZE = strawberry.enum_value("SIZE", description="By total size, the largest first.")
     EXPERIMENTS = strawberry.enum_value(
         "EXPERIMENTS", description="By number of experiments, the largest first."
+    )
+    AVERAGE_SIZE = strawberry.enum_value(
+        "AVERAGE_SIZE", description="By average size over the month, the largest first."
+    )
+    GROWTH = strawberry.enum_value(
+        "GROWTH",
+        description="By how much the average size grew against the month before, the largest "
+        "growth first. What is new grew by all of its size.",
     )
 
 
@@ -34,6 +54,11 @@ class Project:
         "month."
     )
     name: str = column(description="Unique in its workspace.")
+    last_activity_at: datetime | None = column(
+        description="Null when no event says that an experiment was created or resized in the "
+        "project; otherwise the last such time, in this month or an earlier one. Uses "
+        "of the platform are measured per user, not per project."
+    )
     number_of_experiments: BigInt = column(
         "experiments", description="Number of experiments in the project at the report's end."
     )
@@ -63,3 +88,31 @@ class Project:
         description="Null when nothing is charged in the month; else the project's "
         "share in what its workspace is charged."
     )
+
+    @batched(
+        key=_KEY,
+        graphql_type=_ProjectOrNull,
+        description="Null when the project did not exist at the end of the earlier month and "
+        "had no figures in it; otherwise the project in that month.",
+    )
+    async def previous(
+        info: RequestInfo,
+        projects: Sequence[PartKey],
+        selection: Selection,
+        months: Months = 1,
+    ) -> Grouped:
+        return await previous_projects(info.context, projects, selection, months)
+
+    @batched(
+        key=_KEY,
+        reads=compared_columns,
+        graphql_type=ProjectChange,
+        description="How the project differs from an earlier month.",
+    )
+    async def change(
+        info: RequestInfo,
+        keys: Sequence[tuple[Any, ...]],
+        selection: Selection,
+        months: Months = 1,
+    ) -> Grouped:
+        return await changes_of_projects(info.context, keys, selection, months)

@@ -7,11 +7,13 @@ import strawberry
 
 from app.domain.months import Month
 from resolvers.explanations import fetch_explanation
+from resolvers.ranges import fetch_range
 from resolvers.report import fetch_report, fetch_reports
 from resolvers.rows import Grouped, Selection
 from resolvers.statements import fetch_statement
 from schema.arguments import OrganizationName
 from schema.audit import AuditLogEntry, audit_log
+from schema.chargeback_range import ChargebackRange
 from schema.execution import batched
 from schema.explanation import ChargeExplanation
 from schema.feed import Feed, feed
@@ -23,6 +25,12 @@ from schema.request_info import RequestInfo
 from schema.source import Source, SourceRun, source_runs, sources
 from schema.statement import Payer, Statement
 from schema.viewer import Viewer, viewer
+
+_From = Annotated[Month, strawberry.argument(name="from", description="The first report month.")]
+_To = Annotated[
+    Month,
+    strawberry.argument(description="The last report month. The range has at most 120 months."),
+]
 
 
 @strawberry.type(description="The queries.")
@@ -132,15 +140,23 @@ class Query:
         info: RequestInfo,
         _: Sequence[tuple[()]],
         selection: Selection,
-        from_: Annotated[
-            Month, strawberry.argument(name="from", description="The first report month.")
-        ],
-        to: Annotated[
-            Month,
-            strawberry.argument(
-                description="The last report month. The range has at most 120 months."
-            ),
-        ],
+        from_: _From,
+        to: _To,
         organization: OrganizationName = None,
     ) -> Grouped:
         return await fetch_reports(info.context, organization, from_, to, selection)
+
+    @batched(
+        key=(),
+        graphql_type=ChargebackRange,
+        description="A range of months added up, such as the year to date.",
+    )
+    async def chargeback_range(
+        info: RequestInfo,
+        _: Sequence[tuple[()]],
+        _selection: Selection,
+        from_: _From,
+        to: _To,
+        organization: OrganizationName = None,
+    ) -> Grouped:
+        return await fetch_range(info.context, organization, from_, to)

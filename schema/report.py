@@ -2,29 +2,40 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from decimal import Decimal
+from typing import Annotated, Any
 from uuid import UUID
 
 import strawberry
 
-from app.db.levels import ReportWindow
+from app.db.report_windows import ReportWindow
 from app.domain.months import Month
-from app.domain.sizes import to_megabytes
+from resolvers.activity_warnings import activity_warnings_of_reports
+from resolvers.changes import compared_columns
 from resolvers.charge_lists import charges_of_reports
 from resolvers.corrections import CURSOR, corrections_of_reports
 from resolvers.levels import ReportKey, parse_id_page, parse_page
+from resolvers.report import changes_of_reports, previous_reports
 from resolvers.rows import Grouped, Selection
-from resolvers.users import ANY_USER, UserCriteria, licensed_users_of_reports
+from resolvers.users import (
+    ANY_USER,
+    UserCriteria,
+    gone_users_of_reports,
+    licensed_users_of_reports,
+)
 from resolvers.workspaces import (
     ANY_WORKSPACE,
     WorkspaceCriteria,
     former_workspaces_of_reports,
+    gone_workspaces_of_reports,
     workspaces_of_reports,
 )
-from schema.arguments import AfterId, AfterUsername, First
+from schema.activity_warning import ActivityWarning
+from schema.arguments import AfterId, AfterUsername, First, InDirection, to_sorting
+from schema.change import Months, ReportChange
 from schema.charge import Charges
 from schema.connection import connection
-from schema.conversions import to_id
+from schema.conversions import from_hundredths, to_id, to_start_of_day
 from schema.correction import Correction
 from schema.descriptions import ID_IN_REPORT, UNMEASURED
 from schema.execution import batched, column, embedded
@@ -36,6 +47,7 @@ from schema.user import LicensedUser, UserFilterArgument, UserOrder, UserOrderAr
 from schema.workspace import Workspace, WorkspaceFilter, WorkspaceOrder
 
 _KEY = ("organization_id", "window")
+_ChargebackReportOrNull = Annotated["ChargebackReport", strawberry.lazy("schema.report")] | None
 
 _WorkspaceOrder = Annotated[
     WorkspaceOrder, strawberry.argument(description="The order; by default by name.")
@@ -65,6 +77,11 @@ class Users:
         description="Number of licensed users, including suspended users and service accounts."
     )
     created_at: datetime = column(description="When the report's content last changed.")
+    usage_measured_from: datetime | None = column(
+        description="Null when no usage is measured; otherwise since when every measured channel "
+        "is. What users did before is unknown. 1970 when an imported report states the month, "
+        "because it states each user's last use."
+    )
 
     @batched(
         key=_KEY,
@@ -79,10 +96,16 @@ class Users:
         first: First = None,
         after: AfterUsername = None,
         order_by: UserOrderArgument = UserOrder.USERNAME,
+        direction: InDirection = None,
         filter: UserFilterArgument = None,  # noqa: A002  the argument's public name
     ) -> Grouped:
         matching = (
-            UserCriteria(filter.username_contains, filter.suspended, filter.service_account)
+            UserCriteria(
+                filter.username_contains,
+                filter.suspended,
+                filter.service_account,
+                to_start_of_day(filter.idle_since),
+            )
             if filter
             else ANY_USER
         )
@@ -91,13 +114,27 @@ class Users:
             reports,
             selection,
             matching=matching,
-            order=order_by.name,
+            sorting=to_sorting(order_by, direction),
             page=parse_page(first, after, selection),
         )
 
     licensed_users_connection = connection(
         licensed_users, LicensedUser, "username", name="licensedUsersConnection"
     )
+
+    @batched(
+        key=_KEY,
+        graphql_type=list[LicensedUser],
+        description="Users who were licensed in an earlier month and are not in this one, by "
+        "username. Their figures are those of this month: 0. Empty when there are none.",
+    )
+    async def gone_users(
+        info: RequestInfo,
+        reports: Sequence[ReportKey],
+        selection: Selection,
+        months: Months = 1,
+    ) -> Grouped:
+        return await gone_users_of_reports(info.context, reports, selection, months)
 
 
 @strawberry.type(
@@ -133,14 +170,26 @@ class ChargebackReport:
         "unmeasured",
         description=UNMEASURED,
     )
+    experiments_created: BigInt | None = column(
+        description="Null when an imported report states the month; otherwise the number of "
+        "experiments created within the month, including those deleted since."
+    )
     total_size_in_mb: float = column(
-        "size_bytes",
-        convert=to_megabytes,
+        "size_in_mb",
         description="Size of these experiments, in MB of 1,048,576 bytes, rounded half up to two "
         "decimals.",
     )
     total_size_bytes: BigInt = column(
         "size_bytes", description="Size of these experiments, in bytes."
+    )
+    average_size_in_mb: float | None = column(
+        "average_hundredths",
+        convert=from_hundredths,
+        description="Null when an imported report states the month; otherwise the average size "
+        "over the month, or over its part up to now, in MB, deleted experiments included.",
+    )
+    amount: Decimal | None = column(
+        description="Null when nothing is charged in the month; otherwise the total of `charges`."
     )
     users: Users = embedded(description="The organization's users in the month.")
 
@@ -157,6 +206,7 @@ class ChargebackReport:
         first: First = None,
         after: AfterId = None,
         order_by: _WorkspaceOrder = WorkspaceOrder.NAME,
+        direction: InDirection = None,
         filter: _WorkspaceFilter = None,  # noqa: A002  the argument's public name
     ) -> Grouped:
         matching = (
@@ -169,7 +219,7 @@ class ChargebackReport:
             reports,
             selection,
             matching=matching,
-            order=order_by.name,
+            sorting=to_sorting(order_by, direction),
             page=parse_id_page(first, after, selection),
         )
 
@@ -206,6 +256,20 @@ class ChargebackReport:
 
     @batched(
         key=_KEY,
+        graphql_type=list[Workspace],
+        description="Workspaces that had figures in an earlier month and have none in this one, "
+        "by name. Their figures are those of this month: 0. Empty when there are none.",
+    )
+    async def gone_workspaces(
+        info: RequestInfo,
+        reports: Sequence[ReportKey],
+        selection: Selection,
+        months: Months = 1,
+    ) -> Grouped:
+        return await gone_workspaces_of_reports(info.context, reports, selection, months)
+
+    @batched(
+        key=_KEY,
         graphql_type=list[Correction],
         description="Corrections of closed months that are booked in this month, by origin month, "
         "figure and names. Empty when there are none.",
@@ -226,6 +290,17 @@ class ChargebackReport:
 
     @batched(
         key=_KEY,
+        graphql_type=list[ActivityWarning],
+        description="What is unknown about activity in the month: with it, neither "
+        "`lastActivityAt` nor the filter `idleSince` can be complete. Empty when all is measured.",
+    )
+    async def activity_warnings(
+        info: RequestInfo, reports: Sequence[ReportKey], _selection: Selection
+    ) -> Grouped:
+        return await activity_warnings_of_reports(info.context, reports)
+
+    @batched(
+        key=_KEY,
         graphql_type=Charges | None,
         description="Null when the organization has no currency, and in a month that an imported "
         "report states; otherwise the charges of the month: so far while it is current, frozen "
@@ -235,3 +310,31 @@ class ChargebackReport:
         info: RequestInfo, reports: Sequence[ReportKey], _selection: Selection
     ) -> Grouped:
         return await charges_of_reports(info.context, reports)
+
+    @batched(
+        key=_KEY,
+        graphql_type=_ChargebackReportOrNull,
+        description="Null when the organization's first event is later than the earlier month; "
+        "otherwise the report of that month.",
+    )
+    async def previous(
+        info: RequestInfo,
+        reports: Sequence[ReportKey],
+        selection: Selection,
+        months: Months = 1,
+    ) -> Grouped:
+        return await previous_reports(info.context, reports, selection, months)
+
+    @batched(
+        key=_KEY,
+        reads=compared_columns,
+        graphql_type=ReportChange,
+        description="How the totals differ from those of an earlier month.",
+    )
+    async def change(
+        info: RequestInfo,
+        keys: Sequence[tuple[Any, ...]],
+        selection: Selection,
+        months: Months = 1,
+    ) -> Grouped:
+        return await changes_of_reports(info.context, keys, selection, months)

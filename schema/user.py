@@ -1,16 +1,26 @@
 """A licensed user."""
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Any
 
 import strawberry
 
+from resolvers.changes import compared_columns
+from resolvers.levels import UserKey
+from resolvers.rows import Grouped, Selection
+from resolvers.users import changes_of_users, previous_licensed_users
+from schema.change import Months, UserChange
 from schema.conversions import from_hundredths, to_id
 from schema.descriptions import ID_IN_REPORT, UNMEASURED
-from schema.execution import column
+from schema.execution import batched, column
+from schema.request_info import RequestInfo
 from schema.scalars import BigInt
+
+_KEY = ("organization_id", "window", "user_id")
+_LicensedUserOrNull = Annotated["LicensedUser", strawberry.lazy("schema.user")] | None
 
 
 @strawberry.enum(description="How users are ordered; ties by username.")
@@ -21,6 +31,14 @@ class UserOrder(Enum):
     SIZE = strawberry.enum_value("SIZE", description="By total size, the largest first.")
     EXPERIMENTS = strawberry.enum_value(
         "EXPERIMENTS", description="By number of experiments, the largest first."
+    )
+    AVERAGE_SIZE = strawberry.enum_value(
+        "AVERAGE_SIZE", description="By average size over the month, the largest first."
+    )
+    GROWTH = strawberry.enum_value(
+        "GROWTH",
+        description="By how much the average size grew against the month before, the largest "
+        "growth first. What is new grew by all of its size.",
     )
     CREATED_AT = strawberry.enum_value(
         "CREATED_AT", description="By creation time, the oldest first."
@@ -39,6 +57,12 @@ class UserFilter:
     )
     service_account: bool | None = strawberry.field(
         default=None, description="If true, only service accounts; if false, only the others."
+    )
+    idle_since: date | None = strawberry.field(
+        default=None,
+        description="Only users who have been idle since this day, 00:00 UTC: they existed, their "
+        "usage was measured, and they neither used the platform nor created or resized an "
+        "experiment. Nobody matches a day before `usageMeasuredFrom`; see `activityWarnings`.",
     )
 
 
@@ -102,6 +126,11 @@ class LicensedUser:
         description="Null when the user never used the UI or SDK; otherwise the last use, in this "
         "month or an earlier one."
     )
+    last_activity_at: datetime | None = column(
+        description="Null when no use is known, nor an experiment of the user that was created or "
+        "resized; otherwise the last of these, in this month or an earlier one. Channels that "
+        "are not measured are not part of it; see `activityWarnings`."
+    )
     number_of_experiments: BigInt = column(
         "experiments",
         description="Number of experiments that the user owns in all workspaces at the report's "
@@ -133,6 +162,34 @@ class LicensedUser:
         description="Null when nothing is charged in the month; else what the month "
         "charges for the user's seat and uses. Experiments are charged to their workspaces."
     )
+
+    @batched(
+        key=_KEY,
+        graphql_type=_LicensedUserOrNull,
+        description="Null when the user was not licensed in the earlier month; otherwise the user "
+        "in that month.",
+    )
+    async def previous(
+        info: RequestInfo,
+        users: Sequence[UserKey],
+        selection: Selection,
+        months: Months = 1,
+    ) -> Grouped:
+        return await previous_licensed_users(info.context, users, selection, months)
+
+    @batched(
+        key=_KEY,
+        reads=compared_columns,
+        graphql_type=UserChange,
+        description="How the user differs from an earlier month.",
+    )
+    async def change(
+        info: RequestInfo,
+        keys: Sequence[tuple[Any, ...]],
+        selection: Selection,
+        months: Months = 1,
+    ) -> Grouped:
+        return await changes_of_users(info.context, keys, selection, months)
 
 
 UserFilterArgument = Annotated[

@@ -1,19 +1,29 @@
 """A workspace, with its members and projects."""
 
 from collections.abc import Sequence
+from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Any
 
 import strawberry
 
+from resolvers.changes import compared_columns
 from resolvers.levels import WorkspaceKey, parse_id_page, parse_page
 from resolvers.members import former_members_of_workspaces, members_of_workspaces
-from resolvers.projects import former_projects_of_workspaces, projects_of_workspaces
+from resolvers.projects import (
+    ANY_PROJECT,
+    ProjectCriteria,
+    former_projects_of_workspaces,
+    gone_projects_of_workspaces,
+    projects_of_workspaces,
+)
 from resolvers.rows import Grouped, Selection
-from schema.arguments import AfterId, AfterUsername, First
+from resolvers.workspaces import changes_of_workspaces, previous_workspaces
+from schema.arguments import AfterId, AfterUsername, First, InDirection, to_sorting
+from schema.change import Months, WorkspaceChange
 from schema.connection import connection
-from schema.conversions import from_hundredths, to_id
+from schema.conversions import from_hundredths, to_id, to_start_of_day
 from schema.descriptions import ID_IN_REPORT, UNMEASURED
 from schema.execution import batched, column
 from schema.member import Member, MemberOrder
@@ -22,6 +32,7 @@ from schema.request_info import RequestInfo
 from schema.scalars import BigInt
 
 _KEY = ("organization_id", "window", "workspace_id")
+_WorkspaceOrNull = Annotated["Workspace", strawberry.lazy("schema.workspace")] | None
 
 
 @strawberry.enum(description="How workspaces are ordered; ties by id.")
@@ -32,6 +43,14 @@ class WorkspaceOrder(Enum):
     SIZE = strawberry.enum_value("SIZE", description="By total size, the largest first.")
     EXPERIMENTS = strawberry.enum_value(
         "EXPERIMENTS", description="By number of experiments, the largest first."
+    )
+    AVERAGE_SIZE = strawberry.enum_value(
+        "AVERAGE_SIZE", description="By average size over the month, the largest first."
+    )
+    GROWTH = strawberry.enum_value(
+        "GROWTH",
+        description="By how much the average size grew against the month before, the largest "
+        "growth first. What is new grew by all of its size.",
     )
 
 
@@ -53,6 +72,11 @@ class ProjectFilter:
 
     name_contains: str | None = strawberry.field(
         default=None, description="Text that the name contains, ignoring case."
+    )
+    idle_since: date | None = strawberry.field(
+        default=None,
+        description="Only projects in which no experiment was created or resized since this day, "
+        "00:00 UTC. Projects without a `lastActivityAt` do not match; see `activityWarnings`.",
     )
 
 
@@ -78,6 +102,11 @@ class Workspace:
     name: str = column(description="Unique in the organization.")
     number_of_members: int = column(description="Number of members at the report's end.")
     number_of_projects: int = column(description="Number of projects at the report's end.")
+    last_activity_at: datetime | None = column(
+        description="Null when no event says that an experiment was created or resized in the "
+        "workspace; otherwise the last such time, in this month or an earlier one. Uses "
+        "of the platform are measured per user, not per workspace."
+    )
     number_of_experiments: BigInt = column(
         "experiments", description="Number of experiments in the workspace at the report's end."
     )
@@ -121,12 +150,13 @@ class Workspace:
         first: First = None,
         after: AfterUsername = None,
         order_by: _MemberOrder = MemberOrder.USERNAME,
+        direction: InDirection = None,
     ) -> Grouped:
         return await members_of_workspaces(
             info.context,
             workspaces,
             selection,
-            order=order_by.name,
+            sorting=to_sorting(order_by, direction),
             page=parse_page(first, after, selection),
         )
 
@@ -146,9 +176,14 @@ class Workspace:
         first: First = None,
         after: AfterUsername = None,
         order_by: _MemberOrder = MemberOrder.USERNAME,
+        direction: InDirection = None,
     ) -> Grouped:
         return await former_members_of_workspaces(
-            info.context, workspaces, selection, order=order_by.name, page=parse_page(first, after)
+            info.context,
+            workspaces,
+            selection,
+            sorting=to_sorting(order_by, direction),
+            page=parse_page(first, after),
         )
 
     @batched(
@@ -163,14 +198,20 @@ class Workspace:
         first: First = None,
         after: AfterId = None,
         order_by: _ProjectOrder = ProjectOrder.NAME,
+        direction: InDirection = None,
         filter: _ProjectFilter = None,  # noqa: A002  the argument's public name
     ) -> Grouped:
+        matching = (
+            ProjectCriteria(filter.name_contains, to_start_of_day(filter.idle_since))
+            if filter
+            else ANY_PROJECT
+        )
         return await projects_of_workspaces(
             info.context,
             workspaces,
             selection,
-            name_contains=filter.name_contains if filter else None,
-            order=order_by.name,
+            matching=matching,
+            sorting=to_sorting(order_by, direction),
             page=parse_id_page(first, after, selection),
         )
 
@@ -186,3 +227,45 @@ class Workspace:
         info: RequestInfo, workspaces: Sequence[WorkspaceKey], selection: Selection
     ) -> Grouped:
         return await former_projects_of_workspaces(info.context, workspaces, selection)
+
+    @batched(
+        key=_KEY,
+        graphql_type=list[Project],
+        description="Projects that had figures in an earlier month and have none in this one, "
+        "by name. Their figures are those of this month: 0. Empty when there are none.",
+    )
+    async def gone_projects(
+        info: RequestInfo,
+        workspaces: Sequence[WorkspaceKey],
+        selection: Selection,
+        months: Months = 1,
+    ) -> Grouped:
+        return await gone_projects_of_workspaces(info.context, workspaces, selection, months)
+
+    @batched(
+        key=_KEY,
+        graphql_type=_WorkspaceOrNull,
+        description="Null when the workspace did not exist at the end of the earlier month and "
+        "had no figures in it; otherwise the workspace in that month.",
+    )
+    async def previous(
+        info: RequestInfo,
+        workspaces: Sequence[WorkspaceKey],
+        selection: Selection,
+        months: Months = 1,
+    ) -> Grouped:
+        return await previous_workspaces(info.context, workspaces, selection, months)
+
+    @batched(
+        key=_KEY,
+        reads=compared_columns,
+        graphql_type=WorkspaceChange,
+        description="How the workspace differs from an earlier month.",
+    )
+    async def change(
+        info: RequestInfo,
+        keys: Sequence[tuple[Any, ...]],
+        selection: Selection,
+        months: Months = 1,
+    ) -> Grouped:
+        return await changes_of_workspaces(info.context, keys, selection, months)

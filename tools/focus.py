@@ -15,7 +15,7 @@ from pathlib import Path
 from uuid import UUID
 from xml.etree import ElementTree
 
-from app.db.levels import ReportWindow
+from app.db.report_windows import ReportWindow
 from app.domain.charges import ChargeLine, MonthCharges, Party
 from app.domain.money import Currency
 from app.domain.months import Month

@@ -22,7 +22,7 @@ from sqlalchemy import (
     select,
 )
 
-from app.db.levels import ORGANIZATION
+from app.db.report_windows import ORGANIZATION
 from app.db.row_reader import RowReader
 from app.db.statements import Composable, compile_once
 from app.db.tables import Correction, Event, PlatformUser, Project

@@ -11,7 +11,7 @@ from sqlalchemy import Date, Uuid, bindparam, func, insert, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.levels import ORGANIZATION, ReportWindow, bind_reports
+from app.db.report_windows import ORGANIZATION, ReportWindow, bind_reports
 from app.db.row_reader import RowReader
 from app.db.statements import Composable, compile_once
 from app.db.tables import (

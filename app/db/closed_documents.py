@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Date, Select, String, bindparam, select, text
 
 from app.db.engine import Transaction
-from app.db.levels import ORGANIZATION
+from app.db.report_windows import ORGANIZATION
 from app.db.statements import compile_once
 from app.db.tables import ClosedDocument
 from app.domain.months import Month

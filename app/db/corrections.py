@@ -22,18 +22,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.levels import (
-    ORGANIZATION,
-    TOTAL_COUNT,
-    UNPAGED,
-    Paging,
-    limit_rows,
-    parents,
-    select_columns,
-    select_page,
-    select_pages,
-    to_bigint,
-)
+from app.db.figures import to_bigint
+from app.db.levels import TOTAL_COUNT, limit_rows, select_columns, select_page, select_pages
+from app.db.orders import UNPAGED, Paging
+from app.db.report_windows import ORGANIZATION, parents
 from app.db.statements import compile_once
 from app.db.tables import Correction, PlatformUser, Project, Workspace
 from app.db.unnest import Columns

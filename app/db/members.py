@@ -4,15 +4,23 @@ from typing import Any
 
 from sqlalchemy import Select, and_
 
-from app.db.levels import UNPAGED, Order, Paging, select_columns, storage_columns
+from app.db.figures import storage_columns
+from app.db.levels import LevelQuery, select_columns
+from app.db.orders import (
+    BY_USERNAME,
+    UNPAGED,
+    Order,
+    Paging,
+    Sorting,
+    orders_by_storage,
+)
 from app.db.statements import compile_once
 from app.db.tables import MemberMonth, UserMonth
 from app.db.workspaces import workspace_level
 
 ORDERS = {
-    "USERNAME": Order(MemberMonth.username, MemberMonth.username),
-    "SIZE": Order(MemberMonth.size_bytes, MemberMonth.username, descending=True),
-    "EXPERIMENTS": Order(MemberMonth.experiments, MemberMonth.username, descending=True),
+    "USERNAME": Order("username"),
+    **orders_by_storage("username", identity=("workspace_id", "user_id")),
 }
 
 
@@ -22,7 +30,7 @@ def select_members_of_workspaces(
     *,
     former: bool = False,
     charged: bool = False,
-    order: str = "USERNAME",
+    sorting: Sorting = BY_USERNAME,
     paging: Paging = UNPAGED,
     one_report: bool = True,
     all_workspaces: bool = False,
@@ -31,26 +39,54 @@ def select_members_of_workspaces(
 
     With `all_workspaces`, select those of all workspaces of one report, by workspace name. With
     `former`, select owners of experiments who are not members at the report's end; with
-    `charged`, select both. Columns, besides those of `storage_columns`: `user_id`, `username`,
-    `email`.
+    `charged`, select both. Columns, besides those of `storage_columns`: `workspace_id`, `user_id`,
+    `username`, `email`, `present`.
     """
-    level = workspace_level(MemberMonth, one_report=one_report, all_workspaces=all_workspaces)
-    available = {
+    order = sorting.choose(ORDERS)
+    level = workspace_level(
+        MemberMonth,
+        one_report=one_report,
+        all_workspaces=all_workspaces,
+        is_compared=order.is_compared,
+    )
+    return level.select(
+        select_columns(_columns(level), selection),
+        level.has_figures() if charged else level.former if former else level.existing,
+        order,
+        paging,
+        from_clause=_rows(selection),
+    )
+
+
+@compile_once
+def select_members(selection: frozenset[str], *, one_report: bool = True) -> Select[Any]:
+    """Select those of the users in `parent_month` and `parent_user_id` with figures.
+
+    They are members of the workspace in `parent_workspace_id` at the report's end, or former ones.
+    """
+    level = LevelQuery.of(MemberMonth, "workspace_id", "user_id", one_report=one_report)
+    return level.select(
+        select_columns(_columns(level), selection),
+        level.has_figures(),
+        ORDERS["USERNAME"],
+        from_clause=_rows(selection),
+    )
+
+
+def _columns(level: LevelQuery) -> dict[str, Any]:
+    return {
+        "workspace_id": MemberMonth.workspace_id,
         "user_id": MemberMonth.user_id,
         "username": MemberMonth.username,
         "email": UserMonth.email,
+        "present": MemberMonth.present,
         **storage_columns(MemberMonth, level.report),
     }
+
+
+def _rows(selection: frozenset[str]) -> Any:
     rows: Any = MemberMonth.__table__
-    if "email" in selection:
-        rows = rows.outerjoin(UserMonth, _same_user())
-    return level.select(
-        select_columns(available, selection),
-        level.charged if charged else level.former if former else level.existing,
-        ORDERS[order],
-        paging,
-        from_clause=rows,
-    )
+    return rows.outerjoin(UserMonth, _same_user()) if "email" in selection else rows
 
 
 def _same_user() -> Any:

@@ -80,6 +80,7 @@ _FIGURES = {
                     ELSE size_bytes * span.microseconds END)""",
         _SUM,
     ),
+    "last_experiment_at": _Aggregate("timestamptz", "max({0})", _LATEST),
 }
 _USAGE = {
     "ui_usage_count": _FLOW,
@@ -112,9 +113,9 @@ def _compose_carry_forward(table: MonthTable, columns: Mapping[str, str], condit
     values = ", ".join((*table.keys, *columns.values()))
     return text(f"""
         INSERT INTO {table.table} (organization_id, month, experiments, unmeasured, size_bytes,
-                                   byte_microseconds, {names})
+                                   byte_microseconds, last_experiment_at, {names})
         SELECT organization_id, span.month, experiments, unmeasured, size_bytes,
-               size_bytes * span.microseconds, {values}
+               size_bytes * span.microseconds, last_experiment_at, {values}
         FROM {table.table} AS earlier CROSS JOIN {_SPAN}
         WHERE organization_id = :organization_id AND earlier.month = :last AND ({condition})
     """)
@@ -149,7 +150,8 @@ async def carry_forward(
     """Insert the rows of `months` that follow from those of `last`, the month before them.
 
     Stocks stay, flows start at zero, and storage is held for the whole of each month. An entity
-    that neither exists nor holds experiments is not carried. A user's last use is.
+    that neither exists nor holds experiments is not carried. The last use and the last activity
+    of experiments are.
     """
     parameters = {"organization_id": organization_id, "last": last.first_day, **_bind_span(months)}
     for statement in _CARRY_FORWARD:
@@ -210,13 +212,14 @@ def _compose_add(table: MonthTable) -> Any:
 _ADD = {table.table: _compose_add(table) for table in MONTH_TABLES}
 
 
-def _to_amounts(figures: ExperimentFigures) -> tuple[int, ...]:
+def _to_amounts(figures: ExperimentFigures) -> tuple[Any, ...]:
     return (
         figures.experiments,
         figures.unmeasured,
         figures.experiments_created,
         figures.size_bytes,
         figures.byte_microseconds,
+        figures.last_experiment_at,
     )
 
 
@@ -275,6 +278,56 @@ async def _add_changes(
                 "organization_id": organization_id,
                 **_CHANGES[table.table].bind_rows(changes),
                 **_bind_span(months),
+            },
+        )
+
+
+def _compose_restore_activity(table: MonthTable) -> Any:
+    same = " AND ".join(f"earlier.{key} = resumed.{key}" for key in table.keys)
+    chosen = " AND ".join(f"resumed.{key} = chosen.{key}" for key in table.keys)
+    return text(f"""
+        UPDATE {table.table} AS resumed SET last_experiment_at = (
+            SELECT max(earlier.last_experiment_at) FROM {table.table} AS earlier
+            WHERE earlier.organization_id = :organization_id
+              AND earlier.month = ANY(CAST(:known_months AS date[]))
+              AND earlier.month <= resumed.month AND {same}
+        )
+        FROM {_KEYS[table.table].as_rows("chosen")}
+        WHERE resumed.organization_id = :organization_id AND resumed.month = chosen.month
+          AND {chosen}
+    """)
+
+
+_KEYS = {table.table: Columns(month="date", **table.key_types) for table in MONTH_TABLES}
+_RESTORE_ACTIVITY = {table.table: _compose_restore_activity(table) for table in MONTH_TABLES}
+
+
+async def restore_activity(
+    tx: AsyncConnection,
+    organization_id: UUID,
+    table: MonthTable,
+    rows: Iterable[tuple[Month, tuple[UUID, ...]]],
+    known_months: Iterable[Month],
+) -> None:
+    """Set the last activity of rows whose entity exists again, from its rows of earlier months.
+
+    Rows of an entity that does not exist are not carried, so its last activity is not either.
+
+    Args:
+        tx: The transaction.
+        organization_id: The organization.
+        table: The month table.
+        rows: The months and keys of the rows.
+        known_months: The months that may have earlier rows.
+    """
+    values = [(month.first_day, *keys) for month, keys in rows]
+    if values:
+        await tx.execute(
+            _RESTORE_ACTIVITY[table.table],
+            {
+                "organization_id": organization_id,
+                "known_months": [month.first_day for month in known_months],
+                **_KEYS[table.table].bind_rows(values),
             },
         )
 

@@ -2,19 +2,34 @@
 
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam
+from sqlalchemy import DateTime, Select, and_, bindparam, func, select
 
-from app.db.levels import UNPAGED, Order, Paging, contains_text, select_columns, storage_columns
+from app.db.figures import gone_columns, storage_columns
+from app.db.levels import LevelQuery, contains_text, select_columns
+from app.db.orders import (
+    BY_NAME,
+    UNPAGED,
+    Order,
+    Paging,
+    Sorting,
+    by_column,
+    orders_by_storage,
+)
+from app.db.report_windows import other_report
 from app.db.statements import compile_once
 from app.db.tables import ProjectMonth
 from app.db.workspaces import workspace_level
 
 ORDERS = {
-    "NAME": Order(ProjectMonth.name, ProjectMonth.project_id),
-    "SIZE": Order(ProjectMonth.size_bytes, ProjectMonth.project_id, descending=True),
-    "EXPERIMENTS": Order(ProjectMonth.experiments, ProjectMonth.project_id, descending=True),
+    "NAME": Order("project_id", by_column("name")),
+    **orders_by_storage("project_id", identity=("workspace_id", "project_id")),
 }
-CONDITIONS = {"name_contains": contains_text(ProjectMonth.name, bindparam("name_contains"))}
+CONDITIONS = {
+    "name_contains": contains_text(ProjectMonth.name, bindparam("name_contains")),
+    # A project whose activity is unknown does not match.
+    "idle_since": ProjectMonth.last_experiment_at
+    < bindparam("idle_since", type_=DateTime(timezone=True)),
+}
 """The conditions that a project filter can set, by parameter name."""
 
 
@@ -25,7 +40,7 @@ def select_projects_of_workspaces(
     former: bool = False,
     charged: bool = False,
     matching: frozenset[str] = frozenset(),
-    order: str = "NAME",
+    sorting: Sorting = BY_NAME,
     paging: Paging = UNPAGED,
     one_report: bool = True,
     all_workspaces: bool = False,
@@ -35,18 +50,66 @@ def select_projects_of_workspaces(
     With `all_workspaces`, select those of all workspaces of one report, by workspace name. With
     `former`, select the projects that no longer exist but have figures in the month; with
     `charged`, select both. `matching` names the `CONDITIONS` to apply. Columns, besides those of
-    `storage_columns`: `project_id`, `name`.
+    `storage_columns`: `workspace_id`, `project_id`, `name`, `present`.
     """
-    level = workspace_level(ProjectMonth, one_report=one_report, all_workspaces=all_workspaces)
-    available = {
-        "project_id": ProjectMonth.project_id,
-        "name": ProjectMonth.name,
-        **storage_columns(ProjectMonth, level.report),
-    }
-    condition = level.charged if charged else level.former if former else level.existing
+    order = sorting.choose(ORDERS)
+    level = workspace_level(
+        ProjectMonth,
+        one_report=one_report,
+        all_workspaces=all_workspaces,
+        is_compared=order.is_compared,
+    )
+    condition = level.has_figures() if charged else level.former if former else level.existing
     return level.select(
-        select_columns(available, selection),
+        select_columns(_columns(level), selection),
         and_(condition, *(CONDITIONS[name] for name in sorted(matching))),
-        ORDERS[order],
+        order,
         paging,
     )
+
+
+@compile_once
+def select_projects(selection: frozenset[str], *, one_report: bool = True) -> Select[Any]:
+    """Select those of the projects in `parent_month` and `parent_project_id` with figures.
+
+    They exist at the report's end, or are former. `parent_workspace_id` has their workspaces.
+    """
+    level = LevelQuery.of(ProjectMonth, "workspace_id", "project_id", one_report=one_report)
+    return level.select(
+        select_columns(_columns(level), selection), level.has_figures(), ORDERS["NAME"]
+    )
+
+
+@compile_once
+def select_gone_projects(selection: frozenset[str], *, one_report: bool = True) -> Select[Any]:
+    """Select the projects with figures in `parent_month` and none in the month compared with.
+
+    `parent_workspace_id` has their workspaces; their figures are those of the latter month: 0.
+    """
+    level = LevelQuery.of(ProjectMonth, "workspace_id", one_report=one_report, is_compared=True)
+    columns = select_columns(
+        {**_columns(level), **gone_columns(other_report(level.report))}, selection
+    )
+    return level.select(
+        columns, level.gone(LevelQuery.has_figures, "workspace_id", "project_id"), ORDERS["NAME"]
+    )
+
+
+@compile_once
+def count_projects_of_unknown_activity(*, one_report: bool = True) -> Select[Any]:
+    """Count for each report the projects that hold experiments without any known activity."""
+    level = LevelQuery.of(ProjectMonth, one_report=one_report)
+    unknown = and_(ProjectMonth.last_experiment_at.is_(None), ProjectMonth.experiments != 0)
+    found = level.select([], and_(level.existing, unknown), ORDERS["NAME"]).order_by(None)
+    ordinal = found.subquery().c.ordinal
+    return select(ordinal, func.count().label("projects")).group_by(ordinal).order_by(ordinal)
+
+
+def _columns(level: LevelQuery) -> dict[str, Any]:
+    return {
+        "workspace_id": ProjectMonth.workspace_id,
+        "project_id": ProjectMonth.project_id,
+        "name": ProjectMonth.name,
+        "present": ProjectMonth.present,
+        **storage_columns(ProjectMonth, level.report),
+    }

@@ -11,7 +11,7 @@ from sqlalchemy import String, cast, func, select, text, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.levels import ORGANIZATION
+from app.db.report_windows import ORGANIZATION
 from app.db.row_reader import RowReader
 from app.db.statements import Composable, compile_once
 from app.db.tables import (

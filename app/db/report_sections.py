@@ -22,16 +22,14 @@ from sqlalchemy import (
     true,
 )
 
-from app.db.levels import (
-    ORGANIZATION,
-    LevelQuery,
-    Report,
+from app.db.figures import (
     average_hundredths,
     flow_if_measured,
-    limit_rows,
     storage_columns,
     to_bigint,
 )
+from app.db.levels import LevelQuery, limit_rows
+from app.db.report_windows import ORGANIZATION, Report
 from app.db.statements import compile_once
 from app.db.tables import MemberMonth, ProjectMonth, UserMonth, Workspace, WorkspaceMonth
 from app.db.users import is_licensed
@@ -115,7 +113,7 @@ def _section_rows(section: Section, *, in_workspace: bool) -> tuple[Select[Any],
     """Return the rows of a section, unordered, and the columns that identify a row."""
     level = LevelQuery.of(_TABLES[section], one_report=True)
     rows, columns, identity = _SECTIONS[section](level, in_workspace)
-    condition = _charged_user(level) if section is Section.USER else level.charged
+    condition = _charged_user(level) if section is Section.USER else level.has_figures()
     available = {**columns, **storage_columns(level.table, level.report)}
     statement: Any = (
         select(*(value.label(name) for name, value in available.items()))

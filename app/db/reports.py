@@ -7,11 +7,13 @@ from sqlalchemy import (
     Date,
     DateTime,
     Select,
+    SQLColumnExpression,
     and_,
     bindparam,
     case,
     cast,
     func,
+    literal_column,
     select,
     text,
     true,
@@ -19,15 +21,21 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import aliased
 
-from app.db.levels import ORGANIZATION, select_columns, to_bigint
+from app.db.figures import megabytes, to_bigint
+from app.db.levels import select_columns
+from app.db.report_windows import ORGANIZATION
 from app.db.statements import compile_once
 from app.db.tables import MonthClose, Organization, UserMonth, WorkspaceMonth
 
-_TOTALS = {
+_SIZE_BYTES = func.sum(WorkspaceMonth.size_bytes)
+_TOTALS: dict[str, SQLColumnExpression[Any]] = {
     "number_of_workspaces": func.count().filter(WorkspaceMonth.present),
     "experiments": func.coalesce(func.sum(WorkspaceMonth.experiments), 0),
     "unmeasured": func.coalesce(func.sum(WorkspaceMonth.unmeasured), 0),
-    "size_bytes": to_bigint(func.coalesce(func.sum(WorkspaceMonth.size_bytes), 0)),
+    "size_bytes": to_bigint(func.coalesce(_SIZE_BYTES, 0)),
+    "exact_size_bytes": func.coalesce(_SIZE_BYTES, 0),
+    "size_in_mb": megabytes(to_bigint(func.coalesce(_SIZE_BYTES, 0))),
+    "byte_microseconds": func.coalesce(func.sum(WorkspaceMonth.byte_microseconds), 0),
 }
 
 
@@ -37,8 +45,9 @@ def select_reports(selection: frozenset[str]) -> Select[Any]:
 
     Columns, whatever the selection: `organization_id`, `organization_name`, `month`, `rows_month`,
     `latest_event_at`, `revision`, `closed`, `closed_at`, `rows_hash`, `imported_from`,
-    `ui_measured`, `sdk_measured`, `created_at`. Columns if selected: those of `_TOTALS` and
-    `number_of_users`. There are no rows if there is no organization `organization_id`.
+    `ui_measured`, `sdk_measured`, `usage_measured_from`, `created_at`. Columns if selected: those
+    of `_TOTALS`, `experiments_created` and `number_of_users`. There are no rows if there is no
+    organization `organization_id`.
     """
     month = (
         func.unnest(bindparam("months", type_=ARRAY(Date)))
@@ -64,6 +73,7 @@ def select_reports(selection: frozenset[str]) -> Select[Any]:
         _measured(
             Organization.sdk_measured_from, MonthClose.sdk_measured, first_day, "sdk_measured"
         ),
+        _usage_measured_from(first_day),
         func.coalesce(
             MonthClose.changed_at,
             func.greatest(
@@ -78,7 +88,13 @@ def select_reports(selection: frozenset[str]) -> Select[Any]:
         .outerjoin(MonthClose, _close_of(first_day))
         .where(Organization.organization_id == ORGANIZATION)
     )
-    totals = select_columns(_TOTALS, selection)
+    created = func.sum(WorkspaceMonth.experiments_created)
+    available: dict[str, SQLColumnExpression[Any]] = {
+        **_TOTALS,
+        # Rows that carry over from an earlier month have the flows of that month.
+        "experiments_created": func.coalesce(created.filter(rows_month == first_day), 0),
+    }
+    totals = select_columns(available, selection)
     if totals:
         total = (
             select(*totals)
@@ -88,7 +104,10 @@ def select_reports(selection: frozenset[str]) -> Select[Any]:
             )
             .lateral("total")
         )
-        statement = statement.add_columns(*total.c).join(total, true())
+        known = case((_is_imported(first_day), None), else_=total.c.get("experiments_created"))
+        flows = {"experiments_created": known.label("experiments_created")}
+        statement = statement.add_columns(*(flows.get(each.key, each) for each in total.c))
+        statement = statement.join(total, true())
     if "number_of_users" in selection:
         statement = statement.add_columns(_number_of_users(rows_month, first_day))
     return statement.order_by(month.c.ordinal)
@@ -112,10 +131,34 @@ def _close_of(first_day: Any) -> ColumnElement[bool]:
     )
 
 
+def _usage_measured_from(first_day: Any) -> ColumnElement[Any]:
+    """Return since when every channel measured in the month is measured.
+
+    An imported report states the last use of each user, so nothing before it is unknown.
+    """
+    channels = (
+        (Organization.ui_measured_from, MonthClose.ui_measured),
+        (Organization.sdk_measured_from, MonthClose.sdk_measured),
+    )
+    since = [case((_is_measured(from_, frozen, first_day), from_)) for from_, frozen in channels]
+    beginning = cast(literal_column("'1970-01-01 00:00:00+00'"), DateTime(timezone=True))
+    return case((_is_imported(first_day), beginning), else_=func.greatest(*since)).label(
+        "usage_measured_from"
+    )
+
+
+def _is_imported(first_day: Any) -> ColumnElement[bool]:
+    return and_(MonthClose.month == first_day, MonthClose.imported_from.is_not(None))
+
+
 def _measured(since: Any, frozen: Any, first_day: Any, name: str) -> ColumnElement[bool]:
+    return _is_measured(since, frozen, first_day).label(name)
+
+
+def _is_measured(since: Any, frozen: Any, first_day: Any) -> ColumnElement[bool]:
     """Return whether a channel was measured before the month's end; a close freezes the value."""
     month_end = func.timezone("UTC", cast(first_day, DateTime) + text("interval '1 month'"))
-    return func.coalesce(frozen, since < month_end, False).label(name)
+    return func.coalesce(frozen, since < month_end, False)
 
 
 def _number_of_users(rows_month: Any, first_day: Any) -> ColumnElement[Any]:

@@ -14,7 +14,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.selectable import CompoundSelect
 
-from app.db.levels import ORGANIZATION
+from app.db.report_windows import ORGANIZATION
 from app.db.statements import compile_once
 from app.db.tables import MemberMonth, Organization, ProjectMonth, UserMonth, WorkspaceMonth
 

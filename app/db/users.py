@@ -6,35 +6,44 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    DateTime,
     Select,
     and_,
     bindparam,
+    case,
     cast,
     extract,
     func,
     literal_column,
+    null,
     or_,
 )
 
-from app.db.levels import (
-    UNPAGED,
-    LevelQuery,
-    Order,
-    Paging,
-    contains_text,
+from app.db.figures import (
     flow_if_measured,
     flow_instant,
-    select_columns,
+    gone_columns,
+    number,
     storage_columns,
 )
+from app.db.levels import LevelQuery, contains_text, select_columns
+from app.db.orders import (
+    BY_USERNAME,
+    UNPAGED,
+    Order,
+    Paging,
+    Sorting,
+    by_column,
+    orders_by_storage,
+)
+from app.db.report_windows import other_report
 from app.db.statements import compile_once
 from app.db.tables import UserMonth
 
 ORDERS = {
-    "USERNAME": Order(UserMonth.username, UserMonth.username),
-    "SIZE": Order(UserMonth.size_bytes, UserMonth.username, descending=True),
-    "EXPERIMENTS": Order(UserMonth.experiments, UserMonth.username, descending=True),
-    "CREATED_AT": Order(UserMonth.created_at, UserMonth.username),
+    "USERNAME": Order("username"),
+    "CREATED_AT": Order("username", by_column("created_at")),
+    **orders_by_storage("username", identity=("user_id",)),
 }
 CONDITIONS = {
     "username_contains": contains_text(UserMonth.username, bindparam("username_contains")),
@@ -43,7 +52,8 @@ CONDITIONS = {
         bindparam("service_account")
     ),
 }
-"""The conditions that a user filter can set, by parameter name."""
+"""The conditions that a user filter can set, by parameter name, besides `idle_since`."""
+IDLE_SINCE = "idle_since"
 
 
 @compile_once
@@ -51,27 +61,46 @@ def select_licensed_users_of_reports(
     selection: frozenset[str],
     *,
     matching: frozenset[str] = frozenset(),
-    order: str = "USERNAME",
+    sorting: Sorting = BY_USERNAME,
     paging: Paging = UNPAGED,
     one_report: bool = True,
 ) -> Select[Any]:
     """Select the licensed users of each report whose month is in `parent_month`.
 
-    `matching` names the `CONDITIONS` to apply. Columns, besides those of `storage_columns`:
+    `matching` names the `CONDITIONS` to apply, and `IDLE_SINCE`. Columns, besides those of
+    `storage_columns`:
 
-    - `user_id`, `username`, `email`, `role`, `suspended`, `service_account`
+    - `user_id`, `username`, `email`, `role`, `suspended`, `service_account`, `present`
     - `created_at`, `created_at_is_inferred`, `deleted_at`
     - `ui_usage_count`, `ui_used_at`, `sdk_usage_count`, `sdk_used_at`, `last_used_at`
+    - `last_activity_at`: the last use, or the last experiment created, moved or resized
     - `created_ms`, `deleted_ms`, `ui_used_ms`, `sdk_used_ms`, `last_used_ms`: the same instants
       in milliseconds since 1970
     """
-    level = LevelQuery.of(UserMonth, one_report=one_report)
+    order = sorting.choose(ORDERS)
+    level = LevelQuery.of(UserMonth, one_report=one_report, is_compared=order.is_compared)
     return level.select(
         select_columns(_columns(level), selection),
-        and_(is_licensed(level), *(CONDITIONS[name] for name in sorted(matching))),
-        ORDERS[order],
+        and_(is_licensed(level), *_conditions(level, matching)),
+        order,
         paging,
     )
+
+
+def _conditions(level: LevelQuery, matching: frozenset[str]) -> list[ColumnElement[bool]]:
+    conditions = {**CONDITIONS, IDLE_SINCE: _is_idle(level)}
+    return [conditions[name] for name in sorted(matching)]
+
+
+def _is_idle(level: LevelQuery) -> ColumnElement[bool]:
+    """Return the condition for users who are known to have done nothing since a time.
+
+    Their usage must have been measured since before that time, and they must have existed.
+    """
+    row, measured_from = UserMonth, level.report.c.usage_measured_from
+    latest = func.greatest(measured_from, row.created_at, row.last_used_at, row.last_experiment_at)
+    since = bindparam(IDLE_SINCE, type_=DateTime(timezone=True))
+    return and_(measured_from.is_not(None), latest < since)
 
 
 @compile_once
@@ -80,6 +109,28 @@ def select_licensed_users(selection: frozenset[str], *, one_report: bool = True)
     level = LevelQuery.of(UserMonth, "user_id", one_report=one_report)
     return level.select(
         select_columns(_columns(level), selection), is_licensed(level), ORDERS["USERNAME"]
+    )
+
+
+@compile_once
+def select_gone_users(selection: frozenset[str], *, one_report: bool = True) -> Select[Any]:
+    """Select the users licensed in `parent_month` and not in the month compared with.
+
+    Columns as in `select_licensed_users_of_reports`; their figures are those of the latter month.
+    """
+    level = LevelQuery.of(UserMonth, one_report=one_report, is_compared=True)
+    report = other_report(level.report)
+    no_use = {
+        **gone_columns(report),
+        "ui_usage_count": case((report.c.ui_measured, number(0))),
+        "ui_used_at": null(),
+        "sdk_usage_count": case((report.c.sdk_measured, number(0))),
+        "sdk_used_at": null(),
+    }
+    return level.select(
+        select_columns({**_columns(level), **no_use}, selection),
+        level.gone(is_licensed, "user_id"),
+        ORDERS["USERNAME"],
     )
 
 
@@ -94,7 +145,8 @@ def is_licensed(level: LevelQuery) -> ColumnElement[bool]:
 
     A user deleted in an earlier month, whose rows carry over, is no longer licensed.
     """
-    return and_(UserMonth.licensed, or_(~level.report.c.carried, UserMonth.deleted_at.is_(None)))
+    row = level.table
+    return and_(row.licensed, or_(~level.report.c.carried, row.deleted_at.is_(None)))
 
 
 def _columns(level: LevelQuery) -> Mapping[str, Any]:
@@ -107,6 +159,7 @@ def _columns(level: LevelQuery) -> Mapping[str, Any]:
         "created_at": row.created_at,
         "created_at_is_inferred": row.created_at_is_inferred,
         "deleted_at": row.deleted_at,
+        "present": row.deleted_at.is_(None),
         "suspended": row.suspended,
         "service_account": row.service_account,
         "ui_usage_count": flow_if_measured(row.ui_usage_count, report.c.ui_measured, report),
@@ -120,4 +173,5 @@ def _columns(level: LevelQuery) -> Mapping[str, Any]:
         "sdk_used_ms": _milliseconds(flow_instant(row.sdk_used_at, report)),
         "last_used_ms": _milliseconds(row.last_used_at),
         **storage_columns(row, report),
+        "last_activity_at": func.greatest(row.last_used_at, row.last_experiment_at),
     }

@@ -4,23 +4,24 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, func, select
 
-from app.db.levels import (
-    ORGANIZATION,
+from app.db.figures import gone_columns, number, storage_columns
+from app.db.levels import LevelQuery, contains_text, select_columns
+from app.db.orders import (
+    BY_NAME,
     UNPAGED,
-    LevelQuery,
     Order,
     Paging,
-    contains_text,
-    select_columns,
-    storage_columns,
+    Sorting,
+    by_column,
+    orders_by_storage,
 )
+from app.db.report_windows import ORGANIZATION, other_report
 from app.db.statements import compile_once
 from app.db.tables import MemberMonth, ProjectMonth, WorkspaceMonth
 
 ORDERS = {
-    "NAME": Order(WorkspaceMonth.name, WorkspaceMonth.workspace_id),
-    "SIZE": Order(WorkspaceMonth.size_bytes, WorkspaceMonth.workspace_id, descending=True),
-    "EXPERIMENTS": Order(WorkspaceMonth.experiments, WorkspaceMonth.workspace_id, descending=True),
+    "NAME": Order("workspace_id", by_column("name")),
+    **orders_by_storage("workspace_id", identity=("workspace_id",)),
 }
 CONDITIONS = {
     "name": WorkspaceMonth.name == bindparam("name"),
@@ -37,7 +38,7 @@ def select_workspaces_of_reports(
     *,
     former: bool = False,
     matching: frozenset[str] = frozenset(),
-    order: str = "NAME",
+    sorting: Sorting = BY_NAME,
     paging: Paging = UNPAGED,
     one_report: bool = True,
 ) -> Select[Any]:
@@ -45,9 +46,10 @@ def select_workspaces_of_reports(
 
     With `former`, select the workspaces that no longer exist but have figures in the month.
     `matching` names the `CONDITIONS` to apply. Columns, besides those of `storage_columns`:
-    `workspace_id`, `name`, `number_of_members`, `number_of_projects`.
+    `workspace_id`, `name`, `present`, `number_of_members`, `number_of_projects`.
     """
-    level = LevelQuery.of(WorkspaceMonth, one_report=one_report)
+    order = sorting.choose(ORDERS)
+    level = LevelQuery.of(WorkspaceMonth, one_report=one_report, is_compared=order.is_compared)
     rows: Any = WorkspaceMonth.__table__
     counts: dict[str, Any] = {}
     for name, table in _COUNTED_TABLES.items():
@@ -61,30 +63,64 @@ def select_workspaces_of_reports(
             counts[name] = func.coalesce(per_workspace.c.number, 0)
         else:
             counts[name] = count_in_workspace(table)
-    available = {
-        "workspace_id": WorkspaceMonth.workspace_id,
-        "name": WorkspaceMonth.name,
-        **counts,
-        **storage_columns(WorkspaceMonth, level.report),
-    }
+    available = {**_columns(level), **counts}
     condition = level.former if former else level.existing
     return level.select(
         select_columns(available, selection),
         and_(condition, *(CONDITIONS[name] for name in sorted(matching))),
-        ORDERS[order],
+        order,
         paging,
         from_clause=rows,
     )
 
 
-def workspace_level(table: Any, *, one_report: bool, all_workspaces: bool) -> LevelQuery:
+@compile_once
+def select_workspaces(selection: frozenset[str], *, one_report: bool = True) -> Select[Any]:
+    """Select those of the workspaces in `parent_month` and `parent_workspace_id` with figures.
+
+    They exist at the report's end, or are former. Columns as in `select_workspaces_of_reports`.
+    """
+    level = LevelQuery.of(WorkspaceMonth, "workspace_id", one_report=one_report)
+    counts = {name: count_in_workspace(table) for name, table in _COUNTED_TABLES.items()}
+    columns = select_columns({**_columns(level), **counts}, selection)
+    return level.select(columns, level.has_figures(), ORDERS["NAME"])
+
+
+@compile_once
+def select_gone_workspaces(selection: frozenset[str], *, one_report: bool = True) -> Select[Any]:
+    """Select the workspaces with figures in `parent_month` and none in the month compared with.
+
+    Columns as in `select_workspaces_of_reports`; their figures are those of the latter month: 0.
+    """
+    level = LevelQuery.of(WorkspaceMonth, one_report=one_report, is_compared=True)
+    counts = dict.fromkeys(_COUNTED_TABLES, number(0))
+    columns = select_columns(
+        {**_columns(level), **counts, **gone_columns(other_report(level.report))}, selection
+    )
+    return level.select(
+        columns, level.gone(LevelQuery.has_figures, "workspace_id"), ORDERS["NAME"]
+    )
+
+
+def _columns(level: LevelQuery) -> dict[str, Any]:
+    return {
+        "workspace_id": WorkspaceMonth.workspace_id,
+        "name": WorkspaceMonth.name,
+        "present": WorkspaceMonth.present,
+        **storage_columns(WorkspaceMonth, level.report),
+    }
+
+
+def workspace_level(
+    table: Any, *, one_report: bool, all_workspaces: bool, is_compared: bool
+) -> LevelQuery:
     """Return the level of a month table within workspaces.
 
     The workspaces are those that are bound or, with `all_workspaces`, all of one report by name.
     """
     if all_workspaces:
         return LevelQuery.of_each(table, "workspace_id", WorkspaceMonth, ORDERS["NAME"])
-    return LevelQuery.of(table, "workspace_id", one_report=one_report)
+    return LevelQuery.of(table, "workspace_id", one_report=one_report, is_compared=is_compared)
 
 
 def count_in_workspace(table: Any) -> ColumnElement[int]:

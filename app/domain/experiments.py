@@ -154,6 +154,7 @@ class ExperimentFigures:
     """What one month's changes add to the figures of a month row.
 
     `byte_microseconds` assumes that every change lasts until the month's end.
+    `last_experiment_at` is when an experiment was last created, moved or resized.
     """
 
     experiments: int = 0
@@ -161,6 +162,7 @@ class ExperimentFigures:
     size_bytes: int = 0
     byte_microseconds: int = 0
     unmeasured: int = 0
+    last_experiment_at: datetime | None = None
 
     def add(self, change: StockChange, remaining_microseconds: int, sign: int) -> None:
         """Add a change (`sign` 1), or take it back (`sign` -1)."""
@@ -169,6 +171,11 @@ class ExperimentFigures:
         self.unmeasured += sign * change.unmeasured
         self.size_bytes += sign * change.size_bytes
         self.byte_microseconds += sign * change.size_bytes * remaining_microseconds
+
+    def add_activity(self, at: datetime) -> None:
+        """Add an activity."""
+        if self.last_experiment_at is None or at > self.last_experiment_at:
+            self.last_experiment_at = at
 
     def carry_forward(self, month_microseconds: int) -> "ExperimentFigures":
         """Return what these changes add to a later month of that length: its stocks."""
@@ -186,6 +193,8 @@ class ExperimentFigures:
         self.unmeasured += other.unmeasured
         self.size_bytes += other.size_bytes
         self.byte_microseconds += other.byte_microseconds
+        if other.last_experiment_at is not None:
+            self.add_activity(other.last_experiment_at)
 
     def __bool__(self) -> bool:
         return bool(
@@ -194,4 +203,5 @@ class ExperimentFigures:
             or self.size_bytes
             or self.byte_microseconds
             or self.unmeasured
+            or self.last_experiment_at
         )

@@ -31,7 +31,13 @@ from app.db.directory import (
 )
 from app.db.events import Era, select_facts, select_first_starts
 from app.db.month_states import PresenceRow, set_presence
-from app.db.months import MEMBER_MONTH, PROJECT_MONTH, WORKSPACE_MONTH, MonthTable
+from app.db.months import (
+    MEMBER_MONTH,
+    PROJECT_MONTH,
+    WORKSPACE_MONTH,
+    MonthTable,
+    restore_activity,
+)
 from app.domain.events import (
     ExperimentCreatedEvent,
     MemberAddedEvent,
@@ -215,6 +221,10 @@ async def _update_lifespans(
             batch.corrections.add(month, _PRESENCE_FIGURE[table], 1 if present else -1, **ids)
     if rows:
         await set_presence(batch.tx, batch.organization_id, table, rows)
+    existed = {_month_keys(table, key, each) for key, each in entities.items() if each.lifespans}
+    resumed = [(row.month, row.keys) for row in rows if row.present and row.keys in existed]
+    known_months = [*batch.closed_months, *batch.open_months]
+    await restore_activity(batch.tx, batch.organization_id, table, resumed, known_months)
 
 
 _PRESENCE_FIGURE = {

@@ -21,6 +21,7 @@ from app.db.months import (
     MonthTable,
     add_figures,
 )
+from app.domain.activity import find_last_activity
 from app.domain.events import (
     ExperimentCreated,
     ExperimentCreatedEvent,
@@ -181,6 +182,8 @@ async def _compute_difference(batch: Batch, stored: Facts, in_batch: Facts) -> D
     for experiment in {**stored, **in_batch}:
         all_facts = [*stored.get(experiment, ()), *in_batch.get(experiment, ())]
         _add_changes(total, compute_stock_changes(all_facts, ends_with_batch), 1)
+        if experiment in in_batch:
+            _add_activity(total, stored.get(experiment, ()), all_facts)
     return {key: figures for key, figures in total.items() if figures}
 
 
@@ -193,6 +196,17 @@ def _add_changes(
         month = Month.containing(change.occurred_at)
         remaining = microseconds(month.end - change.occurred_at)
         total[month, change.placement].add(change, remaining, sign)
+
+
+def _add_activity(
+    total: dict[tuple[Month, Placement], ExperimentFigures],
+    stored: Sequence[ExperimentFact],
+    all_facts: Sequence[ExperimentFact],
+) -> None:
+    known = find_last_activity(stored)
+    for key, at in find_last_activity(all_facts).items():
+        if known.get(key) != at:
+            total[key].add_activity(at)
 
 
 def _sum_rows(difference: Difference, key_of: Any) -> list[FiguresRow]:

@@ -25,8 +25,24 @@ def describe_differences(
             FigureTotals(),
             FigureTotals._fields,
         )
+    if not figures_only:
+        yield from _compare_last_experiments(expected, found)
     fields = _USER_FIGURES if figures_only else UserRow._fields
     yield from _compare_values("users", expected.users, found.users, UserRow(), fields)
+
+
+def _compare_last_experiments(expected: MonthRows, found: MonthRows) -> Iterator[str]:
+    """Compare the last activity of what a report can show: what exists or has figures."""
+    for level in LEVELS:
+        shown = {*expected.present.get(level, ()), *expected.figures[level]}
+        shown |= {*expected.users} if level == "users" else set()
+        for name in sorted(shown):
+            right, stored = (each.last_experiments[level].get(name) for each in (expected, found))
+            if stored != right:
+                yield (
+                    f"{level[:-1]} {_format_name(name)}: last_experiment_at is {stored}, "
+                    f"and should be {right}"
+                )
 
 
 _USER_FIGURES = ("licensed", "ui_usage_count", "sdk_usage_count")

@@ -77,6 +77,8 @@ async def load_rows(tx: Transaction, organization_id: UUID, month: Month) -> Mon
             )
             if any(sums):
                 rows.figures[level][name] = sums
+            if row.last_experiment_at is not None:
+                rows.last_experiments[level][name] = row.last_experiment_at
             if table is USER_MONTH:
                 rows.users[name] = UserRow(*(getattr(row, field) for field in UserRow._fields))
             elif row.present:
@@ -114,9 +116,14 @@ async def replace_rows(
 
 
 def _figure_rows(rows: MonthRows, level: str, month: Month) -> list[FiguresRow]:
+    figures, last_experiments = rows.figures[level], rows.last_experiments[level]
     return [
-        FiguresRow(month, _row_key(level, name), ExperimentFigures(*sums))
-        for name, sums in rows.figures[level].items()
+        FiguresRow(
+            month,
+            _row_key(level, name),
+            ExperimentFigures(*figures.get(name, FigureTotals()), last_experiments.get(name)),
+        )
+        for name in {**figures, **last_experiments}
     ]
 
 

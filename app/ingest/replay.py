@@ -5,7 +5,7 @@ stored with, so that each implementation verifies the other.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -69,16 +69,26 @@ LEVELS = ("workspaces", "projects", "members", "users")
 
 @dataclass
 class MonthRows:
-    """All rows of a month, by level: which entities exist at its end, and their figures."""
+    """All rows of a month, by level: which entities exist at its end, and their figures.
+
+    `last_experiments` says when an experiment was last created, moved or resized, in this month or
+    an earlier one.
+    """
 
     present: dict[str, set[Name]]
     figures: dict[str, dict[Name, FigureTotals]]
     users: dict[Name, UserRow]
+    last_experiments: dict[str, dict[Name, datetime]]
 
     @classmethod
     def empty(cls) -> "MonthRows":
         """Return a month without any rows."""
-        return cls({level: set() for level in LEVELS[:3]}, {level: {} for level in LEVELS}, {})
+        return cls(
+            {level: set() for level in LEVELS[:3]},
+            {level: {} for level in LEVELS},
+            {},
+            {level: {} for level in LEVELS},
+        )
 
     @property
     def workspaces(self) -> set[Name]:
@@ -105,6 +115,15 @@ class _Experiment:
     since: datetime
 
 
+_KEYS: Mapping[str, Callable[[str, str, str], Name]] = {
+    "workspaces": lambda workspace, _, __: (workspace,),
+    "projects": lambda workspace, project, _: (workspace, project),
+    "members": lambda workspace, _, username: (workspace, username),
+    "users": lambda _, __, username: (username,),
+}
+"""The key of a row, by level, from workspace, project and username."""
+
+
 def replay(events: Iterable[AnyEvent], month: Month) -> MonthRows:
     """Return the rows of a month.
 
@@ -129,6 +148,8 @@ class _ReplayState:
         self.experiments: dict[str, _Experiment] = {}
         self.sizes: dict[str, int] = {}
         self.sums: dict[Name, FigureTotals] = defaultdict(FigureTotals)
+        self.places: dict[str, set[Name]] = defaultdict(set)
+        self.last_experiments: dict[Name, datetime] = {}
         self.usage: dict[tuple[str, str], list[tuple[datetime, int]]] = defaultdict(list)
         self.accounts: dict[str, UserHistory] = defaultdict(list)
 
@@ -188,6 +209,9 @@ class _ReplayState:
 
     def place(self, at: datetime, data: ExperimentCreated) -> None:
         self.begin_project(data.workspace, data.project)
+        place = (data.workspace, data.project, data.username)
+        self.places[data.experiment].add(place)
+        self.last_experiments[place] = at
         name, previous = data.experiment, self.experiments.get(data.experiment)
         size_bytes = self.sizes.get(name) if data.size_bytes is None else data.size_bytes
         if previous is not None:
@@ -201,6 +225,8 @@ class _ReplayState:
 
     def resize(self, at: datetime, name: str, size_bytes: int) -> None:
         self.sizes[name] = size_bytes
+        for place in self.places[name]:
+            self.last_experiments[place] = at
         if (experiment := self.experiments.get(name)) is not None:
             self.add_storage(at, experiment)
             experiment.size_bytes = size_bytes
@@ -232,12 +258,8 @@ class _ReplayState:
                 unmeasured=int(experiment.size_bytes is None),
             )
             self.add(experiment, sums)
-        self.rows.figures = {
-            "workspaces": self.sum_by(lambda workspace, _, __: (workspace,)),
-            "projects": self.sum_by(lambda workspace, project, _: (workspace, project)),
-            "members": self.sum_by(lambda workspace, _, username: (workspace, username)),
-            "users": self.sum_by(lambda _, __, username: (username,)),
-        }
+        self.rows.figures = {level: self.sum_by(key) for level, key in _KEYS.items()}
+        self.rows.last_experiments = {level: self.latest_by(key) for level, key in _KEYS.items()}
         usernames = {*self.accounts, *(username for username, _ in self.usage)}
         self.rows.users = {(username,): self.to_user_row(username) for username in usernames}
         return self.rows
@@ -247,6 +269,13 @@ class _ReplayState:
         for place, sums in self.sums.items():
             total[key(*place)] += sums
         return {name: sums for name, sums in total.items() if any(sums)}
+
+    def latest_by(self, key: Any) -> dict[Name, datetime]:
+        latest: dict[Name, datetime] = {}
+        for place, at in self.last_experiments.items():
+            name = key(*place)
+            latest[name] = max(at, latest.get(name, at))
+        return latest
 
     def to_user_row(self, username: str) -> UserRow:
         ui, sdk = (self.usage[username, channel] for channel in ("ui", "sdk"))

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from app.db.charges import insert_charges
 from app.db.engine import Transaction
-from app.db.levels import ReportWindow
+from app.db.report_windows import ReportWindow
 from app.db.row_reader import read_from_transaction
 from app.domain.months import Month
 from resolvers.charges import compute_charges

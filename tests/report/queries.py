@@ -11,24 +11,25 @@ FIGURES = """
 FULL_REPORT = f"""
 fragment full on ChargebackReport {{
     reportDate status closedAt changedAt: createdAt organization {{ id organization: name }}
-    numberOfWorkspaces numberOfExperiments unmeasuredExperiments totalSizeInMb totalSizeBytes
+    numberOfWorkspaces {FIGURES}
     users {{ numberOfUsers changedAt: createdAt licensedUsers {{ ...user }} }}
     workspaces {{ ...workspace }}
     formerWorkspaces {{ ...workspace }}
     corrections {{ originMonth figure amount workspace project userName }}
 }}
 fragment workspace on Workspace {{
-    id name numberOfMembers numberOfProjects {FIGURES}
+    id name numberOfMembers numberOfProjects lastActivityAt {FIGURES}
     members {{ ...member }}
     formerMembers {{ ...member }}
     projects {{ ...project }}
     formerProjects {{ ...project }}
 }}
-fragment project on Project {{ id name {FIGURES} }}
-fragment member on Member {{ userName email {FIGURES} user {{ ...user }} }}
+fragment project on Project {{ id name lastActivityAt {FIGURES} }}
+fragment member on Member {{ userName email lastActivityAt {FIGURES} user {{ ...user }} }}
 fragment user on LicensedUser {{
     username email role createdAt createdAtIsInferred deletedAt suspended serviceAccount
-    uiUsageCount uiUsageUpdatedAt sdkUsageCount sdkUsageUpdatedAt lastUsedAt {FIGURES}
+    uiUsageCount uiUsageUpdatedAt sdkUsageCount sdkUsageUpdatedAt lastUsedAt lastActivityAt
+    {FIGURES}
 }}
 """
 """Every field of a report; its `createdAt` has the alias `changedAt`, unlike that of users."""

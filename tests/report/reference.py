@@ -204,10 +204,16 @@ class Reference:
 
     def report(self, month: str) -> ReportPart:
         """Return the report of a month, `YYYY-MM`, that is not in the future."""
-        return _MonthReport(self.facts, self.now, month).to_report()
+        return self.month(month).to_report()
+
+    def month(self, month: str) -> "MonthReport":
+        """Return the calculation of a month's report."""
+        return MonthReport(self.facts, self.now, month)
 
 
-class _MonthReport:
+class MonthReport:
+    """The calculation of one month's report."""
+
     def __init__(self, facts: Sequence[Fact], now: datetime, month: str) -> None:
         self.month = month
         self.start = datetime.fromisoformat(f"{month}-01T00:00:00+00:00")
@@ -233,15 +239,10 @@ class _MonthReport:
 
     def to_report(self) -> ReportPart:
         users = [] if self.is_empty else self.licensed_users()
-        sizes = [each.size_bytes for each in self.snapshot.experiments.values()]
-        held = sum(size or 0 for size in sizes)
         return {
             "reportDate": self.month,
             "numberOfWorkspaces": len(self.snapshot.workspaces),
-            "numberOfExperiments": len(sizes),
-            "unmeasuredExperiments": sizes.count(None),
-            "totalSizeInMb": rounded(Fraction(held, MEGABYTE)),
-            "totalSizeBytes": held,
+            **self.figures(lambda _: True),
             "users": {"numberOfUsers": len(users), "licensedUsers": users},
             "workspaces": [self.workspace(name) for name in sorted(self.snapshot.workspaces)],
             "formerWorkspaces": [
@@ -269,6 +270,7 @@ class _MonthReport:
             "name": name,
             "numberOfMembers": len(members),
             "numberOfProjects": len(projects),
+            "lastActivityAt": self.last_activity(lambda place: place[0] == name),
             **self.figures(lambda place: place[0] == name),
             "members": [self.member(name, user) for user in sorted(members)],
             "formerMembers": [self.member(name, user) for user in sorted(owners - members)],
@@ -278,13 +280,17 @@ class _MonthReport:
 
     def project(self, workspace: str, name: str) -> ReportPart:
         figures = self.figures(lambda place: place[:2] == (workspace, name))
-        return {"name": name, **figures}
+        last = self.last_activity(lambda place: place[:2] == (workspace, name))
+        return {"name": name, "lastActivityAt": last, **figures}
 
     def member(self, workspace: str, username: str) -> ReportPart:
         account = self.account(username)
         return {
             "userName": username,
             "email": account["email"] if account else None,
+            "lastActivityAt": self.last_activity(
+                lambda place: (place[0], place[2]) == (workspace, username)
+            ),
             **self.figures(lambda place: (place[0], place[2]) == (workspace, username)),
             "user": self.licensed_user(username),
         }
@@ -303,6 +309,26 @@ class _MonthReport:
             "totalSizeBytes": known,
             "averageSizeInMb": rounded(Fraction(held, elapsed * MEGABYTE) if elapsed else 0),
         }
+
+    def last_activity(self, counts: Callable[[Place], bool], *used: datetime) -> str | None:
+        """Return when anything was last created, moved or resized at these places, or used.
+
+        A resize counts at each place where its experiment has been created before.
+        """
+        active = list(used)
+        for index, fact in enumerate(self.past):
+            if fact.type in {"experiment.created", "experiment.resized"}:
+                created = [
+                    each.data
+                    for each in self.past[: index + 1]
+                    if each.type == "experiment.created"
+                    and each.data["experiment"] == fact.data["experiment"]
+                ]
+                if fact.type == "experiment.created":
+                    created = [fact.data]
+                places = [(d["workspace"], d["project"], d["username"]) for d in created]
+                active += [fact.at] if any(map(counts, places)) else []
+        return _format_time(max(active, default=None))
 
     def account(self, username: str) -> ReportPart | None:
         """Return the user's state at the month's end; None if the account was created later."""
@@ -362,6 +388,7 @@ class _MonthReport:
             "sdkUsageCount": sdk[0],
             "sdkUsageUpdatedAt": sdk[1],
             "lastUsedAt": _format_time(max(ever, default=None)),
+            "lastActivityAt": self.last_activity(lambda place: place[2] == username, *ever),
             **self.figures(lambda place: place[2] == username),
         }
 

@@ -23,6 +23,8 @@ from app.domain.event_decoding import decode_lines
 from app.domain.months import Month
 from app.domain.sections import Section
 from app.services.group_commit import GroupCommitIngestor
+from app.services.month_verification import verify_month
+from app.services.organizations import find_organization
 from app.settings import Settings
 from tests.app_client import AppClient
 from tests.conftest import NOW, FixedClock, event
@@ -123,6 +125,11 @@ async def test_any_order_batches_and_duplicates_give_the_same_reports(
     for month in MONTHS:
         document, other = [await app_client.document(each, month) for each in (piecemeal, at_once)]
         assert differences(document, other, month) == []
+    latest = Month.containing(latest_instant(arrangement.events))
+    found_id = (await find_organization(app_client.database, piecemeal)).organization_id
+    for each in EARLIEST.through(latest):
+        verified = await verify_month(app_client.database, found_id, each)
+        assert (each, verified.differences) == (each, [])
 
 
 # 2. Tie-out

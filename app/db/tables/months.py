@@ -22,7 +22,8 @@ from app.db.tables.base import (
 class StorageFigures:
     """The experiment columns of a month row. `byte_microseconds` counts the whole month.
 
-    `unmeasured` of the `experiments` have an unknown size and add no bytes.
+    `unmeasured` of the `experiments` have an unknown size and add no bytes. `last_experiment_at`
+    is when one was last created, moved or resized, in this month or an earlier one.
     """
 
     experiments: Mapped[Amount]
@@ -32,6 +33,7 @@ class StorageFigures:
     # number (`app/db/levels.py`). A petabyte for a month is 2.9e27 byte-microseconds.
     size_bytes: Mapped[Decimal] = mapped_column(Numeric(40, 0), server_default=text("0"))
     byte_microseconds: Mapped[Decimal] = mapped_column(Numeric(40, 0), server_default=text("0"))
+    last_experiment_at: Mapped[OptionalInstant]
 
 
 class WorkspaceMonth(StorageFigures, Base):

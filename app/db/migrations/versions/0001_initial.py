@@ -459,6 +459,7 @@ def _create_tables() -> None:
             server_default=sa.text("0"),
             nullable=False,
         ),
+        sa.Column("last_experiment_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
             ["organization_id", "user_id"],
             ["platform_user.organization_id", "platform_user.user_id"],
@@ -675,6 +676,7 @@ def _create_tables() -> None:
             server_default=sa.text("0"),
             nullable=False,
         ),
+        sa.Column("last_experiment_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
             ["organization_id", "user_id"],
             ["platform_user.organization_id", "platform_user.user_id"],
@@ -711,6 +713,7 @@ def _create_tables() -> None:
             server_default=sa.text("0"),
             nullable=False,
         ),
+        sa.Column("last_experiment_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
             ["organization_id", "workspace_id"],
             ["workspace.organization_id", "workspace.workspace_id"],
@@ -760,6 +763,7 @@ def _create_tables() -> None:
             server_default=sa.text("0"),
             nullable=False,
         ),
+        sa.Column("last_experiment_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
             ["organization_id", "project_id"],
             ["project.organization_id", "project.project_id"],
