@@ -156,9 +156,9 @@ async def test_amounts_change_with_prices(two_months: None, graphql: GraphQLClie
     """0.10 for each experiment created: 3 in September, 2 in October."""
     await graphql(
         """mutation {
-            setCurrency(code: "EUR") { currency }
-            setRate(code: "x", name: "Experiments", measure: EXPERIMENTS_CREATED) { currency }
-            setPrice(rate: "x", from: "2026-09", amount: "0.10") { currency }
+            setCurrency(currency: "EUR")
+            setRate(code: "x", name: "Experiments", measure: EXPERIMENTS_CREATED) { code }
+            setPrice(rate: "x", from: "2026-09", amount: "0.10")
         }"""
     )
     changes = "change { amount { absolute percent } }"
