@@ -453,7 +453,8 @@ async def test_a_misspelt_name_gets_a_suggestion(
     shared_graphql: GraphQLClient,
 ) -> None:
     (error,) = (await shared_graphql.execute(MISSPELT))["errors"]
-    assert "Did you mean 'chargebackReport', 'chargebackReports', or 'chargebackRange'?" in error["message"]
+    suggestion = "Did you mean 'chargebackReport', 'chargebackReports', or 'chargebackRange'?"
+    assert suggestion in error["message"]
 
 
 async def test_a_request_without_a_key_gets_no_details_about_its_query(
