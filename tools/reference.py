@@ -60,7 +60,7 @@ def generate_pages() -> dict[str, str]:
 
 
 def generate_examples(document: str) -> str:
-    """Return the numbered queries of the GraphQL page for GraphiQL's tabs, named after their titles."""
+    """Return the numbered queries of the GraphQL page, named after their titles, for GraphiQL."""
     pattern = r"^### [0-9]+\. (.+?)\n(.*?)```graphql\n(.*?)```"
     examples = []
     for title, _, query in re.findall(pattern, document, re.MULTILINE | re.DOTALL):
