@@ -132,7 +132,7 @@ def _to_cost_centres(charges: MonthCharges) -> Iterable[Row]:
 
 
 LINE_COLUMNS = (
-    "id",
+    "line_id",
     "rate",
     "rate_name",
     "measure",

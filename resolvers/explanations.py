@@ -26,7 +26,7 @@ from resolvers.amounts import part_quantity
 from resolvers.charge_lists import LINE_COLUMNS, UNASSIGNED, round_decimal, to_line_row
 from resolvers.charges import charges_of_report
 from resolvers.context import Context
-from resolvers.levels import to_dicts
+from resolvers.levels import ReportKey, to_dicts
 from resolvers.project_shares import read_project_shares
 from resolvers.report import fetch_report
 from resolvers.rows import Grouped
@@ -64,6 +64,7 @@ class Explanation(NamedTuple):
     """A charge line and the data behind it.
 
     Attributes:
+        report: The key of its month's report.
         charges: All charges of its month.
         position: That of the line among them.
         steps: The rate, the cost centre and the line: at each, the amount is rounded.
@@ -71,6 +72,7 @@ class Explanation(NamedTuple):
         events: The latest events behind these rows.
     """
 
+    report: ReportKey
     charges: MonthCharges
     position: int
     steps: Sequence[RoundingStep]
@@ -106,14 +108,15 @@ async def explain_charge(
     evidence = _Evidence(context, *key, charges, charges.lines[position])
     parts = await evidence.parts()
     steps = list(_rounding_steps(charges, charges.lines[position]))
-    return Explanation(charges, position, steps, parts, await evidence.events())
+    return Explanation(key, charges, position, steps, parts, await evidence.events())
 
 
 async def fetch_explanation(context: Context, line_id: str) -> Grouped:
     """Return the explanation of a line: one row.
 
-    Columns: those of a line; `month` (whose usage is charged); `numerator` and `denominator` of
-    the quantity, as text; `steps`, `parts` and `events`, as tuples of rows.
+    Columns: those of a line, and its report as group columns; `month` (whose usage is charged);
+    `numerator` and `denominator` of the quantity, as text; `steps`, `parts` and `events`, as
+    tuples of rows.
 
     Raises:
         ChargebackError: As for `explain_charge`.
@@ -130,7 +133,12 @@ async def fetch_explanation(context: Context, line_id: str) -> Grouped:
         tuple(found.events),
     )
     names = (*LINE_COLUMNS, "month", "numerator", "denominator", "steps", "parts", "events")
-    return Grouped({name: index for index, name in enumerate(names)}, [[row]])
+    organization_id, window = found.report
+    return Grouped(
+        {name: index for index, name in enumerate(names)},
+        [[row]],
+        {"organization_id": [organization_id], "window": [window]},
+    )
 
 
 def _rounding_steps(charges: MonthCharges, line: ChargeLine) -> Iterator[RoundingStep]:

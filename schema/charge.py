@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from decimal import Decimal
 from enum import Enum
 from typing import Annotated
+from uuid import UUID
 
 import strawberry
 
+from app.db.levels import ReportWindow
 from app.domain.months import Month
 from app.domain.rates import Measure as DomainMeasure
 from resolvers.charge_lists import (
@@ -17,6 +19,8 @@ from resolvers.charge_lists import (
 from resolvers.levels import ReportKey
 from resolvers.rows import Grouped, Selection
 from schema.arguments import First
+from schema.conversions import to_id
+from schema.descriptions import ID_IN_REPORT
 from schema.execution import batched, column
 from schema.request_info import RequestInfo
 
@@ -77,7 +81,8 @@ class CostCentreCharge:
 class ChargeLine:
     """One line of a month's charges."""
 
-    id: strawberry.ID = column(
+    id: strawberry.ID = column(*_KEY, "line_id", convert=to_id, description=ID_IN_REPORT)
+    line_id: strawberry.ID = column(
         description="Unique in the organization. It is the same while the line's amount changes."
     )
     rate: str = column(description="The code of the rate.")
@@ -122,9 +127,14 @@ _CostCentre = Annotated[
 AfterLine = Annotated[
     strawberry.ID | None,
     strawberry.argument(
-        description="Only the lines after the one with this `id`. Empty if there is no such line."
+        description="Only the lines after the one with this `lineId`. Empty if there is no such "
+        "line."
     ),
 ]
+
+
+def _to_charges_id(organization_id: UUID, window: ReportWindow) -> str:
+    return to_id(organization_id, window, "charges")
 
 
 @strawberry.type(
@@ -134,6 +144,7 @@ AfterLine = Annotated[
 class Charges:
     """The charges of a month."""
 
+    id: strawberry.ID = column(*_KEY, convert=_to_charges_id, description=ID_IN_REPORT)
     currency: str = column(description="The currency of all amounts: a code of ISO 4217.")
     total: Decimal = column(description="What all lines add up to.")
     corrections: Decimal = column(

@@ -65,7 +65,7 @@ class ChargeEvent:
     """An accepted event behind a charge line."""
 
     source: str = column(description="The source of the event.")
-    id: strawberry.ID = column(description="Its id, unique within the source.")
+    event_id: strawberry.ID = column("id", description="Its id, unique within the source.")
     type: str = column(description="Its type, such as `experiment.created`.")
     time: datetime = column("occurred_at", description="When it happened.")
     received_at: datetime = column(description="When it arrived.")

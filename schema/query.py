@@ -112,7 +112,7 @@ class Query:
         _: Sequence[tuple[()]],
         _selection: Selection,
         charge: Annotated[
-            strawberry.ID, strawberry.argument(description="The `id` of the charge line.")
+            strawberry.ID, strawberry.argument(description="The `lineId` of the charge line.")
         ],
     ) -> Grouped:
         return await fetch_explanation(info.context, charge)

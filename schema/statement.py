@@ -4,14 +4,18 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
+from uuid import UUID
 
 import strawberry
 
+from app.db.levels import ReportWindow
 from app.domain.months import Month
 from resolvers.charge_lists import StatementKey, charge_lines_of_statements
 from resolvers.rows import Grouped, Selection
 from schema.arguments import First
 from schema.charge import AfterLine, ChargeLine
+from schema.conversions import to_id
+from schema.descriptions import ID_IN_REPORT
 from schema.execution import batched, column
 from schema.month import MonthStatus, to_month_status
 from schema.request_info import RequestInfo
@@ -24,10 +28,17 @@ Payer = Annotated[
 ]
 
 
+def _to_statement_id(organization_id: UUID, window: ReportWindow, payer: str) -> str:
+    return to_id(organization_id, window, f"statement/{payer}")
+
+
 @strawberry.type(description="What a month charges one cost centre, corrections included.")
 class Statement:
     """What a month charges one cost centre."""
 
+    id: strawberry.ID = column(
+        *("organization_id", "window", "payer"), convert=_to_statement_id, description=ID_IN_REPORT
+    )
     month: Month = column(description="The month in which the charges are booked.")
     cost_centre: str | None = column(
         description="Null when the statement is that of Unassigned; otherwise the cost centre's "

@@ -29,11 +29,11 @@ async def explain(graphql: GraphQLClient, month: str, **wanted: str | None) -> d
     """Explain the line with these values."""
     report = await graphql(
         "query ($month: Month!) { chargebackReport(month: $month) { charges { lines "
-        "{ id rate costCentre workspace userName originMonth } } } }",
+        "{ lineId rate costCentre workspace userName originMonth } } } }",
         month=month,
     )
     [line_id] = [
-        line["id"]
+        line["lineId"]
         for line in report["chargebackReport"]["charges"]["lines"]
         if wanted.items() <= line.items()
     ]

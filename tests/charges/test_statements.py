@@ -16,7 +16,7 @@ STATEMENT = """
 query ($month: Month!, $costCentre: String!) {
   statement(month: $month, costCentre: $costCentre) {
     month costCentre costCentreName status closedAt chargesHash currency total corrections
-    lines { id rate workspace userName originMonth quantity price exactAmount amount }
+    lines { lineId rate workspace userName originMonth quantity price exactAmount amount }
   }
 }
 """
@@ -74,7 +74,7 @@ async def test_a_statement_has_the_lines_the_total_and_the_hash_of_the_close(
         "total": "20.00",
         "corrections": "0.00",
     }
-    assert line.pop("id").startswith("2026-09-")
+    assert line.pop("lineId").startswith("2026-09-")
     assert line == {
         "rate": "storage",
         "workspace": "vision",
@@ -119,7 +119,7 @@ async def test_a_line_keeps_its_id_while_its_amount_changes(
 
     after = (await read(graphql, "2026-09", "4712"))["data"]["statement"]["lines"]
 
-    assert [each["id"] for each in after] == [each["id"] for each in before]
+    assert [each["lineId"] for each in after] == [each["lineId"] for each in before]
     assert ([each["amount"] for each in before], [each["amount"] for each in after]) == (
         ["10.00"],
         ["0.20"],

@@ -2,11 +2,19 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from app.db.engine import Database
+from app.domain.audit import OPERATOR
+from app.domain.callers import DEFAULT_ORGANIZATION
+from app.domain.ids import organization_id
+from app.domain.months import Month
+from app.services.rate_card import set_currency, set_price, set_rate
+from tests.charges.conftest import SEAT
 from tests.clients.conftest import run_node
-from tests.conftest import Feed, FixedClock, event
+from tests.conftest import NOW, Feed, FixedClock, event
 
 MONTHS = ("2026-07", "2026-08", "2026-09", "2026-10")
 MEGABYTE = 1_048_576
@@ -15,6 +23,7 @@ fragment Everything on ChargebackReport {
   id reportDate organization { id name } totalSizeInMb
   workspaces { ...InWorkspace }
   formerWorkspaces { ...InWorkspace }
+  charges { id total lines { id lineId workspace amount } }
   users { id numberOfUsers licensedUsers { id userId username totalSizeBytes experimentsCreated } }
 }
 fragment InWorkspace on Workspace {
@@ -85,6 +94,16 @@ def growing_months(megabytes: int) -> Sequence[bytes]:
     ]
 
 
+async def charge_seats(database: Database, organization: str, price: str) -> None:
+    """Charge each user's seat from the first month on."""
+    id_, july = organization_id(organization), Month.parse(MONTHS[0])
+    await set_currency(database, id_, "EUR", by=OPERATOR, now=NOW)
+    await set_rate(database, id_, SEAT, by=OPERATOR, now=NOW)
+    await set_price(
+        database, id_, "seat", july, Decimal(price), currency=None, by=OPERATOR, now=NOW
+    )
+
+
 async def test_four_months_of_two_organizations_stay_apart_in_the_cache(
     front_end: Path,
     address: str,
@@ -95,6 +114,8 @@ async def test_four_months_of_two_organizations_stay_apart_in_the_cache(
 ) -> None:
     await feed(*growing_months(megabytes=1))
     await Feed(feed.database, clock, other_organization)(*growing_months(megabytes=100))
+    await charge_seats(feed.database, DEFAULT_ORGANIZATION, "10.00")
+    await charge_seats(feed.database, other_organization, "20.00")
     organizations = (None, other_organization)
     queries: list[dict[str, Any]] = [
         {"query": YEAR, "variables": {"from": MONTHS[0], "to": MONTHS[-1], "organization": name}}
@@ -118,6 +139,13 @@ async def test_four_months_of_two_organizations_stay_apart_in_the_cache(
         for report in answer["fetched"]["chargebackReports"]
     ]
     assert sizes == [1, 2, 3, 4, 100, 200, 300, 400]
+    seats = [
+        line["amount"]
+        for answer in answers[:2]
+        for report in answer["fetched"]["chargebackReports"]
+        for line in report["charges"]["lines"]
+    ]
+    assert seats == ["10.00"] * 8 + ["20.00"] * 8
     assert [each["fetched"] for each in answers] == [each["wire"] for each in answers]
     assert [each["cached"] for each in answers] == [each["wire"] for each in answers]
     # Four months of two organizations: vision, and in August and September `old`, with their
@@ -129,6 +157,8 @@ async def test_four_months_of_two_organizations_stay_apart_in_the_cache(
         "Organization": 2,
         "ChargebackReport": 8,
         "Users": 8,
+        "Charges": 8,
+        "ChargeLine": 16,
         "LicensedUser": 16,
         "Workspace": 2 * (4 + 2),
         "Project": 2 * (4 + 2 + 2),

@@ -94,6 +94,25 @@ def test_every_custom_scalar_names_its_grammar(contract: GraphQLSchema) -> None:
     }
 
 
+def test_every_id_is_unique_wherever_a_client_stores_it(contract: GraphQLSchema) -> None:
+    """Normalized caches store an object under its `id`, in whatever month or organization."""
+    with_id = {
+        name
+        for name, kind in contract.type_map.items()
+        if isinstance(kind, GraphQLObjectType) and "id" in kind.fields
+    }
+    in_report = {name for name in with_id if contract_id(contract, name).startswith("Opaque.")}
+
+    assert with_id - in_report == {"ApiKey", "AuditLogEntry", "Organization"}
+
+
+def contract_id(contract: GraphQLSchema, type_: str) -> str:
+    """Return the description of a type's `id`."""
+    kind = contract.type_map[type_]
+    assert isinstance(kind, GraphQLObjectType)
+    return kind.fields["id"].description or ""
+
+
 def test_no_default_value_is_null() -> None:
     """Code generators take `= null` for a value that they have to send."""
     assert "= null" not in SDL.read_text()

@@ -3,7 +3,7 @@
 
 /**
  * @typedef {object} ChargeLine
- * @property {string} id
+ * @property {string} lineId
  * @property {string} rate
  * @property {string} rateName
  * @property {string} measure

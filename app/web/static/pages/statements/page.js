@@ -244,7 +244,7 @@ function LineRow({ each, money, canExplain }) {
     <td class="number">${amount == null ? NONE : money(amount)}</td>
     <td class="number">${formatSigned(change, money)}</td>
   </tr>
-  ${isExplained && html`<tr><td colspan="7"><${Explanation} id=${line.id} money=${money} /></td></tr>`}`;
+  ${isExplained && html`<tr><td colspan="7"><${Explanation} id=${line.lineId} money=${money} /></td></tr>`}`;
 }
 
 /** @param {string} quantity */

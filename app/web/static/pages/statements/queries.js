@@ -12,7 +12,7 @@ query Statement($month: Month!, $before: Month!, $costCentre: String!) {
 }
 fragment Statement on Statement {
   month costCentre costCentreName status closedAt chargesHash currency total
-  lines { id rate rateName measure workspace userName originMonth quantity unit price amount }
+  lines { lineId rate rateName measure workspace userName originMonth quantity unit price amount }
 }`;
 
 export const EXPLANATION = `
