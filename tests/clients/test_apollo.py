@@ -153,7 +153,6 @@ async def test_four_months_of_two_organizations_stay_apart_in_the_cache(
     # ann and bob in vision, and in August and September bob in `old`.
     assert Counter(key.partition(":")[0] for key in found["keys"]) == {
         "ROOT_QUERY": 1,
-        "__META": 1,
         "Organization": 2,
         "ChargebackReport": 8,
         "Users": 8,
