@@ -245,11 +245,12 @@ CORRECTIONS = "originMonth figure amount workspace project userName"
 
 
 async def test_corrections_are_paged_in_their_order(feed: Feed, graphql: GraphQLClient) -> None:
-    """Late experiments of three users in three projects, found after September was closed."""
+    """After September was closed, a user and experiments of two workspaces turn up."""
     september = "2026-09-10T00:00:00Z"
     await feed(event("workspace.upserted", september, name="vision"))
     await graphql('mutation { closeMonth(month: "2026-09") { month } }')
     await feed(
+        event("user.upserted", september, username="ann", createdAt=september),
         *(
             event(
                 "experiment.created",
