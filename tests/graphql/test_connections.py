@@ -264,7 +264,7 @@ async def test_corrections_are_paged_in_their_order(feed: Feed, graphql: GraphQL
             for workspace in ("vision", "Äther")
             for project in ("a", "b")
             for username in ("ann", "bob")
-        )
+        ),
     )
     whole = (await graphql(REPORT.format(f"corrections {{ {CORRECTIONS} }}")))["chargebackReport"][
         "corrections"
