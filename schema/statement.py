@@ -8,7 +8,7 @@ from uuid import UUID
 
 import strawberry
 
-from app.db.levels import ReportWindow
+from app.db.report_windows import ReportWindow
 from app.domain.months import Month
 from resolvers.charge_lists import StatementKey, charge_lines_of_statements
 from resolvers.rows import Grouped, Selection
