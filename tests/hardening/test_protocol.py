@@ -5,7 +5,9 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
+import httpx
 import orjson
 import pytest
 import uvicorn
@@ -13,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.server.connection_limit import ConnectionLimit
 from app.server.http_protocol import BoundedHttpProtocol
+from tests.server_process import ServerProcess
 
 Address = tuple[str, int]
 
@@ -203,6 +206,40 @@ def test_waiting_connections_are_replaced_by_new_ones_at_the_limit(
 
     assert head.startswith(b"HTTP/1.1 200 ")
     assert time.monotonic() - began < 2
+
+
+@pytest.mark.long
+def test_many_unfinished_bodies_are_closed_and_others_are_served(service: ServerProcess) -> None:
+    """They used to stay open for ever, and a thousand of them shut everybody out."""
+    url = urlsplit(service.url)
+    target = (str(url.hostname), int(url.port or 80))
+    with contextlib.ExitStack() as stack:
+        wires = [
+            stack.enter_context(socket.create_connection(target, timeout=30)) for _ in range(1_500)
+        ]
+        for wire in wires:
+            wire.sendall(b"POST /api/events HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\nx")
+        assert httpx.get(f"{service.url}/healthz", timeout=30).status_code == 200
+
+        remaining, until = list(wires), time.monotonic() + 60
+        while remaining and time.monotonic() < until:
+            time.sleep(1)
+            remaining = [wire for wire in remaining if is_open(wire)]
+        assert remaining == []
+
+
+def is_open(wire: socket.socket) -> bool:
+    """Send a byte and read what has arrived; return whether the connection is still open."""
+    wire.settimeout(0.001)
+    try:
+        wire.sendall(b"x")
+        while wire.recv(65_536):
+            pass
+    except TimeoutError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def test_active_connections_are_never_replaced_and_health_checks_are_still_served() -> None:
