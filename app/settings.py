@@ -401,6 +401,11 @@ def read_password() -> str | None:
     return os.environ.get(PASSWORD_VARIABLE)
 
 
+def read_sudo_user() -> str | None:
+    """Return the user who called sudo; None without sudo."""
+    return os.environ.get("SUDO_USER")
+
+
 def redact_password(text: str) -> str:
     """Replace the secrets of a URL or a connection string by an ellipsis.
 

@@ -12,7 +12,7 @@ from app.domain.audit import OPERATOR, Action, Actor
 from app.domain.callers import Caller, Scope
 from app.services.audit import append_audit_event
 from app.services.organizations import find_organization
-from app.settings import Settings
+from app.settings import Settings, read_sudo_user
 from resolvers.context import Context
 
 
@@ -21,7 +21,7 @@ def current_operator() -> Actor:
 
     Under sudo it is the user who called it.
     """
-    user = os.environ.get("SUDO_USER") if os.geteuid() == 0 else None
+    user = read_sudo_user() if os.geteuid() == 0 else None
     return Actor(f"{OPERATOR.username}:{user or _account_name()}", OPERATOR.interface)
 
 

@@ -19,7 +19,7 @@ from app.domain.event_decoding import decode_lines
 from app.domain.events import EVENT_TYPE_BY_CLASS, EVENT_TYPES
 from app.domain.ids import organization_id
 from app.domain.keys import KeyText
-from app.services.rate_card import set_currency
+from app.services.rate_card_file import apply_rate_card, parse_rate_card
 from app.settings import Settings
 from schema import schema
 from tests.conftest import CONTRACT, NOW, Feed, FixedClock, GraphQLClient, MakeKey
@@ -118,27 +118,43 @@ def test_documented_queries_fit_the_schema(name: str) -> None:
     assert validate(schema._schema, parse(QUERIES[name])) == []
 
 
+RATE_CARD = """
+currency = "EUR"
+
+[cost_centres]
+4100 = "Perception"
+
+[rates.storage]
+name = "Storage"
+measure = "STORAGE"
+prices = { 2026-09 = 0.20 }
+"""
+
+
 @pytest.fixture
 async def demo(feed: Feed, clock: FixedClock, database: Database) -> None:
-    """A small organization with some months of history, like the demo's."""
+    """A small organization with three months of history and a rate card, like the demo's."""
     shape = OrganizationShape(workspaces=3, users=12, months=3)
     await feed(*generate_events(shape, seed=1, until=clock.now))
-    await set_currency(
-        database, organization_id(DEFAULT_ORGANIZATION), "EUR", by=OPERATOR, now=clock.now
-    )
+    card = parse_rate_card(RATE_CARD)
+    key = organization_id(DEFAULT_ORGANIZATION)
+    await apply_rate_card(database, key, card, by=OPERATOR, now=clock.now)
 
 
 @pytest.mark.usefixtures("demo")
 async def test_documented_queries_run_without_errors(
     graphql: GraphQLClient, make_key: MakeKey
 ) -> None:
+    report = await graphql('{ chargebackReport(month: "2026-10") { charges { lines { id } } } }')
+    charge = report["chargebackReport"]["charges"]["lines"][0]["id"]
     for name, query in QUERIES.items():
         key = KeyText.parse(await make_key("connector", Scope.EVENTS_WRITE))
         assert key is not None
 
-        answer = await graphql.execute(query, {"id": key.key_id, "month": "2026-10"})
+        variables = {"id": key.key_id, "month": "2026-10", "charge": charge}
+        response = await graphql.execute(query, variables)
 
-        assert "errors" not in answer, (name, answer)
+        assert "errors" not in response, (name, response)
 
 
 @pytest.mark.usefixtures("demo")
