@@ -413,7 +413,7 @@ def _create_tables() -> None:
         sa.Column("quantity_numerator", sa.Numeric(precision=60, scale=0), nullable=False),
         sa.Column("quantity_denominator", sa.Numeric(precision=60, scale=0), nullable=False),
         sa.Column("price", sa.Numeric(precision=20, scale=10), nullable=False),
-        sa.Column("booked", sa.Numeric(precision=40, scale=0), nullable=False),
+        sa.Column("booked", sa.Numeric(precision=60, scale=0), nullable=False),
         sa.ForeignKeyConstraint(
             ["organization_id", "month"],
             ["month_close.organization_id", "month_close.month"],
