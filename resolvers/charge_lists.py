@@ -74,7 +74,7 @@ async def charge_lines_of_reports(
     def to_lines(charges: MonthCharges) -> Iterable[Row]:
         start = 0 if after is None else charges.positions.get(after, len(charges.lines)) + 1
         rows = (
-            to_line_row(charges, position, with_id="id" in selection)
+            to_line_row(charges, position, with_id="line_id" in selection)
             for position, line in enumerate(charges.lines[start:], start)
             if cost_centre is None or (line.cost_centre or "") == cost_centre
         )
