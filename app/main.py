@@ -50,6 +50,7 @@ from resolvers.charges_cache import ChargesCache
 
 _MAX_LARGEST_BODIES = 4
 """Request bodies of the largest allowed size that fit in memory at once."""
+_SCIM_SLOTS = 4
 _CLOSED_REPORT_CACHE_BYTES = 67_108_864
 _RESPONSE_MEMORY_BYTES = 805_306_368
 """The full GraphQL report of the largest supported organization takes 420 MB."""
@@ -96,6 +97,7 @@ def create_app(
         auth_throttle=AuthThrottle(),
         query_limit=ConcurrencyLimit(settings.max_concurrent_queries_per_key),
         download_slots=TenantCapacity(max(1, database.pool_size // 2)),
+        scim_slots=TenantCapacity(_SCIM_SLOTS, tenant_limit=1),
         response_memory=TenantCapacity(_RESPONSE_MEMORY_BYTES),
         charges_cache=ChargesCache(),
         metrics=metrics,

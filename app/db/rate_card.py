@@ -247,6 +247,32 @@ async def upsert_assignments(
     )
 
 
+async def inherit_assignment(
+    tx: AsyncConnection, organization_id: UUID, source: UUID, heir: UUID, from_month: Month
+) -> None:
+    """Give a user the cost centre of another from a month on, unless the user has assignments."""
+    await tx.execute(
+        text("""
+            INSERT INTO assignment (organization_id, kind, entity_id, from_month, cost_centre)
+            SELECT organization_id, kind, CAST(:heir AS uuid), CAST(:month AS date), cost_centre
+            FROM assignment
+            WHERE organization_id = :organization_id AND kind = :kind AND entity_id = :source
+              AND from_month <= CAST(:month AS date)
+              AND NOT EXISTS (
+                  SELECT FROM assignment
+                  WHERE organization_id = :organization_id AND kind = :kind AND entity_id = :heir)
+            ORDER BY from_month DESC LIMIT 1
+        """),
+        {
+            "organization_id": organization_id,
+            "kind": AssignedKind.USER,
+            "source": source,
+            "heir": heir,
+            "month": from_month.first_day,
+        },
+    )
+
+
 async def select_names(
     tx: AsyncConnection, organization_id: UUID, kind: AssignedKind, ids: Sequence[UUID]
 ) -> dict[UUID, str]:

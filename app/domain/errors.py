@@ -21,6 +21,8 @@ class ChargebackError(Exception):
 
     code: ClassVar[str]
     status: ClassVar[int]
+    scim_type: str = ""
+    """SCIM's keyword for the error (RFC 7644, table 9); empty where there is none."""
 
     def __init__(self, message: str = "", **details: int) -> None:
         # Messages repeat values from the request, and one of them could be a misplaced API key.
@@ -51,6 +53,7 @@ class InvalidArgument(ChargebackError):
     """An argument or parameter has a value that is not allowed."""
 
     code, status = "INVALID_ARGUMENT", 400
+    scim_type = "invalidValue"
 
 
 class Unauthenticated(ChargebackError):
@@ -276,6 +279,13 @@ class AlreadyExists(ChargebackError):
     """The name is already in use."""
 
     code, status = "ALREADY_EXISTS", 409
+    scim_type = "uniqueness"
+
+
+class PreconditionFailed(ChargebackError):
+    """The resource has another version than the one that the client named."""
+
+    code, status = "PRECONDITION_FAILED", 412
 
 
 class SourceBusy(ChargebackError):

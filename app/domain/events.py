@@ -10,7 +10,8 @@ from msgspec import Meta, Struct
 
 from app.domain.ids import event_id
 
-Name = Annotated[str, Meta(min_length=1, max_length=512)]
+MAX_NAME_LENGTH = 512
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_LENGTH)]
 """The name of a user, workspace, project or experiment; 1 to 512 characters."""
 Identifier = Annotated[str, Meta(min_length=1, max_length=1024)]
 Instant = Annotated[datetime, Meta(tz=True)]
@@ -33,17 +34,18 @@ class UserUpserted(Struct, rename="camel", gc=False):
     """Properties of a user; properties that are left out keep their value."""
 
     username: Name
-    email: Annotated[str, Meta(min_length=1, max_length=512)] | None = None
+    email: Annotated[str, Meta(min_length=1, max_length=MAX_NAME_LENGTH)] | None = None
     created_at: Instant | None = None
     role: Role | None = None
     service_account: bool | None = None
     suspended: bool | None = None
 
 
-class UserReference(Struct, gc=False):
-    """Identifies a user."""
+class UserDeleted(Struct, rename="camel", gc=False):
+    """Identifies a user who was deleted; `renamed_to` is the username under which they go on."""
 
     username: Name
+    renamed_to: Name | None = None
 
 
 class WorkspaceReference(Struct, gc=False):
@@ -123,9 +125,9 @@ class UserUpsertedEvent(Event, tag="user.upserted"):
 
 
 class UserDeletedEvent(Event, tag="user.deleted"):
-    """A user was deleted."""
+    """A user was deleted, or goes on under another name."""
 
-    data: UserReference
+    data: UserDeleted
 
 
 class WorkspaceUpsertedEvent(Event, tag="workspace.upserted"):

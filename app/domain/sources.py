@@ -5,6 +5,17 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+SCIM_SOURCE = "/scim/v2"
+"""The source of the events that SCIM requests cause."""
+MLFLOW_PREFIX = "/mlflow/"
+"""What the sources of MLflow connectors start with."""
+RESERVED_PREFIXES = ("/scim/", MLFLOW_PREFIX)
+"""Sources that only the service itself uses.
+
+An event that others sent with the source and id of a later event of the service would make the
+later one a duplicate: a directory could then not suspend a user.
+"""
+
 
 class RunOutcome(StrEnum):
     """How a run of a source ended."""

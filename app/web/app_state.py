@@ -27,6 +27,7 @@ class AppState:
     Attributes:
         body_memory: Bytes of request bodies in memory.
         response_memory: Bytes of large responses in memory.
+        scim_slots: SCIM requests that write or search; an organization has one at a time.
         download_slots: Streaming documents, each of which holds a database connection.
     """
 
@@ -41,6 +42,7 @@ class AppState:
     auth_throttle: AuthThrottle
     query_limit: ConcurrencyLimit
     download_slots: TenantCapacity
+    scim_slots: TenantCapacity
     response_memory: TenantCapacity
     charges_cache: ChargesCache
     metrics: Metrics

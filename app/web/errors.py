@@ -20,7 +20,6 @@ from app.domain.errors import (
     Unauthenticated,
 )
 from app.domain.keys import redact_secrets
-from app.domain.scim.errors import ScimRefusal
 from app.observability.logs import log
 from app.observability.request_record import get_current_record, shorten_path
 from app.web.middleware.security_headers import add_security_headers
@@ -77,8 +76,8 @@ async def handle_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ChargebackError)  # noqa: S101  registered for this class only
     get_current_record().code = error.code
     if _is_scim(request):
-        scim_type = error.scim_type if isinstance(error, ScimRefusal) else ""
-        return _scim_error_response(str(error), error.status, error_headers(error), scim_type)
+        headers = error_headers(error)
+        return _scim_error_response(str(error), error.status, headers, error.scim_type)
     body: dict[str, Any] = {"msg": str(error), "code": error.status, "error": error.code}
     body |= error.details
     if isinstance(error, InvalidBatch):

@@ -1,4 +1,4 @@
-"""A directory that pushes accounts and groups."""
+"""A directory that pushes accounts and groups over SCIM."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,53 +8,59 @@ import httpx
 import pytest
 
 from app.domain.callers import Scope
-from tests.conftest import FixedClock, MakeKey
+from tests.conftest import FixedClock, GraphQLClient, MakeKey
 
 PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+REPORT = """
+query ($month: Month!) { chargebackReport(month: $month) {
+    users { numberOfUsers licensedUsers {
+        username email role suspended serviceAccount deletedAt } }
+    workspaces { name numberOfExperiments members { userName } formerMembers { userName } } } }
+"""
 
 
 @dataclass
 class Directory:
-    """Sends SCIM requests; the clock goes on a second before each."""
+    """Sends SCIM requests; the clock advances by a second before each."""
 
     client: httpx.AsyncClient
     key: str
     clock: FixedClock
 
-    async def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
+    async def send(self, method: str, path: str, **request: Any) -> httpx.Response:
         self.clock.now += timedelta(seconds=1)
         headers = {"Authorization": f"Bearer {self.key}"} | request.pop("headers", {})
         return await self.client.request(method, f"/scim/v2{path}", headers=headers, **request)
 
     async def get(self, path: str, **parameters: Any) -> dict[str, Any]:
-        answer = await self.ask("GET", path, params=parameters)
-        assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
+        response = await self.send("GET", path, params=parameters)
+        assert response.status_code == 200, response.text
+        document: dict[str, Any] = response.json()
+        return document
 
-    async def create(self, path: str, **said: Any) -> dict[str, Any]:
-        answer = await self.ask("POST", path, json=said)
-        assert answer.status_code == 201, answer.text
-        assert answer.headers["content-type"] == "application/scim+json"
-        created: dict[str, Any] = answer.json()
-        assert answer.headers["location"] == created["meta"]["location"]
+    async def create(self, path: str, **attributes: Any) -> dict[str, Any]:
+        response = await self.send("POST", path, json=attributes)
+        assert response.status_code == 201, response.text
+        assert response.headers["content-type"] == "application/scim+json"
+        created: dict[str, Any] = response.json()
+        assert response.headers["location"] == created["meta"]["location"]
         return created
 
     async def patch(self, path: str, *operations: dict[str, Any]) -> dict[str, Any]:
         body = {"schemas": [PATCH], "Operations": operations}
-        answer = await self.ask("PATCH", path, json=body)
-        assert answer.status_code == 200, answer.text
-        changed: dict[str, Any] = answer.json()
+        response = await self.send("PATCH", path, json=body)
+        assert response.status_code == 200, response.text
+        changed: dict[str, Any] = response.json()
         return changed
 
-    async def refusal(self, method: str, path: str, **request: Any) -> tuple[int, str, str]:
-        """Status, keyword and words of a refusal."""
-        answer = await self.ask(method, path, **request)
-        assert answer.headers["content-type"] == "application/scim+json", answer.text
-        body = answer.json()
+    async def expect_error(self, method: str, path: str, **request: Any) -> tuple[int, str, str]:
+        """Return the status, keyword and message of a rejected request."""
+        response = await self.send(method, path, **request)
+        assert response.headers["content-type"] == "application/scim+json", response.text
+        body = response.json()
         assert body["schemas"] == ["urn:ietf:params:scim:api:messages:2.0:Error"]
-        assert body["status"] == str(answer.status_code)
-        return answer.status_code, body.get("scimType", ""), body["detail"]
+        assert body["status"] == str(response.status_code)
+        return response.status_code, body.get("scimType", ""), body["detail"]
 
 
 @pytest.fixture
@@ -63,3 +69,19 @@ async def directory(
 ) -> Directory:
     key = await make_key("root", Scope.EVENTS_WRITE)
     return Directory(client, key, clock)
+
+
+class Report:
+    """What the report of a month says after a directory's requests."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.user_count = document["users"]["numberOfUsers"]
+        self.users = {each["username"]: each for each in document["users"]["licensedUsers"]}
+        self.workspaces = {
+            each["name"]: [member["userName"] for member in each["members"]]
+            for each in document["workspaces"]
+        }
+
+
+async def read_report(graphql: GraphQLClient, month: str = "2026-11") -> Report:
+    return Report((await graphql(REPORT, month=month))["chargebackReport"])

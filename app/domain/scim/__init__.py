@@ -1,1 +1,1 @@
-"""SCIM 2.0 (RFC 7643, RFC 7644): schemas, filters, patches, and what they say to the feed."""
+"""SCIM 2.0 (RFC 7643, RFC 7644) on scim2-models: resources, filters, patches, and their events."""

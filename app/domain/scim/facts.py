@@ -1,86 +1,130 @@
-"""What a change of a SCIM resource says to the feed."""
+"""The facts that a change of a SCIM resource states, as the data of events."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from app.domain.scim.schemas import Resource
-
-SOURCE = "/scim/v2"
-Fact = tuple[str, dict[str, Any]]
-"""The type of an event, and its data."""
+from app.domain.events import (
+    AnyEvent,
+    MemberAddedEvent,
+    MemberRemovedEvent,
+    MembershipReference,
+    Role,
+    UserDeleted,
+    UserDeletedEvent,
+    UserUpserted,
+    UserUpsertedEvent,
+    WorkspaceReference,
+    WorkspaceUpsertedEvent,
+)
+from app.domain.scim.resources import Attributes
 
 _SERVICE_ACCOUNT = "serviceaccount"
 _ADMIN = "admin"
 
 
-def user_facts(before: Resource | None, after: Resource, workspaces: list[str]) -> Iterator[Fact]:
-    """Facts of a user who was created or changed.
+class Fact(NamedTuple):
+    """The class and the data of an event."""
 
-    Another name is another user: the old one is deleted, the new one takes over the memberships.
-
-    Args:
-        before: The user as it was; None when it was created.
-        after: The user as it is.
-        workspaces: The groups that it belongs to.
-    """
-    said = _user(after)
-    if before is not None and _user(before) == said:
-        return
-    renamed = before is not None and before["userName"] != after["userName"]
-    if before is not None and renamed:
-        yield "user.deleted", {"username": before["userName"]}
-    yield "user.upserted", said if before is None or renamed else _withdrawing(_user(before), said)
-    for workspace in workspaces if renamed else ():
-        yield "member.added", {"workspace": workspace, "username": after["userName"]}
+    event_class: Callable[..., AnyEvent]
+    data: Any
 
 
-def _withdrawing(before: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
-    """What is no longer said is not, where leaving it out would let it stand."""
-    otherwise = {"role": "MEMBER", "serviceAccount": False}
-    return {**{key: value for key, value in otherwise.items() if key in before}, **said}
+@dataclass(frozen=True, slots=True)
+class UserProperties:
+    """What the report knows about a user."""
+
+    username: str
+    email: str | None
+    is_admin: bool
+    is_service_account: bool
+    suspended: bool
+
+    @classmethod
+    def of(cls, user: Attributes) -> "UserProperties":
+        """Return the properties of a SCIM user."""
+        user_type = user.get("userType", "").replace(" ", "").replace("_", "").lower()
+        return cls(
+            username=user["userName"],
+            email=_first_value(user.get("emails", [])),
+            is_admin=_is_admin(user.get("roles", [])),
+            is_service_account=user_type == _SERVICE_ACCOUNT,
+            suspended=user.get("active") is False,
+        )
 
 
-def _user(user: Resource) -> dict[str, Any]:
-    said: dict[str, Any] = {
-        "username": user["userName"],
-        "suspended": user.get("active", True) is False,
-    }
-    if email := _email(user):
-        said["email"] = email
-    if any(str(role.get("value", "")).lower() == _ADMIN for role in user.get("roles", ())):
-        said["role"] = "ADMIN"
-    if user.get("userType", "").replace(" ", "").replace("_", "").lower() == _SERVICE_ACCOUNT:
-        said["serviceAccount"] = True
-    return said
+def _first_value(values: list[Attributes]) -> str | None:
+    """Return the primary value, or else the first."""
+    filled = [each for each in values if each.get("value")]
+    primary = [each for each in filled if each.get("primary")]
+    return (primary or filled)[0]["value"] if filled else None
 
 
-def _email(user: Resource) -> str | None:
-    """The primary address, or else the first."""
-    emails = [each for each in user.get("emails", ()) if each.get("value")]
-    primary = [each for each in emails if each.get("primary")]
-    return str((primary or emails)[0]["value"]) if emails else None
+def _is_admin(roles: list[Attributes]) -> bool:
+    """Return whether the primary role is ADMIN, or any of them if none is primary."""
+    deciding = [each for each in roles if each.get("primary")] or roles
+    return any(each.get("value", "").lower() == _ADMIN for each in deciding)
 
 
-def group_facts(
-    before: tuple[str, set[str]] | None, after: tuple[str, set[str]]
+def created_user(user: UserProperties) -> Iterator[Fact]:
+    """Yield the facts of a new user."""
+    yield _upserted(user, None)
+
+
+def changed_user(
+    before: UserProperties, after: UserProperties, workspaces: Collection[str]
 ) -> Iterator[Fact]:
-    """Facts of a group that was created or changed: its name, and the usernames of its members.
+    """Yield the facts of a user who was changed and belongs to these workspaces.
 
-    Another name is another workspace, to which the members go; the old one keeps its experiments.
+    Names identify users, so the facts of a rename delete one user and announce another, who takes
+    over the memberships.
     """
-    (name, members) = after
-    former_name, former = before or (name, set())
-    if former_name != name:
-        yield from left(former_name, former)
-        former = set()
-    if before is None or former_name != name:
-        yield "workspace.upserted", {"name": name}
-    yield from left(name, former - members)
-    for username in sorted(members - former):
-        yield "member.added", {"workspace": name, "username": username}
+    if before == after:
+        return
+    if before.username == after.username:
+        yield _upserted(after, before)
+        return
+    yield Fact(UserDeletedEvent, UserDeleted(before.username, renamed_to=after.username))
+    yield _upserted(after, None)
+    for workspace in workspaces:
+        yield from added_members(workspace, [after.username])
 
 
-def left(workspace: str, usernames: set[str]) -> Iterator[Fact]:
-    """Facts of members who are none any more; nothing else of the workspace changes."""
-    for username in sorted(usernames):
-        yield "member.removed", {"workspace": workspace, "username": username}
+def _upserted(user: UserProperties, before: UserProperties | None) -> Fact:
+    """State a role or a service account; where one ended, state the opposite.
+
+    What is never stated leaves room for another source to state it.
+    """
+    was_admin = before is not None and before.is_admin
+    role: Role | None = "ADMIN" if user.is_admin else "MEMBER" if was_admin else None
+    is_stated = user.is_service_account or (before is not None and before.is_service_account)
+    data = UserUpserted(
+        username=user.username,
+        email=user.email,
+        role=role,
+        service_account=user.is_service_account if is_stated else None,
+        suspended=user.suspended,
+    )
+    return Fact(UserUpsertedEvent, data)
+
+
+def deleted_user(username: str) -> Iterator[Fact]:
+    """Yield the facts of a deleted user."""
+    yield Fact(UserDeletedEvent, UserDeleted(username))
+
+
+def created_workspace(name: str) -> Iterator[Fact]:
+    """Yield the facts of a new workspace."""
+    yield Fact(WorkspaceUpsertedEvent, WorkspaceReference(name))
+
+
+def added_members(workspace: str, usernames: Iterable[str]) -> Iterator[Fact]:
+    """Yield the facts of new members."""
+    for username in usernames:
+        yield Fact(MemberAddedEvent, MembershipReference(workspace, username))
+
+
+def removed_members(workspace: str, usernames: Iterable[str]) -> Iterator[Fact]:
+    """Yield the facts of members who left."""
+    for username in usernames:
+        yield Fact(MemberRemovedEvent, MembershipReference(workspace, username))

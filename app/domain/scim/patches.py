@@ -1,222 +1,186 @@
-"""PATCH (RFC 7644, section 3.5.2): operations applied to a resource.
+"""PATCH requests (RFC 7644, section 3.5.2), applied by scim2-models.
 
-Two things are taken that clients send although the RFC does not have them: names of operations in
-capitals, and values beside `remove` that say which of several to remove.
+Some rules differ from the RFC, because directories need them:
+
+- Roles that are added replace the earlier ones: Entra adds the new role and never removes the old.
+- A value without a path may repeat read-only attributes: Okta sends the group's id with its name.
+- Members of groups are a set (`app.domain.scim.members`).
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from app.domain.scim.errors import ScimRefusal
-from app.domain.scim.filters import Equals, Filter, parsed_within
-from app.domain.scim.schemas import (
-    Attribute,
-    Resource,
-    Schema,
-    checked,
-    checked_value,
-    sub_attribute,
+from scim2_models import Context, PatchOp, Path
+
+from app.domain.scim.errors import InvalidScimRequest, show_value, translate_scim_errors
+from app.domain.scim.members import MemberChanges, is_member_path
+from app.domain.scim.parsing import READ_ONLY, ResourceState, check_resource, dump_resource
+from app.domain.scim.resources import (
+    GROUPS,
+    POLICY,
+    USERS,
+    Attributes,
+    Group,
+    ResourceKind,
+    User,
 )
 
-MOST_OPERATIONS = 1_000
-_PATH = re.compile(r"(?P<name>[A-Za-z$][\w$-]*)(?:\[(?P<filter>.*)\])?(?:\.(?P<sub>[\w$-]+))?")
+MAX_OPERATIONS = 1_000
+MAX_PATH = 1_000
+"""The most characters of a path."""
+MAX_COMPARISONS = 100_000
+"""The most operations times values: each operation may look at every value."""
 
 
-class _Target(NamedTuple):
-    """What an operation is about."""
+class _Operation(NamedTuple):
+    """One operation; `position` counts from 0."""
 
-    attribute: Attribute
-    chosen: Filter | None
-    equals: Equals | None
-    sub: Attribute | None
+    position: int
+    op: str
+    path: str | None
+    value: Any
+    has_value: bool
+
+    @property
+    def where(self) -> str:
+        return f"Operations[{self.position}]: "
+
+    def to_request(self) -> dict[str, Any]:
+        """Return a PATCH of this operation alone."""
+        operation = {"op": self.op}
+        if self.path is not None:
+            operation["path"] = self.path
+        if self.has_value:
+            operation["value"] = self.value
+        return {"schemas": [str(PatchOp.__schema__)], "Operations": [operation]}
 
 
-def patched(schema: Schema, resource: Resource, body: Any) -> Resource:
-    """The resource after the operations of a request, checked.
+def patch_resource(kind: ResourceKind, attributes: Attributes, body: Any) -> ResourceState:
+    """Return what a PATCH makes of a resource.
 
     Raises:
-        ScimRefusal: An operation cannot be read or applied; says which.
+        InvalidScimRequest: An operation cannot be read or applied.
     """
-    changed = _copied(resource)
-    for index, operation in enumerate(_operations(body)):
-        try:
-            _apply(schema, changed, operation)
-        except ScimRefusal as refusal:
-            where = f"Operations[{index}]: "
-            raise ScimRefusal(f"{where}{refusal}", refusal.scim_type) from None
-    return checked(schema, changed)
+    if kind is GROUPS:
+        return _patch_group(attributes, body)
+    operations = [_replace_roles(each) for each in _parse_operations(USERS, body, split="roles")]
+    return ResourceState(_apply(USERS, attributes, operations), MemberChanges())
 
 
-def _copied(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _copied(inner) for name, inner in value.items()}
-    return [_copied(inner) for inner in value] if isinstance(value, list) else value
+def _patch_group(attributes: Attributes, body: Any) -> ResourceState:
+    members, others = MemberChanges(), []
+    for operation in _parse_operations(GROUPS, body, split="members"):
+        with translate_scim_errors(f"{operation.where}{operation.path}: "):
+            path = Path[Group](operation.path or "")
+            if is_member_path(path):
+                members.apply(operation.op, path, operation.value)
+            else:
+                others.append(operation)
+    return ResourceState(_apply(GROUPS, attributes, others), members)
 
 
-def _operations(body: Any) -> list[Mapping[str, Any]]:
+def _parse_operations(kind: ResourceKind, body: Any, *, split: str) -> Iterator[_Operation]:
+    """Yield the operations; `split` is an attribute that gets operations of its own."""
     given = {name.lower(): value for name, value in body.items()} if isinstance(body, dict) else {}
     operations = given.get("operations")
     if not isinstance(operations, list) or not operations:
-        raise ScimRefusal("Operations: a list of operations is needed.", "invalidSyntax")
-    if len(operations) > MOST_OPERATIONS:
-        raise ScimRefusal(f"Operations: at most {MOST_OPERATIONS}.", "tooMany")
-    return operations
+        raise InvalidScimRequest("Operations: must be a list of operations.", "invalidSyntax")
+    if len(operations) > MAX_OPERATIONS:
+        raise InvalidScimRequest(
+            f"Operations: at most {MAX_OPERATIONS}; got {len(operations)}.", "tooMany"
+        )
+    for index, document in enumerate(operations):
+        with translate_scim_errors(f"Operations[{index}]: "):
+            operation = _parse_operation(index, document)
+        yield from _split_value(kind, operation, split)
 
 
-def _apply(schema: Schema, resource: Resource, operation: Any) -> None:
-    if not isinstance(operation, dict):
-        raise ScimRefusal("must be an object.", "invalidSyntax")
-    name, path, value = (operation.get(key) for key in ("op", "path", "value"))
-    act = _ACTS.get(str(name).lower())
-    if act is None:
-        raise ScimRefusal(f"op: must be add, remove or replace; got {name!r}.", "invalidSyntax")
-    if path not in (None, ""):
-        act(resource, _target(schema, path), value)
+def _parse_operation(index: int, document: Any) -> _Operation:
+    if not isinstance(document, dict):
+        raise InvalidScimRequest("must be an object.", "invalidSyntax")
+    given = {name.lower(): value for name, value in document.items()}
+    op, path, value = str(given.get("op")).lower(), given.get("path") or None, given.get("value")
+    if op not in {"add", "remove", "replace"}:
+        got = show_value(given.get("op"))
+        message = f"op: must be add, remove or replace; got {got}."
+        raise InvalidScimRequest(message, "invalidSyntax")
+    if path is None and op == "remove":
+        raise InvalidScimRequest("path: is required to remove.", "noTarget")
+    if path is None and not isinstance(value, dict):
+        raise InvalidScimRequest(f"value: must be an object; got {show_value(value)}.")
+    if path is not None and not isinstance(path, str):
+        raise InvalidScimRequest(f"path: must be a text; got {show_value(path)}.", "invalidPath")
+    if path is not None and len(path) > MAX_PATH:
+        raise InvalidScimRequest(
+            f"path: must have at most {MAX_PATH} characters; got {len(path)}.", "invalidPath"
+        )
+    return _Operation(index, op, path, value, "value" in given)
+
+
+def _split_value(kind: ResourceKind, operation: _Operation, split: str) -> Iterator[_Operation]:
+    """Yield an operation without a path as two: one for an attribute, one for the others."""
+    if operation.path is not None:
+        yield operation
         return
-    if act is _remove:
-        raise ScimRefusal("path: is needed to remove.", "noTarget")
-    if not isinstance(value, dict):
-        raise ScimRefusal("value: must be an object where there is no path.")
-    for key, inner in value.items():
-        if key.lower().startswith("urn:") and isinstance(inner, dict):
-            continue  # An extension, which is not kept.
-        if key.lower() != "schemas":
-            act(resource, _target(schema, key), inner)
+    rest = {}
+    for name, value in operation.value.items():
+        local = name.lower().removeprefix(f"{kind.schema.lower()}:")
+        if local == split:
+            yield operation._replace(path=split, value=value)
+        elif local not in READ_ONLY:
+            rest[name] = value
+    if rest:
+        yield operation._replace(value=rest)
 
 
-def _target(schema: Schema, path: Any) -> _Target:
-    if not isinstance(path, str):
-        raise ScimRefusal(f"path: must be a text; got {path!r}.", "invalidPath")
-    local = path.removeprefix(f"{schema.id}:")
-    match = _PATH.fullmatch(local)
-    if match is None:
-        raise ScimRefusal(f"path: {path!r} cannot be read.", "invalidPath")
-    attribute = schema.find(match["name"])
-    sub = sub_attribute(attribute, match["sub"]) if match["sub"] else None
-    if attribute.read_only or (sub is not None and sub.read_only):
-        raise ScimRefusal(f"{path}: only the service says it.", "mutability")
-    chosen, equals = None, None
-    if match["filter"] is not None:
-        if not attribute.multi_valued:
-            raise ScimRefusal(f"{attribute.name}: has one value alone.", "invalidPath")
-        chosen, equals = parsed_within(attribute, match["filter"])
-    return _Target(attribute, chosen, equals, sub)
+def _replace_roles(operation: _Operation) -> _Operation:
+    with translate_scim_errors(f"{operation.where}{operation.path}: "):
+        path = Path[User](operation.path or "")
+        binding = path.resolve()
+    if operation.op != "add" or binding is None or path.value_filter is not None:
+        return operation
+    is_whole = binding.field_name == "roles" and binding.sub_field_name is None
+    return operation._replace(op="replace") if is_whole else operation
 
 
-def _add(resource: Resource, target: _Target, value: Any) -> None:
-    attribute = target.attribute
-    if target.chosen is not None or (target.sub is not None and attribute.multi_valued):
-        _change_chosen(resource, target, value, create=True)
-    elif target.sub is not None:
-        _set_sub(resource.setdefault(attribute.name, {}), target.sub, value)
-    elif attribute.multi_valued:
-        known = resource.setdefault(attribute.name, [])
-        for each in checked_value(attribute, value):
-            if not any(_same(each, other) for other in known):
-                if isinstance(each, dict) and each.get("primary"):
-                    _none_primary(known)
-                known.append(each)
-    elif attribute.type == "complex":
-        resource[attribute.name] = {
-            **resource.get(attribute.name, {}),
-            **checked_value(attribute, value),
-        }
-    else:
-        resource[attribute.name] = checked_value(attribute, value)
+def _apply(kind: ResourceKind, attributes: Attributes, operations: list[_Operation]) -> Attributes:
+    if not operations:
+        return attributes
+    _limit_comparisons(attributes, operations)
+    resource = check_resource(kind, attributes, Context.DEFAULT)
+    for operation in operations:
+        about = f"{operation.where}{operation.path}: " if operation.path else operation.where
+        with translate_scim_errors(about):
+            patch = PatchOp.__class_getitem__(kind.model).model_validate(
+                operation.to_request(),
+                scim_ctx=Context.RESOURCE_PATCH_REQUEST,
+                scim_policy=POLICY,
+            )
+            patch.patch(resource, scim_policy=POLICY)
+    return dump_resource(resource)
 
 
-def _replace(resource: Resource, target: _Target, value: Any) -> None:
-    attribute = target.attribute
-    if value in (None, []) and target.chosen is None:
-        _remove(resource, target, None)
-    elif target.chosen is not None or (target.sub is not None and attribute.multi_valued):
-        _change_chosen(resource, target, value, create=False)
-    elif target.sub is not None:
-        _set_sub(resource.setdefault(attribute.name, {}), target.sub, value)
-    elif attribute.type == "complex" and not attribute.multi_valued:
-        _add(resource, target, value)
-    else:
-        resource[attribute.name] = checked_value(attribute, value)
+def _limit_comparisons(attributes: Attributes, operations: list[_Operation]) -> None:
+    values = _count_values([attributes, *(each.value for each in operations)])
+    count = sum(
+        len(each.value) if each.op == "remove" and isinstance(each.value, list) else 1
+        for each in operations
+    )
+    if count * values > MAX_COMPARISONS:
+        raise InvalidScimRequest(
+            f"Operations: {count} operations on {values} values are too many; send fewer at a "
+            "time.",
+            "tooMany",
+        )
 
 
-def _remove(resource: Resource, target: _Target, value: Any) -> None:
-    attribute = target.attribute
-    if attribute.required:
-        raise ScimRefusal(f"{attribute.name}: is required.", "mutability")
-    known = resource.get(attribute.name)
-    if known is None:
-        return
-    if target.chosen is not None:
-        _remove_chosen(resource, target, target.chosen)
-    elif target.sub is not None:
-        for each in known if attribute.multi_valued else [known]:
-            each.pop(target.sub.name, None)
-    elif attribute.multi_valued and value:
-        unwanted = checked_value(attribute, value)
-        resource[attribute.name] = [
-            each for each in known if not any(_same(each, other) for other in unwanted)
-        ]
-    else:
-        del resource[attribute.name]
-
-
-def _remove_chosen(resource: Resource, target: _Target, chosen: Filter) -> None:
-    known = resource[target.attribute.name]
-    if target.sub is None:
-        resource[target.attribute.name] = [each for each in known if not chosen(each)]
-        return
-    for each in filter(chosen, known):
-        each.pop(target.sub.name, None)
-
-
-def _change_chosen(resource: Resource, target: _Target, value: Any, *, create: bool) -> None:
-    """Change the values that a filter chooses, or all where there is none."""
-    known = resource.setdefault(target.attribute.name, [])
-    chosen = [each for each in known if target.chosen is None or target.chosen(each)]
-    if not chosen:
-        if target.equals is None or not (create or target.sub is not None):
-            raise ScimRefusal("path: no value matches the filter.", "noTarget")
-        # `emails[type eq "work"].value` of a user without such an address begins one.
-        chosen = [{target.equals.attribute: target.equals.value}]
-        known += chosen
-    for each in chosen:
-        if target.sub is not None:
-            _set_sub(each, target.sub, value)
-            if target.sub.name == "primary" and each["primary"]:
-                _none_primary([other for other in known if other is not each])
-        else:
-            single = checked_value(target.attribute, value)
-            if not create:
-                each.clear()
-            each.update(single[0])
-
-
-def _set_sub(holder: Resource, sub: Attribute, value: Any) -> None:
-    if value is None:
-        holder.pop(sub.name, None)
-    else:
-        holder[sub.name] = checked_value(sub, value)
-
-
-def _none_primary(values: list[Any]) -> None:
-    for each in values:
-        each.pop("primary", None)
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Values are the same when their `value` and `type` are; other texts about them may differ."""
-    if not (isinstance(one, dict) and isinstance(other, dict)):
-        return bool(one == other)
-    if "value" not in one or "value" not in other:
-        return one == other
-    return one["value"] == other["value"] and (
-        "type" not in one or "type" not in other or one["type"] == other["type"]
+def _count_values(documents: Iterable[Any]) -> int:
+    """Return how many values there are in documents of attributes, and in lists of values."""
+    return sum(
+        sum(map(_count_items, each.values())) if isinstance(each, dict) else _count_items(each)
+        for each in documents
     )
 
 
-_ACTS: dict[str, Callable[[Resource, _Target, Any], None]] = {
-    "add": _add,
-    "replace": _replace,
-    "remove": _remove,
-}
+def _count_items(value: Any) -> int:
+    return len(value) if isinstance(value, list) else 1
