@@ -14,6 +14,8 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.domain.text import normalize_name
+
 DEFAULT_ENV_FILE = Path("/etc/default/chargeback")
 PASSWORD_VARIABLE = "PGPASSWORD"  # noqa: S105  the name of a variable
 """PostgreSQL's own variable; `db move` takes the new database's password from it."""
@@ -36,7 +38,7 @@ def _parse_bool(value: object) -> object:
 
 def _parse_names(value: object) -> object:
     if isinstance(value, str):
-        return frozenset(name.strip() for name in value.split(",") if name.strip())
+        return frozenset(normalize_name(name.strip()) for name in value.split(",") if name.strip())
     return value
 
 

@@ -26,6 +26,7 @@ from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import InvalidArgument
 from app.domain.months import Month
 from app.domain.sections import Section, SectionOrder
+from app.domain.text import normalize_name
 from app.export.report import ExportQuery, list_workspaces, read_export
 from app.export.writers import FileFormat
 from app.server.store import run_with_store
@@ -169,7 +170,7 @@ def show_report(
         by,
         order or default_order,
         top,
-        workspace,
+        None if workspace is None else normalize_name(workspace),
         output,
         out,
         skip,

@@ -18,7 +18,9 @@ from app.domain.event_problems import (
     MAX_EXAMINED_BYTES,
     describe_invalid_event,
     find_nul_problems,
+    find_reserved_sources,
     find_time_problems,
+    normalize_names,
 )
 from app.domain.events import EARLIEST, AnyEvent
 from app.domain.validation_messages import MALFORMED_JSON, describe_malformed_json
@@ -45,7 +47,7 @@ _RAW_BATCH_DECODER: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decod
 def decode_body(
     media_type: str, body: bytes, *, now: datetime, not_before: datetime = EARLIEST
 ) -> list[AnyEvent]:
-    """Return the events of a body of one of `MEDIA_TYPES`.
+    """Return the events of a request's body of one of `MEDIA_TYPES`.
 
     Args:
         media_type: How the events are separated.
@@ -58,11 +60,15 @@ def decode_body(
     """
     try:
         if media_type == BATCH:
-            return decode_batch(body, now=now, not_before=not_before)
-        if media_type == SINGLE:
-            return decode_lines([body], now=now, not_before=not_before)
-        _require_few_lines(body)
-        return decode_lines(io.BytesIO(body), now=now, not_before=not_before)
+            events = decode_batch(body, now=now, not_before=not_before)
+        elif media_type == SINGLE:
+            events = decode_lines([body], now=now, not_before=not_before)
+        else:
+            _require_few_lines(body)
+            events = decode_lines(io.BytesIO(body), now=now, not_before=not_before)
+        if problems := list(islice(find_reserved_sources(enumerate(events)), MAX_PROBLEMS)):
+            raise InvalidBatch(problems)
+        return events
     except InvalidBatch as error:
         error.event_count = _count_events(media_type, body)
         raise
@@ -96,12 +102,13 @@ def decode_lines(
     """
     events: list[tuple[int, AnyEvent]] = []
     problems: list[EventProblem] = []
-    has_nul = False
+    has_nul, is_plain = False, True
     for index, line in enumerate(lines, first_index):
         if not line.strip():
             continue
         text = _truncate_to_microseconds(line)
         has_nul = has_nul or _ESCAPED_NUL in text
+        is_plain = is_plain and _is_plain(text)
         try:
             events.append((index, _DECODER.decode(text)))
         except MALFORMED_JSON:
@@ -111,6 +118,8 @@ def decode_lines(
                 problems.append(_describe_problem(index, text, error))
                 if len(problems) >= MAX_PROBLEMS:
                     break
+    if not is_plain:
+        problems += islice(normalize_names(events), MAX_PROBLEMS)
     return _require_valid(events, problems, now, not_before, has_nul=has_nul)
 
 
@@ -131,7 +140,14 @@ def decode_batch(body: bytes, *, now: datetime, not_before: datetime = EARLIEST)
             events += enumerate(_BATCH_DECODER.decode(text))
         except MALFORMED_JSON:
             problems = _list_batch_problems(text, now, not_before)
+    if not _is_plain(text):
+        problems = [*problems, *islice(normalize_names(events), MAX_PROBLEMS)]
     return _require_valid(events, problems, now, not_before, has_nul=_ESCAPED_NUL in text)
+
+
+def _is_plain(text: bytes) -> bool:
+    """Return whether all names in a text are ASCII, which needs no normalization."""
+    return text.isascii() and _ESCAPE not in text
 
 
 def _truncate_to_microseconds(text: bytes) -> bytes:
@@ -180,6 +196,9 @@ _SEVEN_DIGITS = re.compile(rb"\.[0-9]{7}")
 _FINER_TIME = re.compile(rb'("(?:time|createdAt)"\s*:\s*"[0-9T:t -]{19}\.[0-9]{6})[0-9]+')
 _ESCAPED_NUL = b"\\u0000"
 _BACKSLASH = ord("\\")
+
+
+_ESCAPE = b"\\u"
 
 
 def _require_valid(

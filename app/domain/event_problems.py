@@ -12,12 +12,14 @@ from app.domain.events import (
     CLOCK_SKEW,
     EARLIEST_ACCOUNT,
     EVENT_TYPES,
+    MAX_NAME_LENGTH,
     AnyEvent,
     Channel,
     Role,
     UserUpsertedEvent,
 )
-from app.domain.text import NUL
+from app.domain.sources import RESERVED_PREFIXES
+from app.domain.text import NUL, normalize_name
 from app.domain.validation_messages import MALFORMED_JSON, MISSING, describe_validation_error
 
 _ALLOWED_VALUES: Mapping[str, Sequence[str]] = {
@@ -73,6 +75,32 @@ def find_nul_problems(events: Iterable[tuple[int, AnyEvent]]) -> Iterable[EventP
             if NUL in value:
                 yield EventProblem(
                     index, field, f"must not contain the character U+0000; got {value!r}"
+                )
+
+
+def find_reserved_sources(events: Iterable[tuple[int, AnyEvent]]) -> Iterable[EventProblem]:
+    """Yield the events whose source only the service itself may use."""
+    for index, event in events:
+        if event.source.startswith(RESERVED_PREFIXES):
+            reserved = ", ".join(RESERVED_PREFIXES)
+            message = f"must not start with {reserved}, which are reserved; got {event.source!r}"
+            yield EventProblem(index, "source", message)
+
+
+def normalize_names(events: Iterable[tuple[int, AnyEvent]]) -> Iterable[EventProblem]:
+    """Normalize the names and emails of events; yield those that become too long by it."""
+    for index, event in events:
+        for field, value in msgspec.structs.asdict(event.data).items():
+            if not isinstance(value, str) or value.isascii():
+                continue
+            name = normalize_name(value)
+            setattr(event.data, field, name)
+            if len(name) > MAX_NAME_LENGTH:
+                yield EventProblem(
+                    index,
+                    f"data.{field}",
+                    f"must have at most {MAX_NAME_LENGTH} characters in Unicode's form C; "
+                    f"got {len(name)}",
                 )
 
 

@@ -15,7 +15,7 @@ from app.domain.audit import OPERATOR, Action, Actor, AuditEvent
 from app.domain.callers import Caller, Scope
 from app.domain.errors import Forbidden, InvalidArgument, NotFound
 from app.domain.keys import RANDOM_BYTES, KeyText
-from app.domain.text import NUL, require_text
+from app.domain.text import NUL, normalize_name, require_text
 from app.services.audit import append_audit_event
 from app.services.sessions import is_listed_admin
 from app.settings import Settings
@@ -47,6 +47,7 @@ async def create_key(
             label is invalid, or the expiry is in the past.
         NotFound: There is no such cost centre.
     """
+    username = normalize_name(username)
     require_text("username", username, 512)
     require_text("label", label, 200)
     if not scopes:
@@ -169,6 +170,7 @@ async def require_may_create_key(
     Raises:
         Forbidden: The key would have more rights than the caller.
     """
+    username = normalize_name(username)
     async with database.transaction(caller.organization_id) as tx:
         account = (
             None if NUL in username else await select_user(tx, caller.organization_id, username)

@@ -20,7 +20,7 @@ from app.connectors.mlflow.rest import RestAccountDirectory, RestStore
 from app.db.engine import Database
 from app.db.external_database import ExternalDatabase
 from app.domain.errors import InvalidArgument
-from app.domain.sources import SourceBatch
+from app.domain.sources import MLFLOW_PREFIX, SourceBatch
 from app.services.sources import ActiveSourceRun, open_source_run
 
 KIND = "mlflow"
@@ -70,7 +70,7 @@ async def read_mlflow_batches(
             directory=directory,
             artifacts=artifacts,
             rule=rule,
-            events=EventWriter(f"/mlflow/{name}"),
+            events=EventWriter(f"{MLFLOW_PREFIX}{name}"),
             load_checkpoint=load_checkpoint,
             now_ms=int(now.timestamp() * 1000),
             settle_ms=timedelta(days=options.settle_days) // timedelta(milliseconds=1),

@@ -44,7 +44,7 @@ from app.domain.rates import (
     RateCard,
     effective,
 )
-from app.domain.text import NUL
+from app.domain.text import NUL, normalize_name
 from app.services.audit import append_audit_event
 
 MAX_CODE_LENGTH = 50
@@ -240,6 +240,7 @@ class RateCardChange(NamedTuple):
             MonthClosed: An entry starts in a closed month.
             NotFound: A workspace, user or cost centre is not known.
         """
+        entries = [entry._replace(name=normalize_name(entry.name)) for entry in entries]
         for entry in entries:
             self._require_open(entry.from_month, f"{entry.kind.lower()} {entry.name!r}")
         codes = [entry.cost_centre for entry in entries if entry.cost_centre is not None]

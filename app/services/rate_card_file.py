@@ -14,6 +14,7 @@ from app.domain.audit import Actor
 from app.domain.errors import InvalidArgument
 from app.domain.months import Month
 from app.domain.rates import AssignedKind, CostCentre, Measure, Rate, RateCard, Split
+from app.domain.text import normalize_document
 from app.services.rate_card import AssignmentEntry, RateCardChange, change_rate_card, entity_id
 
 E = TypeVar("E", bound=StrEnum)
@@ -53,7 +54,7 @@ def parse_rate_card(text: str) -> RateCardFile:
         InvalidMonth: A month is not written `YYYY-MM`.
     """
     try:
-        document = tomllib.loads(text, parse_float=Decimal)
+        document = normalize_document(tomllib.loads(text, parse_float=Decimal))
     except tomllib.TOMLDecodeError as error:
         raise InvalidArgument(f"rate card: not TOML: {error}.") from None
     known = {"currency", "cost_centres", "rates", "workspaces", "users"}

@@ -13,6 +13,7 @@ from app.domain.callers import Caller, Scope
 from app.domain.errors import InvalidArgument
 from app.domain.months import Month
 from app.domain.sections import Section, SectionOrder
+from app.domain.text import normalize_name
 from app.export.report import ExportQuery, read_export
 from app.export.writers import FileFormat, stream_export
 from app.web.app_state import get_app_state
@@ -77,7 +78,7 @@ def _parse_request(parameters: Mapping[str, str], current: Month) -> _ExportRequ
         _choose_sections(parameters, form),
         order or (SectionOrder.AVERAGE if top else SectionOrder.NAME),
         top,
-        parameters.get("workspace"),
+        normalize_name(parameters["workspace"]) if "workspace" in parameters else None,
         skip or 0,
     )
     return _ExportRequest(query, form, parameters.get("organization"))

@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from app.domain.errors import BodyTooLarge
 from app.domain.keys import redact_secrets
+from app.domain.text import normalize_document, normalize_name
 from app.web.body import IDENTITY, IncompleteBody, parse_content_encoding, read_body
 from app.web.content_type import MediaType, parse_content_type, parse_media_type
 
@@ -125,7 +126,8 @@ def _names_persisted_query(document: bytes) -> bool:
 
 def _decode(document: bytes, expectation: str) -> GraphQLRequest:
     try:
-        return msgspec.json.decode(document, type=GraphQLRequest)
+        request = msgspec.json.decode(document, type=GraphQLRequest)
+        return request if document.isascii() and b"\\u" not in document else _normalize(request)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         reason = str(error)
     except RecursionError:
@@ -133,6 +135,13 @@ def _decode(document: bytes, expectation: str) -> GraphQLRequest:
     if _names_persisted_query(document):
         raise PersistedQueryNotSupported
     raise InvalidRequest(400, f"{expectation}: {reason}.")
+
+
+def _normalize(request: GraphQLRequest) -> GraphQLRequest:
+    """Normalize the names that the query and its variables contain."""
+    request.query = normalize_name(request.query)
+    request.variables = normalize_document(request.variables)
+    return request
 
 
 def negotiate_media_type(accept: str) -> str:

@@ -19,7 +19,7 @@ from app.domain.errors import InvalidMonth, InvalidReport
 from app.domain.events import EARLIEST, EARLIEST_ACCOUNT, Count, Name
 from app.domain.months import Month
 from app.domain.sizes import MEGABYTE
-from app.domain.text import NUL
+from app.domain.text import NUL, normalize_document
 from app.domain.validation_messages import (
     MALFORMED_JSON,
     describe_malformed_json,
@@ -170,6 +170,9 @@ def read_report(text: bytes, origin: str) -> Report:
     except MALFORMED_JSON as error:
         reason = describe_malformed_json(error)
         raise InvalidReport(f"{origin}: not a chargeback report: {reason}.") from None
+    if not text.isascii() or b"\\u" in text:
+        content = normalize_document(content)
+        text = msgspec.json.encode(content)
     try:
         document = msgspec.json.decode(text, type=Document)
         month = Month.parse(document.report_date)
