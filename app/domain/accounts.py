@@ -15,12 +15,14 @@ T = TypeVar("T")
 class AccountFact(NamedTuple):
     """One `user.upserted` event, or `user.deleted` if `deleted`.
 
-    None marks a property that the event left out.
+    `renamed` marks a deletion after which the user goes on under another name. None marks a
+    property that the event left out.
     """
 
     occurred_at: datetime
     deleted: bool
     uid: UUID
+    renamed: bool = False
     email: str | None = None
     created_at: datetime | None = None
     role: str | None = None
@@ -33,7 +35,8 @@ class AccountState:
     """A user as one month's report shows it.
 
     Attributes:
-        licensed: Whether the account existed at any time in the month.
+        licensed: Whether the account existed at any time in the month, and did not go on under
+            another name, which then has the licence.
         email: Null when no event gave one.
         role: `ADMIN` or `MEMBER`.
         service_account: Whether a program uses the account.
@@ -59,6 +62,7 @@ class AccountLifespan:
 
     lifespan: Lifespan
     facts: Sequence[AccountFact]
+    ends_with_rename: bool
 
     def state_in(self, month: Month) -> AccountState:
         """Return the account as it is at the month's end.
@@ -70,7 +74,7 @@ class AccountLifespan:
         known = [fact for fact in self.facts if fact.occurred_at < end] or [self.facts[0]]
         created_at = _latest(fact.created_at for fact in known)
         return AccountState(
-            licensed=ended_at is None or ended_at >= month.start,
+            licensed=self._is_licensed_in(month),
             email=_latest(fact.email for fact in known),
             role=_latest(fact.role for fact in known) or "MEMBER",
             service_account=_latest(fact.service_account for fact in known) or False,
@@ -79,6 +83,12 @@ class AccountLifespan:
             created_at_is_inferred=created_at is None and not self._has_stated_start,
             deleted_at=ended_at if ended_at is not None and ended_at < end else None,
         )
+
+    def _is_licensed_in(self, month: Month) -> bool:
+        ended_at = self.lifespan.ended_at
+        if ended_at is None:
+            return True
+        return ended_at >= month.end if self.ends_with_rename else ended_at > month.start
 
     @property
     def _has_stated_start(self) -> bool:
@@ -101,7 +111,11 @@ def build_account_lifespans(facts: Iterable[AccountFact]) -> list[AccountLifespa
         if fact.created_at and fact.created_at < fact.occurred_at
     }
     lifespans = build_lifespans(starts, (fact.occurred_at for fact in ordered if fact.deleted))
-    return [AccountLifespan(lifespan, _facts_during(lifespan, upserts)) for lifespan in lifespans]
+    renames = {fact.occurred_at for fact in ordered if fact.renamed}
+    return [
+        AccountLifespan(lifespan, _facts_during(lifespan, upserts), lifespan.ended_at in renames)
+        for lifespan in lifespans
+    ]
 
 
 def account_state_in(lifespans: Sequence[AccountLifespan], month: Month) -> AccountState | None:

@@ -17,13 +17,14 @@ from app.domain.accounts import (
     account_state_in,
     build_account_lifespans,
 )
-from app.domain.events import UserDeletedEvent, UserUpserted, UserUpsertedEvent
+from app.domain.events import UserDeleted, UserDeletedEvent, UserUpserted, UserUpsertedEvent
 from app.domain.figures import Figure
 from app.domain.ids import user_id
 from app.domain.months import Month
 from app.ingest.batch import Batch
 
 _decode = msgspec.json.Decoder(UserUpserted).decode
+_decode_deletion = msgspec.json.Decoder(UserDeleted).decode
 
 
 async def store_accounts(batch: Batch) -> None:
@@ -72,7 +73,8 @@ async def _load_facts(batch: Batch, users: set[UUID]) -> Mapping[UUID, Sequence[
 
 def _to_fact(row: Any) -> AccountFact:
     if row.type == "user.deleted":
-        return AccountFact(row.occurred_at, deleted=True, uid=row.uid)
+        renamed = _decode_deletion(row.data).renamed_to is not None
+        return AccountFact(row.occurred_at, deleted=True, uid=row.uid, renamed=renamed)
     data = _decode(row.data)
     return AccountFact(
         row.occurred_at,

@@ -21,6 +21,7 @@ from app.domain.events import (
     ProjectDeletedEvent,
     ProjectUpsertedEvent,
     UsageRecordedEvent,
+    UserDeleted,
     UserDeletedEvent,
     UserUpserted,
     UserUpsertedEvent,
@@ -28,6 +29,8 @@ from app.domain.events import (
     WorkspaceUpsertedEvent,
 )
 from app.domain.months import Month
+
+_TICK = timedelta(microseconds=1)
 
 Name = tuple[str, ...]
 """Key of a row: (workspace), (workspace, project), (workspace, username) or (username)."""
@@ -156,8 +159,7 @@ class _ReplayState:
     def apply(self, event: AnyEvent) -> None:
         at = event.time
         if isinstance(event, UserUpsertedEvent | UserDeletedEvent):
-            data = event.data if isinstance(event, UserUpsertedEvent) else None
-            self.accounts[event.data.username].append((at, data))
+            self.accounts[event.data.username].append((at, event.data))
         if at >= self.month.end:
             return
         match event:
@@ -291,8 +293,8 @@ class _ReplayState:
         )
 
 
-UserHistory = list[tuple[datetime, UserUpserted | None]]
-"""Upserts of a user in order of time; None marks a deletion."""
+UserHistory = list[tuple[datetime, UserUpserted | UserDeleted]]
+"""Upserts and deletions of a user in order of time."""
 
 
 def _sum_usage(used: list[tuple[datetime, int]]) -> tuple[int, datetime | None]:
@@ -305,7 +307,11 @@ def _to_account_row(history: UserHistory, month: Month) -> UserRow:
     if not begun:
         return UserRow()
     started_at, ended_at = begun[-1]
-    upserts = [(at, data) for at, data in history if data is not None]
+    upserts = [(at, data) for at, data in history if isinstance(data, UserUpserted)]
+    renames = [at for at, data in history if isinstance(data, UserDeleted) and data.renamed_to]
+    # The licence of a user who was renamed goes to the new name, and a deletion at the month's
+    # first instant was before the month.
+    last_unlicensed = month.end - _TICK if ended_at in renames else month.start
     during = [
         upsert
         for upsert in upserts
@@ -321,7 +327,7 @@ def _to_account_row(history: UserHistory, month: Month) -> UserRow:
         return values[-1] if values else default
 
     return UserRow(
-        licensed=ended_at is None or ended_at >= month.start,
+        licensed=ended_at is None or ended_at > last_unlicensed,
         email=last("email", None),
         role=last("role", "MEMBER"),
         service_account=last("service_account", False),
@@ -334,11 +340,11 @@ def _to_account_row(history: UserHistory, month: Month) -> UserRow:
 
 def _lifespans(history: UserHistory) -> list[tuple[datetime, datetime | None]]:
     """Return the lifespans of an account. At the same instant, creation precedes deletion."""
-    moments = {(at, data is None) for at, data in history}
+    moments = {(at, isinstance(data, UserDeleted)) for at, data in history}
     moments |= {
         (data.created_at, False)
         for at, data in history
-        if data is not None and data.created_at is not None and data.created_at < at
+        if isinstance(data, UserUpserted) and data.created_at and data.created_at < at
     }
     lifespans: list[tuple[datetime, datetime | None]] = []
     for at, is_deletion in sorted(moments):

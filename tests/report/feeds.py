@@ -97,6 +97,7 @@ _usage = _fact(
 _facts = st.one_of(
     _upserted,
     _fact("user.deleted", _of("username")),
+    _fact("user.deleted", _of("username", renamedTo=_names["username"])),
     _fact("workspace.upserted", {"name": st.sampled_from(_WORKSPACES)}),
     _fact("workspace.deleted", {"name": st.sampled_from(_WORKSPACES)}),
     _fact("member.added", _of("workspace", "username")),

@@ -351,8 +351,13 @@ class MonthReport:
         }
         ended_at = lifespan.ended_at
         deleted_at = ended_at if ended_at is not None and ended_at < self.month_end else None
+        is_renamed = deleted_at is not None and any(
+            fact.at == deleted_at and fact.data["username"] == username
+            for fact in self.facts
+            if fact.type == "user.deleted" and fact.data.get("renamedTo") is not None
+        )
         return {
-            "licensed": deleted_at is None or deleted_at >= self.start,
+            "licensed": deleted_at is None or (deleted_at > self.start and not is_renamed),
             "email": last("email", None),
             "role": last("role", "MEMBER"),
             "createdAt": _format_time(
