@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import orjson
 
 from app.db.engine import Database, Transaction
-from app.db.organizations import lock_organization, set_lock_timeout
+from app.db.organizations import lock_organization, set_batch_timeouts
 from app.db.rate_card import inherit_assignment
 from app.db.scim import (
     StoredResource,
@@ -173,7 +173,7 @@ async def remove_resource(
 
 async def _begin(tx: Transaction, organization_id: UUID, now: datetime) -> datetime:
     """Lock the organization; return a time later than every earlier change, whatever the clock."""
-    await set_lock_timeout(tx)
+    await set_batch_timeouts(tx)
     await lock_organization(tx, organization_id)
     last = await select_last_change(tx, organization_id)
     return now if last is None else max(now, last + _TICK)

@@ -15,7 +15,7 @@ from app.domain.scim.projection import Projection
 from app.domain.scim.resources import KINDS, ResourceKind
 from app.services.scim.reads import MAX_RESULTS
 from app.web.app_state import get_app_state
-from app.web.body import declared_length, read_body
+from app.web.body import read_body
 from app.web.conditional import join_header_lines, parse_etags
 from app.web.content_type import parse_content_type
 from app.web.errors import SCIM_MEDIA_TYPE, SCIM_PREFIX
@@ -119,11 +119,13 @@ async def parsed_body(request: Request, caller: Caller) -> AsyncIterator[Any]:
     if name not in {SCIM_MEDIA_TYPE, "application/json"}:
         allowed = f"{SCIM_MEDIA_TYPE} or application/json"
         raise UnsupportedMediaType(f"Content-Type must be {allowed}; got {name or 'none'}.")
-    length = declared_length(request)
-    expected = _MAX_BODY_BYTES if length is None else min(length, _MAX_BODY_BYTES)
-    state = get_app_state(request)
-    async with state.body_memory.acquire(caller.organization_id, _PARSED_SIZE * expected):
-        body = await read_body(request, _MAX_BODY_BYTES, _too_large)
+    async with get_app_state(request).body_memory.hold(caller.organization_id) as memory:
+        body = await read_body(
+            request,
+            _MAX_BODY_BYTES,
+            _too_large,
+            reserve=lambda size: memory.grow(_PARSED_SIZE * size),
+        )
         try:
             document = orjson.loads(body)
         except orjson.JSONDecodeError as error:
