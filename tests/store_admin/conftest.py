@@ -1,4 +1,4 @@
-"""Stores given by URL, to which no connection is open."""
+"""Stores that tests open by URL; no connection to them is open."""
 
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,7 +19,7 @@ _names = itertools.count(1)
 
 @pytest.fixture
 async def make_store(postgres: str, template: str) -> AsyncIterator[MakeStore]:
-    """Creates stores with some events, and returns their URLs."""
+    """A function that creates a store with these events and returns its URL."""
     stores = []
 
     async def make(*lines: bytes) -> str:

@@ -1,4 +1,4 @@
-"""A restore, move or backup that is killed loses nothing; the next opening clears what it left.
+"""A killed restore, move or backup loses nothing, and the next opening removes its leftovers.
 
 PostgreSQL's programs are replaced by scripts that kill the command at a named step, so a real
 process ends there with SIGKILL.
@@ -62,7 +62,7 @@ async def run_until_killed(url: str, *arguments: str | Path) -> None:
 
 
 async def assert_whole(url: str, expected_counts: dict[str, int]) -> None:
-    """The store opens with the rows that it should have, verified, and nothing else is left."""
+    """Assert that the store opens with the expected rows, verifies, and has no staging schema."""
     async with open_database(url, Path()) as database, database.owner_transaction() as tx:
         assert not (
             await tx.exec_driver_sql(f"SELECT to_regnamespace('{STAGING_SCHEMA}')")

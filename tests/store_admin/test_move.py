@@ -1,4 +1,4 @@
-"""From one store to a server: over TCP, as a user who owns a database and nothing else."""
+"""Move a store to a server over TCP, as a user who owns only a database."""
 
 import asyncio
 import subprocess
@@ -22,19 +22,21 @@ from tests.store_admin.conftest import MakeStore, create_events, ignore_month
 
 @pytest.fixture(scope="module")
 async def second(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[str, int]]:
-    """A second PostgreSQL: its URL for the superuser, and the TCP port where it answers."""
+    """A second PostgreSQL: the superuser's URL, and a TCP port that leads to it."""
     async with EmbeddedPostgres(tmp_path_factory.mktemp("server")) as postgres:
         owner = await asyncpg.connect(postgres.url)
         await owner.execute("CREATE ROLE tenant LOGIN PASSWORD 'p@ss word'")
         await owner.close()
         (folder,) = parse_qs(urlsplit(postgres.url).query)["host"]
-        async with await asyncio.start_server(_to(f"{folder}/.s.PGSQL.5432"), "127.0.0.1") as tcp:
+        async with await asyncio.start_server(
+            _forward_to(f"{folder}/.s.PGSQL.5432"), "127.0.0.1"
+        ) as tcp:
             yield postgres.url, tcp.sockets[0].getsockname()[1]
 
 
 @pytest.fixture
 async def server(second: tuple[str, int]) -> str:
-    """The URL of an empty database on the second PostgreSQL, of an ordinary user."""
+    """The URL of an empty database on the second PostgreSQL, for an ordinary user."""
     superuser, port = second
     owner = await asyncpg.connect(superuser)
     await owner.execute("DROP DATABASE IF EXISTS reports")
@@ -46,32 +48,32 @@ async def server(second: tuple[str, int]) -> str:
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def _to(socket: str) -> Serve:
-    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+def _forward_to(socket: str) -> Serve:
+    async def copy_stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
-            while piece := await reader.read(65_536):
-                writer.write(piece)
+            while chunk := await reader.read(65_536):
+                writer.write(chunk)
                 await writer.drain()
         writer.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner_reader, inner_writer = await asyncio.open_unix_connection(socket)
-        await asyncio.gather(carry(reader, inner_writer), carry(inner_reader, writer))
+        await asyncio.gather(copy_stream(reader, inner_writer), copy_stream(inner_reader, writer))
 
     return serve
 
 
-async def moved(source: str, target: str) -> None:
+async def move_store(source: str, target: str) -> None:
     await move(source, target, NOW, programs=None, on_month=ignore_month)
 
 
-async def test_every_row_is_on_the_server_and_the_old_store_as_it_was(
+async def test_every_row_is_copied_and_the_old_store_is_unchanged(
     make_store: MakeStore, server: str
 ) -> None:
     source = await make_store(*create_events())
     before = await select_row_counts(source)
 
-    await moved(source, server)
+    await move_store(source, server)
 
     assert await select_row_counts(server) == before == await select_row_counts(source)
     assert before["event"] == 4
@@ -101,34 +103,32 @@ async def test_the_password_comes_from_the_environment_and_not_from_the_command_
     assert (await select_row_counts(server))["event"] == 4
 
 
-async def test_a_server_that_holds_events_is_left_alone(
-    make_store: MakeStore, server: str
-) -> None:
-    await moved(await make_store(*create_events()), server)
+async def test_a_server_with_events_is_left_unchanged(make_store: MakeStore, server: str) -> None:
+    await move_store(await make_store(*create_events()), server)
 
     with pytest.raises(StoreNotEmpty, match="choose an empty one"):
-        await moved(await make_store(), server)
+        await move_store(await make_store(), server)
 
     assert (await select_row_counts(server))["event"] == 4
 
 
-async def test_a_store_that_is_served_is_not_moved(make_store: MakeStore, server: str) -> None:
+async def test_a_store_in_use_is_not_moved(make_store: MakeStore, server: str) -> None:
     source = await make_store(*create_events())
     service = await asyncpg.connect(source)
 
     with pytest.raises(StoreInUse, match="stop the service"):
-        await moved(source, server)
+        await move_store(source, server)
     await service.close()
 
     assert await select_row_counts(server) == {}
 
 
-async def test_a_server_that_cannot_be_reached_is_named(make_store: MakeStore) -> None:
+async def test_an_unreachable_server_is_reported(make_store: MakeStore) -> None:
     with pytest.raises(StoreUnavailable, match="PostgreSQL cannot be reached"):
-        await moved(await make_store(), "postgresql://nobody@127.0.0.1:1/none")
+        await move_store(await make_store(), "postgresql://nobody@127.0.0.1:1/none")
 
 
-async def test_a_server_that_asks_for_tls_needs_programs_that_know_it(
+async def test_a_server_that_requires_tls_needs_programs_with_tls(
     server: str, tmp_path: Path
 ) -> None:
     with pytest.raises(DumpFailed, match="SSL"):

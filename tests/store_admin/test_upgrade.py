@@ -1,4 +1,4 @@
-"""An upgrade is rehearsed, waits for no table for ever, and leaves a later schema alone."""
+"""Upgrades: dry run, lock timeout, and work on the schema of a later release."""
 
 import asyncpg
 import pytest
@@ -28,12 +28,12 @@ async def empty(make_store: MakeStore) -> str:
     return url
 
 
-async def test_a_rehearsal_says_what_it_would_do_and_does_nothing(empty: str) -> None:
-    waiting = await pending_migrations(empty)
+async def test_a_dry_run_lists_the_statements_and_changes_nothing(empty: str) -> None:
+    pending = await pending_migrations(empty)
 
     statements = await dry_run_upgrade(empty)
 
-    assert waiting[0] == "0001_initial Initial schema"
+    assert pending[0] == "0001_initial Initial schema"
     assert any(statement.startswith("CREATE TABLE organization") for statement in statements)
     assert await select_row_counts(empty) == {}
 
@@ -42,7 +42,7 @@ async def test_a_rehearsal_says_what_it_would_do_and_does_nothing(empty: str) ->
     assert "organization" in await select_row_counts(empty)
 
 
-async def test_a_table_in_use_stops_the_upgrade_in_words(make_store: MakeStore) -> None:
+async def test_a_table_in_use_stops_the_upgrade_with_the_reason(make_store: MakeStore) -> None:
     url = await make_store()
     await execute(url, "ALTER TABLE session DISABLE ROW LEVEL SECURITY")
     user = await asyncpg.connect(url)
@@ -62,10 +62,10 @@ LATER = """
     CREATE INDEX event_by_time ON event (organization_id, occurred_at);
     UPDATE alembic_version SET version_num = '9999'
 """
-"""What the next release may do to the schema by the rules: add."""
+"""Changes that the rules allow the next release: additions only."""
 
 
-async def test_this_release_starts_reads_and_writes_on_the_schema_of_the_next(
+async def test_this_release_works_on_the_schema_of_the_next(
     make_store: MakeStore,
 ) -> None:
     url = await make_store(*create_events())
