@@ -1,11 +1,10 @@
 """How figures differ from those of an earlier month."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from fractions import Fraction
 from typing import Any
 
+from app.domain.changes import to_percent
 from app.domain.presence import Presence
-from app.domain.sizes import to_hundredths
 from resolvers.rows import Grouped, Row, Selection
 
 ReadPrevious = Callable[[Sequence[tuple[Any, ...]], Selection], Awaitable[Grouped]]
@@ -79,7 +78,4 @@ def _change(name: str, value: Any, before: Any) -> tuple[Any, float | None]:
         return None, None
     if name in _HUNDREDTHS_OF:
         value, before = round(100 * value), round(100 * before)
-    absolute = value - before
-    if not before:
-        return absolute, None
-    return absolute, to_hundredths(100 * Fraction(absolute) / abs(Fraction(before))) / 100
+    return value - before, to_percent(value - before, before)

@@ -1,10 +1,11 @@
 """The sections of an exported report: all workspaces, projects, members, users or corrections."""
 
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from app.db.corrections import select_corrected_figures
 from app.db.report_sections import select_section_rows, select_section_totals
-from app.db.report_windows import bind_reports
+from app.db.report_windows import ReportWindow, bind_reports
 from app.db.statements import Statement
 from app.domain.sections import Section, SectionOrder
 from resolvers.context import Context
@@ -22,6 +23,10 @@ class SectionQuery(NamedTuple):
         order: By name, or by a figure with the largest first; ties by name.
         first: At most so many rows; None is all.
         workspace: Only what belongs to this workspace.
+        skip: With `first`, leave out so many rows before these.
+        is_descending: The direction; None is the order's own.
+        idle_since: Only users, or projects, that are idle since then.
+        compared_with: The report to compare with.
     """
 
     section: Section
@@ -29,11 +34,24 @@ class SectionQuery(NamedTuple):
     first: int | None = None
     workspace: str | None = None
     skip: int = 0
+    is_descending: bool | None = None
+    idle_since: datetime | None = None
+    compared_with: ReportWindow | None = None
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The parameters of its statements."""
-        return {"first": self.first, "skip": self.skip, "workspace": self.workspace}
+        return {
+            "first": self.first,
+            "skip": self.skip,
+            "workspace": self.workspace,
+            "idle_since": self.idle_since,
+        }
+
+    def bind(self, window: ReportWindow) -> dict[str, Any]:
+        """Return the parameters of its statements for a report."""
+        others = [] if self.compared_with is None else [self.compared_with]
+        return {**bind_reports([window], one=True, others=others), **self.parameters}
 
 
 def stream_section_rows(context: Context, report: ReportKey, query: SectionQuery) -> RowStream:
@@ -48,14 +66,19 @@ def stream_section_rows(context: Context, report: ReportKey, query: SectionQuery
       `last_used_at`, `licences` (1 or 0), `ui_usage_count`, `sdk_usage_count`
     - `experiments`, `unmeasured`, `experiments_created`, `size_bytes`, `size_in_mb`,
       `byte_microseconds`, `average_hundredths`
+    - `average_hundredths_before`, if the query compares with another report: rows that only that
+      report has are added, with figures of 0
 
     Source: the month table of the section.
     """
     statement = select_section_rows(
         query.section,
         order=query.order,
+        is_descending=query.is_descending,
         is_limited=query.first is not None,
         in_workspace=query.workspace is not None,
+        is_idle=query.idle_since is not None,
+        is_compared=query.compared_with is not None,
     )
     return _stream(context, report, statement, query)
 
@@ -72,9 +95,14 @@ async def totals_of_section(
     Source: the month table of the section.
     """
     organization_id, window = report
-    statement = select_section_totals(query.section, in_workspace=query.workspace is not None)
-    bound = {**bind_reports([window], one=True), **query.parameters}
-    (row,) = await context.snapshot.fetch_rows(statement, bound, organization_id=organization_id)
+    statement = select_section_totals(
+        query.section,
+        in_workspace=query.workspace is not None,
+        is_idle=query.idle_since is not None,
+    )
+    (row,) = await context.snapshot.fetch_rows(
+        statement, query.bind(window), organization_id=organization_id
+    )
     return {name: row[position] for name, position in statement.columns.items()}
 
 
@@ -102,8 +130,7 @@ def _stream(
     context: Context, report: ReportKey, statement: Statement, query: SectionQuery
 ) -> RowStream:
     organization_id, window = report
-    bound = {**bind_reports([window], one=True), **query.parameters}
     chunks = context.snapshot.iter_chunks(
-        statement, bound, _ROWS_PER_CHUNK, organization_id=organization_id
+        statement, query.bind(window), _ROWS_PER_CHUNK, organization_id=organization_id
     )
     return RowStream(statement.columns, chunks)

@@ -25,7 +25,7 @@ from app.domain.audit import Action
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import InvalidArgument
 from app.domain.months import Month
-from app.domain.sections import Section, SectionOrder
+from app.domain.sections import REPORT_SECTIONS, Direction, Section, SectionOrder
 from app.domain.text import normalize_name
 from app.export.report import ExportQuery, list_workspaces, read_export
 from app.export.writers import FileFormat
@@ -70,6 +70,9 @@ class ReportRequest(NamedTuple):
     output: Path | None = None
     out: Path | None = None
     skip: int = 0
+    is_descending: bool | None = None
+    compared_with: Month | None = None
+    idle_days: int | None = None
 
     @property
     def query(self) -> ExportQuery:
@@ -82,6 +85,9 @@ class ReportRequest(NamedTuple):
             self.top,
             self.workspace,
             self.skip,
+            self.is_descending,
+            self.compared_with,
+            self.idle_days,
         )
 
     @property
@@ -91,7 +97,7 @@ class ReportRequest(NamedTuple):
         if self.form not in {Format.XLSX, Format.JSON}:
             return (Section.WORKSPACE,)
         has_users = self.workspace is None and self.out is None
-        return tuple(each for each in Section if has_users or each is not Section.USER)
+        return tuple(each for each in REPORT_SECTIONS if has_users or each is not Section.USER)
 
     @property
     def is_document(self) -> bool:
@@ -121,7 +127,28 @@ def show_report(
         SectionOrder | None,
         typer.Option(
             metavar="|".join(SectionOrder),
-            help="By name, or the largest first. Default: name; with --top average.",
+            help="By name, or the largest first. Default: name; with --top average. growth "
+            "compares with the month before, unless --compare names another.",
+        ),
+    ] = None,
+    direction: Annotated[
+        Direction | None,
+        typer.Option(metavar="|".join(Direction), help="Turn the order round."),
+    ] = None,
+    compare: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MONTH",
+            help="An earlier month: adds its average, or amount, and the change; what is gone is "
+            "listed too.",
+        ),
+    ] = None,
+    idle_days: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Only users, or projects, that were idle for N days when the month ended.",
+            min=1,
         ),
     ] = None,
     since: Annotated[
@@ -174,6 +201,9 @@ def show_report(
         output,
         out,
         skip,
+        None if direction is None else direction is Direction.DESCENDING,
+        _parse_compared(compare, order, first_month),
+        idle_days,
     )
     _validate(request)
     run_with_store(
@@ -189,6 +219,12 @@ def _parse_months(month: str | None, since: str | None, until: str | None) -> tu
     if month is None and since is not None and until is not None:
         return Month.parse(since), Month.parse(until)
     raise InvalidArgument("Give one MONTH, or both --from MONTH and --to MONTH.")
+
+
+def _parse_compared(compare: str | None, order: SectionOrder | None, month: Month) -> Month | None:
+    if compare is not None:
+        return Month.parse(compare)
+    return month.plus(-1) if order is SectionOrder.GROWTH else None
 
 
 def _format_of(output: Path | None) -> Format:
@@ -212,11 +248,12 @@ def _validate(request: ReportRequest) -> None:
         )
     if request.output and request.out:
         raise InvalidArgument("--output writes one file, --out one for each workspace.")
-    if request.out and (request.workspace or request.by is Section.USER):
-        raise InvalidArgument("--split-by workspace has no --workspace and no --by user.")
-    if request.is_document and (
-        request.workspace or request.top or request.first_month != request.last_month
-    ):
+    if request.out and (request.workspace or request.by in {Section.USER, Section.COST_CENTRE}):
+        raise InvalidArgument(
+            f"--split-by workspace has no --workspace and no --by {request.by or 'user'}."
+        )
+    chosen = (request.workspace, request.top, request.compared_with, request.idle_days)
+    if request.is_document and (any(chosen) or request.first_month != request.last_month):
         raise InvalidArgument(
             "--format json without --by is the document of one month: name a section with --by."
         )

@@ -11,7 +11,7 @@ from app.cli.tables import TableRow, print_table
 from app.console import stdout
 from app.domain.sections import Section
 from app.export.report import ReportExport, SectionTable, Summary
-from app.export.rows import ROW_CLASSES, Column, ExportRow, Kind, RowType, columns_of
+from app.export.rows import OF_CHARGES, OF_COMPARISONS, Column, ExportRow, Kind, RowType
 
 
 class _Layout(NamedTuple):
@@ -59,6 +59,12 @@ _LAYOUTS: Mapping[Section, _Layout] = {
         ("licences", "ui_usage_count", "sdk_usage_count", *_STORAGE),
         ("experiments", "size_in_mb", "ui_usage_count", "sdk_usage_count", "licences"),
     ),
+    Section.COST_CENTRE: _Layout(
+        "cost_centre_name",
+        ("cost_centre", "cost_centre_name"),
+        ("amount", "currency", "amount_before", "amount_change", "change_in_percent"),
+        ("currency",),
+    ),
 }
 _STATES: Mapping[RowType, str] = {
     RowType.DELETED_WORKSPACE: " (deleted)",
@@ -83,9 +89,9 @@ async def print_export(export: ReportExport, console: Console = stdout) -> None:
 async def _print_section(
     summaries: Sequence[Summary], table: SectionTable, console: Console
 ) -> None:
-    layout, has_months = _LAYOUTS[table.section], len(summaries) > 1
+    layout, has_months = _complete(_LAYOUTS[table.section], table), len(summaries) > 1
     fields = (*(("month",) if has_months else ()), *layout.names, *layout.figures)
-    columns = _columns_by_field(table)
+    columns = dict(zip(table.fields, table.columns, strict=True))
     headings = {name: columns[name].heading for name in fields}
     rows: list[TableRow] = []
     previous: RowType | None = None
@@ -109,9 +115,17 @@ async def _print_section(
     )
 
 
-def _columns_by_field(table: SectionTable) -> Mapping[str, Column]:
-    names = ROW_CLASSES[table.section]._fields
-    return dict(zip(names, columns_of(table.section), strict=True))
+def _complete(layout: _Layout, table: SectionTable) -> _Layout:
+    """Add what the section shows of charges and comparisons; drop other figures before these."""
+    added = [name for name in table.fields if name in OF_CHARGES | OF_COMPARISONS]
+    if not added or table.section is Section.COST_CENTRE:
+        return layout._replace(figures=[name for name in layout.figures if name in table.fields])
+    others = [name for name in layout.figures if name != "average_size_in_mb"]
+    drop = [*layout.drop, *(name for name in others if name not in layout.drop), "currency"]
+    shown = {*layout.names, *layout.figures, *added}
+    return layout._replace(
+        figures=[*layout.figures, *added], drop=[name for name in drop if name in shown]
+    )
 
 
 def _format_cell(row: ExportRow, name: str, column: Column, layout: _Layout) -> str:
@@ -133,6 +147,10 @@ def _format_value(value: Any, kind: Kind) -> str:
         return f"{value:%Y-%m-%d}"
     if kind is Kind.COUNT:
         return f"{value:,}"
+    if kind is Kind.PERCENT:
+        return f"{value:,.2f} %"
+    if kind is Kind.AMOUNT:
+        return f"{value:,f}"
     return f"{value:,.2f}" if kind is Kind.MEGABYTES else str(value)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import DateTime, Select, and_, bindparam, func, select
+from sqlalchemy import ColumnElement, DateTime, Select, and_, bindparam, func, select
 
 from app.db.figures import gone_columns, storage_columns
 from app.db.levels import LevelQuery, contains_text, select_columns
@@ -24,11 +24,13 @@ ORDERS = {
     "NAME": Order("project_id", by_column("name")),
     **orders_by_storage("project_id", identity=("workspace_id", "project_id")),
 }
+# A project whose activity is unknown does not match.
+PROJECT_IS_IDLE: ColumnElement[bool] = ProjectMonth.last_experiment_at < bindparam(
+    "idle_since", type_=DateTime(timezone=True)
+)
 CONDITIONS = {
     "name_contains": contains_text(ProjectMonth.name, bindparam("name_contains")),
-    # A project whose activity is unknown does not match.
-    "idle_since": ProjectMonth.last_experiment_at
-    < bindparam("idle_since", type_=DateTime(timezone=True)),
+    "idle_since": PROJECT_IS_IDLE,
 }
 """The conditions that a project filter can set, by parameter name."""
 

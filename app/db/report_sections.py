@@ -4,7 +4,8 @@ Unlike the lists of a report, a section has existing and former entities in one 
 all workspaces, so that its rows add up to the organization.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import (
@@ -25,14 +26,16 @@ from sqlalchemy import (
 from app.db.figures import (
     average_hundredths,
     flow_if_measured,
+    number,
     storage_columns,
     to_bigint,
 )
 from app.db.levels import LevelQuery, limit_rows
-from app.db.report_windows import ORGANIZATION, Report
+from app.db.projects import PROJECT_IS_IDLE
+from app.db.report_windows import ORGANIZATION, Report, other_report
 from app.db.statements import compile_once
 from app.db.tables import MemberMonth, ProjectMonth, UserMonth, Workspace, WorkspaceMonth
-from app.db.users import is_licensed
+from app.db.users import is_licensed, user_is_idle
 from app.db.workspaces import count_in_workspace, count_per_workspace
 from app.domain.sections import Section, SectionOrder
 
@@ -44,23 +47,42 @@ _ORDERS = {
 }
 _STOCKS = ("number_of_members", "number_of_projects", "experiments", "unmeasured", "size_bytes")
 _FLOWS = ("experiments_created", "licences", "ui_usage_count", "sdk_usage_count")
+_FIGURES = frozenset((*_STOCKS, *_FLOWS, "size_in_mb", "byte_microseconds", "average_hundredths"))
 
 
 @compile_once
 def select_section_rows(
-    section: Section, *, order: SectionOrder, is_limited: bool, in_workspace: bool
+    section: Section,
+    *,
+    order: SectionOrder,
+    is_descending: bool | None = None,
+    is_limited: bool = False,
+    in_workspace: bool = False,
+    is_idle: bool = False,
+    is_compared: bool = False,
 ) -> Select[Any]:
     """Select a section: `first` rows after `skip` if limited, those of one `workspace` if set.
 
     Columns: `is_current` (false for deleted entities, former members, unlicensed users), the names
     and states of the section, and those of `storage_columns`. By name, existing workspaces come
-    before deleted ones.
+    before deleted ones. With `is_idle`, only what is idle since `idle_since`. With `is_compared`,
+    also what only the other report has, with figures of 0; and the column
+    `average_hundredths_before`.
     """
-    rows, names = _section_rows(section, in_workspace=in_workspace)
+    level = _level(section)
+    rows, names = _section_rows(level, section, in_workspace=in_workspace, is_idle=is_idle)
     found = rows.subquery("found")
+    if is_compared:
+        other = replace(level, report=other_report(level.report))
+        before, _ = _section_rows(other, section, in_workspace=in_workspace, is_idle=False)
+        found = _compare(found, before.subquery("before"), names, is_idle=is_idle)
     by_name: list[ColumnElement[Any]] = [found.c[name] for name in names]
     if order is not SectionOrder.NAME:
-        by_name = [found.c[_ORDERS[order]].desc().nulls_last(), *by_name]
+        figure = _growth(found) if order is SectionOrder.GROWTH else found.c[_ORDERS[order]]
+        directed = figure.asc() if is_descending is False else figure.desc()
+        by_name = [directed.nulls_last(), *by_name]
+    elif is_descending:
+        by_name = [name.desc() for name in by_name]
     elif section is Section.WORKSPACE:
         by_name = [found.c.is_current.desc(), *by_name]
     statement = select(literal_column("1", BigInteger).label("ordinal"), *found.c)
@@ -68,14 +90,48 @@ def select_section_rows(
     return limit_rows(statement) if is_limited else statement
 
 
+def _level(section: Section) -> LevelQuery:
+    return LevelQuery.of(_TABLES[section], one_report=True)
+
+
+def _compare(now: Any, before: Any, names: Sequence[str], *, is_idle: bool) -> Any:
+    """Join the rows of two reports; what has none in the first has figures of 0."""
+    same = and_(*(now.c[name] == before.c[name] for name in names))
+    joined = now.join(before, same, isouter=is_idle, full=not is_idle)
+    is_gone, was_not = now.c.id.is_(None), before.c.id.is_(None)
+
+    def complete(column: ColumnElement[Any]) -> ColumnElement[Any]:
+        name = str(column.key)
+        if name == "is_current":
+            return func.coalesce(column, literal_column("false"))
+        if name in _FIGURES:
+            return case((is_gone, number(0)), else_=column)
+        return func.coalesce(column, before.c[name])
+
+    columns = [complete(column).label(str(column.key)) for column in now.c]
+    average = case((was_not, number(0)), else_=before.c.average_hundredths)
+    return (
+        select(*columns, average.label("average_hundredths_before"))
+        .select_from(joined)
+        .subquery("compared")
+    )
+
+
+def _growth(found: Any) -> ColumnElement[Any]:
+    growth: ColumnElement[Any] = func.coalesce(found.c.average_hundredths, number(0))
+    return growth - func.coalesce(found.c.average_hundredths_before, number(0))
+
+
 @compile_once
-def select_section_totals(section: Section, *, in_workspace: bool) -> Select[Any]:
+def select_section_totals(
+    section: Section, *, in_workspace: bool, is_idle: bool = False
+) -> Select[Any]:
     """Select one row with the totals over all rows of a section.
 
     Columns: `rows`, `number` (of existing entities) and the sums of the section's figures.
     """
-    level = LevelQuery.of(_TABLES[section], one_report=True)
-    rows, _ = _section_rows(section, in_workspace=in_workspace)
+    level = _level(section)
+    rows, _ = _section_rows(level, section, in_workspace=in_workspace, is_idle=is_idle)
     found = rows.subquery("found")
     report = level.report
     held = func.coalesce(func.sum(found.c.byte_microseconds), 0)
@@ -109,9 +165,10 @@ def _is_known(flow: str, report: Report) -> ColumnElement[bool]:
     return is_known
 
 
-def _section_rows(section: Section, *, in_workspace: bool) -> tuple[Select[Any], tuple[str, ...]]:
+def _section_rows(
+    level: LevelQuery, section: Section, *, in_workspace: bool, is_idle: bool
+) -> tuple[Select[Any], tuple[str, ...]]:
     """Return the rows of a section, unordered, and the columns that identify a row."""
-    level = LevelQuery.of(_TABLES[section], one_report=True)
     rows, columns, identity = _SECTIONS[section](level, in_workspace)
     condition = _charged_user(level) if section is Section.USER else level.has_figures()
     available = {**columns, **storage_columns(level.table, level.report)}
@@ -120,6 +177,8 @@ def _section_rows(section: Section, *, in_workspace: bool) -> tuple[Select[Any],
         .select_from(rows)
         .where(level.rows_of(level.table), condition)
     )
+    if is_idle:
+        statement = statement.where(_IDLE[section](level))
     if in_workspace:
         name = WorkspaceMonth.name if section is Section.WORKSPACE else Workspace.name
         statement = statement.where(name == bindparam("workspace"))
@@ -225,3 +284,8 @@ _SECTIONS: Mapping[Section, Callable[[LevelQuery, bool], _Rows]] = {
     Section.MEMBER: _members,
     Section.USER: _users,
 }
+_IDLE: Mapping[Section, Callable[[LevelQuery], ColumnElement[bool]]] = {
+    Section.PROJECT: lambda level: and_(level.existing, PROJECT_IS_IDLE),
+    Section.USER: lambda level: and_(is_licensed(level), user_is_idle(level)),
+}
+"""The sections that can be limited to what is idle."""

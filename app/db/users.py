@@ -88,11 +88,11 @@ def select_licensed_users_of_reports(
 
 
 def _conditions(level: LevelQuery, matching: frozenset[str]) -> list[ColumnElement[bool]]:
-    conditions = {**CONDITIONS, IDLE_SINCE: _is_idle(level)}
+    conditions = {**CONDITIONS, IDLE_SINCE: user_is_idle(level)}
     return [conditions[name] for name in sorted(matching)]
 
 
-def _is_idle(level: LevelQuery) -> ColumnElement[bool]:
+def user_is_idle(level: LevelQuery) -> ColumnElement[bool]:
     """Return the condition for users who are known to have done nothing since a time.
 
     Their usage must have been measured since before that time, and they must have existed.

@@ -84,6 +84,15 @@ class Month(NamedTuple):
         return f"{self.year:04}-{self.number:02}"
 
 
+def count_months(first: Month, last: Month) -> int:
+    """Return how many months later `last` is than `first`.
+
+    >>> count_months(Month(2025, 11), Month(2026, 2))
+    3
+    """
+    return (last.year - first.year) * 12 + last.number - first.number
+
+
 _LAST = Month(9999, 12)
 
 

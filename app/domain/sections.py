@@ -11,13 +11,29 @@ class Section(StrEnum):
     MEMBER = "member"
     USER = "user"
     CORRECTION = "correction"
+    COST_CENTRE = "cost-centre"
+
+
+class Direction(StrEnum):
+    """The directions of an order."""
+
+    ASCENDING = "ascending"
+    DESCENDING = "descending"
+
+
+REPORT_SECTIONS = tuple(each for each in Section if each is not Section.COST_CENTRE)
+"""The sections of a complete report. Cost centres are a view of its charges."""
 
 
 class SectionOrder(StrEnum):
-    """The order of a section's rows: by name, or by a figure with the largest first."""
+    """The order of a section's rows: by name, or by a figure with the largest first.
+
+    GROWTH is that of the average size, against the month compared with.
+    """
 
     NAME = "name"
     SIZE = "size"
     AVERAGE = "average"
     EXPERIMENTS = "experiments"
     CREATED = "created"
+    GROWTH = "growth"

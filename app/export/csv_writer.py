@@ -8,7 +8,7 @@ from typing import IO, Any
 from app.domain.safe_text import escape_for_spreadsheet
 from app.domain.sections import Section
 from app.export.report import Summary, format_instant
-from app.export.rows import Column, ExportRow, Kind, RowType
+from app.export.rows import Cells, Column, Kind, RowType
 
 
 class CsvWriter:
@@ -23,7 +23,7 @@ class CsvWriter:
         self._columns = columns
         self._write([[column.heading for column in columns]])
 
-    def write_rows(self, rows: Sequence[ExportRow]) -> None:
+    def write_rows(self, rows: Sequence[Cells]) -> None:
         """Write rows."""
         kinds = [column.kind for column in self._columns]
         self._write(list(map(format_cell, row, kinds)) for row in rows)
@@ -49,8 +49,10 @@ def format_cell(value: Any, kind: Kind) -> str:
     """Return a cell of a CSV file; nothing that is stored can become a formula."""
     if value is None:
         return ""
-    if kind is Kind.MEGABYTES:
+    if kind in {Kind.MEGABYTES, Kind.PERCENT}:
         return f"{value:.2f}"
+    if kind is Kind.AMOUNT:
+        return f"{value:f}"
     if kind is Kind.INSTANT:
         return format_instant(value)
     if kind is Kind.FLAG:

@@ -1,13 +1,14 @@
 """Exports as one JSON object: the months, a list for each section, and the status."""
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import IO, Any
 
 import orjson
 
 from app.domain.sections import Section
 from app.export.report import Summary
-from app.export.rows import TITLES, Column, ExportRow
+from app.export.rows import TITLES, Cells, Column
 
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS
 
@@ -25,9 +26,9 @@ class JsonWriter:
     def start_section(self, section: Section, columns: Sequence[Column]) -> None:
         """Open the section's list."""
         self._names, self._separator = [column.name for column in columns], b"\n"
-        self._file.write(b',\n"%b":[' % TITLES[section].lower().encode())
+        self._file.write(b',\n"%b":[' % _to_key(TITLES[section]))
 
-    def write_rows(self, rows: Sequence[ExportRow]) -> None:
+    def write_rows(self, rows: Sequence[Cells]) -> None:
         """Write rows, one per line."""
         for row in rows:
             self._file.write(self._separator + _dump(self._to_object(row)))
@@ -42,11 +43,16 @@ class JsonWriter:
         status = {str(summary.month): summary.status for summary in self._summaries}
         self._file.write(b',\n"status":' + _dump(status) + b"}\n")
 
-    def _to_object(self, row: ExportRow) -> Mapping[str, Any]:
+    def _to_object(self, row: Cells) -> Mapping[str, Any]:
         # A month is a named tuple, which JSON has no text for.
         first, month, origin, *others = row
         values = (first, str(month), None if origin is None else str(origin), *others)
         return dict(zip(self._names, values, strict=True))
+
+
+def _to_key(title: str) -> bytes:
+    first, *others = title.split()
+    return (first.lower() + "".join(map(str.capitalize, others))).encode()
 
 
 def _to_month(summary: Summary) -> Mapping[str, Any]:
@@ -69,4 +75,11 @@ def _to_month(summary: Summary) -> Mapping[str, Any]:
 
 
 def _dump(value: Any) -> bytes:
-    return orjson.dumps(value, option=_OPTIONS)
+    return orjson.dumps(value, option=_OPTIONS, default=_write_amount)
+
+
+def _write_amount(value: Any) -> str:
+    """Write an amount as GraphQL does: JSON numbers are inexact."""
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    raise TypeError(f"{type(value).__name__} has no JSON form")

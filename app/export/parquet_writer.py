@@ -6,7 +6,7 @@ from typing import IO, Any
 from app.domain.errors import InvalidArgument
 from app.domain.sections import Section
 from app.export.report import Summary
-from app.export.rows import Column, ExportRow, Kind
+from app.export.rows import Cells, Column, Kind
 
 try:
     import pyarrow
@@ -21,6 +21,8 @@ _TYPES: dict[Kind, Any] = {
     Kind.MONTH: pyarrow.string(),
     Kind.COUNT: pyarrow.int64(),
     Kind.MEGABYTES: pyarrow.float64(),
+    Kind.PERCENT: pyarrow.float64(),
+    Kind.AMOUNT: pyarrow.decimal128(38, 4),
     Kind.INSTANT: pyarrow.timestamp("us", tz="UTC"),
     Kind.FLAG: pyarrow.bool_(),
 }
@@ -45,7 +47,7 @@ class ParquetWriter:
             pyarrow.PythonFile(self._sink, mode="w"), self._schema, compression="zstd"
         )
 
-    def write_rows(self, rows: Sequence[ExportRow]) -> None:
+    def write_rows(self, rows: Sequence[Cells]) -> None:
         """Write rows."""
         columns = [
             pyarrow.array([_to_value(value) for value in column], field.type)

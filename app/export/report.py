@@ -1,28 +1,41 @@
 """Read the export of a report: summaries of its months, and its sections as streams of rows."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from datetime import datetime
-from fractions import Fraction
-from functools import partial
+from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any, NamedTuple
 
+from app.db.report_windows import ReportWindow
+from app.domain.charges import MonthCharges
 from app.domain.errors import InvalidArgument
-from app.domain.figures import Figure
-from app.domain.months import Month
+from app.domain.months import Month, count_months
 from app.domain.sections import Section, SectionOrder
-from app.domain.sizes import MEGABYTE, to_hundredths, to_megabytes
-from app.export.rows import ROW_CLASSES, Column, ExportRow, RowType, WorkspaceRow, columns_of
+from app.domain.sizes import to_megabytes
+from app.export.amounts import SectionAmounts, list_cost_centres
+from app.export.comparisons import compare_sizes
+from app.export.corrections import CorrectedFlows, stream_corrections
+from app.export.rows import (
+    OF_CHARGES,
+    OF_COMPARISONS,
+    ROW_CLASSES,
+    Cells,
+    Column,
+    ExportRow,
+    RowType,
+    WorkspaceRow,
+    column_of,
+    fields_of,
+)
+from resolvers.charges import charges_of_report
 from resolvers.context import Context
 from resolvers.levels import ReportKey, to_dicts
 from resolvers.report import fetch_reports
-from resolvers.sections import (
-    SectionQuery,
-    stream_corrected_figures,
-    stream_section_rows,
-    totals_of_section,
-)
+from resolvers.report_windows import earlier_windows
+from resolvers.sections import SectionQuery, stream_section_rows, totals_of_section
 
+_MAX_IDLE_DAYS = 36_500
+_CHARGED_SECTIONS = frozenset((Section.WORKSPACE, Section.USER, Section.COST_CENTRE))
 _REPORT_TOTALS = frozenset(("number_of_workspaces", "number_of_users"))
 
 
@@ -37,6 +50,9 @@ class ExportQuery(NamedTuple):
         first: At most so many rows of each section and month; totals cover all.
         workspace: Only what belongs to this workspace.
         skip: With `first`, leave out so many rows before these.
+        is_descending: The direction of the order; None is its own.
+        compared_with: The earlier month to compare with.
+        idle_days: Only users, or projects, that were idle for so many days at the report's end.
     """
 
     first_month: Month
@@ -46,6 +62,9 @@ class ExportQuery(NamedTuple):
     first: int | None = None
     workspace: str | None = None
     skip: int = 0
+    is_descending: bool | None = None
+    compared_with: Month | None = None
+    idle_days: int | None = None
 
 
 class Summary(NamedTuple):
@@ -87,16 +106,29 @@ class SectionTable(NamedTuple):
         section: The section.
         row_count: How many rows its entities have, in all months.
         chunks: Its rows, some at a time. The reader closes the generator.
+        hidden: The fields of the rows that are not shown.
     """
 
     section: Section
     row_count: int
     chunks: AsyncGenerator[Sequence[ExportRow], None]
+    hidden: frozenset[str] = frozenset()
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of its rows that are shown, in order."""
+        return fields_of(self.section, self.hidden)
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Its columns, in the order of the rows' fields."""
-        return columns_of(self.section)
+        """The columns of these fields."""
+        return tuple(map(column_of, self.fields))
+
+    def cells_of(self, rows: Sequence[ExportRow]) -> Sequence[Cells]:
+        """Return the values of these fields of each row."""
+        names = ROW_CLASSES[self.section]._fields
+        shown = itemgetter(*(names.index(name) for name in self.fields))
+        return list(map(shown, rows))
 
 
 class ReportExport(NamedTuple):
@@ -106,9 +138,22 @@ class ReportExport(NamedTuple):
     tables: Sequence[SectionTable]
 
 
-class _MonthReport(NamedTuple):
+class MonthReport(NamedTuple):
+    """A report month of an export.
+
+    Attributes:
+        key: The report's key.
+        month: The month.
+        compared_with: The report that it is compared with, if any.
+        charges: The charges of the month, if there are any.
+        charges_before: The charges of the month compared with, if there are any.
+    """
+
     key: ReportKey
     month: Month
+    compared_with: ReportWindow | None = None
+    charges: MonthCharges | None = None
+    charges_before: MonthCharges | None = None
 
 
 def format_instant(instant: datetime | None) -> str:
@@ -130,12 +175,9 @@ async def read_export(
     found = await fetch_reports(
         context, organization, query.first_month, query.last_month, _REPORT_TOTALS
     )
-    reports = [
-        _MonthReport(
-            (row["organization_id"], row["window"]), Month.containing(row["window"].month)
-        )
-        for row in to_dicts(found)
-    ]
+    keys = [(row["organization_id"], row["window"]) for row in to_dicts(found)]
+    reports = [await _read_month(context, key, query) for key in keys]
+    hidden = _find_hidden(reports, query)
     totals = [await _read_totals(context, report, query) for report in reports]
     if query.workspace is not None and not any(of[Section.WORKSPACE]["rows"] for of in totals):
         raise InvalidArgument(f"workspace: there is no workspace {query.workspace!r}.")
@@ -148,10 +190,34 @@ async def read_export(
             section,
             sum(of[section]["rows"] for of in totals if section in of),
             _stream_table(context, list(zip(reports, totals, strict=True)), section, query),
+            hidden,
         )
         for section in query.sections
     ]
     return ReportExport(summaries, tables)
+
+
+async def _read_month(context: Context, key: ReportKey, query: ExportQuery) -> MonthReport:
+    organization_id, window = key
+    month = Month.containing(window.month)
+    other: ReportWindow | None = None
+    before: MonthCharges | None = None
+    is_charged = not _CHARGED_SECTIONS.isdisjoint(query.sections)
+    if query.compared_with is not None:
+        distance = count_months(query.compared_with, month)
+        found = await earlier_windows(context, [window], organization_id, distance)
+        other = found[window.month]
+        if Section.COST_CENTRE in query.sections:
+            before = await charges_of_report(context, (organization_id, other))
+    charges = await charges_of_report(context, key) if is_charged else None
+    return MonthReport(key, month, other, charges, before)
+
+
+def _find_hidden(reports: Sequence[MonthReport], query: ExportQuery) -> frozenset[str]:
+    """Return the fields that no row of the export has."""
+    charged = any(report.charges is not None for report in reports)
+    without_charges = frozenset() if charged else OF_CHARGES
+    return without_charges | (frozenset() if query.compared_with else OF_COMPARISONS)
 
 
 async def list_workspaces(context: Context, query: ExportQuery) -> Sequence[str]:
@@ -170,6 +236,16 @@ async def list_workspaces(context: Context, query: ExportQuery) -> Sequence[str]
 
 
 def _validate(query: ExportQuery) -> None:
+    _validate_comparison(query)
+    if query.idle_days is not None:
+        if not 1 <= query.idle_days <= _MAX_IDLE_DAYS:
+            raise InvalidArgument(
+                f"idleDays: must be from 1 to {_MAX_IDLE_DAYS}; got {query.idle_days}."
+            )
+        if not {*query.sections} <= {Section.USER, Section.PROJECT}:
+            raise InvalidArgument("idleDays: only users and projects can be idle; choose one.")
+    if query.workspace is not None and Section.COST_CENTRE in query.sections:
+        raise InvalidArgument("workspace: cost centres are listed for the organization.")
     if query.first is not None and query.first < 1:
         raise InvalidArgument(f"top: must be at least 1; got {query.first}.")
     if query.workspace is not None and "\0" in query.workspace:
@@ -180,19 +256,49 @@ def _validate(query: ExportQuery) -> None:
         )
 
 
+def _validate_comparison(query: ExportQuery) -> None:
+    compared = query.compared_with
+    if compared is None:
+        if query.order is SectionOrder.GROWTH:
+            raise InvalidArgument("order: growth needs a month to compare with.")
+        return
+    if query.first_month != query.last_month:
+        raise InvalidArgument("compare: only one month can be compared with another.")
+    if compared >= query.first_month:
+        raise InvalidArgument(
+            f"compare: must be earlier than {query.first_month}; got {compared}."
+        )
+
+
 _Totals = Mapping[Section, Mapping[str, Any]]
 
 
-async def _read_totals(context: Context, report: _MonthReport, query: ExportQuery) -> _Totals:
-    wanted = {*query.sections, Section.WORKSPACE} - {Section.CORRECTION}
+async def _read_totals(context: Context, report: MonthReport, query: ExportQuery) -> _Totals:
+    wanted = {*query.sections, Section.WORKSPACE} - {Section.CORRECTION, Section.COST_CENTRE}
     return {
-        section: await totals_of_section(context, report.key, _section_query(section, query))
+        section: await totals_of_section(
+            context, report.key, _section_query(section, query, report)
+        )
         for section in sorted(wanted)
     }
 
 
-def _section_query(section: Section, query: ExportQuery) -> SectionQuery:
-    return SectionQuery(section, query.order, query.first, query.workspace, query.skip)
+def _section_query(section: Section, query: ExportQuery, report: MonthReport) -> SectionQuery:
+    _, window = report.key
+    idle_since: datetime | None = None
+    if query.idle_days is not None and section in {Section.USER, Section.PROJECT}:
+        end = report.month.start + timedelta(microseconds=window.elapsed_microseconds)
+        idle_since = end - timedelta(days=query.idle_days)
+    return SectionQuery(
+        section,
+        query.order,
+        query.first,
+        query.workspace,
+        query.skip,
+        query.is_descending,
+        idle_since,
+        report.compared_with,
+    )
 
 
 def _summarize(report: Mapping[str, Any], total: Mapping[str, Any], now: datetime) -> Summary:
@@ -216,37 +322,72 @@ def _summarize(report: Mapping[str, Any], total: Mapping[str, Any], now: datetim
 
 async def _stream_table(
     context: Context,
-    reports: Sequence[tuple[_MonthReport, _Totals]],
+    reports: Sequence[tuple[MonthReport, _Totals]],
     section: Section,
     query: ExportQuery,
 ) -> AsyncGenerator[Sequence[ExportRow], None]:
     """Yield a section's rows, month by month; each month ends with its total."""
-    of_section = _section_query(section, query)
     for report, totals in reports:
+        if section is Section.COST_CENTRE:
+            centres = list_cost_centres(
+                report.month,
+                report.charges,
+                report.charges_before,
+                order=query.order,
+                is_descending=query.is_descending,
+                first=query.first,
+                is_compared=query.compared_with is not None,
+            )
+            if centres:
+                yield centres
+            continue
+        of_section = _section_query(section, query, report)
         async with aclosing(_stream_month(context, report, totals, of_section)) as chunks:
             async for rows in chunks:
                 yield rows
 
 
 async def _stream_month(
-    context: Context, report: _MonthReport, totals: _Totals, query: SectionQuery
+    context: Context, report: MonthReport, totals: _Totals, query: SectionQuery
 ) -> AsyncGenerator[Sequence[ExportRow], None]:
     if query.section is Section.CORRECTION:
-        async for rows in _stream_corrections(context, report, query, _CorrectedFlows()):
+        async for rows in stream_corrections(
+            context, report.key, report.month, query, CorrectedFlows()
+        ):
             yield rows
         return
+    amounts = SectionAmounts.of(query.section, report.charges)
     found = stream_section_rows(context, report.key, query)
-    to_row = _row_builder(query.section, found.columns, report.month)
+    to_row = _row_builder(query.section, found.columns, report.month, amounts)
+    before = 0
     async with aclosing(found.chunks) as chunks:
         async for chunk in chunks:
-            yield list(map(to_row, chunk))
-    total = _to_total(query.section, totals[query.section], report.month)
+            rows = list(map(to_row, chunk))
+            before += sum(map(_hundredths_before, rows))
+            yield rows
+    total = amounts.add_total(_to_total(query.section, totals[query.section], report.month), query)
+    if query.compared_with is not None and query.first is None:
+        total = _compare_total(total, before)
     yield [total]
-    corrected = _CorrectedFlows()
-    async for rows in _stream_corrections(context, report, query, corrected):
+    corrected = CorrectedFlows(amounts)
+    async for rows in stream_corrections(context, report.key, report.month, query, corrected):
         yield rows
     if corrected.is_any:
-        yield [corrected.add_to(total, totals[query.section], report)]
+        window = report.key[1]
+        yield [corrected.add_to(total, totals[query.section], report.month, window)]
+
+
+def _hundredths_before(row: Any) -> int:
+    before = row.average_before_in_mb
+    return 0 if before is None else round(before * 100)
+
+
+def _compare_total(total: Any, hundredths_before: int) -> ExportRow:
+    """Add the comparison of a total, with the sum of what its rows were before."""
+    now = total.average_size_in_mb
+    after = None if now is None else round(now * 100)
+    row: ExportRow = total._replace(**compare_sizes(after, hundredths_before))
+    return row
 
 
 _ROW_TYPES: Mapping[Section, tuple[RowType, RowType]] = {
@@ -259,125 +400,42 @@ _PRESET_FIELDS = 3  # type, month, origin_month
 
 
 def _row_builder(
-    section: Section, columns: Mapping[str, int], month: Month
+    section: Section, columns: Mapping[str, int], month: Month, amounts: SectionAmounts
 ) -> Callable[[Any], ExportRow]:
     """Return a function that makes an export row of a row of the store."""
     row_class: Callable[..., ExportRow] = ROW_CLASSES[section]
-    types = _ROW_TYPES[section]
-    copied = [columns[name] for name in ROW_CLASSES[section]._fields[_PRESET_FIELDS:-1]]
-    is_current, average = columns["is_current"], columns["average_hundredths"]
+    types, names = _ROW_TYPES[section], ROW_CLASSES[section]._fields[_PRESET_FIELDS:]
+    copied = [columns[name] for name in names if name in columns]
+    is_current, average, id_ = (
+        columns[name] for name in ("is_current", "average_hundredths", "id")
+    )
+    before = columns.get("average_hundredths_before")
 
     def to_row(row: Any) -> ExportRow:
         values = [row[position] for position in copied]
-        row_type = types[bool(row[is_current])]
-        return row_class(row_type, month, None, *values, _from_hundredths(row[average]))
+        built = row_class(
+            types[bool(row[is_current])], month, None, *values, _from_hundredths(row[average])
+        )
+        if amounts.are_known:
+            built = built._replace(**amounts.of_entity(row[id_]))
+        if before is not None:
+            built = built._replace(**compare_sizes(row[average], row[before]))
+        return built
 
     return to_row
 
 
 def _to_total(section: Section, totals: Mapping[str, Any], month: Month) -> ExportRow:
-    row_class = ROW_CLASSES[section]
+    row_class: Any = ROW_CLASSES[section]
     sums: dict[str, Any] = {
         name: _to_int(totals[name]) for name in row_class._fields if name in totals
     }
-    return row_class(RowType.TOTAL, month)._replace(
+    total: ExportRow = row_class(RowType.TOTAL, month)._replace(
         **sums,
         size_in_mb=to_megabytes(int(totals["size_bytes"])),
         average_size_in_mb=_from_hundredths(totals["average_hundredths"]),
     )
-
-
-class _CorrectedFlows:
-    """The sums of the corrections that a section shows."""
-
-    def __init__(self) -> None:
-        self.is_any = False
-        self._sums: dict[str, int] = {}
-        self._megabyte_months = Fraction(0)
-
-    def add(self, row: Mapping[str, Any], byte_microseconds: int, origin: Month) -> None:
-        """Add one correction."""
-        self.is_any = True
-        self._megabyte_months += _megabyte_months(byte_microseconds, origin)
-        for name in ("experiments_created", "licences", "ui_usage_count", "sdk_usage_count"):
-            self._sums[name] = self._sums.get(name, 0) + (row.get(name) or 0)
-
-    def add_to(
-        self, total: ExportRow, totals: Mapping[str, Any], report: _MonthReport
-    ) -> ExportRow:
-        """Return the month's flows and the corrections together; stocks do not add up."""
-        _, window = report.key
-        flows: dict[str, Any] = {
-            name: None if (flow := getattr(total, name)) is None else flow + corrected
-            for name, corrected in self._sums.items()
-            if name in total._fields
-        }
-        held = totals["byte_microseconds"]
-        elapsed = max(window.elapsed_microseconds, 1) * MEGABYTE
-        average = (
-            None
-            if held is None
-            else to_hundredths(Fraction(int(held), elapsed) + self._megabyte_months) / 100
-        )
-        row_class = type(total)
-        return row_class(RowType.TOTAL_WITH_CORRECTIONS, report.month)._replace(
-            **flows, average_size_in_mb=average
-        )
-
-
-_FIGURE_COLUMNS: Mapping[Figure, str] = {
-    Figure.WORKSPACES: "workspaces",
-    Figure.PROJECTS: "projects",
-    Figure.MEMBERS: "members",
-    Figure.LICENSED_USERS: "licences",
-    Figure.EXPERIMENTS: "experiments",
-    Figure.EXPERIMENTS_CREATED: "experiments_created",
-    Figure.UNMEASURED_EXPERIMENTS: "unmeasured",
-    Figure.SIZE_BYTES: "size_bytes",
-    Figure.UI_USAGE: "ui_usage_count",
-    Figure.SDK_USAGE: "sdk_usage_count",
-}
-
-
-async def _stream_corrections(
-    context: Context, report: _MonthReport, query: SectionQuery, corrected: _CorrectedFlows
-) -> AsyncIterator[Sequence[ExportRow]]:
-    found = stream_corrected_figures(context, report.key, query)
-    to_row = partial(_to_correction, query.section, found.columns, report.month, corrected)
-    async with aclosing(found.chunks) as chunks:
-        async for chunk in chunks:
-            yield list(map(to_row, chunk))
-
-
-def _to_correction(
-    section: Section,
-    columns: Mapping[str, int],
-    month: Month,
-    corrected: _CorrectedFlows,
-    row: Any,
-) -> ExportRow:
-    """Return a correction; storage as MB-months, which are MB on average over the origin month."""
-    row_class, origin = ROW_CLASSES[section], Month.containing(row[columns["origin_month"]])
-    values: dict[str, Any] = {
-        name: row[columns[name]]
-        for name in ("workspace", "project", "username")
-        if name in columns
-    }
-    for figure, name in _FIGURE_COLUMNS.items():
-        position = columns.get(figure.name.lower())
-        if position is not None:
-            values[name] = int(row[position])
-    held = int(row[columns["byte_microseconds"]])
-    corrected.add(values, held, origin)
-    values["average_size_in_mb"] = to_hundredths(_megabyte_months(held, origin)) / 100
-    if section is Section.CORRECTION:
-        size = Fraction(values["size_bytes"], MEGABYTE)
-        values |= {"size_in_mb": to_hundredths(size) / 100, "byte_microseconds": str(held)}
-    return row_class(RowType.CORRECTION, month, origin)._replace(**values)
-
-
-def _megabyte_months(byte_microseconds: int, month: Month) -> Fraction:
-    return Fraction(byte_microseconds, MEGABYTE * month.microseconds)
+    return total
 
 
 def _from_hundredths(hundredths: int | None) -> float | None:

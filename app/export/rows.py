@@ -5,10 +5,11 @@ total with corrections. Corrections are of flows: the stocks of two months do no
 cells of a correction are empty. `CorrectionRow` has all figures.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from enum import Enum, StrEnum, auto
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from app.domain.months import Month
 from app.domain.sections import Section
@@ -24,6 +25,7 @@ class RowType(StrEnum):
     MEMBER = "member"
     FORMER_MEMBER = "former member"
     USER = "user"
+    COST_CENTRE = "cost centre"
     UNLICENSED_USER = "unlicensed user"
     TOTAL = "total"
     CORRECTION = "correction"
@@ -46,6 +48,11 @@ class WorkspaceRow(NamedTuple):
     size_bytes: int | None = None
     size_in_mb: float | None = None
     average_size_in_mb: float | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
+    average_before_in_mb: float | None = None
+    change_in_mb: float | None = None
+    change_in_percent: float | None = None
 
 
 class ProjectRow(NamedTuple):
@@ -62,6 +69,9 @@ class ProjectRow(NamedTuple):
     size_bytes: int | None = None
     size_in_mb: float | None = None
     average_size_in_mb: float | None = None
+    average_before_in_mb: float | None = None
+    change_in_mb: float | None = None
+    change_in_percent: float | None = None
 
 
 class MemberRow(NamedTuple):
@@ -79,6 +89,9 @@ class MemberRow(NamedTuple):
     size_bytes: int | None = None
     size_in_mb: float | None = None
     average_size_in_mb: float | None = None
+    average_before_in_mb: float | None = None
+    change_in_mb: float | None = None
+    change_in_percent: float | None = None
 
 
 class UserRow(NamedTuple):
@@ -104,6 +117,11 @@ class UserRow(NamedTuple):
     size_bytes: int | None = None
     size_in_mb: float | None = None
     average_size_in_mb: float | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
+    average_before_in_mb: float | None = None
+    change_in_mb: float | None = None
+    change_in_percent: float | None = None
 
 
 class CorrectionRow(NamedTuple):
@@ -130,7 +148,36 @@ class CorrectionRow(NamedTuple):
     byte_microseconds: str | None = None
 
 
-ExportRow: TypeAlias = WorkspaceRow | ProjectRow | MemberRow | UserRow | CorrectionRow
+class CostCentreRow(NamedTuple):
+    """What a cost centre pays for a report month, corrections included."""
+
+    type: RowType
+    month: Month
+    origin_month: Month | None = None
+    cost_centre: str | None = None
+    cost_centre_name: str | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
+    amount_before: Decimal | None = None
+    amount_change: Decimal | None = None
+    change_in_percent: float | None = None
+
+
+ExportRow: TypeAlias = (
+    WorkspaceRow | ProjectRow | MemberRow | UserRow | CorrectionRow | CostCentreRow
+)
+
+Cells: TypeAlias = Sequence[Any]
+"""The values of the fields of a row that are shown."""
+OF_CHARGES = frozenset({"amount", "currency"})
+"""The fields that are shown if the month is charged."""
+OF_COMPARISONS = frozenset(
+    {
+        *("average_before_in_mb", "change_in_mb", "change_in_percent"),
+        *("amount_before", "amount_change"),
+    }
+)
+"""The fields that are shown if the month is compared with another."""
 
 ROW_CLASSES: Mapping[Section, type[ExportRow]] = {
     Section.WORKSPACE: WorkspaceRow,
@@ -138,6 +185,7 @@ ROW_CLASSES: Mapping[Section, type[ExportRow]] = {
     Section.MEMBER: MemberRow,
     Section.USER: UserRow,
     Section.CORRECTION: CorrectionRow,
+    Section.COST_CENTRE: CostCentreRow,
 }
 TITLES: Mapping[Section, str] = {
     Section.WORKSPACE: "Workspaces",
@@ -145,6 +193,7 @@ TITLES: Mapping[Section, str] = {
     Section.MEMBER: "Members",
     Section.USER: "Users",
     Section.CORRECTION: "Corrections",
+    Section.COST_CENTRE: "Cost centres",
 }
 
 
@@ -155,6 +204,8 @@ class Kind(Enum):
     MONTH = auto()
     COUNT = auto()
     MEGABYTES = auto()
+    PERCENT = auto()
+    AMOUNT = auto()
     INSTANT = auto()
     FLAG = auto()
 
@@ -202,9 +253,23 @@ _COLUMNS: Mapping[str, Column] = {
     "size_in_mb": Column("totalSizeInMb", "Size in MB", Kind.MEGABYTES),
     "average_size_in_mb": Column("averageSizeInMb", "Average in MB", Kind.MEGABYTES),
     "byte_microseconds": Column("byteMicroseconds", "Byte-microseconds", Kind.TEXT),
+    "amount": Column("amount", "Amount", Kind.AMOUNT),
+    "currency": Column("currency", "Currency", Kind.TEXT),
+    "average_before_in_mb": Column("previousAverageSizeInMb", "Average before", Kind.MEGABYTES),
+    "change_in_mb": Column("averageSizeChangeInMb", "Change in MB", Kind.MEGABYTES),
+    "change_in_percent": Column("changeInPercent", "Change in %", Kind.PERCENT),
+    "cost_centre": Column("costCentre", "Cost centre", Kind.TEXT),
+    "cost_centre_name": Column("costCentreName", "Name", Kind.TEXT),
+    "amount_before": Column("previousAmount", "Amount before", Kind.AMOUNT),
+    "amount_change": Column("amountChange", "Change", Kind.AMOUNT),
 }
 
 
-def columns_of(section: Section) -> tuple[Column, ...]:
-    """Return the columns of a section, in the order of its rows' fields."""
-    return tuple(_COLUMNS[name] for name in ROW_CLASSES[section]._fields)
+def fields_of(section: Section, hidden: frozenset[str]) -> tuple[str, ...]:
+    """Return the fields of a section's rows that are shown, in order."""
+    return tuple(name for name in ROW_CLASSES[section]._fields if name not in hidden)
+
+
+def column_of(field: str) -> Column:
+    """Return the column that shows a field."""
+    return _COLUMNS[field]

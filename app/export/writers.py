@@ -10,7 +10,7 @@ from typing import IO, Protocol
 from app.domain.errors import InvalidArgument
 from app.domain.sections import Section
 from app.export.report import ReportExport, Summary
-from app.export.rows import Column, ExportRow
+from app.export.rows import Cells, Column
 
 _MAX_SHEET_ROWS = 1_000_000
 """Spreadsheets show 1,048,576 rows; totals and corrections need some."""
@@ -52,7 +52,7 @@ class Writer(Protocol):
     def start_section(self, section: Section, columns: Sequence[Column]) -> None:
         """Start a section."""
 
-    def write_rows(self, rows: Sequence[ExportRow]) -> None:
+    def write_rows(self, rows: Sequence[Cells]) -> None:
         """Write rows of the current section."""
 
     def end_section(self) -> None:
@@ -120,7 +120,7 @@ async def _write(
             writer.start_section(table.section, table.columns)
             async with aclosing(table.chunks) as chunks:
                 async for rows in chunks:
-                    await asyncio.to_thread(writer.write_rows, rows)
+                    await asyncio.to_thread(writer.write_rows, table.cells_of(rows))
                     count_rows(len(rows))
                     for part in _drain(file):
                         yield part

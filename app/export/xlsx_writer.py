@@ -10,11 +10,13 @@ from xlsxwriter.worksheet import Worksheet
 
 from app.domain.sections import Section
 from app.export.report import Summary
-from app.export.rows import TITLES, Column, ExportRow, Kind, RowType
+from app.export.rows import TITLES, Cells, Column, Kind, RowType
 
 _FORMATS: Mapping[Kind, str] = {
     Kind.COUNT: "#,##0",
     Kind.MEGABYTES: "#,##0.00",
+    Kind.PERCENT: "0.00",
+    Kind.AMOUNT: "#,##0.00",
     Kind.INSTANT: "yyyy-mm-dd hh:mm:ss",
 }
 _WIDTHS: Mapping[Kind, float] = {
@@ -22,6 +24,8 @@ _WIDTHS: Mapping[Kind, float] = {
     Kind.MONTH: 12,
     Kind.COUNT: 14,
     Kind.MEGABYTES: 16,
+    Kind.PERCENT: 14,
+    Kind.AMOUNT: 16,
     Kind.INSTANT: 19,
     Kind.FLAG: 15,
 }
@@ -57,7 +61,7 @@ class XlsxWriter:
             sheet.write_string(0, position, column.heading, self._bold)
             self._write_cell.append(_cell_writer(sheet, column.kind, cell_format))
 
-    def write_rows(self, rows: Sequence[ExportRow]) -> None:
+    def write_rows(self, rows: Sequence[Cells]) -> None:
         """Write rows."""
         for row in rows:
             for position, value in enumerate(row):
@@ -100,7 +104,7 @@ def _cell_writer(
     sheet: Worksheet, kind: Kind, cell_format: Format | None
 ) -> Callable[[int, int, Any], Any]:
     """Return a function that writes cells of one column."""
-    if kind in {Kind.COUNT, Kind.MEGABYTES}:
+    if kind in {Kind.COUNT, Kind.MEGABYTES, Kind.PERCENT, Kind.AMOUNT}:
         return lambda row, column, value: sheet.write_number(row, column, value, cell_format)
     if kind is Kind.INSTANT:
         return lambda row, column, value: sheet.write_datetime(

@@ -12,7 +12,7 @@ from app.domain.audit import Action
 from app.domain.callers import Caller, Scope
 from app.domain.errors import InvalidArgument
 from app.domain.months import Month
-from app.domain.sections import Section, SectionOrder
+from app.domain.sections import REPORT_SECTIONS, Direction, Section, SectionOrder
 from app.domain.text import normalize_name
 from app.export.report import ExportQuery, read_export
 from app.export.writers import FileFormat, stream_export
@@ -23,8 +23,8 @@ from app.web.context import create_context
 from app.web.rest import SnapshotResponse
 
 PARAMETERS = (
-    *("reportMonth", "from", "to", "by", "format", "order", "top", "skip", "workspace"),
-    "organization",
+    *("reportMonth", "from", "to", "by", "format", "order", "direction", "top", "skip"),
+    *("workspace", "compare", "idleDays", "organization"),
 )
 
 
@@ -72,6 +72,7 @@ def _parse_request(parameters: Mapping[str, str], current: Month) -> _ExportRequ
         raise InvalidArgument("skip: give top, the number of rows of a page, too.")
     first, last = _parse_months(parameters, current)
     order = _choose(SectionOrder, parameters, "order")
+    direction = _choose(Direction, parameters, "direction")
     query = ExportQuery(
         first,
         last,
@@ -80,6 +81,9 @@ def _parse_request(parameters: Mapping[str, str], current: Month) -> _ExportRequ
         top,
         normalize_name(parameters["workspace"]) if "workspace" in parameters else None,
         skip or 0,
+        None if direction is None else direction is Direction.DESCENDING,
+        _parse_compared(parameters.get("compare"), order, first),
+        _parse_count(parameters, "idleDays"),
     )
     return _ExportRequest(query, form, parameters.get("organization"))
 
@@ -91,7 +95,9 @@ def _choose_sections(parameters: Mapping[str, str], form: FileFormat) -> tuple[S
     if form.has_one_section:
         return (Section.WORKSPACE,)
     return tuple(
-        each for each in Section if each is not Section.USER or "workspace" not in parameters
+        each
+        for each in REPORT_SECTIONS
+        if each is not Section.USER or "workspace" not in parameters
     )
 
 
@@ -103,6 +109,13 @@ def _parse_months(parameters: Mapping[str, str], current: Month) -> tuple[Month,
     if month is not None or first is None or last is None:
         raise InvalidArgument("reportMonth: give it alone, or from and to together.")
     return Month.parse(first), Month.parse(last)
+
+
+def _parse_compared(written: str | None, order: SectionOrder | None, month: Month) -> Month | None:
+    """Return the month to compare with; growth compares with the month before."""
+    if written is not None:
+        return Month.parse(written)
+    return month.plus(-1) if order is SectionOrder.GROWTH else None
 
 
 def _parse_count(parameters: Mapping[str, str], name: str) -> int | None:

@@ -18,7 +18,7 @@ from app.domain.errors import CODES
 from app.domain.event_decoding import BATCH, NDJSON, SINGLE
 from app.domain.events import AnyEvent
 from app.domain.rates import Measure
-from app.domain.sections import Section, SectionOrder
+from app.domain.sections import Direction, Section, SectionOrder
 from app.export.charge_formats import FILE_TYPES, ChargeFormat
 from app.export.writers import FileFormat
 from app.web.errors import JsonResponse
@@ -216,8 +216,13 @@ _DETAILS: Mapping[str, Schema] = {
             _query_parameter(
                 "order", "The order, the largest first. Default: name.", SectionOrder
             ),
+            _query_parameter("direction", "Turns the order round.", Direction),
             _query_parameter("top", "At most so many rows."),
             _query_parameter("skip", "With `top`, leave out so many rows before these."),
+            _query_parameter("compare", "An earlier month to compare with."),
+            _query_parameter(
+                "idleDays", "Only users, or projects, idle for so many days at the month's end."
+            ),
             _query_parameter("workspace", "The name of the only workspace to export."),
             _ORGANIZATION_PARAMETER,
         ],
