@@ -82,10 +82,18 @@ def _require_few_lines(body: bytes) -> None:
 
 
 def _count_events(media_type: str, body: bytes) -> int:
-    """Return about how many events an invalid body has, without splitting it."""
+    """Return how many events an invalid body has; about how many, if it would be slow to split."""
     if media_type == SINGLE:
         return 1
-    return body.count(b'"specversion"') if media_type == BATCH else body.count(b"\n") + 1
+    if media_type == NDJSON:
+        count = body.count(b"\n")
+        return count if count > _MAX_LINES else sum(1 for line in io.BytesIO(body) if line.strip())
+    if body.count(b",") > _MAX_COMMAS_AT_ONCE:
+        return body.count(b'"specversion"')
+    try:
+        return len(_RAW_BATCH_DECODER.decode(body))
+    except MALFORMED_JSON:
+        return 0
 
 
 def decode_lines(
