@@ -10,7 +10,7 @@ NUL = "\0"
 
 
 def normalize_name(name: str) -> str:
-    """Return a name in Unicode's Normalization Form C, in which every name is stored (ADR 0050).
+    """Return a name in Unicode's Normalization Form C, in which every name is stored (ADR 0052).
 
     >>> normalize_name("Jose\u0301") == "Jos\u00e9"
     True
