@@ -10,6 +10,7 @@ from bench.cases import iter_cases, open_bench
 from bench.execution import measure_execution
 from bench.feed import measure_feed
 from bench.latency import measure_latency
+from bench.load import measure_load
 from bench.machine import describe_machine, read_versions
 from bench.measure import compare
 from bench.postgraphile import install
@@ -19,7 +20,7 @@ from bench.startup import measure_startup
 from bench.store import Store, benchmark_store, say
 from bench.targets import Results
 
-PARTS = ("startup", "reports", "execution", "latency", "feed", "growth")
+PARTS = ("startup", "reports", "load", "execution", "latency", "feed", "growth")
 
 
 def _parse_options() -> argparse.Namespace:
@@ -41,6 +42,12 @@ def _parse_options() -> argparse.Namespace:
         default=10,
         help="seconds of health checks for each document",
     )
+    add(
+        "--load-seconds",
+        type=float,
+        default=10,
+        help="seconds of the narrow query for each contender and number of connections",
+    )
     add("--quick", action="store_true", help="few rounds and two scales; leave the docs alone")
     add(
         "--only",
@@ -53,12 +60,12 @@ def _parse_options() -> argparse.Namespace:
     options = parser.parse_args()
     if options.quick:
         options.scales, options.rounds, options.growth_rounds = options.scales[:2], 3, 1
-        options.feed_seconds, options.latency_seconds = 3, 3
+        options.feed_seconds, options.latency_seconds, options.load_seconds = 3, 3, 3
     return options
 
 
 async def main(options: argparse.Namespace) -> None:
-    results, hardware = Results({}, {}, {}, [], {}), describe_machine()
+    results, hardware = Results({}, {}, {}, {}, [], {}), describe_machine()
     tune_gc()  # As the service does, for everything that runs in this process.
     if not options.without_postgraphile:
         install()
@@ -86,6 +93,12 @@ async def _measure_reports(results: Results, store: Store, options: Any) -> None
             results.timings[case.name] = await compare(case.name, case.contenders, options.rounds)
 
 
+async def _measure_load(results: Results, store: Store, options: Any) -> None:
+    with_postgraphile = not options.without_postgraphile
+    async with open_bench(store, with_postgraphile=with_postgraphile) as bench:
+        results.load = await measure_load(bench.load_contenders(), options.load_seconds)
+
+
 async def _measure_execution(results: Results, _: Store, options: Any) -> None:
     results.execution = await measure_execution(options.rounds)
 
@@ -105,6 +118,7 @@ async def _measure_growth(results: Results, store: Store, options: Any) -> None:
 _PARTS = {
     "startup": _measure_startup,
     "reports": _measure_reports,
+    "load": _measure_load,
     "execution": _measure_execution,
     "latency": _measure_latency,
     "feed": _measure_feed,

@@ -6,16 +6,16 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 
-from bench import ours
+from bench import ours, postgraphile
 from bench.handwritten import HandwrittenQueries
 from bench.json_agg import JsonAgg
 from bench.measure import Contender, Extract, Produce, identity
 from bench.narrow import NarrowQuerySql
-from bench.postgraphile import extract_figures, fetch_full, parse_instant, run_postgraphile
+from bench.postgraphile import parse_instant, run_postgraphile
 from bench.processes import Client, run_server, service_command
 from bench.store import MONTH, Store
 
@@ -23,8 +23,12 @@ OURS, OURS_HTTP = "GraphQL, in process", "GraphQL over HTTP"
 BY_HAND, BY_HAND_HTTP = "by hand, in process", "by hand over HTTP"
 STANDARD, JSON_AGG = "Strawberry's standard executor", "json_agg, one statement"
 POSTGRAPHILE = "PostGraphile 5 over HTTP"
+STRAWBERRY_HTTP = "Strawberry with DataLoaders over HTTP"
 REST, REST_HTTP = "REST, in process", "REST over HTTP"
 CLOSED, CLOSED_GZIP = "closed month, plain bytes", "closed month, its stored bytes"
+NARROW = "narrow: workspaces { name totalSizeInMb }"
+PAGE = "a page of 50 workspaces with members and projects"
+FIRST_MEMBERS = "members(first: 10) of every workspace"
 SAME_SQL = "its SQL, asyncpg and orjson"
 
 _REPORT = f"/api/admin/chargeback/report?reportMonth={MONTH}"
@@ -38,6 +42,14 @@ class Case:
     contenders: Sequence[Contender]
 
 
+class LoadContender(NamedTuple):
+    """A server under load, and the request that is repeated."""
+
+    name: str
+    client: Client
+    request: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Bench:
     """The open store, connections and servers that the cases use."""
@@ -49,7 +61,42 @@ class Bench:
     service: Client
     closed_service: Client
     handwritten_service: Client
+    strawberry: Client
     postgraphile: Client | None
+
+    def graphql_contenders(
+        self, query: str, rival_query: str, extract: Extract
+    ) -> Sequence[Contender]:
+        """Return the product in process, and everything that answers a query over HTTP.
+
+        Args:
+            query: The query of the product and of Strawberry.
+            rival_query: PostGraphile's query for the same figures.
+            extract: Converts PostGraphile's response to the product's.
+        """
+        contenders = [
+            Contender(OURS, partial(self.in_process.graphql, query)),
+            _http_contender(OURS_HTTP, partial(self.service.query, query), self.service),
+            _http_contender(
+                STRAWBERRY_HTTP, partial(self.strawberry.query, query), self.strawberry
+            ),
+        ]
+        if self.postgraphile is not None:
+            run = partial(self.postgraphile.query, rival_query)
+            contenders.append(_http_contender(POSTGRAPHILE, run, self.postgraphile, extract))
+        return contenders
+
+    def load_contenders(self) -> Sequence[LoadContender]:
+        """Return everything that answers the narrow query over HTTP."""
+        clients = {OURS_HTTP: self.service, STRAWBERRY_HTTP: self.strawberry}
+        contenders = [
+            LoadContender(name, client, client.compose_query(ours.NARROW))
+            for name, client in clients.items()
+        ]
+        if self.postgraphile is not None:
+            request = self.postgraphile.compose_query(postgraphile.NARROW)
+            contenders.append(LoadContender(POSTGRAPHILE, self.postgraphile, request))
+        return contenders
 
 
 @asynccontextmanager
@@ -64,36 +111,40 @@ async def open_bench(store: Store, *, with_postgraphile: bool) -> AsyncIterator[
         yield Bench(
             store,
             pool,
-            ours.InProcess(store),
+            ours.InProcess(store.database, store.caller),
             HandwrittenQueries(pool, store.organization_id, MONTH),
             await enter(run_server(command, log=logs / "serve.log", headers=key)),
             await enter(
                 run_server(command, log=logs / "closed.log", headers=key, environment=closed)
             ),
-            await enter(run_server(_handwritten_command(store), log=logs / "hand.log")),
+            await enter(
+                run_server(
+                    _bench_server_command("bench.handwritten_server", store), log=logs / "hand.log"
+                )
+            ),
+            await enter(
+                run_server(
+                    _bench_server_command("bench.strawberry_server", store),
+                    log=logs / "strawberry.log",
+                )
+            ),
             await enter(run_postgraphile(store.url, logs / "postgraphile.log"))
             if with_postgraphile
             else None,
         )
 
 
-def _handwritten_command(store: Store) -> Sequence[str]:
-    return [
-        sys.executable,
-        "-m",
-        "bench.handwritten_server",
-        store.url,
-        str(store.organization_id),
-    ]
+def _bench_server_command(module: str, store: Store) -> Sequence[str]:
+    return [sys.executable, "-m", module, store.url, str(store.organization_id)]
 
 
 async def iter_cases(bench: Bench) -> AsyncIterator[Case]:
     """Yield the cases in the order of the table."""
     yield _full_case(bench)
     yield Case("REST, the documented document", _rest_contenders(bench))
-    yield Case("narrow: workspaces { name totalSizeInMb }", await _narrow_contenders(bench))
-    yield Case("a page of 50 workspaces with members and projects", _page_contenders(bench))
-    yield Case("members(first: 10) of every workspace", _first_members_contenders(bench))
+    yield Case(NARROW, await _narrow_contenders(bench))
+    yield Case(PAGE, _page_contenders(bench))
+    yield Case(FIRST_MEMBERS, _first_members_contenders(bench))
 
 
 def _http_contender(
@@ -136,8 +187,11 @@ def _full_case(bench: Bench) -> Case:
         Contender(STANDARD, standard, extract),
     ]
     if bench.postgraphile is not None:
-        run = partial(fetch_full, bench.postgraphile)
-        contenders.append(_http_contender(POSTGRAPHILE, run, bench.postgraphile, extract_figures))
+        run, figures = (
+            partial(bench.postgraphile.query, postgraphile.FULL),
+            postgraphile.extract_figures,
+        )
+        contenders.append(_http_contender(POSTGRAPHILE, run, bench.postgraphile, figures))
     return Case("the full document", contenders)
 
 
@@ -166,24 +220,23 @@ async def _narrow_contenders(bench: Bench) -> Sequence[Contender]:
     narrow_sql = await NarrowQuerySql.record(bench.store, bench.pool)
     return [
         Contender(SAME_SQL, narrow_sql.document),
-        Contender(OURS, partial(bench.in_process.graphql, ours.NARROW)),
-        _http_contender(OURS_HTTP, partial(bench.service.query, ours.NARROW), bench.service),
+        *bench.graphql_contenders(ours.NARROW, postgraphile.NARROW, postgraphile.extract_narrow),
     ]
 
 
 def _page_contenders(bench: Bench) -> Sequence[Contender]:
     return [
         Contender(BY_HAND, partial(bench.handwritten.page, 50)),
-        Contender(OURS, partial(bench.in_process.graphql, ours.PAGE)),
-        _http_contender(OURS_HTTP, partial(bench.service.query, ours.PAGE), bench.service),
+        *bench.graphql_contenders(ours.PAGE, postgraphile.PAGE, postgraphile.extract_page),
     ]
 
 
 def _first_members_contenders(bench: Bench) -> Sequence[Contender]:
     return [
         Contender(BY_HAND, partial(bench.handwritten.first_members, 10)),
-        Contender(OURS, partial(bench.in_process.graphql, ours.FIRST_MEMBERS)),
-        _http_contender(
-            OURS_HTTP, partial(bench.service.query, ours.FIRST_MEMBERS), bench.service
+        *bench.graphql_contenders(
+            ours.FIRST_MEMBERS,
+            postgraphile.FIRST_MEMBERS,
+            postgraphile.extract_first_members,
         ),
     ]

@@ -43,7 +43,7 @@ class NarrowQuerySql:
 
         store.database.read_observers.append(append_statement)
         try:
-            await ours.InProcess(store).graphql(ours.NARROW)
+            await ours.InProcess(store.database, store.caller).graphql(ours.NARROW)
         finally:
             store.database.read_observers.remove(append_statement)
         return cls(pool, statements)
@@ -69,7 +69,8 @@ async def main() -> None:
     tune_gc()
     print("| step | 10 % ms | median ms |\n| --- | ---: | ---: |")
     async with benchmark_store() as store, asyncpg.create_pool(store.url, min_size=1) as pool:
-        narrow_sql, product = await NarrowQuerySql.record(store, pool), ours.InProcess(store)
+        narrow_sql = await NarrowQuerySql.record(store, pool)
+        product = ours.InProcess(store.database, store.caller)
         async with pool.acquire() as connection:
             await _print_row(
                 "the two SQL statements, one connection", partial(narrow_sql.fetch, connection)

@@ -9,9 +9,11 @@ import orjson
 from strawberry.schema.config import StrawberryConfig
 
 from app.clock import system_clock
+from app.db.engine import Database
+from app.domain.callers import Caller
 from app.settings import Settings
 from app.web.report_document import read_report_header, stream_document
-from bench.store import MONTH, Store
+from bench.store import MONTH
 from resolvers.context import Context
 from schema import schema
 from schema.mutation import Mutation
@@ -67,15 +69,16 @@ standard_schema = type(schema)(
 class InProcess:
     """The product without a server around it."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, database: Database, caller: Caller) -> None:
+        self._database, self._caller = database, caller
         self._settings = Settings.load()
 
     @asynccontextmanager
     async def context(self) -> AsyncIterator[Context]:
-        store = self._store
-        async with store.database.snapshot(store.organization_id) as snapshot:
-            yield Context(store.caller, store.database, snapshot, self._settings, system_clock())
+        """Open the context of a request."""
+        database, caller = self._database, self._caller
+        async with database.snapshot(caller.organization_id) as snapshot:
+            yield Context(caller, database, snapshot, self._settings, system_clock())
 
     async def graphql(self, query: str, executed_by: Any = schema) -> bytes:
         """Execute a query and serialize the response, like the endpoint but without HTTP."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import orjson
 
+from bench.http_client import compose_request
 from bench.measure import resident_bytes
 
 _READY_SECONDS = 120
@@ -45,6 +46,11 @@ class Client:
         body = orjson.dumps({"query": query})
         headers = {"Content-Type": "application/json", **(headers or {})}
         return await asyncio.to_thread(self.request, "POST", "/graphql", body, headers)
+
+    def compose_query(self, query: str) -> bytes:
+        """Return the bytes of the request that sends a GraphQL query."""
+        headers = {"Content-Type": "application/json", **self._headers}
+        return compose_request("POST", "/graphql", headers, orjson.dumps({"query": query}))
 
     def request(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]

@@ -23,6 +23,8 @@ def format_results(results: Results) -> str:
     parts = []
     for case, timings in results.timings.items():
         parts += [f"### {case}", _format_case(timings)]
+    if results.load:
+        parts += ["### Narrow queries a second, over HTTP", _format_load(results)]
     if results.growth:
         parts += ["### Growth", _format_growth(results)]
     if results.execution:
@@ -56,6 +58,25 @@ def _format_case(timings: Timings) -> str:
                 f"{measured.document_bytes / 2**20:,.2f}",
             )
             for name, measured in timings.items()
+        ],
+    )
+
+
+def _format_load(results: Results) -> str:
+    head = ("contender", "connections", "requests/s", "p50 ms", "p99 ms", "CPU ms a request")
+    return _format_table(
+        head,
+        [
+            (
+                name,
+                str(measured.connections),
+                f"{measured.per_second:,.0f}",
+                f"{measured.p50_seconds * 1e3:,.1f}",
+                f"{measured.p99_seconds * 1e3:,.1f}",
+                f"{measured.cpu_per_request * 1e3:,.2f}",
+            )
+            for name, loads in results.load.items()
+            for measured in loads
         ],
     )
 
@@ -176,6 +197,10 @@ def _to_record(results: Results) -> dict[str, Any]:
         "cases": {
             case: {name: measured.to_record() for name, measured in timings.items()}
             for case, timings in results.timings.items()
+        },
+        "load": {
+            name: [measured.to_record() for measured in loads]
+            for name, loads in results.load.items()
         },
         "growth": {
             f"x{scale}": {name: measured.to_record() for name, measured in timings.items()}

@@ -83,12 +83,13 @@ async def benchmark_store() -> AsyncIterator[Store]:
             await _create_closed_clone(url, closed_url),
             database,
             organization_id,
-            _create_caller(organization_id),
+            create_caller(organization_id),
             key,
         )
 
 
-def _create_caller(organization_id: UUID) -> Caller:
+def create_caller(organization_id: UUID) -> Caller:
+    """Return an admin of the organization."""
     return Caller(
         organization_id=organization_id,
         organization=DEFAULT_ORGANIZATION,

@@ -10,6 +10,7 @@ from bench import cases, startup
 from bench.execution import Execution
 from bench.feed import FeedMeasurement
 from bench.latency import Latency
+from bench.load import Loads
 from bench.measure import Timings
 
 
@@ -43,10 +44,12 @@ class Results:
 
     Attributes:
         timings: The contenders' timings, by case.
+        load: The contenders' requests per second of the narrow query.
         growth: The product's timings, by scale of the organization.
     """
 
     timings: dict[str, Timings]
+    load: Loads
     growth: Mapping[int, Timings]
     execution: dict[str, Execution]
     feed: Sequence[FeedMeasurement]
@@ -58,6 +61,8 @@ def list_targets(results: Results) -> list[Target]:
     """Return every target that the run measured."""
     return [
         *(target for timings in results.timings.values() for target in _case_targets(timings)),
+        *_rival_targets(results.timings),
+        *_load_targets(results.load),
         *_growth_targets(results.growth),
         *_execution_targets(results.execution),
         *_feed_targets(results.feed),
@@ -67,11 +72,11 @@ def list_targets(results: Results) -> list[Target]:
 
 
 _RATIOS = [
-    ("GraphQL, in process, by hand = 1", cases.OURS, cases.BY_HAND, 1.15, False),
-    ("GraphQL over HTTP, by hand over HTTP = 1", cases.OURS_HTTP, cases.BY_HAND_HTTP, 1.15, False),
+    ("GraphQL, in process, by hand = 1", cases.OURS, cases.BY_HAND, 0.8, False),
+    ("GraphQL over HTTP, by hand over HTTP = 1", cases.OURS_HTTP, cases.BY_HAND_HTTP, 0.8, False),
     ("PostGraphile over HTTP, GraphQL = 1", cases.POSTGRAPHILE, cases.OURS_HTTP, 2, True),
-    ("REST, in process, by hand = 1", cases.REST, cases.BY_HAND, 1, False),
-    ("REST over HTTP, by hand over HTTP = 1", cases.REST_HTTP, cases.BY_HAND_HTTP, 1, False),
+    ("REST, in process, by hand = 1", cases.REST, cases.BY_HAND, 0.7, False),
+    ("REST over HTTP, by hand over HTTP = 1", cases.REST_HTTP, cases.BY_HAND_HTTP, 0.7, False),
     (
         "by hand over HTTP, closed month, stored = 1",
         cases.BY_HAND_HTTP,
@@ -80,12 +85,40 @@ _RATIOS = [
         True,
     ),
     ("by hand over HTTP, closed month, plain = 1", cases.BY_HAND_HTTP, cases.CLOSED, 50, True),
-    ("narrow query, in process, its SQL = 1", cases.OURS, cases.SAME_SQL, 1.3, False),
-    ("narrow query over HTTP, its SQL = 1", cases.OURS_HTTP, cases.SAME_SQL, 1.3, False),
+    ("narrow query over HTTP, its SQL = 1", cases.OURS_HTTP, cases.SAME_SQL, 2, False),
 ]
 """Target name, dividend, divisor, limit, `at_least`; both contenders belong to one case."""
 _CASES_WITH_TARGETS = {cases.STANDARD, cases.REST, cases.SAME_SQL}
 """A contender from each case that has targets."""
+
+
+_RIVAL_CASES = {
+    cases.NARROW: "narrow query",
+    cases.PAGE: "page of 50 workspaces",
+    cases.FIRST_MEMBERS: "members(first: 10)",
+}
+
+
+def _rival_targets(timings: Mapping[str, Timings]) -> Iterator[Target]:
+    """Yield the ratio to PostGraphile of each case that has its own documents."""
+    for case, name in _RIVAL_CASES.items():
+        measured = timings.get(case, {})
+        if cases.POSTGRAPHILE in measured:
+            ratio = measured[cases.OURS_HTTP].median / measured[cases.POSTGRAPHILE].median
+            yield Target(f"{name} over HTTP, PostGraphile over HTTP = 1", ratio, 1)
+
+
+def _load_targets(load: Loads) -> Iterator[Target]:
+    if load:
+        ours, rival = (
+            next(each for each in load[name] if each.connections == _TARGET_CONNECTIONS)
+            for name in (cases.OURS_HTTP, cases.STRAWBERRY_HTTP)
+        )
+        name = f"narrow queries a second, {_TARGET_CONNECTIONS} connections, Strawberry = 1"
+        yield Target(name, ours.per_second / rival.per_second, 3, at_least=True)
+
+
+_TARGET_CONNECTIONS = 16
 
 
 def _case_targets(timings: Timings) -> Iterator[Target]:
@@ -120,10 +153,15 @@ def _execution_targets(execution: Mapping[str, Execution]) -> Iterator[Target]:
         yield Target("its peak memory beyond rows and response, standard = 1", memory, 0.1)
 
 
+_FEED_TARGETS = {1: 2_000, 100: 15_000, 5_000: 20_000}
+"""Events per CPU second, by batch size."""
+
+
 def _feed_targets(feed: Sequence[FeedMeasurement]) -> Iterator[Target]:
     for measurement in feed:
         name = f"feed, events per CPU second, in batches of {measurement.batch:,}"
-        yield Target(name, measurement.per_core_second, 20_000, at_least=True)
+        limit = _FEED_TARGETS[measurement.batch]
+        yield Target(name, measurement.per_core_second, limit, at_least=True)
         name = f"a report while batches of {measurement.batch:,} are stored, idle = 1"
         yield Target(name, measurement.slowdown, 2)
 

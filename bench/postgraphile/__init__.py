@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -16,18 +16,38 @@ from bench.store import MONTH, say
 _HERE = Path(__file__).parent
 _MODULES = _HERE.parent / ".node"
 
-_FULL = f"""{{
-    workspaces: allWorkspaceMonthsList(
-        condition: {{ month: "{MONTH.first_day}", present: true }}, orderBy: NAME_ASC
-    ) {{
+_WORKSPACE = """
+    name experiments sizeBytes
+    members: membersList(condition: { present: true }, orderBy: USERNAME_ASC) {
+        username account { email } experiments sizeBytes
+    }
+    projects: projectsList(condition: { present: true }, orderBy: NAME_ASC) {
         name experiments sizeBytes
-        members: membersList(condition: {{ present: true }}, orderBy: USERNAME_ASC) {{
-            username account {{ email }} experiments sizeBytes
-        }}
-        projects: projectsList(condition: {{ present: true }}, orderBy: NAME_ASC) {{
-            name experiments sizeBytes
-        }}
-    }}
+    }
+"""
+
+
+def _select_workspaces(selection: str, *, first: int | None = None) -> str:
+    page = "" if first is None else f", first: {first}"
+    return f"""
+        workspaces: allWorkspaceMonthsList(
+            condition: {{ month: "{MONTH.first_day}", present: true }}, orderBy: NAME_ASC{page}
+        ) {{ {selection} }}
+    """
+
+
+NARROW = f"{{ {_select_workspaces('name sizeBytes')} }}"
+PAGE = f"{{ {_select_workspaces(_WORKSPACE, first=50)} }}"
+FIRST_MEMBERS = f"""{{ {
+    _select_workspaces('''
+    name
+    members: membersList(condition: { present: true }, orderBy: USERNAME_ASC, first: 10) {
+        username experiments sizeBytes
+    }
+''')
+} }}"""
+FULL = f"""{{
+    {_select_workspaces(_WORKSPACE)}
     users: allUserMonthsList(
         condition: {{ month: "{MONTH.first_day}", licensed: true }}, orderBy: USERNAME_ASC
     ) {{
@@ -88,11 +108,6 @@ def _libpq_environment(url: str) -> Mapping[str, str]:
     return {**variables, "PGPASSWORD": parts.password} if parts.password else variables
 
 
-async def fetch_full(client: Client) -> bytes:
-    """Return the response with the figures of the full document."""
-    return await client.query(_FULL)
-
-
 def extract_figures(response: Any) -> Any:
     """Return the figures in the form in which full documents are compared."""
     data = response["data"]
@@ -100,6 +115,36 @@ def extract_figures(response: Any) -> Any:
         "workspaces": [_to_workspace(each) for each in data["workspaces"]],
         "users": [_to_user(each) for each in data["users"]],
     }
+
+
+def extract_narrow(response: Any) -> Any:
+    """Return the response to `NARROW` as the product's."""
+    return _to_response(
+        {"name": each["name"], "totalSizeInMb": to_megabytes(int(each["sizeBytes"]))}
+        for each in response["data"]["workspaces"]
+    )
+
+
+def extract_page(response: Any) -> Any:
+    """Return the response to `PAGE` as the product's."""
+    return _to_response(_to_workspace(each) for each in response["data"]["workspaces"])
+
+
+def extract_first_members(response: Any) -> Any:
+    """Return the response to `FIRST_MEMBERS` as the product's."""
+    return _to_response(
+        {
+            "name": each["name"],
+            "members": [
+                {"userName": member["username"], **_to_sizes(member)} for member in each["members"]
+            ],
+        }
+        for each in response["data"]["workspaces"]
+    )
+
+
+def _to_response(workspaces: Iterable[dict[str, Any]]) -> Any:
+    return {"data": {"chargebackReport": {"workspaces": list(workspaces)}}}
 
 
 def _to_workspace(node: Any) -> dict[str, Any]:
