@@ -45,7 +45,7 @@ _PARTS: Sequence[tuple[str, Sequence[str]]] = (
     ("parse, validate, limits", ("graphql.py:_prepare", "graphql_request.py", "_require_cost")),
     ("execution", ("/schema/", "/graphql/", "/strawberry/")),
     ("serialization", ("json_stream.py",)),
-    ("middleware", ("app/web/middleware/record", "app/web/middleware/")),
+    ("middleware", ("app/web/middleware/",)),
     ("GraphQL endpoint", ("app/web/", "app/main.py")),
     ("routing, responses (Starlette)", ("/starlette/",)),
     ("HTTP (uvicorn)", ("/uvicorn/", "http_protocol.py")),
