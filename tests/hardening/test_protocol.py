@@ -107,7 +107,7 @@ CLOSING = b"Host: x\r\nConnection: close\r\n"
         (
             b"POST / HTTP/1.1\r\nHost: x" + b"\r\nTransfer-Encoding: chunked" * 2 + b"\r\n\r\n",
             400,
-            "Transfer-Encoding: only chunked is supported.",
+            "Invalid HTTP request received.",
         ),
         (
             b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
