@@ -137,7 +137,7 @@ async def test_authentication_sees_only_its_tables_of_all_organizations(
 
 @pytest.mark.usefixtures("two_organizations")
 async def test_rows_of_another_organization_cannot_be_written(database: Database) -> None:
-    for statement in ("UPDATE platform_user SET email = 'x'", "DELETE FROM membership"):
+    for statement in ("UPDATE platform_user SET email = 'x'", "DELETE FROM workspace_month"):
         async with database.transaction(OWN) as tx:
             touched = await tx.execute(text(f"{statement} WHERE organization_id = '{OTHER}'"))
             assert touched.rowcount == 0
