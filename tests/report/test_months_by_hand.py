@@ -85,14 +85,18 @@ async def test_a_user_is_licensed_from_the_month_of_their_creation(
 @pytest.mark.parametrize(
     ("deleted_at", "months"),
     [
-        ("2024-02-01T00:00:00Z", {"2024-01": None, "2024-02": "2024-02-01T00:00:00Z"}),
+        (
+            "2024-02-01T00:00:00.000001Z",
+            {"2024-01": None, "2024-02": "2024-02-01T00:00:00.000001Z"},
+        ),
+        ("2024-02-01T00:00:00Z", {"2024-01": None}),
         ("2024-01-31T23:59:59.999999Z", {"2024-01": "2024-01-31T23:59:59.999999Z"}),
     ],
 )
 async def test_a_user_is_licensed_through_the_month_of_their_deletion(
     feed: Feed, month: FetchMonth, deleted_at: str, months: dict[str, str | None]
 ) -> None:
-    # A user deleted at the first instant of February is still licensed in February.
+    # A user deleted at the first instant of February is not licensed in February.
     await feed(
         user("2024-01-10T00:00:00Z"), event("user.deleted", deleted_at, username="ann"),
         event("workspace.upserted", "2024-04-01T00:00:00Z", name="lab"),
