@@ -145,8 +145,10 @@ async def demo(feed: Feed, clock: FixedClock, database: Database) -> None:
 async def test_documented_queries_run_without_errors(
     graphql: GraphQLClient, make_key: MakeKey
 ) -> None:
-    report = await graphql('{ chargebackReport(month: "2026-10") { charges { lines { id } } } }')
-    charge = report["chargebackReport"]["charges"]["lines"][0]["id"]
+    report = await graphql(
+        '{ chargebackReport(month: "2026-10") { charges { lines { lineId } } } }'
+    )
+    charge = report["chargebackReport"]["charges"]["lines"][0]["lineId"]
     for name, query in QUERIES.items():
         key = KeyText.parse(await make_key("connector", Scope.EVENTS_WRITE))
         assert key is not None

@@ -128,7 +128,7 @@ async def test_parquet_values_keep_their_types(
         "username": ["ann", "robot", "gone", None],
         "email": ["ann@x.test", None, "gone@x.test", None],
         "created_at": [date(2025, 3, 12), datetime(2026, 1, 1, 8, tzinfo=UTC), None, None],
-        "deleted_at": [None, None, datetime(2026, 11, 1, tzinfo=UTC), None],
+        "deleted_at": [None, None, datetime(2026, 11, 2, tzinfo=UTC), None],
         "service_account": [False, True, None, None],
         "workspace": ["vision", "vision", "vision", "empty"],
         "ignored": [1.5, 2.5, 3.5, 4.5],
@@ -149,7 +149,7 @@ async def test_parquet_values_keep_their_types(
         ("robot", None, True),
     ]
     assert users["ann"]["createdAt"] == "2025-03-12T00:00:00Z"
-    assert users["gone"]["deletedAt"] == "2026-11-01T00:00:00Z"
+    assert users["gone"]["deletedAt"] == "2026-11-02T00:00:00Z"
     assert [(w["name"], [m["userName"] for m in w["members"]]) for w in found["workspaces"]] == [
         ("empty", []),
         ("vision", ["ann", "robot"]),
