@@ -27,6 +27,7 @@ REQUIRED_SCOPES: Mapping[str, Scope | None] = {
     "explain": Scope.REPORT_READ,
     "chargebackReport": Scope.REPORT_READ,
     "chargebackReports": Scope.REPORT_READ,
+    "chargebackRange": Scope.REPORT_READ,
     "apiKeys": Scope.ADMIN,
     "auditLog": Scope.ADMIN,
     "months": Scope.REPORT_READ,

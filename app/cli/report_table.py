@@ -119,7 +119,10 @@ def _complete(layout: _Layout, table: SectionTable) -> _Layout:
     """Add what the section shows of charges and comparisons; drop other figures before these."""
     added = [name for name in table.fields if name in OF_CHARGES | OF_COMPARISONS]
     if not added or table.section is Section.COST_CENTRE:
-        return layout._replace(figures=[name for name in layout.figures if name in table.fields])
+        return layout._replace(
+            figures=[name for name in layout.figures if name in table.fields],
+            drop=[name for name in layout.drop if name in table.fields],
+        )
     others = [name for name in layout.figures if name != "average_size_in_mb"]
     drop = [*layout.drop, *(name for name in others if name not in layout.drop), "currency"]
     shown = {*layout.names, *layout.figures, *added}

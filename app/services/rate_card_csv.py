@@ -110,4 +110,6 @@ def _number_rows(
                 raise InvalidArgument(f"{name}, line {rows.line_num}: must have {expected} cells.")
             yield rows.line_num, row
     except csv.Error as error:
-        raise InvalidArgument(f"{name}, line {rows.line_num}: not CSV: {error}.") from None
+        # DictReader's own number is that of the last row which it could read.
+        line = rows.reader.line_num
+        raise InvalidArgument(f"{name}, line {line}: not CSV: {error}.") from None

@@ -98,7 +98,7 @@ def test_a_file_of_the_rate_card_is_applied_repeatedly(run: Run, tmp_path: Path)
     ]
 
     # Entries in force in a closed month are no change; a new one there is refused.
-    run("months", "close", "2026-09")
+    run("months", "close", "2026-09", "--yes")
     assert run("rates", "apply", str(file)) == "nothing differs\n"
     file.write_text(RATE_CARD.replace("0.20", "0.25").replace("Sales", "Marketing"))
     refused = run("rates", "apply", str(file))

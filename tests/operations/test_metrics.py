@@ -107,7 +107,9 @@ async def test_month_closes_are_reflected_in_metrics(
     labels = "organization=default"
 
     before = await samples(client, graphql.key)
-    await graphql('mutation { closeMonth(month: "2026-09", expected: ["2026-08", "2026-09"]) { month } }')
+    await graphql(
+        'mutation { closeMonth(month: "2026-09", expected: ["2026-08", "2026-09"]) { month } }'
+    )
     after = await samples(client, graphql.key)
 
     # It is November: August, September and October have ended.
