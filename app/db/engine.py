@@ -83,6 +83,18 @@ class Database(ConnectionPool):
         ):
             yield tx
 
+    def lock_transaction(self, organization_id: UUID) -> AbstractAsyncContextManager[Transaction]:
+        """Begin a transaction that holds a lock while its holder opens further transactions.
+
+        It does not count towards the organization's part of the connections: holders that wait
+        for one another's part would stop all of them.
+
+        Raises:
+            ServiceBusy: No connection was free in time.
+            StoreUnavailable: PostgreSQL cannot be reached.
+        """
+        return self._begin_scoped(_SCOPE_WITH_LOCK_TIMEOUT, organization_id)
+
     def unscoped_read(self) -> AbstractAsyncContextManager[Transaction]:
         """Begin a read of all tenants' organizations, users, keys and sessions, to authenticate.
 

@@ -211,7 +211,7 @@ async def open_source_run(
         SourceBusy: Another run is in progress, in this process or another.
     """
     require_text("source", name, 200)
-    async with database.transaction(organization_id) as lock:
+    async with database.lock_transaction(organization_id) as lock:
         if not await lock_source(lock, organization_id, name):
             raise SourceBusy(f"Another run of source {name!r} is in progress: wait for it to end.")
         async with database.transaction(organization_id) as tx:

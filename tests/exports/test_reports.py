@@ -312,7 +312,8 @@ async def test_several_months_follow_each_other_each_with_its_total(exports: Exp
          "from, idleDays, order, organization, reportMonth, skip, to, top, workspace.")),
         ({"format": "pdf"}, "format: must be one of csv, json, xlsx, parquet; got 'pdf'."),
         ({"by": "team"},
-         "by: must be one of workspace, project, member, user, correction, cost-centre; got 'team'."),
+         ("by: must be one of workspace, project, member, user, correction, cost-centre; "
+          "got 'team'.")),
         ({"top": "0"}, "top: must be at least 1; got 0."),
         ({"top": "-1"}, "top: must be a whole number from 1 on; got '-1'."),
         ({"from": "2026-09"}, "reportMonth: give it alone, or from and to together."),
