@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +42,10 @@ def clean_environment(**changes: str) -> dict[str, str]:
 
 
 def run_command(
-    *arguments: str, data_dir: Path | None = None, standard_input: bytes = b""
+    *arguments: str,
+    data_dir: Path | None = None,
+    standard_input: bytes = b"",
+    settings: Mapping[str, str] = {},
 ) -> subprocess.CompletedProcess[str]:
     """Run a `chargeback` command to its end."""
     data_dir_option = ("--data-dir", str(data_dir)) if data_dir is not None else ()
@@ -52,7 +55,7 @@ def run_command(
         capture_output=True,
         text=True,
         timeout=START_SECONDS,
-        env=clean_environment(),
+        env=clean_environment(**settings),
         check=False,
     )
 

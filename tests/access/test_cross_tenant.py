@@ -140,8 +140,10 @@ def queries(field: RootField, intruder: Intruder) -> Iterator[str]:
 async def unlimited_graphql(
     database: Database, clock: FixedClock, intruder: Intruder
 ) -> AsyncIterator[GraphQLClient]:
-    """A client without a cost limit, so that limits hide nothing."""
-    settings = Settings.load(admin_user_list="root", graphql_max_cost=1_000_000_000)
+    """A client without limits of cost and tokens, so that limits hide nothing."""
+    settings = Settings.load(
+        admin_user_list="root", graphql_max_cost=1_000_000_000, graphql_max_tokens=1_000_000
+    )
     async with create_client(database, settings, clock) as client:
         yield GraphQLClient(client, intruder.key)
 

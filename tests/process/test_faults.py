@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -90,11 +90,15 @@ class Install(NamedTuple):
         await database.close()
 
 
-def start_install(data_dir: Path) -> Install:
-    server = ServerProcess(data_dir, arguments=(), settings={"ADMIN_USER_LIST": "root"})
+def start_install(data_dir: Path, settings: Mapping[str, str] = {}) -> Install:
+    settings = {"ADMIN_USER_LIST": "root", **settings}
+    server = ServerProcess(data_dir, arguments=(), settings=settings)
     now = datetime.now(UTC)
     events = b"".join(generate_events(OrganizationShape(4, 20, 3), seed=7, until=now))
-    assert run_command("import", "-", data_dir=data_dir, standard_input=events).returncode == 0
+    imported = run_command(
+        "import", "-", data_dir=data_dir, standard_input=events, settings=settings
+    )
+    assert imported.returncode == 0, imported.stderr
     created = run_command(
         "keys", "create", "--user", "root", "--scope", "admin", data_dir=data_dir
     )
@@ -299,7 +303,8 @@ def send_batch(installed: Install, number: int | str, count: int = 2_000) -> htt
 async def test_on_a_full_disk_batches_are_rejected_whole_until_there_is_space(
     small_disk: Path,
 ) -> None:
-    installed = start_install(small_disk / "data")
+    # Without the reserve, so that the disk is really full.
+    installed = start_install(small_disk / "data", {"FREE_SPACE_RESERVE_MB": "0"})
     with installed.server:
         assert send_batch(installed, 0).status_code == 200
         ballast = fill(small_disk)
