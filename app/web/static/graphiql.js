@@ -15,7 +15,8 @@ async function post(request, options) {
     },
     body: JSON.stringify(request),
   });
-  signedOut.hidden = response.status !== 401;
+  // An earlier request may be answered later, so a success does not hide the notice.
+  if (response.status === 401) signedOut.hidden = false;
   const text = await response.text();
   try {
     const result = JSON.parse(text);
