@@ -142,7 +142,7 @@ async def unlimited_graphql(
 ) -> AsyncIterator[GraphQLClient]:
     """A client without limits of cost and tokens, so that limits hide nothing."""
     settings = Settings.load(
-        admin_user_list="root", graphql_max_cost=1_000_000_000, graphql_max_tokens=1_000_000
+        admin_user_list="root", graphql_max_cost=10_000_000_000, graphql_max_tokens=1_000_000
     )
     async with create_client(database, settings, clock) as client:
         yield GraphQLClient(client, intruder.key)
