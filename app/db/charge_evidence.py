@@ -22,6 +22,7 @@ from sqlalchemy import (
     select,
 )
 
+from app.db.corrections import is_corrected
 from app.db.report_windows import ORGANIZATION
 from app.db.row_reader import RowReader
 from app.db.statements import Composable, compile_once
@@ -135,17 +136,8 @@ def _select_late_rows() -> Select[Any]:
     workspace, user = (bindparam(name, type_=Uuid) for name in ("workspace_id", "user_id"))
     return (
         select(*columns)
-        .outerjoin(
-            Project,
-            (Project.organization_id == ORGANIZATION)
-            & (Project.workspace_id == Correction.workspace_id)
-            & (Project.project_id == Correction.project_id),
-        )
-        .outerjoin(
-            PlatformUser,
-            (PlatformUser.organization_id == ORGANIZATION)
-            & (PlatformUser.user_id == Correction.user_id),
-        )
+        .outerjoin(Project, is_corrected(Project, "project_id"))
+        .outerjoin(PlatformUser, is_corrected(PlatformUser, "user_id"))
         .where(
             Correction.organization_id == ORGANIZATION,
             Correction.booked_month == bindparam("booked_month", type_=Date),
@@ -194,11 +186,7 @@ def _select_corrected_projects() -> Composable:
     )
     return (
         select(*grouped, func.sum(Correction.amount))
-        .join(
-            Project,
-            (Project.organization_id == ORGANIZATION)
-            & (Project.project_id == Correction.project_id),
-        )
+        .join(Project, is_corrected(Project, "project_id"))
         .where(
             Correction.organization_id == ORGANIZATION,
             Correction.booked_month == bindparam("booked_month", type_=Date),

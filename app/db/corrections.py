@@ -126,9 +126,9 @@ def select_corrections_of_reports(
     page = (
         select_page(columns, order, paging)
         .select_from(Correction)
-        .outerjoin(Workspace, _is_place(Workspace, "workspace_id"))
-        .outerjoin(Project, _is_place(Project, "project_id"))
-        .outerjoin(PlatformUser, _is_place(PlatformUser, "user_id"))
+        .outerjoin(Workspace, is_corrected(Workspace, "workspace_id"))
+        .outerjoin(Project, is_corrected(Project, "project_id"))
+        .outerjoin(PlatformUser, is_corrected(PlatformUser, "user_id"))
         .where(is_booked_in_parent)
     )
     if paging.has_cursor:
@@ -182,9 +182,9 @@ def select_corrected_figures(
             *(amount.label(figure.name.lower()) for figure, amount in amounts.items()),
         )
         .select_from(Correction)
-        .outerjoin(Workspace, _is_place(Workspace, "workspace_id"))
-        .outerjoin(Project, _is_place(Project, "project_id"))
-        .outerjoin(PlatformUser, _is_place(PlatformUser, "user_id"))
+        .outerjoin(Workspace, is_corrected(Workspace, "workspace_id"))
+        .outerjoin(Project, is_corrected(Project, "project_id"))
+        .outerjoin(PlatformUser, is_corrected(PlatformUser, "user_id"))
         .where(
             Correction.organization_id == ORGANIZATION,
             Correction.booked_month == bindparam("report_month", type_=Date),
@@ -207,8 +207,8 @@ def _sum_amounts(figure: Figure) -> ColumnElement[Any]:
     return to_bigint(total) if figure is Figure.SIZE_BYTES else total
 
 
-def _is_place(table: Any, key: str) -> ColumnElement[bool]:
-    """Join the workspace, project or user that a correction names."""
+def is_corrected(table: Any, key: str) -> ColumnElement[bool]:
+    """Return the condition that joins the workspace, project or user that a correction names."""
     return and_(
         table.organization_id == ORGANIZATION, getattr(table, key) == getattr(Correction, key)
     )
@@ -241,9 +241,9 @@ async def select_corrections_of_month(
     statement = (
         select(*place, amount.label("amount"))
         .select_from(Correction)
-        .outerjoin(Workspace, _is_place(Workspace, "workspace_id"))
-        .outerjoin(Project, _is_place(Project, "project_id"))
-        .outerjoin(PlatformUser, _is_place(PlatformUser, "user_id"))
+        .outerjoin(Workspace, is_corrected(Workspace, "workspace_id"))
+        .outerjoin(Project, is_corrected(Project, "project_id"))
+        .outerjoin(PlatformUser, is_corrected(PlatformUser, "user_id"))
         .where(
             Correction.organization_id == ORGANIZATION,
             Correction.origin_month == origin_month.first_day,
