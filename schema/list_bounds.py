@@ -10,7 +10,7 @@ from graphql import (
     is_object_type,
 )
 
-from app.domain.months import Month
+from app.domain.months import Month, count_months
 from resolvers.list_sizes import ListSize, ListSizes
 from resolvers.report_windows import MAX_MONTHS
 from schema.query_cost import Arguments, RowBounds
@@ -50,7 +50,7 @@ def row_bounds(sizes: ListSizes, introspection: Mapping[str, int]) -> RowBounds:
 
     def rows(name: str, arguments: Arguments, parents: int, reports: int) -> int:
         if name == "Query.chargebackReports":
-            return _count_months(arguments)
+            return _bound_months(arguments)
         if name in introspection:
             return parents * introspection[name]
         size = sizes[_SIZED_LISTS[name]] if name in _SIZED_LISTS else _OTHER_LISTS
@@ -67,13 +67,12 @@ def _page_size(arguments: Arguments, default: int) -> int:
     return first if isinstance(first, int) and first >= 0 else default
 
 
-def _count_months(arguments: Arguments) -> int:
+def _bound_months(arguments: Arguments) -> int:
     """Count the months of a range; the resolver rejects an invalid range."""
     first, last = arguments.get("from"), arguments.get("to")
     if not isinstance(first, Month) or not isinstance(last, Month):
         return 1
-    count = (last.year - first.year) * 12 + last.number - first.number + 1
-    return min(max(count, 1), MAX_MONTHS)
+    return min(max(count_months(first, last) + 1, 1), MAX_MONTHS)
 
 
 def introspection_bounds(schema: GraphQLSchema) -> Mapping[str, int]:

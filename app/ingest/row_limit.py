@@ -23,7 +23,7 @@ from app.domain.events import (
     WorkspaceDeletedEvent,
     WorkspaceUpsertedEvent,
 )
-from app.domain.months import Month
+from app.domain.months import Month, count_months
 from app.ingest.batch import NewEvents
 
 _Entities = Iterable[tuple[str, ...]]
@@ -80,10 +80,7 @@ def estimate_rows(new: NewEvents, last: Month) -> int:
         for entity in _ENTITIES.get(type(event), _experiment)(event.data):
             if month < first_months.get(entity, Month(9999, 12)):
                 first_months[entity] = month
-    return sum(
-        12 * (last.year - first.year) + last.number - first.number + 1
-        for first in first_months.values()
-    )
+    return sum(count_months(first, last) + 1 for first in first_months.values())
 
 
 def _user(data: Any) -> _Entities:

@@ -21,7 +21,7 @@ from app import __version__
 from app.db.engine import Database
 from app.db.organizations import OrganizationRow
 from app.db.pool import ExecutedStatement
-from app.domain.months import Month
+from app.domain.months import Month, count_months
 from app.observability.request_record import RequestRecord
 
 # They would add a series per counter, and Prometheus does not use them.
@@ -242,7 +242,7 @@ class OrganizationCollector:
     def _count_unclosed_months(self, row: OrganizationRow) -> int:
         last, now = row.closed_through, Month.containing(self.now)
         first_open = last.plus(1) if last else row.first_month or now
-        return max(0, (now.year - first_open.year) * 12 + now.number - first_open.number)
+        return max(0, count_months(first_open, now))
 
 
 def _gauge_by_organization(name: str, help_text: str) -> GaugeMetricFamily:
