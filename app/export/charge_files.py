@@ -16,6 +16,7 @@ import orjson
 from app.domain.errors import InvalidArgument
 from app.domain.safe_text import escape_for_spreadsheet
 from app.export.charges import ChargeRow, to_charge_rows
+from app.export.extras import import_pyarrow
 from resolvers.statements import Statement
 
 _MAX_SHEET_ROWS = 1_048_576
@@ -177,22 +178,6 @@ def write_parquet(statement: Statement) -> bytes:
     table = pyarrow.Table.from_pylist(rows, schema=schema)
     parquet.write_table(table, file, compression="zstd")
     return file.getvalue()
-
-
-def import_pyarrow() -> tuple[Any, Any]:
-    """Return the modules pyarrow and pyarrow.parquet, which are an extra.
-
-    Raises:
-        InvalidArgument: They are not installed.
-    """
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise InvalidArgument(
-            "format: Parquet needs the package pyarrow: install the extra 'parquet'."
-        ) from None
-    return pyarrow, parquet
 
 
 def _total_cells(statement: Statement) -> dict[int, Any]:

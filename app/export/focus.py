@@ -16,7 +16,7 @@ from app.domain.charges import ChargeLine, Party
 from app.domain.months import Month
 from app.domain.rates import Measure
 from app.domain.safe_text import escape_for_spreadsheet
-from app.export.charge_files import import_pyarrow
+from app.export.extras import import_pyarrow
 from resolvers.charge_lists import UNASSIGNED, round_decimal, trim
 from resolvers.statements import Statement
 

@@ -3,18 +3,12 @@
 from collections.abc import Sequence
 from typing import IO, Any
 
-from app.domain.errors import InvalidArgument
 from app.domain.sections import Section
+from app.export.extras import import_pyarrow
 from app.export.report import Summary
 from app.export.rows import Cells, Column, Kind
 
-try:
-    import pyarrow
-    from pyarrow import parquet
-except ImportError:
-    raise InvalidArgument(
-        "format: Parquet needs an extra: pip install 'chargeback-admin-api[parquet]'"
-    ) from None
+pyarrow, parquet = import_pyarrow()
 
 _TYPES: dict[Kind, Any] = {
     Kind.TEXT: pyarrow.string(),
