@@ -4,8 +4,9 @@ import codecs
 import contextlib
 import re
 import sys
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import aclosing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -88,33 +89,23 @@ def create_folder(folder: Path) -> None:
 
 @contextmanager
 def _replace_file(path: Path) -> Iterator[IO[bytes]]:
-    partial = path.with_name(f"{path.name}.partial")
+    unfinished = path.with_name(f"{path.name}.partial")
     try:
-        with partial.open("wb") as file:
+        with unfinished.open("wb") as file:
             yield file
-        partial.replace(path)
+        unfinished.replace(path)
     except OSError as error:
         raise InvalidArgument(f"{path}: cannot be written: {error.strerror}.") from error
     finally:
         with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+            unfinished.unlink(missing_ok=True)
 
 
 @contextmanager
-def _row_progress(name: str, total: int) -> Iterator["_CountRows"]:
+def _row_progress(name: str, total: int) -> Iterator[Callable[[int], None]]:
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=stderr, transient=True) as progress:
-        yield _CountRows(progress, progress.add_task(name, total=total))
-
-
-class _CountRows:
-    """Advances a progress bar."""
-
-    def __init__(self, progress: Progress, task: object) -> None:
-        self._progress, self._task = progress, task
-
-    def __call__(self, count: int) -> None:
-        self._progress.advance(self._task, count)  # type: ignore[arg-type]
+        yield partial(progress.advance, progress.add_task(name, total=total))
 
 
 def choose_file_name(month: str, name: str, suffix: str, taken: Collection[str]) -> str:
