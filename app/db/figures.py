@@ -27,7 +27,7 @@ def storage_columns(table: Any, report: Report) -> dict[str, SQLColumnExpression
     hundredths of a MB, rounded half up. Both and `experiments_created` are null if the month's
     flows are unknown.
     """
-    held = held_storage(table, report)
+    held = compute_byte_microseconds(table, report)
     size_bytes = to_bigint(table.size_bytes)
     return {
         "experiments": table.experiments,
@@ -59,7 +59,7 @@ def gone_columns(report: Report) -> dict[str, SQLColumnExpression[Any]]:
     }
 
 
-def held_storage(table: Any, report: Report) -> ColumnElement[Any]:
+def compute_byte_microseconds(table: Any, report: Report) -> ColumnElement[Any]:
     """Return the byte-microseconds held until the report's end."""
     return case(
         (report.c.carried, table.size_bytes * report.c.elapsed_microseconds),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, case, func, inspect, select
 from sqlalchemy.orm import aliased
 
-from app.db.figures import average_hundredths, held_storage, number
+from app.db.figures import average_hundredths, compute_byte_microseconds, number
 from app.db.report_windows import ORGANIZATION, Report, other_report
 
 Figure = Callable[[Any, Report], ColumnElement[Any]]
@@ -73,7 +73,7 @@ def by_column(name: str) -> Figure:
 
 def average_size(table: Any, report: Report) -> ColumnElement[Any]:
     """Return the exact storage held in the month; 0 if the month's flows are unknown."""
-    return case((report.c.flows_known, held_storage(table, report)), else_=number(0))
+    return case((report.c.flows_known, compute_byte_microseconds(table, report)), else_=number(0))
 
 
 def growth(identity: Sequence[str]) -> Figure:
@@ -86,7 +86,7 @@ def growth(identity: Sequence[str]) -> Figure:
     def figure(table: Any, report: Report) -> ColumnElement[Any]:
         earlier, other = aliased(inspect(table).mapper.class_), other_report(report)
         before = (
-            select(_known_average(earlier, other))
+            select(_compute_average(earlier, other))
             .where(
                 earlier.organization_id == ORGANIZATION,
                 earlier.month == other.c.rows_month,
@@ -95,7 +95,7 @@ def growth(identity: Sequence[str]) -> Figure:
             .correlate_except(earlier)
             .scalar_subquery()
         )
-        return _known_average(table, report) - func.coalesce(before, number(0))
+        return _compute_average(table, report) - func.coalesce(before, number(0))
 
     return figure
 
@@ -117,8 +117,8 @@ def orders_by_storage(key: str, *, identity: Sequence[str]) -> Mapping[str, Orde
     return {**orders, GROWTH: growing}
 
 
-def _known_average(table: Any, report: Report) -> ColumnElement[Any]:
-    average = average_hundredths(held_storage(table, report), report)
+def _compute_average(table: Any, report: Report) -> ColumnElement[Any]:
+    average = average_hundredths(compute_byte_microseconds(table, report), report)
     return case((report.c.flows_known, average), else_=number(0))
 
 

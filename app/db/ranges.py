@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.db.corrections import NOWHERE
-from app.db.figures import flow_if_measured, held_storage, number
+from app.db.figures import compute_byte_microseconds, flow_if_measured, number
 from app.db.levels import LevelQuery
 from app.db.orders import UNPAGED, Order, Paging, Sorting
 from app.db.report_windows import ORGANIZATION, Report
@@ -212,7 +212,7 @@ def _flows_of_months(kind: RangeList) -> Select[Any]:
         "exists": and_(is_last, exists),
         "is_unknown": ~report.c.flows_known,
         "experiments_created": created,
-        "byte_microseconds": case((report.c.flows_known, held_storage(row, report))),
+        "byte_microseconds": case((report.c.flows_known, compute_byte_microseconds(row, report))),
         "ui_usage_count": null(),
         "sdk_usage_count": null(),
         "licences": number(0),
