@@ -6,6 +6,7 @@ from functools import partial
 from typing import Protocol
 from uuid import UUID
 
+from app.db.levels import Existence
 from app.db.statements import Statement
 from app.domain.charges import MonthCharges, apportion_line, storage_quantity
 from app.domain.months import Month
@@ -21,7 +22,9 @@ AMOUNT = "amount"
 class SelectParts(Protocol):
     """Builds the statement of the projects, or members, that a workspace is charged for."""
 
-    def __call__(self, selection: frozenset[str], *, charged: bool, one_report: bool) -> Statement:
+    def __call__(
+        self, selection: frozenset[str], *, existence: Existence, one_report: bool
+    ) -> Statement:
         """Return the statement."""
 
 
@@ -72,7 +75,7 @@ async def add_amounts_of_parts(
     charges = [await charges_of_report(context, (key[0], key[1])) for key in distinct]
     columns = frozenset({id_column, "byte_microseconds", "experiments_created"})
     parts = await read_level(
-        context, partial(select, columns, charged=True), distinct, ("workspace_id",)
+        context, partial(select, columns, existence=Existence.ANY), distinct, ("workspace_id",)
     )
     positions = [
         parts.columns[name] for name in (id_column, "byte_microseconds", "experiments_created")

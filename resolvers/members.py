@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from app.db.levels import Existence
 from app.db.members import select_members, select_members_of_workspaces
 from app.db.orders import ALL_ROWS, BY_USERNAME, Page, Sorting
 from resolvers.amounts import add_amounts_of_parts, select_for_amount
@@ -70,7 +71,11 @@ async def former_members_of_workspaces(
     """
     columns = select_for_amount(selection, "user_id")
     select = partial(
-        select_members_of_workspaces, columns, former=True, sorting=sorting, paging=page.paging
+        select_members_of_workspaces,
+        columns,
+        existence=Existence.FORMER,
+        sorting=sorting,
+        paging=page.paging,
     )
     others = await previous_windows(context, workspaces, sorting)
     found = await read_level(

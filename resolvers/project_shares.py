@@ -8,6 +8,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from app.db.charge_evidence import read_corrected_projects
+from app.db.levels import Existence
 from app.db.projects import select_projects_of_workspaces
 from app.db.row_reader import read_from_snapshot
 from app.domain.charges import ChargeLine, MonthCharges, Party, apportion_line
@@ -61,7 +62,7 @@ async def _read_used(
         return {}
     found = await read_level(
         context,
-        partial(select_projects_of_workspaces, frozenset(_COLUMNS), charged=True),
+        partial(select_projects_of_workspaces, frozenset(_COLUMNS), existence=Existence.ANY),
         [(*report, workspace.id) for workspace in workspaces],
         ("workspace_id",),
     )

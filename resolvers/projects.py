@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from app.db.levels import Existence
 from app.db.orders import ALL_ROWS, BY_NAME, Page, Sorting
 from app.db.projects import (
     select_gone_projects,
@@ -103,7 +104,7 @@ async def former_projects_of_workspaces(
     Columns and source are those of `projects_of_workspaces`. Stocks are 0; flows remain.
     """
     columns = select_for_amount(selection, "project_id")
-    select = partial(select_projects_of_workspaces, columns, former=True)
+    select = partial(select_projects_of_workspaces, columns, existence=Existence.FORMER)
     found = await read_level(context, select, workspaces, ("workspace_id",))
     return await _add_amounts(context, workspaces, selection, found)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from app.db.levels import Existence
 from app.db.orders import ALL_ROWS, BY_NAME, Page, Sorting
 from app.db.workspaces import (
     select_gone_workspaces,
@@ -96,7 +97,7 @@ async def former_workspaces_of_reports(
     Columns and source are those of `workspaces_of_reports`. Stocks are 0; flows remain.
     """
     columns = select_for_amount(selection, "workspace_id")
-    select = partial(select_workspaces_of_reports, columns, former=True)
+    select = partial(select_workspaces_of_reports, columns, existence=Existence.FORMER)
     found = await read_level(context, select, reports)
     return await add_amounts_of_workspaces(context, reports, selection, found)
 

@@ -11,6 +11,8 @@ from sqlalchemy import Date, Uuid, bindparam, func, insert, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db.corrections import is_corrected
+from app.db.levels import Existence
 from app.db.report_windows import ORGANIZATION, ReportWindow, bind_reports
 from app.db.row_reader import RowReader
 from app.db.statements import Composable, compile_once
@@ -61,14 +63,13 @@ class ChargeCorrection(NamedTuple):
 
 async def read_workspace_usage(read: RowReader, window: ReportWindow) -> Sequence[WorkspaceUsage]:
     """Return the usage of all workspaces, those deleted within the month included."""
-    selection = frozenset({"workspace_id", "name", "byte_microseconds", "experiments_created"})
+    selection = frozenset(_WORKSPACE_COLUMNS)
+    statement = select_workspaces_of_reports(selection, existence=Existence.ANY)
+    at = [statement.columns[name] for name in _WORKSPACE_COLUMNS]
     usage = []
-    for former in (False, True):
-        statement = select_workspaces_of_reports(selection, former=former)
-        at = [statement.columns[name] for name in _WORKSPACE_COLUMNS]
-        for row in await read(statement, _of_report(window)):
-            key, name, held, created = (row[index] for index in at)
-            usage.append(WorkspaceUsage(Party(key, name), int(held or 0), created or 0))
+    for row in await read(statement, _of_report(window)):
+        key, name, held, created = (row[index] for index in at)
+        usage.append(WorkspaceUsage(Party(key, name), int(held or 0), created or 0))
     return usage
 
 
@@ -163,16 +164,8 @@ def _select_corrections() -> Composable:
     figures = bindparam("figures", type_=ARRAY(Correction.figure.type))
     return (
         select(*grouped, func.sum(Correction.amount))
-        .outerjoin(
-            Workspace,
-            (Workspace.organization_id == ORGANIZATION)
-            & (Workspace.workspace_id == Correction.workspace_id),
-        )
-        .outerjoin(
-            PlatformUser,
-            (PlatformUser.organization_id == ORGANIZATION)
-            & (PlatformUser.user_id == Correction.user_id),
-        )
+        .outerjoin(Workspace, is_corrected(Workspace, "workspace_id"))
+        .outerjoin(PlatformUser, is_corrected(PlatformUser, "user_id"))
         .where(
             Correction.organization_id == ORGANIZATION,
             Correction.booked_month == bindparam("month", type_=Date),

@@ -7,6 +7,7 @@ are plain parameters, so PostgreSQL can plan for that month; for several, a row 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, Self
 
 from sqlalchemy import (
@@ -30,6 +31,14 @@ from sqlalchemy.sql.selectable import TableValuedAlias
 
 from app.db.orders import UNPAGED, Order, Paging
 from app.db.report_windows import ORGANIZATION, OneReport, Report, other_report, parents, reports
+
+
+class Existence(Enum):
+    """Which entities a list shows: those at the report's end, former ones, or both."""
+
+    EXISTING = auto()
+    FORMER = auto()
+    ANY = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +106,12 @@ class LevelQuery:
     def has_figures(self) -> ColumnElement[bool]:
         """Return the condition for rows of entities that exist at the end, and of former ones."""
         return or_(self.existing, self.former)
+
+    def matches(self, existence: Existence) -> ColumnElement[bool]:
+        """Return the condition for rows of the entities that a list shows."""
+        if existence is Existence.EXISTING:
+            return self.existing
+        return self.former if existence is Existence.FORMER else self.has_figures()
 
     def gone(
         self, is_listed: Callable[["LevelQuery"], ColumnElement[bool]], *identity: str

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Select, and_
 
 from app.db.figures import storage_columns
-from app.db.levels import LevelQuery, select_columns
+from app.db.levels import Existence, LevelQuery, select_columns
 from app.db.orders import (
     BY_USERNAME,
     UNPAGED,
@@ -28,8 +28,7 @@ ORDERS = {
 def select_members_of_workspaces(
     selection: frozenset[str],
     *,
-    former: bool = False,
-    charged: bool = False,
+    existence: Existence = Existence.EXISTING,
     sorting: Sorting = BY_USERNAME,
     paging: Paging = UNPAGED,
     one_report: bool = True,
@@ -37,10 +36,9 @@ def select_members_of_workspaces(
 ) -> Select[Any]:
     """Select the members of the workspaces in `parent_month` and `parent_workspace_id`.
 
-    With `all_workspaces`, select those of all workspaces of one report, by workspace name. With
-    `former`, select owners of experiments who are not members at the report's end; with
-    `charged`, select both. Columns, besides those of `storage_columns`: `workspace_id`, `user_id`,
-    `username`, `email`, `present`.
+    With `all_workspaces`, select those of all workspaces of one report, by workspace name. A
+    former member owns experiments and is not a member at the report's end. Columns, besides those
+    of `storage_columns`: `workspace_id`, `user_id`, `username`, `email`, `present`.
     """
     order = sorting.choose(ORDERS)
     level = workspace_level(
@@ -51,7 +49,7 @@ def select_members_of_workspaces(
     )
     return level.select(
         select_columns(_columns(level), selection),
-        level.has_figures() if charged else level.former if former else level.existing,
+        level.matches(existence),
         order,
         paging,
         from_clause=_rows(selection),

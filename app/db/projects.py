@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, DateTime, Select, and_, bindparam, func, select
 
 from app.db.figures import gone_columns, storage_columns
-from app.db.levels import LevelQuery, contains_text, select_columns
+from app.db.levels import Existence, LevelQuery, contains_text, select_columns
 from app.db.orders import (
     BY_NAME,
     UNPAGED,
@@ -39,8 +39,7 @@ CONDITIONS = {
 def select_projects_of_workspaces(
     selection: frozenset[str],
     *,
-    former: bool = False,
-    charged: bool = False,
+    existence: Existence = Existence.EXISTING,
     matching: frozenset[str] = frozenset(),
     sorting: Sorting = BY_NAME,
     paging: Paging = UNPAGED,
@@ -49,10 +48,10 @@ def select_projects_of_workspaces(
 ) -> Select[Any]:
     """Select the projects of the workspaces in `parent_month` and `parent_workspace_id`.
 
-    With `all_workspaces`, select those of all workspaces of one report, by workspace name. With
-    `former`, select the projects that no longer exist but have figures in the month; with
-    `charged`, select both. `matching` names the `CONDITIONS` to apply. Columns, besides those of
-    `storage_columns`: `workspace_id`, `project_id`, `name`, `present`.
+    With `all_workspaces`, select those of all workspaces of one report, by workspace name. A
+    former project no longer exists but has figures in the month. `matching` names the
+    `CONDITIONS` to apply. Columns, besides those of `storage_columns`: `workspace_id`,
+    `project_id`, `name`, `present`.
     """
     order = sorting.choose(ORDERS)
     level = workspace_level(
@@ -61,7 +60,7 @@ def select_projects_of_workspaces(
         all_workspaces=all_workspaces,
         is_compared=order.is_compared,
     )
-    condition = level.has_figures() if charged else level.former if former else level.existing
+    condition = level.matches(existence)
     return level.select(
         select_columns(_columns(level), selection),
         and_(condition, *(CONDITIONS[name] for name in sorted(matching))),

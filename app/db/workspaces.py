@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, bindparam, func, select
 
 from app.db.figures import gone_columns, number, storage_columns
-from app.db.levels import LevelQuery, contains_text, select_columns
+from app.db.levels import Existence, LevelQuery, contains_text, select_columns
 from app.db.orders import (
     BY_NAME,
     UNPAGED,
@@ -36,7 +36,7 @@ _COUNTED_TABLES = {"number_of_members": MemberMonth, "number_of_projects": Proje
 def select_workspaces_of_reports(
     selection: frozenset[str],
     *,
-    former: bool = False,
+    existence: Existence = Existence.EXISTING,
     matching: frozenset[str] = frozenset(),
     sorting: Sorting = BY_NAME,
     paging: Paging = UNPAGED,
@@ -44,7 +44,7 @@ def select_workspaces_of_reports(
 ) -> Select[Any]:
     """Select the workspaces of each report whose month is in `parent_month`.
 
-    With `former`, select the workspaces that no longer exist but have figures in the month.
+    A former workspace no longer exists but has figures in the month.
     `matching` names the `CONDITIONS` to apply. Columns, besides those of `storage_columns`:
     `workspace_id`, `name`, `present`, `number_of_members`, `number_of_projects`.
     """
@@ -64,10 +64,9 @@ def select_workspaces_of_reports(
         else:
             counts[name] = count_in_workspace(table)
     available = {**_columns(level), **counts}
-    condition = level.former if former else level.existing
     return level.select(
         select_columns(available, selection),
-        and_(condition, *(CONDITIONS[name] for name in sorted(matching))),
+        and_(level.matches(existence), *(CONDITIONS[name] for name in sorted(matching))),
         order,
         paging,
         from_clause=rows,
