@@ -46,6 +46,8 @@ def test_a_cost_centre_leads_to_its_statement(page: Page, service: ServerProcess
     shown = page.locator("tbody td:nth-child(6)").all_inner_texts()
     lines = [to_amount(each) for each in shown if each != "\N{EN DASH}"]
     assert sum(lines) == to_amount(charged)
+    prices = set(page.locator("tbody td:nth-child(4)").all_inner_texts())
+    assert {"€24.99", "€0.002"} <= prices
     assert to_amount(page.locator("tfoot td").nth(4).inner_text()) == to_amount(charged)
     save_screenshot(page, "statement")
     page.get_by_role("button", name="why?").first.click()

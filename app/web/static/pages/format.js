@@ -52,6 +52,20 @@ export function formatMoney(amount, currency) {
   return withMinus(new Intl.NumberFormat(LOCALE, { style: "currency", currency }).format(amount));
 }
 
+/**
+ * Format the price of one unit with all its decimals, of which a price has at most ten.
+ * @param {number} price
+ * @param {string} currency
+ */
+export function formatPrice(price, currency) {
+  return new Intl.NumberFormat(LOCALE, { style: "currency", currency, maximumFractionDigits: 10 }).format(price);
+}
+
+/** Format a quantity with at most two decimals. @param {number} quantity */
+export function formatQuantity(quantity) {
+  return withMinus(new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 2 }).format(quantity));
+}
+
 /** @param {number | null | undefined} fraction */
 export function formatPercent(fraction) {
   return fraction == null ? NONE : `${withMinus(oneDecimal.format(fraction * 100))}%`;

@@ -1,7 +1,16 @@
 // @ts-check
 // The Statement page: what a cost centre pays for a month, and what changed.
 import { useQuery } from "../api.js";
-import { formatCount, formatMoney, formatMonth, formatMonthName, formatSigned, NONE } from "../format.js";
+import {
+  formatCount,
+  formatMoney,
+  formatMonth,
+  formatMonthName,
+  formatPrice,
+  formatQuantity,
+  formatSigned,
+  NONE,
+} from "../format.js";
 import { addMonths, isMonth, monthOf } from "../months.js";
 import { html, useEffect, useState } from "../preact.js";
 import { navigate, withParameters } from "../router.js";
@@ -137,7 +146,7 @@ function Statement({ statement, before, variables, canExplain }) {
   const total = Number(statement.total);
   return html`
     <${Headline} name=${costCentre ? name : null} total=${total} month=${month} before=${earlier} lines=${lines} money=${money} />
-    <${Lines} lines=${lines} total=${total} before=${earlier} month=${month} money=${money} variables=${variables} canExplain=${canExplain} />
+    <${Lines} lines=${lines} total=${total} before=${earlier} month=${month} money=${money} currency=${currency} variables=${variables} canExplain=${canExplain} />
   `;
 }
 
@@ -181,9 +190,9 @@ function describeChange({ line, amount, before }) {
 
 /**
  * @param {{ lines: import("./lines.js").StatementLine[], total: number, before: number | null, month: string,
- *   money: (value: number) => string, variables: Record<string, unknown>, canExplain: boolean }} properties
+ *   money: (value: number) => string, currency: string, variables: Record<string, unknown>, canExplain: boolean }} properties
  */
-function Lines({ lines, total, before, month, money, variables, canExplain }) {
+function Lines({ lines, total, before, month, money, currency, variables, canExplain }) {
   const [limit, setLimit] = useState(PAGE_SIZE);
   const sorted = [...lines].sort((one, other) => (other.amount ?? 0) - (one.amount ?? 0));
   return html`<section class="panel breakable" aria-labelledby="lines-title">
@@ -205,7 +214,7 @@ function Lines({ lines, total, before, month, money, variables, canExplain }) {
           </tr>
         </thead>
         <tbody>
-          ${sorted.slice(0, limit).map((each) => html`<${LineRow} key=${each.key} each=${each} money=${money} canExplain=${canExplain} />`)}
+          ${sorted.slice(0, limit).map((each) => html`<${LineRow} key=${each.key} each=${each} money=${money} currency=${currency} canExplain=${canExplain} />`)}
         </tbody>
         <tfoot>
           <tr>
@@ -228,9 +237,10 @@ function Lines({ lines, total, before, month, money, variables, canExplain }) {
 }
 
 /**
- * @param {{ each: import("./lines.js").StatementLine, money: (value: number) => string, canExplain: boolean }} properties
+ * @param {{ each: import("./lines.js").StatementLine, money: (value: number) => string, currency: string,
+ *   canExplain: boolean }} properties
  */
-function LineRow({ each, money, canExplain }) {
+function LineRow({ each, money, currency, canExplain }) {
   const { line, amount, before, change } = each;
   const [isExplained, setExplained] = useState(false);
   const toggle = () => setExplained(!isExplained);
@@ -238,16 +248,11 @@ function LineRow({ each, money, canExplain }) {
   return html`<tr class=${amount == null ? "aside" : ""}>
     <th scope="row">${describeLine(line)}${tag && html`<span class="tag">${tag}</span>`}${canExplain && amount != null && html` <button class="why" type="button" aria-expanded=${isExplained} onClick=${toggle}>why?</button>`}</th>
     <td class="medium">${line.rateName}</td>
-    <td class="number medium">${amount == null ? NONE : `${formatQuantity(line.quantity)} ${line.unit}${Number(line.quantity) === 1 ? "" : "s"}`}</td>
-    <td class="number wide">${money(Number(line.price))}</td>
+    <td class="number medium">${amount == null ? NONE : `${formatQuantity(Number(line.quantity))} ${line.unit}${Number(line.quantity) === 1 ? "" : "s"}`}</td>
+    <td class="number wide">${formatPrice(Number(line.price), currency)}</td>
     <td class="number medium">${before == null ? NONE : money(before)}</td>
     <td class="number">${amount == null ? NONE : money(amount)}</td>
     <td class="number">${formatSigned(change, money)}</td>
   </tr>
   ${isExplained && html`<tr><td colspan="7"><${Explanation} id=${line.lineId} money=${money} /></td></tr>`}`;
-}
-
-/** @param {string} quantity */
-function formatQuantity(quantity) {
-  return new Intl.NumberFormat("en-GB", { maximumFractionDigits: 2 }).format(Number(quantity));
 }
