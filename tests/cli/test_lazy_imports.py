@@ -1,4 +1,4 @@
-"""Printing the version and completing a command's name import nothing that takes long."""
+"""The version, the completion of a command's name, and the start import nothing needless."""
 
 import os
 import subprocess
@@ -61,3 +61,12 @@ def test_the_words_of_a_group_are_completed() -> None:
 
     assert {"list", "close", "reopen", "verify"} <= {*printed}
     assert "graphql" not in printed[-1]
+
+
+def test_the_service_starts_without_the_library_of_scim() -> None:
+    program = "import sys, app.main; print('scim2_models' in sys.modules)"
+    printed = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert printed.stdout == "False\n"

@@ -24,7 +24,6 @@ _MAX_BODY_BYTES = 10_485_760
 _PARSED_SIZE = 8
 """How much more memory a parsed body takes than its bytes."""
 _DEFAULT_COUNT = 100
-PARAMETERS = ("filter", "startIndex", "count", "attributes", "excludedAttributes")
 
 
 class ListQuery(NamedTuple):
