@@ -20,6 +20,7 @@ _LISTS_OF_REPORTS = {
     "ChargebackReport.goneWorkspaces": "workspaces",
     "Users.licensedUsers": "users",
     "Users.goneUsers": "users",
+    "UnlicensedUsage.users": "users",
     "ChargebackRange.workspaces": "workspaces",
     "ChargebackRange.users": "users",
 }

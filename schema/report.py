@@ -17,6 +17,7 @@ from resolvers.corrections import CURSOR, corrections_of_reports
 from resolvers.levels import ReportKey, parse_id_page, parse_page
 from resolvers.report import changes_of_reports, previous_reports
 from resolvers.rows import Grouped, Selection
+from resolvers.unlicensed_usage import unlicensed_usage_of_reports
 from resolvers.users import (
     ANY_USER,
     UserCriteria,
@@ -43,6 +44,7 @@ from schema.month import MonthStatus, to_month_status
 from schema.organization import Organization
 from schema.request_info import RequestInfo
 from schema.scalars import BigInt
+from schema.unlicensed_usage import UnlicensedUsage
 from schema.user import LicensedUser, UserFilterArgument, UserOrder, UserOrderArgument
 from schema.workspace import Workspace, WorkspaceFilter, WorkspaceOrder
 
@@ -310,6 +312,16 @@ class ChargebackReport:
         info: RequestInfo, reports: Sequence[ReportKey], _selection: Selection
     ) -> Grouped:
         return await charges_of_reports(info.context, reports)
+
+    @batched(
+        key=_KEY,
+        graphql_type=UnlicensedUsage,
+        description="What is charged to nobody: uses by users without a licence in the month.",
+    )
+    async def charged_to_nobody(
+        info: RequestInfo, reports: Sequence[ReportKey], selection: Selection
+    ) -> Grouped:
+        return await unlicensed_usage_of_reports(info.context, reports, selection)
 
     @batched(
         key=_KEY,
