@@ -105,9 +105,8 @@ def _apportion(
     _, window, workspace_id = workspace
     parts = [tuple(row[position] for position in positions) for row in rows]
     amounts = dict.fromkeys((part[0] for part in parts), 0)
-    month = Month.containing(window.month)
     for line in charges.workspace_lines.get(workspace_id, ()):
-        quantities = [part_quantity(line.rate.measure, month, *part[1:]) for part in parts]
+        quantities = [part_quantity(line.rate.measure, window.month, *part[1:]) for part in parts]
         shares = apportion_line(line, quantities, charges.currency)
         for part, share in zip(parts, shares, strict=True):
             amounts[part[0]] += share

@@ -51,9 +51,8 @@ async def charges_of_report(context: Context, report: ReportKey) -> MonthCharges
 
 async def read_charges(read: RowReader, window: ReportWindow) -> MonthCharges | None:
     """Return the charges that a month's close booked, or compute those of an open month."""
-    month = Month.containing(window.month)
     if window.closed:
-        return await read_booked_charges(read, month)
+        return await read_booked_charges(read, window.month)
     return await compute_charges(read, window)
 
 
@@ -63,15 +62,14 @@ async def compute_charges(read: RowReader, window: ReportWindow) -> MonthCharges
     An imported month has no charges, because a report does not contain time-weighted storage.
     """
     card = await read_rate_card(read)
-    month = Month.containing(window.month)
-    tariff = card.tariff(month)
+    tariff = card.tariff(window.month)
     if tariff is None or not window.flows_known:
         return None
     usage = await _read_usage(read, window, tariff)
-    corrections = await _read_corrected_usage(read, card, month)
+    corrections = await _read_corrected_usage(read, card, window.month)
     lines = await asyncio.to_thread(charge_month, tariff, usage, corrections)
     names = {code: centre.name for code, centre in card.cost_centres.items()}
-    return MonthCharges(month, tariff.currency, lines, names)
+    return MonthCharges(window.month, tariff.currency, lines, names)
 
 
 async def _read_usage(read: RowReader, window: ReportWindow, tariff: Tariff) -> Usage:

@@ -6,6 +6,7 @@ from typing import Any
 
 from app.db.corrections import select_corrections_of_reports
 from app.db.orders import ALL_ROWS, Page
+from app.db.report_windows import first_days
 from app.domain.errors import InvalidArgument
 from resolvers.connections import parse_cursor
 from resolvers.context import Context
@@ -41,7 +42,7 @@ async def corrections_of_reports(
     rows = await context.snapshot.fetch_rows(
         statement,
         {
-            "parent_month": [window.month for _, window in reports],
+            "parent_month": first_days(window for _, window in reports),
             "first": page.first,
             **_parse_after(page.after),
         },

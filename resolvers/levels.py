@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import date
 from typing import Any, Protocol
 from uuid import UUID
 
 from app.db.orders import Page
-from app.db.report_windows import ReportWindow, bind_reports
+from app.db.report_windows import ReportWindow, bind_reports, first_days
 from app.db.statements import Statement
 from app.domain.errors import InvalidArgument
+from app.domain.months import Month
 from resolvers.connections import TOTAL_COUNT, rows_to_read
 from resolvers.context import Context
 from resolvers.rows import Grouped, Row, RowStream, Selection
@@ -39,7 +39,7 @@ async def read_level(
     keys: Sequence[tuple[Any, ...]],
     names: Sequence[str] = (),
     *,
-    others: Mapping[date, ReportWindow] | None = None,
+    others: Mapping[Month, ReportWindow] | None = None,
     **parameters: Any,
 ) -> Grouped:
     """Run a level's statement for all parents, which belong to one organization.
@@ -60,7 +60,7 @@ async def read_level(
     # Two aliases of one report are two parents, although there is only one report.
     one_report = len(reports) == 1 and (bool(names) or len(keys) == 1)
     bound = {
-        "parent_month": [window.month for window in windows],
+        "parent_month": first_days(windows),
         **{f"parent_{name}": [key[index] for key in keys] for index, name in enumerate(names, 2)},
         **bind_reports(
             reports,

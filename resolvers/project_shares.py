@@ -67,7 +67,7 @@ async def _read_used(
         ("workspace_id",),
     )
     positions = [found.columns[name] for name in _COLUMNS]
-    month = Month.containing(report[1].month)
+    month = report[1].month
     used: dict[tuple[Party | None, Measure], _Used] = {}
     for workspace, group in zip(workspaces, found.groups, strict=True):
         rows = [[row[position] for position in positions] for row in group]

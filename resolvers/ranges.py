@@ -7,7 +7,7 @@ from uuid import UUID
 
 from app.db.orders import ALL_ROWS, BY_NAME, Page, Sorting
 from app.db.ranges import RangeList, select_range_rows, select_range_totals
-from app.db.report_windows import ReportWindow, bind_reports
+from app.db.report_windows import ReportWindow, bind_reports, first_days
 from app.db.statements import Statement
 from app.domain.charges import ChargeLine, MonthCharges
 from app.domain.months import Month
@@ -140,8 +140,8 @@ async def _read(
 
 def _bind(windows: Sequence[ReportWindow]) -> dict[str, Any]:
     return {
-        "parent_month": [window.month for window in windows],
-        "last_month": windows[-1].month,
+        "parent_month": first_days(windows),
+        "last_month": windows[-1].month.first_day,
         "elapsed_microseconds": sum(window.elapsed_microseconds for window in windows),
         "ui_usage_count_is_known": any(window.ui_measured for window in windows),
         "sdk_usage_count_is_known": any(window.sdk_measured for window in windows),

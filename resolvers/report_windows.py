@@ -1,7 +1,7 @@
 """How the reports of a request read month rows: the windows of their months."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from resolvers.context import Context
 MAX_MONTHS = 120
 """The longest range of reports, and the largest distance between two months: ten years."""
 _BEFORE_THE_CALENDAR = ReportWindow(
-    month=date.min,
+    month=Month(1, 1),
     rows_month=None,
     carried=True,
     elapsed_microseconds=0,
@@ -28,7 +28,7 @@ _BEFORE_THE_CALENDAR = ReportWindow(
 
 async def earlier_windows(
     context: Context, windows: Sequence[ReportWindow], organization_id: UUID, months: int
-) -> Mapping[date, ReportWindow]:
+) -> Mapping[Month, ReportWindow]:
     """Return by month the window of the report so many months earlier.
 
     One statement reads those windows that the request has not read yet.
@@ -69,7 +69,7 @@ async def previous_keys(
 
 async def previous_windows(
     context: Context, keys: Sequence[tuple[Any, ...]], sorting: Sorting
-) -> Mapping[date, ReportWindow] | None:
+) -> Mapping[Month, ReportWindow] | None:
     """Return by month the window of the month before, if an order compares with it."""
     if sorting.order != GROWTH:
         return None
@@ -84,7 +84,7 @@ def earlier_month(window: ReportWindow, months: int) -> Month | None:
     """
     if not 1 <= months <= MAX_MONTHS:
         raise InvalidArgument(f"months: must be from 1 to {MAX_MONTHS}; got {months}.")
-    month = Month.containing(window.month).plus(-months)
+    month = window.month.plus(-months)
     return month if month.year >= 1 else None
 
 
@@ -95,7 +95,7 @@ def to_window(month: Month, row: Any, now: datetime) -> ReportWindow:
         # The clock of a source may be seconds ahead of ours. The report includes its events.
         end = min(max(end, latest_event_at), month.end)
     return ReportWindow(
-        month=month.first_day,
+        month=month,
         rows_month=row["rows_month"],
         carried=row["rows_month"] != month.first_day,
         elapsed_microseconds=microseconds(end - month.start),

@@ -161,10 +161,10 @@ class CorrectedProjectRow(NamedTuple):
 
 
 async def read_corrected_projects(
-    read: RowReader, booked_month: date, figures: Sequence[Figure]
+    read: RowReader, booked_month: Month, figures: Sequence[Figure]
 ) -> Sequence[CorrectedProjectRow]:
     """Return the corrections of projects that a month books, summed over users, by name."""
-    parameters = {"booked_month": booked_month, "figures": [*map(str, figures)]}
+    parameters = {"booked_month": booked_month.first_day, "figures": [*map(str, figures)]}
     return [
         CorrectedProjectRow(
             Month.containing(origin), Figure(figure), workspace, Party(project, name), amount

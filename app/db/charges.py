@@ -92,7 +92,7 @@ _USER_COLUMNS = ("user_id", "username", "service_account", "ui_usage_count", "sd
 
 
 def _of_report(window: ReportWindow) -> dict[str, Any]:
-    return {"parent_month": [window.month], **bind_reports([window], one=True)}
+    return {"parent_month": [window.month.first_day], **bind_reports([window], one=True)}
 
 
 async def read_memberships(read: RowReader, rows_month: date | None) -> dict[UUID, list[Party]]:

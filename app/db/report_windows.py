@@ -4,7 +4,7 @@ For a single report its columns are plain parameters, so PostgreSQL can plan for
 several there is a row per report month.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from types import SimpleNamespace
@@ -23,6 +23,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.selectable import TableValuedAlias
 
+from app.domain.months import Month
+
 ORGANIZATION = bindparam("organization_id", type_=Uuid)
 
 
@@ -31,7 +33,7 @@ class ReportWindow:
     """How a report reads month rows.
 
     Attributes:
-        month: First day of the report month.
+        month: The report month.
         rows_month: First day of the month whose rows the report reads; None if there are none yet.
         carried: Whether these rows belong to an earlier month. Stocks then carry over, and the
             flows of the report month are zero.
@@ -46,7 +48,7 @@ class ReportWindow:
         revision: Counts the changes of the organization; equal revisions have equal figures.
     """
 
-    month: date
+    month: Month
     rows_month: date | None
     carried: bool
     elapsed_microseconds: int
@@ -86,12 +88,21 @@ def bind_reports(
 
     `others` are the reports that these are compared with, one for each.
     """
-    values = {name: [getattr(report, name) for report in reports] for name in _REPORT_COLUMNS}
+    values = {name: _column_values(reports, name) for name in _REPORT_COLUMNS}
     if others:
-        values |= {
-            _OTHER + name: [getattr(other, name) for other in others] for name in _REPORT_COLUMNS
-        }
+        values |= {_OTHER + name: _column_values(others, name) for name in _REPORT_COLUMNS}
     return {f"report_{name}": found[0] if one else found for name, found in values.items()}
+
+
+def _column_values(windows: Sequence[ReportWindow], name: str) -> list[Any]:
+    if name == "month":
+        return first_days(windows)
+    return [getattr(window, name) for window in windows]
+
+
+def first_days(windows: Iterable[ReportWindow]) -> list[date]:
+    """Return the first day of each report month, by which the database identifies it."""
+    return [window.month.first_day for window in windows]
 
 
 class OneReport:

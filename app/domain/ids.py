@@ -1,12 +1,13 @@
 """Ids derived from names: the same in every database and for any order of events (ADR 0003)."""
 
 from base64 import urlsafe_b64encode
-from datetime import date
 from functools import lru_cache
 from hashlib import blake2b
 from uuid import UUID
 
 from asyncpg.pgproto import pgproto
+
+from app.domain.months import Month
 
 
 @lru_cache(maxsize=200_000)
@@ -77,7 +78,7 @@ def experiment_id(name: str) -> UUID:
     return _hash(b"experiment" + _length_prefixed(name))
 
 
-def id_in_report(organization_id: UUID, month: date, *parts: UUID | str) -> str:
+def id_in_report(organization_id: UUID, month: Month, *parts: UUID | str) -> str:
     """Return an id that is unique across organizations, months and entities.
 
     Without `parts`, it is the id of the report itself.
@@ -86,6 +87,6 @@ def id_in_report(organization_id: UUID, month: date, *parts: UUID | str) -> str:
 
 
 @lru_cache(maxsize=10_000)
-def _report_prefix(organization_id: UUID, month: date) -> str:
-    digest = blake2b(organization_id.bytes + month.isoformat().encode(), digest_size=12).digest()
+def _report_prefix(organization_id: UUID, month: Month) -> str:
+    digest = blake2b(organization_id.bytes + str(month).encode(), digest_size=12).digest()
     return urlsafe_b64encode(digest).decode()

@@ -143,17 +143,20 @@ class MonthReport(NamedTuple):
 
     Attributes:
         key: The report's key.
-        month: The month.
         compared_with: The report that it is compared with, if any.
         charges: The charges of the month, if there are any.
         charges_before: The charges of the month compared with, if there are any.
     """
 
     key: ReportKey
-    month: Month
     compared_with: ReportWindow | None = None
     charges: MonthCharges | None = None
     charges_before: MonthCharges | None = None
+
+    @property
+    def month(self) -> Month:
+        """The report month."""
+        return self.key[1].month
 
 
 def format_instant(instant: datetime | None) -> str:
@@ -199,18 +202,17 @@ async def read_export(
 
 async def _read_month(context: Context, key: ReportKey, query: ExportQuery) -> MonthReport:
     organization_id, window = key
-    month = Month.containing(window.month)
     other: ReportWindow | None = None
     before: MonthCharges | None = None
     is_charged = not _CHARGED_SECTIONS.isdisjoint(query.sections)
     if query.compared_with is not None:
-        distance = count_months(query.compared_with, month)
+        distance = count_months(query.compared_with, window.month)
         found = await earlier_windows(context, [window], organization_id, distance)
         other = found[window.month]
         if Section.COST_CENTRE in query.sections:
             before = await charges_of_report(context, (organization_id, other))
     charges = await charges_of_report(context, key) if is_charged else None
-    return MonthReport(key, month, other, charges, before)
+    return MonthReport(key, other, charges, before)
 
 
 def _find_hidden(reports: Sequence[MonthReport], query: ExportQuery) -> frozenset[str]:
@@ -304,7 +306,7 @@ def _section_query(section: Section, query: ExportQuery, report: MonthReport) ->
 def _summarize(report: Mapping[str, Any], total: Mapping[str, Any], now: datetime) -> Summary:
     return Summary(
         organization=report["organization_name"],
-        month=Month.containing(report["window"].month),
+        month=report["window"].month,
         closed_at=report["closed_at"],
         rows_hash=report["rows_hash"],
         as_of=None if report["rows_hash"] is not None else now,

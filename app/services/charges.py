@@ -26,7 +26,7 @@ async def book_charges(tx: Transaction, organization_id: UUID, months: Sequence[
 def window_of_ended(month: Month) -> ReportWindow:
     """Return how the report of a month that has ended reads the month's own rows."""
     return ReportWindow(
-        month=month.first_day,
+        month=month,
         rows_month=month.first_day,
         carried=False,
         elapsed_microseconds=month.microseconds,

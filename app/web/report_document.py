@@ -84,7 +84,7 @@ class ReportHeader(NamedTuple):
     @property
     def month(self) -> Month:
         """The report month."""
-        return Month.containing(self.report[1].month)
+        return self.report[1].month
 
     @property
     def etag(self) -> str:
