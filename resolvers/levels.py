@@ -40,7 +40,7 @@ async def read_level(
     names: Sequence[str] = (),
     *,
     others: Mapping[Month, ReportWindow] | None = None,
-    **parameters: Any,
+    **parameters: object,
 ) -> Grouped:
     """Run a level's statement for all parents, which belong to one organization.
 

@@ -40,7 +40,7 @@ class _Schema(strawberry.Schema):
             if each.default_value is None:
                 each.default_value = Undefined
 
-    def process_errors(self, *_: Any) -> None:
+    def process_errors(self, *_: object) -> None:
         """Log nothing: the endpoint logs unexpected errors, and callers read the others."""
 
     @cached_property

@@ -27,7 +27,7 @@ def _write_month(value: date | Month) -> str:
     return str(value if isinstance(value, Month) else Month.containing(value))
 
 
-def _read_month(value: Any) -> Month:
+def _read_month(value: object) -> Month:
     return Month.parse(value if isinstance(value, str) else repr(value))
 
 
@@ -50,7 +50,7 @@ def _read_instant(value: Any) -> datetime:
     return instant
 
 
-def _read_day(value: Any) -> date:
+def _read_day(value: object) -> date:
     try:
         if isinstance(value, str) and _DAY.fullmatch(value):
             return date.fromisoformat(value)
@@ -64,14 +64,14 @@ def _write_decimal(value: Decimal) -> str:
     return format(value, "f")
 
 
-def _read_decimal(value: Any) -> Decimal:
+def _read_decimal(value: object) -> Decimal:
     """Read a string or a JSON number; a client may send either."""
     if isinstance(value, bool) or not _DECIMAL.fullmatch(str(value)):
         raise GraphQLError(f"A Decimal must be like 12.50, without an exponent; got {value!r}.")
     return Decimal(str(value))
 
 
-def _read_big_int(value: Any) -> int:
+def _read_big_int(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _MAX_BIG_INT:
         raise GraphQLError(f"A BigInt must be an integer from -(2^63-1) to 2^63-1; got {value!r}.")
     return value

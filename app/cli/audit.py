@@ -107,7 +107,7 @@ _COLUMNS = dict(
 """Attributes of an entry and the names of their columns, spelled as in GraphQL."""
 
 
-def _write_json(entry: Any) -> None:
+def _write_json(entry: object) -> None:
     fields = {name: getattr(entry, attribute) for attribute, name in _COLUMNS.items()}
     stdout.file.write(orjson.dumps(fields, default=str, option=orjson.OPT_UTC_Z).decode() + "\n")
 
@@ -116,7 +116,7 @@ def _csv_writer() -> Callable[[Any], None]:
     writer = csv.writer(stdout.file, lineterminator="\n")
     writer.writerow(_COLUMNS.values())
 
-    def write(entry: Any) -> None:
+    def write(entry: object) -> None:
         *values, detail = (getattr(entry, attribute) for attribute in _COLUMNS)
         cells = [*map(_format_cell, values), orjson.dumps(detail).decode()]
         writer.writerow([escape_for_spreadsheet(cell) for cell in cells])
@@ -124,7 +124,7 @@ def _csv_writer() -> Callable[[Any], None]:
     return write
 
 
-def _format_cell(value: Any) -> str:
+def _format_cell(value: object) -> str:
     if value is None:
         return ""
     return str(value.isoformat() if hasattr(value, "isoformat") else value)

@@ -114,7 +114,7 @@ class _LazyCommands(MutableMapping[str, Any]):
             self._loaded[name] = _load_command(name, _ENTRIES[name])
         return self._loaded[name]
 
-    def __setitem__(self, name: str, loaded: Any) -> None:
+    def __setitem__(self, name: str, loaded: object) -> None:
         self._loaded[name] = loaded
 
     def __delitem__(self, name: str) -> None:

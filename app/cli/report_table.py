@@ -143,7 +143,7 @@ def _format_cell(row: ExportRow, name: str, column: Column, layout: _Layout) -> 
     return text + _STATES.get(row.type, "")
 
 
-def _format_value(value: Any, kind: Kind) -> str:
+def _format_value(value: object, kind: Kind) -> str:
     if value is None:
         return ""
     if isinstance(value, datetime):

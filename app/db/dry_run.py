@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
 
 from sqlalchemy import event
 
@@ -38,7 +37,7 @@ async def list_statements(
     """
     statements: list[str] = []
 
-    def record(_: Any, __: Any, statement: str, *___: Any) -> None:
+    def record(_: object, __: object, statement: str, *___: object) -> None:
         if not statement.lstrip().upper().startswith(_READ_ONLY_PREFIXES):
             statements.append(statement.strip())
 

@@ -60,7 +60,7 @@ _KEY_COLUMNS = (
 )
 
 
-async def insert_key(tx: AsyncConnection, organization_id: UUID, **values: Any) -> None:
+async def insert_key(tx: AsyncConnection, organization_id: UUID, **values: object) -> None:
     """Store a new key."""
     await tx.execute(insert(ApiKey).values(organization_id=organization_id, **values))
 
@@ -145,7 +145,7 @@ async def update_key(
     )
 
 
-async def insert_session(tx: AsyncConnection, organization_id: UUID, **values: Any) -> None:
+async def insert_session(tx: AsyncConnection, organization_id: UUID, **values: object) -> None:
     """Store a new session."""
     await tx.execute(insert(Session).values(organization_id=organization_id, **values))
 

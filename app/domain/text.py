@@ -18,7 +18,7 @@ def normalize_name(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
-def normalize_document(value: Any) -> Any:
+def normalize_document(value: object) -> Any:
     """Return decoded JSON with all its texts normalized, keys included."""
     if isinstance(value, str):
         return normalize_name(value)

@@ -32,7 +32,7 @@ class FieldError(NamedTuple):
 
 def describe_validation_error(
     error: msgspec.ValidationError,
-    document: Any = MISSING,
+    document: object = MISSING,
     allowed: Mapping[str, Sequence[str]] | None = None,
 ) -> FieldError:
     """Return where a document is invalid, and what is right.
@@ -113,7 +113,7 @@ _TYPE_WORDS = {
 }
 
 
-def _find_value(document: Any, path: str) -> Any:
+def _find_value(document: object, path: str) -> Any:
     value = document
     for name, index in _PATH_PART.findall(path):
         if isinstance(value, dict):
@@ -128,7 +128,7 @@ def _find_value(document: Any, path: str) -> Any:
 _PATH_PART = re.compile(r"([^.\[\]]+)|\[([^\]]*)\]")
 
 
-def _shorten(value: Any) -> str:
+def _shorten(value: object) -> str:
     text = repr(value)
     return text if len(text) <= _MAX_VALUE_LENGTH else text[:_MAX_VALUE_LENGTH] + "…"
 

@@ -189,16 +189,16 @@ def _status_cells(statement: Statement) -> dict[int, Any]:
     return {0: "status", _MONTH: statement.month, _STATUS: statement.status}
 
 
-def _to_text(value: Any) -> str:
+def _to_text(value: object) -> str:
     if value is None:
         return ""
     text = _to_plain_text(value)
     return escape_for_spreadsheet(text) if isinstance(value, str) else text
 
 
-def _to_plain_text(value: Any) -> str:
+def _to_plain_text(value: object) -> str:
     return f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
-def _to_parquet(value: Any) -> Any:
+def _to_parquet(value: object) -> Any:
     return value if value is None or isinstance(value, Decimal) else str(value)

@@ -74,11 +74,11 @@ def _to_month(summary: Summary) -> Mapping[str, Any]:
     }
 
 
-def _dump(value: Any) -> bytes:
+def _dump(value: object) -> bytes:
     return orjson.dumps(value, option=_OPTIONS, default=_write_amount)
 
 
-def _write_amount(value: Any) -> str:
+def _write_amount(value: object) -> str:
     """Write an amount as GraphQL does: JSON numbers are inexact."""
     if isinstance(value, Decimal):
         return f"{value:f}"

@@ -57,7 +57,7 @@ class ParquetWriter:
         """Write nothing: the section is the file."""
 
 
-def _to_value(value: Any) -> Any:
+def _to_value(value: object) -> Any:
     return str(value) if isinstance(value, tuple) else value
 
 

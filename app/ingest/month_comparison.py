@@ -52,7 +52,7 @@ def _compare_values(
     level: str,
     expected: dict[Name, Any],
     found: dict[Name, Any],
-    default: Any,
+    default: object,
     fields: tuple[str, ...],
 ) -> Iterator[str]:
     for name in sorted({*expected, *found}):

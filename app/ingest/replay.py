@@ -322,7 +322,7 @@ def _to_account_row(history: UserHistory, month: Month) -> UserRow:
 
     created_at_is_stated = any(data.created_at == started_at for _, data in during)
 
-    def last(name: str, default: Any) -> Any:
+    def last(name: str, default: object) -> Any:
         values = [getattr(data, name) for data in known if getattr(data, name) is not None]
         return values[-1] if values else default
 

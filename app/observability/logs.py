@@ -70,5 +70,5 @@ class _MaskingFormatter(structlog.stdlib.ProcessorFormatter):
         return redact_secrets(super().format(record))
 
 
-def _dump_json(event: dict[str, Any], **_: Any) -> str:
+def _dump_json(event: dict[str, Any], **_: object) -> str:
     return orjson.dumps(event, default=str).decode()

@@ -83,7 +83,7 @@ class KeyLoader:
 
 
 async def fetch_holders(
-    database: Database, statement: Statement, **parameters: Any
+    database: Database, statement: Statement, **parameters: object
 ) -> Sequence[Any]:
     """Run a statement that selects key holders and return rows with the columns as attributes."""
     async with database.snapshot(None) as snapshot:

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from app.db.directory import select_user
@@ -88,7 +88,9 @@ def _require_fitting_cost_centres(scopes: Sequence[Scope], cost_centres: Sequenc
         )
 
 
-async def _insert(tx: Transaction, organization_id: UUID, text: KeyText, **values: Any) -> KeyRow:
+async def _insert(
+    tx: Transaction, organization_id: UUID, text: KeyText, **values: object
+) -> KeyRow:
     await insert_key(
         tx, organization_id, key_id=text.key_id, secret_hash=text.secret_hash, **values
     )

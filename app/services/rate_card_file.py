@@ -240,13 +240,13 @@ def _tables(document: Mapping[str, Any], section: str) -> list[tuple[str, Mappin
     return [(key, _table(f"{section}.{key}", value)) for key, value in entries.items()]
 
 
-def _table(where: str, value: Any) -> Mapping[str, Any]:
+def _table(where: str, value: object) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise InvalidArgument(f"{where}: must be a table; got {repr(value)[:40]}.")
     return value
 
 
-def _text(where: str, value: Any) -> str:
+def _text(where: str, value: object) -> str:
     if not isinstance(value, str):
         raise InvalidArgument(
             f'{where}: must be text in quotes, such as "4711"; got {repr(value)[:40]}.'

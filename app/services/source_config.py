@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -47,7 +47,7 @@ def read_source_configs(file: Path) -> Sequence[SourceConfig]:
     return [_parse_source(f"{file}: [{name}]", name, table) for name, table in tables.items()]
 
 
-def _parse_source(where: str, name: str, table: Any) -> SourceConfig:
+def _parse_source(where: str, name: str, table: object) -> SourceConfig:
     if not isinstance(table, dict):
         raise InvalidArgument(f"{where} must be a table.")
     options = dict(table)
@@ -63,7 +63,7 @@ def _parse_source(where: str, name: str, table: Any) -> SourceConfig:
     return SourceConfig(name, organization, _parse_interval(where, every), parsed)
 
 
-def _parse_interval(where: str, text: Any) -> timedelta | None:
+def _parse_interval(where: str, text: object) -> timedelta | None:
     if text is None:
         return None
     match = _INTERVAL.fullmatch(str(text))

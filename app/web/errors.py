@@ -32,7 +32,7 @@ class JsonResponse(Response):
 
     media_type = "application/json"
 
-    def render(self, content: Any) -> bytes:
+    def render(self, content: object) -> bytes:
         """Serialize the content."""
         return orjson.dumps(content)
 

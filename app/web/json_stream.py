@@ -17,7 +17,7 @@ def dumps(value: object) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_UTC_Z)
 
 
-def iter_json(value: Any) -> Iterator[bytes]:
+def iter_json(value: object) -> Iterator[bytes]:
     """Serialize a value in parts of some 64 KB, each of which takes less than a millisecond."""
     if isinstance(value, dict) and any(map(_is_large, value.values())):
         separator = b"{"
@@ -41,7 +41,7 @@ def iter_json(value: Any) -> Iterator[bytes]:
         yield dumps(value)
 
 
-def _is_large(value: Any) -> bool:
+def _is_large(value: object) -> bool:
     if isinstance(value, list):
         return len(value) > _MAX_LIST_LENGTH or any(map(_is_large, value))
     return isinstance(value, dict) and any(map(_is_large, value.values()))

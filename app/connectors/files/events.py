@@ -175,7 +175,7 @@ class TableFiles:
         return True
 
     def _add_event(
-        self, type_: str, time_column: str, at: datetime, key: Sequence[Any], **data: Any
+        self, type_: str, time_column: str, at: datetime, key: Sequence[Any], **data: object
     ) -> None:
         digest = hashlib.blake2b(orjson.dumps([type_, *key, at]), digest_size=16).hexdigest()
         self._row_numbers.append(self._number)

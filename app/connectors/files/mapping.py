@@ -125,7 +125,7 @@ def _look_up(source: ColumnSource, row: Mapping[str, Any]) -> Any:
     return raw
 
 
-def _is_empty(raw: Any) -> bool:
+def _is_empty(raw: object) -> bool:
     """Return whether a value is empty; pandas writes NaN for empty values to Parquet files."""
     if isinstance(raw, str):
         return not raw.strip()
@@ -205,7 +205,7 @@ def _check_column_sources(content: MappingFile, columns: tuple[Column, ...], whe
             raise InvalidArgument(f"{where}: columns.{name}: needs either a column or a value.")
 
 
-def _parse_at(at: Any, where: str) -> datetime | None:
+def _parse_at(at: object, where: str) -> datetime | None:
     try:
         return None if at is None else parse_timestamp(at)
     except InvalidValue as problem:

@@ -33,7 +33,7 @@ class Column:
     required: bool = False
 
 
-def _parse_text(raw: Any, _: str | None) -> Value:
+def _parse_text(raw: object, _: str | None) -> Value:
     """Parse text. Some older programs write text to Parquet files as bytes."""
     if isinstance(raw, bytes):
         try:
@@ -45,7 +45,7 @@ def _parse_text(raw: Any, _: str | None) -> Value:
     return str(raw).strip()
 
 
-def _parse_flag(raw: Any, _: str | None) -> Value:
+def _parse_flag(raw: object, _: str | None) -> Value:
     text = str(raw).strip().lower()
     if text in _TRUE | _FALSE:
         return text in _TRUE
@@ -60,7 +60,7 @@ _GROUPED = re.compile(r"[+-]?[1-9][0-9]{0,2}([.,][0-9]{3})+")
 """A number that may have decimals or groups of thousands, depending on the country."""
 
 
-def parse_integer(raw: Any, times: Decimal = Decimal(1), decimal: str | None = None) -> int:
+def parse_integer(raw: object, times: Decimal = Decimal(1), decimal: str | None = None) -> int:
     """Parse a whole number. With a unit (`times`), decimals are allowed and rounded half up.
 
     Args:
@@ -96,7 +96,7 @@ def parse_integer(raw: Any, times: Decimal = Decimal(1), decimal: str | None = N
     return int(whole)
 
 
-def parse_timestamp(raw: Any, form: str | None = None) -> datetime:
+def parse_timestamp(raw: object, form: str | None = None) -> datetime:
     """Parse a time. Without an offset it is in UTC; a date means the start of that day.
 
     Args:

@@ -267,7 +267,7 @@ class RestStore:
 
         return await asyncio.to_thread(read)
 
-    async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
+    async def _call(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.to_thread(function, *arguments)
 
 

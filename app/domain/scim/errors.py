@@ -61,7 +61,7 @@ def _end_sentence(text: str) -> str:
     return text if text.endswith(".") else f"{text}."
 
 
-def show_value(value: Any) -> str:
+def show_value(value: object) -> str:
     """Return a value as an error message shows it: shortened, and objects by their kind."""
     if isinstance(value, dict):
         return "an object"

@@ -61,7 +61,7 @@ class Filter(NamedTuple):
         return self.kind.relation in _attributes(self.expression.ast)
 
 
-def parse_filter(kinds: Sequence[ResourceKind], text: Any) -> list[Filter]:
+def parse_filter(kinds: Sequence[ResourceKind], text: object) -> list[Filter]:
     """Return a filter for each kind; an attribute that only another kind has matches nothing.
 
     Raises:

@@ -54,7 +54,7 @@ class MemberChanges:
         """Make these users the only members."""
         self.are_replaced, self.added, self.removed = True, set(users), set()
 
-    def apply(self, op: str, path: Path[Group], value: Any) -> None:
+    def apply(self, op: str, path: Path[Group], value: object) -> None:
         """Apply one operation of a PATCH whose path is `members` or selects some of them.
 
         Raises:
@@ -79,7 +79,7 @@ class MemberChanges:
         self.remove(_selected_users(str(path), path.value_filter))
 
 
-def parse_members(value: Any) -> list[UUID]:
+def parse_members(value: object) -> list[UUID]:
     """Return the users that a value of `members` names, by `value` or by `$ref`.
 
     Raises:
@@ -108,7 +108,7 @@ def _parse_member(index: int, member: Any) -> UUID:
         ) from None
 
 
-def _last_segment(address: Any) -> Any:
+def _last_segment(address: object) -> Any:
     return address.rpartition("/")[2] if isinstance(address, str) else address
 
 

@@ -20,7 +20,7 @@ class ResourceState(NamedTuple):
     members: MemberChanges
 
 
-def parse_resource(kind: ResourceKind, body: Any) -> ResourceState:
+def parse_resource(kind: ResourceKind, body: object) -> ResourceState:
     """Return the resource in the body of a POST or PUT; unknown attributes are ignored.
 
     Raises:
@@ -37,7 +37,7 @@ def parse_resource(kind: ResourceKind, body: Any) -> ResourceState:
     return ResourceState(dump_resource(resource), members)
 
 
-def check_resource(kind: ResourceKind, document: Any, context: Context) -> Resource[Any]:
+def check_resource(kind: ResourceKind, document: object, context: Context) -> Resource[Any]:
     """Return the model of a JSON document.
 
     Raises:

@@ -55,7 +55,7 @@ class _Operation(NamedTuple):
         return {"schemas": [str(PatchOp.__schema__)], "Operations": [operation]}
 
 
-def patch_resource(kind: ResourceKind, attributes: Attributes, body: Any) -> ResourceState:
+def patch_resource(kind: ResourceKind, attributes: Attributes, body: object) -> ResourceState:
     """Return what a PATCH makes of a resource.
 
     Raises:
@@ -67,7 +67,7 @@ def patch_resource(kind: ResourceKind, attributes: Attributes, body: Any) -> Res
     return ResourceState(_apply(USERS, attributes, operations), MemberChanges())
 
 
-def _patch_group(attributes: Attributes, body: Any) -> ResourceState:
+def _patch_group(attributes: Attributes, body: object) -> ResourceState:
     members, others = MemberChanges(), []
     for operation in _parse_operations(GROUPS, body, split="members"):
         with translate_scim_errors(f"{operation.where}{operation.path}: "):
@@ -79,7 +79,7 @@ def _patch_group(attributes: Attributes, body: Any) -> ResourceState:
     return ResourceState(_apply(GROUPS, attributes, others), members)
 
 
-def _parse_operations(kind: ResourceKind, body: Any, *, split: str) -> Iterator[_Operation]:
+def _parse_operations(kind: ResourceKind, body: object, *, split: str) -> Iterator[_Operation]:
     """Yield the operations; `split` is an attribute that gets operations of its own."""
     given = {name.lower(): value for name, value in body.items()} if isinstance(body, dict) else {}
     operations = given.get("operations")
@@ -95,7 +95,7 @@ def _parse_operations(kind: ResourceKind, body: Any, *, split: str) -> Iterator[
         yield from _split_value(kind, operation, split)
 
 
-def _parse_operation(index: int, document: Any) -> _Operation:
+def _parse_operation(index: int, document: object) -> _Operation:
     if not isinstance(document, dict):
         raise InvalidScimRequest("must be an object.", "invalidSyntax")
     given = {name.lower(): value for name, value in document.items()}
@@ -182,5 +182,5 @@ def _count_values(documents: Iterable[Any]) -> int:
     )
 
 
-def _count_items(value: Any) -> int:
+def _count_items(value: object) -> int:
     return len(value) if isinstance(value, list) else 1

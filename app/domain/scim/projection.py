@@ -37,7 +37,7 @@ class Projection:
             if self.shows(name)
         }
 
-    def _apply_to_value(self, name: str, value: Any) -> Any:
+    def _apply_to_value(self, name: str, value: object) -> Any:
         if name in _ALWAYS:
             return value
         if parts := self._wanted.get(name.lower()):
@@ -59,7 +59,7 @@ def _parse(kind: ResourceKind, paths: Iterable[str]) -> dict[str, tuple[str, ...
     return parsed
 
 
-def _select_parts(value: Any, parts: Sequence[str], *, keep: bool) -> Any:
+def _select_parts(value: object, parts: Sequence[str], *, keep: bool) -> Any:
     if isinstance(value, list):
         return [_select_parts(each, parts, keep=keep) for each in value]
     if not isinstance(value, dict):

@@ -60,7 +60,7 @@ def _require_name(value: str | None) -> str | None:
     return _require_text(value)
 
 
-def _unwrap_role(value: Any) -> Any:
+def _unwrap_role(value: object) -> Any:
     """Return the value of a role that Entra writes as a JSON object within a text."""
     if not isinstance(value, str) or not value.startswith("{"):
         return value
@@ -93,7 +93,7 @@ class _Value(ComplexAttribute):
 
     @model_validator(mode="before")
     @classmethod
-    def _wrap_text(cls, value: Any) -> Any:
+    def _wrap_text(cls, value: object) -> Any:
         return {"value": value} if isinstance(value, str) else value
 
     display: Annotated[str | None, _TEXT] = None

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
@@ -47,7 +46,7 @@ _EVENTS_AT_ONCE = 1_000
 
 
 async def create_resource(
-    database: Database, organization_id: UUID, kind: ResourceKind, body: Any, now: datetime
+    database: Database, organization_id: UUID, kind: ResourceKind, body: object, now: datetime
 ) -> ResourceView:
     """Create a resource.
 
@@ -69,7 +68,7 @@ async def replace_resource(
     organization_id: UUID,
     kind: ResourceKind,
     resource_id: str,
-    body: Any,
+    body: object,
     *,
     expected: Collection[str] | None,
     now: datetime,
@@ -102,7 +101,7 @@ async def patch_resource(
     organization_id: UUID,
     kind: ResourceKind,
     resource_id: str,
-    body: Any,
+    body: object,
     *,
     expected: Collection[str] | None,
     now: datetime,

@@ -48,7 +48,7 @@ class ListQuery(NamedTuple):
         )
 
     @classmethod
-    def from_body(cls, body: Any) -> Self:
+    def from_body(cls, body: object) -> Self:
         """Return the query of a search request (RFC 7644, section 3.4.3)."""
         if not isinstance(body, dict):
             raise InvalidScimRequest("The body must be a JSON object.", "invalidSyntax")

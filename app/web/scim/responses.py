@@ -19,7 +19,7 @@ class ScimResponse(Response):
 
     media_type = SCIM_MEDIA_TYPE
 
-    def render(self, content: Any) -> bytes:
+    def render(self, content: object) -> bytes:
         """Serialize the content."""
         if content is None or isinstance(content, bytes):
             return content or b""
