@@ -110,7 +110,7 @@ def _to_user(
         row[_UI] if window.ui_measured else None,
         row[_SDK] if window.sdk_measured else None,
         tariff.currency.from_minor(minor) if tariff else None,
-        similar.get((Month.containing(window.month), row[_USERNAME].lower())),
+        similar.get((window.month, row[_USERNAME].lower())),
     )
 
 
@@ -122,7 +122,7 @@ async def _read_tariffs(
         return [None for _ in reports]
     card = await read_rate_card(read_from_snapshot(context.snapshot, reports[0][0]))
     return [
-        _prices_of_uses(card, Month.containing(window.month)) if window.flows_known else None
+        _prices_of_uses(card, window.month) if window.flows_known else None
         for _, window in reports
     ]
 
