@@ -51,6 +51,16 @@ class CorrectedFigure(Enum):
     SDK_USAGE = strawberry.enum_value(
         Figure.SDK_USAGE.value, description="Number of SDK uses within the month."
     )
+    UNLICENSED_UI_USAGE = strawberry.enum_value(
+        Figure.UNLICENSED_UI_USAGE.value,
+        description="Number of UI uses within the month by a user without a licence in it, "
+        "which are charged to nobody.",
+    )
+    UNLICENSED_SDK_USAGE = strawberry.enum_value(
+        Figure.UNLICENSED_SDK_USAGE.value,
+        description="Number of SDK uses within the month by a user without a licence in it, "
+        "which are charged to nobody.",
+    )
 
 
 def _to_figure(name: str) -> CorrectedFigure:

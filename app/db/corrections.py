@@ -1,6 +1,6 @@
 """Statements for corrections: changes to figures of closed months, booked in an open month."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -149,6 +149,10 @@ _CORRECTED_FIGURES: Mapping[Section, Sequence[Figure]] = {
     Section.CORRECTION: tuple(Figure),
 }
 """A section shows corrections of its flows. The stocks of two months do not add up."""
+_UNLICENSED: Mapping[Figure, Sequence[Figure]] = {
+    Figure.UI_USAGE: (Figure.UNLICENSED_UI_USAGE,),
+    Figure.SDK_USAGE: (Figure.UNLICENSED_SDK_USAGE,),
+}
 _PLACES: Mapping[Section, Mapping[str, Any]] = {
     Section.WORKSPACE: {"workspace": Workspace.name},
     Section.PROJECT: {"workspace": Workspace.name, "project": Project.name},
@@ -173,7 +177,8 @@ def select_corrected_figures(
     rows after `skip`.
     """
     figures, places = _CORRECTED_FIGURES[section], _PLACES[section]
-    amounts = {figure: _sum_amounts(figure) for figure in figures}
+    read = {*figures, *(each for of in map(_UNLICENSED.get, figures) for each in of or ())}
+    amounts = {figure: _sum_amounts(section, figure) for figure in figures}
     statement = (
         select(
             literal_column("1", BigInteger).label("ordinal"),
@@ -188,7 +193,7 @@ def select_corrected_figures(
         .where(
             Correction.organization_id == ORGANIZATION,
             Correction.booked_month == bindparam("report_month", type_=Date),
-            Correction.figure.in_([literal(figure.value) for figure in figures]),
+            Correction.figure.in_([literal(figure.value) for figure in read]),
             *([Workspace.name == bindparam("workspace")] if in_workspace else ()),
         )
         .group_by(Correction.origin_month, *places.values())
@@ -200,8 +205,11 @@ def select_corrected_figures(
     return limit_rows(statement) if is_limited else statement
 
 
-def _sum_amounts(figure: Figure) -> ColumnElement[Any]:
-    amount = func.sum(Correction.amount).filter(Correction.figure == literal(figure.value))
+def _sum_amounts(section: Section, figure: Figure) -> ColumnElement[Any]:
+    # Users are listed with their usage whether they are licensed or not.
+    figures = [figure, *(_UNLICENSED.get(figure, ()) if section is Section.USER else ())]
+    is_of_figure = Correction.figure.in_([literal(each.value) for each in figures])
+    amount = func.sum(Correction.amount).filter(is_of_figure)
     total = func.coalesce(amount, 0)
     # Files hold 64-bit numbers; bytes times microseconds are divided before they are shown.
     return to_bigint(total) if figure is Figure.SIZE_BYTES else total
@@ -253,6 +261,54 @@ async def select_corrections_of_month(
     )
     rows = await tx.execute(statement, {"organization_id": organization_id})
     return [NetCorrection(*row[:-1], int(row.amount)) for row in rows]
+
+
+class CorrectedUsage(NamedTuple):
+    """A user's usage in a closed month, corrections included, licensed or not."""
+
+    month: Month
+    user_id: UUID
+    ui_usage_count: int
+    sdk_usage_count: int
+
+
+_USERS_IN_MONTHS = Columns(month="date", user_id="uuid")
+_SELECT_USAGE = text(f"""
+    WITH selected AS (SELECT month, user_id FROM {_USERS_IN_MONTHS.as_rows("bound")}),
+    late AS (
+        SELECT origin_month, user_id,
+               sum(amount) FILTER (WHERE figure IN ('UI_USAGE', 'UNLICENSED_UI_USAGE')) AS ui,
+               sum(amount) FILTER (WHERE figure IN ('SDK_USAGE', 'UNLICENSED_SDK_USAGE')) AS sdk
+        FROM correction
+        WHERE organization_id = :organization_id
+          AND (origin_month, user_id) IN (SELECT month, user_id FROM selected)
+        GROUP BY origin_month, user_id
+    )
+    SELECT selected.month, selected.user_id,
+           coalesce(user_month.ui_usage_count, 0) + coalesce(late.ui, 0),
+           coalesce(user_month.sdk_usage_count, 0) + coalesce(late.sdk, 0)
+    FROM selected
+    LEFT JOIN user_month
+      ON user_month.organization_id = :organization_id
+     AND user_month.month = selected.month AND user_month.user_id = selected.user_id
+    LEFT JOIN late ON late.origin_month = selected.month AND late.user_id = selected.user_id
+""")
+
+
+async def select_usage_with_corrections(
+    tx: AsyncConnection, organization_id: UUID, of: Collection[tuple[Month, UUID]]
+) -> Sequence[CorrectedUsage]:
+    """Return the usage of these users in these closed months, corrections included."""
+    if not of:
+        return ()
+    keys = ((month.first_day, user_id) for month, user_id in of)
+    rows = await tx.execute(
+        _SELECT_USAGE, {"organization_id": organization_id, **_USERS_IN_MONTHS.bind_rows(keys)}
+    )
+    return [
+        CorrectedUsage(Month.containing(month), user_id, int(ui), int(sdk))
+        for month, user_id, ui, sdk in rows
+    ]
 
 
 async def delete_corrections(

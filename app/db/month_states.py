@@ -1,6 +1,6 @@
 """Statements for the state of entities at a month's end: presence, and users' properties."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -113,37 +113,3 @@ async def set_user_states(
     await tx.execute(
         _SET_USER_STATES, {"organization_id": organization_id, **_USER_STATES.bind_rows(values)}
     )
-
-
-class UnlicensedUsage(NamedTuple):
-    """Usage in a month by a user who was not licensed in it, which no report shows."""
-
-    month: Month
-    user_id: UUID
-    ui_usage_count: int
-    sdk_usage_count: int
-
-
-_USERS_IN_MONTHS = Columns(month="date", user_id="uuid")
-_SELECT_UNLICENSED_USAGE = text(f"""
-    SELECT user_month.month, user_month.user_id, ui_usage_count, sdk_usage_count
-    FROM {_USERS_IN_MONTHS.as_rows("selected")}
-    JOIN user_month
-      ON user_month.organization_id = :organization_id
-     AND user_month.month = selected.month AND user_month.user_id = selected.user_id
-    WHERE NOT licensed
-""")
-
-
-async def select_unlicensed_usage(
-    tx: AsyncConnection, organization_id: UUID, of: Collection[tuple[Month, UUID]]
-) -> Sequence[UnlicensedUsage]:
-    """Return the usage in those of these months and users that are unlicensed."""
-    if not of:
-        return ()
-    keys = ((month.first_day, user_id) for month, user_id in of)
-    rows = await tx.execute(
-        _SELECT_UNLICENSED_USAGE,
-        {"organization_id": organization_id, **_USERS_IN_MONTHS.bind_rows(keys)},
-    )
-    return [UnlicensedUsage(Month.containing(row.month), *row[1:]) for row in rows]

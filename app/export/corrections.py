@@ -68,6 +68,8 @@ _FIGURE_COLUMNS: Mapping[Figure, str] = {
     Figure.SIZE_BYTES: "size_bytes",
     Figure.UI_USAGE: "ui_usage_count",
     Figure.SDK_USAGE: "sdk_usage_count",
+    Figure.UNLICENSED_UI_USAGE: "unlicensed_ui_usage_count",
+    Figure.UNLICENSED_SDK_USAGE: "unlicensed_sdk_usage_count",
 }
 
 

@@ -139,6 +139,8 @@ class CorrectionRow(NamedTuple):
     licences: int | None = None
     ui_usage_count: int | None = None
     sdk_usage_count: int | None = None
+    unlicensed_ui_usage_count: int | None = None
+    unlicensed_sdk_usage_count: int | None = None
     experiments: int | None = None
     unmeasured: int | None = None
     experiments_created: int | None = None
@@ -241,6 +243,12 @@ _COLUMNS: Mapping[str, Column] = {
     "licences": Column("licences", "Licences", Kind.COUNT),
     "ui_usage_count": Column("uiUsageCount", "UI uses", Kind.COUNT),
     "sdk_usage_count": Column("sdkUsageCount", "SDK uses", Kind.COUNT),
+    "unlicensed_ui_usage_count": Column(
+        "unlicensedUiUsageCount", "UI uses without a licence", Kind.COUNT
+    ),
+    "unlicensed_sdk_usage_count": Column(
+        "unlicensedSdkUsageCount", "SDK uses without a licence", Kind.COUNT
+    ),
     "workspaces": Column("workspaces", "Workspaces", Kind.COUNT),
     "projects": Column("projects", "Projects", Kind.COUNT),
     "members": Column("members", "Members", Kind.COUNT),

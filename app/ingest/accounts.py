@@ -1,15 +1,16 @@
 """Accounts: the month rows of users, and the current state of each account."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
+from app.db.corrections import select_usage_with_corrections
 from app.db.directory import UserState, select_users_started_before, update_users
 from app.db.events import select_facts
-from app.db.month_states import UserMonthState, select_unlicensed_usage, set_user_states
+from app.db.month_states import UserMonthState, set_user_states
 from app.domain.accounts import (
     AccountFact,
     AccountLifespan,
@@ -114,13 +115,26 @@ def _closed_license_changes(
 async def _book_corrections(
     batch: Batch, license_changes: Mapping[tuple[Month, UUID], int]
 ) -> None:
-    """Correct licensed users, and the usage that a closed report hides for unlicensed users."""
+    """Correct licensed users, and with a licence move all usage that is known of the month."""
     for (month, key), change in license_changes.items():
         batch.corrections.add(month, Figure.LICENSED_USERS, change, user_id=key)
-    for row in await select_unlicensed_usage(batch.tx, batch.organization_id, license_changes):
+    for row in await select_usage_with_corrections(
+        batch.tx, batch.organization_id, license_changes
+    ):
         change = license_changes[row.month, row.user_id]
-        ui_uses, sdk_uses = change * row.ui_usage_count, change * row.sdk_usage_count
-        batch.corrections.add_usage(row.month, row.user_id, ui_uses, sdk_uses)
+        uses = (change * row.ui_usage_count, change * row.sdk_usage_count)
+        taken = (-uses[0], -uses[1])
+        batch.corrections.add_usage(row.month, row.user_id, *uses, is_licensed=True)
+        batch.corrections.add_usage(row.month, row.user_id, *taken, is_licensed=False)
+
+
+async def find_licensed(
+    batch: Batch, keys: Collection[tuple[Month, UUID]]
+) -> set[tuple[Month, UUID]]:
+    """Return those of the months and users in which the user is licensed, the batch included."""
+    facts = await _load_facts(batch, {key for _, key in keys})
+    lifespans = {key: build_account_lifespans(known) for key, known in facts.items()}
+    return {(month, key) for month, key in keys if _count_license(lifespans.get(key, ()), month)}
 
 
 def _count_license(lifespans: Sequence[AccountLifespan], month: Month) -> int:

@@ -29,26 +29,18 @@ USER_COLUMN = {
     Figure.LICENSED_USERS: "licensed",
     Figure.UI_USAGE: "ui_usage_count",
     Figure.SDK_USAGE: "sdk_usage_count",
+    Figure.UNLICENSED_UI_USAGE: "ui_usage_count",
+    Figure.UNLICENSED_SDK_USAGE: "sdk_usage_count",
 }
-"""The field of `UserRow` for each figure of users."""
+"""The field of `UserRow` for each figure of users; it has usage whether licensed or not."""
 
 
 async def load_corrected_rows(tx: Transaction, organization_id: UUID, month: Month) -> MonthRows:
     """Return a closed month's rows with its corrections applied."""
     rows = await load_rows(tx, organization_id, month)
-    corrections = await select_corrections_of_month(tx, organization_id, month)
-    for correction in corrections:
-        if correction.figure == Figure.LICENSED_USERS and correction.amount > 0:
-            _reset_hidden_usage(rows, _names(correction))
-    for correction in corrections:
+    for correction in await select_corrections_of_month(tx, organization_id, month):
         _apply(rows, correction)
     return rows
-
-
-def _reset_hidden_usage(rows: MonthRows, name: Name) -> None:
-    """Reset the usage of a user licensed by a correction: corrections contain all of it."""
-    if name in rows.users:
-        rows.users[name] = rows.users[name]._replace(ui_usage_count=0, sdk_usage_count=0)
 
 
 def _apply(rows: MonthRows, correction: NetCorrection) -> None:

@@ -47,10 +47,20 @@ class CorrectionLedger:
         ):
             self.add(origin, figure, amount, **placement._asdict())
 
-    def add_usage(self, origin: Month, user_id: UUID, ui_uses: int, sdk_uses: int) -> None:
-        """Correct a user's usage counts in a closed month."""
-        self.add(origin, Figure.UI_USAGE, ui_uses, user_id=user_id)
-        self.add(origin, Figure.SDK_USAGE, sdk_uses, user_id=user_id)
+    def add_usage(
+        self, origin: Month, user_id: UUID, ui_uses: int, sdk_uses: int, *, is_licensed: bool
+    ) -> None:
+        """Correct a user's usage counts in a closed month.
+
+        Usage of a user without a licence is a figure of its own, which nobody pays.
+        """
+        ui, sdk = (
+            (Figure.UI_USAGE, Figure.SDK_USAGE)
+            if is_licensed
+            else (Figure.UNLICENSED_UI_USAGE, Figure.UNLICENSED_SDK_USAGE)
+        )
+        self.add(origin, ui, ui_uses, user_id=user_id)
+        self.add(origin, sdk, sdk_uses, user_id=user_id)
 
     def rows(self) -> Iterator[CorrectionRow]:
         """Yield the corrections to store: all amounts other than 0."""

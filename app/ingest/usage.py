@@ -13,6 +13,7 @@ from app.db.months import FiguresRow, UsageRow, add_to_users
 from app.domain.events import Channel, UsageRecordedEvent
 from app.domain.ids import user_id
 from app.domain.months import Month
+from app.ingest.accounts import find_licensed
 from app.ingest.batch import Batch
 
 
@@ -43,11 +44,18 @@ async def store_usage(batch: Batch, figures: Sequence[FiguresRow]) -> None:
     """Add the batch's usage, and figures of owned experiments, to the month rows of users."""
     usage = _sum_usage(batch)
     await add_to_users(batch.tx, batch.organization_id, figures, usage, batch.open_months)
-    for row in usage:
-        if row.month < batch.open_months[0]:
-            batch.corrections.add_usage(
-                row.month, row.user_id, row.ui_usage_count, row.sdk_usage_count
-            )
+    late = [row for row in usage if row.month < batch.open_months[0]]
+    if not late:
+        return
+    licensed = await find_licensed(batch, [(row.month, row.user_id) for row in late])
+    for row in late:
+        batch.corrections.add_usage(
+            row.month,
+            row.user_id,
+            row.ui_usage_count,
+            row.sdk_usage_count,
+            is_licensed=(row.month, row.user_id) in licensed,
+        )
 
 
 def _sum_usage(batch: Batch) -> list[UsageRow]:
