@@ -1,5 +1,6 @@
 """The command line: each command calls a service or a resolver and prints the result."""
 
+import os
 import sys
 
 from app import __version__
@@ -13,6 +14,13 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"{__version__}\n")
         return
+    if "_CHARGEBACK_COMPLETE" in os.environ:
+        from app.cli.completion import complete_command_name
+
+        names = complete_command_name(os.environ)
+        if names is not None:
+            sys.stdout.write(f"{names}\n")
+            return
     from app.cli.commands import cli
 
     try:

@@ -5,102 +5,15 @@ Their modules import the store and GraphQL, which takes seconds, so each is impo
 
 from collections.abc import Iterator, MutableMapping
 from importlib import import_module
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
 from typer._click.shell_completion import CompletionItem
 from typer.core import TyperGroup
 
 from app import __version__
-from app.cli.help import CommandGroup, Panel, command, command_group
-
-
-class _Entry(NamedTuple):
-    """A command or group: its section of the help, and the `module:name` that defines it."""
-
-    panel: Panel
-    target: str
-    examples: tuple[str, ...] = ()
-
-
-_ENTRIES = {
-    "report": _Entry(
-        Panel.MONTH_END,
-        "app.cli.report:show_report",
-        (
-            "report 2026-09",
-            "report 2026-09 --by user --top 10 --order size",
-            "report 2026-09 --output 2026-09.xlsx",
-            "report 2026-09 --split-by workspace --format xlsx --out 2026-09",
-            "report --from 2026-01 --to 2026-09 --format csv > 2026.csv",
-        ),
-    ),
-    "charges": _Entry(
-        Panel.MONTH_END,
-        "app.cli.charges:show_charges",
-        ("charges 2026-09", "charges 2026-09 --format xlsx --output charges.xlsx"),
-    ),
-    "explain": _Entry(
-        Panel.MONTH_END, "app.cli.explain:explain", ("explain 2026-09-1f0c2a9b7d3e4856",)
-    ),
-    "months": _Entry(Panel.MONTH_END, "app.cli.months:months"),
-    "rates": _Entry(Panel.MONTH_END, "app.cli.rates:rates"),
-    "cost-centres": _Entry(Panel.MONTH_END, "app.cli.cost_centres:cost_centres"),
-    "assign": _Entry(
-        Panel.MONTH_END,
-        "app.cli.cost_centres:assign_cost_centre",
-        (
-            "assign workspace vision 4711 --from 2026-09",
-            "assign user ann none --from 2026-10",
-            "assign --file assignments.csv",
-        ),
-    ),
-    "import": _Entry(
-        Panel.DATA_IN,
-        "app.cli.imports:import_files",
-        ("import events.ndjson.gz", "import users.csv --table users --source hr --dry-run"),
-    ),
-    "import-report": _Entry(
-        Panel.DATA_IN,
-        "app.cli.imported_reports:import_report",
-        ("import-report 2025-*.json",),
-    ),
-    "import-mlflow": _Entry(
-        Panel.DATA_IN,
-        "app.cli.mlflow:import_from_mlflow",
-        ("import-mlflow --store postgresql://reader@db.example/mlflow",),
-    ),
-    "sources": _Entry(Panel.DATA_IN, "app.cli.sources:sources"),
-    "feed": _Entry(Panel.DATA_IN, "app.cli.feed:feed"),
-    "generate": _Entry(
-        Panel.DATA_IN,
-        "app.cli.generate:generate",
-        ("generate --months 12 --users 40 > events.ndjson",),
-    ),
-    "keys": _Entry(Panel.ACCESS, "app.cli.keys:keys"),
-    "organizations": _Entry(Panel.ACCESS, "app.cli.organizations:organizations"),
-    "audit": _Entry(
-        Panel.ACCESS,
-        "app.cli.audit:export_audit",
-        (
-            "audit --since 2026-09 --format csv > audit.csv",
-            "audit --action KEY_CREATED",
-        ),
-    ),
-    "serve": _Entry(
-        Panel.OPERATIONS, "app.cli.serve:serve", ("serve", "serve --demo --port 8080")
-    ),
-    "backup": _Entry(
-        Panel.OPERATIONS,
-        "app.cli.database:backup",
-        ("backup store.dump", "backup /var/backups/chargeback --keep 14"),
-    ),
-    "restore": _Entry(
-        Panel.OPERATIONS, "app.cli.database:restore", ("restore store.dump --replace",)
-    ),
-    "db": _Entry(Panel.OPERATIONS, "app.cli.database:db"),
-    "systemd": _Entry(Panel.OPERATIONS, "app.cli.systemd:systemd"),
-}
+from app.cli.entries import ENTRIES, Entry
+from app.cli.help import CommandGroup, command, command_group
 
 
 class _LazyCommands(MutableMapping[str, Any]):
@@ -111,7 +24,7 @@ class _LazyCommands(MutableMapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._loaded:
-            self._loaded[name] = _load_command(name, _ENTRIES[name])
+            self._loaded[name] = _load_command(name, ENTRIES[name])
         return self._loaded[name]
 
     def __setitem__(self, name: str, loaded: object) -> None:
@@ -121,13 +34,13 @@ class _LazyCommands(MutableMapping[str, Any]):
         del self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_ENTRIES)
+        return iter(ENTRIES)
 
     def __len__(self) -> int:
-        return len(_ENTRIES)
+        return len(ENTRIES)
 
 
-def _load_command(name: str, entry: _Entry) -> Any:
+def _load_command(name: str, entry: Entry) -> Any:
     module, _, attribute = entry.target.partition(":")
     target = getattr(import_module(module), attribute)
     holder = command_group("")
@@ -146,11 +59,11 @@ class _LazyGroup(CommandGroup):
         self.commands = _LazyCommands()
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[CompletionItem]:
-        """Complete a command's name without importing any, or an option."""
+        """Complete an option, or a command's name where `app.cli.completion` does not."""
         if incomplete.startswith("-"):
             # TyperGroup would import every command to look for names that begin with a dash.
             return super(TyperGroup, self).shell_complete(ctx, incomplete)
-        return [CompletionItem(name) for name in _ENTRIES if name.startswith(incomplete)]
+        return [CompletionItem(name) for name in ENTRIES if name.startswith(incomplete)]
 
 
 cli = command_group(

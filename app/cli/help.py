@@ -1,22 +1,14 @@
 """Register commands with their group, their help panel and examples."""
 
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from typing import Any, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from app.cli.entries import Panel
+
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Panel(StrEnum):
-    """The sections of `chargeback --help`, in order."""
-
-    MONTH_END = "Month-end"
-    DATA_IN = "Data in"
-    ACCESS = "Keys and access"
-    OPERATIONS = "Operations"
 
 
 class _Command(TyperCommand):
