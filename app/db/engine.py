@@ -3,10 +3,14 @@
 Both see only the rows of the organization that they name (`app/db/row_security.py`).
 """
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,6 +19,7 @@ from app.db.error_translation import StoreErrorTranslator
 from app.db.pool import ConnectionPool
 from app.db.row_security import SCOPE, owner_scope_parameters, scope_parameters
 from app.db.snapshot import Snapshot
+from app.db.statements import Statement
 from app.timeouts import LOCK_SECONDS, STATEMENT_SECONDS, WRITER_SECONDS
 
 Transaction = AsyncConnection
@@ -103,6 +108,42 @@ class Database(ConnectionPool):
             StoreUnavailable: PostgreSQL cannot be reached.
         """
         return self._begin_scoped(_SCOPE_WITH_TIMEOUT, None)
+
+    async def fetch_for_sign_in(
+        self, statement: Statement, parameters: Mapping[str, Any]
+    ) -> Sequence[asyncpg.Record]:
+        """Execute one statement on the tables that authentication reads, in one round trip.
+
+        The owner of the tables sees all rows, and a single statement needs no transaction. Where
+        policies bind the owner too, it runs in a snapshot; so it does behind a pooler, which may
+        prepare it on one connection and execute it on another.
+
+        Raises:
+            ServiceBusy: No connection was free in time.
+            StoreUnavailable: PostgreSQL cannot be reached.
+        """
+        with StoreErrorTranslator():
+            async with (
+                self.driver_connection() as connection,
+                asyncio.timeout(STATEMENT_SECONDS),
+            ):
+                if await self.may_read_as_owner(connection):
+                    return await self._fetch_once(connection, statement, parameters)
+        async with self.snapshot(None) as snapshot:
+            return await snapshot.fetch_rows(statement, parameters)
+
+    async def _fetch_once(
+        self, connection: asyncpg.Connection, statement: Statement, parameters: Mapping[str, Any]
+    ) -> Sequence[asyncpg.Record]:
+        arguments = statement.arguments(parameters)
+        started_at = time.perf_counter()
+        try:
+            rows: Sequence[asyncpg.Record] = await connection.fetch(statement.text, *arguments)
+        except asyncio.CancelledError:
+            connection.terminate()  # The server may have stopped responding.
+            raise
+        self.record_read(statement.text, arguments, time.perf_counter() - started_at, len(rows))
+        return rows
 
     @asynccontextmanager
     async def owner_transaction(self) -> AsyncIterator[Transaction]:

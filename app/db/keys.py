@@ -11,6 +11,7 @@ from sqlalchemy import (
     LargeBinary,
     Select,
     String,
+    Uuid,
     and_,
     any_,
     bindparam,
@@ -39,10 +40,32 @@ class KeyRow(NamedTuple):
     last_used_at: datetime | None
 
 
+class KeyHolderRow(NamedTuple):
+    """What authentication needs: a key, its organization and the current state of its user.
+
+    The columns of the user are None if there is no such user yet.
+    """
+
+    organization_id: UUID
+    organization: str
+    revision: int
+    key_id: str
+    secret_hash: bytes
+    username: str
+    scopes: Sequence[str]
+    cost_centres: Sequence[str]
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+    email: str | None
+    role: str | None
+    suspended: bool | None
+    ended_at: datetime | None
+
+
 class SessionOwnerRow(NamedTuple):
     """The key behind a session, and the user of the key."""
 
-    organization_id: UUID
     key_id: str
     username: str
 
@@ -58,6 +81,26 @@ _KEY_COLUMNS = (
     ApiKey.revoked_at,
     ApiKey.last_used_at,
 )
+
+
+_HOLDER_COLUMNS: tuple[Any, ...] = (
+    ApiKey.organization_id,
+    Organization.name,
+    Organization.revision,
+    ApiKey.key_id,
+    ApiKey.secret_hash,
+    ApiKey.username,
+    ApiKey.scopes,
+    ApiKey.cost_centres,
+    ApiKey.expires_at,
+    ApiKey.revoked_at,
+    ApiKey.last_used_at,
+    PlatformUser.email,
+    PlatformUser.role,
+    PlatformUser.suspended,
+    PlatformUser.ended_at,
+)
+"""The columns of `KeyHolderRow`."""
 
 
 async def insert_key(tx: AsyncConnection, organization_id: UUID, **values: object) -> None:
@@ -86,51 +129,47 @@ async def select_key(tx: AsyncConnection, organization_id: UUID, key_id: str) ->
     return None if row is None else KeyRow(*row)
 
 
-def _select_key_with_user() -> Any:
-    """Select keys with their organization and the current state of their user."""
-    same_user = and_(
-        PlatformUser.organization_id == ApiKey.organization_id,
-        PlatformUser.username == ApiKey.username,
-    )
-    return (
-        select(
-            *_KEY_COLUMNS,
-            ApiKey.secret_hash,
-            ApiKey.organization_id,
-            Organization.name.label("organization"),
-            Organization.revision,
-            PlatformUser.email,
-            PlatformUser.role,
-            PlatformUser.suspended,
-            PlatformUser.ended_at,
-        )
-        .join(Organization, Organization.organization_id == ApiKey.organization_id)
-        .outerjoin(PlatformUser, same_user)
-    )
-
-
 @compile_once
-def select_keys_with_users() -> Select[Any]:
-    """Select the keys whose ids are in `key_ids`, each with its user."""
+def select_key_holders(*, one_organization: bool) -> Select[Any]:
+    """Select the holders of the keys whose ids are in `key_ids`; see `KeyHolderRow`.
+
+    With `one_organization`, only keys of `organization_id` are found, on the node that has it.
+    """
     key_ids = bindparam("key_ids", type_=ARRAY(String))
-    statement: Select[Any] = _select_key_with_user().where(ApiKey.key_id == any_(key_ids))
-    return statement
+    statement = _select_holders(one_organization=one_organization)
+    return statement.where(ApiKey.key_id == any_(key_ids))
 
 
 @compile_once
-def select_session_with_user() -> Select[Any]:
-    """Select the key behind the session `token_hash`, with its user; no row if it has ended."""
-    same_key = and_(
-        Session.organization_id == ApiKey.organization_id, Session.key_id == ApiKey.key_id
-    )
-    statement: Select[Any] = (
-        _select_key_with_user()
+def select_session_holder() -> Select[Any]:
+    """Select the holder of the key behind the session `token_hash`; no row if it has ended."""
+    same_key = and_(Session.organization_id == _ORGANIZATION, Session.key_id == ApiKey.key_id)
+    return (
+        _select_holders(one_organization=True)
         .join(Session, same_key)
         .where(
             Session.token_hash == bindparam("token_hash", type_=LargeBinary),
             Session.expires_at > bindparam("now", type_=DateTime(timezone=True)),
         )
     )
+
+
+_ORGANIZATION = bindparam("organization_id", type_=Uuid)
+
+
+def _select_holders(*, one_organization: bool) -> Select[Any]:
+    organization: Any = _ORGANIZATION if one_organization else ApiKey.organization_id
+    same_user = and_(
+        PlatformUser.organization_id == organization, PlatformUser.username == ApiKey.username
+    )
+    statement = (
+        select(*_HOLDER_COLUMNS)
+        .select_from(ApiKey)
+        .join(Organization, Organization.organization_id == organization)
+        .outerjoin(PlatformUser, same_user)
+    )
+    if one_organization:
+        statement = statement.where(ApiKey.organization_id == _ORGANIZATION)
     return statement
 
 
@@ -150,15 +189,18 @@ async def insert_session(tx: AsyncConnection, organization_id: UUID, **values: o
     await tx.execute(insert(Session).values(organization_id=organization_id, **values))
 
 
-async def select_session(tx: AsyncConnection, token_hash: bytes) -> SessionOwnerRow | None:
+async def select_session(
+    tx: AsyncConnection, organization_id: UUID, token_hash: bytes
+) -> SessionOwnerRow | None:
     """Select the owner of a session, ended or not; return None if there is no such session."""
-    same_key = and_(
-        ApiKey.organization_id == Session.organization_id, ApiKey.key_id == Session.key_id
-    )
     rows = await tx.execute(
-        select(Session.organization_id, Session.key_id, ApiKey.username)
-        .join(ApiKey, same_key)
-        .where(Session.token_hash == token_hash)
+        select(Session.key_id, ApiKey.username)
+        .join(ApiKey, ApiKey.key_id == Session.key_id)
+        .where(
+            ApiKey.organization_id == organization_id,
+            Session.organization_id == organization_id,
+            Session.token_hash == token_hash,
+        )
     )
     row = rows.first()
     return None if row is None else SessionOwnerRow(*row)

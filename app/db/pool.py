@@ -4,15 +4,16 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import asyncpg
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.util.concurrency import greenlet_spawn
 
 from app.db.error_translation import StoreErrorTranslator
-from app.db.row_security import select_role
+from app.db.row_security import IS_BOUND_BY_POLICIES, select_role
 from app.db.store_monitor import StoreMonitor
 from app.domain.errors import ServiceBusy
 from app.timeouts import CONNECT_SECONDS, CONNECTION_SECONDS
@@ -35,7 +36,7 @@ class ConnectionPool:
         in_use: How many connections are in use.
         waiting: How many requests wait for one.
         statement_listeners: Called after each statement that this process executed.
-        read_observers: Called with the text and arguments of each statement of a snapshot.
+        read_observers: Called with the text and arguments of each read through the driver.
     """
 
     def __init__(self, url: str, *, pool_size: int, prepared_statements: bool) -> None:
@@ -44,6 +45,7 @@ class ConnectionPool:
         self._free = asyncio.Semaphore(pool_size)
         self.pool_size, self.in_use, self.waiting = pool_size, 0, 0
         self._role: str | None = None
+        self._may_read_as_owner: bool | None = None
         self.statement_listeners: list[Callable[[ExecutedStatement], None]] = []
         self.read_observers: list[Callable[[str, Sequence[Any]], None]] = []
         self._engine = create_async_engine(
@@ -91,13 +93,31 @@ class ConnectionPool:
             ServiceBusy: No connection was free in time.
             StoreUnavailable: The store monitor found PostgreSQL down.
         """
+        async with self._reserve(), self._engine.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def driver_connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """Take a connection as the driver's own, outside of a transaction; see `connection`.
+
+        It costs a fraction of SQLAlchemy's connection, which the hot path does not need.
+        """
+        async with self._reserve():
+            pooled = await self._engine.raw_connection()
+            try:
+                yield cast("asyncpg.Connection", pooled.driver_connection)
+            finally:
+                await greenlet_spawn(pooled.close)
+
+    @asynccontextmanager
+    async def _reserve(self) -> AsyncIterator[None]:
+        """Wait until a connection is free, and hold it for the length of the block."""
         self.monitor.raise_if_down()
         await self._wait_for_connection()
         self.in_use += 1
         try:
             self.monitor.raise_if_down()  # The store may have gone down during the wait.
-            async with self._engine.connect() as connection:
-                yield connection
+            yield
         finally:
             self.in_use -= 1
             self._free.release()
@@ -126,6 +146,16 @@ class ConnectionPool:
                 self._role = await select_role(connection)
         return self._role
 
+    async def may_read_as_owner(self, connection: asyncpg.Connection) -> bool:
+        """Return whether single statements outside of a transaction work and see all rows.
+
+        Ask PostgreSQL on the first call only.
+        """
+        if self._may_read_as_owner is None:
+            is_bound = await connection.fetchval(IS_BOUND_BY_POLICIES)
+            self._may_read_as_owner = self._statement_cache_size > 0 and not is_bound
+        return self._may_read_as_owner
+
     @property
     def has_spare_connection(self) -> bool:
         """Whether a connection is free and at most half of the pool is in use."""
@@ -134,6 +164,12 @@ class ConnectionPool:
     def record_statement(self, text: str, seconds: float, rows: int) -> None:
         """Notify the listeners of a statement that has just ended."""
         self.notify_listeners(ExecutedStatement(text, seconds, rows, time.time_ns()))
+
+    def record_read(self, text: str, arguments: Sequence[Any], seconds: float, rows: int) -> None:
+        """Notify listeners and observers of a statement that the driver has just executed."""
+        self.record_statement(text, seconds, rows)
+        for observe in self.read_observers:
+            observe(text, arguments)
 
     def notify_listeners(self, statement: ExecutedStatement) -> None:
         """Notify the listeners of a statement, also one that another process executed."""

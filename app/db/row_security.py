@@ -106,6 +106,10 @@ async def select_role(connection: AsyncConnection) -> str:
     return ROLE if result.scalar_one() else "none"
 
 
+IS_BOUND_BY_POLICIES = "SELECT row_security_active('api_key')"
+"""Returns whether policies bind the current user, who has assumed no role."""
+
+
 # Roles belong to the server, so the first database with the privilege creates it, possibly at the
 # same time as another. Without the privilege, the policies bind the tables' owner instead.
 _CREATE_ROLE = f"""

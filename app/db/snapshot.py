@@ -149,9 +149,7 @@ class Snapshot:
         self, statement: Statement, arguments: Sequence[Any], seconds: float, rows: int
     ) -> None:
         self.row_count += rows
-        self._pool.record_statement(statement.text, seconds, rows)
-        for observe in self._pool.read_observers:
-            observe(statement.text, arguments)
+        self._pool.record_read(statement.text, arguments, seconds, rows)
 
     @asynccontextmanager
     async def _reader(
@@ -226,8 +224,7 @@ class Snapshot:
         """Begin the transaction on one more connection, in one round trip."""
         # The first call takes a connection of its own, to select the role.
         scope = await self._compose_scope_command(self._organization_id)
-        pooled = await self._stack.enter_async_context(self._pool.connection())
-        connection: Any = (await pooled.get_raw_connection()).driver_connection
+        connection = await self._stack.enter_async_context(self._pool.driver_connection())
         self._stack.push_async_callback(_roll_back, connection)
         exported = self._exported
         import_snapshot = f"SET TRANSACTION SNAPSHOT '{exported}';" if exported else ""

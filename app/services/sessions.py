@@ -4,17 +4,19 @@ import asyncio
 import hashlib
 import hmac
 import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from uuid import UUID
 
 from app.db.engine import Database
 from app.db.keys import (
+    KeyHolderRow,
     delete_sessions,
     insert_session,
     select_session,
-    select_session_with_user,
+    select_session_holder,
     update_key,
 )
 from app.domain.audit import Action, Actor, AuditEvent
@@ -22,7 +24,7 @@ from app.domain.callers import Caller, Scope
 from app.domain.errors import Forbidden, ServiceBusy, Unauthenticated
 from app.domain.keys import KeyText
 from app.services.audit import append_audit_event
-from app.services.key_loader import KeyLoader, fetch_holders
+from app.services.key_loader import KeyLoader
 from app.settings import Settings
 from app.timeouts import KEY_LOOKUP_SECONDS
 
@@ -49,6 +51,7 @@ async def authenticate_key(
     secret_hash = holder.secret_hash if holder is not None else bytes(32)
     if not hmac.compare_digest(text.secret_hash, secret_hash):
         raise Unauthenticated(key_id=text.key_id)
+    assert holder is not None  # noqa: S101  no secret has a hash of zeros
     if not _is_valid(holder, now):
         raise Unauthenticated(holder.organization_id, holder.username, text.key_id)
     await _record_use(loader.database, holder, now, deadline)
@@ -57,7 +60,9 @@ async def authenticate_key(
 
 async def explain_denial(database: Database, text: KeyText, settings: Settings) -> str | None:
     """Return why a new key would be denied its scopes at the moment; None if it works."""
-    caller = _to_caller(await KeyLoader(database).find(text.key_id), settings)
+    holder = await KeyLoader(database).find(text.key_id)
+    assert holder is not None  # noqa: S101  the key has just been created
+    caller = _to_caller(holder, settings)
     try:
         for scope in caller.scopes:
             caller.require(scope)
@@ -74,28 +79,33 @@ async def authenticate_session(
     Raises:
         Unauthenticated: There is no such session, or it or its key has ended.
     """
+    organization_id = _parse_organization(token)
+    if organization_id is None:
+        raise Unauthenticated
     deadline = asyncio.get_running_loop().time() + KEY_LOOKUP_SECONDS
-    holders = await fetch_holders(
-        database, select_session_with_user(), token_hash=_hash_token(token), now=now
+    rows = await database.fetch_for_sign_in(
+        select_session_holder(),
+        {"organization_id": organization_id, "token_hash": _hash_token(token), "now": now},
     )
-    holder = holders[0] if holders else None
-    if not _is_valid(holder, now):
+    holder = KeyHolderRow(*rows[0]) if rows else None
+    if holder is None or not _is_valid(holder, now):
         raise Unauthenticated
     await _record_use(database, holder, now, deadline)
     return _to_caller(holder, settings)
 
 
-def _is_valid(holder: Any, now: datetime) -> bool:
+def _is_valid(holder: KeyHolderRow, now: datetime) -> bool:
     return (
-        holder is not None
-        and holder.revoked_at is None
+        holder.revoked_at is None
         and (holder.expires_at is None or now < holder.expires_at)
         and holder.ended_at is None
         and not holder.suspended
     )
 
 
-async def _record_use(database: Database, holder: Any, now: datetime, deadline: float) -> None:
+async def _record_use(
+    database: Database, holder: KeyHolderRow, now: datetime, deadline: float
+) -> None:
     """Record the key's last use, at most once a minute.
 
     If it cannot be recorded by the deadline, the request still proceeds, and a later one records
@@ -111,7 +121,7 @@ async def _record_use(database: Database, holder: Any, now: datetime, deadline: 
             await update_key(tx, holder.organization_id, holder.key_id, last_used_at=now)
 
 
-def _to_caller(holder: Any, settings: Settings) -> Caller:
+def _to_caller(holder: KeyHolderRow, settings: Settings) -> Caller:
     return Caller(
         organization_id=holder.organization_id,
         organization=holder.organization,
@@ -141,7 +151,8 @@ async def start_session(
     database: Database, caller: Caller, *, lasting: timedelta, now: datetime, by: Actor
 ) -> str:
     """Sign a caller in and return the session's token, of which only a hash is stored."""
-    organization_id, token = caller.organization_id, secrets.token_urlsafe(32)
+    organization_id = caller.organization_id
+    token = _encode_organization(organization_id) + secrets.token_urlsafe(32)
     async with database.transaction(organization_id) as tx:
         await delete_sessions(tx, organization_id, ended_before=now)
         await insert_session(
@@ -159,17 +170,33 @@ async def start_session(
 
 async def end_session(database: Database, token: str, *, now: datetime, by: Actor) -> None:
     """Sign out. Ending a session that has ended already is not an error."""
-    token_hash = _hash_token(token)
-    async with database.unscoped_read() as tx:
-        session = await select_session(tx, token_hash)
-    if session is None:
+    organization_id, token_hash = _parse_organization(token), _hash_token(token)
+    if organization_id is None:
         return
-    organization_id = session.organization_id
-    actor = replace(by, username=session.username, key_id=session.key_id)
     async with database.transaction(organization_id) as tx:
+        session = await select_session(tx, organization_id, token_hash)
+        if session is None:
+            return
+        actor = replace(by, username=session.username, key_id=session.key_id)
         await delete_sessions(tx, organization_id, token_hash=token_hash)
         event = AuditEvent(organization_id, Action.SIGNED_OUT, session.key_id)
         await append_audit_event(tx, actor, event, now)
+
+
+# A token begins with its organization, so that its session is looked up on one node.
+_ORGANIZATION_LENGTH = 22
+
+
+def _encode_organization(organization_id: UUID) -> str:
+    return urlsafe_b64encode(organization_id.bytes).decode().rstrip("=")
+
+
+def _parse_organization(token: str) -> UUID | None:
+    """Return the organization that a token names; None if it is not a token of ours."""
+    try:
+        return UUID(bytes=urlsafe_b64decode(f"{token[:_ORGANIZATION_LENGTH]}=="))
+    except ValueError:
+        return None
 
 
 def _hash_token(token: str) -> bytes:

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from datetime import timedelta
 
 import pytest
 
@@ -12,7 +13,7 @@ from app.domain.ids import organization_id
 from app.domain.keys import KeyText
 from app.services.key_loader import KeyLoader
 from app.services.keys import list_keys, revoke_key
-from app.services.sessions import authenticate_key
+from app.services.sessions import authenticate_key, authenticate_session, start_session
 from app.settings import Settings
 from tests.conftest import FixedClock, MakeKey, record_statements
 
@@ -37,6 +38,43 @@ async def test_concurrent_lookups_share_statements_and_each_finds_its_own_key(
 
     assert [holder.username if holder else "" for holder in found] == [user for user, _ in lookups]
     assert 1 <= len(statements.texts) <= 4
+
+
+async def test_a_known_key_is_looked_up_by_one_statement_in_its_organization(
+    database: Database, make_key: MakeKey
+) -> None:
+    loader, key_id = KeyLoader(database), parse_key_id(await make_key("ann"))
+
+    with record_statements(database) as statements:
+        found = [await loader.find(key_id) for _ in range(3)]
+
+    assert [holder and holder.username for holder in found] == ["ann"] * 3
+    first, *later = statements.texts
+    assert "organization_id = $1" not in first
+    assert len(later) == 2
+    assert all("api_key.organization_id = $1" in text for text in later)
+
+
+async def test_a_session_is_found_only_in_the_organization_that_its_token_names(
+    database: Database, make_key: MakeKey, other_organization: str, clock: FixedClock
+) -> None:
+    settings, tokens = Settings.load(), []
+    for name in ("default", other_organization):
+        key = await make_key("ann", organization=name)
+        caller = await authenticate_key(KeyLoader(database), key, settings, clock.now)
+        tokens.append(
+            await start_session(
+                database, caller, lasting=timedelta(hours=1), now=clock.now, by=OPERATOR
+            )
+        )
+
+    for token, name in zip(tokens, ("default", other_organization), strict=True):
+        caller = await authenticate_session(database, token, settings, clock.now)
+        assert caller.organization == name
+    own, other = tokens
+    for bad in (other[:22] + own[22:], own[22:], own[:22], "", "x"):
+        with pytest.raises(Unauthenticated):
+            await authenticate_session(database, bad, settings, clock.now)
 
 
 async def test_a_key_revoked_during_other_lookups_is_rejected_from_then_on(
@@ -75,7 +113,8 @@ async def test_a_cancelled_lookup_does_not_affect_others(
     cancelled_task.cancel()
 
     async with asyncio.timeout(10):
-        assert {holder.username for holder in await asyncio.gather(*waiting)} == {"ann"}
+        found = await asyncio.gather(*waiting)
+    assert {holder and holder.username for holder in found} == {"ann"}
     assert cancelled_task.cancelled()
 
 
@@ -91,7 +130,9 @@ async def test_a_lookup_cancelled_within_a_batch_does_not_affect_others(
         cancelled_task.cancel()
 
         async with asyncio.timeout(10):
-            assert {holder.username for holder in await asyncio.gather(*waiting)} == {"ann"}
+            assert {holder and holder.username for holder in await asyncio.gather(*waiting)} == {
+                "ann"
+            }
     assert cancelled_task.cancelled()
     assert len(statements.texts) <= 4
 
