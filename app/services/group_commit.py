@@ -24,6 +24,9 @@ from app.services.analyze_trigger import AnalyzeTrigger
 _MAX_QUEUED_EVENTS = 100_000
 """Of one organization."""
 _LARGE_BODY_BYTES = 65_536
+_PAUSE_SECONDS = 0.001
+_MAX_PAUSES, _MAX_QUIET_PAUSES = 30, 6
+"""How often senders are waited for in all, and while none of them sends."""
 
 
 class IngestRequest(NamedTuple):
@@ -60,7 +63,8 @@ class GroupCommitIngestor:
     """Stores the batches that arrive during one commit together in the next.
 
     Small batches therefore share a commit, while a batch that arrives alone is stored at once.
-    Each sender gets the result of its own batch, after the commit.
+    Each sender gets the result of its own batch, after the commit. A commit of several batches is
+    followed by a pause of some milliseconds, in which their senders send again.
 
     Args:
         database: The store.
@@ -118,6 +122,7 @@ class GroupCommitIngestor:
                 finally:
                     self._queued_events[organization_id] -= _count_events(group)
                 await self._analyze.record_events(stored)
+                await _wait_for_senders(queue, len(group) + len(queue))
         finally:
             del self._workers[organization_id]
             if not queue:
@@ -177,6 +182,23 @@ def _dequeue_group(queue: deque[_QueuedBatch]) -> Iterator[_QueuedBatch]:
         batch = queue.popleft()
         count += len(batch.events)
         yield batch
+
+
+async def _wait_for_senders(queue: deque[_QueuedBatch], count: int) -> None:
+    """Wait until `count` batches are queued, the group is full, or no more arrive.
+
+    Without the pause, the first sender to come back would get a transaction of its own, which
+    costs as much as one of thirty batches, and all others would wait for it.
+    """
+    quiet_pauses = 0
+    for _ in range(_MAX_PAUSES if count > 1 else 0):
+        queued = len(queue)
+        if queued >= count or quiet_pauses == _MAX_QUIET_PAUSES:
+            return
+        if _count_events(queue) >= CHUNK_SIZE:
+            return
+        await asyncio.sleep(_PAUSE_SECONDS)
+        quiet_pauses = 0 if len(queue) > queued else quiet_pauses + 1
 
 
 async def _decode(request: IngestRequest) -> list[AnyEvent]:
