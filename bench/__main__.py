@@ -16,7 +16,7 @@ from bench.measure import compare
 from bench.postgraphile import install
 from bench.record import format_results, save
 from bench.scaling import measure_growth
-from bench.startup import measure_startup
+from bench.startup import measure_serve, measure_startup
 from bench.store import Store, benchmark_store, say
 from bench.targets import Results
 
@@ -84,6 +84,7 @@ async def main(options: argparse.Namespace) -> None:
 
 async def _measure_startup(results: Results, _: Store, options: Any) -> None:
     results.startup = measure_startup(options.rounds)
+    results.serve_seconds = await measure_serve(options.growth_rounds)
 
 
 async def _measure_reports(results: Results, store: Store, options: Any) -> None:

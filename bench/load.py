@@ -80,6 +80,7 @@ async def drive(client: Client, request: bytes, connections: int, seconds: float
     )
     service, postgres = cpu_seconds(pid), postgres_cpu_seconds()
     output, _ = await driver.communicate(request)
+    assert driver.returncode == 0, f"the driver of {client.port} failed"
     service, postgres = cpu_seconds(pid) - service, postgres_cpu_seconds() - postgres
     durations, elapsed = orjson.loads(output)
     durations.sort()

@@ -19,7 +19,8 @@ from bench.measure import resident_bytes
 
 _READY_SECONDS = 120
 _IDLE_SECONDS = 1
-_PORT = re.compile(r"(?:127\.0\.0\.1:|listening )(\d+)")
+PORT = re.compile(r"(?:127\.0\.0\.1:|listening )(\d+)")
+"""Finds the port in the line that a server prints once it is ready."""
 
 
 class Client:
@@ -89,7 +90,7 @@ async def run_server(
 
 async def _wait_for_port(process: "subprocess.Popen[bytes]", log: Path) -> int:
     for _ in range(_READY_SECONDS * 10):
-        if match := _PORT.search(log.read_text(errors="replace")):
+        if match := PORT.search(log.read_text(errors="replace")):
             return int(match[1])
         assert process.poll() is None, log.read_text(errors="replace")[-2_000:]
         await asyncio.sleep(0.1)
