@@ -4,14 +4,19 @@ A proxy may use the first of two values and the service the last, so both are re
 requires exactly one Host header (RFC 9112, section 3.2).
 """
 
-from starlette.datastructures import Headers
+from collections import Counter
+
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.domain.errors import InvalidArgument
 from app.web.errors import handle_error
 
-_UNIQUE_HEADERS = ("Host", "Authorization", "Content-Type")
+_UNIQUE_HEADERS = {
+    b"host": "Host",
+    b"authorization": "Authorization",
+    b"content-type": "Content-Type",
+}
 
 
 class RejectDuplicateHeaders:
@@ -31,11 +36,10 @@ class RejectDuplicateHeaders:
 
 
 def _find_error(scope: Scope) -> InvalidArgument | None:
-    headers = Headers(scope=scope)
-    counts = {name: len(headers.getlist(name)) for name in _UNIQUE_HEADERS}
-    for name, count in counts.items():
-        if count > 1:
-            return InvalidArgument(f"Send the header {name} only once; got {count}.")
-    if not counts["Host"] and scope["http_version"] == "1.1":
+    counts = Counter(name for name, _ in scope["headers"])
+    for name, header in _UNIQUE_HEADERS.items():
+        if counts[name] > 1:
+            return InvalidArgument(f"Send the header {header} only once; got {counts[name]}.")
+    if not counts[b"host"] and scope["http_version"] == "1.1":
         return InvalidArgument("HTTP/1.1 requires a Host header.")
     return None

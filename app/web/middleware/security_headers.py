@@ -3,26 +3,29 @@
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_DEFAULTS = {
+_DEFAULTS = (
     # API responses are not pages, so a browser must not run anything in them.
-    "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
+    (
+        b"content-security-policy",
+        b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
     # With a stricter policy, the forms of our own pages would post `Origin: null`.
-    "referrer-policy": "same-origin",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(), geolocation=(), microphone=()",
-    "cache-control": "no-store",
-}
-_TLS_DEFAULTS = {"strict-transport-security": "max-age=31536000"}
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+    (b"cache-control", b"no-store"),
+)
+_TLS_DEFAULTS = (*_DEFAULTS, (b"strict-transport-security", b"max-age=31536000"))
 
 
 def add_security_headers(headers: MutableHeaders, scheme: str) -> None:
     """Add the default headers that a response does not set itself."""
-    for name, value in (_DEFAULTS | (_TLS_DEFAULTS if scheme == "https" else {})).items():
-        headers.setdefault(name, value)
+    present = {name for name, _ in headers.raw}
+    defaults = _TLS_DEFAULTS if scheme == "https" else _DEFAULTS
+    headers.raw.extend(header for header in defaults if header[0] not in present)
 
 
 class SecurityHeaders:
