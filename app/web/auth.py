@@ -162,10 +162,9 @@ async def _authenticate_key(request: Request, key: str) -> Caller:
     throttle = state.auth_throttle
     retry_after = throttle.retry_after(network, now)
     # A key with a bad checksum needs no lookup, so it does not use up the network's lookups.
-    is_well_formed = KeyText.parse(key) is not None
     if (
         retry_after is not None
-        and is_well_formed
+        and KeyText.parse(key) is not None
         and not await throttle.wait_for_turn(network, digest)
     ):
         raise TooManyFailedAttempts(retry_after)

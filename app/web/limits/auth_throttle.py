@@ -5,6 +5,7 @@ import ipaddress
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 MAX_FAILURES = 20
@@ -96,6 +97,7 @@ def _drop_oldest(entries: "OrderedDict[Any, Any]") -> None:
         entries.popitem(last=False)
 
 
+@lru_cache(maxsize=_MAX_ENTRIES)
 def client_network(address: str | None) -> str:
     """Return the network that a client controls: its IPv4 address, or its IPv6 /64 network."""
     try:
