@@ -7,15 +7,15 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Date, Uuid, bindparam, func, insert, select, update
+from sqlalchemy import Date, Select, Uuid, bindparam, func, insert, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.corrections import is_corrected
 from app.db.levels import Existence
-from app.db.report_windows import ORGANIZATION, ReportWindow, bind_reports
+from app.db.report_windows import ORGANIZATION, ReportWindow, bind_reports, window_of_ended
 from app.db.row_reader import RowReader
-from app.db.statements import Composable, compile_once
+from app.db.statements import Composable, Statement, compile_once
 from app.db.tables import (
     Charge,
     Correction,
@@ -25,7 +25,7 @@ from app.db.tables import (
     UserMonth,
     Workspace,
 )
-from app.db.users import select_licensed_users_of_reports
+from app.db.users import select_licensed_users, select_licensed_users_of_reports
 from app.db.workspaces import select_workspaces_of_reports
 from app.domain.charges import ChargeLine, MonthCharges, Party
 from app.domain.figures import Figure
@@ -55,6 +55,7 @@ class ChargeCorrection(NamedTuple):
     """By how much a closed month's quantity of a measure changes, booked in a later month."""
 
     origin: Month
+    booked: Month
     figure: Figure
     workspace: Party | None
     user: Party | None
@@ -79,8 +80,11 @@ _WORKSPACE_COLUMNS = ("workspace_id", "name", "byte_microseconds", "experiments_
 async def read_user_usage(read: RowReader, window: ReportWindow) -> Sequence[UserUsage]:
     """Return the usage of all licensed users."""
     statement = select_licensed_users_of_reports(frozenset(_USER_COLUMNS))
+    return _to_user_usage(statement, await read(statement, _of_report(window)))
+
+
+def _to_user_usage(statement: Statement, rows: Sequence[Sequence[Any]]) -> list[UserUsage]:
     at = [statement.columns[name] for name in _USER_COLUMNS]
-    rows = await read(statement, _of_report(window))
     usage = []
     for row in rows:
         key, name, is_service_account, ui_uses, sdk_uses = (row[index] for index in at)
@@ -122,39 +126,82 @@ def _select_memberships() -> Composable:
     )
 
 
+async def read_licensed_usage(
+    read: RowReader, month: Month, users: Collection[UUID]
+) -> Sequence[UserUsage]:
+    """Return the usage of those of the users that a closed month licensed."""
+    statement = select_licensed_users(frozenset(_USER_COLUMNS))
+    parents = {"parent_month": [month.first_day] * len(users), "parent_user_id": list(users)}
+    reports = bind_reports([window_of_ended(month)], one=True)
+    return _to_user_usage(statement, await read(statement, {**parents, **reports}))
+
+
 async def read_corrections(read: RowReader, month: date) -> Sequence[ChargeCorrection]:
     """Return the corrections of charged figures that are booked in a month."""
-    rows = await read(
-        _select_corrections(), {"month": month, "figures": [*map(str, CORRECTED_FIGURES)]}
+    parameters = {"month": month, "figures": [*map(str, CORRECTED_FIGURES)]}
+    return [_to_correction(row) for row in await read(_select_corrections(), parameters)]
+
+
+async def read_earlier_corrections(
+    read: RowReader, month: date, origins: Collection[Month], users: Collection[UUID]
+) -> Sequence[ChargeCorrection]:
+    """Return the corrections of users in closed months that earlier months booked."""
+    parameters = {
+        "month": month,
+        "origins": [origin.first_day for origin in origins],
+        "users": list(users),
+        "figures": [*map(str, CORRECTED_FIGURES_OF_USERS)],
+    }
+    rows = await read(_select_earlier_corrections(), parameters)
+    return [_to_correction(row) for row in rows]
+
+
+def _to_correction(row: Sequence[Any]) -> ChargeCorrection:
+    origin, booked, figure, workspace_id, workspace, user_id, username, amount = row
+    return ChargeCorrection(
+        Month.containing(origin),
+        Month.containing(booked),
+        Figure(figure),
+        _to_party(workspace_id, workspace),
+        _to_party(user_id, username),
+        int(amount),
     )
-    return [
-        ChargeCorrection(
-            Month.containing(origin),
-            Figure(figure),
-            None if workspace is None else Party(workspace_id, workspace),
-            None if username is None else Party(user_id, username),
-            int(amount),
-        )
-        for origin, figure, workspace_id, workspace, user_id, username, amount in rows
-    ]
 
 
-CORRECTED_FIGURES = (
-    Figure.BYTE_MICROSECONDS,
-    Figure.EXPERIMENTS_CREATED,
+CORRECTED_FIGURES_OF_USERS = (
     Figure.LICENSED_USERS,
     Figure.MEMBERS,
     Figure.UI_USAGE,
     Figure.SDK_USAGE,
 )
-"""The figures whose corrections change what is charged; MEMBERS decides who pays."""
+"""The figures whose corrections change what is charged for users; MEMBERS decides who pays."""
+CORRECTED_FIGURES = (
+    Figure.BYTE_MICROSECONDS,
+    Figure.EXPERIMENTS_CREATED,
+    *CORRECTED_FIGURES_OF_USERS,
+)
+"""The figures whose corrections change what is charged."""
 
 
 @compile_once
 def _select_corrections() -> Composable:
+    return _sum_corrections().where(Correction.booked_month == bindparam("month", type_=Date))
+
+
+@compile_once
+def _select_earlier_corrections() -> Composable:
+    return _sum_corrections().where(
+        Correction.booked_month < bindparam("month", type_=Date),
+        Correction.origin_month == func.any(bindparam("origins", type_=ARRAY(Date))),
+        Correction.user_id == func.any(bindparam("users", type_=ARRAY(Uuid))),
+    )
+
+
+def _sum_corrections() -> Select[Any]:
     """Sum corrections over projects, and over users where a workspace is charged."""
     grouped: tuple[Any, ...] = (
         Correction.origin_month,
+        Correction.booked_month,
         Correction.figure,
         Correction.workspace_id,
         Workspace.name,
@@ -162,16 +209,17 @@ def _select_corrections() -> Composable:
         PlatformUser.username,
     )
     figures = bindparam("figures", type_=ARRAY(Correction.figure.type))
+    amount = func.sum(Correction.amount)
     return (
-        select(*grouped, func.sum(Correction.amount))
+        select(*grouped, amount)
         .outerjoin(Workspace, is_corrected(Workspace, "workspace_id"))
         .outerjoin(PlatformUser, is_corrected(PlatformUser, "user_id"))
         .where(
             Correction.organization_id == ORGANIZATION,
-            Correction.booked_month == bindparam("month", type_=Date),
             Correction.figure == func.any(figures),
         )
         .group_by(*grouped)
+        .having(amount != 0)
     )
 
 

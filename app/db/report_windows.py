@@ -61,6 +61,20 @@ class ReportWindow:
     revision: int = 0
 
 
+def window_of_ended(month: Month) -> ReportWindow:
+    """Return how the report of a month that has ended reads the month's own rows."""
+    return ReportWindow(
+        month=month,
+        rows_month=month.first_day,
+        carried=False,
+        elapsed_microseconds=month.microseconds,
+        remaining_microseconds=0,
+        ui_measured=True,
+        sdk_measured=True,
+        flows_known=True,
+    )
+
+
 _REPORT_COLUMNS: Mapping[str, Any] = {
     "month": Date,
     "rows_month": Date,

@@ -36,6 +36,7 @@ class BookedCorrectionRow(NamedTuple):
     """By how much a figure of an earlier month changes, booked in a month."""
 
     origin_month: Month
+    booked_month: Month
     figure: str
     workspace: str | None
     username: str | None
@@ -88,25 +89,38 @@ _SELECT_ASSIGNMENTS = text("""
 """)
 
 
-async def select_corrections_booked_in(
+async def select_corrections_through(
     tx: AsyncConnection, organization_id: UUID, month: Month
 ) -> Sequence[BookedCorrectionRow]:
-    """Select the corrections booked in a month, summed over projects."""
+    """Select the corrections of the months that a month corrects, summed over projects.
+
+    They are those that the month books, and those that earlier months booked; earliest first.
+    """
     found = await tx.execute(_SELECT_CORRECTIONS, _parameters(organization_id, month))
-    return [BookedCorrectionRow(Month.containing(row[0]), *row[1:]) for row in found]
+    return [
+        BookedCorrectionRow(Month.containing(origin), Month.containing(booked), *others)
+        for origin, booked, *others in found
+    ]
 
 
 _SELECT_CORRECTIONS = text("""
-    SELECT correction.origin_month, correction.figure, workspace.name, platform_user.username,
-           sum(correction.amount)
+    SELECT correction.origin_month, correction.booked_month, correction.figure, workspace.name,
+           platform_user.username, sum(correction.amount)
     FROM correction
     LEFT JOIN workspace ON workspace.organization_id = :organization_id
         AND workspace.workspace_id = correction.workspace_id
     LEFT JOIN platform_user ON platform_user.organization_id = :organization_id
         AND platform_user.user_id = correction.user_id
-    WHERE correction.organization_id = :organization_id AND correction.booked_month = :month
-    GROUP BY correction.origin_month, correction.figure, workspace.name, platform_user.username
-    ORDER BY correction.origin_month, correction.figure, workspace.name, platform_user.username
+    WHERE correction.organization_id = :organization_id AND correction.booked_month <= :month
+      AND correction.origin_month IN (
+        SELECT corrected.origin_month FROM correction AS corrected
+        WHERE corrected.organization_id = :organization_id AND corrected.booked_month = :month
+      )
+    GROUP BY correction.origin_month, correction.booked_month, correction.figure, workspace.name,
+             platform_user.username
+    HAVING sum(correction.amount) <> 0
+    ORDER BY correction.origin_month, correction.booked_month, correction.figure, workspace.name,
+             platform_user.username
 """)
 
 

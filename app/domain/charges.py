@@ -62,6 +62,23 @@ class Usage(NamedTuple):
     memberships: Mapping[UUID, Sequence[Party]]
 
 
+class CorrectedMonth(NamedTuple):
+    """A closed month that a later month corrects.
+
+    Attributes:
+        tariff: What was in force in it.
+        before: What it was charged for until now, with the corrections of earlier months.
+        after: The same with the corrections of the later month.
+
+    Only differences count, so both may leave out what does not change. A workspace pays for its
+    own use alone, so `after` may have just the change of its quantity.
+    """
+
+    tariff: Tariff
+    before: Usage
+    after: Usage
+
+
 class ChargeLine(NamedTuple):
     """One line: quantity times price, booked for a cost centre.
 
@@ -187,26 +204,22 @@ def storage_quantity(byte_microseconds: int, month: Month) -> Fraction:
 
 
 def charge_month(
-    tariff: Tariff, usage: Usage, corrections: Iterable[tuple[Tariff, Usage]] = ()
+    tariff: Tariff, usage: Usage, corrected: Iterable[CorrectedMonth] = ()
 ) -> list[ChargeLine]:
     """Return the booked charge lines of a month, sorted.
 
     Args:
         tariff: What is in force in the month.
         usage: What the month is charged for.
-        corrections: Of each closed month that this month corrects, what was in force then and by
-            how much its quantities change. Fees are not corrected: their split is final.
+        corrected: The closed months that this month corrects. Fees are not corrected: their split
+            is final.
     """
     direct = _book(tariff.currency, _direct_lines(tariff, usage))
     direct_lines = [line for lines in direct.values() for line in lines]
     fees = _book(tariff.currency, _fee_lines(tariff, direct_lines))
     late = _book(
         tariff.currency,
-        (
-            line._replace(origin=origin.month)
-            for origin, change in corrections
-            for line in _usage_lines(origin, change)
-        ),
+        (line for closed in corrected for line in _correction_lines(closed)),
     )
     booked = {**direct, **fees, **late}
     return [line for key in sorted(booked) for line in booked[key]]
@@ -244,6 +257,20 @@ def _usage_lines(tariff: Tariff, usage: Usage) -> Iterator[ChargeLine]:
         for user, quantity in usage.users.get(rate.measure, ()):
             if quantity:
                 yield from _user_lines(tariff, usage, PricedRate(rate, price), user, quantity)
+
+
+def _correction_lines(closed: CorrectedMonth) -> Iterator[ChargeLine]:
+    """Yield by how much each line of a closed month changes.
+
+    A late membership changes who pays for a user, even where the user's quantity stays the same.
+    """
+    changes: dict[ChargeLine, Fraction] = defaultdict(Fraction)
+    for usage, sign in ((closed.before, -1), (closed.after, 1)):
+        for line in _usage_lines(closed.tariff, usage):
+            changes[line._replace(quantity=Fraction(0))] += sign * line.quantity
+    for line, change in changes.items():
+        if change:
+            yield line._replace(quantity=change, origin=closed.tariff.month)
 
 
 def _user_lines(

@@ -43,6 +43,9 @@ class ReplayedLine(NamedTuple):
     booked: int = 0
 
 
+_NOTHING = ReplayedLine(Decimal(0), Decimal(0))
+
+
 class Tariff(NamedTuple):
     """What is in force in a month: rates with prices, and cost centres by name."""
 
@@ -60,16 +63,20 @@ class Tariff(NamedTuple):
 
 
 class CorrectedMonth(NamedTuple):
-    """A closed month that the month corrects, as far as charges depend on it.
+    """A closed month that the month corrects.
 
     Attributes:
         tariff: What was in force in it.
-        members: Workspaces and usernames at its end, with the corrections applied.
+        rows: Its rows, which never change.
+        earlier: The corrections that earlier months booked.
+        booked: Those that the month books.
         service_accounts: The usernames of its service accounts.
     """
 
     tariff: Tariff
-    members: set[tuple[str, ...]]
+    rows: MonthRows
+    earlier: Sequence[BookedCorrectionRow]
+    booked: Sequence[BookedCorrectionRow]
     service_accounts: set[str]
 
 
@@ -87,7 +94,6 @@ def replay_charges(
     rows: MonthRows,
     tariff: Tariff,
     decimals: int,
-    corrections: Sequence[BookedCorrectionRow],
     corrected: Mapping[Month, CorrectedMonth],
 ) -> _Lines:
     """Return the lines that a month should have.
@@ -97,7 +103,6 @@ def replay_charges(
         rows: The month's own rows.
         tariff: What is in force in the month.
         decimals: The number of decimals of the currency.
-        corrections: What the month corrects.
         corrected: The months that it corrects.
     """
     with localcontext(prec=_DIGITS):
@@ -107,8 +112,7 @@ def replay_charges(
         fees = _book(dict(_split_fees(tariff, direct)), decimals)
         late: _Lines = {}
         for origin, closed in corrected.items():
-            changes = _corrected_quantities(corrections, origin, closed.service_accounts)
-            late |= dict(_usage_lines(origin, changes, closed.tariff, closed.members))
+            late |= dict(_changed_lines(origin, closed))
         return direct | fees | _book(late, decimals)
 
 
@@ -134,23 +138,40 @@ def _gigabyte_months(byte_microseconds: int | Decimal, month: Month) -> Decimal:
     return Decimal(byte_microseconds) / _GIGABYTE / month.microseconds
 
 
-def _corrected_quantities(
-    corrections: Sequence[BookedCorrectionRow], origin: Month, service_accounts: set[str]
-) -> _Quantities:
+def _changed_lines(
+    origin: Month, closed: CorrectedMonth
+) -> Iterator[tuple[LineKey, ReplayedLine]]:
+    """Yield the difference between the whole closed month after and before the corrections."""
+    before = dict(_corrected_lines(origin, closed, closed.earlier))
+    after = dict(_corrected_lines(origin, closed, [*closed.earlier, *closed.booked]))
+    for key, line in {**before, **after}.items():
+        was, is_now = (lines.get(key, _NOTHING).quantity for lines in (before, after))
+        change = is_now - was
+        if change.quantize(_EXACT):
+            yield key, ReplayedLine(change, line.price)
+
+
+def _corrected_lines(
+    origin: Month, closed: CorrectedMonth, corrections: Sequence[BookedCorrectionRow]
+) -> Iterator[tuple[LineKey, ReplayedLine]]:
     found: dict[str, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    for measure, values in _quantities(closed.rows, origin).items():
+        found[measure].update(values)
+    members = set(closed.rows.members)
     for row in corrections:
-        if row.origin_month != origin:
-            continue
-        if row.figure == "BYTE_MICROSECONDS" and row.workspace is not None:
-            found["STORAGE"][row.workspace] += _gigabyte_months(row.amount, origin)
-        elif row.figure == "EXPERIMENTS_CREATED" and row.workspace is not None:
-            found["EXPERIMENTS_CREATED"][row.workspace] += row.amount
-        elif row.figure == "LICENSED_USERS" and row.username is not None:
-            is_service = row.username in service_accounts
-            found["SERVICE_ACCOUNTS" if is_service else "SEATS"][row.username] += row.amount
-        elif row.figure in _USES and row.username is not None:
-            found[_USES[row.figure]][row.username] += row.amount
-    return found
+        workspace, username = row.workspace or "", row.username or ""
+        if row.figure == "MEMBERS":
+            (members.add if row.amount > 0 else members.discard)((workspace, username))
+        elif row.figure == "LICENSED_USERS":
+            is_service = username in closed.service_accounts
+            found["SERVICE_ACCOUNTS" if is_service else "SEATS"][username] += row.amount
+        elif row.figure == "BYTE_MICROSECONDS":
+            found["STORAGE"][workspace] += _gigabyte_months(row.amount, origin)
+        elif row.figure == "EXPERIMENTS_CREATED":
+            found["EXPERIMENTS_CREATED"][workspace] += row.amount
+        elif row.figure in _USES:
+            found[_USES[row.figure]][username] += row.amount
+    return _usage_lines(origin, found, closed.tariff, members)
 
 
 _USES = {"UI_USAGE": "UI_USES", "SDK_USAGE": "SDK_USES"}

@@ -6,13 +6,14 @@ from uuid import UUID
 
 from app.db.charges import read_booked_charges
 from app.db.engine import Transaction
+from app.db.report_windows import window_of_ended
 from app.db.row_reader import read_from_transaction
 from app.db.tariffs import (
     BookedCorrectionRow,
     RateRow,
     select_assignments_in_force,
     select_charges_hash,
-    select_corrections_booked_in,
+    select_corrections_through,
     select_rates_in_force,
     select_service_account_names,
 )
@@ -21,7 +22,6 @@ from app.domain.months import Month
 from app.ingest.charge_replay import CorrectedMonth, LineKey, ReplayedLine, Tariff, replay_charges
 from app.ingest.month_rows import load_rows
 from app.ingest.replay import MonthRows
-from app.services.charges import window_of_ended
 from resolvers.charges import compute_charges
 
 _QUANTITY = Decimal(1).scaleb(-20)
@@ -60,15 +60,13 @@ async def verify_closed_charges(tx: Transaction, organization_id: UUID, month: M
 async def _compare(
     tx: Transaction, organization_id: UUID, charges: MonthCharges, rows: MonthRows
 ) -> list[str]:
-    corrections = await select_corrections_booked_in(tx, organization_id, charges.month)
     tariff = await _read_tariff(tx, organization_id, charges.month)
     expected = replay_charges(
         charges.month,
         rows,
         tariff._replace(rates=_as_booked(tariff.rates, charges)),
         charges.currency.exponent,
-        corrections,
-        await _read_corrected_months(tx, organization_id, charges.month, corrections),
+        await _read_corrected_months(tx, organization_id, charges.month),
     )
     return list(_describe_differences(expected, charges))
 
@@ -95,26 +93,37 @@ def _as_booked(rates: Sequence[RateRow], charges: MonthCharges) -> list[RateRow]
 
 
 async def _read_corrected_months(
-    tx: Transaction,
-    organization_id: UUID,
-    booked_in: Month,
-    corrections: Sequence[BookedCorrectionRow],
+    tx: Transaction, organization_id: UUID, month: Month
 ) -> Mapping[Month, CorrectedMonth]:
-    now = dict(await select_service_account_names(tx, organization_id, booked_in))
+    corrections = await select_corrections_through(tx, organization_id, month)
     found = {}
     for origin in sorted({row.origin_month for row in corrections}):
-        then = dict(await select_service_account_names(tx, organization_id, origin))
-        members = (await load_rows(tx, organization_id, origin)).members
-        for row in corrections:
-            if row.origin_month == origin and row.figure == "MEMBERS":
-                member = (row.workspace or "", row.username or "")
-                (members.add if row.amount > 0 else members.discard)(member)
+        of_origin = [row for row in corrections if row.origin_month == origin]
         found[origin] = CorrectedMonth(
             await _read_tariff(tx, organization_id, origin),
-            members,
-            {name for name, is_service in {**now, **then}.items() if is_service},
+            await load_rows(tx, organization_id, origin),
+            [row for row in of_origin if row.booked_month != month],
+            [row for row in of_origin if row.booked_month == month],
+            await _find_service_accounts(tx, organization_id, origin, of_origin),
         )
     return found
+
+
+async def _find_service_accounts(
+    tx: Transaction,
+    organization_id: UUID,
+    origin: Month,
+    corrections: Sequence[BookedCorrectionRow],
+) -> set[str]:
+    """Return the service accounts of a closed month, or of the first month that licenses them."""
+    found = dict(await select_service_account_names(tx, organization_id, origin))
+    for booked in sorted({row.booked_month for row in corrections}):
+        then = dict(await select_service_account_names(tx, organization_id, booked))
+        for row in corrections:
+            if (row.booked_month, row.figure) == (booked, "LICENSED_USERS"):
+                name = row.username or ""
+                found.setdefault(name, then.get(name, False))
+    return {name for name, is_service in found.items() if is_service}
 
 
 def _describe_differences(

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from app.db.charges import insert_charges
 from app.db.engine import Transaction
-from app.db.report_windows import ReportWindow
+from app.db.report_windows import window_of_ended
 from app.db.row_reader import read_from_transaction
 from app.domain.months import Month
 from resolvers.charges import compute_charges
@@ -21,17 +21,3 @@ async def book_charges(tx: Transaction, organization_id: UUID, months: Sequence[
         charges = await compute_charges(read, window_of_ended(month))
         if charges is not None:
             await insert_charges(tx, organization_id, charges)
-
-
-def window_of_ended(month: Month) -> ReportWindow:
-    """Return how the report of a month that has ended reads the month's own rows."""
-    return ReportWindow(
-        month=month,
-        rows_month=month.first_day,
-        carried=False,
-        elapsed_microseconds=month.microseconds,
-        remaining_microseconds=0,
-        ui_measured=True,
-        sdk_measured=True,
-        flows_known=True,
-    )

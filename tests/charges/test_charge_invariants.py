@@ -9,6 +9,7 @@ from uuid import UUID
 
 from app.domain.charges import (
     ChargeLine,
+    CorrectedMonth,
     MonthCharges,
     Party,
     Usage,
@@ -48,13 +49,11 @@ class RandomMonth:
         self._random = random.Random(seed)  # noqa: S311  reproducible, nothing to keep secret
         self.currency = self._random.choice(CURRENCIES)
         self.tariff = self._draw_tariff(OCTOBER)
-        self.usage = self._draw_usage(0)
-        self.corrections = (
-            [(self._draw_tariff(SEPTEMBER), self._draw_usage(-500))] if self._flip() else []
-        )
+        self.usage = self._draw_usage()
+        self.corrected = [self._draw_correction()] if self._flip() else []
 
     def charge(self) -> MonthCharges:
-        return to_charges(self.tariff, charge_month(self.tariff, self.usage, self.corrections))
+        return to_charges(self.tariff, charge_month(self.tariff, self.usage, self.corrected))
 
     def shuffled(self, items: Sequence[T]) -> list[T]:
         return self._random.sample(items, len(items))
@@ -62,11 +61,14 @@ class RandomMonth:
     def _flip(self) -> bool:
         return self._random.random() < 0.5
 
+    def _draw_correction(self) -> CorrectedMonth:
+        return CorrectedMonth(self._draw_tariff(SEPTEMBER), self._draw_usage(), self._draw_usage())
+
     def _draw_price(self) -> Decimal:
         return Decimal(self._random.randint(0, 10_000_000)).scaleb(-4)
 
-    def _draw_quantity(self, least: int) -> Fraction:
-        return Fraction(self._random.randint(least * 97, 500 * 97), self._random.randint(1, 97))
+    def _draw_quantity(self) -> Fraction:
+        return Fraction(self._random.randint(0, 500 * 97), self._random.randint(1, 97))
 
     def _draw_tariff(self, month: Month) -> Tariff:
         measured = sorted(WORKSPACE_MEASURES | USER_MEASURES)
@@ -85,16 +87,14 @@ class RandomMonth:
     def _draw_assignments(self, parties: Sequence[Party]) -> dict[UUID, str]:
         return {each.id: self._random.choice(CENTRES) for each in parties if self._flip()}
 
-    def _draw_usage(self, least: int) -> Usage:
+    def _draw_usage(self) -> Usage:
         return Usage(
             {
-                measure: [
-                    WorkspaceQuantity(each, self._draw_quantity(least)) for each in WORKSPACES
-                ]
+                measure: [WorkspaceQuantity(each, self._draw_quantity()) for each in WORKSPACES]
                 for measure in sorted(WORKSPACE_MEASURES)
             },
             {
-                measure: [UserQuantity(each, self._draw_quantity(least)) for each in USERS]
+                measure: [UserQuantity(each, self._draw_quantity()) for each in USERS]
                 for measure in sorted(USER_MEASURES)
             },
             {
