@@ -27,9 +27,9 @@ from resolvers.charge_lists import LINE_COLUMNS, UNASSIGNED, round_decimal, to_l
 from resolvers.charges import charges_of_report
 from resolvers.context import Context
 from resolvers.levels import ReportKey, to_dicts
-from resolvers.project_shares import read_project_shares
 from resolvers.report import fetch_report
 from resolvers.rows import Grouped
+from resolvers.shares import read_shares
 
 MAX_EVENTS = 100
 """How many events an explanation lists."""
@@ -172,10 +172,10 @@ class _Evidence(NamedTuple):
         """Return the rows behind the quantity."""
         if self.line.rate.measure is Measure.FEE:
             return self._fee_parts()
+        if self.line.rate.measure in USER_MEASURES:
+            return self._membership_parts()
         if self.line.origin is not None:
             return await self._late_parts()
-        if self.line.rate.measure in USER_MEASURES:
-            return await self._membership_parts()
         return await self._project_parts()
 
     def _fee_parts(self) -> Sequence[ChargePart]:
@@ -195,20 +195,21 @@ class _Evidence(NamedTuple):
 
     async def _project_parts(self) -> Sequence[ChargePart]:
         """Return the projects of the workspace, former ones included, with their shares."""
-        shares = await read_project_shares(
+        shares = await read_shares(
             self.context, (self.organization_id, self.window), self.charges, [self.line]
         )
         to_amount, unit = self.charges.currency.from_minor, self.line.rate.measure.unit
         return [
-            ChargePart(
-                each.project.name, round_decimal(each.quantity), unit, to_amount(each.booked)
-            )
+            ChargePart(each.part.name, round_decimal(each.quantity), unit, to_amount(each.booked))
             for each in shares[self.line]
         ]
 
-    async def _membership_parts(self) -> Sequence[ChargePart]:
-        """Return the lines of the same user and rate, one for each of the user's workspaces."""
-        user, unit = self.line.user, self.line.rate.measure.unit
+    def _membership_parts(self) -> Sequence[ChargePart]:
+        """Return the lines of the same user and rate, one for each of the user's workspaces.
+
+        A late membership moves a seat from one to another.
+        """
+        unit = self.line.rate.measure.unit
         return [
             ChargePart(
                 each.workspace.name if each.workspace else each.cost_centre or UNASSIGNED,
@@ -216,21 +217,25 @@ class _Evidence(NamedTuple):
                 unit,
                 self.charges.currency.from_minor(each.booked),
             )
-            for each in self.charges.lines
-            if each.origin is None and each.user == user and each.rate == self.line.rate
+            for each in self._lines_of_user()
+            if each.rate == self.line.rate
         ]
 
+    def _lines_of_user(self) -> Iterator[ChargeLine]:
+        for each in self.charges.lines:
+            if each.user == self.line.user and each.origin == self.line.origin:
+                yield each
+
     async def _late_parts(self) -> Sequence[ChargePart]:
-        """Return what came late, by project and user."""
-        line, workspace, user = self.line, self.line.workspace, self.line.user
-        figure = _FIGURES[line.rate.measure]
+        """Return what came late for a workspace, by project and user."""
+        line, workspace = self.line, self.line.workspace
+        assert workspace is not None  # noqa: S101  corrections are of users or workspaces
         rows = await read_late_rows(
             read_from_snapshot(self.context.snapshot, self.organization_id),
             self.charges.month.first_day,
             self.month.first_day,
-            figure,
-            workspace.id if workspace and not user else None,
-            user.id if user else None,
+            _FIGURES[line.rate.measure],
+            workspace.id,
         )
         return [
             ChargePart(
@@ -253,7 +258,9 @@ class _Evidence(NamedTuple):
         if user is not None:
             rows_month = self.line.origin.first_day if self.line.origin else self.window.rows_month
             memberships = (await read_memberships(read, rows_month)).get(user.id, [])
-            entities = [user.id, *(member_id(each.name, user.name) for each in memberships)]
+            lines = self._lines_of_user()
+            workspaces = {*memberships, *(each.workspace for each in lines if each.workspace)}
+            entities = [user.id, *(member_id(each.name, user.name) for each in workspaces)]
             return await read_events_of_entities(read, entities, end, MAX_EVENTS)
         if workspace is not None:
             return await read_events_of_workspace(read, workspace.id, end, MAX_EVENTS)
@@ -263,8 +270,4 @@ class _Evidence(NamedTuple):
 _FIGURES = {
     Measure.STORAGE: Figure.BYTE_MICROSECONDS,
     Measure.EXPERIMENTS_CREATED: Figure.EXPERIMENTS_CREATED,
-    Measure.SEATS: Figure.LICENSED_USERS,
-    Measure.SERVICE_ACCOUNTS: Figure.LICENSED_USERS,
-    Measure.UI_USES: Figure.UI_USAGE,
-    Measure.SDK_USES: Figure.SDK_USAGE,
 }

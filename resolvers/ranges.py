@@ -1,22 +1,26 @@
 """The figures of a range of months, added up."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from app.db.orders import ALL_ROWS, BY_NAME, Page, Sorting
 from app.db.ranges import RangeList, select_range_rows, select_range_totals
 from app.db.report_windows import ReportWindow, bind_reports, first_days
 from app.db.statements import Statement
-from app.domain.charges import ChargeLine, MonthCharges
+from app.domain.charges import MonthCharges
+from app.domain.money import Currency
 from app.domain.months import Month
 from resolvers.amounts import AMOUNT
 from resolvers.charges import charges_of_report
 from resolvers.context import Context
 from resolvers.corrections import corrections_of_reports
+from resolvers.levels import ReportKey
 from resolvers.report import fetch_reports
 from resolvers.rows import Grouped, Row, Selection
+from resolvers.shares import read_shares
 
 RangeKey = tuple[UUID, tuple[ReportWindow, ...]]
 """`organization_id`, `windows`: the columns of a range that `fetch_range` returns."""
@@ -77,7 +81,7 @@ async def rows_of_ranges(
       states a month of the range
     - of users `ui_usage_count`, `sdk_usage_count`: null if no source measured the channel
     - of users `licences`: the months in which the user was licensed
-    - of workspaces and users `amount`: null when nothing is charged in the range
+    - `amount`: null when nothing is charged in the range
 
     Source: `workspace_month`, `project_month` or `user_month`; `correction`; the charges for
     `amount`.
@@ -130,9 +134,11 @@ async def _read(
             organization_id=organization_id,
         )
         if AMOUNT in selection:
-            amounts = await _sum_amounts(context, organization_id, windows, kind)
+            amounts = await sum_amounts(context, (organization_id, windows), kind)
             ids = [row[columns["id"]] if kind else None for row in rows]
-            groups.append([(*row, amounts(id_)) for row, id_ in zip(rows, ids, strict=True)])
+            groups.append(
+                [(*row, amounts.amount_of(id_)) for row, id_ in zip(rows, ids, strict=True)]
+            )
         else:
             groups.append(rows)
     return Grouped(columns, groups)
@@ -149,38 +155,57 @@ def _bind(windows: Sequence[ReportWindow]) -> dict[str, Any]:
     }
 
 
-class _Amounts:
+class RangeAmounts(NamedTuple):
     """What the months of a range charge, in minor units, by id; by None in all."""
 
-    def __init__(self, charges: Sequence[MonthCharges], kind: RangeList | None) -> None:
-        self._currency = charges[0].currency if charges else None
-        self._by_id: dict[UUID | None, int] = {}
-        for month in charges:
-            for line in month.lines:
-                for key in _ids_of(line, kind):
-                    self._by_id[key] = self._by_id.get(key, 0) + line.booked
+    currency: Currency | None
+    by_id: Mapping[UUID | None, int]
 
-    def __call__(self, id_: UUID | None) -> Decimal | None:
+    def amount_of(self, id_: UUID | None) -> Decimal | None:
         """Return what is charged for an id; None if nothing is charged in the range."""
-        if self._currency is None:
+        return None if self.currency is None else self.currency.from_minor(self.by_id.get(id_, 0))
+
+    @property
+    def total(self) -> Decimal | None:
+        """The sum over all ids; None if nothing is charged in the range."""
+        if self.currency is None:
             return None
-        return self._currency.from_minor(self._by_id.get(id_, 0))
+        return self.currency.from_minor(sum(self.by_id.values()))
 
 
-def _ids_of(line: ChargeLine, kind: RangeList | None) -> Iterator[UUID | None]:
-    if kind is None:
-        yield None
-    elif kind is RangeList.WORKSPACES and line.workspace is not None and line.user is None:
-        yield line.workspace.id
-    elif kind is RangeList.USERS and line.user is not None:
-        yield line.user.id
+async def sum_amounts(
+    context: Context, range_key: RangeKey, kind: RangeList | None
+) -> RangeAmounts:
+    """Return what a range charges for each thing of a kind, corrections included.
+
+    Source: the charges; of projects also `project_month` and `correction`.
+    """
+    organization_id, windows = range_key
+    currency: Currency | None = None
+    by_id: dict[UUID | None, int] = defaultdict(int)
+    for window in windows:
+        report = organization_id, window
+        charges = await charges_of_report(context, report)
+        if charges is not None:
+            currency = charges.currency
+            async for id_, booked in _list_amounts(context, report, charges, kind):
+                by_id[id_] += booked
+    return RangeAmounts(currency, by_id)
 
 
-async def _sum_amounts(
-    context: Context,
-    organization_id: UUID,
-    windows: Sequence[ReportWindow],
-    kind: RangeList | None,
-) -> _Amounts:
-    found = [await charges_of_report(context, (organization_id, window)) for window in windows]
-    return _Amounts([charges for charges in found if charges is not None], kind)
+async def _list_amounts(
+    context: Context, report: ReportKey, charges: MonthCharges, kind: RangeList | None
+) -> AsyncIterator[tuple[UUID | None, int]]:
+    if kind is RangeList.PROJECTS:
+        shares = await read_shares(context, report, charges, charges.lines)
+        for of_line in shares.values():
+            for share in of_line:
+                yield share.part.id, share.booked
+        return
+    for line in charges.lines:
+        if kind is None:
+            yield None, line.booked
+        elif kind is RangeList.USERS and line.user is not None:
+            yield line.user.id, line.booked
+        elif kind is RangeList.WORKSPACES and line.workspace is not None and line.user is None:
+            yield line.workspace.id, line.booked

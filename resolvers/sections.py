@@ -60,7 +60,8 @@ def stream_section_rows(context: Context, report: ReportKey, query: SectionQuery
     Columns:
 
     - `is_current`: false for deleted entities, former members and users who are not licensed
-    - `id`, and the names `workspace`, `project`, `username`, as far as the section has them
+    - `id`, `workspace_id` (null for users), and the names `workspace`, `project`, `username`, as
+      far as the section has them
     - of workspaces `number_of_members`, `number_of_projects`; of members and users `email`
     - of users also `role`, `suspended`, `service_account`, `created_at`, `deleted_at`,
       `last_used_at`, `licences` (1 or 0), `ui_usage_count`, `sdk_usage_count`

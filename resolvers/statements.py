@@ -17,9 +17,9 @@ from resolvers.charge_lists import UNASSIGNED
 from resolvers.charges import charges_of_report
 from resolvers.context import Context
 from resolvers.levels import ReportKey, to_dicts
-from resolvers.project_shares import ProjectShare
 from resolvers.report import fetch_report
 from resolvers.rows import Grouped, Row
+from resolvers.shares import Share
 
 
 class Statement(NamedTuple):
@@ -45,7 +45,7 @@ class Statement(NamedTuple):
     provider: str
     closed_at: datetime | None
     as_of: datetime
-    shares: Mapping[ChargeLine, Sequence[ProjectShare]] = MappingProxyType({})
+    shares: Mapping[ChargeLine, Sequence[Share]] = MappingProxyType({})
 
     @property
     def organization_id(self) -> UUID:

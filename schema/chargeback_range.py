@@ -112,6 +112,10 @@ class RangeProject(_RangeFigures):
     name: str = column(description="Unique in its workspace.")
     workspace: str = column(description="The name of its workspace.")
     exists: bool = column(description="Whether it exists at the end of the last month.")
+    amount: Decimal | None = column(
+        description="Null when nothing is charged in the range; otherwise the project's share in "
+        "what the months charge for its workspace."
+    )
 
 
 @strawberry.type(

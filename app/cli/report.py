@@ -10,7 +10,6 @@ import typer
 from app.cli.operator import operator_context
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
 from app.cli.report_files import (
-    choose_file_name,
     create_folder,
     print_text,
     require_file,
@@ -18,6 +17,7 @@ from app.cli.report_files import (
     write_to_path,
     write_to_stdout,
 )
+from app.cli.report_split import write_cost_centres, write_workspaces
 from app.cli.report_table import print_export
 from app.console import print_line, stdout
 from app.db.engine import Database
@@ -27,7 +27,9 @@ from app.domain.errors import InvalidArgument
 from app.domain.months import Month
 from app.domain.sections import REPORT_SECTIONS, Direction, Section, SectionOrder
 from app.domain.text import normalize_name
-from app.export.report import ExportQuery, list_workspaces, read_export
+from app.export.charge_formats import ChargeFormat
+from app.export.report import ExportQuery, read_export
+from app.export.rows import SUM_CLASSES
 from app.export.writers import FileFormat
 from app.server.store import run_with_store
 from app.settings import Settings
@@ -49,6 +51,7 @@ class Split(StrEnum):
     """The entities that get a file each."""
 
     WORKSPACE = "workspace"
+    COST_CENTRE = "cost-centre"
 
 
 class ReportRequest(NamedTuple):
@@ -57,7 +60,8 @@ class ReportRequest(NamedTuple):
     Attributes:
         by: The section; None is the format's default.
         output: The file to write; None is standard output.
-        out: The directory of one file for each workspace; None is one file.
+        out: The directory of one file for each workspace, or cost centre; None is one file.
+        split_by: What these files are for.
     """
 
     first_month: Month
@@ -73,6 +77,8 @@ class ReportRequest(NamedTuple):
     is_descending: bool | None = None
     compared_with: Month | None = None
     idle_days: int | None = None
+    is_summed: bool = False
+    split_by: Split = Split.WORKSPACE
 
     @property
     def query(self) -> ExportQuery:
@@ -88,6 +94,7 @@ class ReportRequest(NamedTuple):
             self.is_descending,
             self.compared_with,
             self.idle_days,
+            self.is_summed,
         )
 
     @property
@@ -96,13 +103,16 @@ class ReportRequest(NamedTuple):
             return (self.by,)
         if self.form not in {Format.XLSX, Format.JSON}:
             return (Section.WORKSPACE,)
+        if self.is_summed:
+            return tuple(SUM_CLASSES)
         has_users = self.workspace is None and self.out is None
         return tuple(each for each in REPORT_SECTIONS if has_users or each is not Section.USER)
 
     @property
     def is_document(self) -> bool:
         """Whether to print the REST document, which has a fixed shape."""
-        return self.form is Format.JSON and self.by is None and self.out is None
+        is_json = self.form is Format.JSON and self.by is None and self.out is None
+        return is_json and not self.is_summed
 
 
 def show_report(
@@ -157,6 +167,14 @@ def show_report(
     until: Annotated[
         str | None, typer.Option("--to", metavar="MONTH", help="The last of several months.")
     ] = None,
+    is_summed: Annotated[
+        bool,
+        typer.Option(
+            "--sum",
+            help="Add the months up: one row for each workspace, project, user or cost centre, "
+            "what was deleted and corrections included.",
+        ),
+    ] = False,
     workspace: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only this workspace.")
     ] = None,
@@ -204,6 +222,8 @@ def show_report(
         None if direction is None else direction is Direction.DESCENDING,
         _parse_compared(compare, order, first_month),
         idle_days,
+        is_summed,
+        split_by or Split.WORKSPACE,
     )
     _validate(request)
     run_with_store(
@@ -247,11 +267,9 @@ def _validate(request: ReportRequest) -> None:
             "--format table is for the terminal: choose csv, json, xlsx or parquet."
         )
     if request.output and request.out:
-        raise InvalidArgument("--output writes one file, --out one for each workspace.")
-    if request.out and (request.workspace or request.by in {Section.USER, Section.COST_CENTRE}):
-        raise InvalidArgument(
-            f"--split-by workspace has no --workspace and no --by {request.by or 'user'}."
-        )
+        raise InvalidArgument("--output writes one file, --out one for each part.")
+    if request.out:
+        _validate_split(request)
     chosen = (request.workspace, request.top, request.compared_with, request.idle_days)
     if request.is_document and (any(chosen) or request.first_month != request.last_month):
         raise InvalidArgument(
@@ -259,6 +277,22 @@ def _validate(request: ReportRequest) -> None:
         )
     if request.form is not Format.TABLE and not (request.output or request.out):
         require_file(FileFormat(request.form))
+
+
+def _validate_split(request: ReportRequest) -> None:
+    if request.is_summed:
+        raise InvalidArgument(f"--split-by {request.split_by} has no --sum.")
+    if request.split_by is Split.COST_CENTRE:
+        others = (request.by, request.workspace, request.top, request.compared_with)
+        if any(others) or request.first_month != request.last_month:
+            raise InvalidArgument(
+                "--split-by cost-centre writes the charges of one month; it has no --by, "
+                "--workspace, --top and --compare."
+            )
+    elif request.workspace or request.by in {Section.USER, Section.COST_CENTRE}:
+        raise InvalidArgument(
+            f"--split-by workspace has no --workspace and no --by {request.by or 'user'}."
+        )
 
 
 async def print_report(
@@ -298,15 +332,10 @@ async def _write_export(context: Context, request: ReportRequest) -> None:
 
 
 async def _write_split(context: Context, request: ReportRequest, folder: Path) -> None:
-    """Write one file for each workspace that exists or was used in the months."""
-    names = await list_workspaces(context, request.query)
     create_folder(folder)
-    first, last = request.first_month, request.last_month
-    months = f"{first}" if first == last else f"{first}-to-{last}"
-    written: set[str] = set()
-    for name in names:
-        file_name = choose_file_name(months, name, request.form, written)
-        export = await read_export(context, None, request.query._replace(workspace=name))
-        await write_to_path(export, FileFormat(request.form), folder / file_name)
-        written.add(file_name)
-    print_line(f"wrote {len(written)} files into {folder}")
+    if request.split_by is Split.COST_CENTRE:
+        form = ChargeFormat(request.form)
+        count = await write_cost_centres(context, request.first_month, form, folder)
+    else:
+        count = await write_workspaces(context, request.query, FileFormat(request.form), folder)
+    print_line(f"wrote {count} files into {folder}")

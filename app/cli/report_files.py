@@ -70,7 +70,7 @@ async def write_chunks(chunks: AsyncIterator[bytes], path: Path) -> None:
     Raises:
         InvalidArgument: The file cannot be written.
     """
-    with _replace_file(path) as file:
+    with replace_file(path) as file:
         async for chunk in chunks:
             file.write(chunk)
 
@@ -88,7 +88,12 @@ def create_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _replace_file(path: Path) -> Iterator[IO[bytes]]:
+def replace_file(path: Path) -> Iterator[IO[bytes]]:
+    """Write to a file that appears, or replaces the earlier one, once it is complete.
+
+    Raises:
+        InvalidArgument: It cannot be written.
+    """
     unfinished = path.with_name(f"{path.name}.partial")
     try:
         with unfinished.open("wb") as file:
@@ -109,7 +114,7 @@ def _row_progress(name: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def choose_file_name(month: str, name: str, suffix: str, taken: Collection[str]) -> str:
-    """Return a file name for a workspace that is safe in every file system and not taken.
+    """Return a file name that is safe in every file system and not taken yet.
 
     >>> choose_file_name("2026-10", "nlp [v2]/x", "csv", {"2026-10-nlp_v2_x.csv"})
     '2026-10-nlp_v2_x-2.csv'

@@ -11,7 +11,7 @@ from app.cli.tables import TableRow, print_table
 from app.console import stdout
 from app.domain.sections import Section
 from app.export.report import ReportExport, SectionTable, Summary
-from app.export.rows import OF_CHARGES, OF_COMPARISONS, Column, ExportRow, Kind, RowType
+from app.export.rows import OF_CHARGES, OF_COMPARISONS, Column, ExportRow, Kind, RowType, SumRow
 
 
 class _Layout(NamedTuple):
@@ -72,6 +72,8 @@ _STATES: Mapping[RowType, str] = {
     RowType.FORMER_MEMBER: " (former)",
     RowType.UNLICENSED_USER: " (not licensed)",
 }
+_FIRST_FIELD = 3
+"""Before it, the rows of a sum have their type and the months."""
 _ALONE = frozenset({RowType.TOTAL, RowType.CORRECTION, RowType.TOTAL_WITH_CORRECTIONS})
 """A line is drawn before the first row of these types."""
 
@@ -89,7 +91,8 @@ async def print_export(export: ReportExport, console: Console = stdout) -> None:
 async def _print_section(
     summaries: Sequence[Summary], table: SectionTable, console: Console
 ) -> None:
-    layout, has_months = _complete(_LAYOUTS[table.section], table), len(summaries) > 1
+    layout = _complete(_LAYOUTS[table.section], table)
+    has_months = len(summaries) > 1 and not table.is_summed
     fields = (*(("month",) if has_months else ()), *layout.names, *layout.figures)
     columns = dict(zip(table.fields, table.columns, strict=True))
     headings = {name: columns[name].heading for name in fields}
@@ -117,6 +120,12 @@ async def _print_section(
 
 def _complete(layout: _Layout, table: SectionTable) -> _Layout:
     """Add what the section shows of charges and comparisons; drop other figures before these."""
+    if table.is_summed:
+        names = [name for name in layout.names if name in table.fields]
+        figures = [name for name in table.fields[_FIRST_FIELD:] if name not in names]
+        return layout._replace(
+            names=names, figures=figures, drop=[name for name in ("currency",) if name in figures]
+        )
     added = [name for name in table.fields if name in OF_CHARGES | OF_COMPARISONS]
     if not added or table.section is Section.COST_CENTRE:
         return layout._replace(
@@ -138,7 +147,7 @@ def _format_cell(row: ExportRow, name: str, column: Column, layout: _Layout) -> 
     text = _format_value(value, column.kind)
     if name != layout.own_name:
         return text
-    if row.type is RowType.CORRECTION:
+    if row.type is RowType.CORRECTION and not isinstance(row, SumRow):
         return f"{text} (correction of {row.origin_month})"
     return text + _STATES.get(row.type, "")
 

@@ -30,6 +30,7 @@ from app.db.tables import Correction, Event, PlatformUser, Project
 from app.domain.charges import Party
 from app.domain.figures import Figure
 from app.domain.months import Month
+from app.domain.sections import Section
 
 
 class EventRow(NamedTuple):
@@ -116,16 +117,14 @@ async def read_late_rows(
     booked_month: date,
     origin_month: date,
     figure: Figure,
-    workspace_id: UUID | None,
-    user_id: UUID | None,
+    workspace_id: UUID,
 ) -> Sequence[LateRow]:
-    """Return the corrections behind a line, those of a workspace or of a user."""
+    """Return the corrections of a workspace behind a line."""
     parameters = {
         "booked_month": booked_month,
         "origin_month": origin_month,
         "figure": str(figure),
         "workspace_id": workspace_id,
-        "user_id": user_id,
     }
     return [LateRow(*row) for row in await read(_select_late_rows(), parameters)]
 
@@ -133,7 +132,6 @@ async def read_late_rows(
 @compile_once
 def _select_late_rows() -> Select[Any]:
     columns: tuple[Any, ...] = (Project.name, PlatformUser.username, Correction.amount)
-    workspace, user = (bindparam(name, type_=Uuid) for name in ("workspace_id", "user_id"))
     return (
         select(*columns)
         .outerjoin(Project, is_corrected(Project, "project_id"))
@@ -143,55 +141,55 @@ def _select_late_rows() -> Select[Any]:
             Correction.booked_month == bindparam("booked_month", type_=Date),
             Correction.origin_month == bindparam("origin_month", type_=Date),
             Correction.figure == bindparam("figure", type_=Correction.figure.type),
-            or_(workspace.is_(None), Correction.workspace_id == workspace),
-            or_(user.is_(None), Correction.user_id == user),
+            Correction.workspace_id == bindparam("workspace_id", type_=Uuid),
         )
         .order_by(Project.name, PlatformUser.username, Correction.project_id, Correction.user_id)
     )
 
 
-class CorrectedProjectRow(NamedTuple):
-    """By how much a figure of a project changes in a closed month."""
+class CorrectedPartRow(NamedTuple):
+    """By how much a figure of a project, or of a member, changes in a closed month."""
 
     origin: Month
     figure: Figure
     workspace_id: UUID
-    project: Party
+    part: Party
     amount: Decimal
 
 
-async def read_corrected_projects(
-    read: RowReader, booked_month: Month, figures: Sequence[Figure]
-) -> Sequence[CorrectedProjectRow]:
-    """Return the corrections of projects that a month books, summed over users, by name."""
+async def read_corrected_parts(
+    read: RowReader, booked_month: Month, figures: Sequence[Figure], kind: Section
+) -> Sequence[CorrectedPartRow]:
+    """Return the corrections of projects, or of members, that a month books, by name."""
     parameters = {"booked_month": booked_month.first_day, "figures": [*map(str, figures)]}
     return [
-        CorrectedProjectRow(
-            Month.containing(origin), Figure(figure), workspace, Party(project, name), amount
+        CorrectedPartRow(
+            Month.containing(origin), Figure(figure), workspace, Party(part, name), amount
         )
-        for origin, figure, workspace, project, name, amount in await read(
-            _select_corrected_projects(), parameters
+        for origin, figure, workspace, part, name, amount in await read(
+            _select_corrected_parts(kind), parameters
         )
     ]
 
 
 @compile_once
-def _select_corrected_projects() -> Composable:
+def _select_corrected_parts(kind: Section) -> Composable:
+    of_projects = kind is Section.PROJECT
+    table: Any = Project if of_projects else PlatformUser
+    key = Correction.project_id if of_projects else Correction.user_id
+    name = Project.name if of_projects else PlatformUser.username
     grouped: tuple[Any, ...] = (
-        Correction.origin_month,
-        Correction.figure,
-        Correction.workspace_id,
-        Correction.project_id,
-        Project.name,
+        *(Correction.origin_month, Correction.figure, Correction.workspace_id),
+        *(key, name),
     )
     return (
         select(*grouped, func.sum(Correction.amount))
-        .join(Project, is_corrected(Project, "project_id"))
+        .join(table, is_corrected(table, key.key))
         .where(
             Correction.organization_id == ORGANIZATION,
             Correction.booked_month == bindparam("booked_month", type_=Date),
             Correction.figure == any_(bindparam("figures", type_=ARRAY(Correction.figure.type))),
         )
         .group_by(*grouped)
-        .order_by(Project.name, Correction.project_id, *grouped[:3])
+        .order_by(name, key, *grouped[:3])
     )

@@ -18,6 +18,7 @@ from sqlalchemy import (
     case,
     func,
     literal_column,
+    null,
     or_,
     select,
     true,
@@ -201,6 +202,7 @@ def _workspaces(level: LevelQuery, in_workspace: bool) -> _Rows:
     columns = {
         "is_current": WorkspaceMonth.present,
         "id": WorkspaceMonth.workspace_id,
+        "workspace_id": WorkspaceMonth.workspace_id,
         "workspace": WorkspaceMonth.name,
         **counts,
     }
@@ -211,6 +213,7 @@ def _projects(_: LevelQuery, __: bool) -> _Rows:
     columns = {
         "is_current": ProjectMonth.present,
         "id": ProjectMonth.project_id,
+        "workspace_id": ProjectMonth.workspace_id,
         "workspace": Workspace.name,
         "project": ProjectMonth.name,
     }
@@ -229,6 +232,7 @@ def _members(_: LevelQuery, __: bool) -> _Rows:
     columns = {
         "is_current": MemberMonth.present,
         "id": MemberMonth.user_id,
+        "workspace_id": MemberMonth.workspace_id,
         "workspace": Workspace.name,
         "username": MemberMonth.username,
         "email": UserMonth.email,
@@ -249,6 +253,7 @@ def _users(level: LevelQuery, _: bool) -> _Rows:
     columns = {
         "is_current": licensed,
         "id": row.user_id,
+        "workspace_id": null(),
         "username": row.username,
         "email": row.email,
         "role": row.role,

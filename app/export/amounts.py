@@ -1,81 +1,160 @@
 """What the rows of an exported section are charged."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from app.domain.charges import ChargeLine, MonthCharges, Party
+from app.domain.charges import ChargeLine, MonthCharges
 from app.domain.months import Month
 from app.domain.sections import Section, SectionOrder
 from app.export.comparisons import compare_amounts
-from app.export.rows import CostCentreRow, ExportRow, RowType
+from app.export.rows import ROW_CLASSES, CostCentreRow, ExportRow, RowType
+from resolvers.context import Context
+from resolvers.levels import ReportKey
 from resolvers.sections import SectionQuery
+from resolvers.shares import read_shares
 
 UNASSIGNED = "Unassigned"
+_PARTS = frozenset((Section.PROJECT, Section.MEMBER))
+
+
+class _Place(NamedTuple):
+    """The names of what a correction is booked for, as far as the section shows them."""
+
+    origin: Month
+    workspace: str | None
+    part: str | None
 
 
 class SectionAmounts:
-    """What a month charges for workspaces, or users, and for their corrections.
+    """What a month charges for the rows of a section, and for their corrections.
+
+    Projects and members have a share of what their workspace is charged. These are read as the
+    rows come, for the workspaces of a chunk, so that memory does not grow with the organization.
 
     Attributes:
-        are_known: Whether the section has amounts.
+        are_known: Whether the month is charged.
     """
 
     def __init__(
         self,
-        charges: MonthCharges | None = None,
-        party_of: Callable[[ChargeLine], Party | None] = lambda _: None,
+        context: Context,
+        report: ReportKey,
+        query: SectionQuery,
+        charges: MonthCharges | None,
     ) -> None:
         self.are_known = charges is not None
+        self._context, self._report, self._query = context, report, query
         self._charges = charges
-        self._own: dict[UUID, int] = {}
-        self._corrections: dict[tuple[Month, str], int] = {}
+        self._of_workspaces: dict[UUID, dict[UUID, int]] = {}
         self._sum = 0
-        self._corrected = 0
-        for line in charges.lines if charges else ():
-            party = party_of(line)
-            if party is not None and line.origin is None:
-                self._own[party.id] = self._own.get(party.id, 0) + line.booked
-            elif party is not None and line.origin is not None:
-                key = (line.origin, party.name)
-                self._corrections[key] = self._corrections.get(key, 0) + line.booked
+        self._late: dict[_Place, int] = {}
+        lines = [] if charges is None else [line for line in charges.lines if self._has(line)]
+        self._own_lines = [line for line in lines if line.origin is None]
+        self._late_lines = [line for line in lines if line.origin is not None]
+        self._own: dict[UUID, int] = defaultdict(int)
+        for line in self._own_lines:
+            self._own[_entity_of(line)] += line.booked
 
-    @classmethod
-    def of(cls, section: Section, charges: MonthCharges | None) -> "SectionAmounts":
-        """Return the amounts of a section; projects and members have none of their own."""
-        party_of = _PARTIES.get(section)
-        return cls() if charges is None or party_of is None else cls(charges, party_of)
+    def _has(self, line: ChargeLine) -> bool:
+        """Return whether a line belongs to the section."""
+        if self._query.section is Section.USER:
+            return line.user is not None
+        if line.workspace is None or line.user is not None:
+            return False
+        return self._query.workspace in {None, line.workspace.name}
 
-    def of_entity(self, id_: UUID | None) -> dict[str, Any]:
+    async def prepare(self, workspaces: Collection[UUID]) -> None:
+        """Read the shares of the parts of these workspaces, before `of_entity` is called."""
+        if self._charges is None or self._query.section not in _PARTS:
+            return
+        known = self._of_workspaces
+        if self._query.order is SectionOrder.NAME:
+            # The rows of a workspace follow each other.
+            known = {key: known[key] for key in workspaces if key in known}
+        missing = set(workspaces) - known.keys()
+        self._of_workspaces = {**known, **await self._read_shares(missing)}
+
+    async def _read_shares(self, workspaces: Collection[UUID]) -> dict[UUID, dict[UUID, int]]:
+        assert self._charges is not None  # noqa: S101  the amounts are known
+        lines = [line for key in workspaces for line in self._charges.workspace_lines.get(key, ())]
+        found: dict[UUID, dict[UUID, int]] = {key: defaultdict(int) for key in workspaces}
+        shares = await read_shares(
+            self._context, self._report, self._charges, lines, self._query.section
+        )
+        for line, of_line in shares.items():
+            for share in of_line:
+                found[_entity_of(line)][share.part.id] += share.booked
+        return found
+
+    def of_entity(self, id_: UUID | None, workspace_id: UUID | None) -> dict[str, Any]:
         """Return the fields of an entity's row, and add its amount up."""
-        minor = 0 if id_ is None else self._own.get(id_, 0)
+        amounts: Mapping[UUID, int] = self._own
+        if self._query.section in _PARTS:
+            amounts = {} if workspace_id is None else self._of_workspaces[workspace_id]
+        minor = 0 if id_ is None else amounts.get(id_, 0)
         self._sum += minor
         return self._fields(minor)
 
+    async def prepare_corrections(self) -> None:
+        """Read what is charged for corrections, before `of_correction` is called."""
+        if self._charges is None:
+            return
+        late: dict[_Place, int] = defaultdict(int)
+        if self._query.section in _PARTS:
+            shares = await read_shares(
+                self._context, self._report, self._charges, self._late_lines, self._query.section
+            )
+            for line, of_line in shares.items():
+                for share in of_line:
+                    late[_place_of(line, share.part.name)] += share.booked
+        else:
+            for line in self._late_lines:
+                late[_place_of(line, None)] += line.booked
+        self._late = late
+
     def of_correction(self, origin: Month, names: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the fields of a correction's row, and add its amount up."""
+        """Return the fields of a correction's row."""
         if not self.are_known:
             return {}
-        name = names.get("workspace") or names.get("username")
-        minor = self._corrections.get((origin, str(name)), 0)
-        self._corrected += minor
-        return self._fields(minor)
+        place = _Place(
+            origin, names.get("workspace"), names.get("project") or names.get("username")
+        )
+        return self._fields(self._late.pop(place, 0))
 
-    def add_total(self, row: ExportRow, query: SectionQuery) -> ExportRow:
+    def other_corrections(self, month: Month) -> Iterator[ExportRow]:
+        """Yield rows for corrections that change no figure of the section.
+
+        Where a late membership moves a seat, rounding can leave a user with a cent.
+        """
+        row_class: Any = ROW_CLASSES[self._query.section]
+        for place, minor in sorted(self._late.items()):
+            if minor:
+                names = {"workspace": place.workspace, "project": place.part}
+                names["username"] = place.part
+                shown = {name: names[name] for name in row_class._fields if name in names}
+                row = row_class(RowType.CORRECTION, month, place.origin)
+                yield row._replace(**shown, **self._fields(minor))
+
+    def add_total(self, row: ExportRow) -> ExportRow:
         """Add the sum of all rows to a total; nothing if only some of the rows were read."""
         if not self.are_known:
             return row
-        is_part = query.workspace is not None or query.idle_since is not None
-        if query.first is None:
+        if self._query.first is None:
             return _replace(row, self._fields(self._sum))
-        return row if is_part else _replace(row, self._fields(sum(self._own.values())))
+        if self._query.idle_since is not None:
+            return row
+        return _replace(row, self._fields(sum(self._own.values())))
 
     def add_corrected_total(self, row: ExportRow, total: ExportRow) -> ExportRow:
         """Add the sum of a total and the corrections."""
         amount = getattr(total, "amount", None)
         if self._charges is None or amount is None:
             return row
-        corrected = self._charges.currency.from_minor(self._corrected)
+        corrected = self._charges.currency.from_minor(
+            sum(line.booked for line in self._late_lines)
+        )
         return _replace(row, {**self._fields(0), "amount": amount + corrected})
 
     def _fields(self, minor: int) -> dict[str, Any]:
@@ -84,19 +163,22 @@ class SectionAmounts:
         return {"amount": currency.from_minor(minor), "currency": currency.code}
 
 
+def _entity_of(line: ChargeLine) -> UUID:
+    party = line.user or line.workspace
+    assert party is not None  # noqa: S101  fees are in no section
+    return party.id
+
+
+def _place_of(line: ChargeLine, part: str | None) -> _Place:
+    assert line.origin is not None  # noqa: S101  the line is a correction
+    if line.user is not None:
+        return _Place(line.origin, None, line.user.name)
+    return _Place(line.origin, line.workspace and line.workspace.name, part)
+
+
 def _replace(row: Any, fields: Mapping[str, Any]) -> ExportRow:
     replaced: ExportRow = row._replace(**fields)
     return replaced
-
-
-def _workspace_of(line: ChargeLine) -> Party | None:
-    return line.workspace if line.user is None else None
-
-
-_PARTIES: Mapping[Section, Callable[[ChargeLine], Party | None]] = {
-    Section.WORKSPACE: _workspace_of,
-    Section.USER: lambda line: line.user,
-}
 
 
 def list_cost_centres(
@@ -108,7 +190,7 @@ def list_cost_centres(
     is_descending: bool | None,
     first: int | None,
     is_compared: bool,
-) -> Sequence[ExportRow]:
+) -> Sequence[CostCentreRow]:
     """Return what each cost centre pays for a month, Unassigned last, and the total.
 
     Orders: by code, or by amount, or with GROWTH by its change; the largest first.

@@ -8,7 +8,7 @@ from app.domain.errors import NotFound
 from app.domain.months import Month
 from resolvers.charge_lists import UNASSIGNED, round_decimal, trim
 from resolvers.context import Context
-from resolvers.project_shares import read_project_shares
+from resolvers.shares import read_shares
 from resolvers.statements import Statement, read_statement
 
 
@@ -63,9 +63,7 @@ async def read_charge_export(
         )
     if not with_projects:
         return statement
-    shares = await read_project_shares(
-        context, statement.report, statement.charges, statement.lines
-    )
+    shares = await read_shares(context, statement.report, statement.charges, statement.lines)
     return statement._replace(shares=shares)
 
 

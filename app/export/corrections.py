@@ -21,9 +21,9 @@ from resolvers.sections import SectionQuery, stream_corrected_figures
 class CorrectedFlows:
     """The sums of the corrections that a section shows."""
 
-    def __init__(self, amounts: SectionAmounts | None = None) -> None:
+    def __init__(self, amounts: SectionAmounts) -> None:
         self.is_any = False
-        self.amounts = amounts or SectionAmounts()
+        self.amounts = amounts
         self._sums: dict[str, int] = {}
         self._megabyte_months = Fraction(0)
 
@@ -81,11 +81,16 @@ async def stream_corrections(
     corrected: CorrectedFlows,
 ) -> AsyncIterator[Sequence[ExportRow]]:
     """Yield the corrections that a month books, and add them up in `corrected`."""
+    await corrected.amounts.prepare_corrections()
     found = stream_corrected_figures(context, key, query)
     to_row = partial(_to_correction, query.section, found.columns, month, corrected)
     async with aclosing(found.chunks) as chunks:
         async for chunk in chunks:
             yield list(map(to_row, chunk))
+    others = list(corrected.amounts.other_corrections(month))
+    if others:
+        corrected.is_any = True
+        yield others
 
 
 def _to_correction(

@@ -104,7 +104,7 @@ def _divide(statement: Statement) -> Iterator[_Row]:
         if not shares:
             yield _Row(line, None, line.quantity, line.booked)
         for share in shares or ():
-            yield _Row(line, share.project, share.quantity, share.booked)
+            yield _Row(line, share.part, share.quantity, share.booked)
 
 
 def focus_rows(statement: Statement) -> Iterator[Mapping[str, Any]]:

@@ -19,14 +19,15 @@ from app.export.rows import (
     OF_CHARGES,
     OF_COMPARISONS,
     ROW_CLASSES,
+    SUM_CLASSES,
     Cells,
     Column,
     ExportRow,
     RowType,
     WorkspaceRow,
     column_of,
-    fields_of,
 )
+from app.export.sums import SUM_ORDERS, SumQuery, chunk_rows, read_sums
 from resolvers.charges import charges_of_report
 from resolvers.context import Context
 from resolvers.levels import ReportKey, to_dicts
@@ -35,7 +36,7 @@ from resolvers.report_windows import earlier_windows
 from resolvers.sections import SectionQuery, stream_section_rows, totals_of_section
 
 _MAX_IDLE_DAYS = 36_500
-_CHARGED_SECTIONS = frozenset((Section.WORKSPACE, Section.USER, Section.COST_CENTRE))
+_CHARGED_SECTIONS = frozenset(Section) - {Section.CORRECTION}
 _REPORT_TOTALS = frozenset(("number_of_workspaces", "number_of_users"))
 
 
@@ -53,6 +54,7 @@ class ExportQuery(NamedTuple):
         is_descending: The direction of the order; None is its own.
         compared_with: The earlier month to compare with.
         idle_days: Only users, or projects, that were idle for so many days at the report's end.
+        is_summed: Add the months up: one row for each entity, corrections included.
     """
 
     first_month: Month
@@ -65,6 +67,7 @@ class ExportQuery(NamedTuple):
     is_descending: bool | None = None
     compared_with: Month | None = None
     idle_days: int | None = None
+    is_summed: bool = False
 
 
 class Summary(NamedTuple):
@@ -107,17 +110,24 @@ class SectionTable(NamedTuple):
         row_count: How many rows its entities have, in all months.
         chunks: Its rows, some at a time. The reader closes the generator.
         hidden: The fields of the rows that are not shown.
+        is_summed: Whether a row has the sums over all months.
     """
 
     section: Section
     row_count: int
     chunks: AsyncGenerator[Sequence[ExportRow], None]
     hidden: frozenset[str] = frozenset()
+    is_summed: bool = False
+
+    @property
+    def row_class(self) -> type[ExportRow]:
+        """The class of its rows."""
+        return (SUM_CLASSES if self.is_summed else ROW_CLASSES)[self.section]
 
     @property
     def fields(self) -> tuple[str, ...]:
         """The fields of its rows that are shown, in order."""
-        return fields_of(self.section, self.hidden)
+        return tuple(name for name in self.row_class._fields if name not in self.hidden)
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -126,7 +136,7 @@ class SectionTable(NamedTuple):
 
     def cells_of(self, rows: Sequence[ExportRow]) -> Sequence[Cells]:
         """Return the values of these fields of each row."""
-        names = ROW_CLASSES[self.section]._fields
+        names = self.row_class._fields
         shown = itemgetter(*(names.index(name) for name in self.fields))
         return list(map(shown, rows))
 
@@ -188,6 +198,14 @@ async def read_export(
         _summarize(row, of[Section.WORKSPACE], context.now)
         for row, of in zip(to_dicts(found), totals, strict=True)
     ]
+    if query.is_summed:
+        return ReportExport(
+            summaries,
+            [
+                await _read_sums(context, keys, section, query, hidden)
+                for section in query.sections
+            ],
+        )
     tables = [
         SectionTable(
             section,
@@ -198,6 +216,19 @@ async def read_export(
         for section in query.sections
     ]
     return ReportExport(summaries, tables)
+
+
+async def _read_sums(
+    context: Context,
+    keys: Sequence[ReportKey],
+    section: Section,
+    query: ExportQuery,
+    hidden: frozenset[str],
+) -> SectionTable:
+    of_sums = SumQuery(section, query.order, query.is_descending, query.first, query.skip)
+    range_key = keys[0][0], tuple(window for _, window in keys)
+    count, rows = await read_sums(context, range_key, of_sums)
+    return SectionTable(section, count, chunk_rows(rows), hidden, is_summed=True)
 
 
 async def _read_month(context: Context, key: ReportKey, query: ExportQuery) -> MonthReport:
@@ -239,6 +270,8 @@ async def list_workspaces(context: Context, query: ExportQuery) -> Sequence[str]
 
 def _validate(query: ExportQuery) -> None:
     _validate_comparison(query)
+    if query.is_summed:
+        _validate_sum(query)
     if query.idle_days is not None:
         if not 1 <= query.idle_days <= _MAX_IDLE_DAYS:
             raise InvalidArgument(
@@ -270,6 +303,15 @@ def _validate_comparison(query: ExportQuery) -> None:
         raise InvalidArgument(
             f"compare: must be earlier than {query.first_month}; got {compared}."
         )
+
+
+def _validate_sum(query: ExportQuery) -> None:
+    if query.workspace or query.compared_with or query.idle_days:
+        raise InvalidArgument("sum: goes with neither workspace, nor compare, nor idleDays.")
+    if not {*query.sections} <= SUM_CLASSES.keys():
+        raise InvalidArgument(f"sum: choose by from {', '.join(SUM_CLASSES)}.")
+    if query.order not in SUM_ORDERS and {*query.sections} != {Section.COST_CENTRE}:
+        raise InvalidArgument(f"order: sums have {', '.join(SUM_ORDERS)}; got {query.order}.")
 
 
 _Totals = Mapping[Section, Mapping[str, Any]]
@@ -352,31 +394,38 @@ async def _stream_table(
 async def _stream_month(
     context: Context, report: MonthReport, totals: _Totals, query: SectionQuery
 ) -> AsyncGenerator[Sequence[ExportRow], None]:
+    charges = None if query.section is Section.CORRECTION else report.charges
+    corrected = CorrectedFlows(SectionAmounts(context, report.key, query, charges))
     if query.section is Section.CORRECTION:
-        async for rows in stream_corrections(
-            context, report.key, report.month, query, CorrectedFlows()
-        ):
+        async for rows in stream_corrections(context, report.key, report.month, query, corrected):
             yield rows
         return
-    amounts = SectionAmounts.of(query.section, report.charges)
-    found = stream_section_rows(context, report.key, query)
-    to_row = _row_builder(query.section, found.columns, report.month, amounts)
     before = 0
-    async with aclosing(found.chunks) as chunks:
-        async for chunk in chunks:
-            rows = list(map(to_row, chunk))
-            before += sum(map(_hundredths_before, rows))
-            yield rows
-    total = amounts.add_total(_to_total(query.section, totals[query.section], report.month), query)
+    async for rows in _stream_entities(context, report, query, corrected.amounts):
+        before += sum(map(_hundredths_before, rows))
+        yield rows
+    total = _to_total(query.section, totals[query.section], report.month)
+    total = corrected.amounts.add_total(total)
     if query.compared_with is not None and query.first is None:
         total = _compare_total(total, before)
     yield [total]
-    corrected = CorrectedFlows(amounts)
     async for rows in stream_corrections(context, report.key, report.month, query, corrected):
         yield rows
     if corrected.is_any:
         window = report.key[1]
         yield [corrected.add_to(total, totals[query.section], report.month, window)]
+
+
+async def _stream_entities(
+    context: Context, report: MonthReport, query: SectionQuery, amounts: SectionAmounts
+) -> AsyncGenerator[Sequence[ExportRow], None]:
+    found = stream_section_rows(context, report.key, query)
+    to_row = _row_builder(query.section, found.columns, report.month, amounts)
+    position = found.columns["workspace_id"]
+    async with aclosing(found.chunks) as chunks:
+        async for chunk in chunks:
+            await amounts.prepare({row[position] for row in chunk})
+            yield list(map(to_row, chunk))
 
 
 def _hundredths_before(row: Any) -> int:
@@ -408,8 +457,8 @@ def _row_builder(
     row_class: Callable[..., ExportRow] = ROW_CLASSES[section]
     types, names = _ROW_TYPES[section], ROW_CLASSES[section]._fields[_PRESET_FIELDS:]
     copied = [columns[name] for name in names if name in columns]
-    is_current, average, id_ = (
-        columns[name] for name in ("is_current", "average_hundredths", "id")
+    is_current, average, id_, workspace_id = (
+        columns[name] for name in ("is_current", "average_hundredths", "id", "workspace_id")
     )
     before = columns.get("average_hundredths_before")
 
@@ -419,7 +468,7 @@ def _row_builder(
             types[bool(row[is_current])], month, None, *values, _from_hundredths(row[average])
         )
         if amounts.are_known:
-            built = built._replace(**amounts.of_entity(row[id_]))
+            built = built._replace(**amounts.of_entity(row[id_], row[workspace_id]))
         if before is not None:
             built = built._replace(**compare_sizes(row[average], row[before]))
         return built

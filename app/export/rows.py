@@ -69,6 +69,8 @@ class ProjectRow(NamedTuple):
     size_bytes: int | None = None
     size_in_mb: float | None = None
     average_size_in_mb: float | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
     average_before_in_mb: float | None = None
     change_in_mb: float | None = None
     change_in_percent: float | None = None
@@ -89,6 +91,8 @@ class MemberRow(NamedTuple):
     size_bytes: int | None = None
     size_in_mb: float | None = None
     average_size_in_mb: float | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
     average_before_in_mb: float | None = None
     change_in_mb: float | None = None
     change_in_percent: float | None = None
@@ -122,6 +126,61 @@ class UserRow(NamedTuple):
     average_before_in_mb: float | None = None
     change_in_mb: float | None = None
     change_in_percent: float | None = None
+
+
+class WorkspaceSum(NamedTuple):
+    """A workspace in a range of months, corrections included."""
+
+    type: RowType
+    first_month: Month
+    last_month: Month
+    workspace: str | None = None
+    experiments_created: int | None = None
+    average_size_in_mb: float | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
+
+
+class ProjectSum(NamedTuple):
+    """A project in a range of months, corrections included."""
+
+    type: RowType
+    first_month: Month
+    last_month: Month
+    workspace: str | None = None
+    project: str | None = None
+    experiments_created: int | None = None
+    average_size_in_mb: float | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
+
+
+class UserSum(NamedTuple):
+    """A user in a range of months, corrections included."""
+
+    type: RowType
+    first_month: Month
+    last_month: Month
+    username: str | None = None
+    licensed_months: int | None = None
+    ui_usage_count: int | None = None
+    sdk_usage_count: int | None = None
+    experiments_created: int | None = None
+    average_size_in_mb: float | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
+
+
+class CostCentreSum(NamedTuple):
+    """What a cost centre pays for a range of months; Unassigned has no code."""
+
+    type: RowType
+    first_month: Month
+    last_month: Month
+    cost_centre: str | None = None
+    cost_centre_name: str | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
 
 
 class CorrectionRow(NamedTuple):
@@ -165,8 +224,9 @@ class CostCentreRow(NamedTuple):
     change_in_percent: float | None = None
 
 
+SumRow: TypeAlias = WorkspaceSum | ProjectSum | UserSum | CostCentreSum
 ExportRow: TypeAlias = (
-    WorkspaceRow | ProjectRow | MemberRow | UserRow | CorrectionRow | CostCentreRow
+    WorkspaceRow | ProjectRow | MemberRow | UserRow | CorrectionRow | CostCentreRow | SumRow
 )
 
 Cells: TypeAlias = Sequence[Any]
@@ -189,6 +249,13 @@ ROW_CLASSES: Mapping[Section, type[ExportRow]] = {
     Section.CORRECTION: CorrectionRow,
     Section.COST_CENTRE: CostCentreRow,
 }
+SUM_CLASSES: Mapping[Section, type[SumRow]] = {
+    Section.WORKSPACE: WorkspaceSum,
+    Section.PROJECT: ProjectSum,
+    Section.USER: UserSum,
+    Section.COST_CENTRE: CostCentreSum,
+}
+"""The sections whose rows can be summed over a range of months."""
 TITLES: Mapping[Section, str] = {
     Section.WORKSPACE: "Workspaces",
     Section.PROJECT: "Projects",
@@ -229,6 +296,8 @@ class Column(NamedTuple):
 _COLUMNS: Mapping[str, Column] = {
     "type": Column("type", "Type", Kind.TEXT),
     "month": Column("month", "Month", Kind.MONTH),
+    "first_month": Column("firstMonth", "First month", Kind.MONTH),
+    "last_month": Column("lastMonth", "Last month", Kind.MONTH),
     "origin_month": Column("originMonth", "Origin month", Kind.MONTH),
     "workspace": Column("workspace", "Workspace", Kind.TEXT),
     "project": Column("project", "Project", Kind.TEXT),
@@ -241,6 +310,7 @@ _COLUMNS: Mapping[str, Column] = {
     "deleted_at": Column("deletedAt", "Deleted at", Kind.INSTANT),
     "last_used_at": Column("lastUsedAt", "Last used at", Kind.INSTANT),
     "licences": Column("licences", "Licences", Kind.COUNT),
+    "licensed_months": Column("licensedMonths", "Licensed months", Kind.COUNT),
     "ui_usage_count": Column("uiUsageCount", "UI uses", Kind.COUNT),
     "sdk_usage_count": Column("sdkUsageCount", "SDK uses", Kind.COUNT),
     "unlicensed_ui_usage_count": Column(
@@ -271,11 +341,6 @@ _COLUMNS: Mapping[str, Column] = {
     "amount_before": Column("previousAmount", "Amount before", Kind.AMOUNT),
     "amount_change": Column("amountChange", "Change", Kind.AMOUNT),
 }
-
-
-def fields_of(section: Section, hidden: frozenset[str]) -> tuple[str, ...]:
-    """Return the fields of a section's rows that are shown, in order."""
-    return tuple(name for name in ROW_CLASSES[section]._fields if name not in hidden)
 
 
 def column_of(field: str) -> Column:

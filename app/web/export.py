@@ -15,6 +15,7 @@ from app.domain.months import Month
 from app.domain.sections import REPORT_SECTIONS, Direction, Section, SectionOrder
 from app.domain.text import normalize_name
 from app.export.report import ExportQuery, read_export
+from app.export.rows import SUM_CLASSES
 from app.export.writers import FileFormat, stream_export
 from app.web.app_state import get_app_state
 from app.web.audit import record_report_reads
@@ -24,7 +25,7 @@ from app.web.rest import SnapshotResponse
 
 PARAMETERS = (
     *("reportMonth", "from", "to", "by", "format", "order", "direction", "top", "skip"),
-    *("workspace", "compare", "idleDays", "organization"),
+    *("workspace", "compare", "idleDays", "sum", "organization"),
 )
 
 
@@ -84,6 +85,7 @@ def _parse_request(parameters: Mapping[str, str], current: Month) -> _ExportRequ
         None if direction is None else direction is Direction.DESCENDING,
         _parse_compared(parameters.get("compare"), order, first),
         _parse_count(parameters, "idleDays"),
+        _parse_flag(parameters, "sum"),
     )
     return _ExportRequest(query, form, parameters.get("organization"))
 
@@ -94,6 +96,8 @@ def _choose_sections(parameters: Mapping[str, str], form: FileFormat) -> tuple[S
         return (by,)
     if form.has_one_section:
         return (Section.WORKSPACE,)
+    if _parse_flag(parameters, "sum"):
+        return tuple(SUM_CLASSES)
     return tuple(
         each
         for each in REPORT_SECTIONS
@@ -125,6 +129,13 @@ def _parse_count(parameters: Mapping[str, str], name: str) -> int | None:
     if not (written.isascii() and written.isdigit() and len(written) <= 9):
         raise InvalidArgument(f"{name}: must be a whole number from 1 on; got {written[:40]!r}.")
     return int(written)
+
+
+def _parse_flag(parameters: Mapping[str, str], name: str) -> bool:
+    written = parameters.get(name, "false")
+    if written not in {"true", "false"}:
+        raise InvalidArgument(f"{name}: must be true or false; got {written[:40]!r}.")
+    return written == "true"
 
 
 _Choice = TypeVar("_Choice", bound=StrEnum)

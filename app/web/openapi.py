@@ -223,6 +223,9 @@ _DETAILS: Mapping[str, Schema] = {
             _query_parameter(
                 "idleDays", "Only users, or projects, idle for so many days at the month's end."
             ),
+            _query_parameter(
+                "sum", "`true` adds the months up: one row for each workspace, project or user."
+            ),
             _query_parameter("workspace", "The name of the only workspace to export."),
             _ORGANIZATION_PARAMETER,
         ],

@@ -163,7 +163,7 @@ async def test_a_correction_is_explained_by_the_late_events(
 
     assert storage["month"] == "2026-09"
     assert storage["parts"] == [part("seg / bob", "15", "GB-month", None)]
-    assert uses["parts"] == [part("ann", "7", "use", None)]
+    assert uses["parts"] == [part("Unassigned", "7", "use", "0.07")]
 
 
 @pytest.mark.parametrize("line_id", ["", "57", "2026-09", "2026-09-0123456789abcdef", "2026-99-x"])

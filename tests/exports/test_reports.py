@@ -309,7 +309,7 @@ async def test_several_months_follow_each_other_each_with_its_total(exports: Exp
          "There is no parameter 'reportmonth'; did you mean 'reportMonth'?"),
         ({"wrkspace": "x"}, "There is no parameter 'wrkspace'; did you mean 'workspace'?"),
         ({"zzz": "x"}, ("There is no parameter 'zzz'; known are by, compare, direction, format, "
-         "from, idleDays, order, organization, reportMonth, skip, to, top, workspace.")),
+         "from, idleDays, order, organization, reportMonth, skip, sum, to, top, workspace.")),
         ({"format": "pdf"}, "format: must be one of csv, json, xlsx, parquet; got 'pdf'."),
         ({"by": "team"},
          ("by: must be one of workspace, project, member, user, correction, cost-centre; "

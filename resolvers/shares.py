@@ -1,4 +1,4 @@
-"""The shares of projects in the lines of their workspaces."""
+"""The shares of projects, or members, in the lines of their workspaces."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,66 +7,90 @@ from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
-from app.db.charge_evidence import read_corrected_projects
+from app.db.charge_evidence import read_corrected_parts
 from app.db.levels import Existence
+from app.db.members import select_members_of_workspaces
 from app.db.projects import select_projects_of_workspaces
 from app.db.row_reader import read_from_snapshot
 from app.domain.charges import ChargeLine, MonthCharges, Party, apportion_line
 from app.domain.figures import Figure
 from app.domain.months import Month
 from app.domain.rates import WORKSPACE_MEASURES, Measure
-from resolvers.amounts import part_quantity
+from app.domain.sections import Section
+from resolvers.amounts import SelectParts, part_quantity
 from resolvers.context import Context
 from resolvers.levels import ReportKey, read_level
 
 
-class ProjectShare(NamedTuple):
-    """What a project used of a line's measure, and its share of the booked amount."""
+class Share(NamedTuple):
+    """What a project or member used of a line's measure, and its share of the booked amount."""
 
-    project: Party
+    part: Party
     quantity: Fraction
     booked: int
 
 
-async def read_project_shares(
-    context: Context, report: ReportKey, charges: MonthCharges, lines: Iterable[ChargeLine]
-) -> Mapping[ChargeLine, Sequence[ProjectShare]]:
-    """Return the shares of projects, former ones included, in each line of a workspace measure.
+class _Kind(NamedTuple):
+    """How parts of one kind are read: the columns with their id and name, and the statement."""
 
-    The shares of a line add up to it. Projects that used nothing have none.
+    id: str
+    name: str
+    select: SelectParts
 
-    Source: `project_month`, and `correction` for lines that correct an earlier month.
+
+_KINDS: Mapping[Section, _Kind] = {
+    Section.PROJECT: _Kind("project_id", "name", select_projects_of_workspaces),
+    Section.MEMBER: _Kind("user_id", "username", select_members_of_workspaces),
+}
+
+
+async def read_shares(
+    context: Context,
+    report: ReportKey,
+    charges: MonthCharges,
+    lines: Iterable[ChargeLine],
+    kind: Section = Section.PROJECT,
+) -> Mapping[ChargeLine, Sequence[Share]]:
+    """Return the shares of projects, or members, in each line of a workspace measure.
+
+    Former ones are included, so the shares of a line add up to it. Who used nothing has none.
+
+    Source: `project_month` or `member_month`, and `correction` for lines that correct an earlier
+    month.
     """
     of_workspaces = [line for line in lines if line.rate.measure in WORKSPACE_MEASURES]
-    own = await _read_used(context, report, [each for each in of_workspaces if not each.origin])
-    late = await _read_late(context, report, [each for each in of_workspaces if each.origin])
+    own_lines = [line for line in of_workspaces if line.origin is None]
+    own = await _read_used(context, report, own_lines, _KINDS[kind])
+    late: Mapping[_LateKey, _Used] = {}
+    if len(own_lines) < len(of_workspaces):
+        late = await _read_late(context, report, kind)
     found = {}
     for line in of_workspaces:
         used = late[_late_key(line)] if line.origin else own[line.workspace, line.rate.measure]
         booked = apportion_line(line, [quantity for _, quantity in used], charges.currency)
-        shares = [ProjectShare(*each, part) for each, part in zip(used, booked, strict=True)]
+        shares = [Share(*each, part) for each, part in zip(used, booked, strict=True)]
         found[line] = [share for share in shares if share.quantity or share.booked]
     return found
 
 
 _Used = Sequence[tuple[Party, Fraction]]
-_COLUMNS = ("project_id", "name", "byte_microseconds", "experiments_created")
 
 
 async def _read_used(
-    context: Context, report: ReportKey, lines: Sequence[ChargeLine]
+    context: Context, report: ReportKey, lines: Sequence[ChargeLine], kind: _Kind
 ) -> Mapping[tuple[Party | None, Measure], _Used]:
-    """Return what each project of the lines' workspaces used, by workspace and measure."""
+    """Return what each part of the lines' workspaces used, by workspace and measure."""
     workspaces = list(dict.fromkeys(line.workspace for line in lines if line.workspace))
     if not workspaces:
         return {}
+    columns = (kind.id, kind.name, "byte_microseconds", "experiments_created")
     found = await read_level(
         context,
-        partial(select_projects_of_workspaces, frozenset(_COLUMNS), existence=Existence.ANY),
+        partial(kind.select, frozenset(columns), existence=Existence.ANY),
         [(*report, workspace.id) for workspace in workspaces],
         ("workspace_id",),
     )
-    positions = [found.columns[name] for name in _COLUMNS]
+    positions = [found.columns[name] for name in columns]
     month = report[1].month
     used: dict[tuple[Party | None, Measure], _Used] = {}
     for workspace, group in zip(workspaces, found.groups, strict=True):
@@ -87,23 +111,21 @@ def _late_key(line: ChargeLine) -> _LateKey:
 
 
 async def _read_late(
-    context: Context, report: ReportKey, lines: Sequence[ChargeLine]
+    context: Context, report: ReportKey, kind: Section
 ) -> Mapping[_LateKey, _Used]:
-    """Return by how much the use of projects changes, by origin month, workspace and measure."""
+    """Return by how much the use of parts changes, by origin month, workspace and measure."""
     used: dict[_LateKey, list[tuple[Party, Fraction]]] = defaultdict(list)
-    if not lines:
-        return used
     organization_id, window = report
     read = read_from_snapshot(context.snapshot, organization_id)
-    for row in await read_corrected_projects(read, window.month, list(CORRECTED)):
-        measure = CORRECTED[row.figure]
+    for row in await read_corrected_parts(read, window.month, list(_CORRECTED), kind):
+        measure = _CORRECTED[row.figure]
         figure = int(row.amount)
         quantity = part_quantity(measure, row.origin, figure, figure)
-        used[row.origin, row.workspace_id, measure].append((row.project, quantity))
+        used[row.origin, row.workspace_id, measure].append((row.part, quantity))
     return used
 
 
-CORRECTED = {
+_CORRECTED = {
     Figure.BYTE_MICROSECONDS: Measure.STORAGE,
     Figure.EXPERIMENTS_CREATED: Measure.EXPERIMENTS_CREATED,
 }
