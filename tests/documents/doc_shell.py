@@ -23,12 +23,19 @@ class DocShell:
 
     Attributes:
         replacements: Texts of the page (addresses, keys, folders) and what replaces them here.
+        settings: Environment variables besides those of every page.
     """
 
     def __init__(
-        self, folder: Path, replacements: Mapping[str, str], *, programs: str = ""
+        self,
+        folder: Path,
+        replacements: Mapping[str, str],
+        *,
+        programs: str = "",
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
+        self.settings = dict(settings or {})
         self.replacements = dict(replacements)
         self._search_path = f"{programs}:{SEARCH_PATH}".removeprefix(":")
         # curl must fail on an error response; by default it prints it and succeeds.
@@ -92,6 +99,7 @@ class DocShell:
             ADMIN_USER_LIST="ada",
             METRICS_TOKEN=TOKEN,
             COMET_INTERNAL_SENTRY_DSN="",
+            **self.settings,
         )
 
 

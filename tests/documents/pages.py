@@ -19,6 +19,9 @@ CONTAINER_PAGES = {"docs/install/container.md"}
 GENERATED_PAGES = {"docs/reference/cli.md"}
 """tests/contract/test_documented_commands.py parses their examples."""
 
+QUESTION_PAGES = {"docs/charges.md", "docs/month-end.md"}
+"""test_questions.py runs them, and checks the answers."""
+
 LANGUAGES = {"bash", "console", "csv", "graphql", "json", "sql", "text", "toml", "ts", "yaml"}
 """`console` shows commands with their output; tests/imports/test_tables.py runs them."""
 
@@ -43,10 +46,22 @@ _BLOCK = re.compile(
 
 def blocks(page: str) -> list[Block]:
     """Return the code blocks of a page, in order."""
+    return _find_blocks(PAGES[page])
+
+
+def _find_blocks(text: str) -> list[Block]:
     return [
         Block(match["language"], match["text"], match["not_run"] or "")
-        for match in _BLOCK.finditer(PAGES[page])
+        for match in _BLOCK.finditer(text)
     ]
+
+
+def sections(page: str) -> dict[str, list[Block]]:
+    """Return the blocks under each heading of a page, by heading."""
+    parts = re.split(r"^#{2,} (.+)$", PAGES[page], flags=re.MULTILINE)[1:]
+    return {
+        heading: _find_blocks(text) for heading, text in zip(parts[::2], parts[1::2], strict=True)
+    }
 
 
 def commands(page: str) -> list[str]:
@@ -60,6 +75,10 @@ def needs_clone(block: str) -> bool:
 
 
 SHELL_PAGES = (
-    {name for name in PAGES if commands(name)} - MACHINE_PAGES - CONTAINER_PAGES - GENERATED_PAGES
+    {name for name in PAGES if commands(name)}
+    - MACHINE_PAGES
+    - CONTAINER_PAGES
+    - GENERATED_PAGES
+    - QUESTION_PAGES
 )
 """test_commands.py runs them in a shell, with a store for each page."""

@@ -122,7 +122,6 @@ PREPARATION: Mapping[str, tuple[str, ...]] = {
     "docs/feed.md": (SERVE, GENERATE_FILES),
     "docs/graphql.md": (SERVE,),
     "docs/import-report.md": (SERVE, EXPORT_REPORTS),
-    "docs/month-end.md": (SERVE,),
     "docs/operations.md": (SERVE,),
     "docs/rest.md": (SERVE,),
     "docs/scim.md": (SERVE,),
