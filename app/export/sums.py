@@ -53,7 +53,7 @@ async def read_sums(
     context: Context, key: RangeKey, query: SumQuery
 ) -> tuple[int, Sequence[ExportRow]]:
     """Return how many rows a section has in a range, and its rows, which end with the total."""
-    months = [Month.containing(window.month) for window in key[1]]
+    months = [window.month for window in key[1]]
     if query.section is Section.COST_CENTRE:
         return await _sum_cost_centres(context, key, months, query)
     list_ = _LISTS[query.section]
