@@ -7,6 +7,7 @@ import uvloop
 
 from app.server.process_tuning import tune_gc
 from bench.cases import iter_cases, open_bench
+from bench.charges import EXPORTS, measure_charges, measure_export_memory
 from bench.execution import measure_execution
 from bench.feed import measure_feed
 from bench.latency import measure_latency
@@ -20,7 +21,7 @@ from bench.startup import measure_serve, measure_startup
 from bench.store import Store, benchmark_store, say
 from bench.targets import Results
 
-PARTS = ("startup", "reports", "load", "execution", "latency", "feed", "growth")
+PARTS = ("startup", "reports", "charges", "load", "execution", "latency", "feed", "growth")
 
 
 def _parse_options() -> argparse.Namespace:
@@ -94,6 +95,13 @@ async def _measure_reports(results: Results, store: Store, options: Any) -> None
             results.timings[case.name] = await compare(case.name, case.contenders, options.rounds)
 
 
+async def _measure_charges(results: Results, store: Store, options: Any) -> None:
+    results.timings |= await measure_charges(store, options.rounds)
+    scale = max(options.scales)
+    exports = await measure_export_memory(store, scale)
+    results.timings[EXPORTS.format(scale=scale)] = exports
+
+
 async def _measure_load(results: Results, store: Store, options: Any) -> None:
     with_postgraphile = not options.without_postgraphile
     async with open_bench(store, with_postgraphile=with_postgraphile) as bench:
@@ -119,6 +127,7 @@ async def _measure_growth(results: Results, store: Store, options: Any) -> None:
 _PARTS = {
     "startup": _measure_startup,
     "reports": _measure_reports,
+    "charges": _measure_charges,
     "load": _measure_load,
     "execution": _measure_execution,
     "latency": _measure_latency,

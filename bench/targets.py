@@ -6,7 +6,7 @@ from itertools import pairwise
 from math import log2
 from typing import Any
 
-from bench import cases, startup
+from bench import cases, charges, startup
 from bench.execution import Execution
 from bench.feed import FeedMeasurement
 from bench.latency import Latency
@@ -65,6 +65,7 @@ def list_targets(results: Results) -> list[Target]:
     return [
         *(target for timings in results.timings.values() for target in _case_targets(timings)),
         *_rival_targets(results.timings),
+        *_charge_targets(results.timings),
         *_load_targets(results.load),
         *_growth_targets(results.growth),
         *_execution_targets(results.execution),
@@ -93,6 +94,22 @@ _RATIOS = [
 """Target name, dividend, divisor, limit, `at_least`; both contenders belong to one case."""
 _CASES_WITH_TARGETS = {cases.STANDARD, cases.REST, cases.SAME_SQL}
 """A contender from each case that has targets."""
+
+
+def _charge_targets(timings: Mapping[str, Timings]) -> Iterator[Target]:
+    for case, dividend, divisor, limit in (
+        (charges.COMPARISON, charges.COMPARED, charges.BOTH_READ, 1.3),
+        (charges.CHARGES, charges.COLD, charges.BY_HAND, 1.5),
+        (charges.CHARGES, charges.CACHED, charges.BY_HAND, 0.1),
+    ):
+        measured = timings.get(case)
+        if measured:
+            ratio = measured[dividend].median / measured[divisor].median
+            yield Target(f"{case.split(':')[0]}: {dividend}, {divisor} = 1", ratio, limit)
+    for case, measured in timings.items():
+        peaks = [timing.peak_bytes for timing in measured.values() if timing.peak_bytes]
+        if case.startswith(charges.EXPORTS.split("{")[0]) and peaks:
+            yield Target(f"largest peak of {case}, MB above idle", max(peaks) / 2**20, 64)
 
 
 _RIVAL_CASES = {
