@@ -3,79 +3,94 @@
 Every format has the same columns. Two files of a closed month have the same bytes.
 """
 
-import csv
 import io
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from enum import Enum, auto
-from typing import Any, NamedTuple
 
 import orjson
 
 from app.domain.errors import InvalidArgument
-from app.domain.safe_text import escape_for_spreadsheet
 from app.export.charges import ChargeRow, to_charge_rows
-from app.export.extras import import_pyarrow
+from app.export.file_info import FileInfo
+from app.export.rows import Cells, Column, Kind, RowType
+from app.export.writers import MAX_SHEET_ROWS, FileFormat, find_writer
 from resolvers.statements import Statement
 
-_MAX_SHEET_ROWS = 1_048_576
-
-
-class _Kind(Enum):
-    """What the cells of a column hold."""
-
-    TEXT = auto()
-    FRACTION = auto()
-    PRICE = auto()
-    AMOUNT = auto()
-
-
-class _Column(NamedTuple):
-    """A column: its name as GraphQL spells it, its heading for people, and what it holds."""
-
-    name: str
-    heading: str
-    kind: _Kind = _Kind.TEXT
-
-
-_COLUMNS: Mapping[str, _Column] = {
-    "type": _Column("type", "Type"),
-    "month": _Column("month", "Month"),
-    "origin_month": _Column("originMonth", "Origin month"),
-    "cost_centre": _Column("costCentre", "Cost centre"),
-    "cost_centre_name": _Column("costCentreName", "Cost centre name"),
-    "rate": _Column("rate", "Rate"),
-    "rate_name": _Column("rateName", "Rate name"),
-    "measure": _Column("measure", "Measure"),
-    "workspace": _Column("workspace", "Workspace"),
-    "username": _Column("userName", "User"),
-    "quantity": _Column("quantity", "Quantity", _Kind.FRACTION),
-    "unit": _Column("unit", "Unit"),
-    "price": _Column("price", "Price", _Kind.PRICE),
-    "exact_amount": _Column("exactAmount", "Exact amount", _Kind.FRACTION),
-    "amount": _Column("amount", "Amount", _Kind.AMOUNT),
-    "currency": _Column("currency", "Currency"),
-    "id": _Column("id", "Id"),
+_COLUMNS: Mapping[str, Column] = {
+    "type": Column("type", "Type", Kind.TEXT),
+    "month": Column("month", "Month", Kind.MONTH),
+    "origin_month": Column("originMonth", "Origin month", Kind.MONTH),
+    "cost_centre": Column("costCentre", "Cost centre", Kind.TEXT),
+    "cost_centre_name": Column("costCentreName", "Cost centre name", Kind.TEXT),
+    "rate": Column("rate", "Rate", Kind.TEXT),
+    "rate_name": Column("rateName", "Rate name", Kind.TEXT),
+    "measure": Column("measure", "Measure", Kind.TEXT),
+    "workspace": Column("workspace", "Workspace", Kind.TEXT),
+    "username": Column("userName", "User", Kind.TEXT),
+    "quantity": Column("quantity", "Quantity", Kind.FRACTION),
+    "unit": Column("unit", "Unit", Kind.TEXT),
+    "price": Column("price", "Price", Kind.PRICE),
+    "exact_amount": Column("exactAmount", "Exact amount", Kind.FRACTION),
+    "amount": Column("amount", "Amount", Kind.AMOUNT),
+    "currency": Column("currency", "Currency", Kind.TEXT),
+    "id": Column("id", "Id", Kind.TEXT),
 }
 _FIELDS = tuple(_COLUMNS[name] for name in ChargeRow._fields)
-_MONTH, _AMOUNT, _CURRENCY = (ChargeRow._fields.index(n) for n in ("month", "amount", "currency"))
-_STATUS = ChargeRow._fields.index("cost_centre_name")
 
 
 def write_csv(statement: Statement) -> bytes:
-    """Return CSV in UTF-8: headings, a row per line, the total, the status.
+    """Return CSV in UTF-8: headings, a row per line, the total, the status."""
+    return _write(statement, FileFormat.CSV, [*to_charge_rows(statement), _total(statement)])
 
-    Cells that a spreadsheet could run as formulas are quoted.
+
+def write_xlsx(statement: Statement) -> bytes:
+    """Return a workbook with one sheet.
+
+    Raises:
+        InvalidArgument: A sheet cannot hold so many rows.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(column.heading for column in _FIELDS)
-    for row in to_charge_rows(statement):
-        writer.writerow(map(_to_text, row))
-    for cells in (_total_cells(statement), _status_cells(statement)):
-        writer.writerow(_to_text(cells.get(index)) for index in range(len(_FIELDS)))
-    return text.getvalue().encode()
+    if len(statement.lines) > MAX_SHEET_ROWS:
+        raise InvalidArgument(
+            f"format: a sheet has at most {MAX_SHEET_ROWS:,} rows: choose csv or parquet, or "
+            "one cost centre."
+        )
+    return _write(statement, FileFormat.XLSX, [*to_charge_rows(statement), _total(statement)])
+
+
+def write_parquet(statement: Statement) -> bytes:
+    """Return Parquet with exact decimals; total and status are in the file's metadata.
+
+    Raises:
+        InvalidArgument: The extra `parquet` is not installed.
+    """
+    return _write(statement, FileFormat.PARQUET, to_charge_rows(statement))
+
+
+def _write(statement: Statement, form: FileFormat, rows: Sequence[Cells]) -> bytes:
+    file = io.BytesIO()
+    info = FileInfo(
+        {statement.month: statement.status},
+        statement.closed_at or statement.as_of,
+        statement.currency.exponent,
+        metadata={"total": str(statement.total)},
+    )
+    writer = find_writer(form)(file, info)
+    writer.start_section("Charges", _FIELDS)
+    if rows:
+        writer.write_rows(rows)
+    writer.end_section()
+    writer.close()
+    return file.getvalue()
+
+
+def _total(statement: Statement) -> Cells:
+    cells: dict[str, object] = {
+        "type": RowType.TOTAL.value,
+        "month": statement.month,
+        "amount": statement.total,
+        "currency": statement.currency.code,
+    }
+    return [cells.get(name) for name in ChargeRow._fields]
 
 
 def write_json(statement: Statement) -> bytes:
@@ -89,7 +104,7 @@ def write_json(statement: Statement) -> bytes:
         "corrections": str(statement.corrections),
         "lines": [
             {
-                column.name: None if value is None else _to_plain_text(value)
+                column.name: None if value is None else _to_text(value)
                 for column, value in zip(_FIELDS, row, strict=True)
             }
             for row in to_charge_rows(statement)
@@ -98,107 +113,5 @@ def write_json(statement: Statement) -> bytes:
     return orjson.dumps(document) + b"\n"
 
 
-def write_xlsx(statement: Statement) -> bytes:
-    """Return a workbook with one sheet. Text stays text: no cell becomes a formula.
-
-    Raises:
-        InvalidArgument: A sheet cannot hold so many rows.
-    """
-    from xlsxwriter import Workbook
-
-    if len(statement.lines) + 3 > _MAX_SHEET_ROWS:
-        raise InvalidArgument(
-            f"format: a sheet has at most {_MAX_SHEET_ROWS:,} rows: choose csv or parquet, or "
-            "one cost centre."
-        )
-    file = io.BytesIO()
-    with Workbook(file, {"constant_memory": True}) as book:
-        book.set_properties({"created": _created_at(statement), "author": ""})
-        sheet = book.add_worksheet("Charges")
-        sheet.freeze_panes(1, 0)
-        bold = book.add_format({"bold": True})
-        formats = [book.add_format(_number_format(statement, column.kind)) for column in _FIELDS]
-        for index, column in enumerate(_FIELDS):
-            sheet.set_column(index, index, max(14, len(column.heading) + 2), formats[index])
-            sheet.write_string(0, index, column.heading, bold)
-        number = 1
-        for number, row in enumerate(to_charge_rows(statement), 2):
-            _write_cells(sheet, number - 1, dict(enumerate(row)), formats)
-        sheet.autofilter(0, 0, max(number - 1, 1), len(_FIELDS) - 1)
-        _write_cells(sheet, number, _total_cells(statement), formats)
-        _write_cells(sheet, number + 1, _status_cells(statement), formats)
-    return file.getvalue()
-
-
-def _write_cells(sheet: Any, number: int, cells: Mapping[int, Any], formats: list[Any]) -> None:
-    for index, value in cells.items():
-        if isinstance(value, Decimal):
-            sheet.write_number(number, index, value, formats[index])
-        elif value is not None:
-            sheet.write_string(number, index, str(value))
-
-
-def _number_format(statement: Statement, kind: _Kind) -> dict[str, str]:
-    decimals = "." + "0" * statement.currency.exponent if statement.currency.exponent else ""
-    formats = {
-        _Kind.FRACTION: "#,##0.############",
-        _Kind.PRICE: "#,##0.00########",
-        _Kind.AMOUNT: f"#,##0{decimals}",
-    }
-    return {"num_format": formats[kind]} if kind in formats else {}
-
-
-def _created_at(statement: Statement) -> datetime:
-    instant = (statement.closed_at or statement.as_of).astimezone(UTC)
-    return instant.replace(tzinfo=None, microsecond=0)
-
-
-def write_parquet(statement: Statement) -> bytes:
-    """Return Parquet with exact decimals; total and status are in the file's metadata.
-
-    Raises:
-        InvalidArgument: The extra `parquet` is not installed.
-    """
-    pyarrow, parquet = import_pyarrow()
-    types = {
-        _Kind.TEXT: pyarrow.string(),
-        _Kind.FRACTION: pyarrow.decimal128(38, 12),
-        _Kind.PRICE: pyarrow.decimal128(20, 10),
-        _Kind.AMOUNT: pyarrow.decimal128(38, statement.currency.exponent),
-    }
-    schema = pyarrow.schema(
-        [pyarrow.field(column.name, types[column.kind]) for column in _FIELDS],
-        {"status": statement.status, "total": str(statement.total)},
-    )
-    rows = [
-        {column.name: _to_parquet(value) for column, value in zip(_FIELDS, row, strict=True)}
-        for row in to_charge_rows(statement)
-    ]
-    file = io.BytesIO()
-    table = pyarrow.Table.from_pylist(rows, schema=schema)
-    parquet.write_table(table, file, compression="zstd")
-    return file.getvalue()
-
-
-def _total_cells(statement: Statement) -> dict[int, Any]:
-    total, currency = statement.total, statement.currency.code
-    return {0: "total", _MONTH: statement.month, _AMOUNT: total, _CURRENCY: currency}
-
-
-def _status_cells(statement: Statement) -> dict[int, Any]:
-    return {0: "status", _MONTH: statement.month, _STATUS: statement.status}
-
-
 def _to_text(value: object) -> str:
-    if value is None:
-        return ""
-    text = _to_plain_text(value)
-    return escape_for_spreadsheet(text) if isinstance(value, str) else text
-
-
-def _to_plain_text(value: object) -> str:
     return f"{value:f}" if isinstance(value, Decimal) else str(value)
-
-
-def _to_parquet(value: object) -> Any:
-    return value if value is None or isinstance(value, Decimal) else str(value)

@@ -6,19 +6,18 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 from app.domain.safe_text import escape_for_spreadsheet
-from app.domain.sections import Section
-from app.export.report import Summary, format_instant
-from app.export.rows import Cells, Column, Kind, RowType
+from app.export.file_info import FileInfo
+from app.export.rows import Cells, Column, Kind, RowType, format_instant
 
 
 class CsvWriter:
     """Writes CSV in UTF-8. Cells that a spreadsheet could run as formulas are quoted."""
 
-    def __init__(self, file: IO[bytes], summaries: Sequence[Summary]) -> None:
-        self._file, self._summaries = file, summaries
+    def __init__(self, file: IO[bytes], info: FileInfo) -> None:
+        self._file, self._statuses = file, info.statuses
         self._columns: Sequence[Column] = ()
 
-    def start_section(self, _: Section, columns: Sequence[Column]) -> None:
+    def start_section(self, _: str, columns: Sequence[Column]) -> None:
         """Write the headings."""
         self._columns = columns
         self._write([[column.heading for column in columns]])
@@ -34,9 +33,8 @@ class CsvWriter:
     def close(self) -> None:
         """Write the status of each month, in the first column of names."""
         self._write(
-            [RowType.STATUS.value, str(summary.month), "", summary.status]
-            + [""] * (len(self._columns) - 4)
-            for summary in self._summaries
+            [RowType.STATUS.value, str(month), "", status] + [""] * (len(self._columns) - 4)
+            for month, status in self._statuses.items()
         )
 
     def _write(self, lines: Any) -> None:
@@ -51,7 +49,7 @@ def format_cell(value: Any, kind: Kind) -> str:
         return ""
     if kind in {Kind.MEGABYTES, Kind.PERCENT}:
         return f"{value:.2f}"
-    if kind is Kind.AMOUNT:
+    if kind in {Kind.AMOUNT, Kind.PRICE, Kind.FRACTION}:
         return f"{value:f}"
     if kind is Kind.INSTANT:
         return format_instant(value)

@@ -6,9 +6,8 @@ from typing import IO, Any
 
 import orjson
 
-from app.domain.sections import Section
-from app.export.report import Summary
-from app.export.rows import TITLES, Cells, Column
+from app.export.file_info import FileInfo
+from app.export.rows import Cells, Column
 
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS
 
@@ -16,17 +15,16 @@ _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS
 class JsonWriter:
     """Writes JSON; keys are spelled as in GraphQL."""
 
-    def __init__(self, file: IO[bytes], summaries: Sequence[Summary]) -> None:
-        self._file, self._summaries = file, summaries
+    def __init__(self, file: IO[bytes], info: FileInfo) -> None:
+        self._file, self._statuses = file, info.statuses
         self._names: Sequence[str] = ()
         self._separator = b""
-        months = [_to_month(summary) for summary in summaries]
-        file.write(b'{"months":' + _dump(months))
+        file.write(b'{"months":' + _dump(list(info.months)))
 
-    def start_section(self, section: Section, columns: Sequence[Column]) -> None:
+    def start_section(self, title: str, columns: Sequence[Column]) -> None:
         """Open the section's list."""
         self._names, self._separator = [column.name for column in columns], b"\n"
-        self._file.write(b',\n"%b":[' % _to_key(TITLES[section]))
+        self._file.write(b',\n"%b":[' % _to_key(title))
 
     def write_rows(self, rows: Sequence[Cells]) -> None:
         """Write rows, one per line."""
@@ -40,7 +38,7 @@ class JsonWriter:
 
     def close(self) -> None:
         """Write the status of each month, by month."""
-        status = {str(summary.month): summary.status for summary in self._summaries}
+        status = {str(month): each for month, each in self._statuses.items()}
         self._file.write(b',\n"status":' + _dump(status) + b"}\n")
 
     def _to_object(self, row: Cells) -> Mapping[str, Any]:
@@ -53,25 +51,6 @@ class JsonWriter:
 def _to_key(title: str) -> bytes:
     first, *others = title.split()
     return (first.lower() + "".join(map(str.capitalize, others))).encode()
-
-
-def _to_month(summary: Summary) -> Mapping[str, Any]:
-    return {
-        "organization": summary.organization,
-        "month": str(summary.month),
-        "closedAt": summary.closed_at,
-        "rowsHash": summary.rows_hash,
-        "asOf": summary.as_of,
-        "importedFrom": summary.imported_from,
-        "numberOfWorkspaces": summary.number_of_workspaces,
-        "numberOfUsers": summary.number_of_users,
-        "numberOfExperiments": summary.experiments,
-        "unmeasuredExperiments": summary.unmeasured,
-        "experimentsCreated": summary.experiments_created,
-        "totalSizeBytes": summary.size_bytes,
-        "totalSizeInMb": summary.size_in_mb,
-        "averageSizeInMb": summary.average_size_in_mb,
-    }
 
 
 def _dump(value: object) -> bytes:

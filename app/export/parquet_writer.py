@@ -1,22 +1,22 @@
 """Exports as Parquet: one section; the status of each month is in the file's metadata."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
-from app.domain.sections import Section
 from app.export.extras import import_pyarrow
-from app.export.report import Summary
+from app.export.file_info import FileInfo
 from app.export.rows import Cells, Column, Kind
 
 pyarrow, parquet = import_pyarrow()
 
-_TYPES: dict[Kind, Any] = {
+_TYPES: Mapping[Kind, Any] = {
     Kind.TEXT: pyarrow.string(),
     Kind.MONTH: pyarrow.string(),
     Kind.COUNT: pyarrow.int64(),
     Kind.MEGABYTES: pyarrow.float64(),
     Kind.PERCENT: pyarrow.float64(),
-    Kind.AMOUNT: pyarrow.decimal128(38, 4),
+    Kind.PRICE: pyarrow.decimal128(20, 10),
+    Kind.FRACTION: pyarrow.decimal128(38, 12),
     Kind.INSTANT: pyarrow.timestamp("us", tz="UTC"),
     Kind.FLAG: pyarrow.bool_(),
 }
@@ -25,17 +25,19 @@ _TYPES: dict[Kind, Any] = {
 class ParquetWriter:
     """Writes Parquet, a row group for each chunk of rows; columns are spelled as in GraphQL."""
 
-    def __init__(self, file: IO[bytes], summaries: Sequence[Summary]) -> None:
+    def __init__(self, file: IO[bytes], info: FileInfo) -> None:
         # The file is emptied between chunks, so its position says nothing about the whole.
-        self._sink, self._summaries = _Sink(file), summaries
+        self._sink, self._info = _Sink(file), info
         self._writer: Any = None
         self._schema: Any = None
 
-    def start_section(self, _: Section, columns: Sequence[Column]) -> None:
+    def start_section(self, _: str, columns: Sequence[Column]) -> None:
         """Start the file: columns and metadata."""
-        status = {f"status {each.month}": each.status for each in self._summaries}
+        statuses = {f"status {month}": each for month, each in self._info.statuses.items()}
+        types = {**_TYPES, Kind.AMOUNT: pyarrow.decimal128(38, self._info.decimals)}
         self._schema = pyarrow.schema(
-            [pyarrow.field(column.name, _TYPES[column.kind]) for column in columns], status
+            [pyarrow.field(column.name, types[column.kind]) for column in columns],
+            {**statuses, **self._info.metadata},
         )
         self._writer = parquet.ParquetWriter(
             pyarrow.PythonFile(self._sink, mode="w"), self._schema, compression="zstd"

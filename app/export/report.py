@@ -26,6 +26,7 @@ from app.export.rows import (
     RowType,
     WorkspaceRow,
     column_of,
+    format_instant,
 )
 from app.export.sums import SUM_ORDERS, SumQuery, chunk_rows, read_sums
 from resolvers.charges import charges_of_report
@@ -142,10 +143,15 @@ class SectionTable(NamedTuple):
 
 
 class ReportExport(NamedTuple):
-    """An export, to be written in a format. Tables are read in order, each once."""
+    """An export, to be written in a format. Tables are read in order, each once.
+
+    Attributes:
+        decimals: Those of the currency of amounts.
+    """
 
     summaries: Sequence[Summary]
     tables: Sequence[SectionTable]
+    decimals: int = 2
 
 
 class MonthReport(NamedTuple):
@@ -167,11 +173,6 @@ class MonthReport(NamedTuple):
     def month(self) -> Month:
         """The report month."""
         return self.key[1].month
-
-
-def format_instant(instant: datetime | None) -> str:
-    """Return an instant to the second, as it stands in files; empty if there is none."""
-    return "" if instant is None else f"{instant:%Y-%m-%dT%H:%M:%SZ}"
 
 
 async def read_export(
@@ -198,24 +199,20 @@ async def read_export(
         _summarize(row, of[Section.WORKSPACE], context.now)
         for row, of in zip(to_dicts(found), totals, strict=True)
     ]
+    decimals = [each.charges.currency.exponent for each in reports if each.charges is not None]
     if query.is_summed:
-        return ReportExport(
-            summaries,
-            [
-                await _read_sums(context, keys, section, query, hidden)
-                for section in query.sections
-            ],
-        )
-    tables = [
-        SectionTable(
-            section,
-            sum(of[section]["rows"] for of in totals if section in of),
-            _stream_table(context, list(zip(reports, totals, strict=True)), section, query),
-            hidden,
-        )
-        for section in query.sections
-    ]
-    return ReportExport(summaries, tables)
+        tables = [await _read_sums(context, keys, each, query, hidden) for each in query.sections]
+    else:
+        tables = [
+            SectionTable(
+                section,
+                sum(of[section]["rows"] for of in totals if section in of),
+                _stream_table(context, list(zip(reports, totals, strict=True)), section, query),
+                hidden,
+            )
+            for section in query.sections
+        ]
+    return ReportExport(summaries, tables, *decimals[:1])
 
 
 async def _read_sums(

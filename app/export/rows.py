@@ -275,6 +275,8 @@ class Kind(Enum):
     MEGABYTES = auto()
     PERCENT = auto()
     AMOUNT = auto()
+    PRICE = auto()
+    FRACTION = auto()
     INSTANT = auto()
     FLAG = auto()
 
@@ -346,3 +348,8 @@ _COLUMNS: Mapping[str, Column] = {
 def column_of(field: str) -> Column:
     """Return the column that shows a field."""
     return _COLUMNS[field]
+
+
+def format_instant(instant: datetime | None) -> str:
+    """Return an instant to the second, as it stands in files; empty if there is none."""
+    return "" if instant is None else f"{instant:%Y-%m-%dT%H:%M:%SZ}"

@@ -8,11 +8,12 @@ from enum import StrEnum
 from typing import IO, Protocol
 
 from app.domain.errors import InvalidArgument
-from app.domain.sections import Section
-from app.export.report import ReportExport, Summary
-from app.export.rows import Cells, Column
+from app.export.file_info import FileInfo
+from app.export.report import ReportExport
+from app.export.rows import TITLES, Cells, Column
+from app.export.summaries import to_file_info
 
-_MAX_SHEET_ROWS = 1_000_000
+MAX_SHEET_ROWS = 1_000_000
 """Spreadsheets show 1,048,576 rows; totals and corrections need some."""
 _CHUNK_BYTES = 131_072
 _MEMORY_BYTES = 1_048_576
@@ -49,7 +50,7 @@ _MEDIA_TYPES: Mapping[FileFormat, str] = {
 class Writer(Protocol):
     """Writes one file: its sections in order, each with its rows, then the end."""
 
-    def start_section(self, section: Section, columns: Sequence[Column]) -> None:
+    def start_section(self, title: str, columns: Sequence[Column]) -> None:
         """Start a section."""
 
     def write_rows(self, rows: Sequence[Cells]) -> None:
@@ -62,10 +63,10 @@ class Writer(Protocol):
         """Write the status of each month, and what else ends the file."""
 
 
-NewWriter = Callable[[IO[bytes], Sequence[Summary]], Writer]
+NewWriter = Callable[[IO[bytes], FileInfo], Writer]
 
 
-def _find_writer(form: FileFormat) -> NewWriter:
+def find_writer(form: FileFormat) -> NewWriter:
     """Return the writer of a format; its library is imported only now.
 
     Raises:
@@ -103,21 +104,21 @@ def stream_export(
             installed. Reading the chunks raises no further errors of the caller's.
     """
     longest = max((table.row_count for table in export.tables), default=0)
-    if form is FileFormat.XLSX and longest > _MAX_SHEET_ROWS:
+    if form is FileFormat.XLSX and longest > MAX_SHEET_ROWS:
         raise InvalidArgument(
-            f"format: a sheet has at most {_MAX_SHEET_ROWS:,} rows, and this one would have "
+            f"format: a sheet has at most {MAX_SHEET_ROWS:,} rows, and this one would have "
             f"{longest:,}; choose csv or parquet, or limit the export to a workspace."
         )
-    return _write(export, _find_writer(form), count_rows)
+    return _write(export, find_writer(form), count_rows)
 
 
 async def _write(
     export: ReportExport, new_writer: NewWriter, count_rows: Callable[[int], None]
 ) -> AsyncGenerator[bytes, None]:
     with tempfile.SpooledTemporaryFile(max_size=_MEMORY_BYTES) as file:
-        writer = new_writer(file, export.summaries)
+        writer = new_writer(file, to_file_info(export))
         for table in export.tables:
-            writer.start_section(table.section, table.columns)
+            writer.start_section(TITLES[table.section], table.columns)
             async with aclosing(table.chunks) as chunks:
                 async for rows in chunks:
                     await asyncio.to_thread(writer.write_rows, table.cells_of(rows))

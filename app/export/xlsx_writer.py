@@ -1,24 +1,24 @@
 """Exports as XLSX: a sheet Summary, and one for each section."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
 from xlsxwriter import Workbook
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
-from app.domain.sections import Section
-from app.export.report import Summary
-from app.export.rows import TITLES, Cells, Column, Kind, RowType
+from app.export.file_info import FileInfo, SummaryLine
+from app.export.rows import Cells, Column, Kind, RowType
 
 _FORMATS: Mapping[Kind, str] = {
     Kind.COUNT: "#,##0",
     Kind.MEGABYTES: "#,##0.00",
     Kind.PERCENT: "0.00",
-    Kind.AMOUNT: "#,##0.00",
+    Kind.PRICE: "#,##0.00########",
+    Kind.FRACTION: "#,##0.############",
     Kind.INSTANT: "yyyy-mm-dd hh:mm:ss",
 }
+_NUMBERS = frozenset(_FORMATS) - {Kind.INSTANT} | {Kind.AMOUNT}
 _WIDTHS: Mapping[Kind, float] = {
     Kind.TEXT: 24,
     Kind.MONTH: 12,
@@ -26,6 +26,8 @@ _WIDTHS: Mapping[Kind, float] = {
     Kind.MEGABYTES: 16,
     Kind.PERCENT: 14,
     Kind.AMOUNT: 16,
+    Kind.PRICE: 14,
+    Kind.FRACTION: 20,
     Kind.INSTANT: 19,
     Kind.FLAG: 15,
 }
@@ -37,21 +39,24 @@ class XlsxWriter:
     Two exports of a closed month have the same bytes: the file's date is that of the close.
     """
 
-    def __init__(self, file: IO[bytes], summaries: Sequence[Summary]) -> None:
+    def __init__(self, file: IO[bytes], info: FileInfo) -> None:
         # Rows go to a temporary file as they come.
         self._book = Workbook(file, {"constant_memory": True})
-        self._book.set_properties({"created": _created_at(summaries), "author": ""})
+        self._book.set_properties({"created": info.created_at, "author": ""})
         self._bold = self._book.add_format({"bold": True})
-        self._summaries = summaries
+        self._statuses = info.statuses
+        decimals = "." + "0" * info.decimals if info.decimals else ""
+        self._formats = {**_FORMATS, Kind.AMOUNT: f"#,##0{decimals}"}
         self._sheet: Worksheet | None = None
         self._row = 0
         self._columns: Sequence[Column] = ()
         self._write_cell: list[Callable[[int, int, Any], Any]] = []
-        self._write_summaries()
+        if info.summary:
+            self._write_summary(info.summary)
 
-    def start_section(self, section: Section, columns: Sequence[Column]) -> None:
+    def start_section(self, title: str, columns: Sequence[Column]) -> None:
         """Add a sheet with a frozen line of headings."""
-        sheet = self._book.add_worksheet(TITLES[section])
+        sheet = self._book.add_worksheet(title)
         sheet.freeze_panes(1, 0)
         self._sheet, self._columns, self._row = sheet, tuple(columns), 1
         self._write_cell = []
@@ -73,8 +78,8 @@ class XlsxWriter:
         """Write the status of each month, and let people filter the columns."""
         assert self._sheet is not None  # noqa: S101  a section was started
         self._sheet.autofilter(0, 0, self._row - 1, len(self._columns) - 1)
-        for summary in self._summaries:
-            cells = (RowType.STATUS.value, str(summary.month), "", summary.status)
+        for month, status in self._statuses.items():
+            cells = (RowType.STATUS.value, str(month), "", status)
             for position, text in enumerate(cells):
                 self._sheet.write_string(self._row, position, text)
             self._row += 1
@@ -83,11 +88,11 @@ class XlsxWriter:
         """Complete the file."""
         self._book.close()
 
-    def _write_summaries(self) -> None:
+    def _write_summary(self, lines: Sequence[SummaryLine]) -> None:
         sheet = self._book.add_worksheet("Summary")
         sheet.set_column(0, 0, 28)
-        sheet.set_column(1, len(self._summaries), 24)
-        for row, (heading, values) in enumerate(_summary_lines(self._summaries)):
+        sheet.set_column(1, len(lines[0].values), 24)
+        for row, (heading, values) in enumerate(lines):
             sheet.write_string(row, 0, heading, self._bold)
             for column, value in enumerate(values, 1):
                 if isinstance(value, str):
@@ -97,14 +102,15 @@ class XlsxWriter:
                     sheet.write_number(row, column, value, self._format(kind))
 
     def _format(self, kind: Kind) -> Format | None:
-        return self._book.add_format({"num_format": _FORMATS[kind]}) if kind in _FORMATS else None
+        number_format = self._formats.get(kind)
+        return number_format and self._book.add_format({"num_format": number_format})
 
 
 def _cell_writer(
     sheet: Worksheet, kind: Kind, cell_format: Format | None
 ) -> Callable[[int, int, Any], Any]:
     """Return a function that writes cells of one column."""
-    if kind in {Kind.COUNT, Kind.MEGABYTES, Kind.PERCENT, Kind.AMOUNT}:
+    if kind in _NUMBERS:
         return lambda row, column, value: sheet.write_number(row, column, value, cell_format)
     if kind is Kind.INSTANT:
         return lambda row, column, value: sheet.write_datetime(
@@ -113,25 +119,3 @@ def _cell_writer(
     if kind is Kind.FLAG:
         return lambda row, column, value: sheet.write_boolean(row, column, value, cell_format)
     return lambda row, column, value: sheet.write_string(row, column, str(value), cell_format)
-
-
-def _created_at(summaries: Sequence[Summary]) -> datetime:
-    latest = max(filter(None, (each.closed_at or each.as_of for each in summaries)))
-    return latest.replace(tzinfo=None, microsecond=0)
-
-
-def _summary_lines(
-    summaries: Sequence[Summary],
-) -> Iterator[tuple[str, Sequence[str | int | float | None]]]:
-    yield "Organization", [each.organization for each in summaries]
-    yield "Month", [str(each.month) for each in summaries]
-    yield "Status", [each.status for each in summaries]
-    yield "Imported from", [each.imported_from for each in summaries]
-    yield "Workspaces", [each.number_of_workspaces for each in summaries]
-    yield "Licensed users", [each.number_of_users for each in summaries]
-    yield "Experiments", [each.experiments for each in summaries]
-    yield "Experiments of unknown size", [each.unmeasured for each in summaries]
-    yield "Experiments created", [each.experiments_created for each in summaries]
-    yield "Size in bytes", [each.size_bytes for each in summaries]
-    yield "Size in MB", [each.size_in_mb for each in summaries]
-    yield "Average in MB", [each.average_size_in_mb for each in summaries]

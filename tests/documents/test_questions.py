@@ -267,7 +267,7 @@ def ledger(answers: Answers) -> None:
     text = (answers.folder / "2026-09-ledger.csv").read_text()
     *lines, total, status = csv.DictReader(text.splitlines())
     assert sum(numbers(lines, "Amount")) == number(total["Amount"]) > 4000
-    assert status["Cost centre name"].startswith("CLOSED, sha256 ")
+    assert status["Cost centre"].startswith("CLOSED, sha256 ")
 
 
 def pays(answers: Answers) -> None:
