@@ -72,6 +72,8 @@ _STATES: Mapping[RowType, str] = {
     RowType.FORMER_MEMBER: " (former)",
     RowType.UNLICENSED_USER: " (not licensed)",
 }
+_DROPPED_SUMS = ("currency", "ui_usage_count", "sdk_usage_count", "licensed_months")
+"""What to leave out of sums first in a narrow terminal."""
 _FIRST_FIELD = 3
 """Before it, the rows of a sum have their type and the months."""
 _ALONE = frozenset({RowType.TOTAL, RowType.CORRECTION, RowType.TOTAL_WITH_CORRECTIONS})
