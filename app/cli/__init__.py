@@ -1,6 +1,5 @@
 """The command line: each command calls a service or a resolver and prints the result."""
 
-import os
 import sys
 
 from app import __version__
@@ -14,13 +13,12 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"{__version__}\n")
         return
-    if "_CHARGEBACK_COMPLETE" in os.environ:
-        from app.cli.completion import complete_command_name
+    from app.cli.completion import complete_command_name
 
-        names = complete_command_name(os.environ)
-        if names is not None:
-            sys.stdout.write(f"{names}\n")
-            return
+    names = complete_command_name()
+    if names is not None:
+        sys.stdout.write(f"{names}\n")
+        return
     from app.cli.commands import cli
 
     try:

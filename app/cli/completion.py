@@ -4,14 +4,18 @@ The shells call the program as Typer's completion scripts say (`--install-comple
 other word, and every other shell, is left to Typer.
 """
 
-from collections.abc import Mapping
+import os
 from shlex import split
 
 from app.cli.entries import ENTRIES
 
 
-def complete_command_name(environment: Mapping[str, str]) -> str | None:
-    """Return what the shell expects; None if this is no completion of a command's name."""
+def complete_command_name() -> str | None:
+    """Return what the shell expects; None if this is no completion of a command's name.
+
+    The shell passes the words in environment variables, which are no settings of the service.
+    """
+    environment = os.environ
     shell = environment.get("_CHARGEBACK_COMPLETE")
     if shell == "complete_bash":
         words = environment.get("COMP_WORDS", "")
