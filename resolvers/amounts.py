@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import partial
+from itertools import chain
 from typing import Protocol
 from uuid import UUID
 
@@ -71,24 +72,60 @@ async def add_amounts_of_parts(
     """
     if AMOUNT not in selection:
         return found
+    amounts = await _apportion_workspaces(context, workspaces, id_column, select)
+    charges = [await charges_of_report(context, (key[0], key[1])) for key in workspaces]
+    return _add_column(found, id_column, charges, [amounts[key] for key in workspaces])
+
+
+async def add_amounts_of_projects(
+    context: Context,
+    reports: Sequence[ReportKey],
+    selection: Selection,
+    found: Grouped,
+    select: SelectParts,
+) -> Grouped:
+    """Add the share of each project in what its workspace is charged, as `add_amounts_of_parts`.
+
+    The groups are those of reports, so the rows name their workspaces.
+    """
+    if AMOUNT not in selection:
+        return found
+    position = found.columns["workspace_id"]
+    workspaces = [
+        [(*report, workspace) for workspace in dict.fromkeys(row[position] for row in rows)]
+        for report, rows in zip(reports, found.groups, strict=True)
+    ]
+    amounts = await _apportion_workspaces(
+        context, list(chain.from_iterable(workspaces)), "project_id", select
+    )
+    by_report = [
+        {project: share for key in keys for project, share in amounts[key].items()}
+        for keys in workspaces
+    ]
+    charges = [await charges_of_report(context, report) for report in reports]
+    return _add_column(found, "project_id", charges, by_report)
+
+
+async def _apportion_workspaces(
+    context: Context, workspaces: Sequence[WorkspaceKey], id_column: str, select: SelectParts
+) -> Mapping[WorkspaceKey, Mapping[UUID, int]]:
+    """Return for each workspace the minor units of its parts."""
     distinct = list(dict.fromkeys(workspaces))
-    charges = [await charges_of_report(context, (key[0], key[1])) for key in distinct]
-    columns = frozenset({id_column, "byte_microseconds", "experiments_created"})
+    if not distinct:
+        return {}
+    columns = (id_column, "byte_microseconds", "experiments_created")
     parts = await read_level(
-        context, partial(select, columns, existence=Existence.ANY), distinct, ("workspace_id",)
+        context,
+        partial(select, frozenset(columns), existence=Existence.ANY),
+        distinct,
+        ("workspace_id",),
     )
-    positions = [
-        parts.columns[name] for name in (id_column, "byte_microseconds", "experiments_created")
-    ]
-    amounts = [
-        _apportion(of_month, key, rows, positions) if of_month else {}
-        for of_month, key, rows in zip(charges, distinct, parts.groups, strict=True)
-    ]
-    index = {key: number for number, key in enumerate(distinct)}
-    order = [index[key] for key in workspaces]
-    return _add_column(
-        found, id_column, [charges[at] for at in order], [amounts[at] for at in order]
-    )
+    positions = [parts.columns[name] for name in columns]
+    amounts: dict[WorkspaceKey, Mapping[UUID, int]] = {}
+    for key, rows in zip(distinct, parts.groups, strict=True):
+        charges = await charges_of_report(context, (key[0], key[1]))
+        amounts[key] = _apportion(charges, key, rows, positions) if charges else {}
+    return amounts
 
 
 def _by_workspace(charges: MonthCharges) -> Mapping[UUID, int]:

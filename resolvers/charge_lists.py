@@ -8,12 +8,16 @@ from typing import Any
 from uuid import UUID
 
 from app.db.report_windows import ReportWindow
+from app.domain.changes import to_percent
 from app.domain.charges import MonthCharges
 from resolvers.charges import charges_of_report
 from resolvers.context import Context
 from resolvers.levels import ReportKey, parse_page
+from resolvers.report_windows import previous_keys
 from resolvers.rows import Grouped, Row, Selection
 
+CostCentreKey = tuple[UUID, ReportWindow, str | None]
+"""`organization_id`, `window`, `code`; None is Unassigned."""
 StatementKey = tuple[UUID, ReportWindow, str]
 """`organization_id`, `window`, `payer`: a cost centre's code; an empty string is Unassigned."""
 
@@ -45,6 +49,55 @@ async def cost_centre_charges_of_reports(
     Columns: `code` (null for Unassigned, which comes last), `name`, `amount`.
     """
     return await _read(context, reports, ("code", "name", "amount"), _to_cost_centres)
+
+
+async def previous_cost_centre_charges(
+    context: Context, keys: Sequence[CostCentreKey], months: int
+) -> Grouped:
+    """Return what each cost centre paid so many months earlier: one row, or none without charges.
+
+    Columns: those of `cost_centre_charges_of_reports`.
+
+    Raises:
+        InvalidArgument: `months` is out of range.
+    """
+    groups: list[Sequence[Row]] = []
+    previous = await previous_keys(context, keys, months)
+    for organization_id, window, code in previous:
+        charges = await charges_of_report(context, (organization_id, window))
+        rows = [] if charges is None else _to_cost_centres(charges)
+        groups.append([row for row in rows if row[0] == code])
+    handed_down = {
+        "organization_id": [key[0] for key in previous],
+        "window": [key[1] for key in previous],
+    }
+    return Grouped({"code": 0, "name": 1, "amount": 2}, groups, handed_down)
+
+
+async def changes_of_cost_centre_charges(
+    context: Context, keys: Sequence[CostCentreKey], months: int
+) -> Grouped:
+    """Return the change of what each cost centre pays from so many months earlier.
+
+    Columns: `absolute` and `percent`, as in `resolvers.changes`; null if the earlier month has no
+    charges.
+
+    Raises:
+        InvalidArgument: `months` is out of range.
+    """
+    groups: list[Sequence[Row]] = []
+    previous = await previous_keys(context, keys, months)
+    for key, (organization_id, window, code) in zip(keys, previous, strict=True):
+        charges = await charges_of_report(context, key[:2])
+        earlier = await charges_of_report(context, (organization_id, window))
+        if charges is None or earlier is None:
+            groups.append([(None, None)])
+            continue
+        before = earlier.by_cost_centre.get(code, 0)
+        change = charges.by_cost_centre[code] - before
+        absolute = charges.currency.from_minor(change)
+        groups.append([(absolute, to_percent(change, before))])
+    return Grouped({"absolute": 0, "percent": 1}, groups)
 
 
 async def charge_lines_of_reports(

@@ -11,9 +11,15 @@ from app.db.orders import ALL_ROWS, BY_NAME, Page, Sorting
 from app.db.projects import (
     select_gone_projects,
     select_projects,
+    select_projects_of_reports,
     select_projects_of_workspaces,
 )
-from resolvers.amounts import add_amounts_of_parts, select_for_amount
+from resolvers.amounts import (
+    AMOUNT,
+    add_amounts_of_parts,
+    add_amounts_of_projects,
+    select_for_amount,
+)
 from resolvers.changes import compare
 from resolvers.context import Context
 from resolvers.levels import (
@@ -63,7 +69,7 @@ async def projects_of_workspaces(
     Rows are grouped by workspace. The orders are those of `workspaces_of_reports`; ties are sorted
     by id. Columns outside `selection` are not computed:
 
-    - `workspace_id`, `project_id`, `name`
+    - `workspace_id`, `workspace_name`, `project_id`, `name`
     - `present`: whether it exists at the report's end
     - `last_activity_at`: when an experiment was last created, moved or resized
     - `experiments`, `unmeasured`, `size_bytes`, `size_in_mb`: at the report's end
@@ -86,6 +92,57 @@ async def projects_of_workspaces(
         context, select, workspaces, ("workspace_id",), others=others, **bound
     )
     return await _add_amounts(context, workspaces, selection, found)
+
+
+async def projects_of_reports(
+    context: Context,
+    reports: Sequence[ReportKey],
+    selection: Selection,
+    *,
+    matching: ProjectCriteria = ANY_PROJECT,
+    sorting: Sorting = BY_NAME,
+    page: Page = ALL_ROWS,
+) -> Grouped:
+    """Return the projects of all workspaces that exist at each report's end.
+
+    Rows are grouped by report. Orders, columns and source are those of `projects_of_workspaces`.
+    """
+    parameters = matching.parameters
+    select = partial(
+        select_projects_of_reports,
+        _select_of_reports(selection),
+        matching=frozenset(parameters),
+        sorting=sorting,
+        paging=page.paging,
+    )
+    others = await previous_windows(context, reports, sorting)
+    found = await read_level(
+        context, select, reports, others=others, **parameters, **page.parameters
+    )
+    return await add_amounts_of_projects(
+        context, reports, selection, found, select_projects_of_workspaces
+    )
+
+
+async def former_projects_of_reports(
+    context: Context, reports: Sequence[ReportKey], selection: Selection
+) -> Grouped:
+    """Return the projects of all workspaces that were deleted within the month and used in it.
+
+    They are sorted by name. Columns and source are those of `projects_of_workspaces`. Stocks are
+    0; flows remain.
+    """
+    columns = _select_of_reports(selection)
+    select = partial(select_projects_of_reports, columns, existence=Existence.FORMER)
+    found = await read_level(context, select, reports)
+    return await add_amounts_of_projects(
+        context, reports, selection, found, select_projects_of_workspaces
+    )
+
+
+def _select_of_reports(selection: Selection) -> Selection:
+    columns = select_for_amount(selection, "project_id")
+    return columns | {"workspace_id"} if AMOUNT in selection else columns
 
 
 def stream_projects(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -12,12 +13,14 @@ from app.db.users import (
     select_licensed_users,
     select_licensed_users_of_reports,
 )
-from resolvers.amounts import add_amounts_of_users, select_for_amount
+from resolvers.amounts import AMOUNT, add_amounts_of_users, select_for_amount
 from resolvers.changes import compare
+from resolvers.charges import charges_of_report
+from resolvers.connections import TOTAL_COUNT
 from resolvers.context import Context
 from resolvers.levels import ReportKey, UserKey, read_gone, read_level, stream_level
 from resolvers.report_windows import previous_keys, previous_windows
-from resolvers.rows import Grouped, RowStream, Selection
+from resolvers.rows import Grouped, Row, RowStream, Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +28,16 @@ class UserCriteria:
     """Criteria for users; None matches every user.
 
     A user matches `idle_since` if usage was measured since before then, and the user has existed
-    and done nothing since then.
+    and done nothing since then; `active_since` if the user has done something since then; and
+    `unknown_since` if neither is known.
     """
 
     username_contains: str | None = None
     suspended: bool | None = None
     service_account: bool | None = None
     idle_since: datetime | None = None
+    active_since: datetime | None = None
+    unknown_since: datetime | None = None
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -41,6 +47,8 @@ class UserCriteria:
             "suspended": self.suspended,
             "service_account": self.service_account,
             "idle_since": self.idle_since,
+            "active_since": self.active_since,
+            "unknown_since": self.unknown_since,
         }
         return {name: value for name, value in criteria.items() if value is not None}
 
@@ -59,9 +67,9 @@ async def licensed_users_of_reports(
 ) -> Grouped:
     """Return the licensed users: created before the month ended, not deleted before it began.
 
-    Rows are grouped by report. The orders are USERNAME, CREATED_AT with the oldest first, and
-    those of `workspaces_of_reports` by a figure; ties are sorted by username. Columns outside
-    `selection` are not computed:
+    Rows are grouped by report. The orders are USERNAME, CREATED_AT with the oldest first,
+    LAST_ACTIVITY with never and the longest ago first, and those of `workspaces_of_reports` by a
+    figure; ties are sorted by username. Columns outside `selection` are not computed:
 
     - `user_id`, `username`, `email`, `role`, `suspended`, `service_account`
     - `present`: whether the user was not deleted within the month
@@ -88,6 +96,29 @@ async def licensed_users_of_reports(
         context, select, reports, others=others, **parameters, **page.parameters
     )
     return await add_amounts_of_users(context, reports, selection, found)
+
+
+async def user_subtotals_of_reports(
+    context: Context, reports: Sequence[ReportKey], selection: Selection, matching: UserCriteria
+) -> Grouped:
+    """Count the licensed users of each report that match, and add up what they are charged.
+
+    Columns: `number_of_users`; `amount`: null when nothing is charged in the month.
+    """
+    columns = Selection({AMOUNT} if AMOUNT in selection else {TOTAL_COUNT})
+    page = Page() if AMOUNT in selection else Page(first=0, is_counted=True)
+    found = await licensed_users_of_reports(
+        context, reports, columns, matching=matching, page=page
+    )
+    groups: list[Sequence[Row]] = []
+    for report, rows in zip(reports, found.groups, strict=True):
+        if AMOUNT not in selection:
+            groups.append([(rows[0][found.columns[TOTAL_COUNT]], None)])
+            continue
+        is_charged = await charges_of_report(context, report) is not None
+        amounts = (row[found.columns[AMOUNT]] for row in rows)
+        groups.append([(len(rows), sum(amounts, Decimal()) if is_charged else None)])
+    return Grouped({"number_of_users": 0, AMOUNT: 1}, groups)
 
 
 def stream_licensed_users(

@@ -12,19 +12,25 @@ from app.db.report_windows import ReportWindow
 from app.domain.months import Month
 from app.domain.rates import Measure as DomainMeasure
 from resolvers.charge_lists import (
+    CostCentreKey,
+    changes_of_cost_centre_charges,
     charge_lines_of_reports,
     cost_centre_charges_of_reports,
+    previous_cost_centre_charges,
     rate_charges_of_reports,
 )
 from resolvers.levels import ReportKey
 from resolvers.rows import Grouped, Selection
 from schema.arguments import First
+from schema.change import AmountChange, Months
 from schema.conversions import to_id
 from schema.descriptions import ID_IN_REPORT
 from schema.execution import batched, column
 from schema.request_info import RequestInfo
 
 _KEY = ("organization_id", "window")
+_CENTRE_KEY = (*_KEY, "code")
+_CostCentreChargeOrNull = Annotated["CostCentreCharge", strawberry.lazy("schema.charge")] | None
 
 
 @strawberry.enum(description="What a rate charges for, and the unit of its quantity.")
@@ -72,6 +78,33 @@ class CostCentreCharge:
     )
     name: str = column(description="The cost centre's name, or `Unassigned`.")
     amount: Decimal = column(description="The booked amount.")
+
+    @batched(
+        key=_CENTRE_KEY,
+        graphql_type=_CostCentreChargeOrNull,
+        description="Null when the cost centre paid nothing in the earlier month; otherwise what "
+        "it paid then.",
+    )
+    async def previous(
+        info: RequestInfo,
+        keys: Sequence[CostCentreKey],
+        _selection: Selection,
+        months: Months = 1,
+    ) -> Grouped:
+        return await previous_cost_centre_charges(info.context, keys, months)
+
+    @batched(
+        key=_CENTRE_KEY,
+        graphql_type=AmountChange,
+        description="How the amount differs from that of an earlier month.",
+    )
+    async def change(
+        info: RequestInfo,
+        keys: Sequence[CostCentreKey],
+        _selection: Selection,
+        months: Months = 1,
+    ) -> Grouped:
+        return await changes_of_cost_centre_charges(info.context, keys, months)
 
 
 @strawberry.type(

@@ -31,7 +31,11 @@ _LISTS_OF_WORKSPACES = {
     "Workspace.formerProjects": "projects",
     "Workspace.goneProjects": "projects",
 }
-_LISTS_OF_EVERYTHING = {"ChargebackRange.projects": "projects"}
+_LISTS_OF_EVERYTHING = {
+    "ChargebackRange.projects": "projects",
+    "ChargebackReport.projects": "projects",
+    "ChargebackReport.formerProjects": "projects",
+}
 """Lists of what all parents have together."""
 _SIZED_LISTS = _LISTS_OF_REPORTS | _LISTS_OF_WORKSPACES | _LISTS_OF_EVERYTHING
 """The lists that grow with the organization, and the list size that bounds each."""

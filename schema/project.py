@@ -1,7 +1,7 @@
 """A project of a workspace."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Any
@@ -10,10 +10,15 @@ import strawberry
 
 from resolvers.changes import compared_columns
 from resolvers.levels import PartKey
-from resolvers.projects import changes_of_projects, previous_projects
+from resolvers.projects import (
+    ANY_PROJECT,
+    ProjectCriteria,
+    changes_of_projects,
+    previous_projects,
+)
 from resolvers.rows import Grouped, Selection
 from schema.change import Months, ProjectChange
-from schema.conversions import from_hundredths, to_id
+from schema.conversions import from_hundredths, to_id, to_start_of_day
 from schema.descriptions import ID_IN_REPORT, UNMEASURED
 from schema.execution import batched, column
 from schema.request_info import RequestInfo
@@ -42,6 +47,27 @@ class ProjectOrder(Enum):
     )
 
 
+@strawberry.input(description="Criteria for projects.")
+class ProjectFilter:
+    """Criteria for projects."""
+
+    name_contains: str | None = strawberry.field(
+        default=None, description="Text that the name contains, ignoring case."
+    )
+    idle_since: date | None = strawberry.field(
+        default=None,
+        description="Only projects in which no experiment was created or resized since this day, "
+        "00:00 UTC. Projects without a `lastActivityAt` do not match; see `activityWarnings`.",
+    )
+
+
+def to_project_criteria(criteria: ProjectFilter | None) -> ProjectCriteria:
+    """Convert the argument `filter` for the resolvers."""
+    if criteria is None:
+        return ANY_PROJECT
+    return ProjectCriteria(criteria.name_contains, to_start_of_day(criteria.idle_since))
+
+
 @strawberry.type(description="A project as charged in one report month.")
 class Project:
     """A project as charged in one report month."""
@@ -54,6 +80,7 @@ class Project:
         "month."
     )
     name: str = column(description="Unique in its workspace.")
+    workspace: str = column("workspace_name", description="The name of its workspace.")
     last_activity_at: datetime | None = column(
         description="Null when no event says that an experiment was created or resized in the "
         "project; otherwise the last such time, in this month or an earlier one. Uses "
@@ -116,3 +143,11 @@ class Project:
         months: Months = 1,
     ) -> Grouped:
         return await changes_of_projects(info.context, keys, selection, months)
+
+
+ProjectOrderArgument = Annotated[
+    ProjectOrder, strawberry.argument(description="The order; by default by name.")
+]
+ProjectFilterArgument = Annotated[
+    ProjectFilter | None, strawberry.argument(description="Only projects that match.")
+]

@@ -15,14 +15,14 @@ from resolvers.changes import compared_columns
 from resolvers.charge_lists import charges_of_reports
 from resolvers.corrections import CURSOR, corrections_of_reports
 from resolvers.levels import ReportKey, parse_id_page, parse_page
+from resolvers.projects import former_projects_of_reports, projects_of_reports
 from resolvers.report import changes_of_reports, previous_reports
 from resolvers.rows import Grouped, Selection
 from resolvers.unlicensed_usage import unlicensed_usage_of_reports
 from resolvers.users import (
-    ANY_USER,
-    UserCriteria,
     gone_users_of_reports,
     licensed_users_of_reports,
+    user_subtotals_of_reports,
 )
 from resolvers.workspaces import (
     ANY_WORKSPACE,
@@ -36,16 +36,30 @@ from schema.arguments import AfterId, AfterUsername, First, InDirection, to_sort
 from schema.change import Months, ReportChange
 from schema.charge import Charges
 from schema.connection import connection
-from schema.conversions import from_hundredths, to_id, to_start_of_day
+from schema.conversions import from_hundredths, to_id
 from schema.correction import Correction
 from schema.descriptions import ID_IN_REPORT, UNMEASURED
 from schema.execution import batched, column, embedded
 from schema.month import MonthStatus, to_month_status
 from schema.organization import Organization
+from schema.project import (
+    Project,
+    ProjectFilterArgument,
+    ProjectOrder,
+    ProjectOrderArgument,
+    to_project_criteria,
+)
 from schema.request_info import RequestInfo
 from schema.scalars import BigInt
 from schema.unlicensed_usage import UnlicensedUsage
-from schema.user import LicensedUser, UserFilterArgument, UserOrder, UserOrderArgument
+from schema.user import (
+    LicensedUser,
+    UserFilterArgument,
+    UserOrder,
+    UserOrderArgument,
+    UserSubtotal,
+    to_user_criteria,
+)
 from schema.workspace import Workspace, WorkspaceFilter, WorkspaceOrder
 
 _KEY = ("organization_id", "window")
@@ -101,21 +115,11 @@ class Users:
         direction: InDirection = None,
         filter: UserFilterArgument = None,  # noqa: A002  the argument's public name
     ) -> Grouped:
-        matching = (
-            UserCriteria(
-                filter.username_contains,
-                filter.suspended,
-                filter.service_account,
-                to_start_of_day(filter.idle_since),
-            )
-            if filter
-            else ANY_USER
-        )
         return await licensed_users_of_reports(
             info.context,
             reports,
             selection,
-            matching=matching,
+            matching=to_user_criteria(filter),
             sorting=to_sorting(order_by, direction),
             page=parse_page(first, after, selection),
         )
@@ -123,6 +127,20 @@ class Users:
     licensed_users_connection = connection(
         licensed_users, LicensedUser, "username", name="licensedUsersConnection"
     )
+
+    @batched(
+        key=_KEY,
+        graphql_type=UserSubtotal,
+        description="The users that match, added up, such as all who have been idle for 90 days.",
+    )
+    async def subtotal(
+        info: RequestInfo,
+        reports: Sequence[ReportKey],
+        selection: Selection,
+        filter: UserFilterArgument = None,  # noqa: A002  the argument's public name
+    ) -> Grouped:
+        criteria = to_user_criteria(filter)
+        return await user_subtotals_of_reports(info.context, reports, selection, criteria)
 
     @batched(
         key=_KEY,
@@ -269,6 +287,44 @@ class ChargebackReport:
         months: Months = 1,
     ) -> Grouped:
         return await gone_workspaces_of_reports(info.context, reports, selection, months)
+
+    @batched(
+        key=_KEY,
+        graphql_type=list[Project],
+        description="Projects of all workspaces at the report's end. Empty when there are none.",
+    )
+    async def projects(
+        info: RequestInfo,
+        reports: Sequence[ReportKey],
+        selection: Selection,
+        first: First = None,
+        after: AfterId = None,
+        order_by: ProjectOrderArgument = ProjectOrder.NAME,
+        direction: InDirection = None,
+        filter: ProjectFilterArgument = None,  # noqa: A002  the argument's public name
+    ) -> Grouped:
+        return await projects_of_reports(
+            info.context,
+            reports,
+            selection,
+            matching=to_project_criteria(filter),
+            sorting=to_sorting(order_by, direction),
+            page=parse_id_page(first, after, selection),
+        )
+
+    projects_connection = connection(projects, Project, "project_id", name="projectsConnection")
+
+    @batched(
+        key=_KEY,
+        graphql_type=list[Project],
+        description="Projects of all workspaces that were deleted within the month and have "
+        "figures in it, by name. Their stocks are 0; their flows are still charged. Empty when "
+        "there are none.",
+    )
+    async def former_projects(
+        info: RequestInfo, reports: Sequence[ReportKey], selection: Selection
+    ) -> Grouped:
+        return await former_projects_of_reports(info.context, reports, selection)
 
     @batched(
         key=_KEY,

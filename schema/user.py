@@ -11,9 +11,14 @@ import strawberry
 from resolvers.changes import compared_columns
 from resolvers.levels import UserKey
 from resolvers.rows import Grouped, Selection
-from resolvers.users import changes_of_users, previous_licensed_users
+from resolvers.users import (
+    ANY_USER,
+    UserCriteria,
+    changes_of_users,
+    previous_licensed_users,
+)
 from schema.change import Months, UserChange
-from schema.conversions import from_hundredths, to_id
+from schema.conversions import from_hundredths, to_id, to_start_of_day
 from schema.descriptions import ID_IN_REPORT, UNMEASURED
 from schema.execution import batched, column
 from schema.request_info import RequestInfo
@@ -43,6 +48,11 @@ class UserOrder(Enum):
     CREATED_AT = strawberry.enum_value(
         "CREATED_AT", description="By creation time, the oldest first."
     )
+    LAST_ACTIVITY = strawberry.enum_value(
+        "LAST_ACTIVITY",
+        description="By `lastActivityAt`, the longest ago first. Users without one come before "
+        "all others.",
+    )
 
 
 @strawberry.input(description="Criteria for users; a user must match all of them.")
@@ -63,6 +73,41 @@ class UserFilter:
         description="Only users who have been idle since this day, 00:00 UTC: they existed, their "
         "usage was measured, and they neither used the platform nor created or resized an "
         "experiment. Nobody matches a day before `usageMeasuredFrom`; see `activityWarnings`.",
+    )
+    active_since: date | None = strawberry.field(
+        default=None,
+        description="Only users who used the platform, or created or resized an experiment, since "
+        "this day, 00:00 UTC.",
+    )
+    unknown_since: date | None = strawberry.field(
+        default=None,
+        description="Only users who match neither `idleSince` nor `activeSince` this day: they "
+        "are newer, or their usage was not measured all the time since.",
+    )
+
+
+def to_user_criteria(criteria: UserFilter | None) -> UserCriteria:
+    """Convert the argument `filter` for the resolvers."""
+    if criteria is None:
+        return ANY_USER
+    return UserCriteria(
+        criteria.username_contains,
+        criteria.suspended,
+        criteria.service_account,
+        to_start_of_day(criteria.idle_since),
+        to_start_of_day(criteria.active_since),
+        to_start_of_day(criteria.unknown_since),
+    )
+
+
+@strawberry.type(description="Some of the licensed users of a month, added up.")
+class UserSubtotal:
+    """Some of the licensed users of a month, added up."""
+
+    number_of_users: int = column(description="How many users match.")
+    amount: Decimal | None = column(
+        description="Null when nothing is charged in the month; else what the month charges for "
+        "their seats and uses. Of idle users, this is what the month would cost less without them."
     )
 
 

@@ -1,7 +1,7 @@
 """A workspace, with its members and projects."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Any
@@ -12,8 +12,6 @@ from resolvers.changes import compared_columns
 from resolvers.levels import WorkspaceKey, parse_id_page, parse_page
 from resolvers.members import former_members_of_workspaces, members_of_workspaces
 from resolvers.projects import (
-    ANY_PROJECT,
-    ProjectCriteria,
     former_projects_of_workspaces,
     gone_projects_of_workspaces,
     projects_of_workspaces,
@@ -23,11 +21,17 @@ from resolvers.workspaces import changes_of_workspaces, previous_workspaces
 from schema.arguments import AfterId, AfterUsername, First, InDirection, to_sorting
 from schema.change import Months, WorkspaceChange
 from schema.connection import connection
-from schema.conversions import from_hundredths, to_id, to_start_of_day
+from schema.conversions import from_hundredths, to_id
 from schema.descriptions import ID_IN_REPORT, UNMEASURED
 from schema.execution import batched, column
 from schema.member import Member, MemberOrder
-from schema.project import Project, ProjectOrder
+from schema.project import (
+    Project,
+    ProjectFilterArgument,
+    ProjectOrder,
+    ProjectOrderArgument,
+    to_project_criteria,
+)
 from schema.request_info import RequestInfo
 from schema.scalars import BigInt
 
@@ -66,26 +70,6 @@ class WorkspaceFilter:
     )
 
 
-@strawberry.input(description="Criteria for projects.")
-class ProjectFilter:
-    """Criteria for projects."""
-
-    name_contains: str | None = strawberry.field(
-        default=None, description="Text that the name contains, ignoring case."
-    )
-    idle_since: date | None = strawberry.field(
-        default=None,
-        description="Only projects in which no experiment was created or resized since this day, "
-        "00:00 UTC. Projects without a `lastActivityAt` do not match; see `activityWarnings`.",
-    )
-
-
-_ProjectOrder = Annotated[
-    ProjectOrder, strawberry.argument(description="The order; by default by name.")
-]
-_ProjectFilter = Annotated[
-    ProjectFilter | None, strawberry.argument(description="Only projects that match.")
-]
 _MemberOrder = Annotated[
     MemberOrder, strawberry.argument(description="The order; by default by username.")
 ]
@@ -197,20 +181,15 @@ class Workspace:
         selection: Selection,
         first: First = None,
         after: AfterId = None,
-        order_by: _ProjectOrder = ProjectOrder.NAME,
+        order_by: ProjectOrderArgument = ProjectOrder.NAME,
         direction: InDirection = None,
-        filter: _ProjectFilter = None,  # noqa: A002  the argument's public name
+        filter: ProjectFilterArgument = None,  # noqa: A002  the argument's public name
     ) -> Grouped:
-        matching = (
-            ProjectCriteria(filter.name_contains, to_start_of_day(filter.idle_since))
-            if filter
-            else ANY_PROJECT
-        )
         return await projects_of_workspaces(
             info.context,
             workspaces,
             selection,
-            matching=matching,
+            matching=to_project_criteria(filter),
             sorting=to_sorting(order_by, direction),
             page=parse_id_page(first, after, selection),
         )

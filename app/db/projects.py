@@ -15,9 +15,9 @@ from app.db.orders import (
     by_column,
     orders_by_storage,
 )
-from app.db.report_windows import other_report
+from app.db.report_windows import ORGANIZATION, other_report
 from app.db.statements import compile_once
-from app.db.tables import ProjectMonth
+from app.db.tables import ProjectMonth, Workspace
 from app.db.workspaces import workspace_level
 
 ORDERS = {
@@ -51,7 +51,7 @@ def select_projects_of_workspaces(
     With `all_workspaces`, select those of all workspaces of one report, by workspace name. A
     former project no longer exists but has figures in the month. `matching` names the
     `CONDITIONS` to apply. Columns, besides those of `storage_columns`: `workspace_id`,
-    `project_id`, `name`, `present`.
+    `workspace_name`, `project_id`, `name`, `present`.
     """
     order = sorting.choose(ORDERS)
     level = workspace_level(
@@ -60,10 +60,39 @@ def select_projects_of_workspaces(
         all_workspaces=all_workspaces,
         is_compared=order.is_compared,
     )
-    condition = level.matches(existence)
+    return _select_matching(level, selection, existence, matching, order, paging)
+
+
+@compile_once
+def select_projects_of_reports(
+    selection: frozenset[str],
+    *,
+    existence: Existence = Existence.EXISTING,
+    matching: frozenset[str] = frozenset(),
+    sorting: Sorting = BY_NAME,
+    paging: Paging = UNPAGED,
+    one_report: bool = True,
+) -> Select[Any]:
+    """Select the projects of all workspaces of each report whose month is in `parent_month`.
+
+    Arguments and columns are those of `select_projects_of_workspaces`.
+    """
+    order = sorting.choose(ORDERS)
+    level = LevelQuery.of(ProjectMonth, one_report=one_report, is_compared=order.is_compared)
+    return _select_matching(level, selection, existence, matching, order, paging)
+
+
+def _select_matching(
+    level: LevelQuery,
+    selection: frozenset[str],
+    existence: Existence,
+    matching: frozenset[str],
+    order: Order,
+    paging: Paging,
+) -> Select[Any]:
     return level.select(
         select_columns(_columns(level), selection),
-        and_(condition, *(CONDITIONS[name] for name in sorted(matching))),
+        and_(level.matches(existence), *(CONDITIONS[name] for name in sorted(matching))),
         order,
         paging,
     )
@@ -107,8 +136,17 @@ def count_projects_of_unknown_activity(*, one_report: bool = True) -> Select[Any
 
 
 def _columns(level: LevelQuery) -> dict[str, Any]:
+    workspace_name = (
+        select(Workspace.name)
+        .where(
+            Workspace.organization_id == ORGANIZATION,
+            Workspace.workspace_id == ProjectMonth.workspace_id,
+        )
+        .scalar_subquery()
+    )
     return {
         "workspace_id": ProjectMonth.workspace_id,
+        "workspace_name": workspace_name,
         "project_id": ProjectMonth.project_id,
         "name": ProjectMonth.name,
         "present": ProjectMonth.present,

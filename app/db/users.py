@@ -13,6 +13,7 @@ from sqlalchemy import (
     case,
     cast,
     extract,
+    false,
     func,
     literal_column,
     null,
@@ -40,9 +41,18 @@ from app.db.report_windows import other_report
 from app.db.statements import compile_once
 from app.db.tables import UserMonth
 
+_NEVER = literal_column("'-infinity'::timestamptz", DateTime(timezone=True))
+
+
+def _last_activity(row: Any) -> ColumnElement[Any]:
+    """Return the last known activity; null without one."""
+    return func.greatest(row.last_used_at, row.last_experiment_at)
+
+
 ORDERS = {
     "USERNAME": Order("username"),
     "CREATED_AT": Order("username", by_column("created_at")),
+    "LAST_ACTIVITY": Order("username", lambda row, _: func.coalesce(_last_activity(row), _NEVER)),
     **orders_by_storage("username", identity=("user_id",)),
 }
 CONDITIONS = {
@@ -52,8 +62,8 @@ CONDITIONS = {
         bindparam("service_account")
     ),
 }
-"""The conditions that a user filter can set, by parameter name, besides `idle_since`."""
-IDLE_SINCE = "idle_since"
+"""The conditions that a user filter can set, by parameter name, besides those of activity."""
+IDLE_SINCE, ACTIVE_SINCE, UNKNOWN_SINCE = "idle_since", "active_since", "unknown_since"
 
 
 @compile_once
@@ -67,7 +77,7 @@ def select_licensed_users_of_reports(
 ) -> Select[Any]:
     """Select the licensed users of each report whose month is in `parent_month`.
 
-    `matching` names the `CONDITIONS` to apply, and `IDLE_SINCE`. Columns, besides those of
+    `matching` names the `CONDITIONS` to apply, and those of activity. Columns, besides those of
     `storage_columns`:
 
     - `user_id`, `username`, `email`, `role`, `suspended`, `service_account`, `present`
@@ -88,19 +98,28 @@ def select_licensed_users_of_reports(
 
 
 def _conditions(level: LevelQuery, matching: frozenset[str]) -> list[ColumnElement[bool]]:
-    conditions = {**CONDITIONS, IDLE_SINCE: user_is_idle(level)}
+    is_active, is_idle = user_is_active(ACTIVE_SINCE), user_is_idle(level)
+    is_known = or_(user_is_active(UNKNOWN_SINCE), user_is_idle(level, UNKNOWN_SINCE))
+    of_activity = {ACTIVE_SINCE: is_active, IDLE_SINCE: is_idle, UNKNOWN_SINCE: ~is_known}
+    conditions = {**CONDITIONS, **of_activity}
     return [conditions[name] for name in sorted(matching)]
 
 
-def user_is_idle(level: LevelQuery) -> ColumnElement[bool]:
+def user_is_active(since: str) -> ColumnElement[bool]:
+    """Return the condition for users who are known to have done something since a time."""
+    start = bindparam(since, type_=DateTime(timezone=True))
+    return func.coalesce(_last_activity(UserMonth) >= start, false())
+
+
+def user_is_idle(level: LevelQuery, since: str = IDLE_SINCE) -> ColumnElement[bool]:
     """Return the condition for users who are known to have done nothing since a time.
 
     Their usage must have been measured since before that time, and they must have existed.
     """
     row, measured_from = UserMonth, level.report.c.usage_measured_from
     latest = func.greatest(measured_from, row.created_at, row.last_used_at, row.last_experiment_at)
-    since = bindparam(IDLE_SINCE, type_=DateTime(timezone=True))
-    return and_(measured_from.is_not(None), latest < since)
+    start = bindparam(since, type_=DateTime(timezone=True))
+    return and_(measured_from.is_not(None), latest < start)
 
 
 @compile_once
@@ -173,5 +192,5 @@ def _columns(level: LevelQuery) -> Mapping[str, Any]:
         "sdk_used_ms": _milliseconds(flow_instant(row.sdk_used_at, report)),
         "last_used_ms": _milliseconds(row.last_used_at),
         **storage_columns(row, report),
-        "last_activity_at": func.greatest(row.last_used_at, row.last_experiment_at),
+        "last_activity_at": _last_activity(row),
     }

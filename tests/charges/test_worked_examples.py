@@ -153,6 +153,7 @@ LEVELS = """
 query ($month: Month!) {
   chargebackReport(month: $month) {
     charges { total }
+    projects { name workspace amount } formerProjects { name workspace amount }
     workspaces {
       name amount
       projects { name amount } formerProjects { name amount }
@@ -180,6 +181,8 @@ async def test_projects_and_members_add_up_to_the_workspace(finance: Finance, fe
     # 100 GB x 29 of 30 days = 19.333; 30 GB x 15 of 30 days = 3.00
     assert september == {
         "charges": {"total": "22.33"},
+        "projects": [{"name": "seg", "workspace": "vision", "amount": "19.33"}],
+        "formerProjects": [{"name": "old", "workspace": "vision", "amount": "3.00"}],
         "workspaces": [
             {
                 "name": "vision",

@@ -65,6 +65,40 @@ async def test_nobody_is_idle_since_before_usage_was_measured(
     assert await idle_users(graphql, "2026-09-03") == ["bob", "cy"]
 
 
+async def test_each_user_is_idle_active_or_unknown_since_a_day(
+    users: None, graphql: GraphQLClient
+) -> None:
+    async def find(filter_: str) -> list[int | str]:
+        order = "orderBy: LAST_ACTIVITY"
+        page = f"licensedUsersConnection(filter: {{ {filter_} }}, first: 1, {order})"
+        selection = f"users {{ {page} {{ totalCount nodes {{ username }} }} }}"
+        found = (await fetch(graphql, selection))["users"]["licensedUsersConnection"]
+        return [found["totalCount"], *(each["username"] for each in found["nodes"])]
+
+    # The longest inactive first: cy never did anything; dee is new and did nothing yet.
+    assert await find('idleSince: "2026-10-01"') == [2, "cy"]
+    assert await find('activeSince: "2026-10-01"') == [2, "eve"]
+    assert await find('unknownSince: "2026-10-01"') == [1, "dee"]
+    # Before 2 September nobody's use of the SDK was measured.
+    assert await find('idleSince: "2026-09-02"') == [0]
+    assert await find('activeSince: "2026-09-02"') == [3, "bob"]
+    assert await find('unknownSince: "2026-09-02"') == [2, "cy"]
+
+
+async def test_users_by_last_activity_continue_after_those_without_any(
+    users: None, graphql: GraphQLClient
+) -> None:
+    found: list[str] = []
+    after = ""
+    while not found or len(found) < 5:
+        page = f"licensedUsers(orderBy: LAST_ACTIVITY, first: 1{after}) {{ username }}"
+        report = await fetch(graphql, f"users {{ {page} }}")
+        found += [each["username"] for each in report["users"]["licensedUsers"]]
+        after = f', after: "{found[-1]}"'
+
+    assert found == ["cy", "dee", "bob", "eve", "ann"]
+
+
 async def test_without_measured_usage_nobody_is_idle_and_the_report_says_so(
     feed: Feed, graphql: GraphQLClient
 ) -> None:
