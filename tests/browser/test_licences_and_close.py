@@ -1,13 +1,17 @@
 """The pages Licences and Close in a real browser, on the demo organization."""
 
 import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.chromium import find_axe_violations, save_screenshot
-from tests.browser.months import month_before
-from tests.server_process import ServerProcess
+from tests.browser.months import latest_month, month_before
+from tests.conftest import event
+from tests.server_process import ServerProcess, start_keyed_server
 
 PAGES = {"/licences": "Licences", "/close": "Close"}
 
@@ -23,14 +27,44 @@ def test_licences_are_grouped_by_use_and_searched(page: Page, service: ServerPro
     expect(page.get_by_role("heading", name="In use", level=2)).to_have_count(2)
     rows = page.locator(".data-table tbody tr")
     expect(rows.first).to_be_visible()
-    days = [int(each) for each in page.locator("tbody td:nth-child(4)").all_inner_texts()]
-    assert days == sorted(days, reverse=True)
-    assert max(days) < 30
+    times = page.locator("tbody time").evaluate_all("each => each.map((time) => time.dateTime)")
+    assert times == sorted(times)
+    assert datetime.fromisoformat(times[0]) > datetime.now(UTC) - timedelta(days=31)
     save_screenshot(page, "licences")
 
     page.get_by_role("searchbox").fill("ada.admin")
     expect(rows).to_have_count(1)
     assert "group=active&q=ada.admin" in page.url
+
+
+def test_idle_seats_add_up_to_what_could_be_saved(page: Page, service: ServerProcess) -> None:
+    open_page(page, service, f"/licences?month={latest_month():%Y-%m}")
+    expect(page.locator("tbody tr").first).to_be_visible()
+    charged = [
+        Decimal(each[1:]) for each in page.locator("tbody td:nth-child(7)").all_inner_texts()
+    ]
+
+    card = page.locator(".card").first
+    expect(card.locator(".figure")).to_have_text(str(len(charged)))
+    expect(card).to_contain_text(f"€{sum(charged)} could be saved")
+
+
+def test_users_whose_use_is_not_measured_are_not_idle(browser: Browser, tmp_path: Path) -> None:
+    with start_keyed_server(tmp_path) as server:
+        context = browser.new_context()
+        page = context.new_page()
+        context.request.post(f"{server.url}/signin", form={"key": server.key}, max_redirects=0)
+        context.request.post(
+            f"{server.url}/api/events",
+            headers={"Authorization": server.key, "Content-Type": "application/cloudevents+json"},
+            data=event("user.upserted", "2026-01-01T00:00:00Z", username="ann"),
+        )
+        page.goto(f"{server.url}/licences")
+        unmeasured = "not known: no source measures the use of the platform"
+        expect(page.locator(".card").first).to_contain_text(unmeasured)
+        page.get_by_role("link", name=re.compile("^Not known 1")).click()
+        expect(page.get_by_role("row").filter(has_text="ann")).to_contain_text("not measured")
+        context.close()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from decimal import Decimal
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,17 @@ def read_column(page: Page, heading: str) -> list[str]:
     """Return a column of the table, without the total."""
     headings = page.locator(".data-table thead th").all_inner_texts()
     index = next(i for i, each in enumerate(headings) if each.startswith(heading)) + 1
-    cells = page.locator(f".data-table tbody tr > :nth-child({index})").all_inner_texts()
+    rows = ".data-table tbody tr:not(.aside)"
+    cells = page.locator(f"{rows} > :nth-child({index})").all_inner_texts()
     return [each.split("\n")[0] for each in cells]
+
+
+def press(page: Page, button: str) -> None:
+    """Press a button of the table from the keyboard and wait for the rows it reads."""
+    page.get_by_role("button", name=button).focus()
+    with page.expect_response("**/graphql"):
+        page.keyboard.press("Enter")
+    expect(page.locator(".loading")).to_have_count(0)
 
 
 def to_number(text: str) -> float:
@@ -73,14 +83,39 @@ def test_totals_equal_the_exported_csv(page: Page, service: ServerProcess) -> No
     lines = list(csv.DictReader(StringIO(exported)))
     expected = next(each for each in lines if each["Type"] == "total")
     sizes = [float(expected[each]) / 1024 for each in ("Size in MB", "Average in MB")]
+    charges = f"/api/admin/chargeback/charges?reportMonth={latest_month():%Y-%m}&format=json"
+    booked = page.context.request.get(f"{service.url}{charges}").json()
 
-    # Members, experiments, created, at the end, the month before, the average and its changes.
+    # Members, experiments, GB at the end, the month before, the average, its changes, the amount.
     total = page.locator("tfoot td").all_inner_texts()
     assert to_number(total[1]) == int(expected["Experiments"])
-    assert [to_number(total[3]), to_number(total[5])] == pytest.approx(sizes, abs=0.06)
+    assert [to_number(total[2]), to_number(total[4])] == pytest.approx(sizes, abs=0.06)
+    assert total[7] == f"€{Decimal(booked['total']):,.2f}"
     workspaces = [each["Workspace"] for each in lines if each["Type"] == "workspace"]
-    late = f"Corrections of {month_before():%B %Y}"
-    assert sorted(read_column(page, "Workspace")) == sorted([*workspaces, late])
+    assert sorted(read_column(page, "Workspace")) == sorted(workspaces)
+    notes = page.locator("tr.note th").all_inner_texts()
+    assert notes == ["Charged besides", "Corrections of closed months"]
+
+
+def test_long_lists_are_read_page_by_page(page: Page, service: ServerProcess) -> None:
+    page.goto(f"{service.url}{month_path(by='user')}")
+    expect(page.get_by_text(re.compile("^50 of 1.. users$"))).to_be_visible()
+    first = read_column(page, "User")
+    assert len(first) == 50
+
+    press(page, "Show 50 more")
+    expect(page.get_by_text(re.compile("^100 of 1.. users$"))).to_be_visible()
+    both = read_column(page, "User")
+    assert (both[:50], len(set(both))) == (first, 100)
+
+
+def test_what_no_cost_centre_pays_needs_attention(page: Page, service: ServerProcess) -> None:
+    page.goto(f"{service.url}{month_path()}")
+    unassigned = page.get_by_role("row").filter(has_text="no cost centre pays")
+    amount = unassigned.get_by_role("cell").nth(1).inner_text()
+    page.get_by_role("link", name=f"{amount} without a cost centre").click()
+
+    expect(page.locator(".lead")).to_contain_text(f"No cost centre pays {amount}")
 
 
 def test_the_table_is_searched_sorted_and_drilled_by_the_address(
@@ -88,7 +123,7 @@ def test_the_table_is_searched_sorted_and_drilled_by_the_address(
 ) -> None:
     open_page(page, service)
     page.get_by_role("searchbox", name="Search workspaces").fill("speech")
-    expect(page.get_by_text("1 of 13 workspaces")).to_be_visible()
+    expect(page.get_by_text("1 workspace matching “speech”")).to_be_visible()
     assert page.url.endswith(month_path(by="workspace", q="speech"))
 
     page.get_by_role("rowheader").get_by_role("link", name="speech").click()
@@ -96,7 +131,7 @@ def test_the_table_is_searched_sorted_and_drilled_by_the_address(
     expect(page.get_by_role("columnheader", name="Project")).to_be_visible()
     page.get_by_role("link", name="Members").click()
     expect(page.get_by_role("columnheader", name="Member")).to_be_visible()
-    page.get_by_role("button", name="Δ GB").click()
+    press(page, "Δ GB")
     expect(page.get_by_role("columnheader", name="Δ GB")).to_have_attribute(
         "aria-sort", "descending"
     )
@@ -105,7 +140,7 @@ def test_the_table_is_searched_sorted_and_drilled_by_the_address(
 
     page.go_back()
     page.go_back()
-    expect(page.get_by_text("1 of 13 workspaces")).to_be_visible()
+    expect(page.get_by_text("1 workspace matching “speech”")).to_be_visible()
     assert read_column(page, "Workspace") == ["speech"]
 
 
@@ -133,8 +168,7 @@ def test_the_page_works_from_the_keyboard(page: Page, service: ServerProcess) ->
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text(f"{month_before():%B %Y}")
 
-    page.get_by_role("button", name="Experiments").focus()
-    page.keyboard.press("Enter")
+    press(page, "Experiments")
     counts = [to_number(each) for each in read_column(page, "Experiments")]
     assert counts == sorted(counts, reverse=True)
 
@@ -142,8 +176,8 @@ def test_the_page_works_from_the_keyboard(page: Page, service: ServerProcess) ->
 def test_each_figure_shows_its_query(page: Page, service: ServerProcess) -> None:
     open_page(page, service)
     links = page.locator(".show-query")
-    # Four cards, the chart and the table.
-    assert links.count() == 6
+    # Four cards, the attention strip, the chart and the table.
+    assert links.count() == 7
 
     with page.expect_popup() as opened:
         links.last.click()

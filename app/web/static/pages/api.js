@@ -85,24 +85,24 @@ function signIn() {
 
 /**
  * Run a query, and run it again whenever its variables change. Until the new data arrives, the
- * result keeps the last data, so that the page does not jump.
+ * result keeps the last data of this query, so that the page does not jump.
  * @param {string} query
  * @param {Record<string, unknown> | null} variables  Null if they are not known yet.
  * @returns {Result<any> & { retry: () => void }}
  */
 export function useQuery(query, variables) {
   const [attempt, setAttempt] = useState(0);
-  const [result, setResult] = useState(
-    /** @type {Result<any>} */ ({ data: null, error: null, isLoading: true }),
-  );
+  const [state, setState] = useState({ query, ...EMPTY });
+  const result = state.query === query ? state : EMPTY;
   const key = variables && JSON.stringify(variables);
   useEffect(() => {
     if (!variables) return undefined;
     let isCurrent = true;
-    setResult((last) => ({ ...last, isLoading: true }));
+    const finish = (/** @type {Result<any>} */ next) => isCurrent && setState({ query, ...next });
+    setState((last) => ({ ...(last.query === query ? last : EMPTY), query, isLoading: true }));
     readQuery(query, variables).then(
-      (data) => isCurrent && setResult({ data, error: null, isLoading: false }),
-      (error) => isCurrent && setResult({ data: null, error: toText(error), isLoading: false }),
+      (data) => finish({ data, error: null, isLoading: false }),
+      (error) => finish({ data: null, error: toText(error), isLoading: false }),
     );
     return () => {
       isCurrent = false;
@@ -111,8 +111,11 @@ export function useQuery(query, variables) {
   return { ...result, retry: () => setAttempt((last) => last + 1) };
 }
 
+/** @type {Result<any>} */
+const EMPTY = { data: null, error: null, isLoading: true };
+
 /** @param {unknown} error */
-function toText(error) {
+export function toText(error) {
   return error instanceof Error ? error.message : String(error);
 }
 

@@ -42,7 +42,7 @@ function ReportPage({ path, parameters, viewer }) {
   if (!data) return null;
   if (path === "/statements") return html`<${StatementPage} months=${data.months} parameters=${parameters} />`;
   if (path === "/close") return html`<${ClosePage} months=${data.months} parameters=${parameters} reload=${reload} />`;
-  if (path === "/licences") return html`<${LicencesPage} months=${data.months} parameters=${parameters} />`;
+  if (path === "/licences") return html`<${LicencesPage} months=${data.months} parameters=${parameters} organization=${viewer.organization} />`;
   const month = /^\/months\/([^/]+)$/.exec(path)?.[1] ?? null;
   return html`<${MonthPage} month=${month} months=${data.months} parameters=${parameters} organization=${viewer.organization} />`;
 }

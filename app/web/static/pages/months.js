@@ -24,3 +24,8 @@ export function monthOf(now) {
 export function endOf(month) {
   return Date.parse(`${addMonths(month, 1)}-01T00:00:00Z`);
 }
+
+/** Return the report's end: the month's end, or now while it is running. @param {string} month */
+export function reportEnd(month) {
+  return Math.min(Date.now(), endOf(month));
+}

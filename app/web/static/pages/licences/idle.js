@@ -1,46 +1,24 @@
 // @ts-check
-// Idle seats: licensed users whose last use is too long before a month's end.
-import { endOf } from "../months.js";
+// Since when a user without activity counts as idle.
+import { reportEnd } from "../months.js";
 
 export const IDLE_DAYS = 90;
 const DAY = 86_400_000;
 
 /**
- * @typedef {object} Seat
- * @property {string} username
- * @property {string} createdAt
- * @property {string | null} lastUsedAt
- * @property {number | null} uiUsageCount  Null if no source measures the channel.
- * @property {number | null} sdkUsageCount
- */
-
-/** Whether a source reports when this user uses the platform. @param {Seat} seat */
-export function isMeasured(seat) {
-  return seat.uiUsageCount != null || seat.sdkUsageCount != null || seat.lastUsedAt != null;
-}
-
-/**
- * Return for how many days a seat has been idle at a moment; since its creation if never used.
- * @param {Seat} seat
- * @param {number} at  In milliseconds.
- */
-export function idleDays(seat, at) {
-  const since = Date.parse(seat.lastUsedAt ?? seat.createdAt);
-  return Math.max(0, Math.floor((at - since) / DAY));
-}
-
-/** Return the report end of a month: its end, or now while it is running. @param {string} month */
-export function momentOf(month) {
-  return Math.min(Date.now(), endOf(month));
-}
-
-/**
- * @param {Seat[]} seats
+ * Return the day that lies so many days before a month's end, or before now while it is running.
  * @param {string} month
  * @param {number} days
  */
-export function countIdleSeats(seats, month, days) {
-  const at = momentOf(month);
-  const idle = seats.filter((seat) => isMeasured(seat) && idleDays(seat, at) >= days);
-  return { idle: idle.length, all: seats.length };
+export function idleSince(month, days) {
+  return new Date(reportEnd(month) - days * DAY).toISOString().slice(0, 10);
+}
+
+/**
+ * Whether use was measured all the time since a day, so that idle users can be found.
+ * @param {string | null} measuredFrom
+ * @param {string} day
+ */
+export function isMeasuredSince(measuredFrom, day) {
+  return measuredFrom != null && Date.parse(measuredFrom) < Date.parse(`${day}T00:00:00Z`);
 }

@@ -1,80 +1,94 @@
 // @ts-check
 // Things to look at before the month is charged.
 import { useQuery } from "../api.js";
-import { formatCount, formatPercent } from "../format.js";
-import { countIdleSeats, IDLE_DAYS } from "../licences/idle.js";
-import { addMonths } from "../months.js";
+import { formatCount, formatMoney, formatPercent } from "../format.js";
+import { IDLE_DAYS, idleSince, isMeasuredSince } from "../licences/idle.js";
 import { html } from "../preact.js";
-import { compare } from "./compare.js";
-import { SEATS, WORKSPACES } from "./queries.js";
-import { describeCorrections, workspaceRows } from "./rows.js";
-
-/**
- * @param {{ month: string, reports?: import("./cards.js").TrendReport[], freshness: any }} properties
- */
-export function Attention({ month, reports, freshness }) {
-  const workspaces = useQuery(WORKSPACES, { month, before: addMonths(month, -1) }).data;
-  const seats = useQuery(SEATS, { month }).data;
-  const isLoading = !reports || !workspaces || !seats;
-  const items = isLoading
-    ? []
-    : [
-        ...growth(workspaces, month),
-        ...idle(seats, month),
-        ...unmeasured(reports),
-        ...corrections(workspaces),
-        ...sourceProblems(freshness),
-      ];
-  return html`<section class="attention" aria-label="Needs attention">
-    ${items.length === 0 ? html`<p class="quiet">${isLoading ? "" : "Nothing needs attention."}</p>` : html`<h2>Attention</h2>`}
-    <ul>
-      ${items.map(({ text, address }) =>
-        address ? html`<li><a href=${address}>${text}</a></li>` : html`<li><span>${text}</span></li>`,
-      )}
-    </ul>
-  </section>`;
-}
+import { Placeholder, Problem, ShowQuery } from "../ui/parts.js";
+import { isStrongGrowth } from "./cells.js";
+import { statementAddress } from "./charges-chart.js";
+import { ATTENTION, SEATS } from "./queries.js";
 
 /** @typedef {{ text: string, address?: string }} Item */
 
-const STRONG_GROWTH = 0.3;
 const MAX_NAMED = 3;
+
+/** @param {{ month: string, freshness: any }} properties */
+export function Attention({ month, freshness }) {
+  const since = idleSince(month, IDLE_DAYS);
+  const attention = useQuery(ATTENTION, { month });
+  const seats = useQuery(SEATS, { month, idleSince: since });
+  if (attention.error) return html`<${Problem} error=${attention.error} retry=${attention.retry} />`;
+  const report = attention.data?.chargebackReport;
+  const users = seats.data?.chargebackReport.users;
+  const items =
+    report && users
+      ? [
+          ...growth(report, month),
+          ...nobody(report, month),
+          ...idle(users, month, since),
+          ...counted(report),
+          ...sourceProblems(freshness),
+        ]
+      : null;
+  return html`<section class="attention" aria-label="Needs attention">
+    <h2>Attention</h2>
+    <ul>
+      ${items == null && html`<li class="quiet"><${Placeholder} width="40ch" /></li>`}
+      ${items?.length === 0 && html`<li class="quiet">Nothing: no strong growth, no idle seats, nothing unmeasured or late.</li>`}
+      ${items?.map(({ text, address }) =>
+        address ? html`<li key=${text}><a href=${address}>${text}</a></li>` : html`<li key=${text}><span>${text}</span></li>`,
+      )}
+    </ul>
+    <${ShowQuery} of="what needs attention" query=${ATTENTION} variables=${{ month }} />
+  </section>`;
+}
 
 /**
  * Return up to three workspaces that grew by more than 30 %, largest growth first.
- * @param {any} data
+ * @param {any} report
  * @param {string} month
  * @returns {Item[]}
  */
-function growth(data, month) {
-  const grown = workspaceRows(data)
-    .map((row) => ({ row, ...compare(row.value, row.before) }))
-    .filter(({ fraction }) => (fraction ?? 0) > STRONG_GROWTH)
-    .sort((one, other) => (other.absolute ?? 0) - (one.absolute ?? 0));
-  return grown.slice(0, MAX_NAMED).map(({ row, fraction }) => ({
-    text: `${row.name} grew ${formatPercent(fraction)}`,
-    address: `/months/${month}?${new URLSearchParams({ by: "project", workspace: row.name, sort: "-change" })}`,
-  }));
+function growth(report, month) {
+  /** @type {{ name: string, change: { averageSizeInMb: { percent: number | null } } }[]} */
+  const workspaces = report.workspaces;
+  return workspaces
+    .map(({ name, change }) => ({ name, percent: change.averageSizeInMb.percent }))
+    .filter(({ percent }) => isStrongGrowth(percent))
+    .slice(0, MAX_NAMED)
+    .map(({ name, percent }) => ({
+      text: `${name} grew ${formatPercent((percent ?? 0) / 100)}`,
+      address: `/months/${month}?${new URLSearchParams({ by: "project", workspace: name, sort: "-change" })}`,
+    }));
 }
 
-/** @param {any} data @param {string} month @returns {Item[]} */
-function idle(data, month) {
-  const { idle } = countIdleSeats(data.chargebackReport.users.licensedUsers, month, IDLE_DAYS);
-  if (idle === 0) return [];
-  const seats = idle === 1 ? "seat" : "seats";
-  return [{ text: `${formatCount(idle)} ${seats} idle for ${IDLE_DAYS} days`, address: `/licences?month=${month}` }];
+/** Return what no cost centre pays. @param {any} report @param {string} month @returns {Item[]} */
+function nobody({ charges }, month) {
+  /** @type {{ code: string | null, amount: string }[]} */
+  const centres = charges?.costCentres ?? [];
+  return centres
+    .filter(({ code, amount }) => code == null && Number(amount) !== 0)
+    .map(({ amount }) => ({
+      text: `${formatMoney(Number(amount), charges.currency)} without a cost centre`,
+      address: statementAddress(month, null),
+    }));
 }
 
-/** @param {any} data @returns {Item[]} */
-function corrections(data) {
-  return describeCorrections(data).map(({ text, count }) => ({ text: `${text}: ${formatCount(count)} figures` }));
-}
-
-/** @param {import("./cards.js").TrendReport[] | undefined} reports @returns {Item[]} */
-function unmeasured(reports) {
-  const count = reports?.[reports.length - 1]?.unmeasuredExperiments ?? 0;
+/** @param {any} users @param {string} month @param {string} since @returns {Item[]} */
+function idle(users, month, since) {
+  const count = users.idle.numberOfUsers;
+  const address = `/licences?month=${month}`;
+  if (!isMeasuredSince(users.usageMeasuredFrom, since)) return [{ text: "Idle seats are not known", address }];
   if (count === 0) return [];
-  return [{ text: `${formatCount(count)} ${count === 1 ? "experiment" : "experiments"} without a size` }];
+  return [{ text: `${formatCount(count)} ${count === 1 ? "seat" : "seats"} idle for ${IDLE_DAYS} days`, address }];
+}
+
+/** Return what has no size, and what came late. @param {any} report @returns {Item[]} */
+function counted({ unmeasuredExperiments: unmeasured, correctionsConnection: { totalCount } }) {
+  const sizes = `${formatCount(unmeasured)} ${unmeasured === 1 ? "experiment" : "experiments"} without a size`;
+  const late = `${formatCount(totalCount)} ${totalCount === 1 ? "correction" : "corrections"} of closed months`;
+  return [...(unmeasured > 0 ? [{ text: sizes }] : []), ...(totalCount > 0 ? [{ text: late }] : [])];
 }
 
 /** @param {any} freshness @returns {Item[]} */

@@ -2,39 +2,32 @@
 // The four main figures of a month, each with its change and a line of 13 months.
 import { Sparkline } from "../charts/sparkline.js";
 import { useQuery } from "../api.js";
-import { formatCount, formatGb, formatMoney, formatMonthName, formatPercent, formatSigned, formatWholeGb, NONE } from "../format.js";
-import { countIdleSeats, IDLE_DAYS } from "../licences/idle.js";
+import { formatCount, formatDay, formatGb, formatMoney, formatMonthName, formatSigned, formatWholeGb, NONE } from "../format.js";
+import { IDLE_DAYS, idleSince, isMeasuredSince } from "../licences/idle.js";
 import { addMonths } from "../months.js";
 import { html } from "../preact.js";
 import { Placeholder, ShowQuery } from "../ui/parts.js";
-import { compare } from "./compare.js";
-import { SEATS, TREND } from "./queries.js";
+import { formatChange } from "./cells.js";
+import { HEADLINE, SEATS } from "./queries.js";
+import { sizeChangeOf, sizeOf, toChange } from "./views.js";
 
-/**
- * @typedef {object} TrendReport
- * @property {string} reportDate
- * @property {number} totalSizeInMb
- * @property {number} numberOfExperiments
- * @property {number} numberOfWorkspaces
- * @property {number} unmeasuredExperiments
- * @property {{ numberOfUsers: number }} users
- * @property {{ currency: string, total: string } | null} charges
- */
-
+/** @typedef {import("./views.js").Change} Change */
 /**
  * @typedef {object} CardFigure
  * @property {string} name
  * @property {string} unit
- * @property {(report: TrendReport) => number | null} read
+ * @property {(report: any) => number | null} read
+ * @property {(report: any) => Change} change
  * @property {(value: number) => string} format
  * @property {(value: number) => string} difference
  */
 
 /** @type {CardFigure} */
 const STORAGE = {
-  name: "Storage at the end",
+  name: "Average storage",
   unit: "GB",
-  read: (report) => report.totalSizeInMb,
+  read: sizeOf,
+  change: sizeChangeOf,
   format: formatWholeGb,
   difference: (value) => `${formatGb(value)} GB`,
 };
@@ -44,6 +37,7 @@ const USERS = {
   name: "Licensed users",
   unit: "",
   read: (report) => report.users.numberOfUsers,
+  change: (report) => report.change.numberOfUsers,
   format: formatCount,
   difference: formatCount,
 };
@@ -53,6 +47,7 @@ const EXPERIMENTS = {
   name: "Experiments",
   unit: "",
   read: (report) => report.numberOfExperiments,
+  change: (report) => report.change.numberOfExperiments,
   format: formatCount,
   difference: formatCount,
 };
@@ -60,72 +55,76 @@ const EXPERIMENTS = {
 /** @param {string} currency @returns {CardFigure} */
 function amountIn(currency) {
   const format = (/** @type {number} */ value) => formatMoney(value, currency);
-  const read = (/** @type {TrendReport} */ report) => (report.charges ? Number(report.charges.total) : null);
-  return { name: "Amount", unit: "", read, format, difference: format };
+  return {
+    name: "Amount",
+    unit: "",
+    read: (report) => (report.amount == null ? null : Number(report.amount)),
+    change: (report) => toChange(report.change.amount),
+    format,
+    difference: format,
+  };
 }
 
-/**
- * @param {{ month: string, reports?: TrendReport[], range: { from: string, to: string } }} properties
- */
-export function Cards({ month, reports, range }) {
-  const charges = reports?.[reports.length - 1]?.charges;
-  const first = charges ? amountIn(charges.currency) : STORAGE;
+/** @param {{ month: string, report: any, trend: any[] }} properties  `report` is null while loading. */
+export function Cards({ month, report, trend }) {
+  const currency = report?.charges?.currency;
   const card = (/** @type {CardFigure} */ figure) =>
-    html`<${Card} key=${figure.name} figure=${figure} month=${month} reports=${reports} range=${range} />`;
+    html`<${Card} key=${figure.name} figure=${figure} month=${month} report=${report} trend=${trend} />`;
   return html`<section class="cards" aria-label="Figures of the month">
-    ${card(first)}${card(USERS)}<${IdleCard} month=${month} />${card(EXPERIMENTS)}
+    ${card(currency ? amountIn(currency) : STORAGE)}${card(USERS)}<${IdleCard} month=${month} />${card(EXPERIMENTS)}
   </section>`;
 }
 
 /** @param {{ month: string }} properties */
 function IdleCard({ month }) {
-  const variables = { month };
+  const variables = { month, idleSince: idleSince(month, IDLE_DAYS) };
   const { data, error } = useQuery(SEATS, variables);
-  const seats = data && countIdleSeats(data.chargebackReport.users.licensedUsers, month, IDLE_DAYS);
+  const seats = data?.chargebackReport.users;
+  const isMeasured = seats && isMeasuredSince(seats.usageMeasuredFrom, variables.idleSince);
+  const count = isMeasured ? html`<a href=${`/licences?month=${month}`}>${formatCount(seats.idle.numberOfUsers)}</a>` : NONE;
   return html`<article class="panel card">
     <h2>Idle seats</h2>
     <${ShowQuery} of="Idle seats" query=${SEATS} variables=${variables} />
-    <p class="figure">
-      ${seats ? html`<a href=${`/licences?month=${month}`}>${formatCount(seats.idle)}</a>` : error ? NONE : html`<${Placeholder} />`}
-    </p>
+    <p class="figure">${seats ? count : error ? NONE : html`<${Placeholder} />`}</p>
     <p class="change">
-      ${seats ? html`<b>${formatPercent(seats.all ? seats.idle / seats.all : 0)}</b> of ${formatCount(seats.all)} seats<br />unused for ${IDLE_DAYS} days` : (error ?? "")}
+      ${seats ? html`<${IdleText} seats=${seats} isMeasured=${isMeasured} currency=${data.chargebackReport.charges?.currency} />` : (error ?? html`<${Placeholder} width="12ch" />`)}
     </p>
   </article>`;
 }
 
-/**
- * @param {{ figure: CardFigure, month: string, reports?: TrendReport[],
- *   range: { from: string, to: string } }} properties
- */
-function Card({ figure, month, reports, range }) {
-  const values = reports?.map(figure.read) ?? [];
-  const value = values[values.length - 1];
-  const isLoading = reports == null;
+/** @param {{ seats: any, isMeasured: boolean, currency?: string }} properties */
+function IdleText({ seats, isMeasured, currency }) {
+  if (!seats.usageMeasuredFrom) return "Not measured: no source reports the use of the platform";
+  if (!isMeasured) return `Not known: use is measured since ${formatDay(seats.usageMeasuredFrom)}`;
+  const of = html`of ${formatCount(seats.people.numberOfUsers)} seats unused for ${IDLE_DAYS} days`;
+  if (!currency || seats.idle.amount == null) return of;
+  return html`${of}<br /><b>${formatMoney(Number(seats.idle.amount), currency)}</b> could be saved`;
+}
+
+/** @param {{ figure: CardFigure, month: string, report: any, trend: any[] }} properties */
+function Card({ figure, month, report, trend }) {
+  const value = report && figure.read(report);
   return html`<article class="panel card">
     <h2>${figure.name}</h2>
-    <${ShowQuery} of=${figure.name} query=${TREND} variables=${range} />
+    <${ShowQuery} of=${figure.name} query=${HEADLINE} variables=${{ month }} />
     <p class="figure">
-      ${isLoading ? html`<${Placeholder} />` : value == null ? NONE : figure.format(value)}
+      ${!report ? html`<${Placeholder} />` : value == null ? NONE : figure.format(value)}
       ${figure.unit && html`<small>${figure.unit}</small>`}
     </p>
     <p class="change">
-      ${isLoading
-        ? html`<${Placeholder} width="12ch" />`
-        : html`<${ChangeText} figure=${figure} value=${value} before=${values[values.length - 2]} month=${month} />`}
+      ${report ? html`<${ChangeText} figure=${figure} report=${report} month=${month} />` : html`<${Placeholder} width="12ch" />`}
     </p>
-    <${Sparkline} values=${values} label=${`${figure.name} over ${values.length} months`} />
+    <${Sparkline} values=${trend.map(figure.read)} label=${`${figure.name} over ${trend.length} months`} />
   </article>`;
 }
 
-/**
- * @param {{ figure: CardFigure, value: number | null, before: number | null | undefined, month: string }} properties
- */
-function ChangeText({ figure, value, before, month }) {
-  const { absolute, fraction } = compare(value, before);
-  if (absolute == null) return "The first month";
+/** @param {{ figure: CardFigure, report: any, month: string }} properties */
+function ChangeText({ figure, report, month }) {
+  if (!report.previous) return "The first month";
+  const { absolute, percent } = figure.change(report);
   const name = formatMonthName(addMonths(month, -1));
+  if (absolute == null) return `Not known for ${name}`;
   if (absolute === 0) return `As in ${name}`;
   return html`<b>${formatSigned(absolute, figure.difference)}</b>
-    ${fraction == null ? "" : ` (${formatSigned(fraction, formatPercent)})`}<br />against ${name}`;
+    ${percent == null ? "" : ` (${formatChange(percent)})`}<br />against ${name}`;
 }

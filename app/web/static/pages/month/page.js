@@ -12,7 +12,7 @@ import { Cards } from "./cards.js";
 import { ChargesChart } from "./charges-chart.js";
 import { EmptyState } from "./empty-state.js";
 import { describeStatus, MonthHead } from "./head.js";
-import { FRESHNESS, TREND } from "./queries.js";
+import { FRESHNESS, HEADLINE, TREND } from "./queries.js";
 import { StorageChart } from "./storage-chart.js";
 import { MonthTable } from "./table.js";
 
@@ -51,28 +51,28 @@ function Report({ state, months, parameters, organization }) {
   const { month } = state;
   const first = months[months.length - 1].month;
   const from = [addMonths(month, 1 - TREND_MONTHS), first].sort()[1];
-  const range = { from, to: month };
-  const trend = useQuery(TREND, range);
+  const headline = useQuery(HEADLINE, { month });
+  const trend = useQuery(TREND, { from, to: month });
   const freshness = useQuery(FRESHNESS, {});
-  /** @type {import("./cards.js").TrendReport[] | undefined} */
-  const reports = trend.data?.chargebackReports;
-  const hasCharges = reports?.[reports.length - 1]?.charges != null;
+  const report = headline.data?.chargebackReport ?? null;
+  /** @type {string | null} */
+  const currency = report?.charges?.currency ?? null;
   usePrintMargins(`${organization} · ${formatMonth(month)}`, describeStatus(state));
   useEffect(() => {
     document.title = `${formatMonth(month)} · Chargeback`;
   }, [month]);
   return html`
-    <${MonthHead} state=${state} months=${months} parameters=${parameters} freshness=${freshness.data} hasCharges=${hasCharges} />
-    ${trend.error
-      ? html`<${Problem} error=${trend.error} retry=${trend.retry} />`
-      : html`<${Cards} month=${month} reports=${reports} range=${range} />`}
-    <${Attention} month=${month} reports=${reports} freshness=${freshness.data} />
-    ${reports == null
+    <${MonthHead} state=${state} months=${months} parameters=${parameters} freshness=${freshness.data} hasCharges=${currency != null} />
+    ${headline.error
+      ? html`<${Problem} error=${headline.error} retry=${headline.retry} />`
+      : html`<${Cards} month=${month} report=${report} trend=${trend.data?.chargebackReports ?? []} />`}
+    <${Attention} month=${month} freshness=${freshness.data} />
+    ${report == null
       ? html`<section class="panel"><div class="chart"><div class="plot"></div></div></section>`
-      : hasCharges && !parameters.get("workspace")
+      : currency && !parameters.get("workspace")
         ? html`<${ChargesChart} month=${month} months=${months} parameters=${parameters} />`
-        : html`<${StorageChart} month=${month} months=${months} parameters=${parameters} />`}
-    ${reports && html`<${MonthTable} state=${state} parameters=${parameters} hasCharges=${hasCharges} />`}
+        : html`<${StorageChart} state=${state} months=${months} parameters=${parameters} />`}
+    ${report && html`<${MonthTable} month=${month} parameters=${parameters} currency=${currency} />`}
   `;
 }
 

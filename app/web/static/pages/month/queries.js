@@ -12,34 +12,70 @@ query Freshness {
   sources { name lastRun { outcome finishedAt skippedCount } }
 }`;
 
+export const HEADLINE = `
+query Headline($month: Month!) {
+  chargebackReport(month: $month) {
+    averageSizeInMb
+    totalSizeInMb
+    numberOfExperiments
+    users { numberOfUsers }
+    amount
+    charges { currency }
+    change {
+      averageSizeInMb { absolute percent }
+      totalSizeInMb { absolute percent }
+      numberOfExperiments { absolute percent }
+      numberOfUsers { absolute percent }
+      amount { absolute percent }
+    }
+    previous { reportDate }
+  }
+}`;
+
 export const TREND = `
 query Trend($from: Month!, $to: Month!) {
   chargebackReports(from: $from, to: $to) {
     reportDate
+    averageSizeInMb
     totalSizeInMb
     numberOfExperiments
-    numberOfWorkspaces
-    unmeasuredExperiments
     users { numberOfUsers }
-    charges { currency total }
+    amount
   }
 }`;
 
 export const LARGEST = `
-query LargestWorkspaces($month: Month!) {
+query LargestWorkspaces($month: Month!, $orderBy: WorkspaceOrder!) {
   chargebackReport(month: $month) {
-    workspaces(first: 5, orderBy: SIZE) { name }
+    workspaces(first: 5, orderBy: $orderBy) { name }
   }
 }`;
 
 export const SEATS = `
-query Seats($month: Month!) {
+query Seats($month: Month!, $idleSince: Date!) {
   chargebackReport(month: $month) {
+    charges { currency }
     users {
-      licensedUsers(filter: { serviceAccount: false, suspended: false }) {
-        username createdAt lastUsedAt uiUsageCount sdkUsageCount
+      usageMeasuredFrom
+      people: subtotal(filter: { serviceAccount: false, suspended: false }) { numberOfUsers }
+      idle: subtotal(filter: { serviceAccount: false, suspended: false, idleSince: $idleSince }) {
+        numberOfUsers
+        amount
       }
     }
+  }
+}`;
+
+export const ATTENTION = `
+query Attention($month: Month!) {
+  chargebackReport(month: $month) {
+    unmeasuredExperiments
+    workspaces(first: 20, orderBy: GROWTH) {
+      name
+      change { averageSizeInMb { percent } }
+    }
+    correctionsConnection(first: 0) { totalCount }
+    charges { currency costCentres { code amount } }
   }
 }`;
 
@@ -52,99 +88,160 @@ query ChargesByMonth($from: Month!, $to: Month!) {
 }`;
 
 export const COST_CENTRES = `
-query CostCentres($month: Month!, $before: Month!) {
-  report: chargebackReport(month: $month) {
-    charges { currency total corrections costCentres { code name amount } }
-  }
-  before: chargebackReport(month: $before) {
-    charges { currency total costCentres { code name amount } }
+query CostCentres($month: Month!) {
+  chargebackReport(month: $month) {
+    charges {
+      currency
+      total
+      corrections
+      costCentres { code name amount previous { amount } change { absolute percent } }
+    }
+    previous { amount }
+    change { amount { absolute percent } }
   }
 }`;
 
-const SIZES = "averageSizeInMb totalSizeInMb";
-const FIGURES = `numberOfExperiments experimentsCreated ${SIZES}`;
+const PAGE = "first: $first, after: $after, orderBy: $orderBy, direction: $direction";
+const NAMED = `${PAGE}, filter: { nameContains: $q }`;
+const ABOUT_PAGE = "pageInfo { hasNextPage endCursor } totalCount";
+const PARAMETERS = "$month: Month!, $first: Int!, $after: String, $direction: Direction!";
+const CHANGE = "averageSizeInMb { absolute percent } totalSizeInMb { absolute percent }";
+const FIGURES = `numberOfExperiments averageSizeInMb totalSizeInMb
+      previous { averageSizeInMb totalSizeInMb }`;
+const ITEM = `${FIGURES}
+      amount
+      change { presence ${CHANGE} }`;
+const TOTAL = `${FIGURES}
+    change { ${CHANGE} }`;
+const REPORT_TOTAL = `${TOTAL}
+    amount
+    charges { corrections rates { code name measure amount } }
+    correctionsConnection(first: 0) { totalCount }`;
 
 export const WORKSPACES = `
-query Workspaces($month: Month!, $before: Month!) {
-  report: chargebackReport(month: $month) {
-    numberOfExperiments
-    totalSizeInMb
-    workspaces { workspaceId name numberOfMembers ${FIGURES} }
-    formerWorkspaces { workspaceId name numberOfMembers ${FIGURES} }
-    corrections { originMonth figure amount workspace }
+query Workspaces(${PARAMETERS}, $orderBy: WorkspaceOrder!, $q: String) {
+  chargebackReport(month: $month) {
+    workspacesConnection(${NAMED}) {
+      nodes {
+      workspaceId name numberOfMembers
+      ${ITEM}
+      }
+      ${ABOUT_PAGE}
+    }
   }
-  before: chargebackReport(month: $before) {
-    totalSizeInMb
-    workspaces { name ${SIZES} }
-    formerWorkspaces { name ${SIZES} }
+}`;
+
+export const WORKSPACES_TOTAL = `
+query WorkspacesTotal($month: Month!) {
+  chargebackReport(month: $month) {
+    ${REPORT_TOTAL}
+    formerWorkspaces {
+      workspaceId name numberOfMembers
+      ${ITEM}
+    }
   }
 }`;
 
 export const PROJECTS = `
-query Projects($month: Month!, $before: Month!) {
-  report: chargebackReport(month: $month) {
-    numberOfExperiments
-    totalSizeInMb
-    workspaces {
-      name
-      projects { projectId name ${FIGURES} }
-      formerProjects { projectId name ${FIGURES} }
+query Projects(${PARAMETERS}, $orderBy: ProjectOrder!, $q: String) {
+  chargebackReport(month: $month) {
+    projectsConnection(${NAMED}) {
+      nodes {
+      projectId name workspace
+      ${ITEM}
+      }
+      ${ABOUT_PAGE}
     }
-    formerWorkspaces { name formerProjects { projectId name ${FIGURES} } }
   }
-  before: chargebackReport(month: $before) {
-    totalSizeInMb
-    workspaces { name projects { name ${SIZES} } formerProjects { name ${SIZES} } }
+}`;
+
+export const PROJECTS_TOTAL = `
+query ProjectsTotal($month: Month!) {
+  chargebackReport(month: $month) {
+    ${REPORT_TOTAL}
+    formerProjects {
+      projectId name workspace
+      ${ITEM}
+    }
   }
 }`;
 
 export const USERS = `
-query Users($month: Month!, $before: Month!) {
-  report: chargebackReport(month: $month) {
-    numberOfExperiments
-    totalSizeInMb
+query Users(${PARAMETERS}, $orderBy: UserOrder!, $q: String) {
+  chargebackReport(month: $month) {
     users {
-      licensedUsers { username email suspended serviceAccount deletedAt lastUsedAt ${FIGURES} }
+      licensedUsersConnection(${PAGE}, filter: { usernameContains: $q }) {
+        nodes {
+        username suspended serviceAccount deletedAt
+        ${ITEM}
+        }
+        ${ABOUT_PAGE}
+      }
     }
   }
-  before: chargebackReport(month: $before) {
-    totalSizeInMb
-    users { licensedUsers { username ${SIZES} } }
+}`;
+
+export const USERS_TOTAL = `
+query UsersTotal($month: Month!) {
+  chargebackReport(month: $month) {
+    ${REPORT_TOTAL}
   }
 }`;
 
 export const WORKSPACE_PROJECTS = `
-query WorkspaceProjects($month: Month!, $before: Month!, $workspace: String!) {
-  report: chargebackReport(month: $month) {
+query WorkspaceProjects(${PARAMETERS}, $orderBy: ProjectOrder!, $q: String, $workspace: String!) {
+  chargebackReport(month: $month) {
     workspace(name: $workspace) {
-      ${FIGURES}
-      projects { projectId name ${FIGURES} }
-      formerProjects { projectId name ${FIGURES} }
+      projectsConnection(${NAMED}) {
+        nodes {
+        projectId name
+        ${ITEM}
+        }
+        ${ABOUT_PAGE}
+      }
     }
   }
-  before: chargebackReport(month: $before) {
+}`;
+
+export const WORKSPACE_PROJECTS_TOTAL = `
+query WorkspaceProjectsTotal($month: Month!, $workspace: String!) {
+  chargebackReport(month: $month) {
     workspace(name: $workspace) {
-      ${SIZES}
-      projects { name ${SIZES} }
-      formerProjects { name ${SIZES} }
+      ${TOTAL}
+      amount
+      formerProjects {
+        projectId name
+        ${ITEM}
+      }
     }
   }
 }`;
 
 export const WORKSPACE_MEMBERS = `
-query WorkspaceMembers($month: Month!, $before: Month!, $workspace: String!) {
-  report: chargebackReport(month: $month) {
+query WorkspaceMembers(${PARAMETERS}, $orderBy: MemberOrder!, $workspace: String!) {
+  chargebackReport(month: $month) {
     workspace(name: $workspace) {
-      ${FIGURES}
-      members { userName email ${FIGURES} user { lastUsedAt suspended serviceAccount } }
-      formerMembers { userName email ${FIGURES} }
+      membersConnection(${PAGE}) {
+        nodes {
+        userName user { suspended serviceAccount }
+        ${ITEM}
+        }
+        ${ABOUT_PAGE}
+      }
     }
   }
-  before: chargebackReport(month: $before) {
+}`;
+
+export const WORKSPACE_MEMBERS_TOTAL = `
+query WorkspaceMembersTotal($month: Month!, $workspace: String!) {
+  chargebackReport(month: $month) {
     workspace(name: $workspace) {
-      ${SIZES}
-      members { userName ${SIZES} }
-      formerMembers { userName ${SIZES} }
+      ${TOTAL}
+      amount
+      formerMembers {
+        userName
+        ${ITEM}
+      }
     }
   }
 }`;
@@ -156,14 +253,15 @@ query WorkspaceMembers($month: Month!, $before: Month!, $workspace: String!) {
 export function chartQuery(count) {
   const indexes = Array.from({ length: count }, (_, index) => index);
   const parameters = indexes.map((index) => `, $name${index}: String!`).join("");
+  const sizes = "averageSizeInMb totalSizeInMb";
   const workspaces = indexes
-    .map((index) => `    workspace${index}: workspace(name: $name${index}) { totalSizeInMb }\n`)
+    .map((index) => `    workspace${index}: workspace(name: $name${index}) { ${sizes} }\n`)
     .join("");
   return `
 query StorageByMonth($from: Month!, $to: Month!${parameters}) {
   chargebackReports(from: $from, to: $to) {
     reportDate
-    totalSizeInMb
+    ${sizes}
 ${workspaces}  }
 }`;
 }

@@ -1,5 +1,5 @@
 // @ts-check
-// A chart of 13 months of storage: the month's five largest workspaces, and all others.
+// A chart of 13 months of average storage: the month's five largest workspaces, and all others.
 import { useQuery } from "../api.js";
 import { StackedMonths } from "../charts/stacked-months.js";
 import { formatGb, formatMonth, formatPercent, formatShortMonth, formatWholeGb, MB_PER_GB } from "../format.js";
@@ -9,12 +9,14 @@ import { Problem, ShowQuery } from "../ui/parts.js";
 import { monthAddress } from "./head.js";
 import { TREND_MONTHS } from "./page.js";
 import { chartQuery, LARGEST } from "./queries.js";
+import { sizeOf } from "./views.js";
 
 /**
- * @param {{ month: string, months: import("./page.js").ReportMonth[], parameters: URLSearchParams }} properties
+ * @param {{ state: import("./page.js").ReportMonth, months: import("./page.js").ReportMonth[], parameters: URLSearchParams }} properties
  */
-export function StorageChart({ month, months, parameters }) {
-  const largest = useQuery(LARGEST, { month });
+export function StorageChart({ state, months, parameters }) {
+  const { month } = state;
+  const largest = useQuery(LARGEST, { month, orderBy: state.importedFrom ? "SIZE" : "AVERAGE_SIZE" });
   /** @type {string[] | undefined} */
   const names = largest.data?.chargebackReport.workspaces.map((/** @type {any} */ each) => each.name);
   const range = rangeAround(month, months);
@@ -24,7 +26,7 @@ export function StorageChart({ month, months, parameters }) {
   const error = largest.error ?? chart.error;
   return html`<section class="panel" aria-labelledby="chart-title">
     <div class="panel-head">
-      <h2 id="chart-title">Storage at the month's end, by workspace</h2>
+      <h2 id="chart-title">Average storage by workspace</h2>
       <span class="quiet">GB · the five largest of ${formatMonth(month)}</span>
       <span class="end">${variables && html`<${ShowQuery} of="the chart" query=${query} variables=${variables} />`}</span>
     </div>
@@ -80,8 +82,8 @@ function Chart({ month, names, reports, parameters }) {
  * @param {string} current
  */
 function toColumn(report, count, current) {
-  const named = Array.from({ length: count }, (_, index) => report[`workspace${index}`]?.totalSizeInMb ?? 0);
-  const total = report.totalSizeInMb;
+  const named = Array.from({ length: count }, (_, index) => sizeOf(report[`workspace${index}`] ?? { totalSizeInMb: 0 }));
+  const total = sizeOf(report);
   const rest = Math.max(0, total - named.reduce((sum, value) => sum + value, 0));
   return { month: report.reportDate, total, values: [...named, rest], isRunning: report.reportDate === current };
 }

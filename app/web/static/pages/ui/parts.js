@@ -1,7 +1,8 @@
 // @ts-check
 // Components that several pages use.
 import { graphiqlAddress } from "../api.js";
-import { html } from "../preact.js";
+import { html, useEffect, useState } from "../preact.js";
+import { navigate, withParameters } from "../router.js";
 
 /**
  * A link that opens the query behind a figure in GraphiQL.
@@ -55,4 +56,38 @@ export function Share({ fraction, text }) {
     <span class="track"><span class="fill" style=${{ width }}></span></span>
     <span class="number">${text}</span>
   </span>`;
+}
+
+const SKELETON_ROWS = 8;
+
+/** A table whose rows are still loading. @param {{ head: any, columns: number }} properties */
+export function SkeletonRows({ head, columns }) {
+  return html`<div class="scroll" aria-busy="true">
+    <table class="data-table">
+      ${head}
+      <tbody>
+        ${Array.from({ length: SKELETON_ROWS }, (_, row) => html`<tr key=${row} class="skeleton"><td colspan=${columns}><${Placeholder} width=${`${90 - row * 7}%`} /></td></tr>`)}
+      </tbody>
+    </table>
+    <p class="table-foot" role="status">Loading …</p>
+  </div>`;
+}
+
+const SEARCH_PAUSE_MILLISECONDS = 250;
+
+/**
+ * A search field. Its text becomes the parameter `q` of the address once the reader pauses.
+ * @param {{ label: string, value: string }} properties
+ */
+export function Search({ label, value }) {
+  const [text, setText] = useState(value);
+  useEffect(() => setText(value), [value]);
+  useEffect(() => {
+    if (text === value) return undefined;
+    const search = () => navigate(withParameters({ q: text }), { replace: true });
+    const timer = setTimeout(search, SEARCH_PAUSE_MILLISECONDS);
+    return () => clearTimeout(timer);
+  }, [text]);
+  const change = (/** @type {any} */ event) => setText(event.target.value);
+  return html`<input class="field" type="search" placeholder=${label} aria-label=${label} value=${text} onInput=${change} />`;
 }
