@@ -14,6 +14,7 @@ from bench.latency import measure_latency
 from bench.load import measure_load
 from bench.machine import describe_machine, read_versions
 from bench.measure import compare
+from bench.pages import measure_pages
 from bench.postgraphile import install
 from bench.record import format_results, save
 from bench.scaling import measure_growth
@@ -21,7 +22,17 @@ from bench.startup import measure_serve, measure_startup
 from bench.store import Store, benchmark_store, say
 from bench.targets import Results
 
-PARTS = ("startup", "reports", "charges", "load", "execution", "latency", "feed", "growth")
+PARTS = (
+    "startup",
+    "reports",
+    "charges",
+    "load",
+    "execution",
+    "latency",
+    "pages",
+    "feed",
+    "growth",
+)
 
 
 def _parse_options() -> argparse.Namespace:
@@ -116,6 +127,10 @@ async def _measure_latency(results: Results, store: Store, options: Any) -> None
     results.latency = await measure_latency(store, options.latency_seconds)
 
 
+async def _measure_pages(results: Results, store: Store, options: Any) -> None:
+    results.pages = await measure_pages(store, options.rounds)
+
+
 async def _measure_feed(results: Results, _: Store, options: Any) -> None:
     results.feed = await measure_feed(options.feed_seconds)
 
@@ -131,6 +146,7 @@ _PARTS = {
     "load": _measure_load,
     "execution": _measure_execution,
     "latency": _measure_latency,
+    "pages": _measure_pages,
     "feed": _measure_feed,
     "growth": _measure_growth,
 }

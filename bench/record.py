@@ -33,6 +33,8 @@ def format_results(results: Results) -> str:
         parts += ["### The feed over HTTP", _format_feed(results)]
     if results.latency:
         parts += ["### Health checks every 10 ms", _format_latency(results)]
+    if results.pages:
+        parts += ["### The queries of the page Month", _format_pages(results)]
     parts += ["### Targets", _format_targets(list_targets(results))]
     return "\n\n".join(parts) + "\n"
 
@@ -159,6 +161,22 @@ def _format_latency(results: Results) -> str:
     )
 
 
+def _format_pages(results: Results) -> str:
+    slowest_first = sorted(results.pages.items(), key=lambda item: -item[1].median)
+    return _format_table(
+        ("query", "first ms", "median ms", "max"),
+        [
+            (
+                name,
+                f"{timing.seconds[0] * 1e3:.1f}",
+                f"{timing.median * 1e3:.1f}",
+                f"{max(timing.seconds) * 1e3:.1f}",
+            )
+            for name, timing in slowest_first
+        ],
+    )
+
+
 def _format_targets(targets: Sequence[Target]) -> str:
     head = ("target", "measured", "limit", "reached")
     return _format_table(
@@ -211,6 +229,7 @@ def _to_record(results: Results) -> dict[str, Any]:
             for name, measured in results.execution.items()
         },
         "feed": [measured.to_record() for measured in results.feed],
+        "pages": {name: timing.to_record() for name, timing in results.pages.items()},
         "latency": {name: measured.to_record() for name, measured in results.latency.items()},
     }
 

@@ -11,7 +11,7 @@ from bench.execution import Execution
 from bench.feed import FeedMeasurement
 from bench.latency import Latency
 from bench.load import Loads
-from bench.measure import Timings
+from bench.measure import Timing, Timings
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class Results:
         growth: The product's timings, by scale of the organization.
         startup: The CPU seconds of quick commands.
         serve_seconds: The time until the service is ready.
+        pages: The timings of the queries of the page Month.
     """
 
     timings: dict[str, Timings]
@@ -58,6 +59,7 @@ class Results:
     latency: Mapping[str, Latency]
     startup: Mapping[str, float] = field(default_factory=dict)
     serve_seconds: float | None = None
+    pages: Mapping[str, Timing] = field(default_factory=dict)
 
 
 def list_targets(results: Results) -> list[Target]:
@@ -72,6 +74,7 @@ def list_targets(results: Results) -> list[Target]:
         *_feed_targets(results.feed),
         *_latency_targets(results.latency),
         *_startup_targets(results.startup, results.serve_seconds),
+        *_page_targets(results.pages),
     ]
 
 
@@ -204,3 +207,11 @@ def _startup_targets(
             yield Target(f"CPU of {name}, {startup.NOTHING} = 1", ratio, 8)
     if serve_seconds is not None:
         yield Target("seconds until chargeback serve is ready", serve_seconds, 1.5)
+
+
+def _page_targets(pages: Mapping[str, Timing]) -> Iterator[Target]:
+    if pages:
+        slowest = max(timing.median for timing in pages.values())
+        yield Target(
+            "slowest query of the first view of the page Month, in ms", slowest * 1e3, 100
+        )
