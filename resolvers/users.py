@@ -105,19 +105,22 @@ async def user_subtotals_of_reports(
 
     Columns: `number_of_users`; `amount`: null when nothing is charged in the month.
     """
-    columns = Selection({AMOUNT} if AMOUNT in selection else {TOTAL_COUNT})
-    page = Page() if AMOUNT in selection else Page(first=0, is_counted=True)
+    is_charged = AMOUNT in selection and any(
+        [await charges_of_report(context, report) is not None for report in reports]
+    )
+    page = Page() if is_charged else Page(first=0, is_counted=True)
+    columns = Selection({AMOUNT} if is_charged else {TOTAL_COUNT})
     found = await licensed_users_of_reports(
         context, reports, columns, matching=matching, page=page
     )
     groups: list[Sequence[Row]] = []
     for report, rows in zip(reports, found.groups, strict=True):
-        if AMOUNT not in selection:
+        if not is_charged:
             groups.append([(rows[0][found.columns[TOTAL_COUNT]], None)])
             continue
-        is_charged = await charges_of_report(context, report) is not None
+        charges = await charges_of_report(context, report)
         amounts = (row[found.columns[AMOUNT]] for row in rows)
-        groups.append([(len(rows), sum(amounts, Decimal()) if is_charged else None)])
+        groups.append([(len(rows), sum(amounts, Decimal()) if charges else None)])
     return Grouped({"number_of_users": 0, AMOUNT: 1}, groups)
 
 

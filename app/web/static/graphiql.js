@@ -1,6 +1,7 @@
 // Start GraphiQL on this service's endpoint, with the session's cookie.
 "use strict";
 
+const isNarrow = matchMedia("(max-width: 720px)").matches;
 const signedOut = document.getElementById("signed-out");
 
 async function post(request, options) {
@@ -33,6 +34,7 @@ function toErrorResult(message) {
 }
 
 async function fetcher(request, options) {
+  if (request.operationName !== "IntrospectionQuery") document.body.classList.add("answered");
   try {
     return await post(request, options);
   } catch {
@@ -91,7 +93,7 @@ async function start() {
     fetcher,
     defaultTabs: await chooseTabs(),
     defaultQuery: "# Ctrl-Space completes names.\n\n",
-    defaultEditorToolsVisibility: "variables",
+    defaultEditorToolsVisibility: isNarrow ? false : "variables",
     inputValueDeprecation: true,
     schemaDescription: true,
     shouldPersistHeaders: false,
