@@ -49,14 +49,17 @@ def test_idle_seats_add_up_to_what_could_be_saved(page: Page, service: ServerPro
     expect(card).to_contain_text(f"€{sum(charged)} could be saved")
 
 
-def test_users_whose_use_is_not_measured_are_not_idle(browser: Browser, tmp_path: Path) -> None:
+def test_what_is_not_measured_is_not_idle_and_what_nobody_pays_is_shown(
+    browser: Browser, tmp_path: Path
+) -> None:
     with start_keyed_server(tmp_path) as server:
+        headers = {"Authorization": server.key, "Content-Type": "application/cloudevents+json"}
         context = browser.new_context()
         page = context.new_page()
         context.request.post(f"{server.url}/signin", form={"key": server.key}, max_redirects=0)
         context.request.post(
             f"{server.url}/api/events",
-            headers={"Authorization": server.key, "Content-Type": "application/cloudevents+json"},
+            headers=headers,
             data=event("user.upserted", "2026-01-01T00:00:00Z", username="ann"),
         )
         page.goto(f"{server.url}/licences")
@@ -64,6 +67,12 @@ def test_users_whose_use_is_not_measured_are_not_idle(browser: Browser, tmp_path
         expect(page.locator(".card").first).to_contain_text(unmeasured)
         page.get_by_role("link", name=re.compile("^Not known 1")).click()
         expect(page.get_by_role("row").filter(has_text="ann")).to_contain_text("not measured")
+
+        used = event("usage.recorded", "2026-02-01T00:00:00Z", username="Ann", channel="ui")
+        context.request.post(f"{server.url}/api/events", headers=headers, data=used)
+        page.goto(f"{server.url}/months/2026-02")
+        nobody = page.get_by_role("link", name="1 user without a licence (Ann, probably ann)")
+        expect(nobody).to_be_visible()
         context.close()
 
 

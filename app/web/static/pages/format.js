@@ -53,6 +53,15 @@ export function formatMoney(amount, currency) {
 }
 
 /**
+ * Return the smallest amount that is not shown as 0: half the currency's minor unit.
+ * @param {string} currency
+ */
+export function halfMinorUnit(currency) {
+  const { maximumFractionDigits = 2 } = new Intl.NumberFormat(LOCALE, { style: "currency", currency }).resolvedOptions();
+  return 0.5 * 10 ** -maximumFractionDigits;
+}
+
+/**
  * Format the price of one unit with all its decimals, of which a price has at most ten.
  * @param {number} price
  * @param {string} currency

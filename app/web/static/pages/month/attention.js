@@ -1,15 +1,15 @@
 // @ts-check
 // Things to look at before the month is charged.
-import { useQuery } from "../api.js";
+import { graphiqlAddress, useQuery } from "../api.js";
 import { formatCount, formatMoney, formatPercent } from "../format.js";
 import { IDLE_DAYS, idleSince, isMeasuredSince } from "../licences/idle.js";
 import { html } from "../preact.js";
 import { Placeholder, Problem, ShowQuery } from "../ui/parts.js";
 import { isStrongGrowth } from "./cells.js";
 import { statementAddress } from "./charges-chart.js";
-import { ATTENTION, SEATS } from "./queries.js";
+import { ATTENTION, SEATS, UNLICENSED } from "./queries.js";
 
-/** @typedef {{ text: string, address?: string }} Item */
+/** @typedef {{ text: string, address?: string, isQuery?: boolean }} Item  `isQuery`: the address opens GraphiQL. */
 
 const MAX_NAMED = 3;
 
@@ -25,7 +25,8 @@ export function Attention({ month, freshness }) {
     report && users
       ? [
           ...growth(report, month),
-          ...nobody(report, month),
+          ...withoutCostCentre(report, month),
+          ...withoutLicence(report, month),
           ...idle(users, month, since),
           ...counted(report),
           ...sourceProblems(freshness),
@@ -36,8 +37,8 @@ export function Attention({ month, freshness }) {
     <ul>
       ${items == null && html`<li class="quiet"><${Placeholder} width="40ch" /></li>`}
       ${items?.length === 0 && html`<li class="quiet">Nothing: no strong growth, no idle seats, nothing unmeasured or late.</li>`}
-      ${items?.map(({ text, address }) =>
-        address ? html`<li key=${text}><a href=${address}>${text}</a></li>` : html`<li key=${text}><span>${text}</span></li>`,
+      ${items?.map(({ text, address, isQuery }) =>
+        address ? html`<li key=${text}><a href=${address} target=${isQuery ? "_blank" : null} rel=${isQuery ? "noopener" : null}>${text}</a></li>` : html`<li key=${text}><span>${text}</span></li>`,
       )}
     </ul>
     <${ShowQuery} of="what needs attention" query=${ATTENTION} variables=${{ month }} />
@@ -63,8 +64,25 @@ function growth(report, month) {
     }));
 }
 
+/**
+ * Return the uses of users without a licence, which nobody is charged for; with names while they are few.
+ * @param {any} report
+ * @param {string} month
+ * @returns {Item[]}
+ */
+function withoutLicence({ chargedToNobody: uses, charges }, month) {
+  if (uses.numberOfUsers === 0) return [];
+  const count = `${formatCount(uses.numberOfUsers)} ${uses.numberOfUsers === 1 ? "user" : "users"} without a licence`;
+  /** @type {{ username: string, similarUsername: string | null }[]} */
+  const users = uses.users;
+  const names = users.map(({ username, similarUsername }) => (similarUsername ? `${username}, probably ${similarUsername}` : username));
+  const who = uses.numberOfUsers <= users.length ? ` (${names.join("; ")})` : "";
+  const amount = uses.amount == null ? "" : `: ${formatMoney(Number(uses.amount), charges.currency)} charged to nobody`;
+  return [{ text: `${count}${who}${amount}`, address: graphiqlAddress(UNLICENSED, { month }), isQuery: true }];
+}
+
 /** Return what no cost centre pays. @param {any} report @param {string} month @returns {Item[]} */
-function nobody({ charges }, month) {
+function withoutCostCentre({ charges }, month) {
   /** @type {{ code: string | null, amount: string }[]} */
   const centres = charges?.costCentres ?? [];
   return centres

@@ -2,7 +2,7 @@
 // A chart of 13 months of charges: the five cost centres that pay most in this month, and all others.
 import { useQuery } from "../api.js";
 import { StackedMonths } from "../charts/stacked-months.js";
-import { formatCount, formatMoney, formatMonth, formatPercent, formatShortMonth } from "../format.js";
+import { formatCount, formatMoney, formatMonth, formatPercent, formatShortMonth, halfMinorUnit } from "../format.js";
 import { monthOf } from "../months.js";
 import { html } from "../preact.js";
 import { Problem, ShowQuery } from "../ui/parts.js";
@@ -49,7 +49,8 @@ function Chart({ month, reports, parameters }) {
     { name: "All others", style: "series-other", address: () => null },
   ];
   const current = monthOf(Date.now());
-  const columns = reports.map((report) => toColumn(report, named, current));
+  const smallest = halfMinorUnit(charges.currency);
+  const columns = reports.map((report) => toColumn(report, named, current, smallest));
   if (columns.every((column) => column.values[named.length] === 0)) series.pop();
   const money = (/** @type {number} */ value) => formatMoney(value, charges.currency);
   const texts = {
@@ -79,11 +80,12 @@ export function statementAddress(month, code) {
  * @param {Report} report
  * @param {CostCentre[]} named
  * @param {string} current
+ * @param {number} smallest  A smaller rest is an error of binary fractions.
  */
-function toColumn({ reportDate, charges }, named, current) {
+function toColumn({ reportDate, charges }, named, current, smallest) {
   const amounts = new Map(charges?.costCentres.map((each) => [each.code, Number(each.amount)]));
   const values = named.map((each) => Math.max(0, amounts.get(each.code) ?? 0));
   const total = Number(charges?.total ?? 0);
   const rest = Math.max(0, total - values.reduce((sum, value) => sum + value, 0));
-  return { month: reportDate, total, values: [...values, rest < 0.005 ? 0 : rest], isRunning: reportDate === current };
+  return { month: reportDate, total, values: [...values, rest < smallest ? 0 : rest], isRunning: reportDate === current };
 }

@@ -76,6 +76,20 @@ query Attention($month: Month!) {
     }
     correctionsConnection(first: 0) { totalCount }
     charges { currency costCentres { code amount } }
+    chargedToNobody { numberOfUsers amount users(first: 3) { username similarUsername } }
+  }
+}`;
+
+export const UNLICENSED = `
+query ChargedToNobody($month: Month!) {
+  chargebackReport(month: $month) {
+    chargedToNobody {
+      numberOfUsers
+      uiUsageCount
+      sdkUsageCount
+      amount
+      users(first: 100) { username uiUsageCount sdkUsageCount amount similarUsername }
+    }
   }
 }`;
 

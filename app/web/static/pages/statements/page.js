@@ -9,6 +9,7 @@ import {
   formatPrice,
   formatQuantity,
   formatSigned,
+  halfMinorUnit,
   NONE,
 } from "../format.js";
 import { addMonths, isMonth, monthOf } from "../months.js";
@@ -145,16 +146,17 @@ function Statement({ statement, before, variables, canExplain }) {
   const lines = compareLines(statement.lines, before?.lines ?? []);
   const total = Number(statement.total);
   return html`
-    <${Headline} name=${costCentre ? name : null} total=${total} month=${month} before=${earlier} lines=${lines} money=${money} />
+    <${Headline} name=${costCentre ? name : null} total=${total} month=${month} before=${earlier} lines=${lines} money=${money} smallest=${halfMinorUnit(currency)} />
     <${Lines} lines=${lines} total=${total} before=${earlier} month=${month} money=${money} currency=${currency} variables=${variables} canExplain=${canExplain} />
   `;
 }
 
 /**
  * @param {{ name: string | null, total: number, month: string, before: number | null,
- *   lines: import("./lines.js").StatementLine[], money: (value: number) => string }} properties
+ *   lines: import("./lines.js").StatementLine[], money: (value: number) => string, smallest: number }} properties
+ *   `smallest` is half the currency's minor unit.
  */
-function Headline({ name, total, month, before, lines, money }) {
+function Headline({ name, total, month, before, lines, money, smallest }) {
   const last = formatMonthName(addMonths(month, -1));
   const changed = [...lines].sort((one, other) => Math.abs(other.change) - Math.abs(one.change)).slice(0, 4);
   return html`<section class="panel statement" aria-label="Summary">
@@ -162,21 +164,21 @@ function Headline({ name, total, month, before, lines, money }) {
       ${name ? html`<b>${name}</b> is charged` : html`<b>No cost centre</b> pays`}
       <b> ${money(total)}</b> for ${formatMonth(month)}${before == null
         ? ", and nothing in the month before."
-        : html`, ${describeDifference(total - before, money)} ${last}.`}
+        : html`, ${describeDifference(total - before, money, smallest)} ${last}.`}
     </p>
     ${before != null &&
     html`<p>What changed most:</p>
       <ul class="changes">
         ${changed
-          .filter((each) => Math.abs(each.change) >= 0.005)
+          .filter((each) => Math.abs(each.change) >= smallest)
           .map((each) => html`<li key=${each.key}><b class="number">${formatSigned(each.change, money)}</b><span>${describeChange(each)}</span></li>`)}
       </ul>`}
   </section>`;
 }
 
-/** @param {number} difference @param {(value: number) => string} money */
-function describeDifference(difference, money) {
-  if (Math.abs(difference) < 0.005) return "as much as in";
+/** @param {number} difference @param {(value: number) => string} money @param {number} smallest */
+function describeDifference(difference, money, smallest) {
+  if (Math.abs(difference) < smallest) return "as much as in";
   return html`<b>${money(Math.abs(difference))} ${difference > 0 ? "more" : "less"}</b> than in`;
 }
 
