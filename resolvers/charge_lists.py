@@ -10,6 +10,7 @@ from uuid import UUID
 from app.db.report_windows import ReportWindow
 from app.domain.changes import to_percent
 from app.domain.charges import MonthCharges
+from app.domain.statement_changes import explain_difference
 from resolvers.charges import charges_of_report
 from resolvers.context import Context
 from resolvers.levels import ReportKey, parse_page
@@ -150,6 +151,33 @@ async def charge_lines_of_statements(
     return await charge_lines_of_reports(
         context, reports, selection, cost_centre=cost_centre, first=first, after=after
     )
+
+
+async def changes_of_statements(
+    context: Context, statements: Sequence[StatementKey], months: int
+) -> Grouped:
+    """Return why each statement differs from that of so many months earlier, in order of reasons.
+
+    Columns: `reason` (a `ChangeReason`) and `amount`. There are no rows without earlier charges.
+
+    Raises:
+        InvalidArgument: `months` is out of range.
+    """
+    groups: list[Sequence[Row]] = []
+    previous = await previous_keys(context, statements, months)
+    for statement, (organization_id, window, payer) in zip(statements, previous, strict=True):
+        now = await charges_of_report(context, statement[:2])
+        before = await charges_of_report(context, (organization_id, window))
+        if now is None or before is None:
+            groups.append([])
+            continue
+        own = [
+            [line for line in charges.lines if (line.cost_centre or "") == payer]
+            for charges in (now, before)
+        ]
+        changes = explain_difference(*own)
+        groups.append([(each, now.currency.from_minor(changes[each])) for each in changes])
+    return Grouped({"reason": 0, "amount": 1}, groups)
 
 
 async def _read(

@@ -11,7 +11,7 @@ from tests.server_process import ServerProcess
 
 
 def to_amount(text: str) -> Decimal:
-    return Decimal(text.replace("€", "").replace(",", "").replace("\N{MINUS SIGN}", "-"))
+    return Decimal(text.translate({ord("€"): "", ord(","): "", ord("\N{MINUS SIGN}"): "-"}))
 
 
 def open_page(page: Page, service: ServerProcess, address: str = "/") -> None:
@@ -49,6 +49,9 @@ def test_a_cost_centre_leads_to_its_statement(page: Page, service: ServerProcess
     prices = set(page.locator("tbody td:nth-child(4)").all_inner_texts())
     assert {"€24.99", "€0.002"} <= prices
     assert to_amount(page.locator("tfoot td").nth(4).inner_text()) == to_amount(charged)
+    steps = page.locator(".waterfall .number").all_inner_texts()
+    before, *changes, now = [to_amount(each) for each in steps]
+    assert (before + sum(changes), now) == (now, to_amount(charged))
     save_screenshot(page, "statement")
     page.get_by_role("button", name="why?").first.click()
     explanation = page.locator(".explanation")

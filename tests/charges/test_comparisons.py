@@ -1,6 +1,6 @@
 """What is charged to a cost centre or for some of the users, and how it changed."""
 
-from tests.charges.conftest import OCTOBER, SEAT, SEPTEMBER, STORAGE, Finance
+from tests.charges.conftest import GB, OCTOBER, SEAT, SEPTEMBER, STORAGE, Finance
 from tests.charges.test_worked_examples import experiment
 from tests.conftest import Feed, event
 
@@ -87,3 +87,50 @@ async def test_the_seats_of_idle_users_are_added_up(finance: Finance, feed: Feed
     assert await subtotals() == [(4, "0.00"), (3, "0.00"), (1,)]
     await finance.charge(SEAT, "24.99", SEPTEMBER)
     assert await subtotals() == [(4, "99.96"), (3, "74.97"), (1,)]
+
+
+CHANGES = """
+query ($month: Month!, $costCentre: String!) {
+  statement(month: $month, costCentre: $costCentre) { total changes { reason amount } }
+}
+"""
+
+
+async def test_a_statement_says_why_it_differs_from_the_month_before(
+    finance: Finance, feed: Feed
+) -> None:
+    await feed(
+        experiment("v", "2026-09-01T00:00:00Z", 100, workspace="vision"),
+        experiment("p", "2026-09-01T00:00:00Z", 50, workspace="pilot"),
+        experiment("c", "2026-09-01T00:00:00Z", 40, workspace="crm"),
+        experiment("l", "2026-10-01T00:00:00Z", 10, workspace="lab"),
+        event("experiment.resized", "2026-10-01T00:00:00Z", experiment="v", sizeBytes=200 * GB),
+        event("experiment.resized", "2026-10-01T00:00:00Z", experiment="c", sizeBytes=10 * GB),
+        event("workspace.deleted", "2026-09-30T12:00:00Z", name="pilot"),
+        event("user.upserted", "2026-10-02T00:00:00Z", username="bob"),
+    )
+    await finance.charge(STORAGE, "0.20")
+    await finance.charge(SEAT, "5.00", OCTOBER)
+    for workspace in ("vision", "pilot", "crm", "lab"):
+        await finance.assign_workspace(workspace, "4711")
+    await finance.assign_user("bob", "4711")
+    await finance.assign_user("ann", "4712")
+
+    async def read(month: str) -> tuple[str, list[tuple[str, str]]]:
+        data = await finance.graphql(CHANGES, month=month, costCentre="4711")
+        changes = data["statement"]["changes"]
+        return data["statement"]["total"], [tuple(each.values()) for each in changes]
+
+    # September: vision 20.00, pilot 50 x 0.20 x 29.5 / 30 = 9.83, crm 8.00.
+    assert await read("2026-09") == ("37.83", [("NEW", "37.83")])
+    # October: vision 40.00, crm 2.00, lab 2.00, bob's seat 5.00.
+    assert await read("2026-10") == (
+        "49.00",
+        [
+            ("NEW", "2.00"),
+            ("GROWN", "20.00"),
+            ("SHRUNK", "-6.00"),
+            ("GONE", "-9.83"),
+            ("SEATS", "5.00"),
+        ],
+    )

@@ -21,6 +21,7 @@ import { Placeholder, Problem, ShowQuery } from "../ui/parts.js";
 import { usePrintMargins } from "../ui/print.js";
 import { compareLines, describeLine } from "./lines.js";
 import { Explanation } from "./explanation.js";
+import { Waterfall } from "./waterfall.js";
 import { COST_CENTRES_OF_MONTH, STATEMENT } from "./queries.js";
 
 const PAGE_SIZE = 100;
@@ -30,7 +31,8 @@ const OWN_MONTHS = 13;
 /** @typedef {{ code: string, name: string }} CostCentre  The code of Unassigned is "". */
 /**
  * @typedef {{ month: string, costCentre: string | null, costCentreName: string, status: string, closedAt: string | null,
- *   chargesHash: string | null, currency: string, total: string, lines: import("./lines.js").ChargeLine[] }} StatementData
+ *   chargesHash: string | null, currency: string, total: string, lines: import("./lines.js").ChargeLine[],
+ *   changes?: { reason: string, amount: string }[] }} StatementData
  */
 
 /**
@@ -146,17 +148,19 @@ function Statement({ statement, before, variables, canExplain }) {
   const lines = compareLines(statement.lines, before?.lines ?? []);
   const total = Number(statement.total);
   return html`
-    <${Headline} name=${costCentre ? name : null} total=${total} month=${month} before=${earlier} lines=${lines} money=${money} smallest=${halfMinorUnit(currency)} />
+    <${Headline} name=${costCentre ? name : null} total=${total} month=${month} before=${earlier} lines=${lines} money=${money} smallest=${halfMinorUnit(currency)}>
+      ${before && earlier != null && html`<${Waterfall} before=${{ month: before.month, total: earlier }} now=${{ month, total }} changes=${statement.changes ?? []} money=${money} />`}
+    <//>
     <${Lines} lines=${lines} total=${total} before=${earlier} month=${month} money=${money} currency=${currency} variables=${variables} canExplain=${canExplain} />
   `;
 }
 
 /**
  * @param {{ name: string | null, total: number, month: string, before: number | null,
- *   lines: import("./lines.js").StatementLine[], money: (value: number) => string, smallest: number }} properties
+ *   lines: import("./lines.js").StatementLine[], money: (value: number) => string, smallest: number, children: any }} properties
  *   `smallest` is half the currency's minor unit.
  */
-function Headline({ name, total, month, before, lines, money, smallest }) {
+function Headline({ name, total, month, before, lines, money, smallest, children }) {
   const last = formatMonthName(addMonths(month, -1));
   const changed = [...lines].sort((one, other) => Math.abs(other.change) - Math.abs(one.change)).slice(0, 4);
   return html`<section class="panel statement" aria-label="Summary">
@@ -166,8 +170,9 @@ function Headline({ name, total, month, before, lines, money, smallest }) {
         ? ", and nothing in the month before."
         : html`, ${describeDifference(total - before, money, smallest)} ${last}.`}
     </p>
+    ${children}
     ${before != null &&
-    html`<p>What changed most:</p>
+    html`<h2>The largest changes</h2>
       <ul class="changes">
         ${changed
           .filter((each) => Math.abs(each.change) >= smallest)

@@ -7,7 +7,7 @@ query CostCentresOfMonth($month: Month!) {
 
 export const STATEMENT = `
 query Statement($month: Month!, $before: Month!, $costCentre: String!) {
-  statement(month: $month, costCentre: $costCentre) { ...Statement }
+  statement(month: $month, costCentre: $costCentre) { ...Statement changes { reason amount } }
   before: statement(month: $before, costCentre: $costCentre) { ...Statement }
 }
 fragment Statement on Statement {
