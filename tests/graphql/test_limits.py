@@ -281,7 +281,10 @@ def test_tokens_of_a_parsed_query_form_no_reference_cycles() -> None:
 
 
 def full_document() -> str:
-    """Select every field below a report, once per path, and each list once; no comparisons."""
+    """Select every field below a report, once per path, and each list once; no comparisons.
+
+    Projects are selected in their workspaces, not once more in the report.
+    """
     return REPORT.format(selection("ChargebackReport"))
 
 
@@ -293,7 +296,13 @@ def selection(type_: str) -> str:
         while hasattr(inner, "of_type"):
             inner = inner.of_type
         is_compared = name in {"previous", "change"} or name.startswith("gone")
-        if name != "workspace" and not name.endswith("Connection") and not is_compared:
+        is_repeated = type_ == "ChargebackReport" and name in {"projects", "formerProjects"}
+        if (
+            name != "workspace"
+            and not is_repeated
+            and not name.endswith("Connection")
+            and not is_compared
+        ):
             parts.append(f"{name} {{ {selection(inner.name)} }}" if _has_fields(inner) else name)
     return " ".join(parts)
 
