@@ -1,11 +1,11 @@
 // @ts-check
 // The history of closed and reopened months, latest first.
-import { useQuery } from "../api.js";
+import { graphiqlAddress, useQuery } from "../api.js";
 import { formatMonth, formatTime } from "../format.js";
 import { html } from "../preact.js";
 import { downloadsOf } from "../ui/downloads.js";
 import { Problem, ShowQuery } from "../ui/parts.js";
-import { HISTORY } from "./queries.js";
+import { HISTORY, RATE_CARD } from "./queries.js";
 
 /** @typedef {{ month: string, action: string, happenedAt: string, username: string, reason: string, rowsHash: string }} Entry */
 
@@ -31,7 +31,8 @@ export function History() {
             <th scope="col">By</th>
             <th scope="col" class="medium">SHA-256 of the report's rows</th>
             <th scope="col" class="wide">Reason</th>
-            <th scope="col">Files</th>
+            <th scope="col">Report</th>
+            <th scope="col" class="medium">Charges</th>
           </tr>
         </thead>
         <tbody>
@@ -54,6 +55,10 @@ function HistoryRow({ entry }) {
     <td class="wide">${entry.reason}</td>
     <td>
       ${files.map(({ name, address, file }) => html`<a href=${address} download=${file}>${name.split(", ")[1]}<span class="visually-hidden"> of ${formatMonth(entry.month)}</span></a>${" "}`)}
+    </td>
+    <td class="medium">
+      <a href=${`/statements?month=${entry.month}`}>statements<span class="visually-hidden"> of ${formatMonth(entry.month)}</span></a>${" "}
+      <a href=${graphiqlAddress(RATE_CARD, { month: entry.month })} target="_blank" rel="noopener">prices<span class="visually-hidden"> of ${formatMonth(entry.month)}, in a new tab</span></a>
     </td>
   </tr>`;
 }

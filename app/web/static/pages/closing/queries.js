@@ -28,3 +28,12 @@ export const CLOSE_MONTH = `
 mutation CloseMonth($month: Month!, $expected: [Month!]!) {
   closeMonth(month: $month, expected: $expected) { month status closedAt closedBy rowsHash }
 }`;
+
+export const RATE_CARD = `
+query PricesInForce($month: Month!) {
+  rateCard(month: $month) {
+    currency
+    rates { code name measure price }
+    assignments { kind name costCentre }
+  }
+}`;

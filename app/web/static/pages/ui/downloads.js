@@ -25,6 +25,7 @@ export function downloadsOf(month, hasCharges) {
   return [
     file("charges", "Charges, XLSX", "One row per charge line", "xlsx", "xlsx"),
     file("charges", "Charges, CSV", "One row per charge line", "csv", "csv"),
+    file("charges", "Charges, FOCUS 1.2", "For FinOps tools", "focus-1.2", "csv"),
     ...report,
   ];
 }
