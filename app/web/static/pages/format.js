@@ -7,6 +7,10 @@ const oneDecimal = new Intl.NumberFormat(LOCALE, {
   minimumFractionDigits: 1,
   maximumFractionDigits: 1,
 });
+const twoDecimals = new Intl.NumberFormat(LOCALE, {
+  minimumFractionDigits: 2,
+  maximumFractionDigits: 2,
+});
 const dayFormat = new Intl.DateTimeFormat(LOCALE, {
   day: "numeric",
   month: "short",
@@ -73,6 +77,11 @@ export function formatPrice(price, currency) {
 /** Format a quantity with at most two decimals. @param {number} quantity */
 export function formatQuantity(quantity) {
   return withMinus(new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 2 }).format(quantity));
+}
+
+/** Format a number with two decimals. @param {number} value */
+export function formatHundredths(value) {
+  return withMinus(twoDecimals.format(value));
 }
 
 /** @param {number | null | undefined} fraction */

@@ -1,6 +1,6 @@
 // @ts-check
 // Columns and rows that every view of the Month table shares.
-import { formatCount, formatGb, formatMoney, formatPercent, formatShortMonth, formatSigned } from "../format.js";
+import { formatCount, formatGb, formatHundredths, formatMoney, formatPercent, formatShortMonth, formatSigned } from "../format.js";
 import { html } from "../preact.js";
 import { navigate, withParameters } from "../router.js";
 import { Share } from "../ui/parts.js";
@@ -62,9 +62,9 @@ function comparedColumns(before, texts, format) {
   ];
 }
 
-/** Format a change in percent, with its sign. @param {number | null | undefined} percent */
+/** Format a change in percent as GraphQL rounds it, with its sign. @param {number | null | undefined} percent */
 export function formatChange(percent) {
-  return formatSigned(percent == null ? null : percent / 100, formatPercent);
+  return formatSigned(percent, (value) => `${formatHundredths(value)}%`);
 }
 
 /** Return whether something grew by more than 30 %. @param {number | null} percent */
