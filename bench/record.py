@@ -164,12 +164,13 @@ def _format_latency(results: Results) -> str:
 def _format_pages(results: Results) -> str:
     slowest_first = sorted(results.pages.items(), key=lambda item: -item[1].median)
     return _format_table(
-        ("query", "first ms", "median ms", "max"),
+        ("query", "first ms", "median ms", "min", "max"),
         [
             (
                 name,
                 f"{timing.seconds[0] * 1e3:.1f}",
                 f"{timing.median * 1e3:.1f}",
+                f"{timing.best * 1e3:.1f}",
                 f"{max(timing.seconds) * 1e3:.1f}",
             )
             for name, timing in slowest_first
