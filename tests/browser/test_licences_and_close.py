@@ -19,6 +19,7 @@ PAGES = {"/licences": "Licences", "/close": "Close"}
 def open_page(page: Page, service: ServerProcess, address: str) -> None:
     page.goto(f"{service.url}{address}")
     expect(page.get_by_role("status").or_(page.locator(".checks li")).first).to_be_visible()
+    expect(page.locator("[aria-busy]")).to_have_count(0)
 
 
 def test_licences_are_grouped_by_use_and_searched(page: Page, service: ServerProcess) -> None:
@@ -27,6 +28,7 @@ def test_licences_are_grouped_by_use_and_searched(page: Page, service: ServerPro
     expect(page.get_by_role("heading", name="In use", level=2)).to_have_count(2)
     rows = page.locator(".data-table tbody tr")
     expect(rows.first).to_be_visible()
+    expect(page.locator("[aria-busy]")).to_have_count(0)
     times = page.locator("tbody time").evaluate_all("each => each.map((time) => time.dateTime)")
     assert times == sorted(times)
     assert datetime.fromisoformat(times[0]) > datetime.now(UTC) - timedelta(days=31)

@@ -23,6 +23,7 @@ def open_page(page: Page, service: ServerProcess) -> None:
     page.goto(f"{service.url}{month_path(by='workspace')}")
     expect(page.locator(".chart .legend")).to_be_visible(timeout=30_000)
     expect(page.locator(".data-table tbody tr").first).to_be_visible(timeout=30_000)
+    expect(page.locator("[aria-busy]")).to_have_count(0)
 
 
 def month_path(**parameters: str) -> str:
@@ -100,6 +101,7 @@ def test_totals_equal_the_exported_csv(page: Page, service: ServerProcess) -> No
 def test_long_lists_are_read_page_by_page(page: Page, service: ServerProcess) -> None:
     page.goto(f"{service.url}{month_path(by='user')}")
     expect(page.get_by_text(re.compile("^50 of 1.. users$"))).to_be_visible()
+    expect(page.locator("[aria-busy]")).to_have_count(0)
     first = read_column(page, "User")
     assert len(first) == 50
 

@@ -17,6 +17,7 @@ def to_amount(text: str) -> Decimal:
 def open_page(page: Page, service: ServerProcess, address: str = "/") -> None:
     page.goto(f"{service.url}{address}")
     expect(page.locator(".data-table tbody tr").first).to_be_visible()
+    expect(page.locator("[aria-busy]")).to_have_count(0)
 
 
 def test_the_month_shows_what_each_cost_centre_pays(page: Page, service: ServerProcess) -> None:

@@ -5,6 +5,7 @@ import { endOf } from "../months.js";
 
 const HOUR = 3_600_000;
 const QUIET_HOURS = 24;
+export const NUMBER_OF_CHECKS = 6;
 
 /** @typedef {{ name: string, state: "good" | "look" | "open", text: string }} Check */
 

@@ -5,8 +5,8 @@ import { formatCount, formatMonth } from "../format.js";
 import { isMonth, monthOf } from "../months.js";
 import { html, useEffect, useState } from "../preact.js";
 import { navigate, withParameters } from "../router.js";
-import { Problem, ShowQuery } from "../ui/parts.js";
-import { checkMonth } from "./checks.js";
+import { Placeholder, Problem, ShowQuery } from "../ui/parts.js";
+import { checkMonth, NUMBER_OF_CHECKS } from "./checks.js";
 import { History } from "./history.js";
 import { CHECKS, CLOSE_MONTH } from "./queries.js";
 
@@ -56,7 +56,8 @@ function Readiness({ month, open, reload }) {
         <${ShowQuery} of="the checks" query=${CHECKS} variables=${variables} />
       </span>
     </div>
-    <ul class="checks">
+    <ul class="checks" aria-busy=${data ? null : "true"}>
+      ${!data && Array.from({ length: NUMBER_OF_CHECKS }, (_, row) => html`<li key=${row}><${Placeholder} /><${Placeholder} width="16ch" /><${Placeholder} width="30ch" /></li>`)}
       ${checks.map(
         (check) => html`<li key=${check.name} class=${check.state}>
           <span class="state">${{ good: "OK", look: "Look", open: "Note" }[check.state]}</span>
@@ -64,7 +65,9 @@ function Readiness({ month, open, reload }) {
         </li>`,
       )}
     </ul>
-    ${data && html`<${CloseForm} month=${month} open=${open} reload=${reload} />`}
+    ${data
+      ? html`<${CloseForm} month=${month} open=${open} reload=${reload} />`
+      : html`<div class="actions"><button class="button primary" type="button" disabled>Close ${formatMonth(month)} …</button></div>`}
   </section>`;
 }
 

@@ -84,9 +84,9 @@ function Periods({ days }) {
   return html`<${Segments} label="Idle for" options=${options} />`;
 }
 
-/** Return the groups without an empty group "Not known". @param {any} users */
+/** Return the groups; "Not known" is shown only if it has users. @param {any} users */
 function shownGroups(users) {
-  return GROUPS.filter(({ name }) => name !== "unknown" || users == null || users.unknown.numberOfUsers > 0);
+  return GROUPS.filter(({ name }) => name !== "unknown" || users?.unknown.numberOfUsers > 0);
 }
 
 /**
@@ -152,6 +152,6 @@ function Users({ users, days, month, parameters, currency }) {
     </div>
     ${isUnknown
       ? html`<p class="no-match">Who has been idle for ${days} days is ${describeUnknown(users.usageMeasuredFrom)}.</p>`
-      : users && html`<${UserTable} key=${group.name} month=${month} variables=${variables} q=${q} currency=${currency} measuredFrom=${users.usageMeasuredFrom} />`}
+      : html`<${UserTable} key=${group.name} month=${month} variables=${variables} q=${q} currency=${currency} measuredFrom=${users?.usageMeasuredFrom} />`}
   </section>`;
 }

@@ -22,7 +22,8 @@ export function userVariables(month, group, since, q) {
 
 /**
  * @param {{ month: string, variables: Record<string, unknown>, q: string | null, currency: string | null,
- *   measuredFrom: string | null }} properties
+ *   measuredFrom?: string | null }} properties
+ *   `measuredFrom` is null if no use is measured, and undefined while this is not known yet.
  */
 export function UserTable({ month, variables, q, currency, measuredFrom }) {
   const pages = usePages(USERS, variables, ({ chargebackReport: { users } }) => users.licensedUsersConnection);
@@ -57,13 +58,13 @@ export function UserTable({ month, variables, q, currency, measuredFrom }) {
   </div>`;
 }
 
-/** @param {{ user: any, at: number, currency: string | null, measuredFrom: string | null }} properties */
+/** @param {{ user: any, at: number, currency: string | null, measuredFrom?: string | null }} properties */
 function UserRow({ user, at, currency, measuredFrom }) {
   const { lastActivityAt } = user;
   const since = `${user.createdAtIsInferred ? "before " : ""}${formatDay(user.createdAt)}`;
   const last = lastActivityAt
     ? html`<time datetime=${lastActivityAt}>${formatDay(lastActivityAt)}</time> <span class="quiet medium">${formatAge(lastActivityAt, at)}</span>`
-    : html`<span class="quiet">${measuredFrom ? "never" : "not measured"}</span>`;
+    : html`<span class="quiet">${measuredFrom === null ? "not measured" : "never"}</span>`;
   return html`<tr>
     <th scope="row">
       ${user.username}${user.role === "ADMIN" && html`<span class="tag">admin</span>`}${user.deletedAt && html`<span class="tag">deleted</span>`}
