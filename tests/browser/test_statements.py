@@ -22,8 +22,8 @@ def open_page(page: Page, service: ServerProcess, address: str = "/") -> None:
 
 def test_the_month_shows_what_each_cost_centre_pays(page: Page, service: ServerProcess) -> None:
     open_page(page, service)
-    rows = page.locator(".data-table tbody tr")
-    assert "Unassigned" in rows.locator("th").all_inner_texts()
+    rows = page.locator(".data-table tbody tr:not(.aside)")
+    assert any(each.startswith("Unassigned") for each in rows.locator("th").all_inner_texts())
     amounts = [to_amount(each) for each in rows.locator("td:nth-child(3)").all_inner_texts()]
     total = to_amount(page.locator("tfoot td").nth(1).inner_text())
 
