@@ -24,7 +24,7 @@ def test_a_page_does_not_jump_while_it_loads(
     page.set_viewport_size({"width": width, "height": 900})
     page.add_init_script(OBSERVE)
     page.goto(f"{service.url}{address.format(f'{latest_month():%Y-%m}')}")
-    expect(page.locator("tbody tr, .checks li").first).to_be_visible()
+    expect(page.locator(".data-table tbody tr, .checks li").first).to_be_visible()
     page.wait_for_load_state("networkidle")
     expect(page.locator("[aria-busy]")).to_have_count(0)
 
