@@ -12,13 +12,13 @@ import strawberry
 from graphql import GraphQLError
 from strawberry.types.scalar import ScalarDefinition
 
+from app.domain.decimals import parse_decimal
 from app.domain.months import Month
 
 BigInt = NewType("BigInt", int)
 
 _MAX_BIG_INT = 2**63 - 1
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)")
 _XML_SCHEMA = "https://www.w3.org/TR/xmlschema11-2/"
 _RFC_3339 = "https://www.rfc-editor.org/rfc/rfc3339"
 
@@ -66,9 +66,10 @@ def _write_decimal(value: Decimal) -> str:
 
 def _read_decimal(value: object) -> Decimal:
     """Read a string or a JSON number; a client may send either."""
-    if isinstance(value, bool) or not _DECIMAL.fullmatch(str(value)):
-        raise GraphQLError(f"A Decimal must be like 12.50, without an exponent; got {value!r}.")
-    return Decimal(str(value))
+    number = None if isinstance(value, bool) else parse_decimal(str(value))
+    if number is None:
+        raise GraphQLError(f"A Decimal must be a number such as 12.50; got {value!r}.")
+    return number
 
 
 def _read_big_int(value: object) -> int:
@@ -96,7 +97,7 @@ SCALARS: dict[object, ScalarDefinition] = {
     Decimal: strawberry.scalar(
         name="Decimal",
         description="A decimal number of any size, as a string without an exponent, such as "
-        '"12.50". Arguments may also be JSON numbers.',
+        '"12.50". Arguments may also be JSON numbers, and have an exponent.',
         specified_by_url=f"{_XML_SCHEMA}#decimal",
         serialize=_write_decimal,
         parse_value=_read_decimal,

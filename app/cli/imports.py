@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from io import BufferedReader
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, cast
 from uuid import UUID
@@ -33,6 +33,7 @@ from app.db.engine import Database
 from app.db.month_totals import MonthTotals
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import ChargebackError, InvalidArgument, InvalidBatch
+from app.domain.event_decoding import split_batch
 from app.gzip_stream import open_plain
 from app.ingest.store import CHUNK_SIZE, IngestResult
 from app.server.store import run_with_store
@@ -52,7 +53,7 @@ class InvalidEventFile(ChargebackError):
 
 
 class EventFiles:
-    """NDJSON files, plain or gzipped, read as one stream of lines.
+    """Files of events, plain or gzipped, read as one stream: NDJSON or a JSON array.
 
     Args:
         names: Paths; `-` is standard input.
@@ -81,10 +82,8 @@ class EventFiles:
             source = _open_file(name, stack)
             size = None if name == STDIN else Path(name).stat().st_size
             task = progress.add_task(name, total=size)
-            lines = iter(open_plain(source))
+            lines = _read_events(open_plain(source))
             while chunk := list(islice(lines, CHUNK_SIZE)):
-                if self._count == self._first_lines[-1]:
-                    chunk[0] = chunk[0].removeprefix(BOM_UTF8)
                 self._count += len(chunk)
                 yield chunk
                 _advance(progress, task, source, name)
@@ -92,6 +91,8 @@ class EventFiles:
             raise InvalidEventFile(
                 f"{name}: cannot be read: {error.strerror or error}."
             ) from error
+        except InvalidBatch as error:
+            raise InvalidEventFile(f"{name}: {error.problems[0].message}.") from error
 
     def locate_problems(self, batch: InvalidBatch) -> InvalidEventFile:
         """Return the error with the file and line of each problem."""
@@ -110,6 +111,14 @@ def _open_file(name: str, stack: ExitStack) -> BufferedReader:
     if name == STDIN:
         return cast("BufferedReader", sys.stdin.buffer)
     return stack.enter_context(Path(name).open("rb"))
+
+
+def _read_events(plain: BufferedReader) -> Iterator[bytes]:
+    """Yield the lines of NDJSON, or the elements of a JSON array, which is read into memory."""
+    first = plain.readline().removeprefix(BOM_UTF8)
+    if first.lstrip().startswith(b"["):
+        return iter(split_batch(first + plain.read()))
+    return chain((first,) if first else (), plain)
 
 
 def _advance(progress: Progress, task: TaskID, source: BufferedReader, name: str) -> None:
@@ -135,7 +144,8 @@ def import_files(
         list[str],
         typer.Argument(
             metavar="FILE...",
-            help="NDJSON of CloudEvents, plain or gzipped, - for stdin; or CSV and Parquet.",
+            help="NDJSON or a JSON array of CloudEvents, plain or gzipped, - for stdin; or CSV "
+            "and Parquet.",
         ),
     ],
     mapping: Annotated[

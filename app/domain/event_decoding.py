@@ -6,6 +6,7 @@ event, to list the problems of each.
 
 import io
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -58,6 +59,7 @@ def decode_body(
     Raises:
         InvalidBatch: Lists the first invalid events by index, and counts all events.
     """
+    body = body.removeprefix(BOM_UTF8)
     try:
         if media_type == BATCH:
             events = decode_batch(body, now=now, not_before=not_before)
@@ -151,6 +153,20 @@ def decode_batch(body: bytes, *, now: datetime, not_before: datetime = EARLIEST)
     if not _is_plain(text):
         problems = [*problems, *islice(normalize_names(events), MAX_PROBLEMS)]
     return _require_valid(events, problems, now, not_before, has_nul=_ESCAPED_NUL in text)
+
+
+def split_batch(body: bytes) -> list[bytes]:
+    """Return the texts of the events in a JSON array, for `decode_lines`.
+
+    Raises:
+        InvalidBatch: The text is not a JSON array.
+    """
+    try:
+        return [bytes(element) for element in _RAW_BATCH_DECODER.decode(body)]
+    except MALFORMED_JSON as error:
+        raise InvalidBatch(
+            [EventProblem(0, "", f"not a JSON array: {describe_malformed_json(error)}")]
+        ) from None
 
 
 def _is_plain(text: bytes) -> bool:

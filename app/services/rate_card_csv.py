@@ -56,7 +56,7 @@ def to_assignment(kind: str, name: str, code: str, from_month: str) -> Assignmen
 
 
 def _read_rows(name: str, text: str) -> "csv.DictReader[str]":
-    rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    rows = csv.DictReader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     try:
         _ = rows.fieldnames
     except csv.Error as error:

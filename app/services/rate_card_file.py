@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
@@ -11,6 +11,7 @@ from uuid import UUID
 from app.db.engine import Database
 from app.db.rate_card import read_rate_card
 from app.domain.audit import Actor
+from app.domain.decimals import parse_decimal
 from app.domain.errors import InvalidArgument
 from app.domain.months import Month
 from app.domain.rates import AssignedKind, CostCentre, Measure, Rate, RateCard, Split
@@ -213,12 +214,12 @@ def parse_price(where: str, text: str) -> Decimal | None:
     """
     if text == "none":
         return None
-    try:
-        return Decimal(text)
-    except InvalidOperation:
+    number = parse_decimal(text)
+    if number is None:
         raise InvalidArgument(
             f"{where}: must be a number or none, which ends the price; got {text[:40]!r}."
-        ) from None
+        )
+    return number
 
 
 def _parse_assignments(

@@ -293,7 +293,7 @@ HEADER = "experiment,workspace,project,username,size_bytes,created_at\n"
             ["table.csv:2: username: must have 512 or fewer"],
         ),
         (
-            f"{HEADER}x,w,p,ann,-5,\ny,w,p,ann,99999999999999999999,\nz,w,p,ann,1e999999999,\n",
+            f"{HEADER}x,w,p,ann,-5,\ny,w,p,ann,99999999999999999999,\nz,w,p,ann,1e9999,\n",
             [
                 "table.csv:3: size_bytes: must be from -9223372036854775807 to 92233720368547758",
                 "table.csv:4: size_bytes: must be from -9223372036854775807 to 92233720368547758",

@@ -4,8 +4,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import ROUND_HALF_UP, Decimal, DecimalException, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
+
+from app.domain.decimals import parse_decimal
 
 Value = Any
 _TRUE = frozenset({"true", "1", "yes", "y", "on"})
@@ -78,16 +80,12 @@ def parse_integer(raw: object, times: Decimal = Decimal(1), decimal: str | None 
     if isinstance(raw, str) and decimal == ",":
         # A point then separates thousands at best, and must not become the decimal separator.
         text = text.replace(".", "?").replace(",", ".")
-    try:
-        number = Decimal(text) * times
-    except InvalidOperation:
+    written = parse_decimal(text)
+    if written is None:
         is_comma_unset = decimal is None and "," in text
         hint = "; for decimal commas, set `decimal` in a mapping" if is_comma_unset else ""
-        raise InvalidValue(f"must be a number{hint}") from None
-    except DecimalException:
-        raise InvalidValue(_TOO_LARGE) from None
-    if not number.is_finite():
-        raise InvalidValue("must be a number")
+        raise InvalidValue(f"must be a number{hint}")
+    number = written * times
     if abs(number) > _LARGEST:
         raise InvalidValue(_TOO_LARGE)
     whole = number.to_integral_value(ROUND_HALF_UP)
