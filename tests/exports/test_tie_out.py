@@ -14,7 +14,7 @@ from uuid import UUID
 import openpyxl
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -45,6 +45,9 @@ from tests.report.feeds import feeds
 from tests.report.test_invariants import PROFILE
 
 pytestmark = pytest.mark.timeout(7_200)
+
+FEW = settings(PROFILE, max_examples=max(1, PROFILE.max_examples // 4))
+"""An example reads some sixty files, so there are a quarter of the usual number."""
 
 FIRST = Month(2020, 1)
 CLOSED, OPEN = Month(2024, 1), Month(2024, 2)
@@ -199,7 +202,7 @@ fragment workspace on Workspace {
 """
 
 
-@PROFILE
+@FEW
 @given(scenario=scenarios())
 async def test_every_format_has_the_same_rows_and_one_total(
     files: FileClient, scenario: Scenario
@@ -329,7 +332,7 @@ def check_charge_files(charges: Mapping[str, Any], files: Mapping[PrintFormat, b
         assert focus == by_payer
 
 
-@PROFILE
+@FEW
 @given(scenario=scenarios())
 async def test_two_exports_of_a_closed_month_are_byte_identical(
     files: FileClient, scenario: Scenario
