@@ -172,7 +172,8 @@ async def _find_similar(
     names = sorted({row[_USERNAME].lower() for rows in pages for row in rows})
     if not names:
         return {}
-    bound = {"months": sorted({window.month for _, window in reports}), "names": names}
+    months = sorted({window.month.first_day for _, window in reports})
+    bound = {"months": months, "names": names}
     rows = await context.snapshot.fetch_rows(
         select_licensed_names(), bound, organization_id=reports[0][0]
     )
