@@ -222,8 +222,8 @@ async def _close_due(
     async with database.transaction(organization_id) as tx:
         arrived_at = await select_latest_arrival(tx, organization_id)
     last = due if arrived_at is None else min(due, Month.containing(arrived_at).plus(-1))
-    if last < first:
-        return []
+    if last < first or (closed_through is not None and closed_through >= last):
+        return []  # Closing would wait for the lock of the organization, and close nothing.
     by = Actor(AUTOMATIC_CLOSE_ACTOR, Interface.SERVICE)
     return await close_month(database, organization_id, last, by=by, now=now)
 

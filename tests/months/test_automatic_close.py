@@ -1,11 +1,12 @@
 """MONTH_CLOSE_AFTER_DAYS: months close automatically, each by one process."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from app.db.engine import Database
+from app.db.organizations import lock_organization
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.months import Month
 from app.server.background_jobs import START_SECONDS, BackgroundJobs
@@ -43,6 +44,26 @@ async def test_concurrent_checks_close_each_month_once(postgres: str, template: 
         own = await find_organization(database, DEFAULT_ORGANIZATION)
         history = await list_close_history(database, own.organization_id)
     assert sorted(entry.month for entry in history) == [month for _, month in months]
+
+
+async def test_an_organization_with_nothing_to_close_is_not_locked(database: Database) -> None:
+    clock = FixedClock(datetime(2026, 10, 15, tzinfo=UTC))
+    await Feed(database, clock)(first_event(Month(2026, 8)))
+    own = await find_organization(database, DEFAULT_ORGANIZATION)
+    failed: list[str] = []
+
+    async def close_due(now: datetime) -> list[Month]:
+        closed = await close_due_months(
+            database, after_days=3, now=now, on_failure=lambda name, _: failed.append(name)
+        )
+        return [month for _, month in closed]
+
+    assert await close_due(clock.now) == [Month(2026, 8), Month(2026, 9)]
+    # Nothing has arrived after the end of October, so October stays open.
+    async with database.transaction(own.organization_id) as tx:
+        await lock_organization(tx, own.organization_id)
+        assert await close_due(clock.now + timedelta(days=40)) == []
+    assert failed == []
 
 
 async def test_the_background_jobs_of_two_services_close_each_month_once(
