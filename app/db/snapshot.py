@@ -141,9 +141,9 @@ class Snapshot:
         organization_id = organization_id or self._organization_id
         if organization_id not in self._allowed:
             raise Forbidden(f"This request may not read the organization {organization_id}.")
-        return organization_id, statement.arguments(
-            {**parameters, "organization_id": organization_id}
-        )
+        if organization_id is not None:  # Authentication names one in its parameters.
+            parameters = {**parameters, "organization_id": organization_id}
+        return organization_id, statement.arguments(parameters)
 
     def _record(
         self, statement: Statement, arguments: Sequence[Any], seconds: float, rows: int

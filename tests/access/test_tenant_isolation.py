@@ -15,6 +15,7 @@ from app.db.row_security import ROLE, SIGN_IN_TABLES
 from app.db.statements import Statement
 from app.db.tables import Base, Workspace
 from app.domain.audit import OPERATOR
+from app.domain.callers import Scope
 from app.domain.errors import Forbidden, StoreNotIsolated
 from app.domain.ids import organization_id
 from app.postgres.database import with_database_name
@@ -22,7 +23,16 @@ from app.services.key_loader import KeyLoader
 from app.services.organizations import create_organization, ensure_default_organization
 from app.services.sessions import authenticate_key, start_session
 from app.settings import Settings
-from tests.conftest import NOW, Feed, FixedClock, MakeKey, event, execute_as_superuser
+from tests.conftest import (
+    NOW,
+    Feed,
+    FixedClock,
+    MakeKey,
+    create_api_key,
+    create_client,
+    event,
+    execute_as_superuser,
+)
 
 AT = "2026-10-10T00:00:00Z"
 OWN, OTHER = organization_id("default"), organization_id("other")
@@ -232,6 +242,15 @@ async def test_policies_apply_to_the_owner_of_the_database(
         async with database.connection() as connection:
             found = await connection.execute(text("SELECT count(*) FROM event"))
             assert (found.scalar_one() > 0) == (role == ROLE)
+        # The second request looks the key up in the organization that the first one found.
+        clock = FixedClock()
+        key = await create_api_key(database, clock, "root", Scope.ADMIN)
+        async with create_client(database, Settings.load(admin_user_list="root"), clock) as client:
+            for _ in range(2):
+                response = await client.get(
+                    "/api/admin/chargeback/report", headers={"Authorization": key}
+                )
+                assert response.status_code == 200, response.text
 
 
 async def test_an_owner_who_may_create_roles_is_granted_the_role(postgres: str) -> None:
