@@ -44,6 +44,8 @@ def test_a_cost_centre_leads_to_its_statement(page: Page, service: ServerProcess
     expect(page).to_have_url(
         f"{service.url}/statements?month={latest_month():%Y-%m}&centre={centre}"
     )
+    for button in page.get_by_role("button", name="Show more").all():
+        button.click()
     shown = page.locator("tbody td:nth-child(6)").all_inner_texts()
     lines = [to_amount(each) for each in shown if each != "\N{EN DASH}"]
     assert sum(lines) == to_amount(charged)
