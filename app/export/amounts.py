@@ -9,7 +9,7 @@ from app.domain.charges import ChargeLine, MonthCharges
 from app.domain.months import Month
 from app.domain.sections import Section, SectionOrder
 from app.export.comparisons import compare_amounts
-from app.export.rows import ROW_CLASSES, CostCentreRow, ExportRow, RowType
+from app.export.rows import ROW_CLASSES, CostCentreRow, ExportRow, Fields, RowType
 from resolvers.context import Context
 from resolvers.levels import ReportKey
 from resolvers.sections import SectionQuery
@@ -88,7 +88,7 @@ class SectionAmounts:
                 found[_entity_of(line)][share.part.id] += share.booked
         return found
 
-    def of_entity(self, id_: UUID | None, workspace_id: UUID | None) -> dict[str, Any]:
+    def of_entity(self, id_: UUID | None, workspace_id: UUID | None) -> Fields:
         """Return the fields of an entity's row, and add its amount up."""
         amounts: Mapping[UUID, int] = self._own
         if self._query.section in _PARTS:
@@ -114,7 +114,7 @@ class SectionAmounts:
                 late[_place_of(line, None)] += line.booked
         self._late = late
 
-    def of_correction(self, origin: Month, names: Mapping[str, Any]) -> dict[str, Any]:
+    def of_correction(self, origin: Month, names: Fields) -> Fields:
         """Return the fields of a correction's row."""
         if not self.are_known:
             return {}
@@ -157,7 +157,7 @@ class SectionAmounts:
         )
         return _replace(row, {**self._fields(0), "amount": amount + corrected})
 
-    def _fields(self, minor: int) -> dict[str, Any]:
+    def _fields(self, minor: int) -> Fields:
         assert self._charges is not None  # noqa: S101  the amounts are known
         currency = self._charges.currency
         return {"amount": currency.from_minor(minor), "currency": currency.code}
@@ -176,7 +176,7 @@ def _place_of(line: ChargeLine, part: str | None) -> _Place:
     return _Place(line.origin, line.workspace and line.workspace.name, part)
 
 
-def _replace(row: Any, fields: Mapping[str, Any]) -> ExportRow:
+def _replace(row: Any, fields: Fields) -> ExportRow:
     replaced: ExportRow = row._replace(**fields)
     return replaced
 

@@ -1,14 +1,14 @@
 """How a row of an export differs from the same row of an earlier month."""
 
 from decimal import Decimal
-from typing import Any
 
 from app.domain.changes import to_percent
+from app.export.rows import Fields
 
 
-def compare_sizes(hundredths: int | None, before: int | None) -> dict[str, Any]:
+def compare_sizes(hundredths: int | None, before: int | None) -> Fields:
     """Return the fields that compare an average size with an earlier one, in 1/100 MB."""
-    fields: dict[str, Any] = {"average_before_in_mb": None if before is None else before / 100}
+    fields: Fields = {"average_before_in_mb": None if before is None else before / 100}
     if hundredths is None or before is None:
         return fields
     return {
@@ -18,7 +18,7 @@ def compare_sizes(hundredths: int | None, before: int | None) -> dict[str, Any]:
     }
 
 
-def compare_amounts(amount: Decimal, before: Decimal) -> dict[str, Any]:
+def compare_amounts(amount: Decimal, before: Decimal) -> Fields:
     """Return the fields that compare an amount with an earlier one."""
     return {
         "amount_before": before,

@@ -12,7 +12,7 @@ from app.domain.months import Month
 from app.domain.sections import Section
 from app.domain.sizes import MEGABYTE, to_hundredths
 from app.export.amounts import SectionAmounts
-from app.export.rows import ROW_CLASSES, ExportRow, RowType
+from app.export.rows import ROW_CLASSES, ExportRow, Fields, RowType
 from resolvers.context import Context
 from resolvers.levels import ReportKey
 from resolvers.sections import SectionQuery, stream_corrected_figures
@@ -27,7 +27,7 @@ class CorrectedFlows:
         self._sums: dict[str, int] = {}
         self._megabyte_months = Fraction(0)
 
-    def add(self, row: Mapping[str, Any], byte_microseconds: int, origin: Month) -> None:
+    def add(self, row: Fields, byte_microseconds: int, origin: Month) -> None:
         """Add one correction."""
         self.is_any = True
         self._megabyte_months += _megabyte_months(byte_microseconds, origin)
@@ -35,10 +35,10 @@ class CorrectedFlows:
             self._sums[name] = self._sums.get(name, 0) + (row.get(name) or 0)
 
     def add_to(
-        self, total: ExportRow, totals: Mapping[str, Any], month: Month, window: ReportWindow
+        self, total: ExportRow, totals: Fields, month: Month, window: ReportWindow
     ) -> ExportRow:
         """Return the month's flows and the corrections together; stocks do not add up."""
-        flows: dict[str, Any] = {
+        flows: Fields = {
             name: None if (flow := getattr(total, name)) is None else flow + corrected
             for name, corrected in self._sums.items()
             if name in total._fields
@@ -102,7 +102,7 @@ def _to_correction(
 ) -> ExportRow:
     """Return a correction; storage as MB-months, which are MB on average over the origin month."""
     row_class, origin = ROW_CLASSES[section], Month.containing(row[columns["origin_month"]])
-    values: dict[str, Any] = {
+    values: Fields = {
         name: row[columns[name]]
         for name in ("workspace", "project", "username")
         if name in columns

@@ -7,7 +7,7 @@ For internal chargeback the provider, publisher and invoice issuer are one name.
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from app.domain.months import Month
 from app.domain.rates import Measure
 from app.domain.safe_text import escape_for_spreadsheet
 from app.export.extras import import_pyarrow
+from app.export.rows import Fields
 from resolvers.charge_lists import UNASSIGNED, round_decimal, trim
 from resolvers.statements import Statement
 
@@ -107,7 +108,7 @@ def _divide(statement: Statement) -> Iterator[_Row]:
             yield _Row(line, share.part, share.quantity, share.booked)
 
 
-def focus_rows(statement: Statement) -> Iterator[Mapping[str, Any]]:
+def focus_rows(statement: Statement) -> Iterator[Fields]:
     """Yield the rows: all columns of all versions."""
     for row in _divide(statement):
         yield {
@@ -126,7 +127,7 @@ def focus_rows(statement: Statement) -> Iterator[Mapping[str, Any]]:
         }
 
 
-def _billing(statement: Statement, line: ChargeLine) -> Mapping[str, Any]:
+def _billing(statement: Statement, line: ChargeLine) -> Fields:
     used_in = line.origin or statement.month
     payer = line.cost_centre or UNASSIGNED
     return {
@@ -148,7 +149,7 @@ def _format_start(month: Month) -> str:
     return f"{month}-01T00:00:00Z"
 
 
-def _costs(statement: Statement, row: _Row) -> Mapping[str, Any]:
+def _costs(statement: Statement, row: _Row) -> Fields:
     line = row.line
     quantity, price = round_decimal(row.quantity), trim(line.price)
     booked = statement.currency.from_minor(row.booked)
@@ -170,7 +171,7 @@ def _costs(statement: Statement, row: _Row) -> Mapping[str, Any]:
     }
 
 
-def _subject(line: ChargeLine) -> Mapping[str, Any]:
+def _subject(line: ChargeLine) -> Fields:
     rate, workspace, user = line.rate, line.workspace, line.user
     of = workspace.name if workspace and not user else user.name if user else None
     return {
@@ -185,7 +186,7 @@ def _subject(line: ChargeLine) -> Mapping[str, Any]:
     }
 
 
-def _resource(row: _Row) -> Mapping[str, Any]:
+def _resource(row: _Row) -> Fields:
     """Return what a row is for, below its workspace: a project or a fee."""
     rate = row.line.rate
     if row.project is not None:

@@ -1,13 +1,13 @@
 """Exports as one JSON object: the months, a list for each section, and the status."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import IO, Any
+from typing import IO
 
 import orjson
 
 from app.export.file_info import FileInfo
-from app.export.rows import Cells, Column
+from app.export.rows import Cells, Column, Fields
 
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS
 
@@ -41,7 +41,7 @@ class JsonWriter:
         status = {str(month): each for month, each in self._statuses.items()}
         self._file.write(b',\n"status":' + _dump(status) + b"}\n")
 
-    def _to_object(self, row: Cells) -> Mapping[str, Any]:
+    def _to_object(self, row: Cells) -> Fields:
         # A month is a named tuple, which JSON has no text for.
         first, month, origin, *others = row
         values = (first, str(month), None if origin is None else str(origin), *others)

@@ -23,6 +23,7 @@ from app.export.rows import (
     Cells,
     Column,
     ExportRow,
+    Fields,
     RowType,
     WorkspaceRow,
     column_of,
@@ -311,7 +312,7 @@ def _validate_sum(query: ExportQuery) -> None:
         raise InvalidArgument(f"order: sums have {', '.join(SUM_ORDERS)}; got {query.order}.")
 
 
-_Totals = Mapping[Section, Mapping[str, Any]]
+_Totals = Mapping[Section, Fields]
 
 
 async def _read_totals(context: Context, report: MonthReport, query: ExportQuery) -> _Totals:
@@ -342,7 +343,7 @@ def _section_query(section: Section, query: ExportQuery, report: MonthReport) ->
     )
 
 
-def _summarize(report: Mapping[str, Any], total: Mapping[str, Any], now: datetime) -> Summary:
+def _summarize(report: Fields, total: Fields, now: datetime) -> Summary:
     return Summary(
         organization=report["organization_name"],
         month=report["window"].month,
@@ -473,11 +474,9 @@ def _row_builder(
     return to_row
 
 
-def _to_total(section: Section, totals: Mapping[str, Any], month: Month) -> ExportRow:
+def _to_total(section: Section, totals: Fields, month: Month) -> ExportRow:
     row_class: Any = ROW_CLASSES[section]
-    sums: dict[str, Any] = {
-        name: _to_int(totals[name]) for name in row_class._fields if name in totals
-    }
+    sums: Fields = {name: _to_int(totals[name]) for name in row_class._fields if name in totals}
     total: ExportRow = row_class(RowType.TOTAL, month)._replace(
         **sums,
         size_in_mb=to_megabytes(int(totals["size_bytes"])),

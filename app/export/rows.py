@@ -14,6 +14,9 @@ from typing import Any, NamedTuple, TypeAlias
 from app.domain.months import Month
 from app.domain.sections import Section
 
+Fields = dict[str, Any]
+"""The values of a row, or of some of its columns, by name."""
+
 
 class RowType(StrEnum):
     """What a row is about; the first cell of each row."""

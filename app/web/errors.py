@@ -1,7 +1,6 @@
 """Error responses: REST's `{"msg", "code"}`, which existing clients parse, or SCIM's form."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -19,6 +18,7 @@ from app.domain.errors import (
     TooManyFailedAttempts,
     Unauthenticated,
 )
+from app.domain.json_types import JsonObject
 from app.domain.keys import redact_secrets
 from app.observability.logs import log
 from app.observability.request_record import get_current_record, shorten_path
@@ -78,14 +78,14 @@ async def handle_error(request: Request, error: Exception) -> Response:
     if _is_scim(request):
         headers = error_headers(error)
         return _scim_error_response(str(error), error.status, headers, error.scim_type)
-    body: dict[str, Any] = {"msg": str(error), "code": error.status, "error": error.code}
+    body: JsonObject = {"msg": str(error), "code": error.status, "error": error.code}
     body |= error.details
     if isinstance(error, InvalidBatch):
         body |= {"accepted": 0, "duplicates": 0, "problems": _format_problems(error)}
     return JsonResponse(body, error.status, error_headers(error))
 
 
-def _format_problems(error: InvalidBatch) -> list[dict[str, Any]]:
+def _format_problems(error: InvalidBatch) -> list[JsonObject]:
     return [
         {
             "index": problem.index,

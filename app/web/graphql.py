@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from graphql import ExecutionResult, GraphQLError
 from starlette.requests import Request
@@ -21,6 +21,7 @@ from app.domain.errors import (
     QueryTooCostly,
     StoreUnavailable,
 )
+from app.domain.json_types import JsonObject
 from app.domain.keys import redact_secrets
 from app.observability.logs import log
 from app.observability.request_record import get_current_record
@@ -65,7 +66,7 @@ _ORGANIZATION_ARGUMENT = re.compile(r"\borganization\s*:")
 class _Reply(NamedTuple):
     """A response before it is serialized."""
 
-    document: dict[str, Any]
+    document: JsonObject
     status: int
     headers: Mapping[str, str] = MappingProxyType({})
     row_count: int = 0
@@ -249,7 +250,7 @@ def _to_reply(result: ExecutionResult, media_type: str) -> _Reply:
     if result.data is None and not any(error.path for error in errors):
         # No error belongs to a field, so the execution did not start.
         return _to_invalid_reply(errors, media_type)
-    document: dict[str, Any] = {"data": result.data}
+    document: JsonObject = {"data": result.data}
     if errors:
         document["errors"] = [_format_error(error) for error in errors[:MAX_ERRORS]]
     cause = _root_cause(errors[0]) if errors else None
@@ -280,14 +281,14 @@ def _to_response(request: Request, reply: _Reply, media_type: str) -> Response:
     return StreamingResponse(chunks, reply.status, headers, media_type)
 
 
-def _rest_error_fields(reply: _Reply) -> dict[str, Any]:
+def _rest_error_fields(reply: _Reply) -> JsonObject:
     """Mirror the fields of a REST error in the response's `extensions`, for REST clients."""
     if reply.status == 200:
         return {}
     return {"extensions": {"msg": reply.document["errors"][0]["message"], "code": reply.status}}
 
 
-def _format_error(error: GraphQLError) -> dict[str, Any]:
+def _format_error(error: GraphQLError) -> JsonObject:
     """Format an error for the client; an unexpected one is logged and reveals nothing."""
     cause = _root_cause(error)
     if isinstance(cause, ChargebackError):
@@ -303,9 +304,9 @@ def _format_error(error: GraphQLError) -> dict[str, Any]:
 
 def _format_chargeback_error(
     cause: ChargebackError, error: GraphQLError | None = None
-) -> dict[str, Any]:
+) -> JsonObject:
     get_current_record().code = cause.code
-    location: dict[str, Any] = dict(error.formatted) if error is not None else {}
+    location: JsonObject = dict(error.formatted) if error is not None else {}
     extensions = {"code": cause.code, **cause.details}
     return {**location, "message": str(cause), "extensions": extensions}
 

@@ -1,13 +1,12 @@
 """Parse GraphQL requests, following the GraphQL-over-HTTP specification."""
 
-from typing import Any
-
 import msgspec
 import orjson
 from msgspec import Struct
 from starlette.requests import Request
 
 from app.domain.errors import BodyTooLarge
+from app.domain.json_types import JsonObject
 from app.domain.keys import redact_secrets
 from app.domain.text import normalize_document, normalize_name
 from app.web.body import IDENTITY, IncompleteBody, parse_content_encoding, read_body
@@ -40,9 +39,9 @@ class GraphQLRequest(Struct):
     """A query with its variables."""
 
     query: str
-    variables: dict[str, Any] | None = None
+    variables: JsonObject | None = None
     operationName: str | None = None  # noqa: N815  the protocol's spelling
-    extensions: dict[str, Any] | None = None
+    extensions: JsonObject | None = None
 
 
 async def parse_request(request: Request, max_bytes: int) -> GraphQLRequest:
@@ -96,7 +95,7 @@ def _too_large(size: int, max_bytes: int) -> BodyTooLarge:
 
 def _read_query_parameters(request: Request) -> bytes:
     """Return the URL's parameters as a JSON object; empty parameters count as missing."""
-    document: dict[str, Any] = {}
+    document: JsonObject = {}
     for name in _PARAMETERS:
         values = request.query_params.getlist(name)
         if len(values) > 1:
@@ -112,7 +111,7 @@ def _read_query_parameters(request: Request) -> bytes:
 
 
 class _QueryByHash(Struct):
-    extensions: dict[str, Any]
+    extensions: JsonObject
     query: None = None
 
 

@@ -17,6 +17,7 @@ from app import __version__
 from app.domain.errors import CODES
 from app.domain.event_decoding import BATCH, NDJSON, SINGLE
 from app.domain.events import AnyEvent
+from app.domain.json_types import JsonObject
 from app.domain.rates import Measure
 from app.domain.sections import Direction, Section, SectionOrder
 from app.export.charge_formats import FILE_TYPES, ChargeFormat
@@ -24,7 +25,7 @@ from app.export.writers import FileFormat
 from app.web.errors import JsonResponse
 from app.web.query_params import require_known_params
 
-Schema: TypeAlias = dict[str, Any]
+Schema: TypeAlias = JsonObject
 
 _EXCLUDED_PATHS = re.compile(r"/|/graphql|/scim/.*|/static/.*|/openapi\.json|/signin|/signout")
 """Pages and their files, and GraphQL and SCIM, which have schemas of their own."""

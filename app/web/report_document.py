@@ -15,12 +15,13 @@ from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from itertools import count
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 import orjson
 
 from app import __version__
+from app.domain.json_types import JsonObject
 from app.domain.months import Month, to_epoch_milliseconds
 from resolvers.context import Context
 from resolvers.levels import ReportKey
@@ -37,7 +38,6 @@ _ROWS_PER_CHUNK = 2_000
 _USERS_PER_PART = 1_000
 
 _Item = TypeVar("_Item")
-JsonObject = dict[str, Any]
 Chunks = AsyncIterator[Sequence[Row]]
 
 _WORKSPACE_COLUMNS = ("name", "size_in_mb", "experiments")

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from app.connectors.files.mapping import TableMapping
-from app.connectors.files.rows import read_rows
+from app.connectors.files.rows import Row, read_rows
 from app.connectors.files.tables import InvalidValue
 from app.domain.errors import InvalidArgument, InvalidBatch, InvalidRows
 from app.domain.sources import is_probably_incomplete
@@ -162,7 +162,7 @@ class TableFiles:
             case "usage":
                 self._add_usage(values)
 
-    def _has_possible_times(self, name: str, row: dict[str, Any]) -> bool:
+    def _has_possible_times(self, name: str, row: Row) -> bool:
         """Return whether no time of a row is before its creation; record a problem if one is."""
         created_at = row.get("created_at")
         if created_at is None:
@@ -193,7 +193,7 @@ class TableFiles:
             )
         )
 
-    def _add_directory_row(self, name: str, row: dict[str, Any]) -> None:
+    def _add_directory_row(self, name: str, row: Row) -> None:
         username, workspace, project = (row[key] for key in ("username", "workspace", "project"))
         at, ended_at = row["at"], row["deleted_at"]
         if username is None and workspace is None:
@@ -217,7 +217,7 @@ class TableFiles:
             key = (workspace, project)
             self._add_event("project.upserted", "at", at, key, workspace=workspace, name=project)
 
-    def _add_user(self, name: str, row: dict[str, Any], *, is_gone: bool) -> None:
+    def _add_user(self, name: str, row: Row, *, is_gone: bool) -> None:
         username, at, ended_at = row["username"], row["at"], row["deleted_at"]
         data = {
             "username": username,
@@ -243,7 +243,7 @@ class TableFiles:
         if not is_gone:
             self._seen["user.deleted"].add((username,))
 
-    def _add_experiment(self, row: dict[str, Any]) -> None:
+    def _add_experiment(self, row: Row) -> None:
         data = {name: row[name] for name in ("experiment", "workspace", "project", "username")}
         key, size_bytes = [row["experiment"]], row["size_bytes"]
         at, created_at, ended_at = row["at"], row["created_at"], row["deleted_at"]
@@ -267,7 +267,7 @@ class TableFiles:
                 "experiment.deleted", "deleted_at", ended_at, key, experiment=row["experiment"]
             )
 
-    def _add_usage(self, row: dict[str, Any]) -> None:
+    def _add_usage(self, row: Row) -> None:
         data = {name: row[name] for name in ("username", "channel", "count")}
         key: list[Any] = [row["id"]]
         if row["id"] is None:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from app.connectors.files.rows import Row
 from app.connectors.files.tables import (
     PARSERS,
     TABLES,
@@ -98,7 +99,7 @@ class TableMapping:
         source = self.column_sources.get(name)
         return (source.column if source else None) or name
 
-    def parse_value(self, column: Column, row: Mapping[str, Any]) -> Value | None:
+    def parse_value(self, column: Column, row: Row) -> Value | None:
         """Return the value of a column in a row; None if it is empty.
 
         Raises:
@@ -116,7 +117,7 @@ class TableMapping:
         return PARSERS[column.kind](raw, self.time_format)
 
 
-def _look_up(source: ColumnSource, row: Mapping[str, Any]) -> Any:
+def _look_up(source: ColumnSource, row: Row) -> Any:
     if source.column is None:
         return source.value
     raw = row.get(source.column)

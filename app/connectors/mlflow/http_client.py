@@ -2,12 +2,12 @@
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 from urllib.parse import unquote, urlencode, urlsplit
 
 from app.connectors.http_fetch import FetchFailed, fetch
 from app.domain.errors import InvalidArgument, SourceUnavailable
+from app.domain.json_types import JsonObject
 
 _TIMEOUT_SECONDS = 60
 WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
@@ -43,9 +43,7 @@ class MlflowClient:
             credentials = f"{unquote(parts.username)}:{password}".encode()
             self._headers["Authorization"] = f"Basic {base64.b64encode(credentials).decode()}"
 
-    def get(
-        self, path: str, parameters: Mapping[str, Any], workspace: str | None = None
-    ) -> dict[str, Any]:
+    def get(self, path: str, parameters: JsonObject, workspace: str | None = None) -> JsonObject:
         """Send a GET request and return the JSON object of the response.
 
         Raises:
@@ -54,9 +52,7 @@ class MlflowClient:
         """
         return self._send(f"{path}?{urlencode(parameters)}", None, workspace)
 
-    def post(
-        self, path: str, body: Mapping[str, Any], workspace: str | None = None
-    ) -> dict[str, Any]:
+    def post(self, path: str, body: JsonObject, workspace: str | None = None) -> JsonObject:
         """Send a POST request and return the JSON object of the response.
 
         Raises:
@@ -66,8 +62,8 @@ class MlflowClient:
         return self._send(path, json.dumps(body).encode(), workspace)
 
     def post_pages(
-        self, path: str, body: Mapping[str, Any], workspace: str | None = None
-    ) -> Iterator[dict[str, Any]]:
+        self, path: str, body: JsonObject, workspace: str | None = None
+    ) -> Iterator[JsonObject]:
         """Send a paged POST request and yield the JSON object of each page."""
         token = ""
         while True:
@@ -77,7 +73,7 @@ class MlflowClient:
             if not token:
                 return
 
-    def _send(self, path: str, body: bytes | None, workspace: str | None) -> dict[str, Any]:
+    def _send(self, path: str, body: bytes | None, workspace: str | None) -> JsonObject:
         headers = self._headers | ({WORKSPACE_HEADER: workspace} if workspace else {})
         url = f"{self.display_url}{path}"
         try:

@@ -25,6 +25,7 @@ from app.connectors.mlflow.records import (
     parse_time,
     resolve_user,
 )
+from app.domain.json_types import JsonObject
 
 T = TypeVar("T")
 
@@ -74,9 +75,7 @@ class RestStore:
                     found.append(self._to_experiment(each, workspace))
         return sorted(found, key=lambda each: int(each.experiment_id))
 
-    def _to_experiment(
-        self, content: Mapping[str, Any], workspace: str | None
-    ) -> MlflowExperiment:
+    def _to_experiment(self, content: JsonObject, workspace: str | None) -> MlflowExperiment:
         return MlflowExperiment(
             content["experiment_id"],
             content["name"],
@@ -106,7 +105,7 @@ class RestStore:
         ]
         return "/".join([*latest, *sorted(deleted)]) if any(latest) or deleted else ""
 
-    async def _find_latest_run(self, experiment_id: str, order: str) -> Mapping[str, Any]:
+    async def _find_latest_run(self, experiment_id: str, order: str) -> JsonObject:
         body = {
             "experiment_ids": [experiment_id],
             "max_results": 1,
@@ -116,7 +115,7 @@ class RestStore:
         workspace = self._workspaces[experiment_id]
         return await self._call(self._server.post, f"{_API}/runs/search", body, workspace)
 
-    async def _search_runs(self, experiment_id: str, view: str) -> Sequence[Mapping[str, Any]]:
+    async def _search_runs(self, experiment_id: str, view: str) -> Sequence[JsonObject]:
         body = {
             "experiment_ids": [experiment_id],
             "max_results": _PAGE_SIZE,
@@ -202,7 +201,7 @@ class RestStore:
 
     async def _read_trace_pages(
         self, experiment_id: str, size: int, *, pages: int | None
-    ) -> Sequence[Mapping[str, Any]]:
+    ) -> Sequence[JsonObject]:
         try:
             return await self._search_traces(experiment_id, size, pages)
         except EndpointNotFound:
@@ -210,7 +209,7 @@ class RestStore:
 
     async def _search_traces(
         self, experiment_id: str, size: int, pages: int | None
-    ) -> Sequence[Mapping[str, Any]]:
+    ) -> Sequence[JsonObject]:
         body = {
             "locations": [
                 {
@@ -228,11 +227,11 @@ class RestStore:
 
     async def _read_trace_pages_v2(
         self, experiment_id: str, size: int, limit: int | None
-    ) -> Sequence[Mapping[str, Any]]:
+    ) -> Sequence[JsonObject]:
         """Read traces from MLflow 2; empty before 2.14, which has no traces."""
         parameters = {"experiment_ids": experiment_id, "max_results": size}
         parameters["order_by"] = "timestamp_ms DESC"
-        found: list[Mapping[str, Any]] = []
+        found: list[JsonObject] = []
         token = ""
         while not found or (token and len(found) != limit):
             more = {"page_token": token} if token else {}
@@ -252,12 +251,12 @@ class RestStore:
     async def _read_pages(
         self,
         path: str,
-        body: Mapping[str, Any],
+        body: JsonObject,
         workspace: str | None,
         *,
         limit: int | None = None,
-    ) -> Sequence[Mapping[str, Any]]:
-        def read() -> Sequence[Mapping[str, Any]]:
+    ) -> Sequence[JsonObject]:
+        def read() -> Sequence[JsonObject]:
             found = []
             for page in self._server.post_pages(path, body, workspace):
                 found.append(page)
@@ -290,14 +289,14 @@ class RestAccountDirectory:
         return sorted(accounts)
 
 
-def _format_run_ids(page: Mapping[str, Any]) -> str:
+def _format_run_ids(page: JsonObject) -> str:
     return "/".join(
         f"{run['info']['run_id']}@{run['info'].get('end_time', '')}"
         for run in page.get("runs", [])
     )
 
 
-def _to_run(info: Mapping[str, Any], owner_tag: str | None) -> MlflowRun:
+def _to_run(info: JsonObject, owner_tag: str | None) -> MlflowRun:
     return MlflowRun(
         info["run_id"],
         info["experiment_id"],
@@ -309,7 +308,7 @@ def _to_run(info: Mapping[str, Any], owner_tag: str | None) -> MlflowRun:
     )
 
 
-def _to_model(info: Mapping[str, Any], owner_tag: str) -> MlflowModel:
+def _to_model(info: JsonObject, owner_tag: str) -> MlflowModel:
     return MlflowModel(
         info["model_id"],
         info["experiment_id"],
@@ -321,7 +320,7 @@ def _to_model(info: Mapping[str, Any], owner_tag: str) -> MlflowModel:
     )
 
 
-def _to_trace(content: Mapping[str, Any]) -> MlflowTrace:
+def _to_trace(content: JsonObject) -> MlflowTrace:
     if "trace_id" in content:
         metadata, at = content.get("trace_metadata", {}), _parse_epoch_ms(content["request_time"])
     else:
@@ -331,7 +330,7 @@ def _to_trace(content: Mapping[str, Any]) -> MlflowTrace:
     return MlflowTrace(_trace_id(content), user, parse_time(at))
 
 
-def _trace_id(content: Mapping[str, Any]) -> str:
+def _trace_id(content: JsonObject) -> str:
     """Return the id of a trace; MLflow 2 calls it the request id."""
     return str(content.get("trace_id") or content["request_id"])
 

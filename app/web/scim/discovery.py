@@ -1,7 +1,6 @@
 """What the service supports: its configuration, resource types and schemas."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -9,6 +8,7 @@ from starlette.responses import Response
 
 from app.domain.callers import Caller
 from app.domain.errors import NotFound
+from app.domain.json_types import JsonObject
 from app.domain.scim.errors import show_value
 from app.domain.scim.resources import KINDS
 from app.services.scim.reads import MAX_RESULTS
@@ -65,7 +65,7 @@ async def show_schema(request: Request, _: Caller) -> Response:
     return _show(request, _schemas(request))
 
 
-def _resource_types(request: Request) -> Mapping[str, dict[str, Any]]:
+def _resource_types(request: Request) -> Mapping[str, JsonObject]:
     found = {}
     for endpoint, kind in KINDS.items():
         location = f"{base_url(request)}/ResourceTypes/{kind.name}"
@@ -81,7 +81,7 @@ def _resource_types(request: Request) -> Mapping[str, dict[str, Any]]:
     return found
 
 
-def _schemas(request: Request) -> Mapping[str, dict[str, Any]]:
+def _schemas(request: Request) -> Mapping[str, JsonObject]:
     found = {}
     for kind in KINDS.values():
         location = f"{base_url(request)}/Schemas/{kind.schema}"
@@ -92,14 +92,14 @@ def _schemas(request: Request) -> Mapping[str, dict[str, Any]]:
     return found
 
 
-def _list(request: Request, documents: Mapping[str, dict[str, Any]]) -> Response:
+def _list(request: Request, documents: Mapping[str, JsonObject]) -> Response:
     if "filter" in request.query_params:
         # RFC 7644, section 4, requires this status.
         raise HTTPException(403, "This list cannot be filtered")
     return ScimResponse(list_message(list(documents.values()), len(documents)))
 
 
-def _show(request: Request, documents: Mapping[str, dict[str, Any]]) -> Response:
+def _show(request: Request, documents: Mapping[str, JsonObject]) -> Response:
     wanted = request.path_params["id"]
     if wanted not in documents:
         raise NotFound(f"There is no {show_value(wanted)} here.")

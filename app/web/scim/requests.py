@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from app.domain.callers import Caller
 from app.domain.errors import BodyTooLarge, UnsupportedMediaType
+from app.domain.json_types import JsonObject
 from app.domain.scim.errors import InvalidScimRequest, show_value
 from app.domain.scim.projection import Projection
 from app.domain.scim.resources import KINDS, ResourceKind
@@ -84,7 +85,7 @@ def _parse_number(name: str, text: str) -> int:
     return int(text)
 
 
-def _parse_names(body: dict[str, Any], name: str) -> Sequence[str]:
+def _parse_names(body: JsonObject, name: str) -> Sequence[str]:
     names = body.get(name) or []
     if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
         raise InvalidScimRequest(f"{name}: must be a list of names; got {show_value(names)}.")

@@ -8,6 +8,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.domain.json_types import JsonObject
 from app.services.scim.documents import ResourceView, to_document
 from app.web.conditional import etag_matches
 from app.web.errors import SCIM_MEDIA_TYPE, SCIM_PREFIX
@@ -57,7 +58,7 @@ async def list_response(
     )
 
 
-def list_message(resources: Sequence[Any], total: int, start: int = 1) -> dict[str, Any]:
+def list_message(resources: Sequence[Any], total: int, start: int = 1) -> JsonObject:
     """Return a list in the form of RFC 7644, section 3.4.2."""
     return {
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
