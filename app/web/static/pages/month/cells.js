@@ -150,6 +150,15 @@ export function NoteRow({ name, columns, children }) {
   </tr>`;
 }
 
+/** A part of the total, in the column of its value. @param {{ name: string, columns: Column[], value: number }} properties */
+export function PartRow({ name, columns, value }) {
+  return html`<tr class="aside note">
+    <th scope="row">${name}</th>
+    ${columns.map((column) => html`<td key=${column.name} class=${column.style}>${column.name === "value" ? column.format(value) : ""}</td>`)}
+    <td class="share-cell"></td>
+  </tr>`;
+}
+
 /** @param {{ total: Row, columns: Column[] }} properties */
 export function TotalRow({ total, columns }) {
   return html`<tfoot>

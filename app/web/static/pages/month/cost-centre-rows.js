@@ -1,11 +1,10 @@
 // @ts-check
 // Rows by cost centre, of which there are few: the page sorts and filters them.
 import { useQuery } from "../api.js";
-import { formatMoney } from "../format.js";
 import { html } from "../preact.js";
 import { countText } from "../ui/pages.js";
 import { Problem, SkeletonRows } from "../ui/parts.js";
-import { amountColumns, Head, NoteRow, parseSort, TableRow, TotalRow } from "./cells.js";
+import { amountColumns, Head, parseSort, PartRow, TableRow, TotalRow } from "./cells.js";
 import { COST_CENTRES } from "./queries.js";
 import { toChange } from "./views.js";
 
@@ -35,7 +34,7 @@ export function CostCentreRows({ month, before, parameters, currency }) {
         ${head}
         <tbody>
           ${rows.map((row) => html`<${TableRow} key=${row.key} row=${row} month=${month} columns=${columns} sum=${total.value} />`)}
-          ${!q && corrections !== 0 && html`<${NoteRow} name="Of which corrections" columns=${columns}><b class="number">${formatMoney(corrections, charges.currency)}</b> for closed months<//>`}
+          ${!q && corrections !== 0 && html`<${PartRow} name="Of which corrections of closed months" columns=${columns} value=${corrections} />`}
         </tbody>
         ${!q && html`<${TotalRow} total=${total} columns=${columns} />`}
       </table>
