@@ -154,5 +154,6 @@ def test_the_export_has_the_options_of_the_command() -> None:
         "until": "to",
         "form": "format",
         "idle_days": "idleDays",
+        "is_summed": "sum",
     }
     assert {renamed.get(name, name) for name in names} == set(PARAMETERS)
