@@ -15,8 +15,8 @@ from typing import Any
 
 import orjson
 
-from app.connectors.files.mapping import TableMapping
-from app.connectors.files.rows import Row, read_rows
+from app.connectors.files.mapping import Row, TableMapping
+from app.connectors.files.rows import read_rows
 from app.connectors.files.tables import InvalidValue
 from app.domain.errors import InvalidArgument, InvalidBatch, InvalidRows
 from app.domain.sources import is_probably_incomplete

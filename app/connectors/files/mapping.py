@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from app.connectors.files.rows import Row
 from app.connectors.files.tables import (
     PARSERS,
     TABLES,
@@ -26,6 +25,9 @@ from app.connectors.files.tables import (
 from app.domain.errors import InvalidArgument
 from app.domain.events import Identifier
 from app.domain.validation_messages import describe_validation_error
+
+Row = Mapping[str, Any]
+"""The values of a row by column."""
 
 _FORBIDDEN_DELIMITERS = '"\r\n\0'
 _SAMPLE_TIME = datetime(2026, 11, 25, 13, 14, 15, tzinfo=UTC)

@@ -3,16 +3,14 @@
 import codecs
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-from app.connectors.files.mapping import TableMapping
+from app.connectors.files.mapping import Row, TableMapping
 from app.domain.errors import InvalidArgument
 from app.gzip_stream import open_plain
 
-Row = Mapping[str, Any]
 _PARQUET_MAGIC = b"PAR1"
 _PARQUET_MISSING = "Parquet needs an extra: pip install 'chargeback-admin-api[parquet]'"
 
