@@ -187,7 +187,8 @@ async def test_a_user_created_after_the_close_is_charged_for_usage_before_it(
     database: Database, feed: Feed, graphql: GraphQLClient, clock: FixedClock
 ) -> None:
     # September closes with 3 uses of a user without an account, and shows none of them. A fourth
-    # use arrives late, then the account: the corrections are 1 licence and 3 + 1 uses.
+    # use arrives late, then the account: the corrections are 1 licence, 3 + 1 uses, and 3 uses
+    # fewer that are charged to nobody.
     used = {"username": "ann", "channel": "sdk"}
     await feed(event("usage.recorded", "2026-09-03T00:00:00Z", **used, count=3))
     await close(database, SEPTEMBER, clock)
@@ -202,6 +203,7 @@ async def test_a_user_created_after_the_close_is_charged_for_usage_before_it(
     assert response["chargebackReport"]["corrections"] == [
         {"figure": "LICENSED_USERS", "amount": "1", "userName": "ann"},
         {"figure": "SDK_USAGE", "amount": "4", "userName": "ann"},
+        {"figure": "UNLICENSED_SDK_USAGE", "amount": "-3", "userName": "ann"},
     ]
     assert (await verify_month(database, OWN, SEPTEMBER)).differences == []
 
