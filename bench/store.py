@@ -124,12 +124,12 @@ async def _load(database: Database, organization_id: UUID, file: Path) -> None:
 
 
 async def create_api_key(database: Database, organization_id: UUID) -> str:
-    """Create an API key with the scope `admin`."""
+    """Create an API key that may do everything but change roles."""
     api_key = await create_key(
         database,
         organization_id,
         username=DEMO_ADMIN,
-        scopes=[Scope.ADMIN],
+        scopes=[Scope.ADMIN, Scope.EVENTS_WRITE],
         label="bench",
         expires_at=None,
         now=system_clock(),

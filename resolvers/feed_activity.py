@@ -7,8 +7,13 @@ from uuid import UUID
 from app.db.engine import Database
 from app.db.feed import FeedDayRow, FeedSourceRow, select_feed_days, select_feed_sources
 from app.domain.errors import InvalidArgument
+from app.domain.text import NUL
+from resolvers.context import Context
+from resolvers.rows import Grouped
 
 MAX_DAYS = 400
+MAX_SOURCES = 1_000
+"""Senders choose the names of sources, so an organization can have any number of them."""
 
 
 class FeedActivity(NamedTuple):
@@ -28,10 +33,64 @@ async def read_feed_activity(
 
     Source: `feed_source`, `feed_day`.
     """
-    if not 1 <= days <= MAX_DAYS:
-        raise InvalidArgument(f"days: must be from 1 to {MAX_DAYS}; got {days}.")
+    _require_days(days)
     async with database.transaction(organization_id) as tx:
         return FeedActivity(
             await select_feed_sources(tx, organization_id),
             await select_feed_days(tx, organization_id, days),
         )
+
+
+def feed_of_caller(context: Context, days: int) -> Grouped:
+    """Return the key of the caller's feed: one row with `organization_id` and `day_count`.
+
+    Raises:
+        InvalidArgument: `days` is not from 1 to 400.
+    """
+    _require_days(days)
+    columns = {"organization_id": 0, "day_count": 1}
+    return Grouped(columns, [[(context.caller.organization_id, days)]])
+
+
+async def feed_sources(
+    context: Context, organizations: Sequence[tuple[UUID]], first: int, after: str | None
+) -> Grouped:
+    """Return a page of the sources of each organization, by name.
+
+    Columns: those of `FeedSourceRow`.
+
+    Raises:
+        InvalidArgument: `first` is not a page size, or `after` contains U+0000.
+
+    Source: `feed_source`.
+    """
+    if not 0 <= first <= MAX_SOURCES:
+        raise InvalidArgument(f"first: must be from 0 to {MAX_SOURCES}; got {first}.")
+    if NUL in (after or ""):
+        raise InvalidArgument(f"after: must not contain U+0000; got {after!r}.")
+    columns = {name: index for index, name in enumerate(FeedSourceRow._fields)}
+    groups = []
+    for (organization_id,) in organizations:
+        async with context.database.transaction(organization_id) as tx:
+            groups.append(await select_feed_sources(tx, organization_id, first, after))
+    return Grouped(columns, groups)
+
+
+async def feed_days(context: Context, counts: Sequence[tuple[UUID, int]]) -> Grouped:
+    """Return the latest days of each organization on which a batch arrived, latest first.
+
+    Columns: those of `FeedDayRow`.
+
+    Source: `feed_day`.
+    """
+    columns = {name: index for index, name in enumerate(FeedDayRow._fields)}
+    groups = []
+    for organization_id, count in counts:
+        async with context.database.transaction(organization_id) as tx:
+            groups.append(await select_feed_days(tx, organization_id, count))
+    return Grouped(columns, groups)
+
+
+def _require_days(days: int) -> None:
+    if not 1 <= days <= MAX_DAYS:
+        raise InvalidArgument(f"days: must be from 1 to {MAX_DAYS}; got {days}.")

@@ -8,9 +8,8 @@ import orjson
 import strawberry
 
 from app.db.audit import AuditFilter
-from resolvers.audit_log import read_audit_log
-from schema.arguments import OrganizationName
-from schema.request_info import RequestInfo
+from resolvers.audit_log import MAX_ENTRIES
+from schema.execution import column
 
 
 def _enum_value(name: str, description: str) -> Any:
@@ -58,79 +57,78 @@ class AuditInterface(Enum):
     SERVICE = _enum_value("SERVICE", "The service itself, such as a scheduled task.")
 
 
+def _to_action(name: str) -> AuditAction:
+    return AuditAction[name]
+
+
+def _to_interface(name: str) -> AuditInterface:
+    return AuditInterface[name]
+
+
+def _to_json(detail: Any) -> str:
+    return orjson.dumps(detail).decode()
+
+
 @strawberry.type(description="An entry of the audit log. Entries never change.")
 class AuditLogEntry:
     """An entry of the audit log."""
 
-    id: strawberry.ID = strawberry.field(description="Unique. Later entries have greater ids.")
-    happened_at: datetime = strawberry.field(description="When it happened.")
-    action: AuditAction = strawberry.field(description="What was done or attempted.")
-    target: str = strawberry.field(
+    id: strawberry.ID = column(
+        "entry_id", convert=str, description="Unique. Later entries have greater ids."
+    )
+    happened_at: datetime = column(description="When it happened.")
+    action: AuditAction = column(convert=_to_action, description="What was done or attempted.")
+    target: str = column(
         description="The object of the action: a month or range of months, a key's id, or a "
         "path. Empty if the action has none."
     )
-    outcome: str = strawberry.field(
+    outcome: str = column(
         description="`OK`, an error code, or `UNFINISHED` if the request ended without a response."
     )
-    username: str | None = strawberry.field(
+    username: str | None = column(
         description="Null when the user is unknown; otherwise a username, `operator:` and a "
         "system user for the command line, or the setting that made the service act."
     )
-    key_id: strawberry.ID | None = strawberry.field(
+    key_id: strawberry.ID | None = column(
         description="Null when no key was used; otherwise its id, even if the key was rejected."
     )
-    address: str | None = strawberry.field(
+    address: str | None = column(
         description="Null when the action did not come over the network; otherwise the client's "
         "address."
     )
-    interface: AuditInterface = strawberry.field(description="The interface used.")
-    detail: str = strawberry.field(description="Further details, as a JSON object.")
+    interface: AuditInterface = column(convert=_to_interface, description="The interface used.")
+    detail: str = column(convert=_to_json, description="Further details, as a JSON object.")
 
 
-def _to_entry(row: Any) -> AuditLogEntry:
-    return AuditLogEntry(
-        id=strawberry.ID(str(row.entry_id)),
-        happened_at=row.happened_at,
-        action=AuditAction[row.action],
-        target=row.target,
-        outcome=row.outcome,
-        username=row.username,
-        key_id=None if row.key_id is None else strawberry.ID(row.key_id),
-        address=row.address,
-        interface=AuditInterface[row.interface],
-        detail=orjson.dumps(row.detail).decode(),
-    )
+AuditPageSize = Annotated[
+    int, strawberry.argument(description=f"The page size, from 0 to {MAX_ENTRIES}.")
+]
+AfterEntry = Annotated[
+    strawberry.ID | None,
+    strawberry.argument(
+        description="Only entries older than the one with this `id`, usually the last of the "
+        "previous page."
+    ),
+]
+OfActions = Annotated[
+    list[AuditAction] | None,
+    strawberry.argument(description="Only these actions. By default, all."),
+]
+OfUsername = Annotated[str | None, strawberry.argument(description="Only actions of this user.")]
+Since = Annotated[
+    datetime | None, strawberry.argument(description="Only entries from this time on.")
+]
+Until = Annotated[
+    datetime | None, strawberry.argument(description="Only entries before this time.")
+]
 
 
-async def audit_log(
-    info: RequestInfo,
-    first: Annotated[
-        int, strawberry.argument(description="The page size, from 0 to 10000.")
-    ] = 100,
-    after: Annotated[
-        strawberry.ID | None,
-        strawberry.argument(
-            description="Only entries older than the one with this `id`, usually the last of the "
-            "previous page."
-        ),
-    ] = None,
-    actions: Annotated[
-        list[AuditAction] | None,
-        strawberry.argument(description="Only these actions. By default, all."),
-    ] = None,
-    username: Annotated[
-        str | None, strawberry.argument(description="Only actions of this user.")
-    ] = None,
-    since: Annotated[
-        datetime | None, strawberry.argument(description="Only entries from this time on.")
-    ] = None,
-    until: Annotated[
-        datetime | None, strawberry.argument(description="Only entries before this time.")
-    ] = None,
-    organization: OrganizationName = None,
-) -> list[AuditLogEntry]:
-    """Return a page of an organization's audit log, latest entry first."""
+def to_audit_filter(
+    actions: list[AuditAction] | None,
+    username: str | None,
+    since: datetime | None,
+    until: datetime | None,
+) -> AuditFilter:
+    """Convert the arguments that select entries."""
     names = None if actions is None else [action.name for action in actions]
-    matching = AuditFilter(names, username, since, until)
-    rows = await read_audit_log(info.context, organization, matching, first, after)
-    return [_to_entry(row) for row in rows]
+    return AuditFilter(names, username, since, until)

@@ -6,17 +6,28 @@ from typing import Annotated
 import strawberry
 
 from app.domain.months import Month
+from resolvers.audit_log import read_audit_log
 from resolvers.explanations import fetch_explanation
+from resolvers.feed_activity import feed_of_caller
 from resolvers.ranges import fetch_range
 from resolvers.report import fetch_report, fetch_reports
 from resolvers.rows import Grouped, Selection
 from resolvers.statements import fetch_statement
 from schema.arguments import OrganizationName
-from schema.audit import AuditLogEntry, audit_log
+from schema.audit import (
+    AfterEntry,
+    AuditLogEntry,
+    AuditPageSize,
+    OfActions,
+    OfUsername,
+    Since,
+    Until,
+    to_audit_filter,
+)
 from schema.chargeback_range import ChargebackRange
 from schema.execution import batched
 from schema.explanation import ChargeExplanation
-from schema.feed import Feed, feed
+from schema.feed import Feed
 from schema.key import ApiKey, api_keys
 from schema.month import MonthHistoryEntry, ReportMonth, month_history, months
 from schema.rate_card import RateCard, rate_card
@@ -45,16 +56,41 @@ class Query:
         "and revoked ones. Empty when there are none.",
     )
 
-    audit_log: list[AuditLogEntry] = strawberry.field(
-        resolver=audit_log,
+    @batched(
+        key=(),
+        graphql_type=list[AuditLogEntry],
         description="A page of an organization's audit log, latest entry first. Requires the "
         "scope `admin`. Empty when no entry matches.",
     )
+    async def audit_log(
+        info: RequestInfo,
+        _: Sequence[tuple[()]],
+        _selection: Selection,
+        first: AuditPageSize = 100,
+        after: AfterEntry = None,
+        actions: OfActions = None,
+        username: OfUsername = None,
+        since: Since = None,
+        until: Until = None,
+        organization: OrganizationName = None,
+    ) -> Grouped:
+        matching = to_audit_filter(actions, username, since, until)
+        return await read_audit_log(info.context, organization, matching, first, after)
 
-    feed: Feed = strawberry.field(
-        resolver=feed,
+    @batched(
+        key=(),
+        graphql_type=Feed,
         description="The events that arrived for the caller's organization, by source and by day.",
     )
+    async def feed(
+        info: RequestInfo,
+        _: Sequence[tuple[()]],
+        _selection: Selection,
+        days: Annotated[
+            int, strawberry.argument(description="The maximum number of days, from 1 to 400.")
+        ] = 31,
+    ) -> Grouped:
+        return feed_of_caller(info.context, days)
 
     months: list[ReportMonth] = strawberry.field(
         resolver=months,

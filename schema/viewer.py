@@ -20,10 +20,19 @@ class KeyScope(Enum):
         description="Read the statements of the key's cost centres, and nothing else. The user "
         "need not be an admin.",
     )
-    EVENTS_WRITE = strawberry.enum_value(Scope.EVENTS_WRITE.value, description="Send events.")
+    EVENTS_WRITE = strawberry.enum_value(
+        Scope.EVENTS_WRITE.value,
+        description="Send events and SCIM requests, except those that change roles. The user "
+        "need not be an admin.",
+    )
+    DIRECTORY_WRITE = strawberry.enum_value(
+        Scope.DIRECTORY_WRITE.value,
+        description="Send events and SCIM requests, also those that make somebody an admin.",
+    )
     ADMIN = strawberry.enum_value(
         Scope.ADMIN.value,
-        description="Everything, including the management of keys. The user must be an admin.",
+        description="Everything but sending events, including the management of keys. The user "
+        "must be an admin.",
     )
 
 

@@ -209,7 +209,7 @@ async def other_organization(database: Database, clock: FixedClock) -> str:
 @pytest.fixture
 async def admin_key(feed: Feed, make_key: MakeKey) -> str:
     """A key with every scope, of an admin in ADMIN_USER_LIST who is in no event."""
-    return await make_key("root", Scope.ADMIN)
+    return await make_key("root", Scope.ADMIN, Scope.DIRECTORY_WRITE)
 
 
 @pytest.fixture

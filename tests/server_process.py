@@ -204,6 +204,6 @@ def start_keyed_server(data_dir: Path, **settings: str) -> Iterator[KeyedServer]
 
 def create_root_key(data_dir: Path, *arguments: str) -> list[str]:
     """Create an admin key of `root`; return it in each form that is printed."""
-    scope = ("--scope", "admin", *arguments)
+    scope = ("--scope", "admin", "--scope", "directory:write", *arguments)
     printed = run_command("keys", "create", "--user", "root", *scope, data_dir=data_dir)
     return re.findall(r": (cbk_\S+)", printed.stdout)

@@ -36,6 +36,7 @@ KeyId = Annotated[
     examples=[
         "keys create --user ada --scope admin",
         "keys create --user connector --scope events:write --expires-in-days 90",
+        "keys create --user directory --scope directory:write",
         "keys create --user grace --scope statement:read --cost-centre 4711",
     ],
 )

@@ -97,15 +97,19 @@ class FeedSourceRow(NamedTuple):
 
 
 async def select_feed_sources(
-    tx: AsyncConnection, organization_id: UUID
+    tx: AsyncConnection,
+    organization_id: UUID,
+    first: int | None = None,
+    after: str | None = None,
 ) -> Sequence[FeedSourceRow]:
-    """Select the sources of an organization, by name."""
+    """Select the sources of an organization, by name: at most `first`, those after `after`."""
     rows = await tx.execute(
         text("""
             SELECT source, accepted, duplicates, last_event_at, last_received_at FROM feed_source
-            WHERE organization_id = :organization_id ORDER BY source
+            WHERE organization_id = :organization_id AND source > :after
+            ORDER BY source LIMIT CAST(:first AS bigint)
         """),
-        {"organization_id": organization_id},
+        {"organization_id": organization_id, "first": first, "after": after or ""},
     )
     return [FeedSourceRow(*row) for row in rows]
 

@@ -18,13 +18,16 @@ class Scope(StrEnum):
     REPORT_READ = "report:read"
     STATEMENT_READ = "statement:read"
     EVENTS_WRITE = "events:write"
+    DIRECTORY_WRITE = "directory:write"
     ADMIN = "admin"
 
 
 COVERED_BY: Mapping[Scope, frozenset[Scope]] = {
     Scope.STATEMENT_READ: frozenset({Scope.STATEMENT_READ, Scope.REPORT_READ, Scope.ADMIN}),
     Scope.REPORT_READ: frozenset({Scope.REPORT_READ, Scope.ADMIN}),
-    Scope.EVENTS_WRITE: frozenset({Scope.EVENTS_WRITE, Scope.ADMIN}),
+    # Not of ADMIN: a key that sends events names the scope, so a leaked one cannot.
+    Scope.EVENTS_WRITE: frozenset({Scope.EVENTS_WRITE, Scope.DIRECTORY_WRITE}),
+    Scope.DIRECTORY_WRITE: frozenset({Scope.DIRECTORY_WRITE}),
     Scope.ADMIN: frozenset({Scope.ADMIN}),
 }
 """The scopes that each scope is part of."""
@@ -70,7 +73,7 @@ class Caller:
         if not self.scopes & COVERED_BY[scope]:
             held = ", ".join(sorted(self.scopes))
             raise Forbidden(f"This needs a key with the scope {scope}; the key has: {held}.")
-        is_open_to_others = scope is Scope.EVENTS_WRITE or (
+        is_open_to_others = scope in {Scope.EVENTS_WRITE, Scope.DIRECTORY_WRITE} or (
             scope is Scope.STATEMENT_READ and scope in self.scopes
         )
         if not is_open_to_others and not (self.is_admin or self.is_listed_admin):
@@ -78,6 +81,11 @@ class Caller:
                 f"{self.username!r} is not an admin of organization {self.organization!r}: "
                 "give the user the role ADMIN, or add them to ADMIN_USER_LIST."
             )
+
+    @property
+    def may_change_roles(self) -> bool:
+        """Whether facts of this key may make somebody an admin."""
+        return bool(self.scopes & COVERED_BY[Scope.DIRECTORY_WRITE])
 
     def require_statement(self, organization: str | None, cost_centre: str | None) -> None:
         """Check that the caller may read what a cost centre is charged.

@@ -8,9 +8,10 @@ import io
 import re
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from itertools import islice
+from itertools import chain, islice
 
 import msgspec
 
@@ -20,10 +21,12 @@ from app.domain.event_problems import (
     describe_invalid_event,
     find_nul_problems,
     find_reserved_sources,
+    find_role_changes,
     find_time_problems,
     normalize_names,
 )
 from app.domain.events import EARLIEST, AnyEvent
+from app.domain.role_guard import RoleGuard
 from app.domain.validation_messages import MALFORMED_JSON, describe_malformed_json
 
 MAX_PROBLEMS = 100
@@ -46,7 +49,12 @@ _RAW_BATCH_DECODER: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decod
 
 
 def decode_body(
-    media_type: str, body: bytes, *, now: datetime, not_before: datetime = EARLIEST
+    media_type: str,
+    body: bytes,
+    *,
+    now: datetime,
+    not_before: datetime = EARLIEST,
+    role_guard: RoleGuard | None = None,
 ) -> list[AnyEvent]:
     """Return the events of a request's body of one of `MEDIA_TYPES`.
 
@@ -55,6 +63,7 @@ def decode_body(
         body: The body.
         now: The current time.
         not_before: The earliest time that an event may have.
+        role_guard: Finds events that the sender may not send; None if roles may be changed.
 
     Raises:
         InvalidBatch: Lists the first invalid events by index, and counts all events.
@@ -68,12 +77,28 @@ def decode_body(
         else:
             _require_few_lines(body)
             events = decode_lines(io.BytesIO(body), now=now, not_before=not_before)
-        if problems := list(islice(find_reserved_sources(enumerate(events)), MAX_PROBLEMS)):
-            raise InvalidBatch(problems)
+        _require_permitted(media_type, body, events, role_guard)
         return events
     except InvalidBatch as error:
         error.event_count = _count_events(media_type, body)
         raise
+
+
+def _require_permitted(
+    media_type: str, body: bytes, events: Sequence[AnyEvent], role_guard: RoleGuard | None
+) -> None:
+    """Reject reserved sources, and changes of roles that the sender may not make."""
+    found = chain(
+        find_reserved_sources(enumerate(events)),
+        find_role_changes(enumerate(events), role_guard) if role_guard else (),
+    )
+    problems = sorted(islice(found, MAX_PROBLEMS), key=lambda problem: problem.index)
+    if problems and media_type == NDJSON:
+        # Blank lines count.
+        lines = [index for index, line in enumerate(io.BytesIO(body)) if line.strip()]
+        problems = [replace(problem, index=lines[problem.index]) for problem in problems]
+    if problems:
+        raise InvalidBatch(problems)
 
 
 def _require_few_lines(body: bytes) -> None:

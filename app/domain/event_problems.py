@@ -18,6 +18,7 @@ from app.domain.events import (
     Role,
     UserUpsertedEvent,
 )
+from app.domain.role_guard import RoleGuard
 from app.domain.sources import RESERVED_PREFIXES
 from app.domain.text import NUL, normalize_name
 from app.domain.validation_messages import MALFORMED_JSON, MISSING, describe_validation_error
@@ -85,6 +86,15 @@ def find_reserved_sources(events: Iterable[tuple[int, AnyEvent]]) -> Iterable[Ev
             reserved = ", ".join(RESERVED_PREFIXES)
             message = f"must not start with {reserved}, which are reserved; got {event.source!r}"
             yield EventProblem(index, "source", message)
+
+
+def find_role_changes(
+    events: Iterable[tuple[int, AnyEvent]], guard: RoleGuard
+) -> Iterable[EventProblem]:
+    """Yield the events that change who is an admin."""
+    for index, event in events:
+        if isinstance(event, UserUpsertedEvent) and (problem := guard.find_problem(event.data)):
+            yield EventProblem(index, *problem)
 
 
 def normalize_names(events: Iterable[tuple[int, AnyEvent]]) -> Iterable[EventProblem]:

@@ -65,7 +65,7 @@ async def _create_demo_key(database: Database, organization_id: UUID) -> str:
         database,
         organization_id,
         username=DEMO_ADMIN,
-        scopes=[Scope.ADMIN],
+        scopes=[Scope.ADMIN, Scope.DIRECTORY_WRITE],
         label="demo",
         expires_at=None,
         now=system_clock(),

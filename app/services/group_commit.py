@@ -18,6 +18,7 @@ from app.db.organizations import set_batch_timeouts
 from app.domain.errors import IngestQueueFull, InvalidBatch, StoreUnavailable
 from app.domain.event_decoding import decode_body
 from app.domain.events import EARLIEST, AnyEvent
+from app.domain.role_guard import RoleGuard
 from app.ingest.store import CHUNK_SIZE, IngestResult, store_events
 from app.services.analyze_trigger import AnalyzeTrigger
 
@@ -38,6 +39,8 @@ class IngestRequest(NamedTuple):
     arrived_at: datetime
     not_before: datetime = EARLIEST
     """The earliest time that an event may have."""
+    role_guard: RoleGuard | None = None
+    """Finds events that the sender may not send; None if roles may be changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +212,7 @@ async def _decode(request: IngestRequest) -> list[AnyEvent]:
         request.body,
         now=request.arrived_at,
         not_before=request.not_before,
+        role_guard=request.role_guard,
     )
     if len(request.body) < _LARGE_BODY_BYTES:
         return decode()

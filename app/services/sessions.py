@@ -23,6 +23,7 @@ from app.domain.audit import Action, Actor, AuditEvent
 from app.domain.callers import Caller, Scope
 from app.domain.errors import Forbidden, ServiceBusy, Unauthenticated
 from app.domain.keys import KeyText
+from app.domain.role_guard import fold_email
 from app.services.audit import append_audit_event
 from app.services.key_loader import KeyLoader
 from app.settings import Settings
@@ -138,13 +139,8 @@ def _to_caller(holder: KeyHolderRow, settings: Settings) -> Caller:
 def is_listed_admin(username: str, email: str | None, settings: Settings) -> bool:
     """Return whether ADMIN_USER_LIST names a user, by username or email."""
     return username in settings.admin_user_list or (
-        email is not None and _fold(email) in map(_fold, settings.admin_user_list)
+        email is not None and fold_email(email) in map(fold_email, settings.admin_user_list)
     )
-
-
-def _fold(email: str) -> bytes:
-    """Lower ASCII letters only: other letters may fold to those of another address."""
-    return email.encode(errors="surrogatepass").lower()
 
 
 async def start_session(

@@ -9,6 +9,7 @@ from app.domain.callers import Caller, Scope
 from app.domain.errors import BodyTooLarge, InvalidBatch, UnsupportedMediaType
 from app.domain.event_decoding import MEDIA_TYPES
 from app.domain.events import EARLIEST
+from app.domain.role_guard import RoleGuard
 from app.services.group_commit import IngestRequest
 from app.web.app_state import get_app_state
 from app.web.auth import AuthenticatedRoute
@@ -35,7 +36,8 @@ async def post_events(request: Request, caller: Caller) -> Response:
         )
         now = state.now
         not_before = max(EARLIEST, now - timedelta(days=state.settings.feed_max_age_days))
-        batch = IngestRequest(caller.organization_id, media_type, body, now, not_before)
+        guard = RoleGuard.of(caller, state.settings.admin_user_list)
+        batch = IngestRequest(caller.organization_id, media_type, body, now, not_before, guard)
         try:
             result = await state.ingestor.ingest(batch)
         except InvalidBatch as error:

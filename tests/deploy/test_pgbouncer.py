@@ -129,7 +129,7 @@ async def test_two_services_work_behind_pgbouncer_with_the_documented_settings(
     demo = chargeback("", "generate", "--months", "3", "--users", "60", "--until", "2026-11")
     with run_pgbouncer(folder, postgres, user, pool_size) as store:
         chargeback(store.pooled, "import", "-", settings=settings, standard_input=demo.encode())
-        words = ("keys", "create", "--user", "ada", "--scope", "admin")
+        words = ("keys", "create", "--user", "ada", "--scope", "admin", "--scope", "events:write")
         key = chargeback(store.pooled, *words, settings=settings).removeprefix("API key: ")
         pooled_settings = {**settings, "DATABASE_URL": store.pooled}
         with ExitStack() as stack:

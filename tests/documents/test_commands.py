@@ -73,7 +73,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> DocShell:
     shell.run("chargeback import events.ndjson")
     other = shell.run("chargeback keys create --user ada")
     shell.replacements = {"08NzwuxWPJ21": other.split("_")[1]}
-    shell.run("chargeback keys create --user ada --scope admin")
+    shell.run("chargeback keys create --user ada --scope admin --scope directory:write")
     return shell
 
 

@@ -40,7 +40,7 @@ async def test_old_events_are_rejected_over_http_and_imported_from_files(
     database: Database, clock: FixedClock, make_key: MakeKey
 ) -> None:
     settings = Settings.load(admin_user_list="root", feed_max_age_days=30)
-    key = await make_key("root", Scope.ADMIN)
+    key = await make_key("root", Scope.EVENTS_WRITE)
     old, recent = (
         event("user.upserted", f"{clock.now - timedelta(days=days):%Y-%m-%dT%XZ}", username="a")
         for days in (31, 29)
@@ -61,7 +61,7 @@ async def test_a_batch_that_would_write_many_months_is_rejected(
     database: Database, clock: FixedClock, make_key: MakeKey
 ) -> None:
     settings = Settings.load(admin_user_list="root", feed_max_batch_rows=1_000)
-    key = await make_key("root", Scope.ADMIN)
+    key = await make_key("root", Scope.EVENTS_WRITE)
     # From 2024-05 to 2026-11 are 31 months, and 31 * 40 = 1,240 rows.
     lines = [
         event("usage.recorded", time, username=f"user-{number}", channel="ui")
@@ -83,7 +83,7 @@ async def test_one_event_that_moves_the_history_of_all_users_is_rejected(
     database: Database, clock: FixedClock, make_key: MakeKey, feed: Feed
 ) -> None:
     settings = Settings.load(admin_user_list="root", feed_max_batch_rows=1_000)
-    key = await make_key("root", Scope.ADMIN)
+    key = await make_key("root", Scope.EVENTS_WRITE)
     created = "2024-01-01T00:00:00Z"
     await feed(
         *(
@@ -106,7 +106,7 @@ async def test_one_event_that_moves_the_history_of_all_users_is_rejected(
 async def test_a_full_disk_refuses_events_and_nothing_else(
     database: Database, clock: FixedClock, make_key: MakeKey
 ) -> None:
-    key = await make_key("root", Scope.ADMIN)
+    key = await make_key("root", Scope.EVENTS_WRITE)
     database.require_free_space = create_reserve(Path(), 10**9)
     line = event("workspace.upserted", "2026-11-02T00:00:00Z", name="w")
     async with create_client(database, Settings.load(admin_user_list="root"), clock) as client:

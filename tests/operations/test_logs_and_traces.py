@@ -81,7 +81,17 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
         }
         with ServerProcess(data_dir, arguments=(), settings=settings) as server:
             created = run_command(
-                "keys", "create", "--user", "root", "--scope", "admin", data_dir=data_dir
+                *(
+                    "keys",
+                    "create",
+                    "--user",
+                    "root",
+                    "--scope",
+                    "admin",
+                    "--scope",
+                    "events:write",
+                ),
+                data_dir=data_dir,
             )
             key = created.stdout.removeprefix("API key: ").strip()
             send_requests(server.url, key)

@@ -100,7 +100,8 @@ def start_install(data_dir: Path, settings: Mapping[str, str] = {}) -> Install:
     )
     assert imported.returncode == 0, imported.stderr
     created = run_command(
-        "keys", "create", "--user", "root", "--scope", "admin", data_dir=data_dir
+        *("keys", "create", "--user", "root", "--scope", "admin", "--scope", "events:write"),
+        data_dir=data_dir,
     )
     key = created.stdout.removeprefix("API key: ").strip()
     return Install(server, key, Month.containing(now).plus(-1))

@@ -67,7 +67,7 @@ class Directory:
 async def directory(
     client: httpx.AsyncClient, make_key: MakeKey, clock: FixedClock, admin_key: str
 ) -> Directory:
-    key = await make_key("root", Scope.EVENTS_WRITE)
+    key = await make_key("root", Scope.DIRECTORY_WRITE)
     return Directory(client, key, clock)
 
 

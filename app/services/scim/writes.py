@@ -23,10 +23,11 @@ from app.db.scim import (
     select_member_names,
     write_resource,
 )
-from app.domain.errors import AlreadyExists, PreconditionFailed
-from app.domain.events import AnyEvent
+from app.domain.errors import AlreadyExists, Forbidden, PreconditionFailed
+from app.domain.events import AnyEvent, UserUpserted
 from app.domain.ids import user_id
 from app.domain.months import Month
+from app.domain.role_guard import RoleGuard
 from app.domain.scim import facts
 from app.domain.scim.errors import InvalidScimRequest
 from app.domain.scim.facts import Fact, UserProperties
@@ -41,24 +42,39 @@ from app.services.scim.documents import ResourceView, load_views
 from app.services.scim.reads import require_resource
 
 _TICK = timedelta(microseconds=1)
-_EVENTS_AT_ONCE = 1_000
+_EVENTS_AT_ONCE = 500
 """Storing more at once would block the event loop for too long."""
 
 
 async def create_resource(
-    database: Database, organization_id: UUID, kind: ResourceKind, body: object, now: datetime
+    database: Database,
+    organization_id: UUID,
+    kind: ResourceKind,
+    body: object,
+    *,
+    now: datetime,
+    guard: RoleGuard | None,
 ) -> ResourceView:
     """Create a resource.
 
+    Args:
+        database: The store.
+        organization_id: The organization.
+        kind: The kind of resource.
+        body: The resource.
+        now: When.
+        guard: Finds changes of roles, which are refused; None if the sender may make them.
+
     Raises:
         AlreadyExists: The name belongs to another.
+        Forbidden: The sender may not change roles.
         InvalidScimRequest: The body is not such a resource, or names a member who does not exist.
     """
     state = await asyncio.to_thread(parse_resource, kind, body)
     async with database.transaction(organization_id) as tx:
         at = await _begin(tx, organization_id, now)
         blank = StoredResource(uuid4(), kind.name, "", None, "{}", 0, at, at)
-        written = await _Writer(tx, organization_id, at).write(kind, blank, None, state)
+        written = await _Writer(tx, organization_id, at, guard).write(kind, blank, None, state)
         [view] = await load_views(tx, organization_id, kind, [written], with_relation=True)
         return view
 
@@ -72,6 +88,7 @@ async def replace_resource(
     *,
     expected: Collection[str] | None,
     now: datetime,
+    guard: RoleGuard | None,
 ) -> ResourceView:
     """Replace a resource; one that stays the same keeps its version.
 
@@ -83,16 +100,17 @@ async def replace_resource(
         body: The resource that replaces it.
         expected: The versions that the client knows; None for any.
         now: When.
+        guard: Finds changes of roles, which are refused; None if the sender may make them.
 
     Raises:
-        AlreadyExists, InvalidScimRequest: As for `create_resource`.
+        AlreadyExists, Forbidden, InvalidScimRequest: As for `create_resource`.
         NotFound: There is no resource with that id.
         PreconditionFailed: It has another version.
     """
     state = await asyncio.to_thread(parse_resource, kind, body)
     return await _change(
         database, organization_id, kind, resource_id, lambda _: state, expected, now,
-        with_relation=True,
+        guard=guard, with_relation=True,
     )  # fmt: skip
 
 
@@ -105,6 +123,7 @@ async def patch_resource(
     *,
     expected: Collection[str] | None,
     now: datetime,
+    guard: RoleGuard | None,
     with_relation: bool,
 ) -> ResourceView:
     """Apply the operations of a PATCH; otherwise as `replace_resource`."""
@@ -114,7 +133,7 @@ async def patch_resource(
 
     return await _change(
         database, organization_id, kind, resource_id, change, expected, now,
-        with_relation=with_relation,
+        guard=guard, with_relation=with_relation,
     )  # fmt: skip
 
 
@@ -127,6 +146,7 @@ async def _change(
     expected: Collection[str] | None,
     now: datetime,
     *,
+    guard: RoleGuard | None,
     with_relation: bool,
 ) -> ResourceView:
     async with database.transaction(organization_id) as tx:
@@ -135,7 +155,7 @@ async def _change(
         _require_version(stored, expected)
         before = orjson.loads(stored.attributes)
         state = await asyncio.to_thread(change, before)
-        written = await _Writer(tx, organization_id, at).write(kind, stored, before, state)
+        written = await _Writer(tx, organization_id, at, guard).write(kind, stored, before, state)
         [view] = await load_views(
             tx, organization_id, kind, [written], with_relation=with_relation
         )
@@ -189,8 +209,15 @@ def _require_version(stored: StoredResource, expected: Collection[str] | None) -
 class _Writer:
     """Writes resources and the events about them within one transaction, all at one time."""
 
-    def __init__(self, tx: Transaction, organization_id: UUID, at: datetime) -> None:
+    def __init__(
+        self,
+        tx: Transaction,
+        organization_id: UUID,
+        at: datetime,
+        guard: RoleGuard | None = None,
+    ) -> None:
         self._tx, self._organization_id, self._at = tx, organization_id, at
+        self._guard = guard
         self._analyze = TransactionAnalyzeTrigger(tx, organization_id)
 
     async def write(
@@ -311,11 +338,21 @@ class _Writer:
         """
         remaining = iter(stated)
         while facts_ := list(islice(remaining, _EVENTS_AT_ONCE)):
+            self._require_permitted(facts_)
             events = [self._to_event(fact) for fact in facts_]
             is_new = await store_events(self._tx, self._organization_id, events, self._at)
             if not all(is_new):
                 raise RuntimeError("An event of a SCIM request was taken for a duplicate.")
             await self._analyze.record_events(len(events))
+
+    def _require_permitted(self, stated: Iterable[Fact]) -> None:
+        if self._guard is None:
+            return
+        for _, data in stated:
+            problem = self._guard.find_problem(data) if isinstance(data, UserUpserted) else None
+            if problem is not None:
+                field, message = problem
+                raise Forbidden(f"{field.removeprefix('data.')}: {message}.")
 
     def _to_event(self, fact: Fact) -> AnyEvent:
         event: AnyEvent = fact.event_class(

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.domain.callers import Caller
+from app.domain.role_guard import RoleGuard
 from app.domain.scim.filters import parse_filter
 from app.domain.scim.resources import KINDS, ResourceKind
 from app.services.scim.documents import ResourceView
@@ -75,7 +76,12 @@ async def create(request: Request, caller: Caller) -> Response:
         state.scim_slots.acquire(caller.organization_id),
     ):
         view = await create_resource(
-            state.database, caller.organization_id, find_kind(request), body, state.now
+            state.database,
+            caller.organization_id,
+            find_kind(request),
+            body,
+            now=state.now,
+            guard=RoleGuard.of(caller, state.settings.admin_user_list),
         )
         return await resource_response(request, view, query, 201)
 
@@ -108,6 +114,7 @@ async def replace(request: Request, caller: Caller) -> Response:
             body,
             expected=expected_versions(request),
             now=state.now,
+            guard=RoleGuard.of(caller, state.settings.admin_user_list),
         )
         return await resource_response(request, view, query)
 
@@ -128,6 +135,7 @@ async def patch(request: Request, caller: Caller) -> Response:
             body,
             expected=expected_versions(request),
             now=state.now,
+            guard=RoleGuard.of(caller, state.settings.admin_user_list),
             with_relation=query.projection(kind).shows(kind.relation),
         )
         is_large = len(view.members) > _MAX_RETURNED_MEMBERS and not query.selects_attributes
