@@ -116,7 +116,6 @@ async def test_announced_and_deleted_at_one_instant_never_existed_without_a_crea
 async def test_an_experiment_that_holds_no_known_bytes_leaves_no_former_member(
     feed: Feed, graphql: GraphQLClient
 ) -> None:
-    places = {"workspace": "w", "project": "p"}
     await feed(
         *(
             event(
@@ -124,14 +123,11 @@ async def test_an_experiment_that_holds_no_known_bytes_leaves_no_former_member(
                 "2026-09-10T00:00:00Z",
                 experiment=name,
                 username=name,
-                **places,
-                **size,
+                workspace="w",
+                project="p",
+                sizeBytes=size,
             )
-            for name, size in (
-                ("unknown", {}),
-                ("empty", {"sizeBytes": 0}),
-                ("full", {"sizeBytes": 1}),
-            )
+            for name, size in (("unknown", None), ("empty", 0), ("full", 1))
         ),
         *(
             event("experiment.deleted", "2026-10-10T00:00:00Z", experiment=name)
