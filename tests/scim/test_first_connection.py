@@ -10,8 +10,8 @@ CORRECTIONS = '{ chargebackReport(month: "2026-11") { corrections { figure userN
 async def test_connecting_a_directory_books_no_corrections_unless_a_creation_is_stated(
     feed: Feed, directory: Directory, graphql: GraphQLClient
 ) -> None:
-    use = {"channel": "sdk", "count": 5}
-    await feed(event("usage.recorded", "2026-09-05T00:00:00Z", username="ann", **use))
+    at = "2026-09-05T00:00:00Z"
+    await feed(event("usage.recorded", at, username="ann", channel="sdk", count=5))
     await Finance(feed.database, graphql).close(OCTOBER)
 
     for name in ("ann", "bob"):
