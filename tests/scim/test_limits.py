@@ -114,3 +114,18 @@ async def test_a_text_that_the_store_cannot_keep_is_rejected(directory: Director
             body = {"userName": "ann", name: value}
             status, _, message = await directory.expect_error("POST", "/Users", json=body)
             assert (status, message.startswith(f"{name}: must have at most 512")) == (400, True)
+
+
+async def test_names_of_attributes_are_read_in_linear_time(directory: Directory) -> None:
+    await directory.create(
+        "/Users", userName="ann", emails=[{"value": f"{number}@x"} for number in range(1_000)]
+    )
+    names = ",".join(f"emails.part{number}" for number in range(2_000))
+
+    [ann] = (await directory.get(f"/Users?attributes={names},emails.value"))["Resources"]
+
+    assert set(ann) == {"id", "schemas", "emails"}
+    assert ann["emails"][0] == {"value": "0@x"}
+    many = {"attributes": ["userName"] * 1_001}
+    status, _, message = await directory.expect_error("POST", "/Users/.search", json=many)
+    assert (status, message) == (400, "attributes: at most 1,000 names; got 1,001.")

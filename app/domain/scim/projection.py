@@ -1,6 +1,6 @@
 """Which attributes of a resource a response shows (RFC 7644, section 3.9)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from app.domain.scim.resources import ResourceKind
@@ -27,7 +27,7 @@ class Projection:
         if name in _ALWAYS:
             return True
         key = name.lower()
-        return key in self._wanted if self._wanted else self._excluded.get(key) != ()
+        return key in self._wanted if self._wanted else self._excluded.get(key) != set()
 
     def apply(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Return the part of a document that is shown."""
@@ -47,19 +47,23 @@ class Projection:
         return value
 
 
-def _parse(kind: ResourceKind, paths: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Return by attribute the sub-attributes that are named; () if it is named as a whole."""
-    parsed: dict[str, tuple[str, ...]] = {}
+def _parse(kind: ResourceKind, paths: Iterable[str]) -> dict[str, set[str]]:
+    """Return by attribute the sub-attributes that are named; none if it is named as a whole."""
+    parsed: dict[str, set[str]] = {}
     for path in paths:
         local = path.strip().lower().removeprefix(f"{kind.schema.lower()}:")
         name, _, part = local.partition(".")
-        if name:
-            earlier = parsed.get(name)
-            parsed[name] = (*(earlier or ()), part) if part and earlier != () else ()
+        if not name:
+            continue
+        parts = parsed.setdefault(name, {part} if part else set())
+        if parts and part:
+            parts.add(part)
+        else:
+            parts.clear()
     return parsed
 
 
-def _select_parts(value: object, parts: Sequence[str], *, keep: bool) -> Any:
+def _select_parts(value: object, parts: Collection[str], *, keep: bool) -> Any:
     if isinstance(value, list):
         return [_select_parts(each, parts, keep=keep) for each in value]
     if not isinstance(value, dict):

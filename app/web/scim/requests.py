@@ -25,6 +25,7 @@ _MAX_BODY_BYTES = 10_485_760
 _PARSED_SIZE = 8
 """How much more memory a parsed body takes than its bytes."""
 _DEFAULT_COUNT = 100
+_MAX_NAMES = 1_000
 
 
 class ListQuery(NamedTuple):
@@ -89,6 +90,8 @@ def _parse_names(body: JsonObject, name: str) -> Sequence[str]:
     names = body.get(name) or []
     if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
         raise InvalidScimRequest(f"{name}: must be a list of names; got {show_value(names)}.")
+    if len(names) > _MAX_NAMES:
+        raise InvalidScimRequest(f"{name}: at most {_MAX_NAMES:,} names; got {len(names):,}.")
     return names
 
 
