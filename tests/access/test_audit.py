@@ -192,8 +192,8 @@ async def test_pages_continue_after_an_id_and_filters_apply(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("first: -1", "first: must be from 0 to 10000; got -1."),
-        ("first: 10001", "first: must be from 0 to 10000; got 10001."),
+        ("first: -1", "first: must be from 0 to 1000; got -1."),
+        ("first: 10001", "first: must be from 0 to 1000; got 10001."),
         ('after: "x"', "after: must be the id of the last one seen; got 'x'."),
         ('username: "\\u0000"', "username: must not contain U+0000; got '\\x00'."),
     ],

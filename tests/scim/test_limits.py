@@ -122,7 +122,7 @@ async def test_names_of_attributes_are_read_in_linear_time(directory: Directory)
     )
     names = ",".join(f"emails.part{number}" for number in range(2_000))
 
-    [ann] = (await directory.get(f"/Users?attributes={names},emails.value"))["Resources"]
+    [ann] = (await directory.get("/Users", attributes=f"{names},emails.value"))["Resources"]
 
     assert set(ann) == {"id", "schemas", "emails"}
     assert ann["emails"][0] == {"value": "0@x"}
