@@ -106,7 +106,7 @@ async def test_one_event_that_moves_the_history_of_all_users_is_rejected(
 async def test_a_full_disk_refuses_events_and_nothing_else(
     database: Database, clock: FixedClock, make_key: MakeKey
 ) -> None:
-    key = await make_key("root", Scope.EVENTS_WRITE)
+    key = await make_key("root", Scope.EVENTS_WRITE, Scope.REPORT_READ)
     database.require_free_space = create_reserve(Path(), 10**9)
     line = event("workspace.upserted", "2026-11-02T00:00:00Z", name="w")
     async with create_client(database, Settings.load(admin_user_list="root"), clock) as client:
