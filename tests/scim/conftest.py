@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+# The service imports it in a thread, which can disturb pytest's own parsing of Python 3.11.
+import app.web.scim.endpoints  # noqa: F401
 from app.domain.callers import Scope
 from tests.conftest import FixedClock, GraphQLClient, MakeKey
 
