@@ -7,11 +7,11 @@ from app.domain.audit import Action, AuditEntry, AuditEvent
 from app.domain.errors import InvalidArgument
 from app.domain.text import NUL
 from resolvers.context import Context
-from resolvers.rows import Grouped
+from resolvers.levels import parse_page
+from resolvers.rows import Grouped, positions
 
 MAX_ENTRIES = 1_000
 """The largest page: its JSON is decoded on the event loop."""
-_COLUMNS = {name: index for index, name in enumerate(AuditEntry._fields)}
 
 
 async def read_audit_log(
@@ -32,15 +32,14 @@ async def read_audit_log(
 
     Source: `audit_log`.
     """
-    if not 0 <= first <= MAX_ENTRIES:
-        raise InvalidArgument(f"first: must be from 0 to {MAX_ENTRIES}; got {first}.")
+    page = parse_page(first, None, max_size=MAX_ENTRIES)
     organization_id = context.caller.resolve_organization(organization)
     _validate_filter(matching)
     last_seen = None if after is None else _parse_entry_id(after)
     context.audit_events.append(AuditEvent(organization_id, Action.AUDIT_READ, after or ""))
     async with context.database.transaction(organization_id) as tx:
-        rows = await select_entries(tx, organization_id, matching, first, last_seen)
-    return Grouped(_COLUMNS, [list(map(tuple, rows))])
+        rows = await select_entries(tx, organization_id, matching, page.first, last_seen)
+    return Grouped(positions(AuditEntry._fields), [list(map(tuple, rows))])
 
 
 def _parse_entry_id(after: str) -> UUID:

@@ -15,7 +15,7 @@ from resolvers.charges import charges_of_report
 from resolvers.context import Context
 from resolvers.levels import ReportKey, parse_page
 from resolvers.report_windows import previous_keys
-from resolvers.rows import Grouped, Row, Selection
+from resolvers.rows import Grouped, Row, Selection, positions
 
 CostCentreKey = tuple[UUID, ReportWindow, str | None]
 """`organization_id`, `window`, `code`; None is Unassigned."""
@@ -87,17 +87,15 @@ async def changes_of_cost_centre_charges(
         InvalidArgument: `months` is out of range.
     """
     groups: list[Sequence[Row]] = []
-    previous = await previous_keys(context, keys, months)
-    for key, (organization_id, window, code) in zip(keys, previous, strict=True):
-        charges = await charges_of_report(context, key[:2])
-        earlier = await charges_of_report(context, (organization_id, window))
-        if charges is None or earlier is None:
+    compared = await _read_compared(context, keys, months)
+    for (_, _, code), (now, before) in zip(keys, compared, strict=True):
+        if now is None or before is None:
             groups.append([(None, None)])
             continue
-        before = earlier.by_cost_centre.get(code, 0)
-        change = charges.by_cost_centre[code] - before
-        absolute = charges.currency.from_minor(change)
-        groups.append([(absolute, to_percent(change, before))])
+        amount_before = before.by_cost_centre.get(code, 0)
+        change = now.by_cost_centre[code] - amount_before
+        absolute = now.currency.from_minor(change)
+        groups.append([(absolute, to_percent(change, amount_before))])
     return Grouped({"absolute": 0, "percent": 1}, groups)
 
 
@@ -164,20 +162,30 @@ async def changes_of_statements(
         InvalidArgument: `months` is out of range.
     """
     groups: list[Sequence[Row]] = []
-    previous = await previous_keys(context, statements, months)
-    for statement, (organization_id, window, payer) in zip(statements, previous, strict=True):
-        now = await charges_of_report(context, statement[:2])
-        before = await charges_of_report(context, (organization_id, window))
+    compared = await _read_compared(context, statements, months)
+    for (_, _, payer), (now, before) in zip(statements, compared, strict=True):
         if now is None or before is None:
             groups.append([])
             continue
-        own = [
-            [line for line in charges.lines if (line.cost_centre or "") == payer]
-            for charges in (now, before)
-        ]
-        changes = explain_difference(*own)
+        changes = explain_difference(
+            *(
+                [line for line in charges.lines if (line.cost_centre or "") == payer]
+                for charges in (now, before)
+            )
+        )
         groups.append([(each, now.currency.from_minor(changes[each])) for each in changes])
     return Grouped({"reason": 0, "amount": 1}, groups)
+
+
+async def _read_compared(
+    context: Context, keys: Sequence[CostCentreKey], months: int
+) -> Sequence[tuple[MonthCharges | None, MonthCharges | None]]:
+    """Return the charges of each key's month, and those of so many months earlier."""
+    previous = await previous_keys(context, keys, months)
+    return [
+        (await charges_of_report(context, now[:2]), await charges_of_report(context, before[:2]))
+        for now, before in zip(keys, previous, strict=True)
+    ]
 
 
 async def _read(
@@ -194,7 +202,7 @@ async def _read(
         "organization_id": [report[0] for report in reports],
         "window": [report[1] for report in reports],
     }
-    return Grouped({name: index for index, name in enumerate(columns)}, groups, handed_down)
+    return Grouped(positions(columns), groups, handed_down)
 
 
 def _to_totals(charges: MonthCharges) -> Iterable[Row]:

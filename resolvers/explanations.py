@@ -28,7 +28,7 @@ from resolvers.charges import charges_of_report
 from resolvers.context import Context
 from resolvers.levels import ReportKey, to_dicts
 from resolvers.report import fetch_report
-from resolvers.rows import Grouped
+from resolvers.rows import Grouped, positions
 from resolvers.shares import read_shares
 
 MAX_EVENTS = 100
@@ -135,7 +135,7 @@ async def fetch_explanation(context: Context, line_id: str) -> Grouped:
     names = (*LINE_COLUMNS, "month", "numerator", "denominator", "steps", "parts", "events")
     organization_id, window = found.report
     return Grouped(
-        {name: index for index, name in enumerate(names)},
+        positions(names),
         [[row]],
         {"organization_id": [organization_id], "window": [window]},
     )

@@ -7,9 +7,9 @@ from uuid import UUID
 from app.db.engine import Database
 from app.db.feed import FeedDayRow, FeedSourceRow, select_feed_days, select_feed_sources
 from app.domain.errors import InvalidArgument
-from app.domain.text import NUL
 from resolvers.context import Context
-from resolvers.rows import Grouped
+from resolvers.levels import parse_page
+from resolvers.rows import Grouped, positions
 
 MAX_DAYS = 400
 MAX_SOURCES = 1_000
@@ -64,16 +64,12 @@ async def feed_sources(
 
     Source: `feed_source`.
     """
-    if not 0 <= first <= MAX_SOURCES:
-        raise InvalidArgument(f"first: must be from 0 to {MAX_SOURCES}; got {first}.")
-    if NUL in (after or ""):
-        raise InvalidArgument(f"after: must not contain U+0000; got {after!r}.")
-    columns = {name: index for index, name in enumerate(FeedSourceRow._fields)}
+    page = parse_page(first, after, max_size=MAX_SOURCES)
     groups = []
     for (organization_id,) in organizations:
         async with context.database.transaction(organization_id) as tx:
-            groups.append(await select_feed_sources(tx, organization_id, first, after))
-    return Grouped(columns, groups)
+            groups.append(await select_feed_sources(tx, organization_id, page.first, page.after))
+    return Grouped(positions(FeedSourceRow._fields), groups)
 
 
 async def feed_days(context: Context, counts: Sequence[tuple[UUID, int]]) -> Grouped:
@@ -83,12 +79,11 @@ async def feed_days(context: Context, counts: Sequence[tuple[UUID, int]]) -> Gro
 
     Source: `feed_day`.
     """
-    columns = {name: index for index, name in enumerate(FeedDayRow._fields)}
     groups = []
     for organization_id, count in counts:
         async with context.database.transaction(organization_id) as tx:
             groups.append(await select_feed_days(tx, organization_id, count))
-    return Grouped(columns, groups)
+    return Grouped(positions(FeedDayRow._fields), groups)
 
 
 def _require_days(days: int) -> None:

@@ -1,17 +1,21 @@
 """Read one nesting level: one statement for all parents, rows grouped by parent."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from types import MappingProxyType
 from typing import Any, Protocol
 from uuid import UUID
 
-from app.db.orders import Page
+from app.db.orders import Page, Sorting
 from app.db.report_windows import ReportWindow, bind_reports, first_days
 from app.db.statements import Statement
 from app.domain.errors import InvalidArgument
 from app.domain.months import Month
+from app.domain.text import NUL
 from resolvers.connections import TOTAL_COUNT, rows_to_read
 from resolvers.context import Context
+from resolvers.report_windows import previous_windows
 from resolvers.rows import Grouped, Row, RowStream, Selection
 
 ReportKey = tuple[UUID, ReportWindow]
@@ -24,6 +28,7 @@ PartKey = tuple[UUID, ReportWindow, UUID, UUID]
 """`organization_id`, `window`, `workspace_id`, and the `project_id` or `user_id`."""
 
 MAX_PAGE_SIZE = 10_000
+_NO_CRITERIA: Mapping[str, Any] = MappingProxyType({})
 
 
 class SelectLevel(Protocol):
@@ -78,6 +83,35 @@ async def read_level(
     return group_rows(rows, statement.columns, len(keys), handed_down)
 
 
+async def read_list(
+    context: Context,
+    select: Callable[..., Statement],
+    keys: Sequence[tuple[Any, ...]],
+    names: Sequence[str] = (),
+    *,
+    sorting: Sorting,
+    page: Page,
+    matching: Mapping[str, Any] = _NO_CRITERIA,
+) -> Grouped:
+    """Read a page of the rows of each parent, in an order and with criteria.
+
+    Args:
+        context: The request.
+        select: Builds the statement; takes `sorting`, `paging` and the names of criteria.
+        keys: The parents' keys, as for `read_level`.
+        names: The names of the further key columns.
+        sorting: The order, which may compare with the month before.
+        page: The page.
+        matching: The criteria that are set, by parameter name.
+    """
+    shape = {"matching": frozenset(matching)} if matching else {}
+    select_page = partial(select, sorting=sorting, paging=page.paging, **shape)
+    others = await previous_windows(context, keys, sorting)
+    return await read_level(
+        context, select_page, keys, names, others=others, **matching, **page.parameters
+    )
+
+
 async def read_gone(
     context: Context,
     select: SelectLevel,
@@ -130,17 +164,23 @@ def group_rows(
     return Grouped(columns, groups, group_columns or {})
 
 
-def parse_page(first: int | None, after: str | None, selection: Selection = frozenset()) -> Page:
+def parse_page(
+    first: int | None,
+    after: str | None,
+    selection: Selection = frozenset(),
+    *,
+    max_size: int = MAX_PAGE_SIZE,
+) -> Page:
     """Return the page of a list whose cursor is a name.
 
     For a connection, `selection` says what the page has to read; see `resolvers.connections`.
 
     Raises:
-        InvalidArgument: `first` is out of range, or `after` contains U+0000.
+        InvalidArgument: `first` is not from 0 to `max_size`, or `after` contains U+0000.
     """
-    if first is not None and not 0 <= first <= MAX_PAGE_SIZE:
-        raise InvalidArgument(f"first: must be from 0 to {MAX_PAGE_SIZE}; got {first}.")
-    if after is not None and "\0" in after:
+    if first is not None and not 0 <= first <= max_size:
+        raise InvalidArgument(f"first: must be from 0 to {max_size}; got {first}.")
+    if after is not None and NUL in after:
         raise InvalidArgument(f"after: must not contain the character U+0000; got {after!r}.")
     return Page(rows_to_read(first, selection), after, TOTAL_COUNT in selection)
 

@@ -10,8 +10,8 @@ from app.db.orders import ALL_ROWS, BY_USERNAME, Page, Sorting
 from resolvers.amounts import add_amounts_of_parts, select_for_amount
 from resolvers.changes import compare
 from resolvers.context import Context
-from resolvers.levels import PartKey, ReportKey, WorkspaceKey, read_level, stream_level
-from resolvers.report_windows import previous_keys, previous_windows
+from resolvers.levels import PartKey, ReportKey, WorkspaceKey, read_level, read_list, stream_level
+from resolvers.report_windows import previous_keys
 from resolvers.rows import Grouped, RowStream, Selection
 
 
@@ -40,10 +40,9 @@ async def members_of_workspaces(
     Source: `member_month`, `user_month`.
     """
     columns = select_for_amount(selection, "user_id")
-    select = partial(select_members_of_workspaces, columns, sorting=sorting, paging=page.paging)
-    others = await previous_windows(context, workspaces, sorting)
-    found = await read_level(
-        context, select, workspaces, ("workspace_id",), others=others, **page.parameters
+    select = partial(select_members_of_workspaces, columns)
+    found = await read_list(
+        context, select, workspaces, ("workspace_id",), sorting=sorting, page=page
     )
     return await _add_amounts(context, workspaces, selection, found)
 
@@ -70,16 +69,9 @@ async def former_members_of_workspaces(
     add up to the workspace.
     """
     columns = select_for_amount(selection, "user_id")
-    select = partial(
-        select_members_of_workspaces,
-        columns,
-        existence=Existence.FORMER,
-        sorting=sorting,
-        paging=page.paging,
-    )
-    others = await previous_windows(context, workspaces, sorting)
-    found = await read_level(
-        context, select, workspaces, ("workspace_id",), others=others, **page.parameters
+    select = partial(select_members_of_workspaces, columns, existence=Existence.FORMER)
+    found = await read_list(
+        context, select, workspaces, ("workspace_id",), sorting=sorting, page=page
     )
     return await _add_amounts(context, workspaces, selection, found)
 

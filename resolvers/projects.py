@@ -28,9 +28,10 @@ from resolvers.levels import (
     WorkspaceKey,
     read_gone,
     read_level,
+    read_list,
     stream_level,
 )
-from resolvers.report_windows import previous_keys, previous_windows
+from resolvers.report_windows import previous_keys
 from resolvers.rows import Grouped, RowStream, Selection
 
 
@@ -78,18 +79,14 @@ async def projects_of_workspaces(
 
     Source: `project_month`.
     """
-    parameters = matching.parameters
-    select = partial(
-        select_projects_of_workspaces,
-        select_for_amount(selection, "project_id"),
-        matching=frozenset(parameters),
+    found = await read_list(
+        context,
+        partial(select_projects_of_workspaces, select_for_amount(selection, "project_id")),
+        workspaces,
+        ("workspace_id",),
         sorting=sorting,
-        paging=page.paging,
-    )
-    others = await previous_windows(context, workspaces, sorting)
-    bound = {**parameters, **page.parameters}
-    found = await read_level(
-        context, select, workspaces, ("workspace_id",), others=others, **bound
+        page=page,
+        matching=matching.parameters,
     )
     return await _add_amounts(context, workspaces, selection, found)
 
@@ -107,17 +104,13 @@ async def projects_of_reports(
 
     Rows are grouped by report. Orders, columns and source are those of `projects_of_workspaces`.
     """
-    parameters = matching.parameters
-    select = partial(
-        select_projects_of_reports,
-        _select_of_reports(selection),
-        matching=frozenset(parameters),
+    found = await read_list(
+        context,
+        partial(select_projects_of_reports, _select_of_reports(selection)),
+        reports,
         sorting=sorting,
-        paging=page.paging,
-    )
-    others = await previous_windows(context, reports, sorting)
-    found = await read_level(
-        context, select, reports, others=others, **parameters, **page.parameters
+        page=page,
+        matching=matching.parameters,
     )
     return await add_amounts_of_projects(
         context, reports, selection, found, select_projects_of_workspaces

@@ -1,6 +1,6 @@
 """What a batch resolver returns: rows grouped by parent, or a stream of rows."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,11 @@ class Grouped:
     columns: Mapping[str, int]
     groups: Sequence[Sequence[Row]]
     group_columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+
+def positions(names: Iterable[str]) -> Mapping[str, int]:
+    """Return the position of each column in rows that have these columns."""
+    return {name: index for index, name in enumerate(names)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from app.domain.rates import Assignments, Measure, RateCard, Tariff
 from resolvers.amounts import AMOUNT
 from resolvers.context import Context
 from resolvers.levels import ReportKey, parse_page, read_level
-from resolvers.rows import Grouped, Row, Selection
+from resolvers.rows import Grouped, Row, Selection, positions
 
 _MEASURES = (Measure.UI_USES, Measure.SDK_USES)
 _USER_ID, _USERNAME, _UI, _SDK = range(1, 5)
@@ -50,9 +50,7 @@ async def unlicensed_usage_of_reports(
         for (_, window), tariff, rows in zip(reports, tariffs, found.groups, strict=True)
     ]
     names = ("number_of_users", "ui_usage_count", "sdk_usage_count", AMOUNT)
-    return Grouped(
-        {name: index for index, name in enumerate(names)}, groups, dict(found.group_columns)
-    )
+    return Grouped(positions(names), groups, dict(found.group_columns))
 
 
 async def unlicensed_users_of_reports(
@@ -94,7 +92,7 @@ async def unlicensed_users_of_reports(
         amounts = await _amounts(tariff, rows)
         groups.append([_to_user(window, tariff, row, amounts, similar) for row in of_page])
     names = ("username", "ui_usage_count", "sdk_usage_count", AMOUNT, "similar_username")
-    return Grouped({name: index for index, name in enumerate(names)}, groups)
+    return Grouped(positions(names), groups)
 
 
 def _to_user(

@@ -18,8 +18,8 @@ from resolvers.changes import compare
 from resolvers.charges import charges_of_report
 from resolvers.connections import TOTAL_COUNT
 from resolvers.context import Context
-from resolvers.levels import ReportKey, UserKey, read_gone, read_level, stream_level
-from resolvers.report_windows import previous_keys, previous_windows
+from resolvers.levels import ReportKey, UserKey, read_gone, read_level, read_list, stream_level
+from resolvers.report_windows import previous_keys
 from resolvers.rows import Grouped, Row, RowStream, Selection
 
 
@@ -27,9 +27,9 @@ from resolvers.rows import Grouped, Row, RowStream, Selection
 class UserCriteria:
     """Criteria for users; None matches every user.
 
-    A user matches `idle_since` if usage was measured since before then, and the user has existed
-    and done nothing since then; `active_since` if the user has done something since then; and
-    `unknown_since` if neither is known.
+    `idle_since` matches users who existed at that time and have done nothing since, if usage has
+    been measured since before then. `active_since` matches users with activity since that time,
+    and `unknown_since` matches the others: they may or may not have been active.
     """
 
     username_contains: str | None = None
@@ -83,17 +83,13 @@ async def licensed_users_of_reports(
 
     Source: `user_month`.
     """
-    parameters = matching.parameters
-    select = partial(
-        select_licensed_users_of_reports,
-        select_for_amount(selection, "user_id"),
-        matching=frozenset(parameters),
+    found = await read_list(
+        context,
+        partial(select_licensed_users_of_reports, select_for_amount(selection, "user_id")),
+        reports,
         sorting=sorting,
-        paging=page.paging,
-    )
-    others = await previous_windows(context, reports, sorting)
-    found = await read_level(
-        context, select, reports, others=others, **parameters, **page.parameters
+        page=page,
+        matching=matching.parameters,
     )
     return await add_amounts_of_users(context, reports, selection, found)
 

@@ -15,8 +15,15 @@ from app.db.workspaces import (
 from resolvers.amounts import add_amounts_of_workspaces, select_for_amount
 from resolvers.changes import compare
 from resolvers.context import Context
-from resolvers.levels import ReportKey, WorkspaceKey, read_gone, read_level, stream_level
-from resolvers.report_windows import previous_keys, previous_windows
+from resolvers.levels import (
+    ReportKey,
+    WorkspaceKey,
+    read_gone,
+    read_level,
+    read_list,
+    stream_level,
+)
+from resolvers.report_windows import previous_keys
 from resolvers.rows import Grouped, RowStream, Selection
 
 
@@ -66,17 +73,13 @@ async def workspaces_of_reports(
 
     Source: `workspace_month`; counts from `member_month` and `project_month`.
     """
-    parameters = matching.parameters
-    select = partial(
-        select_workspaces_of_reports,
-        select_for_amount(selection, "workspace_id"),
-        matching=frozenset(parameters),
+    found = await read_list(
+        context,
+        partial(select_workspaces_of_reports, select_for_amount(selection, "workspace_id")),
+        reports,
         sorting=sorting,
-        paging=page.paging,
-    )
-    others = await previous_windows(context, reports, sorting)
-    found = await read_level(
-        context, select, reports, others=others, **parameters, **page.parameters
+        page=page,
+        matching=matching.parameters,
     )
     return await add_amounts_of_workspaces(context, reports, selection, found)
 

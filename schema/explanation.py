@@ -11,7 +11,7 @@ import strawberry
 from app.db.charge_evidence import EventRow
 from app.domain.months import Month
 from resolvers import explanations
-from resolvers.rows import Grouped, Selection
+from resolvers.rows import Grouped, Selection, positions
 from schema.charge import ChargeLine
 from schema.execution import batched, column, embedded
 from schema.request_info import RequestInfo
@@ -119,4 +119,4 @@ class ChargeExplanation:
 
 
 def _to_grouped(names: Sequence[str], groups: Sequence[Sequence[Any]]) -> Grouped:
-    return Grouped({name: index for index, name in enumerate(names)}, groups)
+    return Grouped(positions(names), groups)

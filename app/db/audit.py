@@ -77,10 +77,13 @@ async def select_entries(
     tx: AsyncConnection,
     organization_id: UUID,
     matching: AuditFilter,
-    first: int,
+    first: int | None,
     after: UUID | None,
 ) -> Sequence[Any]:
-    """Select a page of the log, latest first; rows have the columns of `AuditEntry`."""
+    """Select a page of the log, latest first, or all of it without `first`.
+
+    Rows have the columns of `AuditEntry`.
+    """
     statement = _compose_select(organization_id, matching)
     if after is not None:
         statement = statement.where(AuditLog.entry_id < after)
