@@ -1,6 +1,7 @@
 """Statements for corrections: changes to figures of closed months, booked in an open month."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -149,9 +150,9 @@ _CORRECTED_FIGURES: Mapping[Section, Sequence[Figure]] = {
     Section.CORRECTION: tuple(Figure),
 }
 """A section shows corrections of its flows. The stocks of two months do not add up."""
-_UNLICENSED: Mapping[Figure, Sequence[Figure]] = {
-    Figure.UI_USAGE: (Figure.UNLICENSED_UI_USAGE,),
-    Figure.SDK_USAGE: (Figure.UNLICENSED_SDK_USAGE,),
+_UNLICENSED = {
+    Figure.UI_USAGE: Figure.UNLICENSED_UI_USAGE,
+    Figure.SDK_USAGE: Figure.UNLICENSED_SDK_USAGE,
 }
 _PLACES: Mapping[Section, Mapping[str, Any]] = {
     Section.WORKSPACE: {"workspace": Workspace.name},
@@ -177,8 +178,12 @@ def select_corrected_figures(
     rows after `skip`.
     """
     figures, places = _CORRECTED_FIGURES[section], _PLACES[section]
-    read = {*figures, *(each for of in map(_UNLICENSED.get, figures) for each in of or ())}
-    amounts = {figure: _sum_amounts(section, figure) for figure in figures}
+    if section is Section.USER:
+        # Users are listed with their usage whether they are licensed or not.
+        parts = {figure: {figure, _UNLICENSED.get(figure, figure)} for figure in figures}
+    else:
+        parts = {figure: {figure} for figure in figures}
+    amounts = {figure: _sum_amounts(figure, added) for figure, added in parts.items()}
     statement = (
         select(
             literal_column("1", BigInteger).label("ordinal"),
@@ -193,7 +198,7 @@ def select_corrected_figures(
         .where(
             Correction.organization_id == ORGANIZATION,
             Correction.booked_month == bindparam("report_month", type_=Date),
-            Correction.figure.in_([literal(figure.value) for figure in read]),
+            _is_one_of(chain.from_iterable(parts.values())),
             *([Workspace.name == bindparam("workspace")] if in_workspace else ()),
         )
         .group_by(Correction.origin_month, *places.values())
@@ -205,14 +210,14 @@ def select_corrected_figures(
     return limit_rows(statement) if is_limited else statement
 
 
-def _sum_amounts(section: Section, figure: Figure) -> ColumnElement[Any]:
-    # Users are listed with their usage whether they are licensed or not.
-    figures = [figure, *(_UNLICENSED.get(figure, ()) if section is Section.USER else ())]
-    is_of_figure = Correction.figure.in_([literal(each.value) for each in figures])
-    amount = func.sum(Correction.amount).filter(is_of_figure)
-    total = func.coalesce(amount, 0)
+def _sum_amounts(figure: Figure, parts: Iterable[Figure]) -> ColumnElement[Any]:
+    total = func.coalesce(func.sum(Correction.amount).filter(_is_one_of(parts)), 0)
     # Files hold 64-bit numbers; bytes times microseconds are divided before they are shown.
     return to_bigint(total) if figure is Figure.SIZE_BYTES else total
+
+
+def _is_one_of(figures: Iterable[Figure]) -> ColumnElement[bool]:
+    return Correction.figure.in_([literal(figure.value) for figure in sorted(figures)])
 
 
 def is_corrected(table: Any, key: str) -> ColumnElement[bool]:
