@@ -94,7 +94,8 @@ def find_role_changes(
     """Yield the events that change who is an admin."""
     for index, event in events:
         if isinstance(event, UserUpsertedEvent) and (problem := guard.find_problem(event.data)):
-            yield EventProblem(index, *problem)
+            field, message = problem
+            yield EventProblem(index, f"data.{field}", message)
 
 
 def normalize_names(events: Iterable[tuple[int, AnyEvent]]) -> Iterable[EventProblem]:

@@ -28,10 +28,10 @@ class RoleGuard(NamedTuple):
         """Return the field that changes roles and what is wrong; None if there is none."""
         if user.role is not None:
             needed = f"needs a key with the scope {Scope.DIRECTORY_WRITE}; got {user.role!r}"
-            return "data.role", needed
+            return "role", needed
         if user.email is not None and fold_email(user.email) in self.admin_emails:
             needed = f"of an admin needs a key with the scope {Scope.DIRECTORY_WRITE}"
-            return "data.email", f"{needed}; got {user.email!r}"
+            return "email", f"{needed}; got {user.email!r}"
         return None
 
 

@@ -352,7 +352,7 @@ class _Writer:
             problem = self._guard.find_problem(data) if isinstance(data, UserUpserted) else None
             if problem is not None:
                 field, message = problem
-                raise Forbidden(f"{field.removeprefix('data.')}: {message}.")
+                raise Forbidden(f"{field}: {message}.")
 
     def _to_event(self, fact: Fact) -> AnyEvent:
         event: AnyEvent = fact.event_class(
