@@ -99,7 +99,7 @@ class DatabaseStore:
     async def run_buckets(self) -> Mapping[Bucket, str]:
         """Return the fingerprints of all runs by experiment and day: one statement, few rows."""
         return await self._read_buckets(
-            f"SELECT experiment_id, {_format_bucket('start_time', DAY_MS)} AS bucket, "  # noqa: S608
+            f"SELECT experiment_id, {_format_bucket('start_time', DAY_MS)} AS bucket, "  # noqa: S608  constants
             "count(*) AS c1, sum(coalesce(start_time, 0)) AS c2, "
             "sum(coalesce(end_time, 0)) AS c3, sum(coalesce(deleted_time, 0)) AS c4, "
             "sum(CASE WHEN lifecycle_stage = 'deleted' THEN 1 ELSE 0 END) AS c5 "
@@ -166,7 +166,7 @@ class DatabaseStore:
         if "trace_info" not in self._tables:
             return {}
         return await self._read_buckets(
-            f"SELECT experiment_id, {_format_bucket('timestamp_ms', HOUR_MS)} AS bucket, "  # noqa: S608
+            f"SELECT experiment_id, {_format_bucket('timestamp_ms', HOUR_MS)} AS bucket, "  # noqa: S608  constants
             "count(*) AS c1, sum(timestamp_ms) AS c2, 0 AS c3, 0 AS c4, 0 AS c5 "
             "FROM trace_info GROUP BY experiment_id, bucket"
         )
