@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 from rich.console import Console
+from rich.progress import Progress, ProgressColumn
 from rich.text import Text
 
 from app.domain.safe_text import escape_for_terminal
@@ -32,6 +33,14 @@ stderr = PlainConsole(stderr=True, soft_wrap=True)
 def is_interactive() -> bool:
     """Return whether a user at a terminal can answer a prompt."""
     return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def progress_bar(*columns: ProgressColumn, transient: bool = False) -> Progress:
+    """Return a progress bar on stderr, which is drawn only on a terminal.
+
+    A transient bar disappears when it is complete.
+    """
+    return Progress(*columns, console=stderr, transient=transient, disable=not stderr.is_terminal)
 
 
 def print_line(text: str) -> None:

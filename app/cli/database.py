@@ -9,12 +9,12 @@ from typing import Annotated, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 import typer
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from app.cli.help import command, command_group
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile
 from app.clock import system_clock
-from app.console import print_line, stderr
+from app.console import print_line, progress_bar
 from app.domain.errors import InvalidArgument
 from app.domain.months import Month
 from app.postgres.database import resolve_store_url
@@ -65,7 +65,7 @@ def _with_url(data_dir: Path, env_file: Path | None, command: Callable[[str], Aw
 def _show_progress(description: str) -> Iterator[OnMonth]:
     """Show a line of progress on stderr; the caller reports each month that it verifies."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=stderr, transient=True) as progress:
+    with progress_bar(*columns, transient=True) as progress:
         task = progress.add_task(description)
 
         def on_month(organization: str, month: Month) -> None:

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
 from app.cli.operator import current_operator
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile, InOrganization
 from app.clock import system_clock
 from app.connectors.reports.document import Report, read_report
 from app.connectors.reports.fetch import ReportServer
-from app.console import print_line, stderr
+from app.console import print_line, progress_bar
 from app.db.engine import Database
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.domain.errors import InvalidArgument
@@ -55,7 +55,7 @@ def fetch_reports(url: str, api_key: str, first: Month, last: Month) -> list[Rep
     if not months:
         raise InvalidArgument(f"--to: must not be earlier than --from; got {first} to {last}.")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=stderr) as progress:
+    with progress_bar(*columns) as progress:
         reports = server.fetch_reports(first, last)
         return list(progress.track(reports, total=months, description="Fetching"))
 

@@ -28,7 +28,7 @@ from app.clock import system_clock
 from app.connectors.files.events import TableFiles
 from app.connectors.files.mapping import TableMapping, default_mapping, read_mapping
 from app.connectors.files.tables import InvalidValue, parse_timestamp
-from app.console import print_line, stderr
+from app.console import print_line, progress_bar
 from app.db.engine import Database
 from app.db.month_totals import MonthTotals
 from app.domain.callers import DEFAULT_ORGANIZATION
@@ -81,7 +81,7 @@ class EventFiles:
         try:
             source = _open_file(name, stack)
             size = None if name == STDIN else Path(name).stat().st_size
-            task = progress.add_task(name, total=size)
+            task = progress.add_task(Path(name).name, total=size)
             lines = _read_events(open_plain(source))
             while chunk := list(islice(lines, CHUNK_SIZE)):
                 self._count += len(chunk)
@@ -127,12 +127,11 @@ def _advance(progress: Progress, task: TaskID, source: BufferedReader, name: str
 
 
 def _byte_progress() -> Progress:
-    return Progress(
+    return progress_bar(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TimeElapsedColumn(),
-        console=stderr,
     )
 
 
@@ -290,7 +289,7 @@ async def import_tables(
         with _locate_problems(tables):
             accepted = await run.accept(tables.chunks())
     _print_counts(accepted)
-    print_line(f"from {tables.rows} rows")
+    print_line(f"from {tables.rows} {'row' if tables.rows == 1 else 'rows'}")
     _print_unread_columns(tables)
 
 

@@ -8,7 +8,6 @@ import typer
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -20,7 +19,7 @@ from app.connectors.mlflow.load_context import ProgressCallback
 from app.connectors.mlflow.mapping import WORKSPACE_RULE_FORMS
 from app.connectors.mlflow.options import MlflowOptions
 from app.connectors.mlflow.records import DEFAULT_WORKSPACE, OWNER_TAG
-from app.console import print_error, print_line, stderr
+from app.console import print_error, print_line, progress_bar
 from app.db.engine import Database
 from app.domain.callers import DEFAULT_ORGANIZATION
 from app.server.store import run_with_store
@@ -163,7 +162,7 @@ def show_progress() -> Iterator[ProgressCallback]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=stderr) as progress:
+    with progress_bar(*columns) as progress:
         connecting = progress.add_task("MLflow", total=None)
         tasks: dict[str, TaskID] = {}
 

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
-from app.console import stderr, stdout
+from app.console import progress_bar, stdout
 from app.domain.errors import InvalidArgument
 from app.domain.safe_text import escape_for_terminal
 from app.export.report import ReportExport
@@ -109,7 +109,7 @@ def replace_file(path: Path) -> Iterator[IO[bytes]]:
 @contextmanager
 def _row_progress(name: str, total: int) -> Iterator[Callable[[int], None]]:
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=stderr, transient=True) as progress:
+    with progress_bar(*columns, transient=True) as progress:
         yield partial(progress.advance, progress.add_task(name, total=total))
 
 

@@ -52,6 +52,7 @@ def test_events_come_from_gzip_and_standard_input_too(store: Path) -> None:
     piped = run_command("import", "-", data_dir=store, standard_input=b"\n".join(EVENTS))
 
     assert packed.stdout == piped.stdout == "accepted 0, duplicates 3\n"
+    assert packed.stderr == piped.stderr == ""  # A progress bar is drawn on a terminal only.
 
 
 def test_a_bad_line_is_named_and_nothing_is_stored(store: Path) -> None:
