@@ -9,6 +9,10 @@ PORT ?= 8000
 DATA_DIR ?= .chargeback
 UV := $(shell command -v uv 2>/dev/null)
 
+# Container images often set this variable. Without bytecode, each command compiles 2,000 modules
+# again, which takes five seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Prefer uv to pip: it installs in seconds instead of half a minute.
 ifdef UV
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python
