@@ -6,7 +6,6 @@ import typer
 import uvloop
 
 from app.cli.options import DEFAULT_DATA_DIR, DataDir, EnvFile
-from app.server.serve import serve as serve_until_signal
 from app.settings import Settings
 
 
@@ -27,5 +26,8 @@ def serve(
     ] = False,
 ) -> None:
     """Serve GraphQL, REST and GraphiQL until Ctrl-C."""
+    # Imported here: only this command needs the schema and the web service, which load slowly.
+    from app.server.serve import serve as serve_until_signal
+
     settings = Settings.load(env_file)
     uvloop.run(serve_until_signal(settings, host=host, port=port, data_dir=data_dir, demo=demo))

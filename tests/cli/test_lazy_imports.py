@@ -42,6 +42,13 @@ def test_the_version_is_printed_without_slow_imports() -> None:
     assert imported == "[]"
 
 
+def test_only_serve_imports_the_schema() -> None:
+    *_, imported = run_main("--help")
+
+    assert "graphql" not in imported
+    assert "strawberry" not in imported
+
+
 @pytest.mark.parametrize(
     ("words", "completed"),
     [
