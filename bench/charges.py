@@ -107,8 +107,10 @@ async def enter_rate_card(database: Database, organization_id: UUID) -> None:
 
 
 def _comparison_contenders(product: InProcess) -> Sequence[Contender]:
-    reads = [_MONTH_READ % (month, *[_FIGURES] * 3) for month in (MONTH, MONTH.plus(-1))]
-    compared = _MONTH_COMPARED % (MONTH, *[_FIGURES] * 3)
+    # The month after the events has the same workspaces and projects; the month before has none.
+    months = MONTH.plus(1), MONTH
+    reads = [_MONTH_READ % (month, *[_FIGURES] * 3) for month in months]
+    compared = _MONTH_COMPARED % (months[0], *[_FIGURES] * 3)
 
     async def read_both() -> bytes:
         now, before = [await product.graphql(query) for query in reads]

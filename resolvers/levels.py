@@ -65,7 +65,7 @@ async def read_level(
     # Two aliases of one report are two parents, although there is only one report.
     one_report = len(reports) == 1 and (bool(names) or len(keys) == 1)
     bound = {
-        "parent_month": first_days(windows),
+        **({} if one_report else {"parent_month": first_days(windows)}),
         **{f"parent_{name}": [key[index] for key in keys] for index, name in enumerate(names, 2)},
         **bind_reports(
             reports,

@@ -122,7 +122,7 @@ async def previous_reports(
     Raises:
         InvalidArgument: `months` is out of range.
     """
-    earlier = [earlier_month(window, months) for _, window in reports]
+    earlier = [earlier_month(window.month, months) for _, window in reports]
     wanted = sorted({month for month in earlier if month})
     organization_id = reports[0][0]
     rows = await _fetch_rows(context, organization_id, wanted, selection)

@@ -38,7 +38,7 @@ async def earlier_windows(
 
     Source: `organization`, `month_close`.
     """
-    earlier = {window.month: earlier_month(window, months) for window in windows}
+    earlier = {month: earlier_month(month, months) for month in {each.month for each in windows}}
     known = context.windows.of(organization_id)
     async with context.windows.lock:
         missing = sorted({month for month in earlier.values() if month and month not in known})
@@ -76,7 +76,7 @@ async def previous_windows(
     return await earlier_windows(context, [key[1] for key in keys], keys[0][0], 1)
 
 
-def earlier_month(window: ReportWindow, months: int) -> Month | None:
+def earlier_month(month: Month, months: int) -> Month | None:
     """Return the month so many months earlier; None before the first year.
 
     Raises:
@@ -84,8 +84,8 @@ def earlier_month(window: ReportWindow, months: int) -> Month | None:
     """
     if not 1 <= months <= MAX_MONTHS:
         raise InvalidArgument(f"months: must be from 1 to {MAX_MONTHS}; got {months}.")
-    month = window.month.plus(-months)
-    return month if month.year >= 1 else None
+    earlier = month.plus(-months)
+    return earlier if earlier.year >= 1 else None
 
 
 def to_window(month: Month, row: Any, now: datetime) -> ReportWindow:
