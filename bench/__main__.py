@@ -26,6 +26,7 @@ PARTS = (
     "startup",
     "reports",
     "charges",
+    "exports",
     "load",
     "execution",
     "latency",
@@ -108,6 +109,9 @@ async def _measure_reports(results: Results, store: Store, options: Any) -> None
 
 async def _measure_charges(results: Results, store: Store, options: Any) -> None:
     results.timings |= await measure_charges(store, options.rounds)
+
+
+async def _measure_exports(results: Results, store: Store, options: Any) -> None:
     scale = max(options.scales)
     exports = await measure_export_memory(store, scale)
     results.timings[EXPORTS.format(scale=scale)] = exports
@@ -143,6 +147,7 @@ _PARTS = {
     "startup": _measure_startup,
     "reports": _measure_reports,
     "charges": _measure_charges,
+    "exports": _measure_exports,
     "load": _measure_load,
     "execution": _measure_execution,
     "latency": _measure_latency,
