@@ -16,9 +16,9 @@ from app.clock import system_clock
 from app.console import stderr
 from app.db.engine import Database
 from app.domain.callers import DEFAULT_ORGANIZATION
-from app.domain.errors import ChargebackError
+from app.domain.errors import ChargebackError, StoreUnavailable
 from app.main import create_app
-from app.observability.logs import configure_logs
+from app.observability.logs import configure_logs, log
 from app.observability.metrics import Metrics
 from app.server.background_jobs import BackgroundJobs
 from app.server.demo import prepare_demo
@@ -61,7 +61,7 @@ async def serve(settings: Settings, *, host: str, port: int, data_dir: Path, dem
             IngestWorkerClient(process, database, settings, log_format) as worker,
         ):
             key = await prepare_demo(database, settings, data_dir) if demo else None
-            await record_start(database, settings, system_clock())
+            await _record_start(database, settings)
             address = f"http://{_format_host(host)}:{listener.getsockname()[1]}"
             is_empty = key is None and await _is_empty(database)
             on_ready = partial(print_welcome, address, key, data_dir if is_empty else None)
@@ -141,8 +141,19 @@ def _format_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+async def _record_start(database: Database, settings: Settings) -> None:
+    """Record the start in the audit log, unless the node of the default organization is away."""
+    try:
+        await record_start(database, settings, system_clock())
+    except StoreUnavailable:
+        log.warning("the start could not be recorded in the audit log")
+
+
 async def _is_empty(database: Database) -> bool:
-    """Return whether the store has neither months nor keys yet."""
-    organization = await find_organization(database, DEFAULT_ORGANIZATION)
+    """Return whether the store is known to have neither months nor keys yet."""
+    try:
+        organization = await find_organization(database, DEFAULT_ORGANIZATION)
+    except StoreUnavailable:
+        return False
     keys = await list_keys(database, organization.organization_id)
     return organization.first_month is None and not keys

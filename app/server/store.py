@@ -1,6 +1,7 @@
 """Open the store for commands and the service."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TypeVar
 
 from app.clock import Clock, system_clock
 from app.db.engine import Database
+from app.domain.errors import StoreUnavailable
 from app.postgres.database import open_database
 from app.postgres.free_space import create_reserve
 from app.server.process_tuning import tune_gc
@@ -16,6 +18,7 @@ from app.services.retention import prepare_partitions
 from app.settings import Settings
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -30,7 +33,10 @@ async def open_store(settings: Settings, data_dir: Path, clock: Clock) -> AsyncI
     ) as database:
         if settings.database_url is None:
             database.require_free_space = create_reserve(data_dir, settings.free_space_reserve_mb)
-        await ensure_default_organization(database, clock())
+        try:
+            await ensure_default_organization(database, clock())
+        except StoreUnavailable:
+            _log.warning("The default organization cannot be reached.")  # Its node may be away.
         await prepare_partitions(database, clock())
         yield database
 
