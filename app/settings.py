@@ -121,7 +121,7 @@ class Settings(BaseSettings):
     database_shared_snapshots: Boolean = Field(
         True,
         description="Run a request's statements in parallel, on connections that share a "
-        "snapshot. Turn it off behind pgbouncer in transaction mode and on Citus.",
+        "snapshot. Turn it off behind pgbouncer in transaction mode.",
     )
     database_prepared_statements: Boolean = Field(
         True,

@@ -32,12 +32,30 @@ from app.services.organizations import (
     find_organization,
 )
 from app.settings import Settings
+from tests.statement_rules import StatementCollector, check_statements
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 """The time on a test's clock until the test sets it."""
 
 _TEMPLATE = "chargeback_template"
 _numbers = itertools.count(1)
+_statements = StatementCollector()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _collect_statements() -> Iterator[None]:
+    """Collect the statements that tests send."""
+    with _statements.observe_engines():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _check_statements(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Check that Citus could pass the statements of this test on to one node."""
+    yield
+    new = _statements.take_new()
+    if request.node.get_closest_marker("own_sql") is None:
+        check_statements(new)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -118,6 +136,7 @@ class ClonedDatabase:
             f"CREATE DATABASE {self._name} TEMPLATE {self._template} STRATEGY wal_log",
         )
         self._database = Database(self.url, pool_size=5)
+        self._database.read_observers.append(_statements.observe_read)
         return self._database
 
     async def __aexit__(self, *_: object) -> None:

@@ -23,7 +23,9 @@ from app.services.store_admin import (
     back_up,
     choose_backup_file,
     delete_old_backups,
+    distribute_store,
     dry_run_upgrade,
+    list_tables_to_distribute,
     move,
     pending_migrations,
     upgrade_store,
@@ -35,7 +37,9 @@ from app.settings import PASSWORD_VARIABLE, Settings, read_password
 
 T = TypeVar("T")
 
-db = command_group("Upgrade the store's schema; move the store to another server.")
+db = command_group(
+    "Upgrade the store's schema; distribute it over nodes; move it to another server."
+)
 
 ProgramsDir = Annotated[
     Path | None,
@@ -160,6 +164,29 @@ def upgrade_database(
         else:
             await upgrade_store(url, lock_seconds=lock_timeout)
             print_line("the schema is up to date")
+
+    _with_url(data_dir, env_file, run)
+
+
+@command(db, "distribute", examples=["db distribute --dry-run", "db distribute"])
+def distribute_database(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print the tables that would be distributed.")
+    ] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    env_file: EnvFile = None,
+) -> None:
+    """Distribute the store by organization over the nodes of Citus, in one transaction."""
+
+    async def run(url: str) -> None:
+        if dry_run:
+            for table in await list_tables_to_distribute(url):
+                print_line(f"would distribute {table}")
+            return
+        tables = await distribute_store(url)
+        for table in tables:
+            print_line(f"distributed {table}")
+        print_line("the store is distributed: start the service")
 
     _with_url(data_dir, env_file, run)
 

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.tables import AuditLog
-from app.db.unnest import Columns
+from app.db.unnest import OWNER, Columns
 from app.domain.audit import AuditEntry
 
 
@@ -33,9 +33,9 @@ _ENTRIES = Columns(
 _INSERT_ENTRIES = text(f"""
     INSERT INTO audit_log (organization_id, entry_id, happened_at, action, target, outcome,
                            username, key_id, address, interface, detail)
-    SELECT CAST(:organization_id AS uuid), entry_id, happened_at, action, target, outcome,
+    SELECT organization_id, entry_id, happened_at, action, target, outcome,
            username, key_id, address, interface, CAST(detail AS jsonb)
-    FROM {_ENTRIES.as_rows("new_entry")}
+    FROM {OWNER} CROSS JOIN {_ENTRIES.as_rows("new_entry")}
     ON CONFLICT (organization_id, entry_id) DO NOTHING
 """)
 

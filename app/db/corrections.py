@@ -29,7 +29,7 @@ from app.db.orders import UNPAGED, Paging
 from app.db.report_windows import ORGANIZATION, parents
 from app.db.statements import compile_once
 from app.db.tables import Correction, PlatformUser, Project, Workspace
-from app.db.unnest import Columns
+from app.db.unnest import OWNER, Columns
 from app.domain.figures import Figure
 from app.domain.months import Month
 from app.domain.sections import Section
@@ -79,10 +79,10 @@ _CORRECTIONS = Columns(
 _ADD_CORRECTIONS = text(f"""
     INSERT INTO correction AS booked (organization_id, booked_month, origin_month, figure,
                                       workspace_id, project_id, user_id, amount)
-    SELECT CAST(:organization_id AS uuid), CAST(:booked_month AS date), origin_month, figure,
+    SELECT organization_id, CAST(:booked_month AS date), origin_month, figure,
            workspace_id, project_id, user_id, sum(amount)
-    FROM {_CORRECTIONS.as_rows("new")}
-    GROUP BY origin_month, figure, workspace_id, project_id, user_id
+    FROM {OWNER} CROSS JOIN {_CORRECTIONS.as_rows("new")}
+    GROUP BY organization_id, origin_month, figure, workspace_id, project_id, user_id
     ON CONFLICT (organization_id, booked_month, origin_month, figure,
                  workspace_id, project_id, user_id)
     DO UPDATE SET amount = booked.amount + excluded.amount

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.unnest import Columns
+from app.db.unnest import OWNER, Columns
 from app.domain.lifespans import Lifespan
 
 
@@ -93,8 +93,8 @@ async def insert_entities(
 def _compose_insert(table: str, columns: Columns) -> Any:
     return text(f"""
         INSERT INTO {table} (organization_id, {columns.names})
-        SELECT CAST(:organization_id AS uuid), {columns.names}
-        FROM {columns.as_rows("new_entity")}
+        SELECT organization_id, {columns.names}
+        FROM {OWNER} CROSS JOIN {columns.as_rows("new_entity")}
         ON CONFLICT DO NOTHING
     """)
 

@@ -11,13 +11,13 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.admission import TenantCapacity
 from app.db.error_translation import StoreErrorTranslator
+from app.db.local_settings import compose_commands, mark_distributed, set_locally
 from app.db.pool import ConnectionPool
-from app.db.row_security import SCOPE, owner_scope_parameters, scope_parameters
+from app.db.row_security import owner_scope_settings, scope_settings
 from app.db.snapshot import Snapshot
 from app.db.statements import Statement
 from app.timeouts import LOCK_SECONDS, STATEMENT_SECONDS, WRITER_SECONDS
@@ -25,16 +25,11 @@ from app.timeouts import LOCK_SECONDS, STATEMENT_SECONDS, WRITER_SECONDS
 Transaction = AsyncConnection
 """An open transaction. Only the context manager that began it commits it."""
 
-_OWNER_SCOPE = text(f"SELECT {SCOPE}")
 # Another batch, such as an import of years, may hold the organization. Waiting transactions would
 # use up the connections.
-_SCOPE_WITH_LOCK_TIMEOUT = text(
-    f"SELECT {SCOPE}, set_config('lock_timeout', '{LOCK_SECONDS}s', true)"
-)
+_LOCK_TIMEOUT = {"lock_timeout": f"{LOCK_SECONDS}s"}
 # Limited to the transaction, because a pooler rejects settings of the session.
-_SCOPE_WITH_TIMEOUT = text(
-    f"SELECT {SCOPE}, set_config('statement_timeout', '{STATEMENT_SECONDS}s', true)"
-)
+_STATEMENT_TIMEOUT = {"statement_timeout": f"{STATEMENT_SECONDS}s"}
 
 
 class Database(ConnectionPool):
@@ -48,7 +43,7 @@ class Database(ConnectionPool):
         url: A libpq URI, with every option that asyncpg supports (`sslmode`, several hosts).
         pool_size: The largest number of connections.
         shared_snapshots: Whether one request may read over two connections that share an
-            exported snapshot. False behind a pooler or Citus.
+            exported snapshot. False behind a pooler. On Citus it never does.
         prepared_statements: False behind a pooler in transaction mode.
     """
 
@@ -84,7 +79,7 @@ class Database(ConnectionPool):
         """
         async with (
             self._writers.acquire(organization_id),
-            self._begin_scoped(_SCOPE_WITH_LOCK_TIMEOUT, organization_id) as tx,
+            self._begin_scoped(organization_id, _LOCK_TIMEOUT) as tx,
         ):
             yield tx
 
@@ -98,7 +93,7 @@ class Database(ConnectionPool):
             ServiceBusy: No connection was free in time.
             StoreUnavailable: PostgreSQL cannot be reached.
         """
-        return self._begin_scoped(_SCOPE_WITH_LOCK_TIMEOUT, organization_id)
+        return self._begin_scoped(organization_id, _LOCK_TIMEOUT)
 
     def unscoped_read(self) -> AbstractAsyncContextManager[Transaction]:
         """Begin a read of all tenants' organizations, users, keys and sessions, to authenticate.
@@ -107,7 +102,7 @@ class Database(ConnectionPool):
             ServiceBusy: No connection was free in time.
             StoreUnavailable: PostgreSQL cannot be reached.
         """
-        return self._begin_scoped(_SCOPE_WITH_TIMEOUT, None)
+        return self._begin_scoped(None, _STATEMENT_TIMEOUT)
 
     async def fetch_for_sign_in(
         self, statement: Statement, parameters: Mapping[str, Any]
@@ -156,16 +151,18 @@ class Database(ConnectionPool):
             StoreUnavailable: PostgreSQL cannot be reached.
         """
         async with self.begin() as connection:
-            await connection.execute(_OWNER_SCOPE, owner_scope_parameters())
+            for command in compose_commands(owner_scope_settings()):
+                await connection.exec_driver_sql(command)
             yield connection
 
     @asynccontextmanager
     async def _begin_scoped(
-        self, command: TextClause, organization_id: UUID | None
+        self, organization_id: UUID | None, limits: Mapping[str, str]
     ) -> AsyncIterator[Transaction]:
-        parameters = scope_parameters(await self.role(), organization_id)
+        role, is_distributed = await self.traits()
         async with self.begin() as connection:
-            await connection.execute(command, parameters)
+            mark_distributed(connection, is_distributed=is_distributed)
+            await set_locally(connection, {**scope_settings(role, organization_id), **limits})
             yield connection
 
     @asynccontextmanager

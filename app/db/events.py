@@ -8,7 +8,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.unnest import Columns, array_expression, format_array
+from app.db.local_settings import is_distributed, set_locally
+from app.db.unnest import OWNER, Columns, array_expression, format_array
 from app.domain.months import Month
 
 
@@ -76,10 +77,11 @@ _EVENTS = Columns(
 )
 _INSERT_EVENTS = text(f"""
     INSERT INTO event (organization_id, received_at, partition_year, {_EVENTS.names}, data)
-    SELECT CAST(:organization_id AS uuid), CAST(:received_at AS timestamptz),
-           CASE type WHEN 'usage.recorded' THEN CAST(:year AS smallint) ELSE 0 END,
+    SELECT organization_id, CAST(:received_at AS timestamptz),
+           CASE WHEN type = 'usage.recorded' THEN CAST(:year AS smallint) ELSE 0 END,
            {_EVENTS.names}, data
-    FROM ROWS FROM ({_EVENTS.unnest_call}, jsonb_array_elements(CAST(:data AS jsonb)))
+    FROM {OWNER} CROSS JOIN
+         ROWS FROM ({_EVENTS.unnest_call}, jsonb_array_elements(CAST(:data AS jsonb)))
          AS new ({_EVENTS.names}, data)
 """)
 
@@ -308,8 +310,13 @@ async def prefer_index_scans(tx: AsyncConnection) -> None:
     connection's prepared statement and is still used when the table has millions of rows. With
     index scans one generic plan serves every batch; a custom plan would read the arrays of each
     batch twice. For tables without statistics the planner finds nothing cheaper than reading all
-    rows, for each key again, so these get custom plans.
+    rows, for each key again, so these get custom plans. So do the tables of Citus, which cannot
+    tell the node of an organization from a generic plan.
     """
+    if is_distributed(tx):
+        settings = {"enable_seqscan": "off", "plan_cache_mode": "force_custom_plan"}
+        await set_locally(tx, settings)
+        return
     await tx.execute(
         text("""
             SELECT set_config('enable_seqscan', 'off', true),

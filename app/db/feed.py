@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.unnest import Columns
+from app.db.unnest import OWNER, Columns
 
 
 class SourceEventCount(NamedTuple):
@@ -25,14 +25,16 @@ async def count_accepted_events(
 ) -> None:
     """Add the counts of a stored batch, in the transaction that stores it."""
     await tx.execute(
-        _ADD_COUNTS,
+        _ADD_TO_SOURCES,
+        {"organization_id": organization_id, "now": now, **_COUNTS.bind_rows(counts)},
+    )
+    await tx.execute(
+        _ADD_TO_DAY,
         {
             "organization_id": organization_id,
-            "now": now,
             "day": now.astimezone(UTC).date(),
-            "all_accepted": sum(count.accepted for count in counts),
-            "all_duplicates": sum(count.duplicates for count in counts),
-            **_COUNTS.bind_rows(counts),
+            "accepted": sum(count.accepted for count in counts),
+            "duplicates": sum(count.duplicates for count in counts),
         },
     )
 
@@ -44,22 +46,21 @@ _COUNTS = Columns(
     duplicates="bigint",
     last_event_at="timestamptz",
 )
-_ADD_COUNTS = text(f"""
-    WITH by_source AS (
-        INSERT INTO feed_source AS current (organization_id, source, accepted, duplicates,
-                                         last_event_at, last_received_at)
-        SELECT CAST(:organization_id AS uuid), source, accepted, duplicates, last_event_at,
-               CAST(:now AS timestamptz)
-        FROM {_COUNTS.as_rows("counted")}
-        ON CONFLICT (organization_id, source) DO UPDATE SET
-            accepted = current.accepted + excluded.accepted,
-            duplicates = current.duplicates + excluded.duplicates,
-            last_event_at = greatest(current.last_event_at, excluded.last_event_at),
-            last_received_at = greatest(current.last_received_at, excluded.last_received_at)
-    )
+_ADD_TO_SOURCES = text(f"""
+    INSERT INTO feed_source AS current (organization_id, source, accepted, duplicates,
+                                        last_event_at, last_received_at)
+    SELECT organization_id, source, accepted, duplicates, last_event_at,
+           CAST(:now AS timestamptz)
+    FROM {OWNER} CROSS JOIN {_COUNTS.as_rows("counted")}
+    ON CONFLICT (organization_id, source) DO UPDATE SET
+        accepted = current.accepted + excluded.accepted,
+        duplicates = current.duplicates + excluded.duplicates,
+        last_event_at = greatest(current.last_event_at, excluded.last_event_at),
+        last_received_at = greatest(current.last_received_at, excluded.last_received_at)
+""")
+_ADD_TO_DAY = text("""
     INSERT INTO feed_day AS current (organization_id, day, accepted, duplicates)
-    VALUES (CAST(:organization_id AS uuid), CAST(:day AS date),
-            CAST(:all_accepted AS bigint), CAST(:all_duplicates AS bigint))
+    VALUES (:organization_id, :day, :accepted, :duplicates)
     ON CONFLICT (organization_id, day) DO UPDATE SET
         accepted = current.accepted + excluded.accepted,
         duplicates = current.duplicates + excluded.duplicates

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.months import MonthTable
-from app.db.unnest import Columns
+from app.db.unnest import OWNER, Columns
 from app.domain.months import Month
 
 
@@ -75,8 +75,8 @@ def _compose_insert(table: MonthTable) -> Any:
     columns = _columns_of(table)
     return text(f"""
         INSERT INTO {table.table} (organization_id, month, present, {columns.names})
-        SELECT CAST(:organization_id AS uuid), CAST(:month AS date), true, {columns.names}
-        FROM {columns.as_rows("reported")}
+        SELECT organization_id, CAST(:month AS date), true, {columns.names}
+        FROM {OWNER} CROSS JOIN {columns.as_rows("reported")}
     """)
 
 
@@ -116,6 +116,6 @@ _USERS = Columns(
 )
 _INSERT_USERS = text(f"""
     INSERT INTO user_month (organization_id, month, {_USERS.names})
-    SELECT CAST(:organization_id AS uuid), CAST(:month AS date), {_USERS.names}
-    FROM {_USERS.as_rows("reported")}
+    SELECT organization_id, CAST(:month AS date), {_USERS.names}
+    FROM {OWNER} CROSS JOIN {_USERS.as_rows("reported")}
 """)

@@ -235,11 +235,14 @@ def select_pages(
     empty has one row, in which `rank` is null.
     """
     rows: Any = page.subquery("page") if parents is None else page.lateral("page")
-    columns, source = [each for each in rows.c if each is not rows.c.rank], rows
-    if total is not None:
-        counted = total.subquery("total") if parents is None else total.lateral("total")
-        columns, source = [*columns, rows.c.rank, *counted.c], counted.outerjoin(rows, true())
-    source = source if parents is None else parents.join(source, true())
+    columns = [each for each in rows.c if each is not rows.c.rank]
+    if total is None:
+        source = rows if parents is None else parents.join(rows, true())
+    else:
+        counted: Any = total.subquery("total") if parents is None else total.lateral("total")
+        columns = [*columns, rows.c.rank, *counted.c]
+        source = counted if parents is None else parents.join(counted, true())
+        source = source.outerjoin(rows, true())
     order = [rows.c.rank] if parents is None else [ordinal, rows.c.rank]
     return select(ordinal, *columns).select_from(source).order_by(*order)
 

@@ -14,6 +14,7 @@ from app.db.orders import (
     Sorting,
     orders_by_storage,
 )
+from app.db.report_windows import ORGANIZATION
 from app.db.statements import compile_once
 from app.db.tables import MemberMonth, UserMonth
 from app.db.workspaces import workspace_level
@@ -90,7 +91,7 @@ def _rows(selection: frozenset[str]) -> Any:
 def _same_user() -> Any:
     """Return the condition that joins a member to the user's row of the month."""
     return and_(
-        UserMonth.organization_id == MemberMonth.organization_id,
+        UserMonth.organization_id == ORGANIZATION,
         UserMonth.month == MemberMonth.month,
         UserMonth.user_id == MemberMonth.user_id,
     )

@@ -21,15 +21,12 @@ async def insert_closes(
     now: datetime,
 ) -> None:
     """Close months: hash their rows, and record what their reports need beside these rows."""
-    await tx.execute(
-        _INSERT_CLOSES,
-        {
-            "organization_id": organization_id,
-            "months": [month.first_day for month in months],
-            "username": username,
-            "now": now,
-        },
-    )
+    closing = {
+        "organization_id": organization_id,
+        "months": [month.first_day for month in months],
+    }
+    await tx.execute(_INSERT_CLOSES, {**closing, "username": username, "now": now})
+    await tx.execute(_RECORD_CLOSES, closing)
 
 
 _ROWS_OF_TABLE = """
@@ -49,24 +46,24 @@ _LAST_NUMBER = """(
     WHERE organization_id = :organization_id
 )"""
 _INSERT_CLOSES = text(f"""
-    WITH closed AS (
-        INSERT INTO month_close (organization_id, month, closed_at, closed_by, changed_at,
-                                 ui_measured, sdk_measured, rows_hash)
-        SELECT organization_id, closing.month, CAST(:now AS timestamptz),
-               CAST(:username AS text),
-               greatest(changed_at, closing.month::timestamp AT TIME ZONE 'UTC'),
-               coalesce(ui_measured_from < closing.month + interval '1 month', false),
-               coalesce(sdk_measured_from < closing.month + interval '1 month', false),
-               {_ROWS_HASH}
-        FROM organization CROSS JOIN unnest(CAST(:months AS date[])) AS closing (month)
-        WHERE organization_id = :organization_id
-        RETURNING organization_id, month, closed_at, closed_by, rows_hash
-    )
+    INSERT INTO month_close (organization_id, month, closed_at, closed_by, changed_at,
+                             ui_measured, sdk_measured, rows_hash)
+    SELECT organization_id, closing.month, CAST(:now AS timestamptz),
+           CAST(:username AS text),
+           greatest(changed_at, closing.month::timestamp AT TIME ZONE 'UTC'),
+           coalesce(ui_measured_from < closing.month + interval '1 month', false),
+           coalesce(sdk_measured_from < closing.month + interval '1 month', false),
+           {_ROWS_HASH}
+    FROM organization CROSS JOIN unnest(CAST(:months AS date[])) AS closing (month)
+    WHERE organization_id = :organization_id
+""")
+_RECORD_CLOSES = text(f"""
     INSERT INTO month_close_history
            (organization_id, number, month, happened_at, action, username, reason, rows_hash)
     SELECT organization_id, {_LAST_NUMBER} + row_number() OVER (ORDER BY month),
            month, closed_at, 'CLOSED', closed_by, '', rows_hash
-    FROM closed
+    FROM month_close
+    WHERE organization_id = :organization_id AND month = ANY(CAST(:months AS date[]))
 """)
 
 

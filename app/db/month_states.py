@@ -31,7 +31,7 @@ def _compose_set_presence(table: MonthTable) -> Any:
     keys = ", ".join(table.keys)
     return text(f"""
         INSERT INTO {table.table} (organization_id, month, {keys}, {table.name}, present)
-        SELECT CAST(:organization_id AS uuid), new.month,
+        SELECT directory.organization_id, new.month,
                {", ".join(f"new.{key}" for key in table.keys)}, directory.{table.name}, new.present
         FROM {_presence_columns(table).as_rows("new")}
         JOIN {table.directory_table} AS directory
@@ -95,7 +95,7 @@ _STATE_COLUMNS = tuple(
 )
 _SET_USER_STATES = text(f"""
     INSERT INTO user_month (organization_id, month, user_id, username, {", ".join(_STATE_COLUMNS)})
-    SELECT CAST(:organization_id AS uuid), new.month, new.user_id, platform_user.username,
+    SELECT platform_user.organization_id, new.month, new.user_id, platform_user.username,
            {", ".join(f"new.{column}" for column in _STATE_COLUMNS)}
     FROM {_USER_STATES.as_rows("new")}
     JOIN platform_user ON platform_user.organization_id = :organization_id

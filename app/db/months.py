@@ -199,7 +199,7 @@ def _compose_add(table: MonthTable) -> Any:
         )
         INSERT INTO {table.table} AS existing
                (organization_id, month, {keys}, {table.name}, {", ".join(columns)})
-        SELECT CAST(:organization_id AS uuid), total.month,
+        SELECT directory.organization_id, total.month,
                {", ".join(f"total.{key}" for key in table.keys)}, directory.{table.name},
                {", ".join(f"total.{name}" for name in columns)}
         FROM total JOIN {table.directory_table} AS directory

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.tables import Organization
+from app.domain.ids import organization_id as derive_organization_id
 from app.domain.months import Month
 from app.timeouts import BATCH_STATEMENT_SECONDS
 
@@ -49,8 +50,14 @@ def _first_day(month: Month | None) -> date | None:
 
 
 async def select_organization(tx: AsyncConnection, name: str) -> OrganizationRow | None:
-    """Return the organization with that name, or None."""
-    row = (await tx.execute(select(*_COLUMNS).where(Organization.name == name))).first()
+    """Return the organization with that name, or None. Its id derives from the name."""
+    found = await tx.execute(
+        select(*_COLUMNS).where(
+            Organization.organization_id == derive_organization_id(name),
+            Organization.name == name,
+        )
+    )
+    row = found.first()
     return None if row is None else _to_row(row)
 
 

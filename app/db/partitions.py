@@ -56,14 +56,15 @@ async def create_usage_partitions(tx: AsyncConnection, now: datetime) -> None:
 
 async def _has_usage(tx: AsyncConnection, year: int) -> bool:
     """Return whether a year has a partition, or events in the default partition."""
-    found = await tx.execute(
-        text("""
-            SELECT to_regclass(:name) IS NOT NULL
-                OR EXISTS (SELECT FROM event_usage WHERE partition_year = :year)
-        """),
-        {"name": f"event_usage_{year}", "year": year},
+    partition = await tx.execute(
+        text("SELECT to_regclass(:name) IS NOT NULL"), {"name": f"event_usage_{year}"}
     )
-    return bool(found.scalar_one())
+    if partition.scalar_one():
+        return True
+    found = await tx.execute(
+        text("SELECT 1 FROM event_usage WHERE partition_year = :year LIMIT 1"), {"year": year}
+    )
+    return found.first() is not None
 
 
 async def lock_partitions(tx: AsyncConnection) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.util.concurrency import greenlet_spawn
 
 from app.db.error_translation import StoreErrorTranslator
+from app.db.local_settings import StoreTraits, select_is_distributed
 from app.db.row_security import IS_BOUND_BY_POLICIES, select_role
 from app.db.store_monitor import StoreMonitor
 from app.domain.errors import ServiceBusy
@@ -44,7 +45,7 @@ class ConnectionPool:
         self._statement_cache_size = 100 if prepared_statements else 0
         self._free = asyncio.Semaphore(pool_size)
         self.pool_size, self.in_use, self.waiting = pool_size, 0, 0
-        self._role: str | None = None
+        self._traits: StoreTraits | None = None
         self._may_read_as_owner: bool | None = None
         self.statement_listeners: list[Callable[[ExecutedStatement], None]] = []
         self.read_observers: list[Callable[[str, Sequence[Any]], None]] = []
@@ -139,12 +140,13 @@ class ConnectionPool:
             async with self.connection() as connection, connection.begin():
                 yield connection
 
-    async def role(self) -> str:
-        """Return the role that transactions assume; ask PostgreSQL on the first call only."""
-        if self._role is None:
+    async def traits(self) -> StoreTraits:
+        """Return what this process must know about the store; ask on the first call only."""
+        if self._traits is None:
             async with self.begin() as connection:
-                self._role = await select_role(connection)
-        return self._role
+                role = await select_role(connection)
+                self._traits = StoreTraits(role, await select_is_distributed(connection))
+        return self._traits
 
     async def may_read_as_owner(self, connection: asyncpg.Connection) -> bool:
         """Return whether single statements outside of a transaction work and see all rows.

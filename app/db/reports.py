@@ -99,7 +99,7 @@ def select_reports(selection: frozenset[str]) -> Select[Any]:
         total = (
             select(*totals)
             .where(
-                WorkspaceMonth.organization_id == Organization.organization_id,
+                WorkspaceMonth.organization_id == ORGANIZATION,
                 WorkspaceMonth.month == rows_month,
             )
             .lateral("total")
@@ -122,11 +122,11 @@ def _close_of(first_day: Any) -> ColumnElement[bool]:
     earlier = aliased(MonthClose)
     first_closed = (
         select(func.min(earlier.month))
-        .where(earlier.organization_id == Organization.organization_id)
+        .where(earlier.organization_id == ORGANIZATION)
         .scalar_subquery()
     )
     return and_(
-        MonthClose.organization_id == Organization.organization_id,
+        MonthClose.organization_id == ORGANIZATION,
         MonthClose.month == func.greatest(first_day, first_closed),
     )
 
@@ -169,7 +169,7 @@ def _number_of_users(rows_month: Any, first_day: Any) -> ColumnElement[Any]:
     return (
         select(func.count())
         .where(
-            UserMonth.organization_id == Organization.organization_id,
+            UserMonth.organization_id == ORGANIZATION,
             UserMonth.month == rows_month,
             UserMonth.licensed,
             (UserMonth.month == first_day) | UserMonth.deleted_at.is_(None),

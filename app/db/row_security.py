@@ -1,8 +1,8 @@
 """Tenant isolation by row-level security: a transaction sees only one organization's rows.
 
-Each table has row-level security. A transaction sets its organization (`SCOPE`) and assumes a
-role that the policies bind. Where the user of DATABASE_URL cannot assume that role, the policies
-are forced on the tables' owner too.
+Each table has row-level security. A transaction sets its organization and assumes a role that the
+policies bind (`scope_settings`). Where the user of DATABASE_URL cannot assume that role, the
+policies are forced on the tables' owner too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db.local_settings import select_is_distributed
 from app.domain.errors import StoreNotIsolated
 
 ROLE = "chargeback_app"
@@ -57,38 +58,29 @@ PRIVILEGES: Mapping[str, Sequence[str]] = {
 }
 """What the service may do with each table. Tables that are not listed are out of its reach."""
 
-SCOPE = """
-    set_config('role', :role, true),
-    set_config('chargeback.organization_id', :organization_id, true),
-    set_config('chargeback.mode', :mode, true)
-"""
-"""Select list that limits the transaction to a scope, from its next statement on."""
-
 _SIGN_IN, _MAINTENANCE = "sign-in", "maintenance"
 
 
-def scope_parameters(role: str, organization_id: UUID | None) -> dict[str, str]:
-    """Return the parameters of `SCOPE` for one organization; None is for authentication."""
+def scope_settings(role: str, organization_id: UUID | None) -> dict[str, str]:
+    """Return the settings that limit a transaction to one organization; None: to authentication.
+
+    They apply from its next statement on.
+    """
+    mode = "" if organization_id else _SIGN_IN
+    return _compose_scope(role, str(organization_id) if organization_id else "", mode)
+
+
+def owner_scope_settings() -> dict[str, str]:
+    """Return the settings of a transaction of the tables' owner, who sees all rows."""
+    return _compose_scope("none", "", _MAINTENANCE)
+
+
+def _compose_scope(role: str, organization_id: str, mode: str) -> dict[str, str]:
     return {
         "role": role,
-        "organization_id": str(organization_id) if organization_id else "",
-        "mode": "" if organization_id else _SIGN_IN,
+        "chargeback.organization_id": organization_id,
+        "chargeback.mode": mode,
     }
-
-
-def compose_scope_command(role: str, organization_id: UUID | None) -> str:
-    """Return the `SCOPE` statement with literals. Neither value comes from a user."""
-    bound = {name: f"'{value}'" for name, value in scope_parameters(role, organization_id).items()}
-    return (
-        f"SELECT {SCOPE}".replace(":role", bound["role"])
-        .replace(":organization_id", bound["organization_id"])
-        .replace(":mode", bound["mode"])
-    )
-
-
-def owner_scope_parameters() -> dict[str, str]:
-    """Return the parameters of `SCOPE` for the tables' owner, who sees all rows."""
-    return {"role": "none", "organization_id": "", "mode": _MAINTENANCE}
 
 
 _CAN_ASSUME_ROLE = f"""
@@ -101,7 +93,12 @@ _CAN_ASSUME_ROLE = f"""
 
 
 async def select_role(connection: AsyncConnection) -> str:
-    """Return `ROLE`, or `none` where the current user cannot assume it."""
+    """Return `ROLE`, or `none` where the current user cannot assume it.
+
+    On Citus it is `none`, because the coordinator logs in to the nodes as the current role.
+    """
+    if await select_is_distributed(connection):
+        return "none"
     result = await connection.execute(text(_CAN_ASSUME_ROLE))
     return ROLE if result.scalar_one() else "none"
 
@@ -146,8 +143,10 @@ _TABLES = f"""
     WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
       AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = pg_class.oid
                   AND attname = 'organization_id' AND NOT attisdropped)
+      {{}}
     ORDER BY relname
 """
+_NOT_A_SHARD = "AND NOT relation_is_a_known_shard(pg_class.oid)"  # Citus looks after its shards.
 
 
 async def create_policies(tx: AsyncConnection) -> None:
@@ -161,7 +160,8 @@ async def create_policies(tx: AsyncConnection) -> None:
     await _require_row_security(tx, role)
     if role == ROLE:
         await tx.execute(text(_REVOKE_TEMPORARY))
-    for table in (await tx.execute(text(_TABLES))).all():
+    not_a_shard = _NOT_A_SHARD if await select_is_distributed(tx) else ""
+    for table in (await tx.execute(text(_TABLES.format(not_a_shard)))).all():
         for command in _iter_missing_commands(table, has_role=role == ROLE):
             await tx.execute(command)
 
@@ -183,11 +183,13 @@ async def _require_row_security(tx: AsyncConnection, role: str) -> None:
         )
 
 
+# Without a sub-select, which Citus rejects in a policy. If the statement names its organization,
+# PostgreSQL evaluates the setting once for all rows.
 _OWN_ROWS = (
     "organization_id = "
-    "(SELECT CAST(nullif(current_setting('chargeback.organization_id', true), '') AS uuid))"
+    "CAST(nullif(current_setting('chargeback.organization_id', true), '') AS uuid)"
 )
-_MODE = "(SELECT current_setting('chargeback.mode', true)) = '{}'"
+_MODE = "current_setting('chargeback.mode', true) = '{}'"
 
 
 def _iter_missing_commands(table: Any, *, has_role: bool) -> Iterator[TextClause]:

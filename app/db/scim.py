@@ -12,6 +12,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db.unnest import OWNER
+
 
 class StoredResource(NamedTuple):
     """A user or group; `attributes` is JSON, without the members."""
@@ -242,21 +244,17 @@ async def insert_members(
     tx: AsyncConnection, organization_id: UUID, group_id: UUID, user_ids: Collection[UUID]
 ) -> Sequence[str]:
     """Add members to a group; return the usernames of those who are new, sorted."""
-    found = await tx.execute(
+    added = await tx.execute(
         text(f"""
-            WITH added AS (
-                INSERT INTO scim_member (organization_id, group_id, user_id)
-                SELECT CAST(:organization_id AS uuid), CAST(:group_id AS uuid), user_id
-                FROM unnest(CAST(:user_ids AS uuid[])) AS named (user_id)
-                ON CONFLICT DO NOTHING
-                RETURNING user_id
-            )
-            SELECT coalesce(array_agg(name ORDER BY name), '{{}}') FROM added
-            JOIN scim_resource ON {_ORGANIZATION} AND resource_id = user_id
+            INSERT INTO scim_member (organization_id, group_id, user_id)
+            SELECT organization_id, CAST(:group_id AS uuid), user_id
+            FROM {OWNER} CROSS JOIN unnest(CAST(:user_ids AS uuid[])) AS named (user_id)
+            ON CONFLICT DO NOTHING
+            RETURNING user_id
         """),
         {"organization_id": organization_id, "group_id": group_id, "user_ids": list(user_ids)},
     )
-    return _names(found.scalar_one())
+    return await _select_names(tx, organization_id, added.scalars().all())
 
 
 async def delete_members(
@@ -269,18 +267,29 @@ async def delete_members(
 ) -> Sequence[str]:
     """Remove members of a group, or all `others`; return their usernames, sorted."""
     condition = "<> ALL" if others else "= ANY"
-    found = await tx.execute(
+    removed = await tx.execute(
         text(f"""
-            WITH removed AS (
-                DELETE FROM scim_member
-                WHERE {_ORGANIZATION} AND group_id = :group_id
-                  AND user_id {condition} (CAST(:user_ids AS uuid[]))
-                RETURNING user_id
-            )
-            SELECT coalesce(array_agg(name ORDER BY name), '{{}}') FROM removed
-            JOIN scim_resource ON {_ORGANIZATION} AND resource_id = user_id
+            DELETE FROM scim_member
+            WHERE {_ORGANIZATION} AND group_id = :group_id
+              AND user_id {condition} (CAST(:user_ids AS uuid[]))
+            RETURNING user_id
         """),
         {"organization_id": organization_id, "group_id": group_id, "user_ids": list(user_ids)},
+    )
+    return await _select_names(tx, organization_id, removed.scalars().all())
+
+
+async def _select_names(
+    tx: AsyncConnection, organization_id: UUID, user_ids: Sequence[UUID]
+) -> Sequence[str]:
+    if not user_ids:
+        return ()
+    found = await tx.execute(
+        text(f"""
+            SELECT coalesce(array_agg(name ORDER BY name), '{{}}') FROM scim_resource
+            WHERE {_ORGANIZATION} AND resource_id = ANY(CAST(:user_ids AS uuid[]))
+        """),
+        {"organization_id": organization_id, "user_ids": user_ids},
     )
     return _names(found.scalar_one())
 

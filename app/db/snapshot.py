@@ -14,14 +14,17 @@ from uuid import UUID
 import asyncpg
 
 from app.db.error_translation import DRIVER_ERRORS, StoreErrorTranslator
+from app.db.local_settings import compose_commands
 from app.db.pool import ConnectionPool
-from app.db.row_security import compose_scope_command
+from app.db.row_security import scope_settings
 from app.db.statements import Statement
 from app.domain.errors import Forbidden
 from app.timeouts import STATEMENT_SECONDS
 
 _MAX_CONNECTIONS = 2
 """Connections that one request may use. It reads members and projects of a level together."""
+# The timeout is the transaction's. A pooler would reject one of the session.
+_LOCAL_SETTINGS = compose_commands({"statement_timeout": f"{STATEMENT_SECONDS}s", "jit": "off"})
 _LONG_ARRAY = 100
 """PostgreSQL assumes this many elements in an array whose value it does not know."""
 
@@ -185,7 +188,7 @@ class Snapshot:
         self, reader: "_Reader", arguments: Sequence[Any], organization_id: UUID | None
     ) -> None:
         if reader.organization_id != organization_id:
-            await reader.connection.execute(await self._compose_scope_command(organization_id))
+            await self._execute(reader.connection, await self._scope_commands(organization_id))
             reader.organization_id = organization_id
         if not reader.has_custom_plans and any(map(_is_long, arguments)):
             await reader.connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
@@ -207,10 +210,14 @@ class Snapshot:
             reader = await self._open_reader()
         else:
             reader = await self._idle.get()
-        if self._waiting > 1 and self._exported is None and self._can_open_reader:
+        if self._waiting > 1 and self._exported is None and await self._may_export():
             async with reader.lock:
                 self._exported = await reader.connection.fetchval("SELECT pg_export_snapshot()")
         return reader
+
+    async def _may_export(self) -> bool:
+        """Whether a second connection may import the snapshot; nodes of Citus do not get it."""
+        return self._can_open_reader and not (await self._pool.traits()).is_distributed
 
     @property
     def _can_open_reader(self) -> bool:
@@ -221,23 +228,32 @@ class Snapshot:
         )
 
     async def _open_reader(self) -> "_Reader":
-        """Begin the transaction on one more connection, in one round trip."""
-        # The first call takes a connection of its own, to select the role.
-        scope = await self._compose_scope_command(self._organization_id)
+        """Begin the transaction on one more connection."""
+        # The first call takes a connection of its own, to ask for the traits of the store.
+        scope = await self._scope_commands(self._organization_id)
         connection = await self._stack.enter_async_context(self._pool.driver_connection())
         self._stack.push_async_callback(_roll_back, connection)
-        exported = self._exported
-        import_snapshot = f"SET TRANSACTION SNAPSHOT '{exported}';" if exported else ""
-        await connection.execute(
-            f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {import_snapshot}"
-            # The timeout is the transaction's. A pooler would reject one of the session.
-            f"SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'; SET LOCAL jit = off; {scope}"
-        )
+        commands = [
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            *([f"SET TRANSACTION SNAPSHOT '{self._exported}'"] if self._exported else ()),
+            *_LOCAL_SETTINGS,
+            *scope,
+        ]
+        await self._execute(connection, commands)
         self._connection_count += 1
         return _Reader(connection, self._organization_id)
 
-    async def _compose_scope_command(self, organization_id: UUID | None) -> str:
-        return compose_scope_command(await self._pool.role(), organization_id)
+    async def _execute(self, connection: Any, commands: Sequence[str]) -> None:
+        """Execute commands in one round trip; on Citus one by one, so that all nodes get them."""
+        if (await self._pool.traits()).is_distributed:
+            for command in commands:
+                await connection.execute(command)
+        else:
+            await connection.execute("; ".join(commands))
+
+    async def _scope_commands(self, organization_id: UUID | None) -> Sequence[str]:
+        role = (await self._pool.traits()).role
+        return compose_commands(scope_settings(role, organization_id))
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_or_update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.tables import Source, SourceCheckpoint, SourceRun
+from app.db.unnest import OWNER
 from app.domain.ids import derive_id
 from app.domain.sources import CheckpointKey, SkippedItem
 
@@ -60,9 +61,11 @@ async def insert_run(
     inserted = await tx.execute(
         text("""
             INSERT INTO source_run (organization_id, source, number, started_at, outcome)
-            SELECT CAST(:organization_id AS uuid), CAST(:source AS varchar),
-                   coalesce(max(number), 0) + 1, CAST(:now AS timestamptz), 'RUNNING'
-            FROM source_run WHERE organization_id = :organization_id AND source = :source
+            SELECT organization_id, source,
+                   (SELECT coalesce(max(number), 0) + 1 FROM source_run
+                    WHERE organization_id = :organization_id AND source = :source),
+                   CAST(:now AS timestamptz), 'RUNNING'
+            FROM source WHERE organization_id = :organization_id AND source = :source
             RETURNING number
         """),
         parameters,
@@ -225,10 +228,11 @@ async def write_checkpoint(
     parameters = {"organization_id": organization_id, "source": source}
     present = {key: value for key, value in checkpoint.items() if value is not None}
     await tx.execute(
-        text("""
+        text(f"""
             INSERT INTO source_checkpoint (organization_id, source, family, key, value)
-            SELECT CAST(:organization_id AS uuid), CAST(:source AS varchar), family, key, value
-            FROM unnest(CAST(:families AS text[]), CAST(:keys AS text[]), CAST(:values AS text[]))
+            SELECT organization_id, CAST(:source AS varchar), family, key, value
+            FROM {OWNER} CROSS JOIN
+                 unnest(CAST(:families AS text[]), CAST(:keys AS text[]), CAST(:values AS text[]))
                  AS entry (family, key, value)
             ON CONFLICT (organization_id, source, family, key)
             DO UPDATE SET value = excluded.value

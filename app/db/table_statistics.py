@@ -7,6 +7,8 @@ filled for nearly empty, and joins a report's rows in ways that cost the square 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db.local_settings import is_distributed
+
 
 async def analyze(tx: AsyncConnection) -> None:
     """Update the statistics of all tables that grow, in an owner transaction."""
@@ -17,8 +19,11 @@ async def analyze_in_transaction(tx: AsyncConnection) -> None:
     """Update the statistics within a transaction that fills the tables.
 
     ANALYZE counts rows of its own transaction, which no other transaction can see yet. Only the
-    owner of a table may analyze it, so the transaction takes that role for the statement.
+    owner of a table may analyze it, so the transaction takes that role for the statement. On Citus
+    this does nothing: another connection would analyze the tables of a node, and see no such row.
     """
+    if is_distributed(tx):
+        return
     role = (await tx.execute(text("SELECT current_setting('role')"))).scalar_one()
     await tx.execute(_SET_ROLE, {"role": "none"})
     await tx.execute(_ANALYZE)

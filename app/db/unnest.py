@@ -2,6 +2,9 @@
 
 Each array is a text parameter in PostgreSQL's array syntax. For a list, the driver would check
 each element in Python, which takes longer than PostgreSQL needs to store the rows.
+
+An insert takes the organization's id from a row (`OWNER`), so that Citus can pass the whole
+statement on to the node that has the organization.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,6 +12,11 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from app.domain.errors import InvalidArgument
+
+OWNER = """(
+    SELECT organization_id FROM organization WHERE organization_id = :organization_id
+) AS owner"""
+"""FROM item with one row: the id of the organization, which exists."""
 
 
 class Columns:

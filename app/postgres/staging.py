@@ -52,6 +52,18 @@ class StoreNotEmpty(ChargebackError):
     code, status = "STORE_NOT_EMPTY", 409
 
 
+class StoreDistributed(ChargebackError):
+    """`backup`, `restore` and `db move` work on a store of one server."""
+
+    code, status = "STORE_DISTRIBUTED", 409
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The store is distributed over the nodes of Citus. Back up each node with "
+            "PostgreSQL's own means."
+        )
+
+
 class Staging(NamedTuple):
     """The schema beside a store. `url` opens it as if it were the store."""
 
@@ -184,11 +196,34 @@ async def require_exclusive_access(url: str) -> None:
         await connection.close()
 
 
+async def require_one_server(url: str) -> None:
+    """Reject a store that is distributed over the nodes of Citus.
+
+    PostgreSQL's programs would dump it empty: the coordinator does not tell the nodes that they
+    may read all rows.
+
+    Raises:
+        StoreDistributed: The store is distributed.
+        StoreUnavailable: The server cannot be reached.
+    """
+    connection = await _connect(url)
+    try:
+        if await connection.fetchval("SELECT to_regclass('pg_dist_partition')"):
+            is_distributed = await connection.fetchval(
+                "SELECT EXISTS (SELECT FROM pg_dist_partition WHERE partmethod = 'h')"
+            )
+            if is_distributed:
+                raise StoreDistributed
+    finally:
+        await connection.close()
+
+
 async def _require_exclusive_access(connection: asyncpg.Connection) -> None:
     others = await connection.fetchval("""
         SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid()
           AND backend_type = 'client backend'
+          AND application_name NOT LIKE 'citus_internal %'
     """)
     if others:
         raise StoreInUse(

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from app.db.distribution import distribute, select_tables_to_distribute
 from app.db.dry_run import list_statements
 from app.db.engine import Database
 from app.db.migrations import LOCK_SECONDS, list_pending, migrate, upgrade
@@ -20,6 +21,7 @@ from app.postgres.staging import (
     StoreNotEmpty,
     replace_store,
     require_exclusive_access,
+    require_one_server,
     select_row_counts,
 )
 from app.services.month_verification import verify_month
@@ -64,6 +66,29 @@ async def dry_run_upgrade(url: str, *, lock_seconds: int = LOCK_SECONDS) -> Sequ
         return await list_statements(database, lambda tx: upgrade(tx, lock_seconds=lock_seconds))
 
 
+async def list_tables_to_distribute(url: str) -> Sequence[str]:
+    """Return the tables that `distribute_store` would distribute.
+
+    Raises:
+        CitusMissing: The database does not have the extension Citus.
+    """
+    async with _open_database(url) as database, database.owner_transaction() as tx:
+        return await select_tables_to_distribute(tx)
+
+
+async def distribute_store(url: str) -> Sequence[str]:
+    """Distribute the store over the nodes of Citus, in one transaction; return the tables.
+
+    Raises:
+        CitusMissing: The database does not have the extension Citus.
+        StoreInUse: Other connections are open.
+    """
+    await require_exclusive_access(url)
+    async with _open_database(url) as database, database.owner_transaction() as tx:
+        await upgrade(tx)
+        return await distribute(tx)
+
+
 def choose_backup_file(target: Path, now: datetime) -> Path:
     """Return the path for a new backup. In a folder, the name contains the time.
 
@@ -87,7 +112,9 @@ async def back_up(url: str, file: Path, *, programs: Path | None) -> None:
 
     Raises:
         DumpFailed: pg_dump failed, or the file cannot be written.
+        StoreDistributed: The store is distributed.
     """
+    await require_one_server(url)
     await write_dump(url, file, programs)
 
 
@@ -125,9 +152,11 @@ async def restore(
         on_month: Called before each month is verified.
 
     Raises:
-        NoDump, DumpFailed, StoreInUse, StoreNotEmpty, VerificationFailed: The store is as it was.
+        NoDump, DumpFailed, StoreDistributed, StoreInUse, StoreNotEmpty, VerificationFailed: The
+            store is as it was.
     """
     verify_dump(file)
+    await require_one_server(url)
     try:
         async with replace_store(url, may_drop_events=replace) as staging:
             await staging.load(file, programs)
@@ -152,8 +181,11 @@ async def move(
         on_month: Called before each month is verified.
 
     Raises:
-        DumpFailed, StoreInUse, StoreNotEmpty, VerificationFailed: The target is as it was.
+        DumpFailed, StoreDistributed, StoreInUse, StoreNotEmpty, VerificationFailed: The target is
+            as it was.
     """
+    await require_one_server(source)
+    await require_one_server(target)
     await upgrade_store(source)
     await require_exclusive_access(source)
     try:

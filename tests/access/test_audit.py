@@ -33,9 +33,14 @@ async def entries(graphql: GraphQLClient, **variables: Any) -> list[dict[str, An
     return [entry for entry in reversed(found) if not entry["action"].startswith("AUDIT")]
 
 
+_SELECT_ENTRIES = text("""
+    SELECT action, target FROM audit_log WHERE organization_id = :own ORDER BY entry_id
+""")
+
+
 async def stored_entries(database: Database, organization: str = "default") -> list[Any]:
     async with database.transaction(organization_id(organization)) as tx:
-        found = await tx.execute(text("SELECT action, target FROM audit_log ORDER BY entry_id"))
+        found = await tx.execute(_SELECT_ENTRIES, {"own": organization_id(organization)})
         return [tuple(row) for row in found]
 
 

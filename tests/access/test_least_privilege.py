@@ -14,6 +14,8 @@ from app.domain.months import Month
 from app.services.months import close_month, list_close_history, reopen_month
 from tests.conftest import NOW, Feed, event
 
+pytestmark = pytest.mark.own_sql
+
 OWN = organization_id("default")
 # S: select, I: insert, U: update, D: delete.
 EXPECTED = {

@@ -161,7 +161,7 @@ async def test_a_request_proceeds_if_the_use_of_its_key_cannot_be_recorded_in_ti
     key, settings = await make_key("ann"), Settings.load()
     organization = organization_id("default")
     began_at = asyncio.get_running_loop().time()
-    async with database.transaction(organization) as tx:
+    async with database.owner_transaction() as tx:
         await tx.exec_driver_sql("SELECT 1 FROM api_key FOR UPDATE")
         caller = await authenticate_key(KeyLoader(database), key, settings, clock.now)
     waited = asyncio.get_running_loop().time() - began_at

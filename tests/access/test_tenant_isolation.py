@@ -34,6 +34,8 @@ from tests.conftest import (
     execute_as_superuser,
 )
 
+pytestmark = pytest.mark.own_sql
+
 AT = "2026-10-10T00:00:00Z"
 OWN, OTHER = organization_id("default"), organization_id("other")
 TABLES = sorted(name for name in Base.metadata.tables)

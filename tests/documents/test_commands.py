@@ -177,7 +177,7 @@ async def test_after_the_documented_sql_the_service_works_with_its_own_role(
         shell = DocShell(tmp_path, {})
         shell.run(f"DATABASE_URL='{url}' chargeback organizations create research")
         database = Database(url, pool_size=2)
-        role = await database.role()
+        role = (await database.traits()).role
         await database.close()
 
     assert role == "chargeback_app"

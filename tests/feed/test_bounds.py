@@ -32,7 +32,7 @@ async def send(client: httpx.AsyncClient, key: str, *lines: bytes) -> httpx.Resp
 
 
 async def count_month_rows(database: Database) -> int:
-    async with database.transaction(OWN) as tx:
+    async with database.owner_transaction() as tx:
         return int((await tx.execute(text("SELECT count(*) FROM user_month"))).scalar_one())
 
 

@@ -12,6 +12,9 @@ from app.services.organizations import ensure_default_organization, find_organiz
 from tests.conftest import FixedClock, GraphQLClient, MakeKey
 
 OTHER_REQUESTS_SECONDS = 5
+_RAISE_REVISION = text("""
+    UPDATE organization SET revision = revision + 1 WHERE organization_id = :own
+""")
 
 
 async def test_commands_keys_and_reads_do_not_wait_for_an_import(
@@ -22,7 +25,7 @@ async def test_commands_keys_and_reads_do_not_wait_for_an_import(
     ).organization_id
     async with database.transaction(organization_id) as tx:
         await lock_organization(tx, organization_id)
-        await tx.execute(text("UPDATE organization SET revision = revision + 1"))
+        await tx.execute(_RAISE_REVISION, {"own": organization_id})
 
         async with asyncio.timeout(OTHER_REQUESTS_SECONDS):
             await ensure_default_organization(database, clock.now)

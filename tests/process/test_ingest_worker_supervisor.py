@@ -75,7 +75,7 @@ async def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
 @asynccontextmanager
 async def block_writes(database: Database) -> AsyncIterator[None]:
     """Block writes of the default organization until the block ends."""
-    async with database.transaction(OWN) as tx:
+    async with database.owner_transaction() as tx:
         await tx.exec_driver_sql("SELECT 1 FROM organization FOR UPDATE")
         yield
 

@@ -43,7 +43,7 @@ async def fetch_report(
 
 async def stored(database: Database) -> Sequence[str]:
     """Return the hashes of the stored documents."""
-    async with database.transaction(OWN) as tx:
+    async with database.owner_transaction() as tx:
         found = await tx.execute(text("SELECT gzipped FROM closed_document"))
         return [hashlib.sha256(gzip.decompress(row.gzipped)).hexdigest() for row in found]
 

@@ -14,7 +14,7 @@ from tests.scim.conftest import PATCH, Directory, read_report
 
 async def insert_users(database: Database, count: int) -> list[str]:
     """Store users as if SCIM had created them, and return their ids."""
-    async with database.transaction(organization_id("default")) as tx:
+    async with database.owner_transaction() as tx:
         found = await tx.execute(
             text("""
                 INSERT INTO scim_resource (organization_id, resource_id, kind, name, name_key,

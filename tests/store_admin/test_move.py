@@ -11,10 +11,10 @@ import asyncpg
 import pytest
 
 from app.domain.errors import StoreUnavailable
-from app.postgres.dumps import DumpFailed
+from app.postgres.dumps import DumpFailed, write_dump
 from app.postgres.embedded import EmbeddedPostgres
 from app.postgres.staging import StoreInUse, StoreNotEmpty, select_row_counts
-from app.services.store_admin import back_up, move
+from app.services.store_admin import move
 from tests.conftest import NOW
 from tests.server_process import CHARGEBACK, clean_environment
 from tests.store_admin.conftest import MakeStore, create_events, ignore_month
@@ -132,4 +132,4 @@ async def test_a_server_that_requires_tls_needs_programs_with_tls(
     server: str, tmp_path: Path
 ) -> None:
     with pytest.raises(DumpFailed, match="SSL"):
-        await back_up(f"{server}?sslmode=require", tmp_path / "x.dump", programs=None)
+        await write_dump(f"{server}?sslmode=require", tmp_path / "x.dump", None)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db.distribution import distribute_new_tables
 from app.db.row_security import create_policies
 from app.db.staging_schema import drop_abandoned_staging_schema
 from app.domain.errors import StoreFromPrerelease, StoreUnavailable
@@ -55,6 +56,7 @@ async def migrate(connection: AsyncConnection, *, lock_seconds: int = LOCK_SECON
     await connection.execute(text(f"SET LOCAL lock_timeout = '{lock_seconds}s'"))
     try:
         if await connection.run_sync(_upgrade):
+            await distribute_new_tables(connection)
             await create_policies(connection)
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:

@@ -27,7 +27,7 @@ class ApiKey(Base):
 
     __table_args__ = (
         foreign_key(of="organization"),
-        Index("api_key_by_id", "key_id", unique=True),
+        Index("api_key_by_id", "key_id"),
     )
 
 
@@ -44,7 +44,7 @@ class Session(Base):
 
     __table_args__ = (
         foreign_key("key_id", of="api_key"),
-        Index("session_by_token", "token_hash", unique=True),
+        Index("session_by_token", "token_hash"),
     )
 
 

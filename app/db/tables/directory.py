@@ -3,7 +3,7 @@
 from datetime import date
 
 from sqlalchemy import Index
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped
 
 from app.db.tables.base import (
     Amount,
@@ -25,7 +25,8 @@ class Organization(Base):
     __tablename__ = "organization"
 
     organization_id: Mapped[Key]
-    name: Mapped[Name] = mapped_column(unique=True)
+    # Unique, because the id derives from it.
+    name: Mapped[Name]
     created_at: Mapped[Instant]
     # Month rows exist for every month of [first_month, last_month]: from the month of the earliest
     # event that arrived before its month was closed, or of the first imported report, to that of

@@ -143,7 +143,6 @@ def _create_tables() -> None:
         sa.Column("imported_through", sa.Date(), nullable=True),
         sa.Column("currency", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("organization_id"),
-        sa.UniqueConstraint("name"),
     )
     op.create_table(
         "api_key",
@@ -164,7 +163,7 @@ def _create_tables() -> None:
         ),
         sa.PrimaryKeyConstraint("organization_id", "key_id"),
     )
-    op.create_index("api_key_by_id", "api_key", ["key_id"], unique=True)
+    op.create_index("api_key_by_id", "api_key", ["key_id"], unique=False)
     op.create_table(
         "audit_log",
         sa.Column("organization_id", sa.Uuid(), nullable=False),
@@ -586,7 +585,7 @@ def _create_tables() -> None:
         ),
         sa.PrimaryKeyConstraint("organization_id", "token_hash"),
     )
-    op.create_index("session_by_token", "session", ["token_hash"], unique=True)
+    op.create_index("session_by_token", "session", ["token_hash"], unique=False)
     op.create_table(
         "source_checkpoint",
         sa.Column("organization_id", sa.Uuid(), nullable=False),
