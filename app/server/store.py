@@ -35,9 +35,9 @@ async def open_store(settings: Settings, data_dir: Path, clock: Clock) -> AsyncI
             database.require_free_space = create_reserve(data_dir, settings.free_space_reserve_mb)
         try:
             await ensure_default_organization(database, clock())
+            await prepare_partitions(database, clock())
         except StoreUnavailable:
-            _log.warning("The default organization cannot be reached.")  # Its node may be away.
-        await prepare_partitions(database, clock())
+            _log.warning("A node of the store cannot be reached.")  # Others may serve meanwhile.
         yield database
 
 

@@ -21,6 +21,7 @@ from app.domain.ids import organization_id
 from app.postgres.database import with_database_name
 from app.services.key_loader import KeyLoader
 from app.services.organizations import create_organization, ensure_default_organization
+from app.services.retention import prepare_partitions, prune_events
 from app.services.sessions import authenticate_key, start_session
 from app.settings import Settings
 from tests.conftest import (
@@ -55,6 +56,7 @@ async def fill(database: Database, organization: str) -> None:
             username="ann",
             sizeBytes=1,
         ),
+        event("usage.recorded", AT, username="ann", channel="ui"),
     )
 
 
@@ -253,6 +255,10 @@ async def test_policies_apply_to_the_owner_of_the_database(
                     "/api/admin/chargeback/report", headers={"Authorization": key}
                 )
                 assert response.status_code == 200, response.text
+        # The usage was stored before its year had a partition.
+        await prepare_partitions(database, NOW)
+        pruned = await prune_events(database, after_days=400, now=NOW + timedelta(days=800))
+        assert [year for year, _ in pruned] == [2026]
 
 
 async def test_an_owner_who_may_create_roles_is_granted_the_role(postgres: str) -> None:
