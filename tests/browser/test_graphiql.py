@@ -70,6 +70,20 @@ def test_the_examples_of_the_documents_are_in_tabs(page: Page, service: ServerPr
     expect(page.locator(".graphiql-response")).not_to_contain_text("errors")
 
 
+def test_the_name_of_an_operation_is_not_sent_with_another_document(
+    page: Page, service: ServerProcess
+) -> None:
+    sign_in(page, service)
+    # As somebody who clicks before GraphiQL has read the document of the tab.
+    page.evaluate(
+        "() => { document.querySelectorAll('.graphiql-tab-button')[1].click();"
+        " document.querySelector('.graphiql-execute-button').click(); }"
+    )
+    response = page.locator(".graphiql-response")
+    expect(response).to_contain_text('"data"')
+    expect(response).not_to_contain_text("errors")
+
+
 def test_a_narrow_window_stacks_the_editor_and_the_response(
     page: Page, service: ServerProcess
 ) -> None:

@@ -33,10 +33,16 @@ function toErrorResult(message) {
   return { errors: [{ message }] };
 }
 
+// GraphiQL notices only after a pause that another tab or an edit has changed the operation's name.
+function withoutOutdatedName(request) {
+  const isDefined = new RegExp(`\\b(query|mutation)\\s+${request.operationName}\\b`);
+  return isDefined.test(request.query) ? request : { ...request, operationName: undefined };
+}
+
 async function fetcher(request, options) {
   if (request.operationName !== "IntrospectionQuery") document.body.classList.add("answered");
   try {
-    return await post(request, options);
+    return await post(withoutOutdatedName(request), options);
   } catch {
     return toErrorResult("The service cannot be reached.");
   }
