@@ -19,6 +19,9 @@ def serve(
             metavar="PORT", help="The port to listen on; 0 picks a free one.", min=0, max=65535
         ),
     ] = 8000,
+    workers: Annotated[
+        int, typer.Option(metavar="N", help="How many processes answer requests.", min=1)
+    ] = 1,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     env_file: EnvFile = None,
     demo: Annotated[
@@ -30,4 +33,8 @@ def serve(
     from app.server.serve import serve as serve_until_signal
 
     settings = Settings.load(env_file)
-    uvloop.run(serve_until_signal(settings, host=host, port=port, data_dir=data_dir, demo=demo))
+    uvloop.run(
+        serve_until_signal(
+            settings, host=host, port=port, data_dir=data_dir, demo=demo, workers=workers
+        )
+    )

@@ -1,6 +1,6 @@
 """Prometheus metrics. docs/operations.md lists them; a test compares the two."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -51,54 +51,59 @@ class Metrics:
     """
 
     def __init__(self, database: Database, ingestor: IngestorHealth) -> None:
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
-        Info("chargeback_build", "The running version.", registry=self.registry).info(
+        self.of_process = CollectorRegistry()
+        """The metrics of this process: all but those of organizations."""
+        ProcessCollector(registry=self.of_process)
+        GCCollector(registry=self.of_process)
+        Info("chargeback_build", "The running version.", registry=self.of_process).info(
             {"version": __version__}
         )
         self._add_request_metrics()
         self._add_query_metrics()
         self._add_pool_metrics(database)
-        self.registry.register(_IngestWorkerCollector(ingestor))
+        self.of_process.register(_IngestWorkerCollector(ingestor))
         self.organizations = OrganizationCollector()
+        self.registry = CollectorRegistry()
+        self.registry.register(self.of_process)
         self.registry.register(self.organizations)
+        self.gather: Callable[[], Awaitable[Iterable[Metric]]] | None = None
+        """Returns the metrics of all workers, this one included, if there are several."""
 
     def _add_request_metrics(self) -> None:
         self._requests = Counter(
             "chargeback_http_requests",
             "HTTP requests answered.",
             ["operation", "status"],
-            registry=self.registry,
+            registry=self.of_process,
         )
         self._request_duration = Histogram(
             "chargeback_http_request_duration_seconds",
             "Time from the request's headers to the last byte of its response.",
             ["operation"],
             buckets=_REQUEST_BUCKETS,
-            registry=self.registry,
+            registry=self.of_process,
         )
         self._in_progress = Gauge(
             "chargeback_http_requests_in_progress",
             "HTTP requests in progress.",
-            registry=self.registry,
+            registry=self.of_process,
         )
         self._errors = Counter(
             "chargeback_errors",
             "Error responses, GraphQL errors included, by code (see docs/errors.md).",
             ["code"],
-            registry=self.registry,
+            registry=self.of_process,
         )
         self._events = Counter(
             "chargeback_ingest_events",
             "Events received over HTTP: `accepted`, `duplicate` or `rejected`.",
             ["outcome"],
-            registry=self.registry,
+            registry=self.of_process,
         )
         self._clock_jumps = Counter(
             "chargeback_clock_jumps",
             "Jumps of the system clock by more than a minute.",
-            registry=self.registry,
+            registry=self.of_process,
         )
 
     def _add_query_metrics(self) -> None:
@@ -106,19 +111,19 @@ class Metrics:
             "chargeback_db_queries",
             "SQL statements executed.",
             ["operation"],
-            registry=self.registry,
+            registry=self.of_process,
         )
         self._rows = Counter(
             "chargeback_db_rows",
             "Rows that SQL statements read or wrote.",
             ["operation"],
-            registry=self.registry,
+            registry=self.of_process,
         )
         self._query_duration = Histogram(
             "chargeback_db_query_duration_seconds",
             "Time from sending an SQL statement to its last row.",
             buckets=_QUERY_BUCKETS,
-            registry=self.registry,
+            registry=self.of_process,
         )
 
     def _add_pool_metrics(self, database: Database) -> None:
@@ -141,7 +146,7 @@ class Metrics:
             ),
         }
         for name, (help_text, read) in gauges.items():
-            Gauge(name, help_text, registry=self.registry).set_function(read)
+            Gauge(name, help_text, registry=self.of_process).set_function(read)
 
     def request_started(self, record: RequestRecord) -> None:  # noqa: ARG002  no route yet
         """Count a request as in progress."""
@@ -176,10 +181,25 @@ class Metrics:
         self._events.labels("duplicate").inc(duplicates)
         self._events.labels("rejected").inc(rejected)
 
-    def render(self, accept: str) -> tuple[bytes, str]:
+    async def render(self, accept: str) -> tuple[bytes, str]:
         """Return all metrics as text with their media type, negotiated by an Accept header."""
         encode, media_type = choose_encoder(accept)
-        return encode(self.registry), media_type
+        if self.gather is None:
+            return encode(self.registry), media_type
+        metrics = [*await self.gather(), *self.organizations.collect()]
+        return encode(_Collected(metrics)), media_type
+
+
+class _Collected(CollectorRegistry):
+    """Metrics that were collected already."""
+
+    def __init__(self, metrics: Sequence[Metric]) -> None:
+        super().__init__()
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the metrics."""
+        return self._metrics
 
 
 class _IngestWorkerCollector:

@@ -1,45 +1,30 @@
 """`chargeback serve`: start everything the service needs, serve, and stop it in order."""
 
-import asyncio
-import os
-import signal
-import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-
-import uvicorn
+from tempfile import TemporaryDirectory
 
 from app.clock import system_clock
 from app.console import stderr
 from app.db.engine import Database
 from app.domain.callers import DEFAULT_ORGANIZATION
-from app.domain.errors import ChargebackError, StoreUnavailable
-from app.main import create_app
+from app.domain.errors import StoreUnavailable
 from app.observability.logs import configure_logs, log
-from app.observability.metrics import Metrics
-from app.server.background_jobs import BackgroundJobs
 from app.server.demo import prepare_demo
-from app.server.http_protocol import BoundedHttpProtocol
+from app.server.http_server import HttpServer
 from app.server.ingest_worker.supervisor import IngestWorkerClient, start_worker
-from app.server.process_tuning import trim_malloc, tune_gc
-from app.server.source_scheduler import schedule_sources
+from app.server.listeners import bind
+from app.server.process_tuning import trim_malloc
 from app.server.store import open_store
+from app.server.web_workers.setup import WebWorkerSetup
+from app.server.web_workers.supervisor import run_web_workers
 from app.server.welcome import print_welcome
 from app.services.audit import record_start
 from app.services.keys import list_keys
 from app.services.organizations import find_organization
 from app.settings import LogFormat, Settings
-
-_GRACE_SECONDS = 10
-
-
-class PortTaken(ChargebackError):
-    """The address to listen on is in use or not available."""
-
-    code, status = "PORT_TAKEN", 503
 
 
 def _log_format(settings: Settings) -> LogFormat:
@@ -47,94 +32,38 @@ def _log_format(settings: Settings) -> LogFormat:
     return settings.log_format or default
 
 
-async def serve(settings: Settings, *, host: str, port: int, data_dir: Path, demo: bool) -> None:
+async def serve(
+    settings: Settings, *, host: str, port: int, data_dir: Path, demo: bool, workers: int = 1
+) -> None:
     """Open the store, load the demo organization if requested, and serve until a signal."""
     trim_malloc()
     log_format = _log_format(settings)
     configure_logs(log_format, settings.log_level.upper())
-    with _bind(host, port) as listener:
+    with bind(host, port, workers) as listeners:
         stderr.print("Starting PostgreSQL …" if settings.database_url is None else "Connecting …")
+        # Started first, because it takes a second to be ready. Web workers have their own.
+        ingest_worker = start_worker() if workers == 1 else nullcontext()
         async with (
-            start_worker() as process,
+            ingest_worker as process,
             open_store(settings, data_dir, system_clock) as database,
             database.monitor.run(),
-            IngestWorkerClient(process, database, settings, log_format) as worker,
         ):
             key = await prepare_demo(database, settings, data_dir) if demo else None
             await _record_start(database, settings)
-            address = f"http://{_format_host(host)}:{listener.getsockname()[1]}"
+            address = f"http://{_format_host(host)}:{listeners[0].getsockname()[1]}"
             is_empty = key is None and await _is_empty(database)
             on_ready = partial(print_welcome, address, key, data_dir if is_empty else None)
-            await _run_server(database, settings, worker, listener, on_ready)
+            if process is None:
+                with TemporaryDirectory(prefix="chargeback-") as folder:
+                    setup = WebWorkerSetup(
+                        settings, database.url, data_dir, log_format, metrics_dir=Path(folder)
+                    )
+                    await run_web_workers(setup, listeners, on_ready)
+            else:
+                async with IngestWorkerClient(process, database, settings, log_format) as client:
+                    server = HttpServer(settings, database, client, on_ready)
+                    await server.run_until_stopped(listeners[0])
             stderr.print("Stopping …")
-
-
-async def _run_server(
-    database: Database,
-    settings: Settings,
-    worker: IngestWorkerClient,
-    listener: socket.socket,
-    on_ready: Callable[[], None],
-) -> None:
-    """Serve requests and run background jobs until a signal."""
-    app = create_app(settings, database, ingestor=worker)
-    config = uvicorn.Config(
-        app,
-        http=BoundedHttpProtocol,
-        log_level="warning",
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-        server_header=False,
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=list(settings.trusted_proxies),
-    )
-    metrics: Metrics = app.state.chargeback.metrics
-    jobs = BackgroundJobs(
-        database, settings, clock=system_clock, on_clock_jump=metrics.count_clock_jump
-    )
-    jobs_task = asyncio.create_task(jobs.run())
-    tune_gc()
-    async with schedule_sources(database, settings.sources_file):
-        await _Server(config, on_ready).serve(sockets=[listener])
-    jobs_task.cancel()
-    await asyncio.wait([jobs_task])
-
-
-class _Server(uvicorn.Server):
-    """A server that reports when it is ready and leaves shutdown after a signal to its caller."""
-
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_ready = on_ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._on_ready()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Handle signals without raising them again, as uvicorn does: PostgreSQL still runs."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        yield
-
-
-@contextmanager
-def _bind(host: str, port: int) -> Iterator[socket.socket]:
-    """Bind the address before anything else starts."""
-    try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.create_server(address[:2], family=family, backlog=2048)
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise PortTaken(
-            f"Cannot listen on {host}:{port}: {reason}. Choose another with --port."
-        ) from None
-    with listener:
-        listener.setblocking(False)
-        yield listener
 
 
 def _format_host(host: str) -> str:

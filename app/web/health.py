@@ -49,7 +49,7 @@ async def metrics(request: Request) -> Response:
     await _require_operator(request, state)
     require_known_params(request, ())
     await _refresh_organizations(state)
-    body, media_type = state.metrics.render(request.headers.get("accept", ""))
+    body, media_type = await state.metrics.render(request.headers.get("accept", ""))
     return Response(body, headers={"Content-Type": media_type, "Cache-Control": "no-store"})
 
 

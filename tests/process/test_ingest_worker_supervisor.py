@@ -13,6 +13,7 @@ from uuid import UUID
 
 import psutil
 import pytest
+from sqlalchemy import text
 
 from app.db.engine import Database
 from app.domain.errors import StoreUnavailable
@@ -20,17 +21,14 @@ from app.domain.ids import organization_id
 from app.ingest.store import IngestResult
 from app.observability.request_record import RequestRecord, current_record, get_current_record
 from app.server.ingest_worker.channel import Channel
-from app.server.ingest_worker.supervisor import (
-    Backoff,
-    IngestWorkerClient,
-    WorkerProcess,
-    start_worker,
-)
+from app.server.ingest_worker.supervisor import IngestWorkerClient, start_worker
+from app.server.worker_process import Backoff, WorkerProcess
 from app.services.group_commit import IngestRequest
 from app.settings import LogFormat, Settings
 from tests.conftest import NOW, event
 
 OWN, OTHER = organization_id("default"), organization_id("other")
+_LOCK = text("SELECT 1 FROM organization WHERE organization_id = :own FOR UPDATE")
 
 
 @asynccontextmanager
@@ -75,8 +73,8 @@ async def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
 @asynccontextmanager
 async def block_writes(database: Database) -> AsyncIterator[None]:
     """Block writes of the default organization until the block ends."""
-    async with database.owner_transaction() as tx:
-        await tx.exec_driver_sql("SELECT 1 FROM organization FOR UPDATE")
+    async with database.transaction(OWN) as tx:
+        await tx.execute(_LOCK, {"own": OWN})
         yield
 
 
@@ -183,7 +181,7 @@ def limit_open_files(files: int) -> Iterator[None]:
 async def test_a_failed_start_leaks_no_files_and_no_processes(files: int) -> None:
     before = psutil.Process().num_fds()
     with limit_open_files(files), pytest.raises(OSError, match="Too many open files"):
-        await WorkerProcess.start()
+        await WorkerProcess.start("app.server.ingest_worker.worker")
 
     assert psutil.Process().num_fds() == before
     assert not any(

@@ -2,12 +2,9 @@
 
 import asyncio
 import logging
-import math
-import socket
-import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 from typing import Self
 
@@ -24,6 +21,7 @@ from app.server.ingest_worker.channel import (
     WorkerRequest,
     WorkerResponse,
 )
+from app.server.worker_process import VERSION_MISMATCH, Backoff, WorkerProcess, kill
 from app.services.group_commit import IngestRequest
 from app.settings import LogFormat, Settings
 
@@ -31,76 +29,17 @@ _log = logging.getLogger(__name__)
 
 _CONNECTIONS = 4
 """To PostgreSQL: one for each organization that is being written, and a few to spare."""
-_STOP_SECONDS = 10.0
 _HEARTBEAT_TIMEOUT_SECONDS = 30
 """The worker's event loop blocks for about a second on the largest body that is allowed."""
 _STARTUP_FACTOR = 4
 """The first heartbeat may take longer: imports take a second, or a minute on a starved CPU."""
-_VERSION_MISMATCH = 3
-# Every version's program must begin with this check: an upgrade may have replaced the files.
-_PROGRAM = f"""
-import sys
-sys.path[:] = {{path!r}}
-from app import __version__
-if __version__ != {__version__!r}:
-    sys.exit({_VERSION_MISMATCH})
-from app.server.ingest_worker.worker import main
-main()
-"""
-
-
-class WorkerProcess:
-    """A worker process and the service's end of the channel to it."""
-
-    def __init__(self, process: asyncio.subprocess.Process, channel: Channel) -> None:
-        self.process, self.channel = process, channel
-
-    @classmethod
-    async def start(cls) -> Self:
-        """Start a worker. It is ready after about a second; messages wait in the channel.
-
-        The worker gets our import path: `python -m` would put the current directory first, which
-        may hold an unrelated `app.py`.
-        """
-        async with AsyncExitStack() as cleanup:
-            ours, theirs = socket.socketpair()
-            cleanup.callback(ours.close)
-            with theirs:
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-P",
-                    "-c",
-                    _PROGRAM.format(path=sys.path),
-                    str(theirs.fileno()),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
-                    start_new_session=True,  # Ctrl-C must reach only us; we stop the worker.
-                )
-            cleanup.push_async_callback(_kill, process)
-            channel = await Channel.open(ours)
-            cleanup.pop_all()
-        return cls(process, channel)
-
-    async def stop(self) -> None:
-        """Close the channel, upon which the worker finishes and exits; kill it after a timeout."""
-        self.channel.close()
-        try:
-            async with asyncio.timeout(_STOP_SECONDS):
-                await self.process.wait()
-        except TimeoutError:
-            await _kill(self.process)
-
-
-async def _kill(process: asyncio.subprocess.Process) -> None:
-    with suppress(ProcessLookupError):
-        process.kill()
-    await process.wait()
+_MODULE = "app.server.ingest_worker.worker"
 
 
 @asynccontextmanager
 async def start_worker() -> AsyncIterator[WorkerProcess]:
     """Run a worker for the length of a block. Start it early: it takes a second to be ready."""
-    worker = await WorkerProcess.start()
+    worker = await WorkerProcess.start(_MODULE)
     try:
         yield worker
     finally:
@@ -192,7 +131,7 @@ class IngestWorkerClient:
     async def _supervise(self, worker: WorkerProcess) -> None:
         """Receive messages, and restart the worker whenever it exits, until cancelled."""
         try:
-            while await self._run_until_exit(worker) != _VERSION_MISMATCH:
+            while await self._run_until_exit(worker) != VERSION_MISMATCH:
                 _log.error("the ingest worker exited with status %s", worker.process.returncode)
                 worker = await self._restart()
             _log.error(
@@ -209,7 +148,7 @@ class IngestWorkerClient:
         while True:
             await asyncio.sleep(self._backoff.next(time.monotonic()))
             try:
-                worker = await WorkerProcess.start()
+                worker = await WorkerProcess.start(_MODULE)
             except Exception:
                 _log.exception("the ingest worker cannot be started")
             else:
@@ -245,7 +184,7 @@ class IngestWorkerClient:
             silent_seconds = silent_seconds + 1 if self._messages_received == seen else 0
             seen = self._messages_received
         _log.error("the ingest worker sent no heartbeat for %s s: killing it", silent_seconds)
-        await _kill(process)
+        await kill(process)
 
     async def _receive_all(self, channel: Channel) -> None:
         """Handle messages until the worker exits; then fail the pending requests."""
@@ -269,25 +208,6 @@ class IngestWorkerClient:
         pending = self._pending.get(message.number)
         if pending is not None and not pending.done():
             pending.set_result(message)
-
-
-class Backoff:
-    """Exponential backoff between restarts; it resets once a worker has lived for a while."""
-
-    def __init__(self) -> None:
-        self._last_seconds = 0.0
-        self._last_at = -math.inf
-
-    def next(self, now: float) -> float:
-        """Return how many seconds to wait before the restart that is due at `now`, in seconds."""
-        exited_early = now - self._last_at < self._last_seconds + _MAX_SECONDS
-        self._last_at = now
-        self._last_seconds = min(2 * self._last_seconds, _MAX_SECONDS) if exited_early else 1.0
-        return self._last_seconds
-
-
-_MAX_SECONDS = 10.0
-"""The longest wait, and the lifetime that resets it. A start costs a second of CPU time."""
 
 
 def _unwrap(response: WorkerResponse) -> IngestResult:
