@@ -36,6 +36,7 @@ _UNAVAILABLE_STATES = ("08", "28", "3D", "40", "53", "57P", "58", "25P02")
 _CANCELLED = "57014"
 # The lock timeout has passed.
 _LOCK_NOT_AVAILABLE = "55P03"
+_READ_ONLY = "25006"
 # A prepared statement is missing, or another one has its name.
 _PREPARED_STATEMENT_LOST = ("26000", "42P05")
 # Data exceptions, and values beyond PostgreSQL's size limits. Its own messages name indexes.
@@ -49,6 +50,10 @@ _BAD_VALUES = {
 
 _POOLER_DETECTED = (
     "DATABASE_URL leads to a pooler in transaction mode: set DATABASE_PREPARED_STATEMENTS=false."
+)
+STANDBY_DETECTED = (
+    "The server of DATABASE_URL is a standby, which cannot store anything: name its primary, or "
+    "all servers and target_session_attrs=read-write."
 )
 
 
@@ -68,6 +73,8 @@ class StoreErrorTranslator:
                 "Another batch or command is changing this organization: try again in a few "
                 "seconds."
             ) from error
+        if state == _READ_ONLY:
+            raise StoreUnavailable(STANDBY_DETECTED) from error
         if state in _PREPARED_STATEMENT_LOST:
             raise StoreUnavailable(_POOLER_DETECTED) from error
         if (

@@ -6,9 +6,11 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.engine import Database
-from app.db.error_translation import DRIVER_ERRORS
+from app.db.error_translation import DRIVER_ERRORS, STANDBY_DETECTED
 from app.db.migrations import upgrade
 from app.domain.errors import StoreUnavailable
 from app.postgres.embedded import EmbeddedPostgres
@@ -36,7 +38,7 @@ async def open_database(
 
     Raises:
         EmbeddedPostgresError: The embedded PostgreSQL cannot run here.
-        StoreUnavailable: The server of `url` cannot be reached.
+        StoreUnavailable: The server of `url` cannot be reached, or is a standby.
     """
     async with AsyncExitStack() as stack:
         database = Database(
@@ -48,8 +50,14 @@ async def open_database(
         stack.push_async_callback(database.close)
         await _check_login(database)
         async with database.owner_transaction() as tx:
+            await _require_primary(tx)
             await upgrade(tx)
         yield database
+
+
+async def _require_primary(tx: AsyncConnection) -> None:
+    if (await tx.execute(text("SELECT pg_is_in_recovery()"))).scalar_one():
+        raise StoreUnavailable(STANDBY_DETECTED)
 
 
 async def _check_login(database: Database) -> None:
