@@ -40,6 +40,7 @@ def test_the_statements_page_shows_the_own_cost_centre_only(
     months = head.get_by_label("Month").locator("option").count()
     download = head.get_by_role("link", name="XLSX").get_attribute("href")
     assert (centres, months) == ([OWN], 13)
+    expect(head.locator(".columns > li")).to_have_count(12)
     assert head.request.get(f"{service.url}{download}").status == 200
     assert head.request.get(f"{service.url}{download}".replace(OWN, "4200")).status == 403
     assert find_axe_violations(head) == []

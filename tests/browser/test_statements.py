@@ -16,6 +16,7 @@ def to_amount(text: str) -> Decimal:
 
 def open_page(page: Page, service: ServerProcess, address: str = "/") -> None:
     page.goto(f"{service.url}{address}")
+    expect(page.locator(".columns")).to_be_visible()
     expect(page.locator(".data-table tbody tr").first).to_be_visible()
     expect(page.locator("[aria-busy]")).to_have_count(0)
 
@@ -55,6 +56,11 @@ def test_a_cost_centre_leads_to_its_statement(page: Page, service: ServerProcess
     steps = page.locator(".waterfall .number").all_inner_texts()
     before, *changes, now = [to_amount(each) for each in steps]
     assert (before + sum(changes), now) == (now, to_amount(charged))
+    year = page.locator(".columns > li")
+    expect(year).to_have_count(12)
+    expect(year.last).to_contain_text(charged)
+    expect(year.nth(10)).to_contain_text(f"€{before:,}")
+    page.evaluate("scrollTo(0, 0)")
     save_screenshot(page, "statement")
     page.get_by_role("button", name="why?").first.click()
     explanation = page.locator(".explanation")

@@ -17,10 +17,11 @@ import { ticksFor } from "./scale.js";
  */
 
 /**
- * @param {{ series: Series[], columns: Column[], selected: string, unit: string, texts: Texts }} properties
- *   `series` runs from the bottom of a column to its top; `values` has the same order.
+ * @param {{ series: Series[], columns: Column[], selected: string, unit: string, texts: Texts, listed?: Series[] }} properties
+ *   `series` runs from the bottom of a column to its top; `values` has the same order. `listed` are
+ *   those that the legend and the table show beside the total.
  */
-export function StackedMonths({ series, columns, selected, unit, texts }) {
+export function StackedMonths({ series, columns, selected, unit, texts, listed = series }) {
   const [hovered, setHovered] = useState(/** @type {string | null} */ (null));
   const [lit, setLit] = useState(/** @type {number | null} */ (null));
   const ticks = ticksFor(Math.max(...columns.map((column) => column.total)), texts.step);
@@ -44,9 +45,9 @@ export function StackedMonths({ series, columns, selected, unit, texts }) {
           )}
         </ol>
       </div>
-      <${Legend} series=${series} column=${shown} texts=${texts} unit=${unit} onLight=${setLit} />
+      <${Legend} series=${listed} column=${shown} texts=${texts} unit=${unit} onLight=${setLit} />
     </div>
-    <${ChartTable} series=${series} columns=${columns} texts=${texts} unit=${unit} />`;
+    <${ChartTable} series=${listed} columns=${columns} texts=${texts} unit=${unit} />`;
 }
 
 /** @param {{ ticks: number[], text: (value: number) => string }} properties */
@@ -106,7 +107,8 @@ function Legend({ series, column, texts, unit, onLight }) {
   const rows = series.map((each, index) => ({ each, index, value: column.values[index] })).reverse();
   return html`<div class="legend">
     <h3><span>${texts.month(column.month)}${column.isRunning ? ", so far" : ""}</span><span>${texts.figure(column.total)} ${unit}</span></h3>
-    <ul onMouseLeave=${() => onLight(null)}>
+    ${rows.length > 0 &&
+    html`<ul onMouseLeave=${() => onLight(null)}>
       ${rows.map(({ each, index, value }) => {
         const address = each.address(column.month);
         const content = html`<i class=${each.style}></i><span class="name" title=${each.name}>${each.name}</span
@@ -116,7 +118,7 @@ function Legend({ series, column, texts, unit, onLight }) {
           ${address ? html`<a href=${address} data-keep-scroll="yes">${content}</a>` : html`<span>${content}</span>`}
         </li>`;
       })}
-    </ul>
+    </ul>`}
   </div>`;
 }
 

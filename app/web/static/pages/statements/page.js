@@ -22,6 +22,7 @@ import { usePrintMargins } from "../ui/print.js";
 import { compareLines, describeLine } from "./lines.js";
 import { Explanation } from "./explanation.js";
 import { Waterfall } from "./waterfall.js";
+import { Year } from "./year.js";
 import { COST_CENTRES_OF_MONTH, STATEMENT } from "./queries.js";
 
 const PAGE_SIZE = 100;
@@ -96,7 +97,7 @@ function MonthStatement({ month, months, centres, parameters, canExplain = false
     ${error && html`<${Problem} error=${error} retry=${retry} />`}
     ${(centres?.length === 0 || (data && !latest && !isLoading)) && html`<${NoCharges} month=${month} />`}
     ${statement
-      ? html`<${Statement} key=${`${month} ${centre?.code}`} statement=${statement} before=${data.before} variables=${variables} canExplain=${canExplain} />`
+      ? html`<${Statement} key=${`${month} ${centre?.code}`} statement=${statement} before=${data.before} months=${months} variables=${variables} canExplain=${canExplain} />`
       : isLoading && centres?.length !== 0 && html`<p class="panel statement"><${Placeholder} width="30ch" /></p>`}
   `;
 }
@@ -134,9 +135,9 @@ function Choice({ label, name, value, options }) {
 }
 
 /**
- * @param {{ statement: StatementData, before: StatementData | null, variables: Record<string, unknown> | null, canExplain: boolean }} properties
+ * @param {{ statement: StatementData, before: StatementData | null, months: string[], variables: Record<string, unknown> | null, canExplain: boolean }} properties
  */
-function Statement({ statement, before, variables, canExplain }) {
+function Statement({ statement, before, months, variables, canExplain }) {
   const { month, costCentre, costCentreName, currency } = statement;
   const name = nameOf(costCentre, costCentreName);
   usePrintMargins(`Statement of ${name} · ${formatMonth(month)}`, describeStatus(statement));
@@ -151,6 +152,7 @@ function Statement({ statement, before, variables, canExplain }) {
     <${Headline} name=${costCentre ? name : null} total=${total} month=${month} before=${earlier} lines=${lines} money=${money} smallest=${halfMinorUnit(currency)}>
       ${before && earlier != null && html`<${Waterfall} before=${{ month: before.month, total: earlier }} now=${{ month, total }} changes=${statement.changes ?? []} money=${money} />`}
     <//>
+    <${Year} month=${month} known=${months} costCentre=${costCentre ?? ""} name=${name} currency=${currency} />
     <${Lines} lines=${lines} total=${total} before=${earlier} month=${month} money=${money} currency=${currency} variables=${variables} canExplain=${canExplain} />
   `;
 }

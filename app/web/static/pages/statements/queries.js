@@ -26,3 +26,18 @@ query Explanation($charge: ID!) {
     events { time type source data }
   }
 }`;
+
+/**
+ * Return the query of what a cost centre was charged in each of some months.
+ * @param {number} count
+ */
+export function yearQuery(count) {
+  const indexes = Array.from({ length: count }, (_, index) => index);
+  const parameters = indexes.map((index) => `, $month${index}: Month!`).join("");
+  const months = indexes
+    .map((index) => `  month${index}: statement(month: $month${index}, costCentre: $costCentre) { month total }\n`)
+    .join("");
+  return `
+query StatementByMonth($costCentre: String!${parameters}) {
+${months}}`;
+}
