@@ -1,16 +1,21 @@
 """Statements for users, workspaces, projects and memberships, and their lifespans."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.unnest import OWNER, Columns
+from app.db.unnest import OWNER, Columns, any_of
 from app.domain.lifespans import Lifespan
+
+_T = TypeVar("_T")
+_UPDATED_AT_ONCE = 1_000
+"""Rows of one UPDATE. With poor statistics, the planner compares each of them with each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +156,22 @@ async def update_lifespans(
     PostgreSQL's nested arrays must be rectangular, so each lifespan is sent as a row. An entity
     without lifespans is sent as one row with nulls.
     """
-    rows = [
-        (key, rank, *span)
-        for key, found in lifespans.items()
-        for rank, span in enumerate(found or [(None, None)])
-    ]
-    await tx.execute(
-        _UPDATE_LIFESPANS[kind.table],
-        {"organization_id": organization_id, **_LIFESPANS.bind_rows(rows)},
-    )
+    for changed in _split(lifespans.items()):
+        rows = [
+            (key, rank, *span)
+            for key, found in changed
+            for rank, span in enumerate(found or [(None, None)])
+        ]
+        await tx.execute(
+            _UPDATE_LIFESPANS[kind.table],
+            {"organization_id": organization_id, **_LIFESPANS.bind_rows(rows)},
+        )
+
+
+def _split(rows: Iterable[_T]) -> Iterator[Sequence[_T]]:
+    remaining = iter(rows)
+    while chunk := list(islice(remaining, _UPDATED_AT_ONCE)):
+        yield chunk
 
 
 _LIFESPANS = Columns(key="uuid", rank="integer", started_at="timestamptz", ended_at="timestamptz")
@@ -178,6 +190,7 @@ _UPDATE_LIFESPANS = {
             GROUP BY key
         ) AS changed
         WHERE entity.organization_id = :organization_id AND entity.{kind.key} = changed.key
+          AND entity.{kind.key} = {any_of("key", "uuid")}
     """)
     for kind in (WORKSPACE, PROJECT, MEMBERSHIP)
 }
@@ -198,9 +211,11 @@ async def update_users(
     tx: AsyncConnection, organization_id: UUID, rows: Sequence[UserState]
 ) -> None:
     """Update the properties of these users, which exist already."""
-    await tx.execute(
-        _UPDATE_USERS, {"organization_id": organization_id, **_USER_STATES.bind_rows(rows)}
-    )
+    for changed in _split(rows):
+        await tx.execute(
+            _UPDATE_USERS,
+            {"organization_id": organization_id, **_USER_STATES.bind_rows(changed)},
+        )
 
 
 _USER_STATES = Columns(
@@ -218,6 +233,7 @@ _UPDATE_USERS = text(f"""
     FROM {_USER_STATES.as_rows("state")}
     WHERE platform_user.organization_id = :organization_id
       AND platform_user.user_id = state.user_id
+      AND platform_user.user_id = {any_of("user_id", "uuid")}
 """)
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.local_settings import is_distributed, set_locally
-from app.db.unnest import OWNER, Columns, array_expression, format_array
+from app.db.unnest import OWNER, Columns, any_of, array_expression, format_array
 from app.domain.months import Month
 
 
@@ -41,7 +41,7 @@ async def select_known(
 _SELECT_KNOWN = text(f"""
     SELECT uid FROM event
     WHERE organization_id = :organization_id
-      AND uid = ANY(CAST((SELECT {array_expression("uids", "uuid")}) AS uuid[]))
+      AND uid = {any_of("uids", "uuid")}
 """)
 
 
@@ -308,21 +308,9 @@ async def prefer_index_scans(tx: AsyncConnection) -> None:
 
     A generic plan made while a table was nearly empty reads the whole table. It stays with the
     connection's prepared statement and is still used when the table has millions of rows. With
-    index scans one generic plan serves every batch; a custom plan would read the arrays of each
-    batch twice. For tables without statistics the planner finds nothing cheaper than reading all
-    rows, for each key again, so these get custom plans. So do the tables of Citus, which cannot
-    tell the node of an organization from a generic plan.
+    index scans one generic plan serves every batch. With custom plans PostgreSQL would read the
+    arrays of each batch twice, and plan each check of a foreign key; only Citus needs them, which
+    cannot tell the node of an organization from a generic plan.
     """
-    if is_distributed(tx):
-        settings = {"enable_seqscan": "off", "plan_cache_mode": "force_custom_plan"}
-        await set_locally(tx, settings)
-        return
-    await tx.execute(
-        text("""
-            SELECT set_config('enable_seqscan', 'off', true),
-                   set_config('plan_cache_mode',
-                              CASE WHEN reltuples > 0 THEN 'force_generic_plan'
-                                   ELSE 'force_custom_plan' END, true)
-            FROM pg_class WHERE oid = to_regclass('platform_user')
-        """)
-    )
+    plans = "force_custom_plan" if is_distributed(tx) else "force_generic_plan"
+    await set_locally(tx, {"enable_seqscan": "off", "plan_cache_mode": plans})

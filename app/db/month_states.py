@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.months import MEMBER_MONTH, PROJECT_MONTH, WORKSPACE_MONTH, MonthTable
-from app.db.unnest import Columns
+from app.db.unnest import Columns, lookup
 from app.domain.months import Month
 
 
@@ -34,9 +34,7 @@ def _compose_set_presence(table: MonthTable) -> Any:
         SELECT directory.organization_id, new.month,
                {", ".join(f"new.{key}" for key in table.keys)}, directory.{table.name}, new.present
         FROM {_presence_columns(table).as_rows("new")}
-        JOIN {table.directory_table} AS directory
-          ON directory.organization_id = :organization_id
-         AND directory.{table.directory_key} = new.{table.directory_key}
+        CROSS JOIN {lookup(table.directory_table, table.directory_key, "new")}
         ON CONFLICT (organization_id, month, {keys}) DO UPDATE SET present = excluded.present
     """)
 
@@ -95,11 +93,10 @@ _STATE_COLUMNS = tuple(
 )
 _SET_USER_STATES = text(f"""
     INSERT INTO user_month (organization_id, month, user_id, username, {", ".join(_STATE_COLUMNS)})
-    SELECT platform_user.organization_id, new.month, new.user_id, platform_user.username,
+    SELECT directory.organization_id, new.month, new.user_id, directory.username,
            {", ".join(f"new.{column}" for column in _STATE_COLUMNS)}
     FROM {_USER_STATES.as_rows("new")}
-    JOIN platform_user ON platform_user.organization_id = :organization_id
-                      AND platform_user.user_id = new.user_id
+    CROSS JOIN {lookup("platform_user", "user_id", "new")}
     ON CONFLICT (organization_id, month, user_id) DO UPDATE SET
         {", ".join(f"{column} = excluded.{column}" for column in _STATE_COLUMNS)}
 """)

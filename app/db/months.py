@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.unnest import Columns
+from app.db.unnest import Columns, lookup
 from app.domain.experiments import ExperimentFigures
 from app.domain.months import Month
 
@@ -202,9 +202,8 @@ def _compose_add(table: MonthTable) -> Any:
         SELECT directory.organization_id, total.month,
                {", ".join(f"total.{key}" for key in table.keys)}, directory.{table.name},
                {", ".join(f"total.{name}" for name in columns)}
-        FROM total JOIN {table.directory_table} AS directory
-          ON directory.organization_id = :organization_id
-         AND directory.{table.directory_key} = total.{table.directory_key}
+        FROM total
+        CROSS JOIN {lookup(table.directory_table, table.directory_key, "total")}
         ON CONFLICT (organization_id, month, {keys}) DO UPDATE SET {merged}
     """)
 

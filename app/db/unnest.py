@@ -53,11 +53,29 @@ class Columns:
         return {name: format_(values) for (name, format_), values in formatters}
 
 
-def array_expression(name: str, type_: str) -> str:
-    """Return the SQL expression that reads a text parameter as an array.
+def lookup(table: str, key: str, rows: str) -> str:
+    """Return the LATERAL item `directory`: the row of a table with the same key as `rows`.
 
-    In a WHERE clause, wrap it in a sub-select; PostgreSQL would otherwise parse it for each row.
+    OFFSET 0 keeps the planner from merging the look-up into the outer query. It would compare all
+    pairs of rows where it estimates few of them: it takes an array to have ten elements, and the
+    organization to be of average size.
     """
+    return f"""LATERAL (
+        SELECT * FROM {table}
+        WHERE organization_id = :organization_id AND {key} = {rows}.{key} OFFSET 0
+    ) AS directory"""
+
+
+def any_of(name: str, type_: str) -> str:
+    """Return the SQL expression for any element of an array that is a text parameter.
+
+    The sub-select keeps PostgreSQL from parsing the text for each row.
+    """
+    return f"ANY(CAST((SELECT {array_expression(name, type_)}) AS {type_}[]))"
+
+
+def array_expression(name: str, type_: str) -> str:
+    """Return the SQL expression that reads a text parameter as an array; see also `any_of`."""
     return f"CAST(CAST(:{name} AS text) AS {type_}[])"
 
 

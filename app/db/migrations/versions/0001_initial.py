@@ -299,7 +299,7 @@ def _create_tables() -> None:
         sa.PrimaryKeyConstraint("organization_id", "user_id"),
     )
     op.create_index(
-        "platform_user_by_username", "platform_user", ["organization_id", "username"], unique=True
+        "platform_user_by_username", "platform_user", ["username", "organization_id"], unique=True
     )
     op.create_table(
         "scim_resource",
@@ -504,10 +504,10 @@ def _create_tables() -> None:
         sa.PrimaryKeyConstraint("organization_id", "member_id"),
     )
     op.create_index(
-        "membership_by_user", "membership", ["organization_id", "user_id"], unique=False
+        "membership_by_user", "membership", ["user_id", "organization_id"], unique=False
     )
     op.create_index(
-        "membership_by_workspace", "membership", ["organization_id", "workspace_id"], unique=False
+        "membership_by_workspace", "membership", ["workspace_id", "organization_id"], unique=False
     )
     op.create_table(
         "project",
@@ -534,7 +534,7 @@ def _create_tables() -> None:
         sa.PrimaryKeyConstraint("organization_id", "project_id"),
     )
     op.create_index(
-        "project_by_workspace", "project", ["organization_id", "workspace_id"], unique=False
+        "project_by_workspace", "project", ["workspace_id", "organization_id"], unique=False
     )
     op.create_table(
         "rate",
