@@ -113,7 +113,7 @@ async def extend_coverage(
     *,
     first_month: Month,
     last_month: Month,
-    first_event_at: datetime,
+    first_event_at: datetime | None,
     latest_event_at: datetime,
     ui_measured_from: datetime | None,
     sdk_measured_from: datetime | None,

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from app.db.engine import Transaction
-from app.domain.events import AnyEvent, Event
+from app.domain.events import AnyEvent, Event, UsageRecordedEvent
 from app.domain.months import Month
 from app.ingest.corrections import CorrectionLedger
 from app.ingest.subjects import subject_of
@@ -22,6 +22,8 @@ class NewEvents:
         subject_ids: For each event, in the same order, the id of the entity that it is about.
         by_type: The events by class; classes without events are absent.
         earliest_at: When the earliest event happened.
+        history_start: When the earliest event happened that shows that the organization existed;
+            None if all are usage of count 0, which only shows that a channel is measured.
         latest_at: When the latest event happened.
     """
 
@@ -33,6 +35,12 @@ class NewEvents:
             self.by_type.setdefault(type(event), []).append(event)
         times = [event.time for event in by_uid.values()]
         self.earliest_at, self.latest_at = min(times), max(times)
+        signs = (event.time for event in by_uid.values() if _is_sign_of_existence(event))
+        self.history_start = min(signs, default=None)
+
+
+def _is_sign_of_existence(event: AnyEvent) -> bool:
+    return not isinstance(event, UsageRecordedEvent) or event.data.uses > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +85,10 @@ class Batch:
     @property
     def moves_history_start(self) -> bool:
         """Whether the batch has an event in a month before the earliest event so far."""
-        earliest = Month.containing(self.new_events.earliest_at)
-        return self.first_event_month is not None and earliest < self.first_event_month
+        start = self.new_events.history_start
+        if start is None or self.first_event_month is None:
+            return False
+        return Month.containing(start) < self.first_event_month
 
     @property
     def last_month(self) -> Month:

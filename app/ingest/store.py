@@ -145,7 +145,7 @@ async def _store_new(
         batch.organization_id,
         first_month=batch.open_months[0],
         last_month=batch.last_month,
-        first_event_at=new.earliest_at,
+        first_event_at=new.history_start,
         latest_event_at=new.latest_at,
         ui_measured_from=_earliest_use(batch, "ui"),
         sdk_measured_from=_earliest_use(batch, "sdk"),
@@ -159,10 +159,11 @@ async def _prepare_batch(tx: Transaction, organization: OrganizationRow, new: Ne
 
     The rows of a new month start as the stocks at the end of the month before.
     """
-    begin, end = Month.containing(new.earliest_at), Month.containing(new.latest_at)
     first_month, last_with_rows = organization.first_month, organization.last_month
     first_event_at = organization.first_event_at
     first_event_month = Month.containing(first_event_at) if first_event_at else None
+    end = Month.containing(new.latest_at)
+    begin = Month.containing(new.history_start) if new.history_start else first_event_month or end
     closed_through = organization.closed_through
     earliest = min(begin, first_event_month or begin)
     first_open = closed_through.plus(1) if closed_through else min(begin, first_month or begin)

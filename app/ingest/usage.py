@@ -44,7 +44,11 @@ async def store_usage(batch: Batch, figures: Sequence[FiguresRow]) -> None:
     """Add the batch's usage, and figures of owned experiments, to the month rows of users."""
     usage = _sum_usage(batch)
     await add_to_users(batch.tx, batch.organization_id, figures, usage, batch.open_months)
-    late = [row for row in usage if row.month < batch.open_months[0]]
+    late = [
+        row
+        for row in usage
+        if row.month < batch.open_months[0] and row.ui_usage_count + row.sdk_usage_count
+    ]
     if not late:
         return
     licensed = await find_licensed(batch, [(row.month, row.user_id) for row in late])

@@ -62,3 +62,22 @@ async def test_uses_and_licence_in_one_late_batch_are_charged(
         {"LICENSED_USERS": "1", "UI_USAGE": "4", "UNLICENSED_UI_USAGE": "-3"},
         "2.00",
     )
+
+
+async def test_a_count_of_0_long_ago_licenses_nobody_in_closed_months(
+    feed: Feed, graphql: GraphQLClient, finance: Finance
+) -> None:
+    created = {"username": "bob", "createdAt": "2020-01-01T00:00:00Z"}
+    await feed(event("user.upserted", "2026-09-01T00:00:00Z", **created))
+    await finance.close(SEPTEMBER)
+
+    await feed(
+        event("usage.recorded", "2025-03-01T00:00:00Z", username="bob", channel="ui", count=0)
+    )
+
+    query = '{ chargebackReport(month: "2026-10") { corrections { figure } } }'
+    assert (await graphql(query))["chargebackReport"]["corrections"] == []
+    query = '{ chargebackReport(month: "2025-03") { users { numberOfUsers } } }'
+    assert (await graphql(query))["chargebackReport"]["users"]["numberOfUsers"] == 0
+    found = await verify_month(finance.database, OWN, SEPTEMBER)
+    assert found.differences == []

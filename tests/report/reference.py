@@ -223,7 +223,8 @@ class MonthReport:
         self.facts = facts
         # Events at the current instant count.
         self.past = [f for f in facts if f.at < self.end or (f.at == now and f.at < after)]
-        self.is_empty = not facts or facts[0].at >= after
+        # A use count of 0 only shows that a channel is measured.
+        self.is_empty = all(f.at >= after or f.data.get("count") == 0 for f in facts)
         self.snapshot = self._replay()
 
     def _replay(self) -> Snapshot:
