@@ -1,12 +1,13 @@
 """API keys."""
 
 from datetime import datetime
+from typing import Annotated
 
 import strawberry
 
 from app.db.keys import KeyRow
 from app.domain.callers import Scope
-from app.services.keys import CreatedKey, list_keys
+from app.services.keys import MAX_KEYS, CreatedKey, list_keys
 from schema.request_info import RequestInfo
 from schema.viewer import KeyScope
 
@@ -66,8 +67,21 @@ def to_created_api_key(created: CreatedKey) -> CreatedApiKey:
     return CreatedApiKey(api_key=to_api_key(created.row), secret=str(created.text))
 
 
-async def api_keys(info: RequestInfo) -> list[ApiKey]:
-    """Return the keys of the caller's organization, newest first."""
+KeyPageSize = Annotated[
+    int, strawberry.argument(description=f"The page size, from 0 to {MAX_KEYS}.")
+]
+AfterKey = Annotated[
+    strawberry.ID | None,
+    strawberry.argument(
+        description="Only keys after the one with this `id`, usually the last of the page before."
+    ),
+]
+
+
+async def api_keys(
+    info: RequestInfo, first: KeyPageSize = 100, after: AfterKey = None
+) -> list[ApiKey]:
+    """Return a page of the keys of the caller's organization, newest first."""
     context = info.context
-    rows = await list_keys(context.database, context.caller.organization_id)
+    rows = await list_keys(context.database, context.caller.organization_id, first, after)
     return [to_api_key(row) for row in rows]

@@ -52,8 +52,8 @@ class Query:
 
     api_keys: list[ApiKey] = strawberry.field(
         resolver=api_keys,
-        description="The API keys of the caller's organization, newest first, including expired "
-        "and revoked ones. Empty when there are none.",
+        description="A page of the API keys of the caller's organization, newest first, including "
+        "expired and revoked ones. Empty when there are none.",
     )
 
     @batched(

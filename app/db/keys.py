@@ -17,6 +17,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     insert,
+    or_,
     select,
     update,
 )
@@ -108,14 +109,17 @@ async def insert_key(tx: AsyncConnection, organization_id: UUID, **values: objec
     await tx.execute(insert(ApiKey).values(organization_id=organization_id, **values))
 
 
-async def select_keys(tx: AsyncConnection, organization_id: UUID) -> Sequence[KeyRow]:
-    """Select all keys of an organization, newest first."""
-    rows = await tx.execute(
-        select(*_KEY_COLUMNS)
-        .where(ApiKey.organization_id == organization_id)
-        .order_by(ApiKey.created_at.desc(), ApiKey.key_id)
-    )
-    return [KeyRow(*row) for row in rows]
+async def select_keys(
+    tx: AsyncConnection, organization_id: UUID, first: int | None, after: KeyRow | None
+) -> Sequence[KeyRow]:
+    """Select a page of an organization's keys, newest first, or all of them without `first`."""
+    statement = select(*_KEY_COLUMNS).where(ApiKey.organization_id == organization_id)
+    if after is not None:
+        is_older = ApiKey.created_at < after.created_at
+        is_next = and_(ApiKey.created_at == after.created_at, ApiKey.key_id > after.key_id)
+        statement = statement.where(or_(is_older, is_next))
+    statement = statement.order_by(ApiKey.created_at.desc(), ApiKey.key_id).limit(first)
+    return [KeyRow(*row) for row in await tx.execute(statement)]
 
 
 async def select_key(tx: AsyncConnection, organization_id: UUID, key_id: str) -> KeyRow | None:

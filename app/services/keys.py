@@ -20,6 +20,9 @@ from app.services.audit import append_audit_event
 from app.services.sessions import is_listed_admin
 from app.settings import Settings
 
+MAX_KEYS = 1_000
+"""The largest page of keys."""
+
 
 class CreatedKey(NamedTuple):
     """A new key: its row, and its text, which cannot be shown again."""
@@ -97,10 +100,23 @@ async def _insert(
     return await _require_key(tx, organization_id, text.key_id)
 
 
-async def list_keys(database: Database, organization_id: UUID) -> Sequence[KeyRow]:
-    """Return all keys of an organization, the newest first."""
+async def list_keys(
+    database: Database, organization_id: UUID, first: int | None = None, after: str | None = None
+) -> Sequence[KeyRow]:
+    """Return an organization's keys, newest first: `first` of them after the key `after`.
+
+    Raises:
+        InvalidArgument: `first` is out of range, or the organization has no key `after`.
+    """
+    if first is not None and not 0 <= first <= MAX_KEYS:
+        raise InvalidArgument(f"first: must be from 0 to {MAX_KEYS}; got {first}.")
     async with database.transaction(organization_id) as tx:
-        return await select_keys(tx, organization_id)
+        last_seen = None
+        if after is not None:
+            last_seen = None if NUL in after else await select_key(tx, organization_id, after)
+            if last_seen is None:
+                raise InvalidArgument(f"after: must be the id of a key; got {after!r}.")
+        return await select_keys(tx, organization_id, first, last_seen)
 
 
 async def revoke_key(

@@ -188,6 +188,27 @@ async def test_a_forbidden_mutation_changes_nothing(
     assert "x" not in {key["username"] for key in keys}
 
 
+async def test_keys_are_listed_page_by_page(
+    graphql: GraphQLClient, ann: str, make_key: MakeKey
+) -> None:
+    for _ in range(3):
+        admin = await make_key(ann, Scope.ADMIN)
+
+    async def list_ids(arguments: str) -> list[str]:
+        return [
+            key["id"] for key in (await graphql(f"{{ apiKeys{arguments} {{ id }} }}"))["apiKeys"]
+        ]
+
+    every = await list_ids("")
+    first = await list_ids("(first: 2)")
+    assert len(every) >= 3
+    assert first == every[:2]
+    assert await list_ids(f'(first: 100, after: "{first[-1]}")') == every[2:]
+    for arguments in ("(first: 1001)", "(first: -1)", '(after: "nobody")', '(after: "\\u0000")'):
+        query = f"{{ apiKeys{arguments} {{ id }} }}"
+        assert await error_code(graphql, query, admin) == "INVALID_ARGUMENT"
+
+
 def test_every_route_requires_a_scope_or_is_listed_as_public(application: Starlette) -> None:
     unguarded = {
         route.path for route in routes(application) if not isinstance(route, AuthenticatedRoute)
