@@ -73,6 +73,8 @@ def decode_body(
         if media_type == BATCH:
             events = decode_batch(body, now=now, not_before=not_before)
         elif media_type == SINGLE:
+            if not body.strip():
+                raise InvalidBatch([EventProblem(0, "", "must be an event; the body is empty")])
             events = decode_lines([body], now=now, not_before=not_before)
         else:
             _require_few_lines(body)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from app.domain.errors import InvalidBatch
-from app.domain.event_decoding import decode_batch, decode_lines
+from app.domain.event_decoding import decode_batch, decode_body, decode_lines
 from app.domain.events import EVENT_TYPES
 from app.services.file_import import import_lines
 from tests.conftest import NOW, event
@@ -256,3 +256,14 @@ async def test_a_failure_to_read_the_lines_stores_nothing(organization: Organiza
         await import_lines(organization.database, organization.id, truncated_file(), NOW)
 
     assert await organization.is_empty()
+
+
+@pytest.mark.parametrize("body", [b"", b"\n", b" \r\n\t", b"\xef\xbb\xbf\n"])
+def test_an_empty_body_is_no_single_event(body: bytes) -> None:
+    with pytest.raises(InvalidBatch) as caught:
+        decode_body("application/cloudevents+json", body, now=NOW)
+
+    assert [str(problem.message) for problem in caught.value.problems] == [
+        "must be an event; the body is empty"
+    ]
+    assert decode_body("application/x-ndjson", body, now=NOW) == []
