@@ -247,7 +247,8 @@ def test_measures_include_spread_fragments() -> None:
     )
     operation = document.definitions[0]
     assert isinstance(operation, OperationDefinitionNode)
-    # one four five six seven eight; a, b, and c by two nest_fragments; include, and skip by two.
+    # Depth: one four five six seven eight. Aliases: a, b, and c in both spreads. Directives:
+    # include, and skip in both.
     assert measure_query(document, operation) == QueryMeasures(depth=6, aliases=4, directives=3)
 
 
