@@ -82,3 +82,14 @@ def test_axe_has_no_findings(
 
     assert find_axe_violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("address", ["/", "/statements"])
+def test_a_tablet_shows_all_columns_without_scrolling(
+    page: Page, service: ServerProcess, address: str
+) -> None:
+    page.set_viewport_size({"width": 768, "height": 1024})
+    open_page(page, service, address)
+
+    excess = "each => each.scrollWidth - each.clientWidth"
+    assert page.locator(".scroll").last.evaluate(excess) == 0
