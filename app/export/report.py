@@ -50,7 +50,8 @@ class ExportQuery(NamedTuple):
         last_month: The last one; often the same.
         sections: The sections, in order.
         order: The order of their rows.
-        first: At most so many rows of each section and month; totals cover all.
+        first: At most so many rows of each section and month, and no corrections among those of
+            another section; totals cover all.
         workspace: Only what belongs to this workspace.
         skip: With `first`, leave out so many rows before these.
         is_descending: The direction of the order; None is its own.
@@ -407,8 +408,11 @@ async def _stream_month(
     if query.compared_with is not None and query.first is None:
         total = _compare_total(total, before)
     yield [total]
+    if query.idle_since is not None:
+        return  # What was used late is no part of what is idle.
     async for rows in stream_corrections(context, report.key, report.month, query, corrected):
-        yield rows
+        if query.first is None:
+            yield rows
     if corrected.is_any:
         window = report.key[1]
         yield [corrected.add_to(total, totals[query.section], report.month, window)]

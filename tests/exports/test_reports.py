@@ -279,12 +279,24 @@ async def test_top_order_and_workspace_choose_rows_and_totals_cover_all(exports:
         ["'=pilot", "bob", "1000.00"],
         ["", "", "1340.00"],
     ]
+    # Corrections are not listed, but the last total includes them.
+    types = [["former member"], ["total"], ["total with corrections"]]
+    assert select(largest, "Type") == types
     assert select(by_name, "User")[0] == ["bob"]
     assert select(of_vision, "Type", "User", "Average in MB")[:3] == [
         ["member", "ann", "330.00"],
         ["former member", "bob", "10.00"],
         ["total", "", "340.00"],
     ]
+
+
+@pytest.mark.usefixtures("october")
+async def test_what_is_idle_has_no_corrections(exports: Exports) -> None:
+    everything = select(await exports.lines(by="user"), "Type")
+    idle = select(await exports.lines(by="user", idleDays="1"), "Type")
+
+    assert ["correction"] in everything
+    assert [each for each in idle if each not in (["user"], ["total"])] == []
 
 
 @pytest.mark.usefixtures("october")
