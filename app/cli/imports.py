@@ -186,8 +186,10 @@ def import_files(
 ) -> None:
     """Import files of events or tables. If one row is bad, nothing is stored."""
     chosen = _choose_mapping(mapping, table, source, _parse_at(at), complete=complete)
-    if chosen is None and any(name.lower().endswith(_SUFFIXES) for name in files):
-        raise InvalidArgument("Tables need --mapping, or --table with --source.")
+    _require_files(files)
+    tables = [name for name in files if name.lower().endswith(_SUFFIXES)]
+    if chosen is None and tables:
+        raise InvalidArgument(f"{tables[0]}: a table needs --mapping, or --table with --source.")
 
     async def run(database: Database, _: Settings) -> None:
         found = await find_organization(database, organization)
@@ -211,6 +213,13 @@ def _parse_at(text: str | None) -> datetime | None:
         return None if text is None else parse_timestamp(text)
     except InvalidValue as problem:
         raise InvalidArgument(f"--at: {problem}; got {text!r}.") from None
+
+
+def _require_files(names: Sequence[str]) -> None:
+    """Reject missing files before PostgreSQL is started."""
+    for name in names:
+        if name != STDIN and not Path(name).exists():
+            raise InvalidEventFile(f"{name}: cannot be read: No such file or directory.")
 
 
 def _choose_mapping(

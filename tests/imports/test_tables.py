@@ -619,7 +619,6 @@ def test_an_invalid_mapping_is_rejected(tmp_path: Path, content: str, message: s
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("people.csv",), "Tables need --mapping, or --table with --source."),
         (("--table", "usage", "x.csv"), "--table and --source must be used together."),
         (("--at", "2026-11-01", "x.ndjson"), "--at and --complete need tables"),
         (("--at", "soon", "x.csv"), "--at: must be a time"),
@@ -635,6 +634,16 @@ def test_wrong_options_are_rejected(arguments: tuple[str, ...], message: str) ->
 
     assert isinstance(rejected.exception, InvalidArgument)
     assert message in str(rejected.exception)
+
+
+def test_a_table_without_a_mapping_is_rejected_but_first_a_missing_file(tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    missing = CliRunner().invoke(cli, ["import", str(file)])
+    file.touch()
+    unmapped = CliRunner().invoke(cli, ["import", str(file)])
+
+    assert str(missing.exception) == f"{file}: cannot be read: No such file or directory."
+    assert str(unmapped.exception) == f"{file}: a table needs --mapping, or --table with --source."
 
 
 async def test_a_large_import_updates_table_statistics(database: Database, tmp_path: Path) -> None:
