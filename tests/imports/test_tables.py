@@ -346,7 +346,14 @@ async def test_invalid_values_are_listed_by_row_and_column_and_nothing_is_stored
         ("experiments", "experiment,workspace\nx,w\n", "has no column 'project'; it has"),
         ("experiments", "a,b\n1,2\n", "has no column 'experiment'; it has a, b"),
         ("experiments", b"", "table.csv: is empty; its first line must name the columns."),
-        ("directory", "a,b\n1,2\n", "has none of the columns of directory"),
+        (
+            "directory",
+            "a,b\n1,2\n",
+            (
+                "has none of the columns of directory (username, email, created_at, deleted_at, "
+                "role, service_account, suspended, workspace, project, at); it has a, b."
+            ),
+        ),
         (
             "directory",
             "username,email,workspace\n,x@example.com,w\n",

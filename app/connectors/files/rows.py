@@ -107,8 +107,12 @@ def _check_header(name: str, mapping: TableMapping, header: list[str]) -> set[st
             )
     used = {source.column for source in mapping.column_sources.values()} & {*header}
     if not used:
+        known = ", ".join(
+            str(source.column) for source in mapping.column_sources.values() if source.column
+        )
         raise InvalidArgument(
-            f"{name}: has none of the columns of {mapping.table}.{_suggest_delimiter(header)}"
+            f"{name}: has none of the columns of {mapping.table} ({known}); it has "
+            f"{', '.join(header)[:500]}.{_suggest_delimiter(header)}"
         )
     for column in used:
         if (count := header.count(str(column))) > 1:
