@@ -29,7 +29,7 @@ export function History() {
             <th scope="col">What</th>
             <th scope="col">When</th>
             <th scope="col">By</th>
-            <th scope="col" class="medium">SHA-256 of the report's rows</th>
+            <th scope="col" class="wide">SHA-256 of the report's rows</th>
             <th scope="col" class="wide">Reason</th>
             <th scope="col">Report</th>
             <th scope="col" class="medium">Charges</th>
@@ -51,7 +51,7 @@ function HistoryRow({ entry }) {
     <td>${entry.action === "CLOSED" ? "closed" : "reopened"}</td>
     <td>${formatTime(entry.happenedAt)}</td>
     <td>${entry.username}</td>
-    <td class="medium"><code>${entry.rowsHash.slice(0, 16)}…</code></td>
+    <td class="wide"><code>${entry.rowsHash.slice(0, 16)}…</code></td>
     <td class="wide">${entry.reason}</td>
     <td>
       ${files.map(({ name, address, file }) => html`<a href=${address} download=${file}>${name.split(", ")[1]}<span class="visually-hidden"> of ${formatMonth(entry.month)}</span></a>${" "}`)}
