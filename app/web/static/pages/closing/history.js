@@ -47,7 +47,7 @@ export function History() {
 function HistoryRow({ entry }) {
   const files = downloadsOf(entry.month, false);
   return html`<tr>
-    <th scope="row"><a href=${`/months/${entry.month}`}>${formatMonth(entry.month)}</a></th>
+    <th scope="row" class="unbroken"><a href=${`/months/${entry.month}`}>${formatMonth(entry.month)}</a></th>
     <td>${entry.action === "CLOSED" ? "closed" : "reopened"}</td>
     <td>${formatTime(entry.happenedAt)}</td>
     <td>${entry.username}</td>
